@@ -1,0 +1,519 @@
+"""Every source gives every frame once: upright, square, in its true colours, at its own time; and damage is told."""
+
+from __future__ import annotations
+
+import http.server
+import itertools
+import os
+import socket
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import av
+import cv2
+import numpy as np
+import pytest
+from media import TURNS, UPRIGHT, corners, number, numbered, truncate, write_clip, write_images, write_sound
+
+from vidcam import reader
+from vidcam.errors import InputError, UsageError
+from vidcam.reader import find_videos, open_source
+from vidcam.types import Frame
+
+
+def read(path: Path | str, **range_s: float) -> list[Frame]:
+    with open_source(path) as source:
+        frames = list(source.frames(**range_s))
+        assert source.warnings == []
+        return frames
+
+
+def check_frames(frames: list[Frame], *, times: list[float], within: float = 1e-9) -> None:
+    """Each picture once and in order, at its time, shown until the next one; the right way up."""
+    assert [number(f.image) for f in frames] == list(range(len(times)))
+    assert {corners(f.image) for f in frames} == {UPRIGHT}
+    assert [f.time for f in frames] == pytest.approx(times, abs=within)
+    for frame, after in itertools.pairwise(frames):
+        assert frame.end == pytest.approx(after.time, abs=1e-9)
+
+
+# Containers, times --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "within"),
+    [
+        ("a.mp4", {}, 1e-9),
+        ("b_frames.mp4", {"b_frames": 2}, 1e-9),
+        ("a.mov", {"codec": "mjpeg"}, 1e-9),
+        ("a.mkv", {"b_frames": 2, "audio": "libopus"}, 0.0005),
+        ("a.webm", {}, 0.0005),
+        ("a.avi", {}, 1e-9),
+        ("a.gif", {"fps": 10}, 1e-9),
+    ],
+)
+def test_every_container_gives_every_frame_at_its_time(tmp_path, name, settings, within):
+    path = write_clip(tmp_path / name, frames=40, **settings)
+    rate = float(settings.get("fps", 30))
+    frames = read(path)
+    check_frames(frames, times=[i / rate for i in range(40)], within=within)
+    assert frames[-1].duration == pytest.approx(1 / rate, abs=0.001)
+    info = open_source(path).info
+    assert (info.path, info.width, info.height, info.rotation) == (str(path), 128, 96, 0)
+    assert (info.fps, info.duration_s) == (pytest.approx(rate), pytest.approx(40 / rate, abs=0.002))
+    assert info.frames in (40, None)
+    assert info.audio == ("opus" if "audio" in settings else None)
+
+
+@pytest.mark.parametrize("name", ["12:30.mp4", "50%d.mp4", "-o.mp4"])
+def test_names_that_mean_something_to_ffmpeg_are_only_names(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / name, frames=5)
+    check_frames(read(name), times=[i / 30 for i in range(5)])
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
+def test_b_frames_in_avi_come_evenly_although_avi_stores_no_times(tmp_path, codec):
+    frames = read(write_clip(tmp_path / "a.avi", codec=codec, b_frames=2))
+    check_frames(frames, times=[frames[0].time + i / 30 for i in range(30)])
+
+
+def test_a_variable_rate_and_a_late_start_keep_their_times(tmp_path):
+    times = [0.0, 0.04, 0.1, 0.5, 0.533, 1.9]
+    path = write_clip(tmp_path / "a.mp4", times=times, start=3.5)
+    check_frames(read(path), times=[3.5 + t for t in times], within=1e-5)
+    assert open_source(path).info.start_s == 3.5
+
+
+def test_ntsc_rates_do_not_drift(tmp_path):
+    frames = read(write_clip(tmp_path / "a.mp4", frames=300, fps=Fraction(30000, 1001), size=(48, 64)))
+    assert [f.time for f in frames] == pytest.approx([i * 1001 / 30000 for i in range(300)], abs=1e-5)
+
+
+def test_real_clips_come_complete_and_in_order(assets):
+    for path in sorted(p for folder in ("kinetics", "ucf101", "other") for p in (assets / "clips" / folder).iterdir()):
+        with open_source(path) as source:
+            times, shapes = [], set()
+            for frame in source.frames(end=2.0):
+                times.append(frame.time)
+                shapes.add(frame.image.shape)
+        assert shapes == {(source.info.height, source.info.width, 3)}
+        assert (np.diff(times) > 0).all()
+        assert times[0] == source.info.start_s
+        assert source.warnings == []
+
+
+def test_packed_b_frames_of_a_webcam_avi_are_evenly_spaced(assets):
+    frames = read(assets / "clips" / "webcam" / "wave_one_hand" / "person1_trial1.avi")
+    assert len(frames) == 72
+    assert np.diff([f.time for f in frames]) == pytest.approx(100 / 2997, abs=1e-9)
+
+
+class Ticks:
+    """What the clock looks at."""
+
+    container = SimpleNamespace(format=SimpleNamespace(name="mp4"))
+    stream = SimpleNamespace(time_base=Fraction(1, 10), average_rate=Fraction(10), guessed_rate=None)
+
+    @classmethod
+    def stamps(cls, ticks: list[int | None], duration: int = 1) -> list[float]:
+        clock = reader._Clock(cls.container, cls.stream)
+        return [clock.stamp(SimpleNamespace(pts=t, dts=t, duration=duration)).time for t in ticks]
+
+
+def test_missing_times_follow_from_the_frame_before():
+    assert Ticks.stamps([0, None, None, 5, None]) == pytest.approx([0, 0.1, 0.2, 0.5, 0.6])
+    assert Ticks.stamps([None, None, None]) == pytest.approx([0, 0.1, 0.2])
+    assert Ticks.stamps([0, 2, None], duration=0) == pytest.approx([0, 0.2, 0.4])
+
+
+def test_times_that_do_not_advance_are_moved_and_a_restarted_clock_is_continued():
+    assert Ticks.stamps([0, 1, 1, 2, 1, 3]) == pytest.approx([0, 0.1, 0.101, 0.2, 0.201, 0.3])
+    assert Ticks.stamps([100, 101, 0, 1, 5]) == pytest.approx([10.0, 10.1, 10.2, 10.3, 10.7])
+
+
+# Ranges -------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm", "a.avi", "b.avi", "a.gif", "images"])
+def test_a_range_is_a_slice_of_the_whole(tmp_path, name):
+    if name == "images":
+        path, tick = write_images(tmp_path / name, names=[f"{i}.png" for i in range(60)]), 1 / 25
+    else:
+        kind = {"fps": 10} if name == "a.gif" else {"b_frames": 2} if name in ("b.avi", "a.mp4", "a.mkv") else {}
+        path = write_clip(tmp_path / name, frames=60, gop=7, start=0.0 if name.endswith((".gif", ".avi")) else 2.0, **kind)
+        tick = 1 / kind.get("fps", 30)
+    whole = read(path)
+    for low, high in ((0, 60), (7, 8), (14, 31), (33, 60), (59, 60), (1, 59)):
+        part = read(path, start=low * tick, end=high * tick)
+        assert [f.time for f in part] == [f.time for f in whole[low:high]]
+        assert [f.duration for f in part] == pytest.approx([f.duration for f in whole[low:high]])
+        assert all((f.image == g.image).all() for f, g in zip(part, whole[low:high], strict=True))
+
+
+def test_a_late_start_decodes_from_a_near_keyframe(tmp_path, monkeypatch):
+    path = write_clip(tmp_path / "a.mp4", frames=300, gop=10)
+    decoded = []
+    stamp = reader._Clock.stamp
+    monkeypatch.setattr(reader._Clock, "stamp", lambda self, picture: decoded.append(1) or stamp(self, picture))
+    source = open_source(path)
+    decoded.clear()
+    assert [number(f.image) for f in source.frames(start=9.0)] == list(range(270, 300))
+    assert len(decoded) <= 40
+
+
+@pytest.mark.parametrize("landing", [None, 1.5])
+def test_where_seeking_fails_or_lands_too_late_the_frames_are_decoded_from_the_start(tmp_path, monkeypatch, landing):
+    path = write_clip(tmp_path / "a.mp4", frames=60, gop=10)
+    seek = reader._seek
+    monkeypatch.setattr(reader, "_seek", lambda c, s, t: landing is not None and seek(c, s, landing))
+    assert [number(f.image) for f in read(path, start=0.5)] == list(range(15, 60))
+
+
+def test_ranges_that_hold_nothing_are_refused(tmp_path):
+    source = open_source(write_clip(tmp_path / "a.mp4"))
+    with pytest.raises(UsageError, match=r"0 <= start < end, got start=2 and end=1"):
+        source.frames(start=2, end=1)
+    with pytest.raises(UsageError, match="got start=-1"):
+        source.frames(start=-1)
+    with pytest.raises(InputError, match=r"no picture from 5 s on; the last one .* 0\.967 s"):
+        list(source.frames(start=5))
+
+
+# The picture --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("rotation", "mirrored"), sorted(TURNS))
+def test_every_orientation_comes_upright(tmp_path, rotation, mirrored):
+    path = write_clip(tmp_path / "a.mp4", frames=4, rotation=rotation, mirrored=mirrored, size=(96, 160))
+    frames = read(path)
+    check_frames(frames, times=[i / 30 for i in range(4)])
+    info = open_source(path).info
+    assert frames[0].image.shape == (info.height, info.width, 3) == (96, 160, 3)
+    assert info.rotation == rotation
+    assert all(f.image.flags.c_contiguous for f in frames)
+
+
+def test_the_matrix_that_phones_write_for_portrait_turns_clockwise(tmp_path):
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        stream.set_display_matrix((0, 0x10000, 0, -0x10000, 0, 0, 96 << 16, 0, 0x40000000))
+        out.mux(stream.encode(av.VideoFrame.from_ndarray(numbered(0), format="rgb24")))
+        out.mux(stream.encode())
+    assert corners(read(path)[0].image) == ("blue", "red", "green", "yellow")
+    assert open_source(path).info.rotation == 90
+
+
+@pytest.mark.parametrize(
+    ("sar", "rotation", "size"),
+    [
+        (Fraction(4, 3), 0, (96, 171)),
+        (Fraction(1, 2), 0, (192, 128)),
+        (Fraction(2, 1), 90, (192, 128)),  # the pixel is wide before the picture is turned
+        (Fraction(129, 128), 0, (96, 128)),  # one pixel in all: left as it is
+        (Fraction(0, 1), 0, (96, 128)),
+    ],
+)
+def test_pixels_become_square(tmp_path, sar, rotation, size):
+    path = write_clip(tmp_path / "a.mp4", frames=3, sar=sar, rotation=rotation)
+    frames = read(path)
+    check_frames(frames, times=[0, 1 / 30, 2 / 30])
+    assert {f.image.shape for f in frames} == {(*size, 3)}
+    assert (open_source(path).info.height, open_source(path).info.width) == size
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("a.mkv", {"codec": "ffv1"}), ("a.mp4", {"pix_fmt": "yuv444p"}), ("a.webm", {}), ("a.gif", {"fps": 10})],
+)
+def test_odd_sizes_are_kept(tmp_path, name, settings):
+    frames = read(write_clip(tmp_path / name, size=(97, 129), frames=5, **settings))
+    assert {f.image.shape for f in frames} == {(97, 129, 3)}
+    assert [number(f.image) for f in frames] == list(range(5))
+
+
+def yuv(rgb: tuple[int, int, int], matrix: int, full: bool, bits: int) -> list[int]:
+    """One colour in YUV by the definitions of ITU-R BT.601 and BT.709."""
+    kr, kb = {601: (0.299, 0.114), 709: (0.2126, 0.0722)}[matrix]
+    r, g, b = (v / 255 for v in rgb)
+    y = kr * r + (1 - kr - kb) * g + kb * b
+    u, v = (b - y) / (2 - 2 * kb), (r - y) / (2 - 2 * kr)
+    unit = 1 << (bits - 8)
+    if full:
+        return [round(y * 255 * unit), round((128 + u * 255) * unit), round((128 + v * 255) * unit)]
+    return [round((16 + 219 * y) * unit), round((128 + 224 * u) * unit), round((128 + 224 * v) * unit)]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "tag", "full", "bits", "size"),
+    [
+        (601, 6, False, 8, (96, 128)),
+        (601, 5, False, 8, (96, 128)),
+        (709, 1, False, 8, (96, 128)),
+        (601, 6, True, 8, (96, 128)),
+        (709, 1, True, 8, (96, 128)),
+        (709, 1, False, 10, (96, 128)),
+        (601, 6, True, 10, (96, 128)),
+        (601, 2, False, 8, (96, 128)),  # untagged: by the size, as players do
+        (709, 2, False, 8, (720, 1280)),
+        (709, 1, False, 8, (98, 130)),
+    ],
+)
+@pytest.mark.parametrize("rgb", [(200, 40, 60), (30, 160, 90), (128, 128, 128), (250, 250, 250)])
+def test_colours_are_true(tmp_path, matrix, tag, full, bits, size, rgb):
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=30, options={"qp": "1", "preset": "ultrafast"})
+        stream.height, stream.width = size
+        stream.pix_fmt = "yuv420p10le" if bits == 10 else "yuvj420p" if full else "yuv420p"
+        stream.codec_context.colorspace, stream.codec_context.color_range = tag, 2 if full else 1
+        frame = av.VideoFrame(size[1], size[0], stream.pix_fmt)
+        for plane, level in zip(frame.planes, yuv(rgb, matrix, full, bits), strict=True):
+            kind = np.uint16 if bits == 10 else np.uint8
+            plane.update(np.full(plane.buffer_size // kind().itemsize, level, kind).tobytes())
+        frame.colorspace, frame.color_range = tag, 2 if full else 1
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+    image = read(path)[0].image
+    # swscale's fast path rounds its tables: up to 3 levels on saturated colours; a wrong matrix or range is 10 and more.
+    assert np.abs(image.reshape(-1, 3).astype(int) - rgb).max() <= 4
+
+
+def test_a_size_that_changes_on_the_way_is_brought_to_the_first(tmp_path):
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuvj420p"
+        for i, size in enumerate([(96, 128)] * 3 + [(192, 256)] * 3):
+            coder = av.CodecContext.create("mjpeg", "w")
+            coder.height, coder.width = size
+            coder.pix_fmt, coder.time_base = "yuvj420p", Fraction(1, 10)
+            picture = av.VideoFrame.from_ndarray(numbered(i, size), format="rgb24").reformat(format="yuvj420p")
+            for packet in coder.encode(picture) + coder.encode(None):
+                packet.stream, packet.pts, packet.dts, packet.time_base = stream, i, i, Fraction(1, 10)
+                out.mux(packet)
+    frames = read(path)
+    check_frames(frames, times=[i / 10 for i in range(6)])
+    assert {f.image.shape for f in frames} == {(96, 128, 3)}
+
+
+# Images -------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp", ".JPEG"])
+def test_numbered_images_come_in_natural_order(tmp_path, suffix):
+    folder = write_images(tmp_path / "shots", names=[f"shot{i}{suffix}" for i in range(8, 13)])
+    (folder / "notes.txt").write_text("not a picture")
+    check_frames(read(folder), times=[i / 25 for i in range(5)])
+    with open_source(folder, fps=5) as source:
+        assert [f.time for f in source.frames()] == pytest.approx([i / 5 for i in range(5)])
+        assert (source.info.fps, source.info.frames, source.info.duration_s) == (5, 5, 1.0)
+
+
+@pytest.mark.parametrize("pattern", ["left_%02d.png", "left_*.png", "left_??.png"])
+def test_a_pattern_chooses_among_the_images(tmp_path, pattern):
+    folder = write_images(tmp_path / "shots", names=[f"left_{i:02}.png" for i in range(3)])
+    write_images(folder, names=["right_00.png"])
+    check_frames(read(folder / pattern), times=[0, 0.04, 0.08])
+    with pytest.raises(InputError, match="no image matches the pattern"):
+        open_source(folder / ("up" + pattern))
+
+
+def test_one_image_is_a_video_of_one_frame(tmp_path):
+    folder = write_images(tmp_path, names=["a.png"])
+    assert [number(f.image) for f in read(folder / "a.png")] == [0]
+
+
+def test_images_are_brought_to_the_first_ones_size_and_damaged_ones_are_told(tmp_path):
+    folder = write_images(tmp_path / "shots", names=["0.png", "1.png", "2.png", "3.png"])
+    cv2.imwrite(str(folder / "1.png"), cv2.cvtColor(numbered(1, (192, 256)), cv2.COLOR_RGB2BGR))
+    truncate(folder / "2.png", keep=0.1)
+    with open_source(folder) as source:
+        frames = list(source.frames())
+    assert [(number(f.image), f.image.shape[:2]) for f in frames] == [(n, (96, 128)) for n in (0, 1, 3)]
+    assert frames[1].duration == pytest.approx(0.08)
+    assert len(source.warnings) == 1
+    assert "2.png cannot be read" in source.warnings[0]
+
+
+def test_a_rate_is_only_for_images(tmp_path):
+    with pytest.raises(UsageError, match="fps is only for images"):
+        open_source(write_clip(tmp_path / "a.mp4", frames=2), fps=10)
+    with pytest.raises(UsageError, match="positive number of images per second, got 0"):
+        open_source(tmp_path, fps=0)
+
+
+# Reading again, closing, memory -------------------------------------------------------------------------------------------------
+
+
+def test_a_source_is_read_as_often_as_wanted_and_closed_for_good(tmp_path):
+    source = open_source(write_clip(tmp_path / "a.mp4"))
+    first, second = source.frames(), source.frames()
+    assert [number(next(first).image), number(next(first).image), number(next(second).image)] == [0, 1, 0]
+    assert len(list(source.frames())) == 30
+    source.close()
+    assert list(first) == []
+    with pytest.raises(UsageError, match=r"a\.mp4 is closed"):
+        source.frames()
+    os.remove(source.info.path)
+
+
+def test_only_one_frame_is_held_back(tmp_path):
+    alive: dict[int, weakref.finalize] = {}
+    most = 0
+    for i, frame in enumerate(open_source(write_clip(tmp_path / "a.mp4", frames=120)).frames()):
+        alive[i] = weakref.finalize(frame, alive.pop, i)
+        most = max(most, len(alive))
+        del frame
+    assert most == 1
+
+
+# Damage -------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm", "a.avi"])
+def test_what_a_cut_off_file_still_holds_is_delivered_and_the_loss_told(tmp_path, name):
+    path = truncate(write_clip(tmp_path / name, frames=90, gop=10), keep=0.5)
+    with open_source(path) as source:
+        for _ in range(2):  # told once, however often it is read
+            frames = list(source.frames())
+    numbers = [number(f.image) for f in frames[:-1]]  # half of the last one may be missing
+    assert numbers == list(range(len(numbers)))
+    assert 30 <= len(frames) <= 60
+    assert any("breaks off" in w and f"{len(frames) / 30:.2f} s of 3.00 s" in w for w in source.warnings)
+    assert len(source.warnings) == len(set(source.warnings)) <= 2
+
+
+def test_damage_in_the_middle_is_told_and_what_follows_is_read(tmp_path):
+    path = write_clip(tmp_path / "a.mp4", frames=60, gop=10)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 200] = bytes(200)
+    path.write_bytes(data)
+    with open_source(path) as source:
+        frames = list(source.frames())
+    assert number(frames[-1].image) == 59
+    assert len(source.warnings) == 1
+    assert "is damaged" in source.warnings[0]
+
+
+def test_a_decoder_that_fails_on_a_packet_goes_on_with_the_next(tmp_path):
+    path = write_clip(tmp_path / "a.mov", codec="mjpeg", frames=10)
+    with av.open(str(path)) as container:
+        position, size = [(p.pos, p.size) for p in container.demux(video=0)][4]
+    data = bytearray(path.read_bytes())
+    data[position : position + size] = bytes(size)
+    path.write_bytes(data)
+    with open_source(path) as source:
+        assert [number(f.image) for f in source.frames()] == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    assert source.warnings == [f"{path} is damaged: 1 of its pictures could not be decoded properly"]
+
+
+def test_what_was_in_the_decoder_when_the_file_broke_off_is_delivered(tmp_path):
+    path = write_clip(tmp_path / "a.mp4", frames=40, b_frames=2)
+    damage = reader._Damage()
+
+    def packets(container: av.container.InputContainer) -> Iterator[av.Packet]:
+        yield from itertools.islice(container.demux(video=0), 20)
+        raise av.error.InvalidDataError(1, "input/output error")
+
+    with av.open(str(path)) as container:
+        pictures = list(reader._decode(container.streams.video[0], packets(container), damage))
+    assert len(pictures) == 20
+    assert damage.ended_by == "input/output error"
+
+
+# Refusals -----------------------------------------------------------------------------------------------------------------------
+
+
+BAD = {
+    "missing.mp4": (lambda p: p, "there is no file .*missing.mp4"),
+    "missing.png": (lambda p: p, "there is no file .*missing.png"),
+    "text.mp4": (lambda p: p.write_text("not a video\n" * 50), "cannot be read as video: .*; it is no video file"),
+    "text.txt": (lambda p: p.write_text("not a video\n" * 50), "is a text, not a video"),
+    "empty.mp4": (lambda p: p.touch(), "empty.mp4 is empty"),
+    "folder": (lambda p: p.mkdir(), "holds no images"),
+    "bad.png": (lambda p: p.write_text("not a picture"), "cannot be read as an image"),
+    "sound.m4a": (write_sound, "holds no video, only audio"),
+    "sound_with_cover.m4a": (lambda p: write_sound(p, cover=True), "holds no video, only audio"),
+    "no_index.mp4": (lambda p: truncate(write_clip(p, faststart=False), keep=0.6), "cut off before its index"),
+    "no_frame.mp4": (lambda p: truncate(write_clip(p, frames=90), keep=0.05), "holds no picture that can be decoded"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_video_is_refused_in_one_sentence(tmp_path, name):
+    make, message = BAD[name]
+    make(tmp_path / name)
+    with pytest.raises(InputError, match=message) as caught:
+        open_source(tmp_path / name)
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path / name) in str(caught.value)
+
+
+def test_a_file_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
+    path = write_clip(tmp_path / "a.mp4", frames=2)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise av.error.PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(av, "open", refuse)  # root, who runs many a test, may read everything
+    with pytest.raises(InputError, match="may not be read: you lack the permission"):
+        open_source(path)
+
+
+def test_videos_of_a_folder_come_in_natural_order(tmp_path):
+    for name in ("clip10.mp4", "clip2.MP4", "clip1.webm", "notes.txt", ".hidden.mp4"):
+        (tmp_path / name).touch()
+    assert [p.name for p in find_videos(tmp_path)] == ["clip1.webm", "clip2.MP4", "clip10.mp4"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"holds no video: looked for .*mp4"):
+        find_videos(tmp_path / "empty")
+    with pytest.raises(InputError, match="there is no file"):
+        find_videos(tmp_path / "missing")
+
+
+# Addresses ----------------------------------------------------------------------------------------------------------------------
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def address(tmp_path) -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_an_address_is_read_like_a_file(tmp_path, address):
+    write_clip(tmp_path / "a.mp4", frames=60)
+    check_frames(read(f"{address}/a.mp4"), times=[i / 30 for i in range(60)])
+    assert [number(f.image) for f in read(f"{address}/a.mp4", start=1.0)] == list(range(30, 60))
+    with pytest.raises(InputError, match=r"none\.mp4 cannot be opened: .*404.*; check the address"):
+        open_source(f"{address}/none.mp4")
+
+
+def test_an_address_that_does_not_answer_is_given_up(monkeypatch):
+    monkeypatch.setattr(reader, "OPEN_S", 0.3)
+    began = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with pytest.raises(InputError, match=r"cannot be opened: .*; check the address and the connection"):
+            open_source(f"http://127.0.0.1:{silent.getsockname()[1]}/a.mp4")
+        port = silent.getsockname()[1]
+    assert time.monotonic() - began < 10
+    with pytest.raises(InputError, match="cannot be opened"):
+        open_source(f"http://127.0.0.1:{port}/a.mp4")

@@ -1,0 +1,79 @@
+"""What can go wrong, as a few exceptions that each inherit the builtin people already catch."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "DownloadError",
+    "IncompatibleError",
+    "InputError",
+    "OutputError",
+    "UnknownNameError",
+    "UsageError",
+    "VidcamError",
+    "WeightsError",
+]
+
+
+class VidcamError(Exception):
+    """Base of every error that vidcam raises on purpose. The message is written for the user."""
+
+
+class UsageError(VidcamError, ValueError):
+    """A value that is not allowed: the message says what was given and what is allowed."""
+
+
+class UnknownNameError(UsageError, KeyError):
+    """A name that no registry knows."""
+
+    def __init__(self, kind: str, given: str, known: Iterable[str]) -> None:
+        self.kind = kind
+        self.given = given
+        self.known = tuple(known)
+        super().__init__(self._sentence())
+
+    def _sentence(self) -> str:
+        close = difflib.get_close_matches(self.given.lower(), [n.lower() for n in self.known], n=3, cutoff=0.5)
+        original = {name.lower(): name for name in self.known}
+        names = [original[name] for name in close]
+        if names:
+            hint = f"did you mean {' or '.join(repr(name) for name in names)}?"
+        elif len(self.known) <= 40:
+            hint = f"known: {', '.join(self.known)}"
+        else:
+            hint = f"{len(self.known)} are known, for example {', '.join(self.known[:5])}"
+        return f"unknown {self.kind} {self.given!r}: {hint}"
+
+    def __str__(self) -> str:  # KeyError would print the repr
+        return self._sentence()
+
+
+class IncompatibleError(UsageError, TypeError):
+    """Two valid things that do not go together, such as a method and a model."""
+
+
+class InputError(VidcamError, OSError):
+    """The input cannot be read as video."""
+
+    def __str__(self) -> str:
+        return " ".join(str(a) for a in self.args)
+
+
+class OutputError(VidcamError, OSError):
+    """The output cannot be written."""
+
+    def __str__(self) -> str:
+        return " ".join(str(a) for a in self.args)
+
+
+class WeightsError(VidcamError, ValueError):
+    """Weights that do not fit the model, or are not what they claim to be."""
+
+
+class DownloadError(VidcamError, ConnectionError):
+    """A download that did not succeed: the message says what to do instead."""
+
+    def __str__(self) -> str:
+        return " ".join(str(a) for a in self.args)

@@ -1,0 +1,210 @@
+"""Frames to windows by time in seconds, and source pixels to model pixels. Pure: no file, no model, no state but the buffer."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from vidcam.errors import UsageError
+from vidcam.types import Geometry, UInt8Array, Window
+
+__all__ = ["TOLERANCE_S", "Sampler", "resize", "views"]
+
+TOLERANCE_S = 0.0006
+"""A frame counts as shown at a sample's time if it comes at most this much later: just over the half millisecond by which
+Matroska rounds times, so that the same pictures give the same windows from every container."""
+
+OVERLAP = 0.1  # neighbouring crops share at least this part of a crop
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """One frame as it is kept until the last window that shows it is complete."""
+
+    image: UInt8Array
+    time: float
+    duration: float
+
+
+@dataclass
+class _Open:
+    """A window whose samples are not all known yet."""
+
+    start: float
+    shown: list[_Shown] = field(default_factory=list)
+
+
+class Sampler:
+    """Windows of ``frames`` pictures ``interval_s`` apart, a new one every ``hop_s``, from frames pushed in any rhythm.
+
+    Window k samples the times ``start_k + i * interval_s`` with ``start_k = t0 + k * hop_s`` and ``t0`` the first frame's time; a
+    sample shows the frame that is displayed then, the last one with ``frame.time <= sample`` (give or take ``TOLERANCE_S``). It
+    answers for ``[start_k, start_k + frames * interval_s)`` and comes out as soon as its last sample is known, that is when a
+    later frame has come.
+
+    ``tail`` says what happens to the seconds at the end that no such window answers for:
+
+    - ``"shift"``: one more window of the last ``frames`` samples on the grid ``t0 + n * interval_s``; nothing is repeated;
+    - ``"hold"``: the window at the next regular start, with the last frame repeated; its span ends with the video;
+    - ``"drop"``: nothing; they are not explained.
+
+    A video shorter than one window gives, under every policy, one window with the last frame repeated whose span is the video.
+    With ``hop_s`` no longer than a window, the spans of ``"shift"`` and ``"hold"`` together cover the video to its last second.
+    A ``hop_s`` longer than a window leaves the seconds between the windows unexplained, as asked.
+
+    Images are kept by reference, at most those that the windows in progress and a shifted last one show: the buffer does not grow
+    with the video. Push resized images where memory counts.
+    """
+
+    def __init__(self, *, frames: int, interval_s: float, hop_s: float, tail: Literal["shift", "hold", "drop"] = "shift") -> None:
+        if frames < 1:
+            raise UsageError(f"a window needs at least 1 frame, got {frames}")
+        for name, value in (("interval_s", interval_s), ("hop_s", hop_s)):
+            if not (math.isfinite(value) and value > 0):
+                raise UsageError(f"{name} must be a positive number of seconds, got {value}")
+        if tail not in ("shift", "hold", "drop"):
+            raise UsageError(f"the tail policy must be 'shift', 'hold' or 'drop', got {tail!r}")
+        self._frames, self._interval, self._hop, self._tail = frames, interval_s, hop_s, tail
+        self._t0 = 0.0
+        self._current: _Shown | None = None
+        self._next = 0  # the number of the next window to be opened
+        self._open: deque[_Open] = deque()
+        self._grid: deque[_Shown] = deque(maxlen=frames)  # the newest samples t0 + n * interval_s, for a shifted last window
+        self._grid_count = 0
+        self._covered = -math.inf  # the end of the last complete window's span
+        self._closed = False
+
+    def push(self, image: UInt8Array, *, time: float, duration: float) -> list[Window]:
+        """The windows that this frame completes: their last sample lies before ``time``.
+
+        ``image (H, W, 3) uint8``; ``time`` and ``duration`` in seconds. UsageError where time does not advance, the size changes,
+        or the sampler is closed.
+        """
+        last = self._current
+        if self._closed:
+            raise UsageError("this sampler is closed: make a new one for the next video")
+        if not (math.isfinite(time) and math.isfinite(duration) and duration >= 0):
+            raise UsageError(f"a frame needs finite seconds and a duration that is not negative, got {time} and {duration}")
+        if last is not None and not time > last.time:
+            raise UsageError(f"frames must come in order of time: {time} s came after {last.time} s")
+        if last is not None and image.shape != last.image.shape:
+            raise UsageError(f"all frames must have one size: {image.shape} came after {last.image.shape}")
+        if last is None:
+            self._t0 = time
+        windows = [] if last is None else self._settle(last, until=time)
+        self._current = _Shown(image, time, duration)
+        return windows
+
+    def close(self) -> list[Window]:
+        """The windows that the last frame completes, and then the tail by the named policy. Nothing where no frame was pushed."""
+        last, self._closed = self._current, True
+        if last is None:
+            return []
+        end = last.time + last.duration
+        windows = self._settle(last, until=end)
+        if self._covered == -math.inf:
+            first = self._open[0] if self._open else _Open(self._t0)
+            windows.append(self._held(first, last, end))
+        elif end > self._covered + TOLERANCE_S:
+            if self._tail == "shift":
+                start = self._t0 + (self._grid_count - self._frames) * self._interval
+                windows.append(self._window(start, list(self._grid), max(end, start + self._frames * self._interval)))
+            elif self._tail == "hold" and self._open:
+                windows.append(self._held(self._open[0], last, end))
+        self._open.clear()
+        self._grid.clear()
+        self._current = None
+        return windows
+
+    def _settle(self, current: _Shown, *, until: float) -> list[Window]:
+        """``current`` is displayed until ``until``: give it to every sample before that."""
+        limit = until - TOLERANCE_S
+        while self._t0 + self._next * self._hop < limit:
+            self._open.append(_Open(self._t0 + self._next * self._hop))
+            self._next += 1
+        for window in self._open:
+            while len(window.shown) < self._frames and window.start + len(window.shown) * self._interval < limit:
+                window.shown.append(current)
+        if self._tail == "shift":
+            while self._t0 + self._grid_count * self._interval < limit:
+                self._grid.append(current)
+                self._grid_count += 1
+        done = []
+        while self._open and len(self._open[0].shown) == self._frames:
+            window = self._open.popleft()
+            self._covered = window.start + self._frames * self._interval
+            done.append(self._window(window.start, window.shown, self._covered))
+        return done
+
+    def _held(self, window: _Open, last: _Shown, end: float) -> Window:
+        """``window`` with ``last`` repeated for the samples after the end of the video."""
+        shown = window.shown + [last] * (self._frames - len(window.shown))
+        return self._window(window.start, shown, end if end > window.start else window.start + self._interval)
+
+    def _window(self, start: float, shown: list[_Shown], end: float) -> Window:
+        return Window(np.stack([s.image for s in shown]), np.array([s.time for s in shown]), (start, end))
+
+
+def resize(image: UInt8Array, geometry: Geometry) -> UInt8Array:
+    """``image (H, W, 3) uint8`` at ``geometry.resized``, before the crop: bilinear between pixel centres, no antialiasing.
+
+    That is what the models were trained on. UsageError where ``image`` is not of the size ``geometry.source``.
+    """
+    if image.shape[:2] != geometry.source:
+        raise UsageError(f"the image is {image.shape[:2]} (height, width), the geometry is for {geometry.source}")
+    if geometry.resized == geometry.source:
+        return image
+    height, width = geometry.resized
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
+
+
+def views(
+    source_hw: tuple[int, int], *, resize: int | tuple[int, int], crop: tuple[int, int], cover: bool
+) -> tuple[Geometry, ...]:
+    """What a model with this ``resize`` and ``crop`` sees of pictures of ``source_hw``, all sizes as (height, width).
+
+    One centre crop with torchvision's rounding (short side to ``resize``, or both sides to a fixed size), the picture enlarged
+    where the crop would not fit. With ``cover``, one or more crops from the top left to the bottom right that together see
+    the whole picture: it keeps its shape and just fits the crop along one axis; along the other, the fewest evenly spaced crops
+    that overlap by at least a tenth.
+    """
+    height, width = source_hw
+    if min(height, width, *crop) < 1 or (min(resize) if isinstance(resize, tuple) else resize) < 1:
+        raise UsageError(f"sizes must be at least 1 pixel, got source {source_hw}, resize {resize}, crop {crop}")
+    if cover:
+        resized = _fit(source_hw, crop)
+        return tuple(
+            Geometry(source_hw, resized, (top, left, *crop))
+            for top in _starts(resized[0], crop[0])
+            for left in _starts(resized[1], crop[1])
+        )
+    if isinstance(resize, tuple):
+        resized = resize
+    elif height <= width:
+        resized = (resize, int(resize * width / height))
+    else:
+        resized = (int(resize * height / width), resize)
+    if resized[0] < crop[0] or resized[1] < crop[1]:
+        resized = _fit(resized, crop)
+    top, left = (round((resized[axis] - crop[axis]) / 2.0) for axis in (0, 1))
+    return (Geometry(source_hw, resized, (top, left, *crop)),)
+
+
+def _fit(size: tuple[int, int], crop: tuple[int, int]) -> tuple[int, int]:
+    """``size`` scaled, in its shape, so that it is as large as ``crop`` along one axis and at least as large along the other."""
+    scale = max(crop[0] / size[0], crop[1] / size[1])
+    return max(crop[0], round(size[0] * scale)), max(crop[1], round(size[1] * scale))
+
+
+def _starts(length: int, crop: int) -> list[int]:
+    """Where the fewest evenly spaced crops begin that cover ``length``, one at least ``OVERLAP`` over the next."""
+    if length == crop:
+        return [0]
+    shared = min(math.ceil(OVERLAP * crop), crop - 1)
+    count = max(2, math.ceil((length - shared) / (crop - shared)))
+    return [round(i * (length - crop) / (count - 1)) for i in range(count)]
