@@ -1,0 +1,131 @@
+"""Output files: complete or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from vidcam.errors import OutputError
+from vidcam.files import atomic_write, check_output
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    with atomic_write(path) as temp:
+        assert temp.parent == tmp_path
+        assert temp.suffix == ".json"
+        temp.write_text("{}")
+        assert not path.exists()
+    assert path.read_text() == "{}"
+    assert listing(tmp_path) == ["out.json"]
+
+
+def test_permissions_follow_the_umask(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        with atomic_write(tmp_path / "a.txt"):
+            pass
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit, GeneratorExit])
+@pytest.mark.parametrize("old", [None, "old"])
+def test_an_error_leaves_nothing_and_keeps_the_old_file(tmp_path: Path, error: type[BaseException], old: str | None) -> None:
+    path = tmp_path / "out.csv"
+    if old:
+        path.write_text(old)
+
+    def break_off() -> None:
+        with atomic_write(path, overwrite=True) as temp:
+            temp.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        break_off()
+    assert listing(tmp_path) == (["out.csv"] if old else [])
+    assert not old or path.read_text() == old
+
+
+def test_an_existing_file_is_kept_unless_overwrite(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    path.write_text("old")
+    with pytest.raises(OutputError, match=r"out\.txt exists already; use --overwrite"), atomic_write(path):
+        raise AssertionError("not reached")
+    assert path.read_text() == "old"
+    with atomic_write(path, overwrite=True) as temp:
+        temp.write_text("new")
+    assert path.read_text() == "new"
+
+
+def test_a_file_that_appears_meanwhile_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    with pytest.raises(OutputError, match="exists already"), atomic_write(path):
+        path.write_text("somebody else's")
+    assert path.read_text() == "somebody else's"
+    assert listing(tmp_path) == ["out.txt"]
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link.txt").symlink_to(tmp_path / "there" / "real.txt")
+    with atomic_write(tmp_path / "link.txt") as temp:
+        temp.write_text("x")
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "there" / "real.txt").read_text() == "x"
+
+
+def test_what_cannot_be_an_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OutputError, match=r"the folder .*nowhere does not exist"):
+        check_output(tmp_path / "nowhere" / "a.mp4")
+    with pytest.raises(OutputError, match="it is a folder"):
+        check_output(tmp_path, overwrite=True)
+    with pytest.raises(OutputError, match="not a regular file"):
+        check_output(os.devnull, overwrite=True)
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"x")
+    with pytest.raises(OutputError, match="it is the input itself"):
+        check_output(tmp_path / "." / "clip.mp4", overwrite=True, source=clip)
+    assert check_output(clip, overwrite=True, source="http://localhost/clip.mp4") == clip
+    monkeypatch.setattr(os, "access", lambda *a, **k: False)  # root may write anywhere
+    with pytest.raises(OutputError, match="no permission to write in the folder"):
+        check_output(tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [(errno.ENOSPC, "the disk is full; free some"), (errno.EROFS, "the disk is read-only"), (errno.EACCES, "no permission")],
+)
+def test_errors_of_the_disk_become_sentences(tmp_path: Path, number: int, says: str) -> None:
+    with pytest.raises(OutputError, match=says), atomic_write(tmp_path / "a.txt") as temp:
+        raise OSError(number, os.strerror(number), str(temp))
+    assert listing(tmp_path) == []
+
+
+def test_the_callers_own_errors_pass(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no-such-input"), atomic_write(tmp_path / "a.txt"):
+        (tmp_path / "no-such-input").read_bytes()
+    assert listing(tmp_path) == []
+
+
+def test_a_really_full_disk(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("a file system of 64 kB can only be mounted by root")
+    try:
+        with pytest.raises(OutputError, match="the disk is full"), atomic_write(disk / "a.bin") as temp:
+            temp.write_bytes(bytes(1 << 20))
+        assert listing(disk) == []
+    finally:
+        subprocess.run(["umount", disk], check=True)

@@ -1,0 +1,534 @@
+"""The reports, read back with parsers that know nothing of how they were written."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import dataclasses
+import html.parser
+import io
+import itertools
+import json
+import math
+import re
+import subprocess
+import sys
+import urllib.parse
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import cv2
+import jsonschema
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidcam import page, report
+from vidcam.errors import InputError, OutputError
+from vidcam.types import Analysis, Box, Moment, Prediction, Segment, SourceInfo, Track
+
+SCHEMA = json.loads((Path(__file__).parent.parent / "docs" / "report.schema.json").read_text(encoding="utf-8"))
+WRITERS = {name: getattr(report, f"write_{name}") for name in ("json", "csv", "vtt", "npz", "html")}
+NASTY = "<script>alert(1)</script> \"double\" 'single' & é 犬\n\n--> two"
+FORMULA = "=cmd|' /C calc'!A0"
+
+
+def window(start: float, end: float, probs: dict[str, float]) -> Prediction:
+    p = np.array(list(probs.values()), dtype=np.float32)
+    return Prediction(np.log(p + 1e-6), p, tuple(probs), (start, end))
+
+
+def track(label: str, offset: float) -> Track:
+    maps = np.random.default_rng(int(offset)).normal(size=(4, 2, 3)).astype(np.float32)
+    maps[2] = np.nan
+    box = Box(0.0, offset, 48.0, 32.0 + offset)
+    return Track(label, np.array([0.5, 1.0, 1.5, 2.5]), maps, np.array([11.5, 35.5]), offset + np.array([5.0, 15, 25]), box, 0.5)
+
+
+def analysis(**changes: Any) -> Analysis:
+    """Three seconds with a hole in the middle; labels, path and warnings that mean harm."""
+    times = np.arange(0, 3, 0.25)
+    first, second = np.sin(times) + 0.5, -np.cos(times)
+    first[5:7] = second[5:7] = np.nan
+    red = np.zeros((48, 64, 3), np.uint8)
+    red[..., 0] = 200
+    values: dict[str, Any] = {
+        "source": SourceInfo("clips/a <b>\udcff & c.mp4", 64, 48, 90, 29.97, 3.0, 90, "aac", "h264", 0.25),
+        "frames": 90,
+        "duration_s": 3.0,
+        "model": {
+            "name": "tiny",
+            "weights_sha256": "ab" * 32,
+            "layer": "body[1]",
+            "frames": 8,
+            "interval_s": np.float32(0.125),
+            "time_cells": (2, 8),
+            "paper": "A. Nonymous 2020, https://example.org/paper?a=1&b=2",
+        },
+        "method": "cam",
+        "engine": "torch",
+        "device": "cpu",
+        "seed": 7,
+        "settings": {
+            "hop_s": 0.5,
+            "method_title": "Class <b>activation</b>",
+            "method_paper": "javascript:alert(1)",
+            "end_s": None,
+        },
+        "versions": {"vidcam": "0.0", "python": "3.11"},
+        "windows": (
+            window(0.0, 1.0, {NASTY: 0.7, FORMULA: 0.2, "rest": 0.1}),
+            window(0.5, 1.25, {NASTY: 0.9, FORMULA: 0.05, "rest": 0.05}),
+            window(1.75, 2.875, {NASTY: 0.2, FORMULA: 0.8, "rest": 0.0}),
+        ),
+        "times_s": times,
+        "curves": {NASTY: first, FORMULA: second},
+        "tracks": {NASTY: (track(NASTY, 0), track(NASTY, 32)), FORMULA: (track(FORMULA, 5),)},
+        "segments": (Segment(NASTY, 0.2, 1.1, 1.25), Segment(FORMULA, 0.9004, 1.2, -0.5), Segment(NASTY, 2.5, 2.75, math.inf)),
+        "scale": 0.125,
+        "completeness_error": 2e-7,
+        "unseen_fraction": 0.25,
+        "warnings": ("lost <i>half</i> of it",),
+        "moments": (Moment(0.75, NASTY, 1.5, red), Moment(2.0, FORMULA, -0.25, red)),
+        "outputs": {"json": "a.json", "video": "out/a #1?.mp4"},
+        "timings_s": {"read": 0.5},
+    }
+    return Analysis(**(values | changes))
+
+
+def strict(text: str) -> Any:
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+# ---------------------------------------------------------------------------------------------------------------- JSON
+
+
+def test_the_json_is_strict_and_fits_its_schema(tmp_path: Path) -> None:
+    report.write_json(analysis(), tmp_path / "a.json")
+    doc = strict((tmp_path / "a.json").read_text(encoding="utf-8"))
+    jsonschema.validate(doc, SCHEMA)
+    assert doc == report.to_json(analysis())
+
+
+def test_the_json_says_what_the_analysis_says() -> None:
+    a = analysis()
+    doc: Any = report.to_json(a)
+    assert doc["schema_version"] == 1
+    assert doc["input"] == {
+        "path": "clips/a <b>\ufffd\ufffd\ufffd & c.mp4",
+        "duration_s": 3.0,
+        "frames": 90,
+        "fps": 29.97,
+        "width": 64,
+        "height": 48,
+        "rotation": 90,
+        "audio": "aac",
+        "codec": "h264",
+        "start_s": 0.25,
+    }
+    assert doc["model"]["time_cells"] == [2, 8]
+    assert doc["model"]["interval_s"] == 0.125
+    assert doc["timeline"]["times_s"] == a.times_s.tolist()
+    assert list(doc["timeline"]["evidence"]) == [NASTY, FORMULA]
+    for label, curve in a.curves.items():
+        for said, true in zip(doc["timeline"]["evidence"][label], curve, strict=True):
+            assert said is None if math.isnan(true) else said == true
+    mean = {label: sum(w.prob(label) for w in a.windows) / 3 for label in (NASTY, FORMULA, "rest")}
+    assert [t["label"] for t in doc["summary"]["top"]] == sorted(mean, key=mean.__getitem__, reverse=True)
+    assert [t["prob"] for t in doc["summary"]["top"]] == pytest.approx(sorted(mean.values(), reverse=True))
+    last = doc["windows"][2]
+    assert (last["start_s"], last["end_s"]) == (1.75, 2.875)
+    assert [t["label"] for t in last["top"]] == [FORMULA, NASTY, "rest"]
+    for t in last["top"]:
+        assert (t["prob"], t["logit"]) == (a.windows[2].prob(t["label"]), a.windows[2].logit(t["label"]))
+    assert doc["segments"][1] == {"label": FORMULA, "start_s": 0.9004, "end_s": 1.2, "score": -0.5}
+    assert doc["segments"][2]["score"] is None  # infinity is not JSON
+    assert doc["outputs"] == {"json": "a.json", "video": "out/a #1?.mp4"}
+
+
+def test_the_unit_is_the_logit_only_where_evidence_sums_to_it() -> None:
+    assert report.to_json(analysis())["unit"] == "logit"
+    assert report.to_json(analysis(completeness_error=None))["unit"] == "arbitrary"
+
+
+def test_a_model_that_says_little_still_has_every_key() -> None:
+    doc = report.to_json(analysis(model={"name": "mine"}))
+    jsonschema.validate(doc, SCHEMA)
+    assert doc["model"] == {
+        "name": "mine", "weights_sha256": None, "layer": None, "frames": None, "interval_s": None, "time_cells": None
+    }  # fmt: skip
+
+
+@given(st.text(st.characters(), max_size=12), st.lists(st.floats(width=32), min_size=1, max_size=5))
+def test_any_label_and_any_number_gives_strict_utf8_json(label: str, numbers: list[float]) -> None:
+    times = np.arange(len(numbers), dtype=float)
+    doc = report.to_json(analysis(curves={label: np.array(numbers)}, times_s=times))
+    back = strict(json.dumps(doc, ensure_ascii=False).encode("utf-8").decode("utf-8"))
+    (values,) = back["timeline"]["evidence"].values()
+    assert values == [x if math.isfinite(x) else None for x in numbers]
+
+
+# ----------------------------------------------------------------------------------------------------------------- CSV
+
+
+def rows(a: Analysis, folder: Path) -> list[list[str]]:
+    report.write_csv(a, folder / "a.csv")
+    data = (folder / "a.csv").read_bytes().decode("utf-8")
+    assert data.endswith("\r\n")
+    return list(csv.reader(io.StringIO(data, newline=""), strict=True))
+
+
+def test_the_csv_has_a_row_for_each_time(tmp_path: Path) -> None:
+    a = analysis()
+    header, *body = rows(a, tmp_path)
+    assert header == ["time_s", f"evidence:{NASTY}", f"evidence:{FORMULA}", "top_label", "top_prob"]
+    assert len(body) == len(a.times_s)
+    for i, row in enumerate(body):
+        assert float(row[0]) == a.times_s[i]
+        for text, curve in zip(row[1:3], a.curves.values(), strict=True):
+            assert text == "" if math.isnan(curve[i]) else float(text) == curve[i]
+    # 0.75 lies in both of the first windows, nearer to the second's middle; nobody looked at 1.5; a formula is disarmed
+    by_time = {float(row[0]): row[3:] for row in body}
+    assert by_time[0.0] == [NASTY, str(float(np.float32(0.7)))]
+    assert by_time[0.75] == [NASTY, str(float(np.float32(0.9)))]
+    assert by_time[1.5] == ["", ""]
+    assert by_time[2.0] == ["'" + FORMULA, str(float(np.float32(0.8)))]
+
+
+@pytest.mark.parametrize("label", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1"])
+def test_no_cell_of_the_csv_is_a_formula(label: str, tmp_path: Path) -> None:
+    a = analysis(windows=(window(0, 3, {label: 1.0}),), curves={label: np.zeros(12)})
+    header, first, *_ = rows(a, tmp_path)
+    assert (header[1], first[2]) == (f"evidence:{label}", f"'{label}")
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(4, 6)), min_size=1, max_size=12),
+    st.lists(st.integers(-5, 120), min_size=1, max_size=20),
+)
+def test_the_window_that_answers_is_the_one_with_the_nearest_middle(spans: list[tuple[int, int]], ticks: list[int]) -> None:
+    windows = [window(s / 2, s / 2 + n, {"a": 1.0}) for s, n in spans]
+    times = np.array(sorted(ticks)) / 4 + 0.03  # never exactly between two middles
+    for time, owner in zip(times, report._owners(windows, times), strict=True):
+        distances = [abs(sum(w.span) / 2 - time) if w.span[0] <= time <= w.span[1] else math.inf for w in windows]
+        if min(distances) == math.inf:
+            assert owner == -1
+        else:
+            assert distances[owner] == min(distances)
+
+
+# -------------------------------------------------------------------------------------------------------------- WebVTT
+
+
+def cues(a: Analysis, folder: Path) -> list[tuple[float, float, str]]:
+    """What a player would show: the blocks of the file that have a timing line, entities resolved."""
+    report.write_vtt(a, folder / "a.vtt", overwrite=True)
+    head, *blocks = (folder / "a.vtt").read_bytes().decode("utf-8").rstrip("\n").split("\n\n")
+    assert re.fullmatch(r"WEBVTT( .*)?", head)
+    out = []
+    for block in blocks:
+        if block.startswith("NOTE\n"):
+            continue
+        timing, *payload = block.split("\n")
+        match = re.fullmatch(r"(\d{2,}):([0-5]\d):([0-5]\d)\.(\d{3}) --> (\d{2,}):([0-5]\d):([0-5]\d)\.(\d{3})", timing)
+        assert match, timing
+        n = [int(g) for g in match.groups()]
+        start, end = (n[k] * 3600 + n[k + 1] * 60 + n[k + 2] + n[k + 3] / 1000 for k in (0, 4))
+        text = "\n".join(payload)
+        assert payload
+        assert not set("<>") & set(text)
+        assert not re.search(r"&(?!(amp|lt|gt);)", text)
+        out.append((start, end, text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").replace("\xa0", " ")))
+    return out
+
+
+def test_the_cues_say_what_holds_and_never_overlap(tmp_path: Path) -> None:
+    a = analysis()
+    said = cues(a, tmp_path)
+    assert all(start < end for start, end, _ in said)
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(said))
+    assert all(b[1] < c[0] or b[2] != c[2] for b, c in itertools.pairwise(said)), "equal neighbours should be one cue"
+    for now in np.arange(0, 3, 0.01) + 0.0053:
+        (text,) = [t for start, end, t in said if start <= now < end] or [""]
+        holding = [" ".join(s.label.split()) for s in a.segments if s.start_s <= now < s.end_s]
+        if holding:
+            assert [line.rpartition(": evidence ")[0] for line in text.split("\n")] == holding
+        elif now < 1.25:
+            assert text.startswith("prediction: <script>alert(1)</script> \"double\" 'single' & é 犬 --> two, ")
+        elif 1.75 <= now < 2.875:
+            assert text == f"prediction: {FORMULA}, 80.0 %"
+        else:
+            assert text == ""
+
+
+def test_cue_times_are_stream_time_and_count_hours(tmp_path: Path) -> None:
+    a = analysis(segments=(), windows=(window(7261.5, 360_000.25, {"walk": 1.0}),))
+    assert cues(a, tmp_path) == [(7261.5, 360_000.25, "prediction: walk, 100.0 %")]
+    assert "02:01:01.500 --> 100:00:00.250" in (tmp_path / "a.vtt").read_text(encoding="utf-8")
+
+
+def test_cues_and_player_follow_a_video_whose_clock_was_moved(tmp_path: Path) -> None:
+    a = analysis(segments=(), windows=(window(19.5, 25, {"walk": 1.0}),), video_offset_s=20.0)
+    assert cues(a, tmp_path) == [(0, 5, "prediction: walk, 100.0 %")]
+    assert strict(html_of(a, tmp_path).raw["script"][0])["offset"] == 20.0
+
+
+def test_thousands_of_changing_predictions_are_quick(tmp_path: Path) -> None:
+    windows = tuple(window(i, i + 1, {f"label {i % 2}": 1.0}) for i in range(20_000))
+    began = perf_counter()
+    assert len(cues(analysis(segments=(), windows=windows), tmp_path)) == 20_000
+    assert perf_counter() - began < 20  # a second where nothing else runs; a loop within a loop takes minutes
+
+
+def test_the_probability_of_a_long_prediction_is_the_mean_over_its_time(tmp_path: Path) -> None:
+    windows = (window(0, 1, {"walk": 1.0, "run": 0.0}), window(1, 5, {"walk": 0.6, "run": 0.4}))
+    assert cues(analysis(segments=(), windows=windows), tmp_path) == [(0, 5, "prediction: walk, 68.0 %")]
+
+
+# ----------------------------------------------------------------------------------------------------------------- NPZ
+
+
+def test_the_maps_come_back_as_they_were(tmp_path: Path) -> None:
+    a = analysis()
+    report.write_npz(a, tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
+        assert file["labels"].tolist() == [NASTY, NASTY, FORMULA]
+        assert file["maps_1"].dtype == np.float32
+        np.testing.assert_array_equal(file["maps_1"], a.tracks[NASTY][1].maps)
+        assert file["source_hw"].tolist() == [48, 64]
+        assert strict(str(file["about"]))["model"]["name"] == "tiny"
+    back = report.load_maps(tmp_path / "a.npz")
+    assert list(back) == [NASTY, FORMULA]
+    for label, tracks in a.tracks.items():
+        assert len(back[label]) == len(tracks)
+        for ours, theirs in zip(back[label], tracks, strict=True):
+            assert (ours.label, ours.seen, ours.cell_s) == (theirs.label, theirs.seen, theirs.cell_s)
+            for name in ("maps", "times", "ys", "xs", "curve"):
+                np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+
+
+def test_what_is_no_file_of_maps_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.npz").write_text("hello")
+    (tmp_path / "empty.npz").touch()
+    np.savez(tmp_path / "other.npz", x=np.zeros(3))
+    np.savez(tmp_path / "pickle.npz", labels=np.array([{"a": 1}], dtype=object))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "other.npz").read_bytes()[:60])
+    report.write_npz(analysis(), tmp_path / "broken.npz")
+    data = bytearray((tmp_path / "broken.npz").read_bytes())
+    data[40:300] = bytes(260)
+    (tmp_path / "broken.npz").write_bytes(data)
+    with open(tmp_path / "array.npz", "wb") as file:
+        np.save(file, np.zeros(3))
+    for name in ("text.npz", "empty.npz", "broken.npz", "other.npz", "pickle.npz", "cut.npz", "array.npz", "missing.npz"):
+        with pytest.raises(InputError, match=rf"cannot read .*{name}' as maps: .* Expected an \.npz that vidcam wrote"):
+            report.load_maps(tmp_path / name)
+
+
+# ---------------------------------------------------------------------------------------------------------------- HTML
+
+
+class Page(html.parser.HTMLParser):
+    """Every tag with its attributes, and the text outside of scripts and styles."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.text, self.raw = "", {"script": [], "style": []}
+        self.inside = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {k: v or "" for k, v in attrs}))
+        self.inside = tag
+
+    def handle_data(self, data: str) -> None:
+        if self.inside in self.raw:
+            self.raw[self.inside].append(data)
+        else:
+            self.text += data
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = ""
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+    def classed(self, name: str) -> list[dict[str, str]]:
+        return [attrs for _, attrs in self.tags if name in attrs.get("class", "").split()]
+
+
+def html_of(a: Analysis, folder: Path) -> Page:
+    report.write_html(a, folder / "a.html", overwrite=True)
+    return Page((folder / "a.html").read_bytes().decode("utf-8").replace("\xa0", " "))
+
+
+def test_names_stay_text_in_the_html(tmp_path: Path) -> None:
+    p = html_of(analysis(), tmp_path)
+    assert len(p.all("script")) == 2
+    assert not p.all("b")
+    assert not [a for _, a in p.tags if any(k.startswith("on") for k in a)]
+    for text in (NASTY, FORMULA, "a <b>\ufffd", "lost <i>half</i> of it", "Class <b>activation</b>", "javascript:alert(1)"):
+        assert text in p.text
+    assert {"title": NASTY, "class": "name"} in p.all("span")
+    assert NASTY in p.all("img")[0]["alt"]
+
+
+def test_the_html_asks_nothing_of_the_network(tmp_path: Path) -> None:
+    p = html_of(analysis(), tmp_path)
+    sources = [a["src"] for _, a in p.tags if "src" in a]
+    assert len(sources) == 3
+    assert all(s.startswith("data:image/jpeg;base64,") or s == p.all("video")[0]["src"] for s in sources)
+    assert [a["href"] for _, a in p.tags if "href" in a] == ["https://example.org/paper?a=1&b=2"]
+    assert not p.all("link") + p.all("iframe")
+    assert "url(" not in "".join(p.raw["style"])
+    assert not re.search(r"https?:|fetch|XMLHttp|import", p.raw["script"][-1])
+    (policy,) = [m["content"] for m in p.all("meta") if m.get("http-equiv") == "Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; img-src data:;")
+
+
+def test_the_pictures_are_inside_and_keep_their_colours(tmp_path: Path) -> None:
+    image = np.zeros((480, 1280, 3), np.uint8)
+    image[..., 0] = 200  # red
+    p = html_of(analysis(moments=(Moment(0.75, NASTY, 1.5, image),)), tmp_path)
+    (picture,) = p.all("img")
+    data = np.frombuffer(base64.b64decode(picture["src"].partition(",")[2]), np.uint8)
+    back = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+    assert back.shape == (240, 640, 3)
+    assert np.abs(back.reshape(-1, 3).mean(0) - (200, 0, 0)).max() < 4  # JPEG rounds a little
+
+
+def test_the_video_is_linked_relative_to_the_page(tmp_path: Path) -> None:
+    video = tmp_path / "out" / "a #1? 100% 犬.mp4"
+    (link,) = html_of(analysis(outputs={"json": "a.json", "video": str(video)}), tmp_path).all("video")
+    assert link["src"] == "out/" + urllib.parse.quote("a #1? 100% 犬.mp4")
+    assert html_of(analysis(outputs={"json": "a.json"}), tmp_path).all("video") == []
+
+
+def test_the_timeline_draws_the_curves_where_they_are(tmp_path: Path) -> None:
+    a = analysis()
+    p = html_of(a, tmp_path)
+    data = strict(p.raw["script"][0])
+    assert data["times"] == a.times_s.tolist()
+    assert data["curves"][0] == [None if math.isnan(v) else pytest.approx(v, rel=1e-4) for v in a.curves[NASTY]]
+    assert (data["t0"], data["t1"]) == (0.0, 2.875)
+    lines = [t["d"] for t in p.all("path") if t["class"] == "curve"]
+    assert len(lines) == 2
+    for d, curve in zip(lines, a.curves.values(), strict=True):
+        assert d.count("M") == 2  # interrupted where nobody looked
+        points = [tuple(map(float, xy.split(","))) for xy in re.findall(r"[-\d.e]+,[-\d.e]+", d)]
+        seen = np.flatnonzero(np.isfinite(curve))
+        assert len(points) == len(seen)
+        for (x, y), i in zip(points, seen, strict=True):
+            assert data["t0"] + x / 100 * (data["t1"] - data["t0"]) == pytest.approx(a.times_s[i], abs=1e-3)
+            assert data["high"] - y / 100 * (data["high"] - data["low"]) == pytest.approx(curve[i], abs=1e-3)
+    (hole,) = [t["style"] for t in p.classed("unseen") if t["style"].startswith("left")]
+    left, width = (float(n) for n in re.findall(r"[\d.]+", hole))
+    assert (left * 0.02875, width * 0.02875) == pytest.approx((1.125, 0.5), abs=1e-3)  # the samples 1.25 and 1.5
+    assert next(t["style"] for t in p.classed("shade")) == f"left:{round(20 / 2.875, 3)}%;width:{round(90 / 2.875, 3)}%"
+    assert len(p.classed("mark")) == 2
+
+
+def test_long_tables_are_cut_and_say_so(tmp_path: Path) -> None:
+    windows = tuple(window(i, i + 1.5, {"walk": 0.75, "run": 0.25}) for i in range(450))
+    p = html_of(analysis(windows=windows, moments=()), tmp_path)
+    assert p.text.count("walk") < 250
+    assert "The first 200 of 450; the JSON report (--json) has all of them." in p.text
+    assert "Each window of the model (450)" in p.text
+    assert sum("title" in s and "walk, 75.0 %" in s["title"] for s in p.all("span")) == 1
+
+
+def test_a_page_with_next_to_nothing_to_say(tmp_path: Path) -> None:
+    a = analysis(
+        model={"name": "mine"}, settings={}, versions={}, curves={}, tracks={}, segments=(), moments=(), warnings=(), outputs={},
+        timings_s={}, completeness_error=None, scale=math.nan, times_s=np.array([0.0]),
+    )  # fmt: skip
+    p = html_of(a, tmp_path)
+    assert "no stretch of the video stands out" in p.text
+    assert "does not promise" in p.text
+
+
+@pytest.mark.parametrize(
+    ("segments", "changes", "sentence"),
+    [
+        ((), {}, "walk, 75.0 %: no stretch of the video stands out in the evidence"),
+        ([(0.5, 1.5, 1)], {}, "walk, 75.0 %: evidence mainly between 0.5 s and 1.5 s"),
+        ([(2, 3, 1), (0, 1, 9)], {}, "walk, 75.0 %: evidence mainly between 0.0 s and 1.0 s and between 2.0 s and 3.0 s"),
+        ([(0, 2.9, 1)], {}, "walk, 75.0 %: evidence all through the video"),
+        (
+            [(0, 0.1, 1), (0.5, 0.6, 3), (1, 1.1, 2), (2, 2.1, 1)],
+            {},
+            "walk, 75.0 %: evidence in 4 stretches, the strongest between 0.5 s and 0.6 s",
+        ),
+        ([(0.5, 1.5, 1)], {"versus": "run"}, "walk, 75.0 %: evidence for walk over run mainly between 0.5 s and 1.5 s"),
+        (
+            [(0.5, 1.5, 1)],
+            {"windows": (window(0, 3, {"run": 0.6, "walk": 0.4}),)},
+            "run, 60.0 %: evidence for walk mainly between 0.5 s and 1.5 s",
+        ),
+    ],
+)
+def test_the_verdict_is_one_plain_sentence(segments: list[tuple[float, float, float]], changes: Any, sentence: str) -> None:
+    values = {
+        "curves": {"walk": np.zeros(12)},
+        "windows": (window(0, 3, {"walk": 0.75, "run": 0.25}),),
+        "segments": tuple(Segment("walk", *s) for s in segments),
+    }
+    assert page._verdict(analysis(**(values | changes))).replace("\xa0", " ") == sentence
+
+
+def test_figures_are_short_and_never_claim_too_much() -> None:
+    assert [page.percent(p).replace("\xa0", " ") for p in (0, 1e-5, 0.0012, 0.5, 0.9994, 0.99996, 1.0)] == [
+        "0.0 %", "< 0.1 %", "0.1 %", "50.0 %", "99.9 %", "> 99.9 %", "100.0 %",
+    ]  # fmt: skip
+    assert [page.seconds(s) for s in (0, 7.44, 59.96, 62.4, 3725.2)] == ["0.0\xa0s", "7.4\xa0s", "1:00.0", "1:02.4", "1:02:05"]
+
+
+def test_the_drawn_curve_is_thinned_without_losing_a_peak() -> None:
+    times = np.arange(100_000) / 10
+    curve = np.random.default_rng(0).normal(size=100_000)
+    curve[43_210], curve[77_777] = 99, -99
+    curve[50_000:60_000] = curve[43_209] = curve[77_776] = np.nan
+    thin_times, (thin,) = page._thin(times, [curve])
+    assert len(thin) <= 3002
+    assert (np.nanmax(thin), np.nanmin(thin)) == (99, -99)
+    assert thin_times[np.nanargmax(thin)] == 4321.0
+    assert (thin_times[0], thin_times[-1]) == (times[0], times[-1])
+    assert np.isnan(thin[(thin_times > 5010) & (thin_times < 5990)]).all()
+    for t, v in zip(thin_times, thin, strict=True):
+        np.testing.assert_equal(v, curve[round(t * 10)])
+
+
+# ---------------------------------------------------------------------------------------------------------- every file
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_an_existing_file_is_kept_unless_asked(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(OutputError, match="exists already"):
+        WRITERS[name](analysis(), path)
+    assert path.read_text() == "old"
+    WRITERS[name](analysis(), path, overwrite=True)
+    assert path.stat().st_size > 100
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_report_never_replaces_the_video(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_text("video")
+    a = analysis(source=dataclasses.replace(analysis().source, path=str(path)))
+    with pytest.raises(OutputError, match="it is the input itself"):
+        WRITERS[name](a, path, overwrite=True)
+    assert path.read_text() == "video"
+
+
+def test_importing_the_reports_is_light() -> None:
+    code = "import sys, vidcam.report; print({'torch', 'av', 'cv2', 'jinja2', 'gradio'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

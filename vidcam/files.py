@@ -1,0 +1,75 @@
+"""Output files that appear complete or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from vidcam.errors import OutputError
+
+__all__ = ["atomic_write", "check_output"]
+
+
+def check_output(path: str | os.PathLike[str], *, overwrite: bool = False, source: str | os.PathLike[str] | None = None) -> Path:
+    """The file that ``path`` names, links followed, if it may be written; OutputError with the reason and the way out otherwise.
+
+    ``source`` is the input that the output must not replace, even with ``overwrite``.
+    """
+    target = Path(path).resolve()
+    if not target.parent.is_dir():
+        raise OutputError(f"cannot write {path}: the folder {target.parent} does not exist; make it or name another")
+    if target.exists():
+        if not target.is_file():
+            what = "a folder" if target.is_dir() else "not a regular file"
+            raise OutputError(f"cannot write {path}: it is {what}; name a file")
+        if source is not None and os.path.exists(source) and os.path.samefile(source, target):
+            raise OutputError(f"cannot write {path}: it is the input itself; name another output")
+        if not overwrite:
+            raise OutputError(f"{path} exists already; use --overwrite (overwrite=True) to replace it, or name another output")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write {path}: no permission to write in the folder {target.parent}")
+    return target
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+    """An empty hidden file beside ``path`` to write to; it becomes ``path`` when the block ends.
+
+    If the block raises anything, KeyboardInterrupt included, nothing appears and an existing file is kept. Refuses like
+    :func:`check_output`; OutputError also where the disk is full.
+    """
+    target = check_output(path, overwrite=overwrite)
+    temp = target.with_name(f".{target.stem[:40]}.{secrets.token_hex(4)}.part{target.suffix}")
+    try:
+        # Opened by hand, not by tempfile, so that the file gets the permissions that the user's umask asks for.
+        os.close(os.open(temp, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        yield temp
+        with open(temp, "rb+") as file:
+            os.fsync(file.fileno())  # on the disk, not only in the cache, before the old file goes
+        check_output(path, overwrite=overwrite)  # it may have appeared meanwhile
+        os.replace(temp, target)
+    except OSError as error:
+        if error.errno in _SENTENCES or error.filename in (temp, str(temp), target, str(target)):
+            raise _output_error(path, error) from error
+        raise  # the caller's own trouble, such as a file that it reads meanwhile
+    finally:
+        with suppress(FileNotFoundError):
+            temp.unlink()
+
+
+_SENTENCES = {
+    errno.ENOSPC: "the disk is full; free some space or name an output on another disk",
+    errno.EDQUOT: "your share of the disk is full; free some space or name an output on another disk",
+    errno.EFBIG: "the file grew larger than this disk or system allows; name an output on another disk",
+    errno.EROFS: "the disk is read-only; name an output on another disk",
+}
+
+
+def _output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return OutputError(f"cannot write {path}: no permission to write in the folder {Path(path).resolve().parent}")
+    return OutputError(f"cannot write {path}: {_SENTENCES.get(error.errno or 0) or error.strerror or error}")
