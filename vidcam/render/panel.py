@@ -1,0 +1,225 @@
+"""The words around the picture: the most probable labels, the heading with the colour bar, and the footnotes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vidcam.render import text as txt
+from vidcam.render.colour import FOR
+from vidcam.render.overlay import CONTOURS, Style, contour_colour, overlay
+from vidcam.render.paint import DIM, GROUND, MARK, RULE, TEXT, WHITE, Sizes, disc, hatch, pill
+from vidcam.types import Box, Heat, UInt8Array
+
+__all__ = ["Legend", "draw_footer", "draw_heading", "draw_labels", "footer_rows", "heading_rows", "translucent"]
+
+
+@dataclass(frozen=True)
+class Legend:
+    """The facts that are written around the picture.
+
+    ``time_cells`` is the number of independent time cells the model has in a clip of ``clip_s`` seconds (``"8 + 32"`` where
+    it has two pathways); ``scale`` is the raw evidence, in ``unit``, that draws as 1.0 (None: what the heat itself says);
+    ``unit`` is empty where the method has none.
+    """
+
+    model: str
+    method: str
+    time_cells: str
+    clip_s: float
+    versus: str | None = None
+    scale: float | None = None
+    unit: str = "logits"
+
+
+def translucent(height: int, width: int, draw: Callable[[UInt8Array], None]) -> tuple[UInt8Array, UInt8Array]:
+    """What a drawing leaves of any ground and what it adds, both ``(H, W, 3) uint8``: ``out = ground * keep / 255 + add``.
+
+    Drawing is linear in the ground, so drawing on black and on white tells everything.
+    """
+    black, white = np.zeros((height, width, 3), np.uint8), np.full((height, width, 3), 255, np.uint8)
+    draw(black)
+    draw(white)
+    return np.maximum(white, black) - black, black
+
+
+def percent(p: float) -> str:
+    return "<1%" if 0 < p < 0.005 else f"{p:.0%}"
+
+
+def draw_labels(canvas: UInt8Array, top: Sequence[tuple[str, float]], label: str, sizes: Sizes, *, columns: int = 1) -> None:
+    """Rows of label, probability and bar, filling ``canvas``; the explained ``label`` stands out."""
+    s = sizes
+    rows = -(-len(top) // columns)
+    cell = (canvas.shape[1] - s.pad * (columns + 1)) // columns
+    tall = (canvas.shape[0] - s.pad) / max(rows, 1)
+    for i, (name, p) in enumerate(top):
+        x = s.pad + (i % columns) * (cell + s.pad)
+        y = s.pad / 2 + (i // columns) * tall
+        strong = name == label
+        weight, tint = (txt.BOLD, WHITE) if strong else (txt.REGULAR, TEXT)
+        baseline = round(y + tall * 0.5 + s.small * 0.2)
+        words = percent(p)
+        words_x = x + cell - txt.width(words, s.small, weight=weight)
+        shown = txt.fit(txt.clean(name), s.small, words_x - x - s.small // 2, weight=weight)
+        txt.put(canvas, shown, x, baseline, s.small, tint, weight=weight)
+        txt.put(canvas, words, words_x, baseline, s.small, tint, weight=weight)
+        thick = max(2.0, s.small * 0.2)
+        bar = y + tall * 0.5 + s.small * 0.5
+        pill(canvas, (bar, x, bar + thick, x + cell), WHITE, alpha=0.2)
+        if p > 0:
+            pill(canvas, (bar, x, bar + thick, x + max(thick, cell * min(p, 1.0))), FOR if strong else (176, 184, 198))
+
+
+# --- heading
+
+
+def heading_rows(width: int, sizes: Sizes) -> int:
+    """One row of text, or two where the colour bar does not fit beside it."""
+    return 1 if width >= 36 * sizes.text else 2
+
+
+def draw_heading(
+    width: int, sizes: Sizes, *, label: str, scale: float | None, legend: Legend, style: Style, signed: bool
+) -> UInt8Array:
+    """What is explained, and what the colours mean: ``(rows, width, 3) uint8``."""
+    s, rows = sizes, heading_rows(width, sizes)
+    out = np.empty((rows * round(s.text * 1.75), width, 3), np.uint8)
+    out[:] = GROUND
+    baseline = round(s.text * 1.2)
+    key, key_width = _key(s, width - 2 * s.pad, scale, legend.unit, style, signed=signed)
+    if rows == 1:
+        room = width - 2 * s.pad - key_width - 2 * s.text
+        key(out, width - s.pad - key_width, baseline)
+    else:
+        room = width - 2 * s.pad
+        key(out, s.pad, baseline + round(s.text * 1.6))
+    _title(out, s, room, baseline, txt.clean(label), None if legend.versus is None else txt.clean(legend.versus))
+    return out
+
+
+def _title(out: UInt8Array, s: Sizes, room: int, baseline: int, label: str, versus: str | None) -> None:
+    before, between = ("Evidence for ", " rather than ") if room > 20 * s.text else ("For ", " vs ")
+    x = txt.put(out, before, s.pad, baseline, s.text, DIM)
+    left = s.pad + room - x
+    if versus is None:
+        txt.put(out, txt.fit(label, s.text, left, weight=txt.BOLD), x, baseline, s.text, WHITE, weight=txt.BOLD)
+        return
+    left -= txt.width(between, s.text)
+    wanted = txt.width(versus, s.text)
+    first = txt.fit(label, s.text, max(left - wanted, left // 2), weight=txt.BOLD)
+    x = txt.put(out, first, x, baseline, s.text, WHITE, weight=txt.BOLD)
+    x = txt.put(out, between, x, baseline, s.text, DIM)
+    txt.put(out, txt.fit(versus, s.text, s.pad + room - x), x, baseline, s.text, TEXT)
+
+
+def _key(
+    s: Sizes, room: int, scale: float | None, unit: str, style: Style, *, signed: bool
+) -> tuple[Callable[[UInt8Array, int, int], None], int]:
+    """How to draw the colour key at (x, baseline), and how wide it is."""
+    amount = "" if scale is None else f"{scale:.3g} {unit}".strip()
+    gap = round(s.small * 0.45)
+
+    if style == "contour":
+        words = ["25", "50", "75%" + (f" of {amount}" if amount else "")]
+        stroke = round(s.small * 1.2)
+        if sum(txt.width(w, s.small) for w in words) + 3 * stroke + 7 * gap > room:
+            words[2], gap = "75%", gap // 2
+            stroke = min(stroke, (room - sum(txt.width(w, s.small) for w in words) - 7 * gap) // 3)
+        total = sum(txt.width(w, s.small) for w in words) + 3 * stroke + 7 * gap
+
+        def draw(out: UInt8Array, x: int, baseline: int) -> None:
+            for level, word in zip(CONTOURS, words, strict=True):
+                y = baseline - s.small * 0.36
+                thick = max(1.0, s.small * 0.11)
+                pill(out, (y - thick, x, y + thick, x + stroke), contour_colour(level, 1.0, signed))
+                x = txt.put(out, word, x + stroke + gap, baseline, s.small, TEXT if word is words[2] else DIM) + 2 * gap
+
+        return draw, total
+
+    both = signed and style != "spotlight"
+    low, high = ("−1", "+1") if both else ("0", "1.0")
+    high += f" = {amount}" if amount else ""
+    length = round(s.text * 7)
+    fixed = txt.width(low, s.small) + 2 * gap
+    high = txt.fit(high, s.small, room - fixed - 2 * s.text)
+    length = min(length, room - fixed - txt.width(high, s.small))
+
+    def draw_bar(out: UInt8Array, x: int, baseline: int) -> None:
+        x = txt.put(out, low, x, baseline, s.small, DIM) + gap
+        tall = max(5, round(s.small * 0.6))
+        y = baseline - round(s.small * 0.36) - tall // 2
+        out[y : y + tall, x : x + length] = _ramp(tall, length, style, signed=signed)
+        txt.put(out, high, x + length + gap, baseline, s.small, TEXT)
+
+    return draw_bar, fixed + length + txt.width(high, s.small)
+
+
+def _ramp(tall: int, length: int, style: Style, *, signed: bool) -> UInt8Array:
+    """The whole scale as it is drawn, over an even ground and as opaque as can be, so that the colours can be told apart."""
+    v = np.tile(np.linspace(-1.0 if signed and style != "spotlight" else 0.0, 1.0, length, dtype=np.float32), (tall, 1))
+    heat = Heat(values=v.clip(0), against=(-v).clip(0), scale=1.0, seen=(Box(0, 0, tall, length),), label="")
+    ground = np.full((tall, length, 3), 225 if style == "spotlight" else 44, np.uint8)
+    drawn = overlay(ground, heat, style=style, opacity=1.0, signed=signed)
+    return drawn[:, -length:]  # side-by-side: the right half
+
+
+# --- footnotes
+
+
+def _notes(legend: Legend, *, strip: bool, short: bool) -> list[tuple[str, str]]:
+    """(sign, words) of each footnote."""
+    seconds = f"{legend.clip_s:.3g} s"  # not of the video, but of what the model looks at once
+    one = legend.time_cells == "1"
+    cells = f"{legend.time_cells} time {'cell' if one else 'cells'} / {seconds}"
+    if not short:
+        cells = f"{legend.time_cells} independent time {'cell' if one else 'cells'} in {seconds}"
+    who = [f"{legend.model}, {legend.method}"] if short else [f"model {legend.model}", f"method {legend.method}"]
+    notes = [*(("", words) for words in [*who, cells]), ("hatch", "unseen" if short else "not seen by the model")]
+    return [*notes, ("dot", "sampled" if short else "frame shown to the model")] if strip else notes
+
+
+def _flow(notes: list[tuple[str, str]], width: int, s: Sizes) -> list[list[tuple[str, str]]]:
+    """The notes in rows that fit; a note that is too long for a row of its own is cut."""
+    rows: list[list[tuple[str, str]]] = []
+    x = width
+    for sign, words in notes:
+        words = txt.fit(txt.clean(words), s.small, width - 2 * s.pad - _sign_width(sign, s))
+        wide = _sign_width(sign, s) + txt.width(words, s.small)
+        if not rows or x + wide > width - s.pad:
+            rows.append([])
+            x = s.pad
+        rows[-1].append((sign, words))
+        x += wide + round(s.small * 1.6)
+    return rows
+
+
+def _sign_width(sign: str, s: Sizes) -> int:
+    return {"": 0, "hatch": round(s.small * 1.9), "dot": round(s.small * 1.0)}[sign]
+
+
+def footer_rows(width: int, sizes: Sizes, legend: Legend, *, strip: bool) -> list[list[tuple[str, str]]]:
+    """The footnotes as rows of (sign, words): in full where two rows hold them, else shortened."""
+    full = _flow(_notes(legend, strip=strip, short=False), width, sizes)
+    return full if len(full) <= 2 else _flow(_notes(legend, strip=strip, short=True), width, sizes)
+
+
+def draw_footer(width: int, sizes: Sizes, rows: list[list[tuple[str, str]]]) -> UInt8Array:
+    """The footnotes: ``(rows, width, 3) uint8``."""
+    s = sizes
+    out = np.empty((len(rows) * s.row + s.pad // 2, width, 3), np.uint8)
+    out[:] = GROUND
+    for i, row in enumerate(rows):
+        x, baseline = s.pad, i * s.row + round(s.small * 1.1)
+        middle = baseline - s.small * 0.36
+        for sign, words in row:
+            if sign == "hatch":
+                y, tall, wide = round(middle - s.small * 0.4), round(s.small * 0.8), round(s.small * 1.4)
+                out[y : y + tall, x : x + wide] = RULE
+                hatch(out, (y, x, y + tall, x + wide), s)
+            elif sign == "dot":
+                disc(out, middle, x + s.small * 0.3, s.small * 0.24, MARK)
+            x = txt.put(out, words, x + _sign_width(sign, s), baseline, s.small, DIM) + round(s.small * 1.6)
+    return out
