@@ -9,8 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vidcam.engine import open_engine
     from vidcam.errors import VidcamError
-    from vidcam.pipeline import Look, Outputs, Session, Settings, annotate, explain, open_engine
+    from vidcam.pipeline import Look, Outputs, Session, Settings, annotate, explain
     from vidcam.reader import open_source
     from vidcam.types import Analysis, Evidence, Frame, Geometry, Heat, Prediction, Window
 
@@ -29,7 +30,7 @@ _HOME = {
     "Window": "types",
     "annotate": "pipeline",
     "explain": "pipeline",
-    "open_engine": "pipeline",
+    "open_engine": "engine",
     "open_source": "reader",
 }
 

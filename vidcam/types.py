@@ -383,7 +383,7 @@ class SourceInfo(_Value):
 
 @dataclass(frozen=True, repr=False)
 class Segment(_Value):
-    """A stretch of time in which the evidence for ``label`` holds: ``[start_s, end_s)``, ``score`` its mean evidence per second."""
+    """A stretch ``[start_s, end_s)`` in which the evidence for ``label`` holds; ``score`` is its mean evidence per second."""
 
     label: str
     start_s: float
@@ -409,7 +409,9 @@ class Analysis(_Value):
     """Everything that one run found out about one video: what the reports are written from.
 
     ``tracks`` holds, for each explained label, one raw (unsmoothed) :class:`Track` for each crop; ``drawn`` the same after
-    smoothing, which is what the picture shows. ``curves`` holds the smoothed signed evidence per second of each label at ``times_s``. ``model``, ``settings`` and ``versions`` are plain JSON values.
+    smoothing, which is what the picture shows. ``curves`` holds the smoothed signed evidence per second of each label at
+    ``times_s``; ``sampled_s`` are the times of the frames that the model was shown. ``model``, ``settings`` and ``versions`` are
+    plain JSON values.
     ``video_offset_s`` is the second of the stream at which the written video's own clock begins: 0 unless the writer moved it.
     """
 
@@ -432,6 +434,7 @@ class Analysis(_Value):
     completeness_error: float | None
     unseen_fraction: float
     drawn: Mapping[str, tuple[Track, ...]] = field(default_factory=dict)
+    sampled_s: FloatArray = field(default_factory=lambda: np.zeros(0))
     versus: str | None = None
     warnings: tuple[str, ...] = ()
     moments: tuple[Moment, ...] = ()
@@ -444,8 +447,16 @@ class Analysis(_Value):
         """The explained labels, in order of importance."""
         return tuple(self.curves)
 
+    @property
+    def probs(self) -> FloatArray:
+        """``(K,)`` probabilities of the whole video: softmax of the windows' mean logits, as if pooled over all of it."""
+        logits = np.mean([w.logits for w in self.windows], axis=0, dtype=np.float64)
+        e = np.exp(logits - logits.max())
+        out: FloatArray = e / e.sum()
+        return out
+
     def top(self, k: int) -> tuple[tuple[str, float], ...]:
-        """The ``k`` labels with the highest probability averaged over the windows, highest first."""
-        mean = np.mean([w.probs for w in self.windows], axis=0)
-        order = np.argsort(-mean, kind="stable")[:k]
-        return tuple((self.windows[0].labels[i], float(mean[i])) for i in order)
+        """The ``k`` labels that are most probable over the whole video (see :attr:`probs`), highest first."""
+        probs = self.probs
+        order = np.argsort(-probs, kind="stable")[:k]
+        return tuple((self.windows[0].labels[i], float(probs[i])) for i in order)

@@ -1,0 +1,257 @@
+"""The command line as a user meets it: what it writes, what it says, and what it leaves behind when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import planted
+import pytest
+from media import numbered, truncate, write_clip, write_images, write_sound
+
+from vidcam import cli
+from vidcam.reader import open_source
+
+MODEL = f"{planted.__file__}:patches"
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def vidcam(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Run the command in this process, in an empty folder: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # the tests keep their own handlers
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["vidcam", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capsys.readouterr()
+        code = stop.value.code
+        return (0 if code is None else int(code)), out, err
+
+    return run
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return write_clip(tmp_path / "clip.mp4", frames=45, size=(120, 160))
+
+
+def one_line(err: str) -> str:
+    """The error line; there must be exactly one and no traceback."""
+    lines = [line for line in err.splitlines() if line.strip()]
+    assert len(lines) == 1, err
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def test_writes_everything_it_is_asked_for(vidcam: Run, clip: Path) -> None:
+    code, out, err = vidcam(
+        "annotate", clip, "--model", MODEL, "-o", "why.mp4", "--report", "why.html", "--json", "why.json", "--csv", "why.csv",
+        "--vtt", "why.vtt", "--maps", "why.npz", "--signed", "--style", "side-by-side",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert re.fullmatch(rf"{re.escape(str(clip))}: (red square|nothing) .*why\.mp4.*\n", out)
+    found = json.loads(Path("why.json").read_text())
+    assert found["schema_version"] == 1
+    assert found["input"]["frames"] == 45
+    assert found["model"]["time_cells"] == [8]
+    assert found["completeness_error"] < 1e-4
+    assert set(found["outputs"]) == {"video", "html", "json", "csv", "vtt", "npz"}
+    with open_source("why.mp4") as written, open_source(clip) as source:
+        assert [f.time for f in written.frames()] == pytest.approx([f.time for f in source.frames()], abs=1e-3)
+
+
+def test_the_default_output_is_named_after_the_input_and_lies_here(vidcam: Run, clip: Path, tmp_path: Path) -> None:
+    code, out, _ = vidcam("annotate", clip, "--model", MODEL, "--quiet")
+    assert (code, out) == (0, "")
+    assert (tmp_path / "clip.vidcam.mp4").is_file()
+
+
+def test_several_inputs_and_folders(vidcam: Run, tmp_path: Path) -> None:
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    for name in ("a.mp4", "b.mkv", "deep/a.mp4"):
+        write_clip(tmp_path / "in" / name, frames=12, size=(64, 64))
+    (tmp_path / "in" / "notes.txt").write_text("no video")
+    code, out, err = vidcam("annotate", "in", "--model", MODEL, "--out-dir", "out", "--json", "out/{name}.json")
+    assert code == 0, err
+    made = sorted(str(p.relative_to("out")) for p in Path("out").rglob("*") if p.is_file())
+    assert made == ["a.json", "a.vidcam.mp4", "b.json", "b.vidcam.mp4"]  # the folder itself, not the folders in it
+    assert len(out.splitlines()) == 2
+    code, _, err = vidcam("annotate", "in/a.mp4", "in/deep/a.mp4", "--model", MODEL, "--out-dir", "same", "--quiet")
+    assert code == 0, err
+    assert sorted(p.name for p in Path("same").iterdir()) == ["a-2.vidcam.mp4", "a.vidcam.mp4"]
+
+
+def test_one_bad_input_among_several_does_not_stop_the_others(vidcam: Run, clip: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.mp4"
+    bad.write_text("this is no video")
+    code, out, err = vidcam("annotate", bad, clip, "--model", MODEL, "--out-dir", tmp_path)
+    assert code == 1
+    assert "bad.mp4" in err
+    assert "1 of 2 inputs could not be explained" in err
+    assert (tmp_path / "clip.vidcam.mp4").is_file()
+    assert str(clip) in out
+
+
+def test_a_part_of_the_video(vidcam: Run, clip: Path) -> None:
+    code, _, err = vidcam("annotate", clip, "--model", MODEL, "--start", 0.5, "--end", 1.0, "-o", "part.mp4")
+    assert code == 0, err
+    with open_source("part.mp4") as written:
+        assert len(list(written.frames())) == 15
+
+
+def test_a_folder_of_numbered_images_is_a_video(vidcam: Run, tmp_path: Path) -> None:
+    write_images(tmp_path / "shots", names=[f"{i}.png" for i in range(20)])
+    code, _, err = vidcam("annotate", tmp_path / "shots", "--model", MODEL)
+    assert code == 0, err
+    with open_source("shots.vidcam.mp4") as written:
+        assert len(list(written.frames())) == 20
+
+
+BAD = {
+    "missing file": (["gone.mp4"], 1, "gone.mp4"),
+    "folder without videos": (["empty"], 1, "empty"),
+    "text renamed to mp4": (["text.mp4"], 1, "text.mp4"),
+    "audio only": (["sound.m4a"], 1, "sound.m4a"),
+    "no bytes": (["zero.mp4"], 1, "zero.mp4"),
+    "unknown model": (["clip.mp4", "--model", "r3d_81"], 2, "did you mean 'r3d_18'"),
+    "unknown method": (["clip.mp4", "--method", "gradcamm"], 2, "did you mean 'gradcam'"),
+    "unknown class": (["clip.mp4", "--class", "red sqare"], 2, "did you mean 'red square'"),
+    "unknown layer": (["clip.mp4", "--layer", "trunc"], 2, "trunk"),
+    "class against itself": (["clip.mp4", "--class", "nothing", "--versus", "nothing"], 2, "itself"),
+    "no such factory": (["clip.mp4", "--model", "nowhere.py:build"], 2, "nowhere.py"),
+    "wrong weights": (["clip.mp4", "--weights", "text.mp4"], 1, "text.mp4"),
+    "wrong labels": (["clip.mp4", "--labels", "three.txt"], 2, "three.txt"),
+    "output folder missing": (["clip.mp4", "-o", "no/where.mp4"], 1, "does not exist"),
+    "output exists": (["clip.mp4", "-o", "old.mp4"], 1, "--overwrite"),
+    "output is the input": (["clip.mp4", "-o", "clip.mp4", "--overwrite"], 1, "input itself"),
+    "output is no mp4": (["clip.mp4", "-o", "out.avi"], 1, ".mp4"),
+    "report exists": (["clip.mp4", "--json", "old.json"], 1, "--overwrite"),
+    "two outputs in one file": (["clip.mp4", "--json", "same", "--csv", "same"], 2, "same"),
+    "-o with several inputs": (["clip.mp4", "other.mp4", "-o", "x.mp4"], 2, "--out-dir"),
+    "one report for several inputs": (["clip.mp4", "other.mp4", "--json", "x.json"], 2, "{name}"),
+    "negative hop": (["clip.mp4", "--hop", "-1"], 2, "hop"),
+    "end before start": (["clip.mp4", "--start", "1", "--end", "0.5"], 2, "end"),
+    "start after the end": (["clip.mp4", "--start", "100"], 1, "100"),
+    "unknown device": (["clip.mp4", "--device", "gpu"], 2, "cuda"),
+    "unknown engine": (["clip.mp4", "--engine", "tensorrt"], 2, "torch"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_gives_one_sentence_and_leaves_nothing_behind(case: str, vidcam: Run, clip: Path, tmp_path: Path) -> None:
+    words, expected, says = BAD[case]
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.mp4").write_text("this is no video\n" * 50)
+    (tmp_path / "zero.mp4").write_bytes(b"")
+    (tmp_path / "three.txt").write_text("one\ntwo\nthree\n")
+    (tmp_path / "old.mp4").write_bytes(b"the old video")
+    (tmp_path / "old.json").write_text("the old numbers")
+    write_sound(tmp_path / "sound.m4a")
+    write_clip(tmp_path / "other.mp4", frames=5, size=(64, 64))
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+
+    code, out, err = vidcam("annotate", *([] if "--model" in words else ["--model", MODEL]), *words)
+
+    assert says in one_line(err)
+    assert (code, out) == (expected, "")
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_overwrite_replaces_the_old_file(vidcam: Run, clip: Path) -> None:
+    Path("old.mp4").write_bytes(b"the old video")
+    code, _, err = vidcam("annotate", clip, "--model", MODEL, "-o", "old.mp4", "--overwrite")
+    assert code == 0, err
+    assert Path("old.mp4").stat().st_size > 1000
+
+
+def test_a_truncated_file_is_explained_as_far_as_it_goes(vidcam: Run, tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "cut.mp4", frames=120, size=(120, 160), picture=lambda i: numbered(i, (120, 160)))
+    truncate(whole, keep=0.6)
+    code, _, err = vidcam("annotate", whole, "--model", MODEL, "--json", "cut.json")
+    assert code == 0, err
+    assert "warning" in err
+    found = json.loads(Path("cut.json").read_text())
+    assert 30 < found["input"]["frames"] < 110
+    assert found["warnings"]
+    with open_source("cut.vidcam.mp4") as written:
+        assert len(list(written.frames())) == found["input"]["frames"]
+
+
+def test_tables(vidcam: Run) -> None:
+    code, out, _ = vidcam("models", "--json")
+    assert code == 0
+    assert {"r3d_18", "x3d_s", "slowfast_r50", "movinet_a0"} <= {row["name"] for row in json.loads(out)}
+    code, out, _ = vidcam("methods")
+    assert code == 0
+    assert "gradcam-slice" in out
+
+
+def test_help_has_examples_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nsys.argv=['vidcam','annotate','--help']\nimport vidcam.cli\n"
+        "try: vidcam.cli.main()\nexcept SystemExit: pass\n"
+        "bad={'torch','av','cv2','gradio','numpy'} & set(sys.modules)\nassert not bad, bad"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Examples" in done.stdout
+
+
+def slow_command(tmp_path: Path) -> tuple[list[str], Path]:
+    clip = write_clip(tmp_path / "long.mp4", frames=900, size=(360, 480))
+    out = tmp_path / "long.vidcam.mp4"
+    out.write_bytes(b"the old video")
+    words = ["annotate", str(clip), "--model", MODEL, "-o", str(out), "--overwrite", "--json", str(tmp_path / "long.json")]
+    return [sys.executable, "-c", "from vidcam.cli import main; main()", *words], out
+
+
+@pytest.mark.parametrize(("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("moment", ["starting", "drawing"])
+def test_an_interrupt_leaves_the_old_file_and_no_other(kind: int, code: int, moment: str, tmp_path: Path) -> None:
+    command, out = slow_command(tmp_path)
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    if moment == "drawing":  # the temporary file is there
+        while not list(tmp_path.glob(".*.part*")) and child.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+    else:
+        time.sleep(1.5)
+    child.send_signal(kind)
+    _, err = child.communicate(timeout=120)
+    assert child.returncode == code, err
+    assert "Traceback" not in err
+    assert out.read_bytes() == b"the old video"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["long.mp4", "long.vidcam.mp4"]
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root to mount a small disk")
+def test_a_full_disk_is_said_in_one_sentence(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)], check=False, capture_output=True
+    ).returncode:
+        pytest.skip("this machine does not let root mount a tmpfs")
+    try:
+        (disk / "old.mp4").write_bytes(b"the old video")
+        clip = write_clip(tmp_path / "clip.mp4", frames=300, size=(360, 480))
+        words = ["annotate", str(clip), "--model", MODEL, "-o", str(disk / "old.mp4"), "--overwrite"]
+        done = subprocess.run(
+            [sys.executable, "-c", "from vidcam.cli import main; main()", *words], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1
+        assert "disk is full" in one_line(done.stderr)
+        assert [(p.name, p.read_bytes()) for p in disk.iterdir()] == [("old.mp4", b"the old video")]
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

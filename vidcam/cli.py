@@ -1,0 +1,300 @@
+"""Words to calls, errors to exit codes. No logic: whatever thinks lives in the package.
+
+Data goes to stdout, progress and messages to stderr. Exit codes: 0 done, 1 something failed, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from vidcam.errors import UsageError, VidcamError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from vidcam.types import Analysis
+
+app = typer.Typer(
+    name="vidcam",
+    help="Why did the action model say that, where, and when?",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+models_app = typer.Typer(help="The models as a table; import and download weights.", rich_markup_mode="rich")
+app.add_typer(models_app, name="models")
+
+
+class StyleName(StrEnum):
+    heat = "heat"
+    contour = "contour"
+    spotlight = "spotlight"
+    side_by_side = "side-by-side"
+
+
+class CropsName(StrEnum):
+    one = "center"
+    cover = "cover"
+
+
+class SmoothingName(StrEnum):
+    gaussian = "gaussian"
+    exponential = "exponential"
+    flow = "flow"
+    none = "none"
+
+
+class TailName(StrEnum):
+    shift = "shift"
+    hold = "hold"
+    drop = "drop"
+
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+  vidcam annotate clip.mp4                                  writes clip.vidcam.mp4 here
+
+  vidcam annotate clip.mp4 -o why.mp4 --report why.html     with a page to read
+
+  vidcam annotate clip.mp4 --class "arm wrestling" --versus "shaking hands"
+
+  vidcam annotate videos/ --out-dir explained --json "explained/{name}.json"
+
+  vidcam annotate clip.mp4 --model my_net.py:build --weights net.safetensors --labels names.txt
+"""
+
+
+@app.command(epilog=EXAMPLES)
+def annotate(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="Video files, folders of videos, folders of numbered images, or http URLs."),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The explained video (one input).", show_default=False)
+    ] = None,
+    out_dir: Annotated[Path | None, typer.Option(help="Folder for the explained videos (any number of inputs).")] = None,
+    model: Annotated[
+        str, typer.Option(help="A name from `vidcam models`, or package.module:factory, or file.py:factory.")
+    ] = "auto",
+    weights: Annotated[Path | None, typer.Option(help="Weights: safetensors, or a torch state dict.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Class names: one a line, or a JSON list.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Explain this module instead of the model's own choice.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="A name from `vidcam methods`.", show_default="cam where exact, else gradcam")
+    ] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", metavar="LABEL", help="Explain this class; repeatable.", show_default="the answers"),
+    ] = None,
+    versus: Annotated[str | None, typer.Option(metavar="LABEL", help="Why the class and not this one?")] = None,
+    style: Annotated[StyleName, typer.Option(help="How evidence is drawn.")] = StyleName.heat,
+    signed: Annotated[bool, typer.Option("--signed", help="Show evidence against the class too, in the second colour.")] = False,
+    opacity: Annotated[float, typer.Option(min=0.05, max=1.0, help="Of the strongest evidence.")] = 0.62,
+    hop: Annotated[float | None, typer.Option(metavar="S", help="Seconds between windows.", show_default="half a clip")] = None,
+    smooth: Annotated[float, typer.Option(metavar="S", help="Smoothing over time in seconds; 0 is off.")] = 0.25,
+    smoothing: Annotated[
+        SmoothingName, typer.Option(help="Kind of smoothing; flow follows the motion.")
+    ] = SmoothingName.gaussian,
+    crops: Annotated[CropsName, typer.Option(help="The model's centre crop, or several that cover the frame.")] = CropsName.one,
+    tail: Annotated[
+        TailName, typer.Option(help="End of the video: shift the last window back, hold the last frame, or drop.")
+    ] = TailName.shift,
+    start: Annotated[float | None, typer.Option(metavar="S", help="Begin this many seconds into the video.")] = None,
+    end: Annotated[float | None, typer.Option(metavar="S", help="Stop this many seconds into the video.")] = None,
+    html: Annotated[Path | None, typer.Option("--report", metavar="OUT.html", help="One-file HTML report.")] = None,
+    json: Annotated[Path | None, typer.Option(metavar="OUT.json", help="Everything as numbers.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="OUT.csv", help="The timeline as a table.")] = None,
+    vtt: Annotated[Path | None, typer.Option(metavar="OUT.vtt", help="Segments as subtitles.")] = None,
+    maps: Annotated[Path | None, typer.Option(metavar="OUT.npz", help="Raw signed maps with times and geometry.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    engine: Annotated[str, typer.Option(help="auto or torch.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but errors.")] = False,
+) -> None:
+    """Write an explained video: what the model says, and the evidence for it in space and time."""
+    from vidcam import pipeline
+    from vidcam.engine import open_engine
+    from vidcam.jobs import plan
+    from vidcam.progress import Bar
+
+    jobs = plan(
+        inputs,
+        output=output,
+        out_dir=out_dir,
+        reports={"html": html, "json": json, "csv": csv, "vtt": vtt, "npz": maps},
+        overwrite=overwrite,
+    )
+    settings = pipeline.Settings(
+        method=method,
+        classes=tuple(classes or ()),
+        versus=versus,
+        hop_s=hop,
+        tail=tail.value,
+        cover=crops is CropsName.cover,
+        smoothing=smoothing.value,
+        smooth_s=smooth,
+        start_s=start,
+        end_s=end,
+    )
+    look = pipeline.Look(style=style.value, opacity=opacity, signed=signed)
+    with Bar(quiet=quiet) as bar:
+        bar.begin("weights")
+        loaded = open_engine(model, weights=weights, labels=labels, layer=layer, device=device, engine=engine, progress=bar.bytes)
+        for note in loaded.notes:
+            bar.say(note)
+        failed = 0
+        for number, (source, outputs) in enumerate(jobs, 1):
+            bar.begin(source if len(jobs) == 1 else f"{number}/{len(jobs)} {source}")
+            try:
+                analysis = pipeline.annotate(source, outputs, engine=loaded, settings=settings, look=look, progress=bar.frames)
+            except VidcamError as error:
+                if len(jobs) == 1 or isinstance(error, UsageError):
+                    raise
+                failed += 1
+                bar.say(f"error: {source}: {error}", always=True)
+                continue
+            for warning in analysis.warnings:
+                bar.say(f"warning: {source}: {warning}")
+            if not quiet:
+                bar.clear()
+                _summary(source, analysis)
+    if failed:
+        _fail(f"{failed} of {len(jobs)} inputs could not be explained", 1)
+
+
+@app.command()
+def methods(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """The explanation methods as a table."""
+    from vidcam.explainers import core
+
+    rows = [
+        {
+            "name": m.name,
+            "title": m.title,
+            "family": m.family,
+            "signed": m.signed,
+            "complete": m.complete,
+            "requires": sorted(m.requires),
+            "cost": m.cost,
+            "paper": m.paper,
+        }
+        for m in core.methods()
+    ]
+    _table("methods", rows, as_json=as_json, hidden=("requires",))
+
+
+@models_app.callback(invoke_without_command=True)
+def models(ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """The models as a table: facts, weights, and whether they are on this machine."""
+    if ctx.invoked_subcommand is not None:
+        return
+    from vidcam.models import loading, registry
+
+    rows = [
+        {
+            "name": s.name,
+            "clip": f"{s.frames} x {s.interval_s:.3g} s",
+            "crop": f"{s.crop[0]}x{s.crop[1]}",
+            "time cells": s.time_cells_text,
+            "cam": "exact" if s.head else "-",
+            "top-1": None if s.weights is None else s.weights.accuracy,
+            "protocol": None if s.weights is None else s.weights.protocol,
+            "weights": "here" if loading.available(s) else "download",
+            "licence": None if s.weights is None else s.weights.licence,
+            "layer": s.layer,
+            "url": None if s.weights is None else s.weights.url,
+            "paper": s.paper,
+        }
+        for s in registry.specs()
+    ]
+    _table("models", rows, as_json=as_json, hidden=("layer", "url", "paper", "licence"))
+
+
+@models_app.command("import")
+def models_import(
+    name: Annotated[str, typer.Argument(help="The model that the file belongs to, such as movinet_a0.")],
+    file: Annotated[Path, typer.Argument(help="The official weight file.")],
+) -> None:
+    """Check an official weight file, convert it where that is needed, and put it where vidcam finds it."""
+    from vidcam.models import loading
+
+    typer.echo(str(loading.import_weights(name, file)))
+
+
+@models_app.command("download")
+def models_download(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Models whose weights to fetch.")],
+) -> None:
+    """Fetch official weights into the cache, with their checksum verified."""
+    from vidcam.models import loading
+    from vidcam.progress import Bar
+
+    with Bar(quiet=False) as bar:
+        for name in names:
+            bar.begin(name)
+            path = loading.download(name, progress=bar.bytes)
+            bar.clear()
+            typer.echo(str(path))
+
+
+def _summary(source: str, analysis: Analysis) -> None:
+    answers = ", ".join(f"{label} {prob:.1%}" for label, prob in analysis.top(3))
+    files = ", ".join(analysis.outputs.values())
+    typer.echo(f"{source}: {answers} -> {files}")
+
+
+def _table(title: str, rows: list[dict[str, Any]], *, as_json: bool, hidden: tuple[str, ...]) -> None:
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    shown = [key for key in rows[0] if key not in hidden]
+    for key in shown:
+        table.add_column(key, overflow="fold", no_wrap=key == "name")
+    for row in rows:
+        table.add_row(
+            *("-" if row[k] is None else "yes" if row[k] is True else "no" if row[k] is False else str(row[k]) for k in shown)
+        )
+    console = Console()
+    console.print(table, width=None if console.is_terminal else 140)
+
+
+def _terminated(signum: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + signum)  # unwinds the stack, so that half-written files are removed
+
+
+def main() -> None:
+    """Run the command line: the entry point of the ``vidcam`` command."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        app()
+    except VidcamError as error:
+        _fail(str(error), 2 if isinstance(error, UsageError) else 1)
+    except KeyboardInterrupt:  # between two commands of Python itself; the usual one becomes 130 inside Typer
+        sys.exit(130)
+    except OSError as error:
+        _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    from rich.console import Console
+
+    from vidcam.progress import plain
+
+    Console(stderr=True).print(f"[bold red]error:[/] {plain(message)}", highlight=False, soft_wrap=True)
+    sys.exit(code)

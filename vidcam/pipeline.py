@@ -1,0 +1,418 @@
+"""The stages in a row: frames in, an explained video out.
+
+    source -> Frame -> Window -> Prediction + Evidence -> Timeline -> Heat at time t -> picture -> file, report
+
+:class:`Session` is the flow as far as the evidence, written once and pushed frame by frame. :func:`explain` pulls a file through
+it and joins the windows; :func:`annotate` then reads the file a second time and draws, because the scale belongs to the whole
+video and memory must not grow with its length.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from vidcam import placement, report, sampling, summary, timeline
+from vidcam.errors import InputError, UsageError
+from vidcam.explainers import core, probe
+from vidcam.jobs import Outputs
+from vidcam.reader import Source, open_source
+from vidcam.render import Renderer, Style
+from vidcam.types import Analysis, Evidence, FloatArray, Frame, Geometry, Heat, Prediction, Track, Window
+from vidcam.writer import VideoWriter
+
+if TYPE_CHECKING:
+    from vidcam.engine import TorchEngine
+
+__all__ = ["Explanation", "Look", "Outputs", "Progress", "Session", "Settings", "annotate", "explain"]
+
+Progress = Callable[[str, int, int | None], None]
+"""Called as ``progress(stage, frames_done, frames_in_all or None)``; stages are ``"explain"`` and ``"draw"``."""
+
+CANDIDATES = 5  # classes explained in each window while nobody has named one
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to explain. Everything has a default; what is left None follows from the model.
+
+    ``method``: a registered name, None for ``cam`` where it is exact, else ``gradcam``. ``classes``: labels to explain, empty
+    for the model's own answers. ``versus``: explain each class against this label. ``hop_s``: seconds between windows, None for
+    half a clip. ``tail``: what happens to the end of the video, see :class:`vidcam.sampling.Sampler`. ``cover``: several crops that cover
+    the whole frame instead of the model's centre crop. ``smoothing`` and ``smooth_s``: kind and standard deviation in seconds, 0
+    switches it off. ``start_s``, ``end_s``: the part of the video, in seconds from its first frame.
+    """
+
+    method: str | None = None
+    classes: tuple[str, ...] = ()
+    versus: str | None = None
+    hop_s: float | None = None
+    tail: Literal["shift", "hold", "drop"] = "shift"
+    cover: bool = False
+    smoothing: timeline.Smoothing = "gaussian"
+    smooth_s: float = 0.25
+    start_s: float | None = None
+    end_s: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.hop_s is not None and not 0.01 <= self.hop_s <= 3600:
+            raise UsageError(f"the hop must be 0.01 to 3600 seconds, got {self.hop_s}")
+        if not 0 <= self.smooth_s <= 60:
+            raise UsageError(f"smoothing must be 0 to 60 seconds, got {self.smooth_s}")
+        if self.start_s is not None and self.start_s < 0:
+            raise UsageError(f"the start must not be negative, got {self.start_s}")
+        if self.end_s is not None and self.end_s <= (self.start_s or 0.0):
+            raise UsageError(f"the end must lie after the start, got start {self.start_s or 0.0} and end {self.end_s}")
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the picture is drawn: ``style``, ``opacity`` in (0, 1], and whether evidence against the class is shown too."""
+
+    style: Style = "heat"
+    opacity: float = 0.62
+    signed: bool = False
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What is known about one window: the model's answer, the evidence for each explained label and each crop, and the times
+    ``(T,)`` of the frames that the model was shown."""
+
+    prediction: Prediction
+    evidence: tuple[Evidence, ...]
+    times: FloatArray
+
+
+class Session:
+    """Frames in, explanations out: sampling, the model and the method, the same for a file and for a camera.
+
+    ``skip`` names windows, by their span, that need no explanation. Frames must come in the order of their times.
+    """
+
+    def __init__(
+        self, engine: TorchEngine, settings: Settings, *, skip: Callable[[tuple[float, float]], bool] = lambda span: False
+    ) -> None:
+        self.engine = engine
+        self.spec = engine.spec
+        self.method = core.choose(settings.method, self.spec)
+        self.settings = settings
+        self._skip = skip
+        self._classes = tuple(summary.index_of(engine.labels, c) for c in settings.classes)
+        self._versus = None if settings.versus is None else summary.index_of(engine.labels, settings.versus)
+        if self._versus in self._classes:
+            raise UsageError(f"a class cannot be explained against itself: {settings.versus!r}")
+        self._placements = probe.placements(engine.explained)
+        self._winners: dict[int, None] = {}  # every class that was a window's answer, in the order of appearance
+        self._views: tuple[Geometry, ...] = ()
+        self._sampler = sampling.Sampler(
+            frames=self.spec.frames,
+            interval_s=self.spec.interval_s,
+            hop_s=settings.hop_s or self.spec.clip_s / 2,
+            tail=settings.tail,
+        )
+
+    @property
+    def views(self) -> tuple[Geometry, ...]:
+        """The crops, known once the first frame has come."""
+        return self._views
+
+    def push(self, frame: Frame) -> list[Explanation]:
+        """Take one frame; returns what it completed."""
+        if not self._views:
+            size = frame.image.shape[0], frame.image.shape[1]
+            self._views = sampling.views(size, resize=self.spec.resize, crop=self.spec.crop, cover=self.settings.cover)
+        image = sampling.resize(frame.image, self._views[0])
+        return self._explain_all(self._sampler.push(image, time=frame.time, duration=frame.duration))
+
+    def close(self) -> list[Explanation]:
+        """The end of the video: returns the explanation of its tail."""
+        return self._explain_all(self._sampler.close())
+
+    def _explain_all(self, windows: Iterable[Window]) -> list[Explanation]:
+        return [self._explain(w) for w in windows if not self._skip(w.span)]
+
+    def _explain(self, window: Window) -> Explanation:
+        clips = np.stack([view.cut(window.frames) for view in self._views])
+        out = core.explain(self.engine, clips, self._targets, self.method)
+        logits = out.logits.mean(axis=0)
+        prediction = Prediction(logits, self.engine.probabilities(logits), self.engine.labels, window.span)
+        evidence = tuple(
+            self._place(
+                [m[v, n] for m in out.maps], None if out.totals is None else float(out.totals[v, n]), target, window, view
+            )
+            for n, target in enumerate(out.targets)
+            for v, view in enumerate(self._views)
+        )
+        return Explanation(prediction, evidence, window.times)
+
+    def _targets(self, logits: FloatArray) -> Sequence[core.Target]:
+        """What to explain in clips (crops of one window) with these logits ``(B, K)``."""
+        order = np.argsort(-logits.mean(axis=0), kind="stable")
+        if self._classes:
+            chosen = self._classes
+        else:
+            answer = next(int(i) for i in order if i != self._versus)
+            self._winners.setdefault(answer)
+            first = dict.fromkeys(int(i) for i in order[:CANDIDATES] if i != self._versus)
+            chosen = tuple(first | dict.fromkeys(list(self._winners)[:CANDIDATES]))
+        return [core.Target(i, self._versus) for i in chosen]
+
+    def _place(
+        self, maps: Sequence[FloatArray], total: float | None, target: core.Target, window: Window, view: Geometry
+    ) -> Evidence:
+        share = 1.0 / len(self._views)  # the answer is the mean over the crops, so each crop's evidence counts for its share
+        values, where = placement.join(maps, self._placements)
+        ys, xs = where.cell_centres(view)
+        labels = self.engine.labels
+        return Evidence(
+            values=(values * share).astype(np.float32),
+            times=where.cell_times(window.times, self.spec.interval_s),
+            ys=ys,
+            xs=xs,
+            seen=view.seen,
+            span=window.span,
+            cell_s=where.time.stride * self.spec.interval_s,
+            label=labels[target.index],
+            versus=None if target.versus is None else labels[target.versus],
+            method=self.method.name,
+            complete=total is not None,
+            total=np.nan if total is None else total * share,
+        )
+
+
+class _Joined:
+    """The windows of one video as they come in. What is kept grows with the timeline's grid, not with the windows."""
+
+    def __init__(self, settings: Settings, *, step_s: float) -> None:
+        self.timeline = timeline.Timeline(step_s=step_s)
+        self.predictions: list[Prediction] = []
+        self.error: float | None = None
+        self.sampled: set[float] = set()
+        self._settings = settings
+        self._step_s = step_s
+        self._flow: timeline.FlowField | None = None
+
+    def add(self, explanation: Explanation, *, predicted: bool = False) -> None:
+        """Take a window; ``predicted`` where its prediction is known and only evidence is added."""
+        if not predicted:
+            self.predictions.append(explanation.prediction)
+            self.sampled.update(explanation.times.tolist())
+        for evidence in explanation.evidence:
+            self.timeline.add(evidence)
+            if evidence.complete:
+                self.error = max(self.error or 0.0, evidence.completeness_error)
+
+    def watch(self, frame: Frame) -> None:
+        """Follow the motion in the pictures, where the smoothing needs it."""
+        if self._settings.smoothing != "flow" or self._settings.smooth_s == 0:
+            return
+        if self._flow is None:
+            self._flow = timeline.FlowField(size=(frame.image.shape[0], frame.image.shape[1]))
+        self._flow.push(frame.image, time=frame.time)
+
+    def smoothed(self, track: Track) -> Track:
+        return timeline.smooth(track, kind=self._settings.smoothing, seconds=self._settings.smooth_s, flow=self._flow)
+
+
+def explain(
+    path: str | Path,
+    *,
+    engine: TorchEngine,
+    settings: Settings = Settings(),
+    progress: Progress | None = None,
+) -> Analysis:
+    """What the model says about a video and the evidence for it; draws and writes nothing.
+
+    ``path`` as for :func:`vidcam.open_source`. Raises InputError where nothing can be read, UnknownNameError for a class that the
+    model does not know, IncompatibleError for a method that it cannot bear.
+    """
+    with open_source(path) as source:
+        return _analyse(source, engine, settings, progress)
+
+
+def annotate(
+    path: str | Path,
+    outputs: Outputs,
+    *,
+    engine: TorchEngine,
+    settings: Settings = Settings(),
+    look: Look = Look(),
+    progress: Progress | None = None,
+) -> Analysis:
+    """Write the explained video and the reports that ``outputs`` names; returns the analysis.
+
+    Every file appears complete or not at all. Raises what :func:`explain` raises, and OutputError where a file exists without
+    ``overwrite`` or cannot be written.
+    """
+    began = time.perf_counter()
+    outputs.check(str(path))
+    with open_source(path) as source:
+        analysis = _analyse(source, engine, settings, progress)
+        explained = time.perf_counter()
+        if outputs.video or outputs.html:
+            analysis = _draw(source, analysis, outputs, settings, look, progress)
+    done = time.perf_counter()
+    analysis = replace(
+        analysis,
+        outputs={kind: str(target) for kind, target in outputs.paths().items()},
+        timings_s={"explain": explained - began, "draw": done - explained, "total": done - began},
+    )
+    for kind, write in _WRITERS.items():
+        if (target := getattr(outputs, kind)) is not None:
+            write(analysis, target, overwrite=outputs.overwrite)
+    return analysis
+
+
+_WRITERS = {
+    "html": report.write_html,
+    "json": report.write_json,
+    "csv": report.write_csv,
+    "vtt": report.write_vtt,
+    "npz": report.write_npz,
+}
+
+
+def _analyse(source: Source, engine: TorchEngine, settings: Settings, progress: Progress | None) -> Analysis:
+    """The first pass: every window explained, and all of them joined."""
+    session = Session(engine, settings)
+    spec = session.spec
+    joined = _Joined(settings, step_s=spec.interval_s)
+    first, last, frames = 0.0, 0.0, 0
+    total = _expected_frames(source, settings)
+    for frame in source.frames(start=settings.start_s, end=settings.end_s):
+        first = frame.time if frames == 0 else first
+        last, frames = frame.end, frames + 1
+        for explanation in session.push(frame):
+            joined.add(explanation)
+        joined.watch(frame)
+        if progress:
+            progress("explain", frames, total)
+    for explanation in session.close() if frames else ():
+        joined.add(explanation)
+    if not joined.predictions:
+        raise InputError(f"{source.info.path} has no frames in the part that was asked for, from {settings.start_s or 0:g} s on")
+    shown = summary.shown_labels(joined.predictions, classes=settings.classes, versus=settings.versus)
+    _fill_in(source, engine, settings, joined, shown)
+
+    tracks = {label: joined.timeline.tracks(label) for label in shown}
+    drawn = {label: tuple(joined.smoothed(t) for t in parts) for label, parts in tracks.items()}
+    curves = {label: np.sum([t.curve for t in parts], axis=0) for label, parts in drawn.items()}
+    times = drawn[shown[0]][0].times
+    hop_s = settings.hop_s or spec.clip_s / 2
+    method = session.method
+    return Analysis(
+        source=source.info,
+        frames=frames,
+        duration_s=last - first,
+        model=summary.model_facts(spec, weights_sha256=engine.weights_sha256),
+        method=method.name,
+        engine=engine.name,
+        device=engine.device,
+        seed=settings.seed,
+        settings=vars(settings) | {"hop_s": hop_s, "method_title": method.title, "method_paper": method.paper},
+        versions=summary.versions(),
+        windows=tuple(joined.predictions),
+        times_s=times,
+        sampled_s=np.array(sorted(joined.sampled)),
+        curves=curves,
+        tracks=tracks,
+        drawn=drawn,
+        segments=summary.segments(times, curves, min_s=2 * spec.interval_s),
+        scale=timeline.scale_of(t for parts in drawn.values() for t in parts),
+        completeness_error=joined.error,
+        unseen_fraction=placement.unseen_fraction(
+            [view.seen for view in session.views],
+            (source.info.height, source.info.width),
+            summary.covered([p.span for p in joined.predictions], first, last),
+        ),
+        versus=settings.versus,
+        warnings=tuple(source.warnings),
+    )
+
+
+def _draw(
+    source: Source, analysis: Analysis, outputs: Outputs, settings: Settings, look: Look, progress: Progress | None
+) -> Analysis:
+    """The second pass: every frame of the source drawn once, at its own time; the analysis with the film strip's pictures."""
+    size = analysis.source.height, analysis.source.width
+    renderer = Renderer(
+        source_size=size,
+        style=look.style,
+        opacity=look.opacity,
+        signed=look.signed,
+        legend=summary.legend(analysis),
+        curves={label: (analysis.times_s, curve) for label, curve in analysis.curves.items()},
+        segments=analysis.segments,
+        span=(float(analysis.times_s[0]), float(analysis.times_s[0]) + analysis.duration_s),
+    )
+    sampled = set(analysis.sampled_s.tolist())
+
+    def heat_of(label: str, second: float) -> Heat | None:
+        return placement.heat(analysis.drawn[label], time=second, scale=analysis.scale, size=size, against=look.signed)
+
+    answers = summary.Answers(analysis)
+    film = summary.Film(analysis, heat=heat_of, style=look.style, signed=look.signed)
+    offset = 0.0
+    start = None if settings.start_s is None else analysis.source.start_s + settings.start_s
+    end = None if settings.end_s is None else analysis.source.start_s + settings.end_s
+    with ExitStack() as stack:
+        writer: VideoWriter | None = None
+        if outputs.video:
+            writer = VideoWriter(
+                outputs.video,
+                size=renderer.size,
+                source=analysis.source.path if analysis.source.audio else None,
+                start_s=start,
+                end_s=end,
+                fps_hint=analysis.source.fps,
+                overwrite=outputs.overwrite,
+            )
+            stack.enter_context(writer)
+        for number, frame in enumerate(source.frames(start=settings.start_s, end=settings.end_s), 1):
+            prediction, label = answers.at(frame.time)
+            heat = heat_of(label, frame.time)
+            if writer:
+                picture = renderer.draw(
+                    frame.image, heat=heat, time=frame.time, top=prediction.top(5), label=label, sampled=frame.time in sampled
+                )
+                writer.write(picture, time=frame.time, duration=frame.duration)
+            film.offer(frame)
+            if progress:
+                progress("draw", number, analysis.frames)
+    warnings = list(source.warnings)
+    if writer:
+        offset = writer.offset_s
+        warnings += writer.warnings
+    return replace(analysis, moments=tuple(film.moments), video_offset_s=offset, warnings=tuple(dict.fromkeys(warnings)))
+
+
+def _fill_in(source: Source, engine: TorchEngine, settings: Settings, joined: _Joined, shown: Sequence[str]) -> None:
+    """Explain the shown labels also in those windows where they had not been among the candidates; seldom needed."""
+    spans = {p.span for p in joined.predictions}
+    for label in shown:
+        known = set(joined.timeline.explained(label))
+        if known >= spans:
+            continue
+        session = Session(engine, replace(settings, classes=(label,)), skip=known.__contains__)
+        for frame in source.frames(start=settings.start_s, end=settings.end_s):
+            for explanation in session.push(frame):
+                joined.add(explanation, predicted=True)
+        for explanation in session.close():
+            joined.add(explanation, predicted=True)
+
+
+def _expected_frames(source: Source, settings: Settings) -> int | None:
+    info = source.info
+    if settings.start_s is None and settings.end_s is None and info.frames:
+        return info.frames
+    if info.fps is None or info.duration_s is None:
+        return None
+    return max(1, round((min(info.duration_s, settings.end_s or info.duration_s) - (settings.start_s or 0.0)) * info.fps))

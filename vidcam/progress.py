@@ -1,0 +1,69 @@
+"""Progress and messages on stderr, with Rich."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+def plain(text: str) -> str:
+    """``text`` on one line, with nothing in it that Rich would take for markup."""
+    return escape(" ".join(text.split()))
+
+
+class Bar:
+    """Rich progress on stderr: frames with frames/s and time left, downloads with bytes."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        console = Console(stderr=True)
+        self._console, self._quiet = console, quiet
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+            disable=quiet or not console.is_terminal,
+        )
+        self._tasks: dict[str, Any] = {}
+        self._name = ""
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.clear()
+        self._progress.stop()
+
+    def say(self, message: str, *, always: bool = False) -> None:
+        if always or not self._quiet:
+            self._console.print(plain(message), highlight=False, soft_wrap=True)
+
+    def begin(self, name: str) -> None:
+        self.clear()
+        self._name = name if len(name) <= 40 else "…" + name[-39:]
+
+    def clear(self) -> None:
+        for task in self._tasks.values():
+            self._progress.remove_task(task)
+        self._tasks.clear()
+
+    def frames(self, stage: str, done: int, total: int | None) -> None:
+        self._update(f"{self._name} {stage}", done, total, "frames/s", 1.0)
+
+    def bytes(self, done: int, total: int | None) -> None:
+        self._update(self._name, done, total, "MB/s", 1e-6)
+
+    def _update(self, key: str, done: int, total: int | None, unit: str, factor: float) -> None:
+        if self._progress.disable:
+            return
+        if key not in self._tasks:
+            self._tasks[key] = self._progress.add_task(key, total=total, speed="")
+        task = self._tasks[key]
+        speed = self._progress.tasks[self._progress.task_ids.index(task)].speed
+        self._progress.update(task, completed=done, total=total, speed="" if speed is None else f"{speed * factor:.1f} {unit}")
