@@ -11,6 +11,7 @@ import pytest
 from media import write_clip
 
 from vidcam import pipeline, placement
+from vidcam.engine import open_engine
 from vidcam.types import Analysis
 
 SIDE = 40
@@ -37,7 +38,7 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIDCAM_CACHE", str(tmp_path_factory.mktemp("cache")))
         file = Path(planted.__file__)
-        return {name: pipeline.open_engine(f"{file}:{name}") for name in ("patches", "strided")}
+        return {name: open_engine(f"{file}:{name}") for name in ("patches", "strided")}
 
 
 def run(path: Path, engine: object, **settings: object) -> Analysis:

@@ -1,0 +1,228 @@
+"""Every method on every model of the two tables: it explains or is refused, and the model is left as it was, also on errors.
+
+New rows of either table are tested without a change here. All methods of one model share the network, because building and
+running the large ones takes seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+
+import numpy as np
+import pytest
+import torch
+from tiny_nets import NETS, clips, explained
+from torch import nn
+
+from vidcam.errors import IncompatibleError
+from vidcam.explainers import core
+from vidcam.explainers.core import Explained, Target
+from vidcam.models import registry
+
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks")
+
+
+class Snapshot:
+    """All that an explanation could change: identities, bytes, flags, hooks and the modes and random states of the process."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.facts = self._facts()
+        self.copies = {name: t.detach().clone() for name, t in self._tensors()}
+        self.grads = {name: None if p.grad is None else p.grad.clone() for name, p in module.named_parameters()}
+
+    def _tensors(self):
+        return [*self.module.named_parameters(), *self.module.named_buffers()]
+
+    def _facts(self):
+        modules = [
+            (name, id(m), type(m), m.training, *(len(getattr(m, hooks)) for hooks in HOOKS), tuple(vars(m)))
+            for name, m in self.module.named_modules()
+        ]
+        tensors = [
+            (name, id(t), t.data_ptr(), t.dtype, t.requires_grad, t.is_leaf, None if t.grad is None else id(t.grad))
+            for name, t in self._tensors()
+        ]
+        process = (
+            torch.is_grad_enabled(),
+            torch.is_inference_mode_enabled(),
+            torch.get_default_dtype(),
+            torch.get_rng_state().numpy().tobytes(),
+            repr(np.random.get_state()),
+            random.getstate(),
+        )
+        return modules, tensors, process
+
+    def check(self) -> None:
+        for before, after in zip(self.facts, self._facts(), strict=True):
+            assert before == after
+        for name, t in self._tensors():
+            assert torch.equal(t, self.copies[name]), f"{name} changed"
+        for name, p in self.module.named_parameters():
+            assert p.grad is None or torch.equal(p.grad, self.grads[name]), f"the gradient of {name} changed"
+
+
+def disturb(module: nn.Module) -> None:
+    """States that a caller may have left: mixed modes and flags, a gradient, hooks of their own."""
+    for i, m in enumerate(module.modules()):
+        m.training = i % 3 == 0
+    parameters = list(module.parameters())
+    for i, p in enumerate(parameters):
+        p.requires_grad_(i % 4 != 0)
+    parameters[1].grad = torch.ones_like(parameters[1])
+    module.register_forward_hook(lambda *_: None)
+
+
+def leaves_in_order(net: Explained, inputs: torch.Tensor) -> list[nn.Module]:
+    """The modules without children in the order in which a forward pass calls them; the network is then in eval mode.
+
+    Batch norms take this pass's statistics: with those of a new network, features of deep ones vanish or explode.
+    """
+    called: list[nn.Module] = []
+    net.module.eval()
+    norms = [m for m in net.module.modules() if isinstance(m, nn.BatchNorm3d)]
+    for norm in norms:
+        norm.train()
+        norm.momentum = 1.0
+    leaves = [m for m in net.module.modules() if not list(m.children())]
+    handles = [m.register_forward_pre_hook(lambda m, _: called.append(m)) for m in leaves]
+    try:
+        with torch.no_grad():
+            net.module(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+        net.module.eval()
+    return called
+
+
+def interrupted(net: Explained, method: core.Method, inputs: torch.Tensor, where: nn.Module, error: BaseException) -> None:
+    """Explain, with ``error`` raised when the module ``where`` is called; the model must be as before."""
+
+    def fail(*_):
+        raise error
+
+    handle = where.register_forward_pre_hook(fail)
+    before = Snapshot(net.module)
+    with pytest.raises(type(error), match="stopped here"):
+        method.explain(net, inputs, [Target(1)])
+    before.check()
+    handle.remove()
+
+
+def checked(net: Explained, method: core.Method, inputs: torch.Tensor, targets: list[Target]) -> core.Attribution:
+    """The method's explanation, after all that must hold for any method has been seen to hold."""
+    before = Snapshot(net.module)
+    found = method.explain(net, inputs, targets)
+    before.check()
+    assert found.logits.ndim == 2
+    assert found.logits.dtype == torch.float32
+    assert not found.logits.requires_grad
+    assert len(found.maps) == len(net.spec.time_cells)
+    for maps in found.maps:
+        assert maps.shape[:2] == (len(inputs), len(targets))
+        assert maps.ndim == 5
+        assert maps.dtype == torch.float32
+        assert not maps.requires_grad
+        assert torch.isfinite(maps).all()
+        # Cutting away what is negative may leave nothing, where features are signed and weights are random.
+        assert maps.any() or not method.signed, f"{method.name} finds nothing"
+        assert method.signed or (maps >= 0).all()
+    assert (found.totals is not None) == method.complete
+    return found
+
+
+def test_the_snapshot_sees_every_kind_of_change():
+    def changes(module):
+        yield lambda: module.fc.weight.data.add_(1e-7 * module.fc.weight.data.sign())
+        yield lambda: module.trunk.norm.running_mean.add_(1)
+        yield lambda: module.trunk.norm.train(not module.trunk.norm.training)
+        yield lambda: module.fc.bias.requires_grad_(not module.fc.bias.requires_grad)
+        yield lambda: setattr(module.fc.bias, "grad", torch.ones(5))
+        yield lambda: module.trunk.register_forward_hook(lambda *_: None)
+        yield lambda: module.trunk.register_full_backward_hook(lambda *_: None)
+        yield lambda: setattr(module, "fc", nn.Linear(6, 5))
+        yield lambda: setattr(module.fc, "weight", nn.Parameter(module.fc.weight.detach().clone()))
+        yield lambda: torch.rand(1)
+        yield lambda: np.random.rand()
+        yield lambda: random.random()
+
+    seen = 0
+    for i in range(12):
+        module = explained("plain").module
+        snapshot = Snapshot(module)
+        snapshot.check()
+        list(changes(module))[i]()
+        with pytest.raises(AssertionError):
+            snapshot.check()
+        seen += 1
+    assert seen == len(list(changes(explained("plain").module)))
+    snapshot = Snapshot(explained("plain").module)
+    with torch.no_grad(), pytest.raises(AssertionError):
+        snapshot.check()
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_small_network_is_left_as_it_was_wherever_a_forward_pass_stops(name):
+    net = explained(name)
+    order = leaves_in_order(net, clips())
+    layer = net.module.get_submodule(net.layer)
+    disturb(net.module)
+    for method in core.methods():
+        if not method.requires <= net.spec.provides:
+            continue
+        checked(net, method, clips(), [Target(1), Target(2, versus=0)])
+        for where in (order[0], layer, order[-1]):
+            for error in (RuntimeError("stopped here"), KeyboardInterrupt("stopped here")):
+                interrupted(net, method, clips(), where, error)
+
+
+def clip_of(net: Explained) -> tuple[torch.Tensor, list[nn.Module]]:
+    """A clip of half the size where the network takes one, else of its own; and the leaves in order."""
+    spec = net.spec
+    if spec.layout != "tokens":
+        small = torch.randn(1, 3, max(1, spec.frames // 2), *(side // 2 for side in spec.crop))
+        with contextlib.suppress(RuntimeError):
+            return small, leaves_in_order(net, small)
+    full = torch.randn(1, 3, spec.frames, *spec.crop)
+    return full, leaves_in_order(net, full)
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_every_method_explains_or_is_refused_and_leaves_the_model_alone(name):
+    spec = registry.get(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = spec.build().eval()
+        with torch.no_grad():
+            for linear in spec.head.linears if spec.head else ():
+                if (bias := module.get_submodule(linear).bias) is not None:
+                    bias.normal_()  # so that forgetting it is seen
+        net = Explained(module, spec)
+        inputs, order = clip_of(net)
+    disturb(module)
+    targets = [Target(7), Target(3, versus=11)]
+    found = {}
+    for method in core.methods():
+        missing = method.requires - spec.provides
+        if missing:
+            promised = f"{', '.join(sorted(missing))}, which model '{name}' does not have; these methods work on it: "
+            with pytest.raises(IncompatibleError, match=promised):
+                core.check(method, spec)
+            continue
+        core.check(method, spec)
+        # One forward pass of a closed form serves all classes.
+        every = [Target(k) for k in range(len(spec.labels()))] if method.complete else []
+        found[method.name] = checked(net, method, inputs, targets + every)
+
+    for exact in (found[m.name] for m in core.methods() if m.complete and m.name in found):
+        error = (sum(m.sum((2, 3, 4)) for m in exact.maps) - exact.totals).abs().max()
+        assert error <= 1e-4 * exact.totals.abs().max(), f"logit - bias = sum(evidence) is off by {error}"
+    if spec.head:
+        # Two ways that share no formula: the head's weights, and autograd through the head.
+        for exact, gradient in zip(found["cam"].maps, found["hirescam"].maps, strict=True):
+            assert (exact[:, :2] - gradient).abs().max() <= 1e-3 * gradient.abs().max()
+
+    interrupted(net, core.get("gradcam"), inputs, order[-1], KeyboardInterrupt("stopped here"))
+    interrupted(net, core.get("eigencam"), inputs, order[0], RuntimeError("stopped here"))

@@ -1,0 +1,1 @@
+"""Methods that turn a prediction into evidence in space and time."""

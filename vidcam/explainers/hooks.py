@@ -1,0 +1,188 @@
+"""The only code that touches a model: look at one layer during a forward pass, and leave everything as it was.
+
+A module's backward hooks break on in-place operations, and ``backward()`` writes into the parameters. So there is one mechanism
+here: a forward hook that copies the layer's output, and that may put a differentiable copy in its place.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+
+from vidcam.errors import UsageError
+
+if TYPE_CHECKING:
+    from vidcam.engine import Explained
+    from vidcam.models.registry import Layout
+
+__all__ = ["Run", "capture", "frozen"]
+
+Differentiate = Literal["nothing", "head", "trunk"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One forward pass, seen at the explained layer.
+
+    ``logits (B, K) float32``; ``features``: for each pathway ``(B, C, T', h, w) float32``, the class token dropped. Which of them
+    are part of a graph depends on :func:`capture`'s ``differentiate``.
+    """
+
+    logits: Tensor
+    features: tuple[Tensor, ...]
+    explained: Explained
+    leaves: tuple[Tensor, ...]
+
+    def gradients(self, target: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
+        """The gradient of ``target(logits) (B,)`` with respect to the features: for each pathway ``(B, C, T', h, w) float32``.
+
+        Needs ``differentiate="head"``. May be asked for several targets of the same run. No parameter's ``grad`` is touched.
+        Raises UsageError where the logits do not depend on the layer.
+        """
+        if not self.leaves:
+            raise UsageError('gradients need a run made with differentiate="head"')
+        name, spec = self.explained.layer, self.explained.spec
+        with torch.enable_grad():
+            score = target(self.logits).sum()
+        if not score.requires_grad:
+            raise UsageError(f"the logits do not depend on layer {name!r}: choose a layer that leads to them")
+        # Clips do not see each other in eval mode, so one pass gives every clip its own gradient.
+        found = torch.autograd.grad(score, self.leaves, retain_graph=True, allow_unused=True)
+        grads = []
+        for pathway, (leaf, grad) in enumerate(zip(self.leaves, found, strict=True)):
+            if grad is None:
+                raise UsageError(f"the logits do not depend on output {pathway} of layer {name!r}: choose another layer")
+            if spec.layout == "tokens" and grad[:, :1].any() and not grad[:, 1:].any():
+                raise UsageError(
+                    f"after layer {name!r} only the class token leads to the logits, so its {leaf.shape[1] - 1} other tokens say "
+                    "nothing: choose an earlier layer, such as the last block's first norm"
+                )
+            grads.append(_cells(grad, spec.layout, spec.grid, name))
+        return tuple(grads)
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """``module`` in eval mode, with constant parameters, without gradients; every flag is put back at the end, on errors too.
+
+    Flags are set directly, because a network may override ``train()`` with side effects.
+    """
+    training = [(m, m.training) for m in module.modules()]
+    differentiable = [(p, p.requires_grad) for p in module.parameters()]
+    # A caller's inference mode would forbid the head's gradient, hence it is left first.
+    with torch.inference_mode(False), torch.no_grad():
+        try:
+            for m, _ in training:
+                m.training = False
+            for p, _ in differentiable:
+                p.requires_grad_(False)
+            yield
+        finally:
+            for m, mode in training:
+                m.training = mode
+            for p, flag in differentiable:
+                p.requires_grad_(flag)
+
+
+@contextmanager
+def capture(explained: Explained, *, differentiate: Differentiate = "nothing") -> Iterator[Callable[[Tensor], Run]]:
+    """A function that runs the network on clips ``(B, 3, T, H, W)`` and returns the :class:`Run`; valid inside the ``with``.
+
+    Grad mode is off inside the ``with``, except while the network runs.
+
+    ``differentiate="nothing"`` gives plain numbers. ``"head"`` runs the trunk without gradients and lets :meth:`Run.gradients`
+    differentiate what follows the layer. ``"trunk"`` keeps the features attached to the clips (whose ``requires_grad`` the caller
+    sets) and runs what follows without gradients.
+
+    Features are float32 copies, whatever the network's own precision, and safe from in-place operations that follow. Raises
+    UsageError where the layer does not exist, is not called exactly once, or gives something that is no map.
+    """
+    module, spec = explained.module, explained.spec
+    layer = _find(module, explained.layer)
+    seen: list[tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = []
+
+    def hook(_module: nn.Module, _inputs: object, output: object) -> object:
+        if seen:
+            raise UsageError(
+                f"layer {explained.layer!r} is called more than once in a forward pass, so its output is not one map: "
+                "choose another layer"
+            )
+        tensors = _tensors(output, explained.layer)
+        raw = tuple((t if differentiate == "trunk" else t.detach()).float().clone() for t in tensors)
+        if differentiate == "head":
+            raw = tuple(t.requires_grad_() for t in raw)
+        plain = raw if differentiate == "trunk" else tuple(t.detach() for t in raw)
+        features = tuple(_cells(t, spec.layout, spec.grid, explained.layer) for t in plain)
+        seen.append((features, raw))
+        torch.set_grad_enabled(differentiate == "head")  # for the rest of this forward; `run` puts the mode back
+        if differentiate == "nothing":
+            return None
+        # What follows may work in place, which a leaf forbids and a saved map does not survive: it gets a copy of its own.
+        sources = raw if differentiate == "head" else tuple(t.detach() for t in tensors)
+        copies = [source.clone().to(t.dtype) for source, t in zip(sources, tensors, strict=True)]
+        return copies[0] if isinstance(output, Tensor) else copies if isinstance(output, list) else tuple(copies)
+
+    def run(clips: Tensor) -> Run:
+        seen.clear()
+        with torch.set_grad_enabled(differentiate == "trunk"):
+            logits = _logits(module(clips), len(clips))
+        if not seen:
+            raise UsageError(f"layer {explained.layer!r} is never called in a forward pass: choose another layer")
+        features, raw = seen.pop()
+        return Run(logits, features, explained, raw if differentiate == "head" else ())
+
+    with frozen(module):
+        handle = layer.register_forward_hook(hook)
+        try:
+            yield run
+        finally:
+            handle.remove()
+
+
+def _cells(output: Tensor, layout: Layout, grid: tuple[int, int, int] | None, layer: str) -> Tensor:
+    """The layer's output as ``(B, C, T', h, w)``. Raises UsageError where its shape does not fit the layout."""
+    shape = tuple(output.shape)
+    if layout == "tokens":
+        if grid is None:
+            raise UsageError(f"layer {layer!r} gives tokens, so it needs a grid (T', h, w)")
+        if output.ndim != 3 or shape[1] != 1 + grid[0] * grid[1] * grid[2]:
+            raise UsageError(
+                f"layer {layer!r} should give (clips, 1 + {grid[0]}*{grid[1]}*{grid[2]} tokens, channels) for the grid {grid}, "
+                f"but it gives {shape}: choose another layer, or correct the grid"
+            )
+        return output[:, 1:].reshape(shape[0], *grid, shape[2]).movedim(-1, 1)
+    if output.ndim != 5 or 0 in shape:
+        wanted = "(clips, channels, T', h, w)" if layout == "channels-first" else "(clips, T', h, w, channels)"
+        raise UsageError(f"layer {layer!r} should give {wanted}, but it gives {shape}: choose a layer of the 3-D trunk")
+    return output if layout == "channels-first" else output.movedim(-1, 1)
+
+
+def _find(module: nn.Module, layer: str) -> nn.Module:
+    try:
+        return module.get_submodule(layer)
+    except AttributeError:
+        known = [name for name, _ in module.named_modules() if name]
+        close = difflib.get_close_matches(layer, known, n=3, cutoff=0.5) or [name for name, _ in module.named_children()]
+        raise UsageError(f"the network has no layer {layer!r}; it has, for example, {', '.join(close)}") from None
+
+
+def _tensors(output: object, layer: str) -> tuple[Tensor, ...]:
+    """The output's tensors, one for each pathway. Networks overwrite such lists later, so this is a new tuple."""
+    tensors = tuple(output) if isinstance(output, list | tuple) else (output,)
+    if not tensors or not all(isinstance(t, Tensor) and t.is_floating_point() for t in tensors):
+        kinds = ", ".join(type(t).__name__ for t in tensors) or "nothing"
+        raise UsageError(f"layer {layer!r} should give a tensor or a list of tensors, but it gives {kinds}: choose another layer")
+    return tensors
+
+
+def _logits(output: object, clips: int) -> Tensor:
+    if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != clips:
+        what = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise UsageError(f"the network should give logits ({clips} clips, classes), but it gives {what}")
+    return output.float()

@@ -1,0 +1,1 @@
+"""Models as data: the registry, the weights, and one file for each family."""

@@ -1,0 +1,74 @@
+"""MoViNet-A0, causal, trained on Kinetics-600: the row of the table, its class names, and how its file is imported.
+
+The network (``movinet_net.py``) and the reader of Google's file (``movinet_import.py``) are imported when they are used.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidcam.models.registry import Head, ModelSpec, Weights, register
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["build", "convert", "kinetics600"]
+
+
+def build() -> nn.Module:
+    """The network with random weights."""
+    from vidcam.models.movinet_net import MoViNetA0
+
+    return MoViNetA0()
+
+
+def convert(path: Path, folder: Path) -> Path:
+    """The file in ``folder`` that holds the weights of the TFLite file ``path``; errors as in ``save_imported``."""
+    from vidcam.models.movinet_import import save_imported
+
+    return save_imported(path, folder)
+
+
+def kinetics600() -> tuple[str, ...]:
+    """The 600 classes of Kinetics-600 in the order of the logits.
+
+    The list is ``official/projects/movinet/files/kinetics_600_labels.txt`` of github.com/tensorflow/models.
+    """
+    text = resources.files("vidcam.models").joinpath("kinetics600.txt").read_text(encoding="utf-8")
+    return tuple(text.splitlines())
+
+
+register(
+    ModelSpec(
+        name="movinet_a0",
+        title="MoViNet-A0 stream",
+        family="movinet",
+        build=build,
+        labels=kinetics600,
+        # The stream takes any number of frames. On real clips 5 s answer as surely as the published protocol's 10 s, and a clip
+        # of a few seconds need not be filled up with a standing picture, which costs it its answer.
+        frames=25,
+        interval_s=0.2,
+        resize=172,
+        crop=(172, 172),
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        layer="project",
+        head=Head(("hidden", "classifier"), ceiling=6.0),
+        time_cells=(25,),
+        paper="https://arxiv.org/abs/2103.11511",
+        weights=Weights(
+            "https://storage.googleapis.com/tfhub-lite-models/tensorflow/lite-model/movinet/a0/stream/kinetics-600/classification/"
+            "tflite/int8/1.tflite",
+            sha256="6125b36e2485eeb5cc1fd6206cf5e5d70235593fbc84610d1dce97fe3aa9c2ac",
+            licence="Apache-2.0",
+            accuracy=65.0,
+            protocol="Kinetics-600 top-1, int8, 1 clip of 50 frames",
+            file="movinet_a0_stream_k600_int8.tflite",
+            imported="movinet_a0_stream_k600.safetensors",
+        ),
+        convert=convert,
+    )
+)
