@@ -1,0 +1,237 @@
+"""What a layer of a network gives, found by running the network once: its cells, and whether the head after it is linear in them.
+
+Used where nobody wrote the facts down: networks of your own, and ``--layer``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from vidcam.errors import UnknownNameError, UsageError, VidcamError
+from vidcam.models.registry import Head, Layout, ModelSpec
+
+__all__ = ["check_layer", "exact_head", "find_layer", "point_at", "random_clips", "reproduces"]
+
+TOLERANCE = 1e-4
+"""How far, relative to the largest evidence, a head's logits may be from the network's before it is called inexact."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A module that was seen to give cells ``(B,C,T',h,w)``; ``mean (B,C)`` is their average."""
+
+    name: str
+    shape: tuple[int, ...]
+    mean: Tensor
+
+
+def random_clips(frames: int, crop: tuple[int, int]) -> Tensor:
+    """Two different normalised clips ``(2,3,frames,H,W)``, always the same: coarse random shapes, the second with three times the
+    contrast, so that a clipping nonlinearity after the pooling shows."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.randn(2, 3, 4, 5, 5, generator=generator)
+    clips = nn.functional.interpolate(coarse, size=(frames, *crop), mode="trilinear", align_corners=True)
+    clips += 0.3 * torch.randn(clips.shape, generator=generator)
+    return clips * torch.tensor([1.0, 3.0]).view(2, 1, 1, 1, 1)
+
+
+def check_layer(module: nn.Module, layer: str) -> None:
+    """UnknownNameError, with the nearest names, where the network has no module called ``layer``."""
+    known = [name for name, _ in module.named_modules() if name]
+    if layer not in known:
+        raise UnknownNameError("layer", layer, known)
+
+
+def point_at(module: nn.Module, spec: ModelSpec, layer: str, *, keep_head: bool) -> tuple[ModelSpec, int]:
+    """The row with ``layer`` as the explained layer, cells and layout as seen in one run; and the number of the network's
+    outputs.
+
+    ``head`` is set where it is seen to be exact: the row's own with ``keep_head`` (UsageError where it is not), else any linear
+    layer that is. UnknownNameError for a layer that does not exist; UsageError where its output has no cells.
+    """
+    check_layer(module, layer)
+    caught: list[object] = []
+    logits = _run(module, random_clips(spec.frames, spec.crop), {layer: lambda output: caught.append(_copy(output))})
+    if len(caught) != 1:
+        times = f"runs {len(caught)} times in one pass" if caught else "is never run"
+        raise UsageError(f"layer {layer!r} of {spec.name} {times}: name one that runs once")
+    given = caught[0] if isinstance(caught[0], list) else [caught[0]]
+    maps = [one for one in given if isinstance(one, Tensor)]
+    if not maps or len(maps) != len(given):
+        raise UsageError(f"layer {layer!r} of {spec.name} gives no tensor: name one whose output is (B,C,T,h,w)")
+    layout, grids = _read_layout(layer, spec, [tuple(m.shape) for m in maps])
+    pooled = torch.cat([_pooled(m, layout) for m in maps], dim=1)
+    head = spec.head if keep_head else None
+    if head and not reproduces(module, head, pooled, logits):
+        raise UsageError(
+            f"{spec.name}: the head {', '.join(head.linears)} applied to the average of layer {layer!r} does not give the "
+            "network's logits, so it is not exact: leave the head out, or name the layer whose output is pooled"
+        )
+    seen = replace(
+        spec,
+        layer=layer,
+        layout=layout,
+        grid=grids[0] if layout == "tokens" else None,
+        time_cells=tuple(t for t, _, _ in grids),
+        head=head or exact_head(module, pooled, logits),
+    )
+    return seen, logits.shape[1]
+
+
+def find_layer(module: nn.Module, *, name: str, frames: int, crop: tuple[int, int]) -> str:
+    """The layer of a network with convolutions, global average pooling and one linear layer, whose output is what is pooled.
+
+    It is not guessed: that layer's average through the linear layer must give the network's logits. Of several such modules the
+    one nearest to the root wins, then the last. UsageError that lists candidates where there is none.
+    """
+    seen: list[Candidate] = []
+
+    def note(module_name: str) -> Callable[[object], None]:
+        def hook(output: object) -> None:
+            if isinstance(output, Tensor) and output.ndim == 5 and output.shape[2:].numel() > 1:
+                seen.append(Candidate(module_name, tuple(output.shape), output.mean(dim=(2, 3, 4))))
+
+        return hook
+
+    every = [module_name for module_name, _ in module.named_modules() if module_name]
+    logits = _run(module, random_clips(frames, crop), {module_name: note(module_name) for module_name in every})
+    runs = [candidate.name for candidate in seen]
+    once = [candidate for candidate in seen if runs.count(candidate.name) == 1]
+    exact = [candidate for candidate in once if exact_head(module, candidate.mean, logits)]
+    if exact:
+        return min(reversed(exact), key=lambda candidate: candidate.name.count(".")).name
+    shown = [f"{candidate.name} {list(candidate.shape[1:])}" for candidate in once[-8:]]
+    raise UsageError(
+        f"{name}: name the layer to explain; none was found whose average through a linear layer gives the logits. "
+        + (
+            f"Layers with cells (channels, time, rows, columns), last ones: {', '.join(shown)}"
+            if shown
+            else "No layer gives cells."
+        )
+    )
+
+
+def exact_head(module: nn.Module, pooled: Tensor, logits: Tensor) -> Head | None:
+    """The linear layer that turns ``pooled (B,C)`` into ``logits (B,K)``, None where none does."""
+    for name, _ in module.named_modules():
+        linear = _linear(module, name)
+        if linear and linear[0].shape == (logits.shape[1], pooled.shape[1]) and reproduces(module, Head((name,)), pooled, logits):
+            return Head((name,))
+    return None
+
+
+def reproduces(module: nn.Module, head: Head, pooled: Tensor, logits: Tensor) -> bool:
+    """Does ``head`` turn ``pooled (B,C)`` into the network's ``logits (B,K)``, to 1e-4 of the largest evidence?"""
+    value, bias = pooled.float(), torch.zeros(())
+    for i, name in enumerate(head.linears):
+        linear = _linear(module, name)
+        if linear is None:
+            raise UsageError(f"the head names {name!r}, which is no linear layer or pointwise convolution of the network")
+        if linear[0].shape[1] != value.shape[1]:
+            return False
+        weight, bias = linear
+        value = (value.clamp(0, head.ceiling) if i else value) @ weight.T + bias
+    if value.shape != logits.shape:
+        return False
+    evidence = (logits - bias).abs().max()
+    return bool(evidence > 0) and bool((value - logits).abs().max() <= TOLERANCE * evidence)
+
+
+def _linear(module: nn.Module, name: str) -> tuple[Tensor, Tensor] | None:
+    """Weight ``(out, in)`` and bias (0 where there is none) of a linear layer or pointwise convolution, else None."""
+    try:
+        linear = module.get_submodule(name)
+    except AttributeError:
+        return None
+    pointwise = isinstance(linear, nn.Conv3d) and set(linear.kernel_size) == {1} and linear.groups == 1
+    if not (pointwise or isinstance(linear, nn.Linear)):
+        return None
+    weight, bias = linear.weight, linear.bias
+    assert isinstance(weight, Tensor)
+    return weight.detach().flatten(1).float(), bias.detach().float() if isinstance(bias, Tensor) else torch.zeros(())
+
+
+@torch.no_grad()
+def _run(module: nn.Module, clips: Tensor, watchers: Mapping[str, Callable[[object], None]]) -> Tensor:
+    """The network's logits ``(B,K)`` for ``clips``; each watcher is shown the output of the module it is named for."""
+    with ExitStack() as stack:
+        for name, see in watchers.items():
+            handle = module.get_submodule(name).register_forward_hook(lambda _module, _inputs, output, see=see: see(output))
+            stack.callback(handle.remove)
+        try:
+            logits = module(clips)
+        except VidcamError:
+            raise
+        except Exception as err:
+            raise VidcamError(
+                f"the network fails on a clip of shape {tuple(clips.shape)} (batch, RGB, frames, height, width): "
+                f"{type(err).__name__}: {err}"
+            ) from err
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[0] != len(clips):
+        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise UsageError(f"a network must turn clips (B,3,T,H,W) into logits (B,K); for {tuple(clips.shape)} it gave {got}")
+    if not bool(logits.isfinite().all()):
+        raise UsageError("the network gives logits that are not finite on a random clip")
+    if bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-4).all()):
+        raise UsageError("the network gives probabilities; vidcam explains logits: take the softmax out of it")
+    return logits.float()
+
+
+def _copy(output: object) -> object:
+    """What a layer gave, safe from operations that work in place afterwards."""
+    if isinstance(output, Tensor):
+        return output.clone()
+    return [_copy(one) for one in output] if isinstance(output, list | tuple) else output
+
+
+def _read_layout(layer: str, spec: ModelSpec, shapes: Sequence[tuple[int, ...]]) -> tuple[Layout, list[tuple[int, int, int]]]:
+    """How the maps of these shapes are laid out and their grids: the row's own layout where it fits the crop's shape."""
+    for layout in _layouts(spec.layout):
+        grids = [_grid(shape, layout, spec) for shape in shapes]
+        # A single cell shows nothing. In a layout that nobody stated it must be a picture, else (C,1,1) passes for C time cells.
+        fitting = [grid for grid in grids if grid and math.prod(grid if layout == spec.layout else grid[1:]) > 1]
+        if len(fitting) == len(shapes):
+            return layout, fitting
+    raise UsageError(
+        f"layer {layer!r} of {spec.name} gives {' and '.join(str(list(shape)) for shape in shapes)}, which is no map of several "
+        "cells: name one whose output is (B,C,T,h,w), (B,T,h,w,C), or (B,1+T*h*w,C) with a known grid"
+    )
+
+
+def _layouts(first: Layout) -> Iterator[Layout]:
+    yield first
+    yield from (layout for layout in ("channels-first", "channels-last", "tokens") if layout != first)
+
+
+def _grid(shape: tuple[int, ...], layout: Layout, spec: ModelSpec) -> tuple[int, int, int] | None:
+    """(T', h, w) of an output, None where it cannot be of this layout."""
+    if layout == "tokens":
+        # Only the rows and columns may differ from the grid that the row states: pooling attention keeps the time cells.
+        if len(shape) != 3 or spec.grid is None or (shape[1] - 1) % spec.grid[0]:
+            return None
+        cells = (shape[1] - 1) // spec.grid[0]
+        grids = [(spec.grid[0], h, cells // h) for h in range(1, cells + 1) if cells % h == 0]
+        return next((grid for grid in grids if _like_the_crop(grid, spec.crop)), None)
+    if len(shape) != 5:
+        return None
+    t, h, w = shape[2:] if layout == "channels-first" else shape[1:4]
+    return (t, h, w) if _like_the_crop((t, h, w), spec.crop) else None
+
+
+def _like_the_crop(grid: tuple[int, int, int], crop: tuple[int, int]) -> bool:
+    """Do the cells keep the crop's proportions, to less than one cell?"""
+    _, h, w = grid
+    return abs(h - w * crop[0] / crop[1]) < 1 or abs(w - h * crop[1] / crop[0]) < 1
+
+
+def _pooled(output: Tensor, layout: Layout) -> Tensor:
+    """The average over the cells, ``(B,C)``."""
+    if layout == "tokens":
+        return output[:, 1:].mean(dim=1)
+    return output.mean(dim=(2, 3, 4) if layout == "channels-first" else (1, 2, 3))

@@ -1,0 +1,177 @@
+"""From a name to a network that runs: the row of facts, the module with its weights, and the names of its outputs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidcam.errors import OutputError, UsageError, WeightsError
+from vidcam.models import registry
+from vidcam.models import weights as weight_files
+from vidcam.models.labels import read
+from vidcam.models.registry import ModelSpec, Weights
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = ["LoadedModel", "available", "download", "import_weights", "load"]
+
+
+@dataclass(frozen=True, repr=False)
+class LoadedModel:
+    """A network ready to run: ``module`` (on the CPU, in eval mode, float32) gives the logits of ``labels``.
+
+    ``weights_path`` and ``weights_sha256`` say which file its weights came from, None where its own code made them.
+    """
+
+    spec: ModelSpec
+    module: nn.Module
+    labels: tuple[str, ...]
+    weights_sha256: str | None
+    weights_path: Path | None
+
+    def __repr__(self) -> str:
+        return f"LoadedModel({self.spec.name!r}, layer={self.spec.layer!r}, {len(self.labels)} labels, {self.weights_path})"
+
+
+def available(spec: ModelSpec) -> bool:
+    """Are the model's weights on this machine already?"""
+    return spec.weights is not None and weight_files.find(spec.weights) is not None
+
+
+def load(
+    name: str,
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    labels: str | os.PathLike[str] | None = None,
+    layer: str | None = None,
+    progress: weight_files.Progress | None = None,
+) -> LoadedModel:
+    """The model called ``name``: one of the table, or one of your own as ``package.module:factory`` or ``file.py:factory``.
+
+    ``weights`` and ``labels`` are files that replace the official ones (see :func:`~vidcam.models.weights.read_state` and
+    :func:`~vidcam.models.labels.read`); ``layer`` is the dotted name of another layer to explain. A row's official weights are
+    downloaded where they are not on this machine, telling ``progress``. Raises UnknownNameError for a name or a layer,
+    WeightsError, DownloadError and UsageError, each saying what to do.
+    """
+    import torch
+
+    from vidcam.models import custom, layers
+
+    own = custom.is_custom(name)
+    with torch.random.fork_rng(devices=[]):  # random weights are about to be replaced: leave the caller's randomness alone
+        made = custom.make(name) if own else registry.get(name)
+        module = made.build() if isinstance(made, ModelSpec) else made
+    module = module.to("cpu", torch.float32).eval()
+    row = made if isinstance(made, ModelSpec) else None
+    # Whatever can be wrong without the weights is found before they are downloaded.
+    if layer:
+        layers.check_layer(module, layer)
+    names = read(labels) if labels else None
+    path, sha256 = _weight_file(name, row, weights, required=not own, progress=progress)
+    if path:
+        _fill(name, module, path, row)
+    if row is None:
+        spec, outputs = custom.describe(name, module, layer=layer)
+    elif own or layer not in (None, row.layer):
+        spec, outputs = layers.point_at(module, row, layer or row.layer, keep_head=layer in (None, row.layer))
+    else:
+        spec, outputs = row, len(row.labels())
+    names = names or spec.labels()
+    if len(names) != outputs:
+        raise UsageError(f"{name} has {outputs} outputs, but there are {len(names)} labels{f' in {labels}' if labels else ''}")
+    return LoadedModel(spec, module, names, sha256, path)
+
+
+def download(name: str, *, progress: weight_files.Progress | None = None) -> Path:
+    """The official weight file of the model called ``name``, fetched into the cache where it is not on this machine."""
+    return weight_files.fetch(_official(name), progress=progress)
+
+
+def import_weights(name: str, file: str | os.PathLike[str]) -> Path:
+    """Check an official file of the model called ``name`` and put it into the cache, converted where needed; its new path.
+
+    WeightsError where it is not that model's file; OutputError where the cache cannot be written.
+    """
+    weights, row, source = _official(name), registry.get(name), Path(file).expanduser()
+    if row.convert is not None:
+        return row.convert(source, weight_files.cache_dir())
+    if not source.is_file():
+        raise WeightsError(f"no weight file at {source}: check the path")
+    weight_files.verify(source, weights)
+    _fill(name, row.build(), source, row)
+    target = weight_files.cache_dir() / weights.filename
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(source, part)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as err:
+        raise OutputError(f"{target} cannot be written: {err.strerror or err}; free some space or set VIDCAM_CACHE") from err
+    return target
+
+
+def _official(name: str) -> Weights:
+    weights = registry.get(name).weights
+    if weights is None:
+        raise UsageError(f"{name} has no official weights: give a file of your own with --weights")
+    return weights
+
+
+def _weight_file(
+    name: str,
+    row: ModelSpec | None,
+    given: str | os.PathLike[str] | None,
+    *,
+    required: bool,
+    progress: weight_files.Progress | None,
+) -> tuple[Path | None, str | None]:
+    """The file to take the weights from and its SHA-256."""
+    if given is not None:
+        path = Path(given).expanduser()
+        if not path.is_file():
+            raise WeightsError(f"no weight file at {path}: check the path")
+        return path, weight_files.sha256_of(path)
+    if row is not None and row.weights is not None:
+        path = weight_files.fetch(row.weights, progress=progress)
+        return path, weight_files.verify(path, row.weights)
+    if required:
+        raise WeightsError(f"{name} has no weights that could be downloaded: give a file of your own with weights=")
+    return None, None
+
+
+def _fill(name: str, module: nn.Module, path: Path, row: ModelSpec | None) -> None:
+    """Put the weights of a file into the network; WeightsError that names what does not fit."""
+    checkpoint = weight_files.read_state(path)
+    state = row.adapt(checkpoint) if row is not None and row.adapt is not None else weight_files.tensors_of(checkpoint)
+    problems = _misfits(module.state_dict(), state)
+    if problems:
+        raise WeightsError(f"the weights in {path} do not fit {name}: {'; '.join(problems)}")
+    module.load_state_dict(state, strict=False)
+
+
+def _misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
+    """What is missing, unexpected or of another shape, a few names of each; nothing where the weights fit."""
+    # Old checkpoints lack the batch counters, which matter only in training.
+    missing = [key for key in own if key not in given and not key.endswith("num_batches_tracked")]
+    extra = [key for key in given if key not in own]
+    shapes = [
+        f"{key} {list(given[key].shape)} instead of {list(own[key].shape)}"
+        for key in own
+        if key in given and given[key].shape != own[key].shape
+    ]
+    found = {"missing": missing, "not expected": extra, "of another shape": shapes}
+    return [f"{what}: {_few(keys)}" for what, keys in found.items() if keys]
+
+
+def _few(keys: Iterable[str], *, shown: int = 3) -> str:
+    keys = list(keys)
+    more = f" and {len(keys) - shown} more" if len(keys) > shown else ""
+    return ", ".join(keys[:shown]) + more
