@@ -138,7 +138,8 @@ def test_the_json_says_what_the_analysis_says() -> None:
     for label, curve in a.curves.items():
         for said, true in zip(doc["timeline"]["evidence"][label], curve, strict=True):
             assert said is None if math.isnan(true) else said == true
-    mean = {label: sum(w.prob(label) for w in a.windows) / 3 for label in (NASTY, FORMULA, "rest")}
+    size = {label: math.exp(sum(w.logit(label) for w in a.windows) / 3) for label in (NASTY, FORMULA, "rest")}
+    mean = {label: e / sum(size.values()) for label, e in size.items()}
     assert [t["label"] for t in doc["summary"]["top"]] == sorted(mean, key=mean.__getitem__, reverse=True)
     assert [t["prob"] for t in doc["summary"]["top"]] == pytest.approx(sorted(mean.values(), reverse=True))
     last = doc["windows"][2]

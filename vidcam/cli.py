@@ -154,7 +154,8 @@ def annotate(
             bar.say(note)
         failed = 0
         for number, (source, outputs) in enumerate(jobs, 1):
-            bar.begin(source if len(jobs) == 1 else f"{number}/{len(jobs)} {source}")
+            name = Path(source).name or source
+            bar.begin(name if len(jobs) == 1 else f"{number}/{len(jobs)} {name}")
             try:
                 analysis = pipeline.annotate(source, outputs, engine=loaded, settings=settings, look=look, progress=bar.frames)
             except VidcamError as error:
@@ -165,9 +166,7 @@ def annotate(
                 continue
             for warning in analysis.warnings:
                 bar.say(f"warning: {source}: {warning}")
-            if not quiet:
-                bar.clear()
-                _summary(source, analysis)
+            bar.out(_summary(source, analysis))
     if failed:
         _fail(f"{failed} of {len(jobs)} inputs could not be explained", 1)
 
@@ -242,15 +241,12 @@ def models_download(
     with Bar(quiet=False) as bar:
         for name in names:
             bar.begin(name)
-            path = loading.download(name, progress=bar.bytes)
-            bar.clear()
-            typer.echo(str(path))
+            bar.out(str(loading.download(name, progress=bar.bytes)))
 
 
-def _summary(source: str, analysis: Analysis) -> None:
+def _summary(source: str, analysis: Analysis) -> str:
     answers = ", ".join(f"{label} {prob:.1%}" for label, prob in analysis.top(3))
-    files = ", ".join(analysis.outputs.values())
-    typer.echo(f"{source}: {answers} -> {files}")
+    return f"{source}: {answers} -> {', '.join(analysis.outputs.values())}"
 
 
 def _table(title: str, rows: list[dict[str, Any]], *, as_json: bool, hidden: tuple[str, ...]) -> None:

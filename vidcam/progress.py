@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+NAME = 36  # characters of a name beside its bar
 
 
 def plain(text: str) -> str:
@@ -40,13 +43,23 @@ class Bar:
         self.clear()
         self._progress.stop()
 
+    def out(self, line: str) -> None:
+        """A line of data on stdout, with no bar in its way."""
+        if self._quiet:
+            return
+        self.clear()
+        self._progress.stop()
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+        self._progress.start()
+
     def say(self, message: str, *, always: bool = False) -> None:
         if always or not self._quiet:
             self._console.print(plain(message), highlight=False, soft_wrap=True)
 
     def begin(self, name: str) -> None:
         self.clear()
-        self._name = name if len(name) <= 40 else "…" + name[-39:]
+        self._name = name if len(name) <= NAME else f"{name[: NAME // 2 - 1]}…{name[-NAME // 2 :]}"
 
     def clear(self) -> None:
         for task in self._tasks.values():
