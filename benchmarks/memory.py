@@ -3,7 +3,7 @@
     python benchmarks/memory.py [--minutes 1 10] [--fps 10] [--model FILE.py:factory]
 
 Each length is annotated in a process of its own, on a 1280x720 film made on the spot; the table gives the operating system's
-peak resident size (POSIX only). The default model is the tests' small one, so that the memory is the pipeline's and not the network's.
+peak resident size (POSIX only). The default model is the tests' small one: the memory is the pipeline's, not the network's.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ def main() -> None:
     first = rows[0]["peak_mb"]
     sys.stdout.write("| minutes | peak MB | ratio | explain s | draw s |\n|---|---|---|---|---|\n")
     for r in rows:
-        sys.stdout.write(f"| {r['minutes']:g} | {r['peak_mb']:.0f} | {r['peak_mb'] / first:.3f} | {r['explain']:.0f} | {r['draw']:.0f} |\n")
+        sys.stdout.write(
+            f"| {r['minutes']:g} | {r['peak_mb']:.0f} | {r['peak_mb'] / first:.3f} | {r['explain']:.0f} | {r['draw']:.0f} |\n"
+        )
 
 
 if __name__ == "__main__":

@@ -44,9 +44,9 @@ class Settings:
 
     ``method``: a registered name, None for ``cam`` where it is exact, else ``gradcam``. ``classes``: labels to explain, empty
     for the model's own answers. ``versus``: explain each class against this label. ``hop_s``: seconds between windows, None for
-    half a clip. ``tail``: what happens to the end of the video, see :class:`vidcam.sampling.Sampler`. ``cover``: several crops that cover
-    the whole frame instead of the model's centre crop. ``smoothing`` and ``smooth_s``: kind and standard deviation in seconds, 0
-    switches it off. ``start_s``, ``end_s``: the part of the video, in seconds from its first frame.
+    half a clip. ``tail``: what happens to the end of the video, see :class:`vidcam.sampling.Sampler`. ``cover``: several crops
+    that cover the whole frame instead of the model's centre crop. ``smoothing`` and ``smooth_s``: kind and standard deviation in
+    seconds, 0 switches it off. ``start_s``, ``end_s``: the part of the video, in seconds from its first frame.
     """
 
     method: str | None = None

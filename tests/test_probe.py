@@ -1,0 +1,283 @@
+"""Where a network looks, measured through its gradients, and checked through what its features do."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from vidcam.errors import UsageError
+from vidcam.explainers import probe
+from vidcam.explainers.core import Explained
+from vidcam.explainers.hooks import capture
+from vidcam.models import registry
+from vidcam.placement import Axis, measure, placements_for, to_json
+
+# PyTorchVideo's Swish asks for what torch now calls by another name.
+pytestmark = pytest.mark.filterwarnings("ignore:'saved_variables' is deprecated:DeprecationWarning")
+
+CHEAP = ("movinet_a0", "x3d_xs", "x3d_s")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def spec(**changes) -> registry.ModelSpec:
+    return dataclasses.replace(registry.get("r3d_18"), name="tiny", layer="trunk", head=None, **changes)
+
+
+class Net(nn.Module):
+    """A trunk that is a plain stack, and a head that takes any size, or one only."""
+
+    def __init__(self, *layers: nn.Module, fixed: int | None = None) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(*layers)
+        self.fixed = fixed
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.trunk(x)
+        if self.fixed is not None and y[0, 0].numel() != self.fixed:
+            raise RuntimeError("a linear layer would say that shapes cannot be multiplied")
+        return y.mean(dim=(2, 3, 4))
+
+
+def net(*layers: nn.Module, clip=(16, 32, 32), fixed=None) -> Explained:
+    return Explained(Net(*layers, fixed=fixed).eval(), spec(frames=clip[0], crop=clip[1:]))
+
+
+def conv(channels: int, kernel, stride, padding, *, first: bool = False) -> nn.Conv3d:
+    return nn.Conv3d(3 if first else channels, channels, kernel, stride=stride, padding=padding)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def seeded():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        yield
+
+
+# --- influence ------------------------------------------------------------------------------------------------------------------
+
+
+def test_influence_is_where_the_receptive_field_is():
+    """Against the definition: nudge every input pixel and see whether the cell's features move."""
+    one = net(conv(4, (3, 5, 3), (2, 2, 2), (1, 2, 0), first=True), nn.ReLU(inplace=True), clip=(4, 8, 8))
+    found = probe.influence(one)((1, 2, 1))
+    assert found.shape == (4, 8, 8)
+    assert found.sum() == pytest.approx(1)
+    noise = torch.randn(1, 3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before = one.module.trunk(noise)[0, :, 1, 2, 1]
+        for t, y, x in np.ndindex(4, 8, 8):
+            nudged = noise.clone()
+            nudged[0, :, t, y, x] += 0.1
+            moves = bool((one.module.trunk(nudged)[0, :, 1, 2, 1] - before).abs().max() > 1e-6)
+            assert moves == bool(found[t, y, x] > 0), (t, y, x)
+
+
+def test_a_plane_is_all_cells_with_one_index():
+    one = net(conv(4, 2, 2, 0, first=True), clip=(8, 8, 8))
+    ask = probe.influence(one)
+    np.testing.assert_array_equal(ask((None, 3, None)).sum(axis=(0, 2)) > 0, [False] * 6 + [True] * 2)
+    assert (ask((1, None, None)) > 0).sum() == 2 * 8 * 8
+    assert (ask((None, None, None)) > 0).all()
+
+
+@pytest.mark.parametrize("name", ["x3d_xs", "slowfast"])
+def test_the_model_is_left_as_it_was(name):
+    layers = [conv(6, 3, 2, 1, first=True), nn.BatchNorm3d(6), nn.ReLU(inplace=True), nn.Dropout()]
+    explained = probe.random_model(registry.get("x3d_xs")) if name == "x3d_xs" else net(*layers)
+    module = explained.module.train()
+    next(module.parameters()).requires_grad_(False)
+    flags = [(p.requires_grad, p.grad) for p in module.parameters()], [m.training for m in module.modules()]
+    state = {k: v.clone() for k, v in module.state_dict().items()}
+    probe.influence(explained)((0, None, None))
+    assert flags == ([(p.requires_grad, p.grad) for p in module.parameters()], [m.training for m in module.modules()])
+    assert all(torch.equal(v, state[k]) for k, v in module.state_dict().items())
+    assert not any(m._forward_hooks for m in module.modules())
+
+
+def test_a_layer_that_sees_nothing_is_refused():
+    class Blind(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * 0
+
+    with pytest.raises(UsageError, match=r"cells \(0, None, None\) of layer 'trunk' do not depend on the input"):
+        probe.influence(net(Blind()))((0, None, None))
+
+
+# --- locate ---------------------------------------------------------------------------------------------------------------------
+
+
+def error(found: Axis, offset: float, stride: float) -> float:
+    """The largest distance of a cell from where it should be, in cells."""
+    return float(np.abs(found.centres() - Axis(offset, stride, found.count).centres()).max()) / stride
+
+
+def stack(*, fixed=None) -> Explained:
+    """Strides 8, 4 and 4 by three kinds of layers; on 16 frames only two time cells."""
+    return net(
+        conv(12, (3, 7, 4), (2, 2, 2), (1, 3, 1), first=True),  # y: 0, x: 0.5
+        nn.ReLU(inplace=True),
+        conv(12, 3, (2, 1, 1), 1),
+        nn.ReLU(inplace=True),
+        nn.AvgPool3d(2, 2),  # t: 4 * 0.5, y: 2 * 0.5, x: 2 * 0.5
+        fixed=fixed,
+    )
+
+
+@pytest.mark.parametrize("fixed", [None, 2 * 8 * 8])
+def test_a_stack_of_layers_is_located(fixed):
+    (found,) = probe.locate(stack(fixed=fixed))
+    assert found.grid == (2, 8, 7 if found.x.count == 7 else 8)
+    assert error(found.y, 1.0, 4) <= 0.1
+    assert error(found.x, 1.5, 4) <= 0.1
+    # The net that takes one size only has two clipped time cells to tell from; else a longer clip tells exactly.
+    assert error(found.time, 2.0, 8) <= (0.1 if fixed is None else 0.5)
+
+
+def test_the_clip_grows_by_whole_strides_and_only_where_the_network_follows():
+    grid = (2, 8, 8)
+    assert probe._better(stack(), (16, 32, 32), grid) == ((40, 32, 32), ((5, 8, 8),))
+    assert probe._better(stack(fixed=128), (16, 32, 32), grid) == ((16, 32, 32), (grid,))
+    assert probe._better(stack(), (128, 32, 32), (16, 8, 8)) == ((40, 32, 32), ((5, 8, 8),))
+
+
+@pytest.mark.parametrize("name", CHEAP)
+def test_the_shipped_data_can_be_measured_again(name, tmp_path):
+    path = tmp_path / "placements.json"
+    probe.remeasure([name], path)
+    row = json.loads(path.read_text())[name]
+    explained = registry.get(name)
+    shipped = placements_for(name, explained.layer, clip=(explained.frames, *explained.crop))
+    assert (row["layer"], row["clip"]) == (explained.layer, [explained.frames, *explained.crop])
+    for a, b in zip(row["pathways"], to_json(shipped), strict=True):
+        for axis in ("time", "y", "x"):
+            np.testing.assert_allclose(a[axis], b[axis], atol=0.02 * b[axis][1], err_msg=axis)
+
+
+def test_the_law_does_not_depend_on_the_weights():
+    """Ordinary random weights, in which nothing was made symmetric: less exact, the same places."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        module = registry.get("r3d_18").build().eval()
+    explained = Explained(module, registry.get("r3d_18"))
+    clip = (40, 64, 64)
+    found = measure(probe.influence(explained, clip=clip), clip=clip, grid=(5, 4, 4))
+    assert error(found.time, 0, 8) <= 0.35
+    assert error(dataclasses.replace(found.time, count=2), 0, 8) <= 0.35
+    assert error(found.y, 0, 16) <= 0.35
+    assert error(found.x, 0, 16) <= 0.35
+
+
+# --- through evidence instead of gradients --------------------------------------------------------------------------------------
+
+
+def moved(run, clip, changed) -> np.ndarray:
+    """How much each cell's features change: (T', h, w), mean over channels."""
+    a, b = run(clip).features[0], run(changed).features[0]
+    return (b - a).abs().mean(dim=1)[0].detach().numpy()
+
+
+@pytest.mark.parametrize("name", [*CHEAP, "r3d_18"])
+def test_a_bright_patch_moves_the_cell_that_is_predicted(name):
+    explained = probe.random_model(registry.get(name))
+    row = explained.spec
+    (where,) = placements_for(name, row.layer, clip=(row.frames, *row.crop))
+    clip = 0.1 * torch.randn(1, 3, row.frames, *row.crop, generator=torch.Generator().manual_seed(1))
+    rng = np.random.default_rng(5)
+    size = 9
+    with capture(explained) as run:
+        for _ in range(4):
+            # At a cell's centre and a random bit beside it, as far as that cell is still the nearest for sure.
+            i, j = rng.integers(1, where.y.count - 1), rng.integers(1, where.x.count - 1)
+            aside = rng.uniform(-0.3, 0.3, 2)
+            y = round(where.y.offset + where.y.stride * (i + aside[0]))
+            x = round(where.x.offset + where.x.stride * (j + aside[1]))
+            changed = clip.clone()
+            changed[..., y - size // 2 : y + size // 2 + 1, x - size // 2 : x + size // 2 + 1] += 3
+            profile = moved(run, clip, changed).sum(axis=0)
+            assert np.unravel_index(profile.argmax(), profile.shape) == (i, j), (y, x)
+
+
+@pytest.mark.parametrize("name", [*CHEAP, "r3d_18"])
+def test_a_deviating_frame_moves_the_cell_that_is_predicted(name):
+    explained = probe.random_model(registry.get(name))
+    row = explained.spec
+    (where,) = placements_for(name, row.layer, clip=(row.frames, *row.crop))
+    generator = torch.Generator().manual_seed(1)
+    clip = torch.randn(1, 3, row.frames, *row.crop, generator=generator)
+    with capture(explained) as run:
+        for j, centre in enumerate(where.time.centres()):
+            if j % max(1, where.time.count // 4):
+                continue
+            changed = clip.clone()
+            # A small change: a large one would turn gates that hold for the whole clip.
+            changed[:, :, round(centre)] += 0.1 * torch.randn(1, 3, *row.crop, generator=generator)
+            profile = moved(run, clip, changed).sum(axis=(1, 2))
+            assert profile.argmax() == j, (centre, profile)
+
+
+def test_the_real_causal_network_moves_at_the_frame_itself(assets):
+    """Trained weights: cell j of MoViNet hears frame j most, and nothing that comes after it."""
+    from vidcam.models.movinet_import import import_tflite
+
+    row = dataclasses.replace(registry.get("movinet_a0"), frames=12)
+    module = row.build().eval()
+    module.load_state_dict(import_tflite(assets / "weights" / "movinet_a0_stream_k600_int8.tflite"))
+    ask = probe.influence(Explained(module, row))
+    for j in (5, 8, 11):
+        profile = ask((j, None, None)).sum(axis=(1, 2))
+        assert profile.argmax() == j
+        assert not profile[j + 1 :].any()
+    (found,) = probe.locate(Explained(module, row))
+    assert error(found.time, 0, 1) <= 0.5
+    assert error(found.y, 11, 32) <= 0.25
+    assert error(found.x, 11, 32) <= 0.25
+
+
+# --- the cache ------------------------------------------------------------------------------------------------------------------
+
+
+def test_shipped_placements_are_not_measured(monkeypatch):
+    monkeypatch.setattr(probe, "locate", lambda explained: pytest.fail("measured"))
+    row = registry.get("r3d_18")
+    assert probe.placements(Explained(nn.Identity(), row))[0].time.count == 2
+
+
+def test_a_measurement_is_kept_and_a_broken_one_replaced(tmp_path, monkeypatch):
+    one, calls = stack(), []
+    real = probe.locate
+    monkeypatch.setattr(probe, "locate", lambda explained: calls.append(1) or real(explained))
+    first = probe.placements(one, cache=tmp_path)
+    assert to_json(probe.placements(one, cache=tmp_path)) == to_json(first)
+    assert len(calls) == 1
+    (file,) = tmp_path.iterdir()
+    for broken in ("", "{}", '[{"time": [0, 1]}]', "[3]"):
+        file.write_text(broken)
+        assert to_json(probe.placements(one, cache=tmp_path)) == to_json(first)
+    assert len(calls) == 5
+    with torch.no_grad():
+        one.module.trunk[0].weight.mul_(1.5)  # other weights are another network
+    probe.placements(one, cache=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert probe.placements(stack(), cache=tmp_path / "file" / "below")[0].grid[0] == 2
+
+
+def test_the_cache_is_beside_the_weights(monkeypatch, tmp_path):
+    monkeypatch.setenv("VIDCAM_CACHE", str(tmp_path))
+    probe.placements(stack())
+    assert len(list((tmp_path / "placements").iterdir())) == 1
