@@ -1,0 +1,241 @@
+"""Procedural people: determinism, ground truth, and the truths of each motion on the joints in space."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from vidcam.errors import UnknownNameError, UsageError
+from vidcam.synth import CLASSES, NONE, Clip, sample, scene
+from vidcam.synth.actions import MOTIONS
+from vidcam.synth.body import ARM_L, LEG_L, Body, Pose, Skeleton, random_body, skeleton
+from vidcam.synth.motion import Stance, ease
+
+ACTING = [c for c in CLASSES if c not in ("standing idle", "no person")]
+
+
+def digest(clip: Clip) -> str:
+    h = hashlib.sha256(clip.label.encode())
+    for a in (clip.frames, clip.person, clip.parts, clip.active, np.array(clip.fps)):
+        h.update(np.ascontiguousarray(a).tobytes())
+    return h.hexdigest()
+
+
+def test_the_classes_have_the_agreed_order() -> None:
+    assert CLASSES == (
+        "standing idle", "waving one hand", "raising both arms sideways", "raising both arms in front", "clapping", "boxing",
+        "arm circles", "jumping jack", "squatting", "bending over", "kicking", "walking", "running", "jumping", "sitting down",
+        "standing up", "falling down", "no person",
+    )  # fmt: skip
+    assert NONE not in CLASSES
+
+
+def test_a_seed_gives_the_same_bytes_in_a_fresh_process_and_in_any_order() -> None:
+    seeds = (3, 4, 5, 6)
+    here = [digest(sample(s)) for s in seeds]
+    code = "from test_synth import digest, sample\nfor s in (6, 5, 4, 3): print(digest(sample(s)))"
+    folder = Path(__file__).parent
+    run = subprocess.run([sys.executable, "-c", code], cwd=folder, env={"PYTHONPATH": f"{folder}:{folder.parent}", "PATH": ""},
+                         capture_output=True, text=True, check=True)  # fmt: skip
+    assert run.stdout.split() == here[::-1]
+    assert len(set(here)) == len(here)
+
+
+@pytest.mark.parametrize("label", [*CLASSES, NONE])
+def test_clips_have_the_stated_shapes_and_masks(label: str) -> None:
+    for seed in range(6):
+        c = sample(seed, label=label, frames=8, size=(60, 80), interval_s=0.1)
+        assert c.label == label
+        assert c.fps == pytest.approx(10.0)
+        assert c.frames.shape == (8, 60, 80, 3)
+        assert c.frames.dtype == np.uint8
+        assert c.person.shape == c.parts.shape == (8, 60, 80)
+        assert c.person.dtype == c.parts.dtype == c.active.dtype == np.bool_
+        assert not (c.parts & ~c.person).any()
+        if label in ("no person", "standing idle", NONE):
+            assert not c.parts.any()
+            assert not c.active.any()
+        if label == "no person":
+            assert not c.person.any()
+
+
+@pytest.mark.parametrize("label", ACTING)
+def test_a_window_shows_enough_of_its_action(label: str) -> None:
+    shown = [sample(s, label=label) for s in range(8)]
+    assert all(c.active.sum() >= 4 for c in shown)
+    assert np.mean([c.active.mean() for c in shown]) >= 0.35
+    # what acts can be seen: in nearly all clips it covers some pixels of most active frames
+    seen = [(c.parts[c.active].sum((1, 2)) >= 12).mean() > 0.6 for c in shown]
+    assert np.mean(seen) >= 0.7
+
+
+@pytest.mark.parametrize("label", ["waving one hand", "raising both arms sideways", "clapping", "boxing", "jumping jack"])
+def test_the_parts_are_what_moves(label: str) -> None:
+    inside, outside = [], []
+    for seed in range(10):
+        c = sample(seed, label=label)
+        change = np.abs(np.diff(c.frames.astype(float), axis=0)).mean(-1)
+        for i in np.flatnonzero(c.active[1:] & c.active[:-1]):
+            grown = cv2.dilate((c.parts[i] | c.parts[i + 1]).astype(np.uint8), np.ones((3, 3))) > 0
+            far = cv2.dilate((c.person[i] | c.person[i + 1]).astype(np.uint8), np.ones((7, 7))) == 0
+            if grown.any() and far.any():
+                inside.append(change[i][grown].mean())
+                outside.append(change[i][far].mean())
+    # the cameras of some of them shake: compare the medians over all
+    assert np.median(inside) > 2.0 * np.median(outside)
+
+
+def test_a_wave_is_labelled_where_the_person_is() -> None:
+    c = next(sample(s, label="waving one hand") for s in range(5))
+    assert 0.0 < c.parts[c.active].mean() < c.person[c.active].mean() < 0.9
+
+
+def acted(label: str, seed: int) -> tuple[Skeleton, Pose, np.ndarray, frozenset[int], Body]:
+    """The joints over one standing execution of an action, its moments of activity and its parts."""
+    rng = np.random.default_rng(seed)
+    body, stance = random_body(rng), Stance(rng, arms="hang")
+    action = MOTIONS[label](rng, stance, None)
+    assert action.label == label
+    t = np.linspace(-0.5, action.length + 0.5, 160)
+    pose = action.pose(t)
+    return skeleton(body, pose), pose, action.active(t), action.groups, body
+
+
+SEEDS = range(12)
+
+
+@pytest.mark.parametrize("label", list(MOTIONS))
+def test_bones_keep_their_lengths_and_nothing_jumps(label: str) -> None:
+    for seed in SEEDS:
+        s, _, _, _, body = acted(label, seed)
+        for a, b, length in ((s.shoulder, s.elbow, body.upper_arm), (s.elbow, s.wrist, body.forearm)):
+            np.testing.assert_allclose(np.linalg.norm(b - a, axis=-1), length * body.height, rtol=0.03)
+        shin = np.linalg.norm(s.ankle - s.knee, axis=-1)
+        np.testing.assert_allclose(shin, np.linalg.norm(s.knee - s.hip, axis=-1), rtol=1e-6)
+        for joint in (s.wrist, s.ankle, s.knee, s.skull[:, None]):
+            assert np.isfinite(joint).all()
+            assert np.linalg.norm(np.diff(joint, axis=0), axis=-1).max() < 0.45 * body.height
+
+
+def test_a_wave_lifts_one_hand_that_swings() -> None:
+    for seed in SEEDS:
+        s, _, active, groups, body = acted("waving one hand", seed)
+        (group,) = groups
+        i = group - ARM_L
+        top = np.percentile(s.wrist[active, i, 1], 70)
+        assert top > s.shoulder[active, i, 1].mean() - 0.05 * body.height
+        assert s.wrist[:, 1 - i, 1].max() < s.shoulder[:, 1 - i, 1].min()
+        assert s.finger[active, i, 0].std() + s.finger[active, i, 2].std() > 0.01 * body.height
+
+
+def test_the_two_raises_differ_by_direction() -> None:
+    for label, far, near in (("raising both arms sideways", 0, 2), ("raising both arms in front", 2, 0)):
+        for seed in SEEDS:
+            s, pose, _, _, body = acted(label, seed)
+            arm = (s.wrist - s.shoulder) / body.height
+            highest = s.wrist[..., 1].max(0)
+            assert (highest > s.shoulder[..., 1].min(0) - 0.03 * body.height).all()
+            assert (s.wrist[[0, -1], :, 1] < s.shoulder[[0, -1], :, 1]).all()
+            half = np.abs(pose.elev - 1.3).argmin(0)  # on the way, with the arms nearly level
+            for i in (0, 1):
+                level = np.abs(arm[half[i], i])
+                assert level[far] > level[near], label
+
+
+def test_what_goes_down_and_up() -> None:
+    for seed in SEEDS:
+        for label, sign in (("sitting down", -1), ("standing up", 1)):
+            s, _, active, _, body = acted(label, seed)
+            change = (s.pelvis[-1, 1] - s.pelvis[0, 1]) / body.height
+            assert sign * change > 0.15
+            y = s.pelvis[active, 1]
+            assert (sign * np.diff(y) > -0.004 * body.height).all()
+        s, _, _, _, body = acted("squatting", seed)
+        assert s.pelvis[:, 1].min() < s.pelvis[0, 1] - 0.12 * body.height
+        assert abs(s.pelvis[-1, 1] - s.pelvis[0, 1]) < 0.03 * body.height
+        s, _, _, _, body = acted("falling down", seed)
+        assert s.skull[-1, 1] < 0.35 * body.height < s.skull[0, 1]
+        s, _, _, _, body = acted("bending over", seed)
+        assert s.skull[:, 1].min() < 0.72 * body.height
+        s, _, _, _, body = acted("jumping", seed)
+        assert s.ankle[..., 1].min(-1).max() > 0.06 * body.height
+
+
+def test_clapping_hands_meet_and_boxing_hands_reach_out() -> None:
+    for seed in SEEDS:
+        s, _, active, _, body = acted("clapping", seed)
+        gap = np.linalg.norm(s.wrist[active, 0] - s.wrist[active, 1], axis=-1) / body.height
+        assert gap.min() < 0.1
+        assert gap.max() > gap.min() + 0.03
+        s, _, active, _, body = acted("boxing", seed)
+        reach = np.linalg.norm(s.wrist - s.shoulder, axis=-1)[active] / (body.height * (body.upper_arm + body.forearm))
+        assert reach.max() > 0.8
+        assert (s.wrist[active][..., 1] > s.shoulder[active][..., 1] - 0.25 * body.height).mean() > 0.7
+
+
+def test_arm_circles_go_round_and_jacks_open_the_legs() -> None:
+    for seed in SEEDS:
+        s, _, active, _, body = acted("arm circles", seed)
+        v = (s.wrist - s.shoulder)[active, 0]
+        angle = np.unwrap(np.arctan2(v[:, 1] - v[:, 1].mean(), v[:, 2] - v[:, 2].mean()))
+        assert abs(angle[-1] - angle[0]) > 1.5 * np.pi
+        s, _, active, _, body = acted("jumping jack", seed)
+        apart = np.abs(s.ankle[:, 0, 0] - s.ankle[:, 1, 0]) / body.height
+        assert apart.max() - apart.min() > 0.15
+        assert (s.wrist[..., 1].max(0) > s.shoulder[..., 1].max(0)).all()
+
+
+def test_kicks_lift_the_named_leg_and_steps_alternate() -> None:
+    for seed in SEEDS:
+        s, _, _, groups, body = acted("kicking", seed)
+        for g in groups:
+            assert s.ankle[:, g - LEG_L, 1].max() > 0.15 * body.height
+        for label in ("walking", "running"):
+            s, _, _, _, body = acted(label, seed)
+            lift = s.ankle[..., 1] - s.ankle[..., 1].min(0)
+            assert np.corrcoef(lift.T)[0, 1] < 0.35  # one foot is up while the other is down
+            assert (lift.max(0) > 0.012 * body.height).all()
+
+
+def test_ease_is_the_minimum_jerk_curve() -> None:
+    t = np.linspace(1, 3, 2001)
+    x = ease(t, 1, 3)
+    assert x[0] == 0
+    assert x[-1] == 1
+    speed = np.gradient(x, t)
+    assert speed.max() == pytest.approx(1.875 / 2, rel=1e-3)  # peak speed of a minimum-jerk reach: 15/8 of the mean
+    assert abs(speed[0]) + abs(speed[-1]) < 1e-4
+
+
+def test_labels_and_sizes_are_checked() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'waving one hand'"):
+        sample(0, label="waving one hnd")
+    with pytest.raises(UsageError, match="at least 16x16"):
+        sample(0, size=8)
+    with pytest.raises(UsageError, match="interval_s must be positive"):
+        sample(0, interval_s=0.0)
+    with pytest.raises(UnknownNameError, match="unknown label"):
+        next(iter(scene([("no person", 1.0)], seed=0)))
+    with pytest.raises(UsageError, match="positive seconds"):
+        next(iter(scene([("clapping", 0.0)], seed=0)))
+
+
+def test_a_scene_does_its_script_in_order_from_rest_to_rest() -> None:
+    script = [("standing idle", 0.8), ("waving one hand", 2.0), ("squatting", 1.6)]
+    frames = list(scene(script, seed=1, fps=12.5, size=(90, 120)))
+    assert len(frames) == 55
+    np.testing.assert_allclose(np.diff([f.time for f in frames]), 0.08)
+    assert [f.label for f in frames] == ["standing idle"] * 10 + ["waving one hand"] * 25 + ["squatting"] * 20
+    assert not any(f.active or f.parts.any() for f in frames[:10])
+    assert sum(f.active for f in frames[10:35]) > 15
+    assert all(f.person.any() for f in frames)
+    # no cut between the actions: the pictures change no more there than within them
+    change = [np.abs(a.image.astype(float) - b.image).mean() for a, b in pairwise(frames)]
+    assert max(change[9], change[34]) < np.percentile(change, 90) + 0.5
