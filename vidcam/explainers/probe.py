@@ -99,7 +99,8 @@ def placements(explained: Explained, *, cache: Path | None = None) -> tuple[Plac
     path = folder / f"{hashlib.sha256(repr(facts).encode()).hexdigest()[:32]}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):  # no such file, or not one of ours: measure
         return from_json(json.loads(path.read_text(encoding="utf-8")))
-    found = locate(explained)
+    # As every later start will read it: the timeline joins maps whose centres agree exactly.
+    found = from_json(to_json(locate(explained)))
     with suppress(OSError):  # where nothing can be kept, the next start measures again
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path, overwrite=True) as file:

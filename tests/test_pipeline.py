@@ -1,0 +1,174 @@
+"""The stages together: what is explained by default, several crops, versus, part of a video, and pushing against pulling."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import planted
+import pytest
+import torch
+from media import write_clip
+from torch import nn
+
+from vidcam import pipeline, summary
+from vidcam.engine import TorchEngine, open_engine
+from vidcam.errors import UnknownNameError, UsageError
+from vidcam.jobs import Outputs
+from vidcam.reader import open_source
+from vidcam.types import Prediction
+
+CLASSES = 12
+
+
+class Colours(nn.Module):
+    """Class 0 likes red; class 1 likes blue, and classes 2 to 11 like it a little less."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.AvgPool3d((1, 16, 16))
+        self.head = nn.Linear(3, CLASSES)
+        with torch.no_grad():
+            weight = torch.zeros(CLASSES, 3)
+            weight[0, 0] = 9.0
+            weight[1:, 2] = torch.tensor([8.0, *np.linspace(7, 6, CLASSES - 2)])
+            self.head.weight.copy_(weight)
+            self.head.bias.copy_(torch.linspace(-0.5, 0.5, CLASSES))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.cells(x).mean(dim=(2, 3, 4)))
+
+
+def colours() -> nn.Module:
+    net = Colours()
+    labels = tuple(f"c{i}" for i in range(CLASSES))
+    net.vidcam = {**planted.FACTS, "resize": 112, "labels": labels, "layer": "cells"}  # type: ignore[assignment]
+    return net
+
+
+@pytest.fixture
+def engine() -> TorchEngine:
+    return open_engine(f"{__file__}:colours")
+
+
+@pytest.fixture
+def red_then_blue(tmp_path: Path) -> Path:
+    def picture(i: int) -> np.ndarray:
+        return np.full((112, 224, 3), (220, 10, 10) if i < 60 else (10, 10, 220), np.uint8)
+
+    return write_clip(tmp_path / "red_then_blue.mp4", frames=120, size=(112, 224), picture=picture)
+
+
+PLAIN = {"smooth_s": 0.0, "hop_s": 0.4}
+
+
+def test_by_default_the_answers_of_the_parts_are_explained_everywhere(engine: TorchEngine, red_then_blue: Path) -> None:
+    analysis = pipeline.explain(red_then_blue, engine=engine, settings=pipeline.Settings(**PLAIN))
+    assert set(analysis.labels) == {"c0", "c1"}
+    red, blue = analysis.curves["c0"], analysis.curves["c1"]
+    # Class 0 is not among the candidates of the blue windows: they had to be explained for it in another pass.
+    in_blue = [w for w in analysis.windows if w.span[0] >= 2.0]
+    assert in_blue
+    assert all("c0" not in dict(w.top(pipeline.CANDIDATES)) for w in in_blue)
+    assert np.isfinite(red).all()
+    assert np.isfinite(blue).all()
+    early, late = analysis.times_s < 1.2, analysis.times_s > 2.8
+    assert red[early].min() > 10 * abs(red[late]).max()
+    assert blue[late].min() > 10 * abs(blue[early]).max()
+
+    asked = pipeline.explain(red_then_blue, engine=engine, settings=pipeline.Settings(classes=("c0", "c1"), **PLAIN))
+    for label in ("c0", "c1"):
+        np.testing.assert_allclose(analysis.curves[label], asked.curves[label], rtol=1e-5, atol=1e-6)
+
+
+def test_the_evidence_of_all_crops_sums_to_the_logit_less_its_bias(engine: TorchEngine, red_then_blue: Path) -> None:
+    session = pipeline.Session(engine, pipeline.Settings(classes=("c0", "c3"), cover=True, **PLAIN))
+    found = []
+    with open_source(red_then_blue) as source:
+        for frame in source.frames():
+            found += session.push(frame)
+    found += session.close()
+    assert len(session.views) >= 2
+    bias = engine.explained.module.head.bias.detach()
+    for explanation in found:
+        for i, label in ((0, "c0"), (3, "c3")):
+            parts = [e for e in explanation.evidence if e.label == label]
+            assert len(parts) == len(session.views)
+            total = sum(float(e.values.sum(dtype=np.float64)) for e in parts)
+            assert total == pytest.approx(explanation.prediction.logit(label) - float(bias[i]), abs=1e-4)
+
+
+def test_versus_is_the_difference_of_two_explanations(engine: TorchEngine, red_then_blue: Path) -> None:
+    def curves(*classes: str, versus: str | None = None) -> dict[str, np.ndarray]:
+        settings = pipeline.Settings(classes=classes, versus=versus, **PLAIN)
+        return dict(pipeline.explain(red_then_blue, engine=engine, settings=settings).curves)
+
+    alone, against = curves("c0", "c1"), curves("c0", versus="c1")
+    np.testing.assert_allclose(against["c0"], alone["c0"] - alone["c1"], rtol=1e-4, atol=1e-4)
+    # Nobody asked for a class: the answer other than the one it is compared with.
+    free = pipeline.explain(red_then_blue, engine=engine, settings=pipeline.Settings(versus="c1", **PLAIN))
+    assert "c1" not in free.labels
+    assert free.labels[0] == "c0"
+
+
+def test_the_integral_of_the_curve_is_the_logit_less_its_bias(engine: TorchEngine, tmp_path: Path) -> None:
+    clip = write_clip(
+        tmp_path / "red.mp4", frames=48, size=(112, 112), picture=lambda i: np.full((112, 112, 3), (220, 10, 10), np.uint8)
+    )
+    settings = pipeline.Settings(classes=("c0",), smooth_s=0.0, hop_s=0.8)
+    analysis = pipeline.explain(clip, engine=engine, settings=settings)
+    first = analysis.windows[0]
+    inside = (analysis.times_s >= first.span[0] - 1e-9) & (analysis.times_s < first.span[1] - 1e-9)
+    integral = float(analysis.curves["c0"][inside].sum() * 0.1)  # logits per second times the grid's step
+    assert integral == pytest.approx(first.logit("c0") - float(engine.explained.module.head.bias.detach()[0]), rel=1e-3)
+
+
+def test_one_scale_for_the_whole_video_and_all_labels(engine: TorchEngine, red_then_blue: Path) -> None:
+    analysis = pipeline.explain(red_then_blue, engine=engine, settings=pipeline.Settings(**PLAIN))
+    peaks = [float(np.nanmax(t.maps)) for parts in analysis.drawn.values() for t in parts]
+    assert 0.5 * max(peaks) <= analysis.scale <= 1.01 * max(peaks)
+
+
+def test_a_part_of_the_video_begins_at_zero(engine: TorchEngine, red_then_blue: Path, tmp_path: Path) -> None:
+    outputs = Outputs(video=tmp_path / "part.mp4", json=tmp_path / "part.json")
+    settings = pipeline.Settings(classes=("c0",), start_s=1.0, end_s=3.0, **PLAIN)
+    analysis = pipeline.annotate(red_then_blue, outputs, engine=engine, settings=settings)
+    with open_source(outputs.video) as written:
+        times = [f.time for f in written.frames()]
+    assert (len(times), times[0]) == (60, pytest.approx(0.0, abs=1e-3))
+    assert analysis.video_offset_s == pytest.approx(1.0, abs=1e-3)
+    assert analysis.times_s[0] == pytest.approx(1.0, abs=1e-3)
+    assert json.loads(outputs.json.read_text())["input"]["frames"] == 60
+
+
+def test_nothing_is_left_behind_when_a_report_cannot_be_written(engine: TorchEngine, red_then_blue: Path, tmp_path: Path) -> None:
+    outputs = Outputs(video=tmp_path / "same.mp4", npz=tmp_path / "same.mp4")
+    with pytest.raises(UsageError, match="two outputs"):
+        pipeline.annotate(red_then_blue, outputs, engine=engine)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["red_then_blue.mp4"]
+
+
+def test_labels_are_found_whatever_their_case() -> None:
+    labels = ("Playing Drums", "arm_wrestling", "yoga")
+    assert [summary.index_of(labels, given) for given in ("playing drums", "ARM  wrestling", "yoga")] == [0, 1, 2]
+    with pytest.raises(UnknownNameError, match="did you mean 'yoga'"):
+        summary.index_of(labels, "yogha")
+
+
+def prediction(start: float, *logits: float) -> Prediction:
+    z = np.array(logits, dtype=np.float32)
+    return Prediction(z, np.exp(z) / np.exp(z).sum(), tuple("abcdef"[: len(z)]), (start, start + 1))
+
+
+def test_shown_are_the_answer_and_what_wins_a_good_part() -> None:
+    windows = [prediction(i, 5.0, 1.0, 0.0) for i in range(7)] + [prediction(7 + i, 0.0, 1.0, 5.0) for i in range(3)]
+    assert summary.shown_labels(windows, classes=(), versus=None) == ("a", "c")
+    assert summary.shown_labels(windows, classes=("B",), versus=None) == ("b",)
+    assert summary.shown_labels(windows, classes=(), versus="a") == ("c", "b")
+    assert summary.shown_labels([prediction(0, 1.0, 2.0)] * 3, classes=(), versus=None) == ("b",)
+
+
+def test_the_covered_share_counts_overlaps_once() -> None:
+    assert summary.covered([(0, 2), (1, 3), (5, 6)], 0.0, 8.0) == pytest.approx(4 / 8)
+    assert summary.covered([(-1, 20)], 0.0, 8.0) == 1.0
