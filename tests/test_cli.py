@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -220,7 +221,9 @@ def slow_command(tmp_path: Path) -> tuple[list[str], Path]:
 @pytest.mark.parametrize("moment", ["starting", "drawing"])
 def test_an_interrupt_leaves_the_old_file_and_no_other(kind: int, code: int, moment: str, tmp_path: Path) -> None:
     command, out = slow_command(tmp_path)
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # A shell that runs the tests in the background makes its children deaf to Ctrl-C.
+    hears = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=hears)
     deadline = time.monotonic() + 120
     if moment == "drawing":  # the temporary file is there
         while not list(tmp_path.glob(".*.part*")) and child.poll() is None and time.monotonic() < deadline:

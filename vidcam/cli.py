@@ -216,7 +216,7 @@ def models(ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", h
         }
         for s in registry.specs()
     ]
-    _table("models", rows, as_json=as_json, hidden=("layer", "url", "paper", "licence"))
+    _table("models", rows, as_json=as_json, hidden=("layer", "protocol", "url", "paper", "licence"))
 
 
 @models_app.command("import")
