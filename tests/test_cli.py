@@ -169,6 +169,12 @@ def test_bad_input_gives_one_sentence_and_leaves_nothing_behind(case: str, vidca
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
+def test_a_bad_input_is_told_before_weights_are_looked_for(vidcam: Run) -> None:
+    code, _, err = vidcam("annotate", "gone.mp4")  # the default model has no weights here
+    assert code == 1
+    assert "gone.mp4" in one_line(err)
+
+
 def test_overwrite_replaces_the_old_file(vidcam: Run, clip: Path) -> None:
     Path("old.mp4").write_bytes(b"the old video")
     code, _, err = vidcam("annotate", clip, "--model", MODEL, "-o", "old.mp4", "--overwrite")

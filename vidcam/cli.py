@@ -189,7 +189,7 @@ def methods(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = 
         }
         for m in core.methods()
     ]
-    _table("methods", rows, as_json=as_json, hidden=("requires",))
+    _table(rows, as_json=as_json, hidden=("family", "requires", "paper"))
 
 
 @models_app.callback(invoke_without_command=True)
@@ -216,7 +216,7 @@ def models(ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", h
         }
         for s in registry.specs()
     ]
-    _table("models", rows, as_json=as_json, hidden=("layer", "protocol", "url", "paper", "licence"))
+    _table(rows, as_json=as_json, hidden=("layer", "protocol", "url", "paper", "licence"))
 
 
 @models_app.command("import")
@@ -249,7 +249,7 @@ def _summary(source: str, analysis: Analysis) -> str:
     return f"{source}: {answers} -> {', '.join(analysis.outputs.values())}"
 
 
-def _table(title: str, rows: list[dict[str, Any]], *, as_json: bool, hidden: tuple[str, ...]) -> None:
+def _table(rows: list[dict[str, Any]], *, as_json: bool, hidden: tuple[str, ...]) -> None:
     if as_json:
         import json
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from vidcam.errors import InputError, UsageError
 from vidcam.files import check_output
-from vidcam.reader import IMAGE_SUFFIXES, find_videos
+from vidcam.reader import IMAGE_SUFFIXES, find_videos, open_source
 
 __all__ = ["Outputs", "plan"]
 
@@ -73,6 +73,8 @@ def plan(
         if out_dir.exists() and not out_dir.is_dir():
             raise UsageError(f"--out-dir {out_dir} is a file: name a folder")
         out_dir.mkdir(parents=True, exist_ok=True)
+    if len(sources) == 1:
+        open_source(sources[0]).close()  # a bad input is told before any weights are fetched
     jobs, taken = [], set[str]()
     for source in sources:
         name = _unique(_name(source), taken)
