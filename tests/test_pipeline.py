@@ -12,7 +12,7 @@ import torch
 from media import write_clip
 from torch import nn
 
-from vidcam import pipeline, summary
+from vidcam import pipeline, summary, timeline
 from vidcam.engine import TorchEngine, open_engine
 from vidcam.errors import UnknownNameError, UsageError
 from vidcam.jobs import Outputs
@@ -167,6 +167,27 @@ def test_shown_are_the_answer_and_what_wins_a_good_part() -> None:
     assert summary.shown_labels(windows, classes=("B",), versus=None) == ("b",)
     assert summary.shown_labels(windows, classes=(), versus="a") == ("c", "b")
     assert summary.shown_labels([prediction(0, 1.0, 2.0)] * 3, classes=(), versus=None) == ("b",)
+
+
+def test_in_the_running_are_the_best_and_those_that_win_now_and_then() -> None:
+    windows = [prediction(i, 9.0, 5.0, 4.0, 3.0, 2.0, 0.0) for i in range(18)] + [prediction(18, 0, 0, 0, 0, 0, 1.0)]
+    assert summary.in_the_running(windows) == {"a", "b", "c", "d", "f"}  # f: 1 of 19 windows, just above the half of a tenth
+    assert summary.in_the_running([*windows, windows[0], windows[0]]) == {"a", "b", "c", "d"}
+
+
+def test_forgotten_candidates_change_nothing(engine: TorchEngine, red_then_blue: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = pipeline.Settings(smooth_s=0.0, hop_s=0.05)  # 80 windows
+    monkeypatch.setattr(pipeline, "TIDY", 10**9)
+    kept = pipeline.explain(red_then_blue, engine=engine, settings=settings)
+    monkeypatch.setattr(pipeline, "TIDY", 8)
+    dropped: list[str] = []
+    drop = timeline.Timeline.drop
+    monkeypatch.setattr(timeline.Timeline, "drop", lambda self, label: (dropped.append(label), drop(self, label))[1])
+    tidy = pipeline.explain(red_then_blue, engine=engine, settings=settings)
+    assert dropped
+    assert tidy.labels == kept.labels
+    for label in kept.labels:
+        np.testing.assert_allclose(tidy.curves[label], kept.curves[label], rtol=1e-4, atol=1e-6)
 
 
 def test_the_covered_share_counts_overlaps_once() -> None:

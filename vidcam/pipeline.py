@@ -35,6 +35,7 @@ __all__ = ["Explanation", "Look", "Outputs", "Progress", "Session", "Settings", 
 Progress = Callable[[str, int, int | None], None]
 """Called as ``progress(stage, frames_done, frames_in_all or None)``; stages are ``"explain"`` and ``"draw"``."""
 
+TIDY = 32  # windows after which candidates that have fallen back are forgotten
 CANDIDATES = 5  # classes explained in each window while nobody has named one
 
 
@@ -189,7 +190,11 @@ class Session:
 
 
 class _Joined:
-    """The windows of one video as they come in. What is kept grows with the timeline's grid, not with the windows."""
+    """The windows of one video as they come in.
+
+    What is kept is one map for each step of the timeline and each label in the running; labels that were candidates in some
+    window and have fallen back are forgotten (and explained anew, should they be shown after all).
+    """
 
     def __init__(self, settings: Settings, *, step_s: float) -> None:
         self.timeline = timeline.Timeline(step_s=step_s)
@@ -209,6 +214,9 @@ class _Joined:
             self.timeline.add(evidence)
             if evidence.complete:
                 self.error = max(self.error or 0.0, evidence.completeness_error)
+        if not self._settings.classes and not predicted and len(self.predictions) % TIDY == 0:
+            for label in set(self.timeline.labels) - summary.in_the_running(self.predictions):
+                self.timeline.drop(label)
 
     def watch(self, frame: Frame) -> None:
         """Follow the motion in the pictures, where the smoothing needs it."""

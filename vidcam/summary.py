@@ -40,6 +40,14 @@ def shown_labels(predictions: Sequence[Prediction], *, classes: Sequence[str], v
     return tuple(labels[i] for i in [answer, *others][:SHOWN])
 
 
+def in_the_running(predictions: Sequence[Prediction]) -> frozenset[str]:
+    """The labels that may well be shown when the video ends: those with the highest mean logits, and all that win at times."""
+    labels = predictions[0].labels
+    mean = np.stack([p.logits for p in predictions]).mean(axis=0, dtype=np.float64)
+    wins = np.bincount([int(p.logits.argmax()) for p in predictions], minlength=len(labels)) / len(predictions)
+    return frozenset(labels[i] for i in {*np.argsort(-mean)[:SHOWN].tolist(), *np.flatnonzero(wins >= WINS / 2).tolist()})
+
+
 def index_of(labels: Sequence[str], given: str) -> int:
     """The index of a label, whatever its case; UnknownNameError with the nearest labels otherwise."""
     wanted = " ".join(given.replace("_", " ").split()).casefold()

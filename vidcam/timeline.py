@@ -44,7 +44,7 @@ class _Sums:
     """Of one label and crop: by grid step, the weighted sum of the windows' maps and the sum of their weights."""
 
     cell_s: float
-    values: dict[int, npt.NDArray[np.float64]]
+    values: dict[int, npt.NDArray[np.float32]]
     weights: dict[int, float]
 
 
@@ -74,6 +74,11 @@ class Timeline:
         """The spans of the windows that were added for ``label``, each once, in the order in which they came."""
         return list(self._spans.get(label, ()))
 
+    def drop(self, label: str) -> None:
+        """Forget all evidence for ``label``, and the memory that it took."""
+        for kept in (self._sums, self._spans, self._units):
+            kept.pop(label, None)
+
     def add(self, evidence: Evidence) -> None:
         """Blend one window in. UsageError where its values have another unit than what the label has already."""
         label = evidence.label
@@ -99,7 +104,7 @@ class Timeline:
                 sums.values[step] += weight * values
                 sums.weights[step] += weight
             else:
-                sums.values[step] = weight * values
+                sums.values[step] = (weight * values).astype(np.float32)
                 sums.weights[step] = weight
 
     def tracks(self, label: str) -> tuple[Track, ...]:
