@@ -95,7 +95,9 @@ def analysis(**changes: Any) -> Analysis:
         "outputs": {"json": "a.json", "video": "out/a #1?.mp4"},
         "timings_s": {"read": 0.5},
     }
-    return Analysis(**(values | changes))
+    values |= changes
+    size = np.exp(np.mean([w.logits for w in values["windows"]], axis=0, dtype=np.float64))
+    return Analysis(**({"probs": size / size.sum()} | values))
 
 
 def strict(text: str) -> Any:

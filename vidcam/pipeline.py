@@ -328,6 +328,7 @@ def _analyse(source: Source, engine: TorchEngine, settings: Settings, progress: 
         settings=vars(settings) | {"hop_s": hop_s, "method_title": method.title, "method_paper": method.paper},
         versions=summary.versions(),
         windows=tuple(joined.predictions),
+        probs=engine.probabilities(np.mean([p.logits for p in joined.predictions], axis=0, dtype=np.float64)),
         times_s=times,
         sampled_s=np.array(sorted(joined.sampled)),
         curves=curves,

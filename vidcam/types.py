@@ -408,6 +408,7 @@ class Moment(_Value):
 class Analysis(_Value):
     """Everything that one run found out about one video: what the reports are written from.
 
+    ``probs (K,)`` are those of the whole video, from the windows' mean logits, as if it were pooled over all of it.
     ``tracks`` holds, for each explained label, one raw (unsmoothed) :class:`Track` for each crop; ``drawn`` the same after
     smoothing, which is what the picture shows. ``curves`` holds the smoothed signed evidence per second of each label at
     ``times_s``; ``sampled_s`` are the times of the frames that the model was shown. ``model``, ``settings`` and ``versions`` are
@@ -426,6 +427,7 @@ class Analysis(_Value):
     settings: Mapping[str, object]
     versions: Mapping[str, str]
     windows: tuple[Prediction, ...]
+    probs: FloatArray
     times_s: FloatArray
     curves: Mapping[str, FloatArray]
     tracks: Mapping[str, tuple[Track, ...]]
@@ -447,16 +449,7 @@ class Analysis(_Value):
         """The explained labels, in order of importance."""
         return tuple(self.curves)
 
-    @property
-    def probs(self) -> FloatArray:
-        """``(K,)`` probabilities of the whole video: softmax of the windows' mean logits, as if pooled over all of it."""
-        logits = np.mean([w.logits for w in self.windows], axis=0, dtype=np.float64)
-        e = np.exp(logits - logits.max())
-        out: FloatArray = e / e.sum()
-        return out
-
     def top(self, k: int) -> tuple[tuple[str, float], ...]:
-        """The ``k`` labels that are most probable over the whole video (see :attr:`probs`), highest first."""
-        probs = self.probs
-        order = np.argsort(-probs, kind="stable")[:k]
-        return tuple((self.windows[0].labels[i], float(probs[i])) for i in order)
+        """The ``k`` labels that are most probable over the whole video by :attr:`probs`, highest first."""
+        order = np.argsort(-self.probs, kind="stable")[:k]
+        return tuple((self.windows[0].labels[i], float(self.probs[i])) for i in order)
