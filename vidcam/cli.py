@@ -84,7 +84,7 @@ def annotate(
     ] = None,
     out_dir: Annotated[Path | None, typer.Option(help="Folder for the explained videos (any number of inputs).")] = None,
     model: Annotated[
-        str, typer.Option(help="A name from `vidcam models`, or package.module:factory, or file.py:factory.")
+        str, typer.Option(help="A name from `vidcam models`, a trained folder, package.module:factory, or file.py:factory.")
     ] = "auto",
     weights: Annotated[Path | None, typer.Option(help="Weights: safetensors, or a torch state dict.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Class names: one a line, or a JSON list.")] = None,
@@ -169,6 +169,81 @@ def annotate(
             bar.out(_summary(source, analysis))
     if failed:
         _fail(f"{failed} of {len(jobs)} inputs could not be explained", 1)
+
+
+TRAIN_EXAMPLES = """
+[bold]Examples[/bold]
+
+  vidcam train my_actions/ -o mine                          my_actions/ has one folder of videos for each class
+
+  vidcam annotate clip.mp4 --model mine                     the result is a model
+
+  vidcam train my_actions/ -o mine --model x3d_s --trunk frozen --holdout "*/person3_*"
+
+  vidcam train people -o new_mini                           on drawn people, from random weights
+"""
+
+
+class TrunkName(StrEnum):
+    all = "all"
+    frozen = "frozen"
+
+
+@app.command(epilog=TRAIN_EXAMPLES)
+def train(
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="A folder of class folders of videos, or with a labels.csv; or `people`.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the trained model and its report.")],
+    model: Annotated[str, typer.Option(help="Start from this name of `vidcam models`, or file.py:factory.")] = "mini",
+    weights: Annotated[Path | None, typer.Option(help="Weights to start from, instead of the model's own.")] = None,
+    scratch: Annotated[
+        bool | None, typer.Option("--scratch/--no-scratch", help="Start from random weights.", show_default="for people")
+    ] = None,
+    trunk: Annotated[TrunkName, typer.Option(help="Train all layers, or only the last one.")] = TrunkName.all,
+    holdout: Annotated[
+        str | None,
+        typer.Option(metavar="PATTERN", help="Keep back the videos with such names.", show_default="a fifth, by group"),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Times through the videos.", show_default="30, 20 of 4000 clips for people")
+    ] = None,
+    patience: Annotated[int, typer.Option(min=1, help="Stop after so many epochs without getting better (folders).")] = 8,
+    batch: Annotated[int, typer.Option(min=1, help="Clips in a step.")] = 16,
+    lr: Annotated[float | None, typer.Option(help="Highest learning rate.", show_default="by what is trained")] = None,
+    evidence: Annotated[float, typer.Option(min=0, help="Weight of where the evidence lies (people).")] = 0.15,
+    flip: Annotated[bool, typer.Option("--flip", help="Mirror at random: only where left and right mean the same.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that prepare clips.", show_default="by machine")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a trained model.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but errors.")] = False,
+) -> None:
+    """Teach a model your own actions, or train one on drawn people. The same command continues after a stop."""
+    from vidcam.progress import Bar
+    from vidcam.train import Recipe
+    from vidcam.train import train as learn
+
+    recipe = Recipe(
+        model=model, scratch=scratch, trunk=trunk.value, epochs=epochs, batch=batch, lr=lr, evidence=evidence, holdout=holdout,
+        patience=patience, flip=flip, seed=seed, workers=workers, device=device,
+    )  # fmt: skip
+    with Bar(quiet=quiet) as bar:
+        bar.begin(Path(data).name or data)
+        result = learn(
+            data,
+            output,
+            recipe=recipe,
+            weights=weights,
+            overwrite=overwrite,
+            progress=bar.frames,
+            downloaded=bar.bytes,
+            say=bar.say,
+        )
+        for remark in result.remarks:
+            bar.say(f"note: {remark}")
+        quality = "" if result.accuracy is None else f": {result.accuracy:.1%} of {result.held_out} held-out clips right"
+        bar.out(f"{result.folder}{quality}")
 
 
 @app.command()

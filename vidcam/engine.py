@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vidcam.models.weights import Progress
     from vidcam.types import UInt8Array
 
-__all__ = ["Explained", "TorchEngine", "finite", "normalise", "open_engine", "pick_device", "softmax", "to_numpy"]
+__all__ = ["Explained", "TorchEngine", "finite", "normalise", "open_engine", "pick_device", "sigmoid", "softmax", "to_numpy"]
 
 Float32Array = npt.NDArray[np.float32]
 _T = TypeVar("_T")
@@ -94,7 +94,8 @@ class TorchEngine:
 
     def probabilities(self, logits: npt.NDArray[np.floating]) -> Float32Array:
         """What the logits ``(..., K)`` of this model mean as probabilities."""
-        return softmax(logits)
+        scaled = np.asarray(logits, dtype=np.float64) / self.spec.temperature
+        return sigmoid(scaled) if self.spec.multi_label else softmax(scaled)
 
     def map(self, frames: UInt8Array, function: Callable[[Tensor], _T]) -> Iterator[_T]:
         """``function`` of the normalised clips ``(b, 3, T, H, W)`` on the device, ``chunk`` of them after the other.
@@ -186,6 +187,13 @@ def softmax(logits: npt.NDArray[np.floating]) -> Float32Array:
     z = np.asarray(logits, dtype=np.float64)
     e = np.exp(z - z.max(axis=-1, keepdims=True))
     probs: Float32Array = (e / e.sum(axis=-1, keepdims=True)).astype(np.float32)
+    return probs
+
+
+def sigmoid(logits: npt.NDArray[np.floating]) -> Float32Array:
+    """The probability float32 of each class for itself; large logits do not overflow."""
+    z = np.asarray(logits, dtype=np.float64)
+    probs: Float32Array = (0.5 * (1 + np.tanh(z / 2))).astype(np.float32)
     return probs
 
 

@@ -51,7 +51,8 @@ def load(
     layer: str | None = None,
     progress: weight_files.Progress | None = None,
 ) -> LoadedModel:
-    """The model called ``name``: one of the table, or one of your own as ``package.module:factory`` or ``file.py:factory``.
+    """The model called ``name``: one of the table, one of your own as ``package.module:factory`` or ``file.py:factory``,
+    or the folder that :func:`vidcam.train.train` left.
 
     ``weights`` and ``labels`` are files that replace the official ones (see :func:`~vidcam.models.weights.read_state` and
     :func:`~vidcam.models.labels.read`); ``layer`` is the dotted name of another layer to explain. A row's official weights are
@@ -60,11 +61,16 @@ def load(
     """
     import torch
 
-    from vidcam.models import custom, layers
+    from vidcam.models import custom, layers, trained
 
     own = custom.is_custom(name)
     with torch.random.fork_rng(devices=[]):  # random weights are about to be replaced: leave the caller's randomness alone
-        made = custom.make(name) if own else registry.get(name)
+        made: ModelSpec | nn.Module
+        if trained.is_trained(name):
+            made, kept = trained.read(name)
+            weights = weights or kept
+        else:
+            made = custom.make(name) if own else registry.get(name)
         module = made.build() if isinstance(made, ModelSpec) else made
     module = module.to("cpu", torch.float32).eval()
     row = made if isinstance(made, ModelSpec) else None

@@ -65,7 +65,8 @@ class ModelSpec:
     width)``; ``crop`` is ``(height, width)``; pixels are divided by 255, then normalised by ``mean`` and ``std``.
     ``layer`` is the dotted name of the explained module; its output is one tensor laid out as ``layout``, or a list of them (one
     for each pathway); ``grid`` is (T', h, w) where the layout does not tell. ``head`` is None where no closed form is exact.
-    ``time_cells`` is the number of independent time cells of each pathway.
+    ``time_cells`` is the number of independent time cells of each pathway. Logits are divided by ``temperature`` before they
+    become probabilities; with ``multi_label`` each class has its own (a sigmoid), else they share one (a softmax).
     """
 
     name: str
@@ -88,10 +89,14 @@ class ModelSpec:
     grid: tuple[int, int, int] | None = None
     adapt: Callable[[Mapping[str, object]], Mapping[str, Tensor]] | None = None
     convert: Callable[[Path, Path], Path] | None = None
+    temperature: float = 1.0
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
         if self.frames < 1 or not self.interval_s > 0:
             raise UsageError(f"{self.name}: needs at least 1 frame and a positive interval, got {self.frames}, {self.interval_s}")
+        if not 0 < self.temperature < math.inf:
+            raise UsageError(f"{self.name}: a temperature is a positive number, got {self.temperature}")
         if self.layout == "tokens" and self.grid is None:
             raise UsageError(f"{self.name}: a token layout needs grid=(T', h, w)")
 

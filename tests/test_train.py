@@ -1,0 +1,522 @@
+"""Training: it learns, stops and continues exactly, keeps groups apart, and what it leaves is a model."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from media import write_clip
+from torch import nn
+
+from vidcam import cli
+from vidcam.engine import TorchEngine, open_engine
+from vidcam.errors import InputError, OutputError, UsageError, WeightsError
+from vidcam.explainers import core
+from vidcam.models import mini, registry, trained
+from vidcam.models.loading import load
+from vidcam.models.mini_net import Mini
+from vidcam.placement import Axis, Placement
+from vidcam.train import Recipe, losses, train
+from vidcam.train.data import Clips, Item, People, covered_cells, read_folder, split
+from vidcam.train.report import Answers
+from vidcam.train.trainer import one_cycle, ramp
+
+FACTORY = """
+from vidcam.models.mini_net import Mini
+
+def build():
+    net = Mini(3, stem=8, widths=((8, 2),))
+    net.vidcam = {"frames": 4, "interval_s": 0.1, "resize": 32, "crop": (32, 32), "layer": "blocks", "head": "fc"}
+    return net
+"""
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> str:
+    file = tmp_path_factory.mktemp("nets") / "small.py"
+    file.write_text(FACTORY)
+    return f"{file}:build"
+
+
+def square(at: tuple[int, int], colour: tuple[int, int, int]) -> np.ndarray:
+    picture = np.full((40, 48, 3), 90, np.uint8)
+    picture[at[0] : at[0] + 12, at[1] : at[1] + 12] = colour
+    return picture
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes, a red and a blue square that move, four clips of two people each."""
+    root = tmp_path_factory.mktemp("data")
+    for name, colour in (("blue", (20, 30, 230)), ("red", (230, 30, 20))):
+        (root / name).mkdir()
+        for person in (1, 2):
+            for trial in (1, 2):
+                y = 6 * person + 3 * trial
+                write_clip(
+                    root / name / f"person{person}_trial{trial}.mp4", frames=12, size=(40, 48), fps=20,
+                    picture=lambda i, y=y, colour=colour: square((y, 2 * i), colour),
+                )  # fmt: skip
+    return root
+
+
+def recipe(net: str, **changes: object) -> Recipe:
+    facts = {"model": net, "scratch": True, "epochs": 8, "batch": 4, "lr": 0.02, "device": "cpu", "precision": "float32"}
+    return Recipe(**(facts | changes))
+
+
+def test_two_classes_are_learned_and_the_result_is_a_model(net, folder, tmp_path):
+    told: list[tuple[str, int, int | None]] = []
+    result = train(folder, tmp_path / "mine", recipe=recipe(net, holdout="person2_*"), progress=lambda *a: told.append(a))
+    assert (result.labels, result.held_out, result.accuracy) == (("blue", "red"), 4, 1.0)
+    report = json.loads((tmp_path / "mine" / "report.json").read_text())
+    curve = [row["loss"] for row in report["history"]]
+    assert curve[-1] < 0.6 * curve[0]
+    assert report["confusion"] == [[2, 0], [0, 2]]
+    assert "Training report" in (tmp_path / "mine" / "report.html").read_text()
+    assert told[-1][0] == "test"
+    assert ("train", 32, 32) in told
+    assert {p.name for p in (tmp_path / "mine").iterdir()} == {"model.json", "model.safetensors", "report.json", "report.html"}
+
+    loaded = load(str(tmp_path / "mine"))
+    assert loaded.labels == ("blue", "red")
+    assert loaded.spec.temperature == result.temperature
+    engine = TorchEngine(loaded, "cpu")
+    logits = engine.predict(np.stack([np.stack([square((14, 18), (230, 30, 20))[4:36, 8:40]] * 4)]))
+    assert logits.argmax() == 1
+    z = logits[0].astype(float) / result.temperature
+    np.testing.assert_allclose(engine.probabilities(logits)[0], np.exp(z) / np.exp(z).sum(), rtol=1e-5)
+
+
+def test_a_training_that_was_interrupted_ends_bit_for_bit_like_one_that_was_not(net, folder, tmp_path):
+    train(folder, tmp_path / "whole", recipe=recipe(net, epochs=4))
+
+    def stop(stage: str, done: int, total: int | None) -> None:
+        if stage == "train" and done == 10:  # in the middle of the third epoch of 4 steps
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(folder, tmp_path / "cut", recipe=recipe(net, epochs=4), progress=stop)
+    steps: list[int] = []
+    said: list[str] = []
+    train(
+        folder, tmp_path / "cut", recipe=recipe(net, epochs=4), say=said.append,
+        progress=lambda stage, done, total: steps.append(done) if stage == "train" else None,
+    )  # fmt: skip
+    per_epoch = steps[-1] // 4
+    assert steps[0] == (10 // per_epoch) * per_epoch + 1
+    assert said[0].startswith("continuing after")
+    assert (tmp_path / "cut/model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
+    assert (tmp_path / "cut/report.json").read_text() == (tmp_path / "whole/report.json").read_text()
+
+
+def test_a_training_that_was_killed_continues(net, folder, tmp_path):
+    code = (
+        "import sys; from vidcam.train import train, Recipe\n"
+        f"train(sys.argv[1], sys.argv[2], recipe=Recipe(model={net!r}, scratch=True, epochs=40, batch=4, patience=999,"
+        "device='cpu'))"
+    )
+    running = subprocess.Popen([sys.executable, "-c", code, str(folder), str(tmp_path / "out")], stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "out" / "checkpoint.pt").exists() and running.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+    finally:
+        running.send_signal(signal.SIGKILL) if os.name == "posix" else running.kill()
+        running.wait()
+    before = torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)
+    assert 0 < before["step"] < before["step"] * 40
+    said: list[str] = []
+    train(
+        folder, tmp_path / "out", say=said.append,
+        recipe=Recipe(model=net, scratch=True, epochs=40, batch=4, patience=1, device="cpu"),
+    )  # fmt: skip
+    assert said[0].startswith(f"continuing after {before['step']} of ")
+
+
+def test_another_recipe_does_not_continue_a_training(net, folder, tmp_path):
+    def stop(stage: str, done: int, total: int | None) -> None:
+        if done == 9:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(folder, tmp_path / "out", recipe=recipe(net), progress=stop)
+    with pytest.raises(UsageError, match="unfinished training with other options"):
+        train(folder, tmp_path / "out", recipe=recipe(net, lr=0.01))
+
+
+def test_batches_are_a_function_of_their_number(folder, tmp_path):
+    labels, items, _ = read_folder(folder)
+    made = [Clips(SPEC, labels, items, items, multi_label=False, batch=3, seed=4, cache=tmp_path / str(i)) for i in range(2)]
+    for _ in range(3):
+        made[0][2]
+    for a, b in zip(made[0][5], made[1][5], strict=True):
+        assert torch.equal(a, b)
+    assert not torch.equal(made[0][5].clips, made[0][6].clips)
+    seen = [int(s) for step in range(made[0].epoch_steps) for s in made[0][step].source]
+    assert set(seen) == set(range(8))
+    drawn = People(SPEC, WHERE, batch=2, seed=0)
+    assert torch.equal(drawn[3].clips, People(SPEC, WHERE, batch=2, seed=0)[3].clips)
+    assert drawn[3].clips.shape == (2, 4, 32, 32, 3)
+
+
+SPEC = registry.ModelSpec(
+    name="small", title="", family="tests", build=lambda: Mini(2, stem=4, widths=((4, 2),)), labels=lambda: ("blue", "red"),
+    frames=4, interval_s=0.1, resize=32, crop=(32, 32), mean=(0.4,) * 3, std=(0.2,) * 3, layer="blocks",
+    head=registry.Head(("fc",)), time_cells=(4,), paper="",
+)  # fmt: skip
+WHERE = Placement(Axis(0.0, 1.0, 4), Axis(3.5, 8.0, 4), Axis(3.5, 8.0, 4))
+
+
+# Splitting ---------------------------------------------------------------------------------------------------------------------
+
+
+def items_of(names: list[str]) -> tuple[list[Item], int]:
+    labels = sorted({name.split("/")[0] for name in names})
+    return [Item(Path(name), name, (labels.index(name.split("/")[0]),)) for name in names], len(labels)
+
+
+def test_groups_stay_on_one_side():
+    names = [f"{c}/person{p}_trial{t}.avi" for c in ("a", "b") for p in range(1, 6) for t in (1, 2, 3)]
+    items, classes = items_of(names)
+    for seed in range(5):
+        train_on, kept, remark = split(items, classes, holdout=None, share=0.2, seed=seed)
+        assert remark is None
+        assert len(kept) == 6
+        assert {i.group for i in train_on}.isdisjoint({i.group for i in kept})
+        assert sorted(i.name for i in (*train_on, *kept)) == sorted(names)
+
+
+def test_one_group_is_split_by_file_and_says_so():
+    items, classes = items_of([f"{c}/person1_trial{t}.avi" for c in "ab" for t in (1, 2, 3)])
+    train_on, kept, remark = split(items, classes, holdout=None, share=0.2, seed=0)
+    assert kept
+    assert {i.labels for i in train_on} == {(0,), (1,)}
+    assert "too good" in remark
+
+
+def test_a_single_video_of_each_class_is_not_kept_back():
+    items, classes = items_of(["a/x.avi", "b/y.avi"])
+    assert split(items, classes, holdout=None, share=0.2, seed=0)[1:] == (
+        [], "every class has one video only, so none was kept back and nothing is known of the quality",
+    )  # fmt: skip
+
+
+def test_a_pattern_keeps_back_what_it_names():
+    items, classes = items_of([f"{c}/person{p}_x.avi" for c in "ab" for p in (1, 2)])
+    assert [i.name for i in split(items, classes, holdout="*/person2_*", share=0.2, seed=0)[1]] == [
+        "a/person2_x.avi",
+        "b/person2_x.avi",
+    ]
+    with pytest.raises(UsageError, match=r"fits none of the 4 videos, such as a/person1_x\.avi"):
+        split(items, classes, holdout="nobody*", share=0.2, seed=0)
+    with pytest.raises(UsageError, match="leaves a class without a video"):
+        split(items, classes, holdout="a/*", share=0.2, seed=0)
+
+
+def test_folders_that_hold_nothing_to_learn_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no folder"):
+        read_folder(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="nothing to learn from"):
+        read_folder(tmp_path)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "a.mp4").touch()
+    with pytest.raises(UsageError, match="one class only"):
+        read_folder(tmp_path)
+    (tmp_path / "labels.csv").write_text("one/a.mp4,x;y\none/b.mp4,x\n")
+    with pytest.raises(InputError, match=r"line 2 of .*: no file"):
+        read_folder(tmp_path)
+
+
+# Losses ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_evidence_loss_is_what_a_loop_over_the_cells_gives():
+    g = torch.Generator().manual_seed(0)
+    features = torch.randn(3, 5, 2, 3, 4, generator=g)
+    weight = torch.randn(6, 5, generator=g)
+    targets = torch.tensor([4, 0, 2])
+    covered = torch.rand(3, 2, 3, 4, generator=g) < 0.4
+    covered[1] = False  # nothing acts: it has no say
+    expected = []
+    for b in (0, 2):
+        inside = total = 0.0
+        for t in range(2):
+            for y in range(3):
+                for x in range(4):
+                    cell = sum(float(weight[targets[b], c] * features[b, c, t, y, x]) for c in range(5)) / 24
+                    if cell > 0:
+                        total += cell
+                        inside += cell if covered[b, t, y, x] else 0.0
+        expected.append(-math.log(inside / total + 1e-4))
+    found = losses.evidence_loss(features, weight, targets, covered)
+    assert float(found) == pytest.approx(sum(expected) / 2, rel=1e-5)
+    assert float(losses.evidence_loss(features, weight, targets, torch.zeros_like(covered))) == 0.0
+
+
+def test_the_evidence_loss_moves_evidence_inside():
+    torch.manual_seed(0)
+    features = nn.Parameter(torch.rand(1, 2, 1, 4, 4))
+    covered = torch.zeros(1, 1, 4, 4, dtype=torch.bool)
+    covered[..., :2] = True
+    loss = losses.evidence_loss(features, torch.ones(1, 2), torch.tensor([0]), covered)
+    loss.backward()
+    assert (features.grad[..., :2] < 0).all()
+    assert (features.grad[..., 2:] > 0).all()
+
+
+def test_covered_cells_are_those_within_half_a_cell_of_a_pixel():
+    rng = np.random.default_rng(0)
+    mask = rng.random((4, 32, 32)) < 0.01
+    where = Placement(Axis(0.5, 2.0, 2), Axis(3.0, 8.0, 4), Axis(0.0, 8.0, 4))
+    expected = np.zeros((2, 4, 4), bool)
+    for t in range(2):
+        for y in range(4):
+            for x in range(4):
+                for f, r, c in np.argwhere(mask):
+                    near = abs(f - (0.5 + 2 * t)) <= 1 and abs(r - (3 + 8 * y)) <= 4 and abs(c - 8 * x) <= 4
+                    expected[t, y, x] |= near
+    assert expected.any()
+    assert not expected.all()
+    np.testing.assert_array_equal(covered_cells(mask, where), expected)
+
+
+def test_classes_loss_with_smoothing():
+    logits = torch.tensor([[2.0, -1.0, 0.5]])
+    log_p = logits.log_softmax(1)[0]
+    wanted = [0.1 / 3, 0.9 + 0.1 / 3, 0.1 / 3]
+    assert float(losses.classes_loss(logits, torch.tensor([1]), smoothing=0.1)) == pytest.approx(
+        -sum(w * float(p) for w, p in zip(wanted, log_p, strict=True)), rel=1e-5
+    )
+    several = losses.classes_loss(logits, torch.tensor([[1.0, 0.0, 1.0]]), smoothing=0.0)
+    by_hand = [math.log(1 + math.exp(-2)), math.log(1 + math.exp(-1)), math.log(1 + math.exp(-0.5))]
+    assert float(several) == pytest.approx(sum(by_hand) / 3, rel=1e-5)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_calibration_finds_the_temperature_and_lowers_the_nll(several):
+    rng = np.random.default_rng(1)
+    true = rng.normal(0, 1.5, (4000, 5))
+    if several:
+        targets = (rng.random(true.shape) < 1 / (1 + np.exp(-true))).astype(np.float32)
+    else:
+        p = np.exp(true) / np.exp(true).sum(1, keepdims=True)
+        targets = np.array([rng.choice(5, p=row) for row in p])
+    logits = 3.0 * true  # three times too sure
+    temperature = losses.fit_temperature(logits, targets)
+    assert temperature == pytest.approx(3.0, rel=0.1)
+    assert losses.nll(logits, targets, temperature=temperature) < losses.nll(logits, targets) - 0.1
+    grid = [losses.nll(logits, targets, temperature=t) for t in np.linspace(0.5, 8, 200)]
+    assert losses.nll(logits, targets, temperature=temperature) <= min(grid) + 1e-4  # it is softened by 1 in 4002
+
+
+def test_a_few_clips_that_are_all_right_do_not_make_boundlessly_sure():
+    logits = np.eye(3) * 4.0
+    temperature = losses.fit_temperature(logits, np.arange(3))
+    confident = losses.probabilities(logits, temperature=temperature).max()
+    assert confident == pytest.approx(1 - 1 / 5 * 2 / 3, abs=0.01)  # Platt's target for three clips, of three classes
+
+
+def test_ece_of_bins_by_hand():
+    confidence = np.array([0.95, 0.95, 0.92, 0.55, 0.55])
+    right = np.array([True, True, False, True, False])
+    gaps = [3 / 5 * abs(np.mean(confidence[:3]) - 2 / 3), 2 / 5 * abs(0.55 - 0.5)]
+    assert losses.ece(confidence, right, bins=10) == pytest.approx(sum(gaps))
+
+
+def test_windows_are_joined_to_clips():
+    logits = np.array([[3.0, 0.0], [0.0, 1.0], [0.0, 2.0]])
+    found = Answers.of(logits, np.array([0, 0, 1]), np.array([7, 7, 9]), labels=("a", "b"), inside={})
+    np.testing.assert_array_equal(found.logits, [[1.5, 0.5], [0.0, 2.0]])
+    assert found.accuracy == 1.0
+    np.testing.assert_array_equal(found.confusion(), [[1, 0], [0, 1]])
+
+
+def test_the_cycle_and_the_ramp():
+    curve = [one_cycle(i / 1000) for i in range(1001)]
+    assert max(curve) == pytest.approx(1.0)
+    assert np.argmax(curve) == 150
+    assert curve[-1] < 2e-4
+    assert [ramp(0.29), ramp(0.4), ramp(0.6)] == pytest.approx([0.0, 0.5, 1.0])
+
+
+# The network and what is left of a training -------------------------------------------------------------------------------------
+
+
+def test_several_labels_train_as_sigmoids_and_are_explained_each(net, tmp_path):
+    root = tmp_path / "data"
+    root.mkdir()
+    rows = []
+    for n in range(12):
+        red, blue = n % 2 == 0, n % 3 == 0
+
+        def picture(i: int, red: bool = red, blue: bool = blue, n: int = n) -> np.ndarray:
+            image = square((4, 2 * i), (230, 30, 20) if red else (90, 90, 90))
+            if blue:
+                image[24:36, n : n + 12] = (20, 30, 230)
+            return image
+
+        write_clip(root / f"clip{n}.mp4", frames=10, size=(40, 48), fps=20, picture=picture)
+        rows.append(f"clip{n}.mp4,{';'.join(['red'] * red + ['blue'] * blue)}")
+    (root / "labels.csv").write_text("\n".join(rows))
+    result = train(root, tmp_path / "out", recipe=recipe(net, epochs=25, lr=0.03, patience=100, holdout="clip[01].mp4"))
+    assert result.labels == ("blue", "red")
+    assert result.accuracy == 1.0
+
+    engine = open_engine(str(tmp_path / "out"), device="cpu")
+    both = np.stack([square((4, 18), (230, 30, 20))[4:36, 8:40]] * 4)
+    both[:, 20:32, 4:16] = (20, 30, 230)
+    logits = engine.predict(both[None])
+    probs = engine.probabilities(logits)[0]
+    np.testing.assert_allclose(probs, 1 / (1 + np.exp(-logits[0] / result.temperature)), rtol=1e-5)
+    assert (probs > 0.5).all()
+    out = core.explain(engine, both[None], [core.Target(0), core.Target(1)], core.choose(None, engine.spec))
+    bias = engine.explained.module.fc.bias.detach().numpy()
+    np.testing.assert_allclose(out.maps[0].sum((2, 3, 4))[0], logits[0] - bias, rtol=1e-4, atol=1e-5)
+    blue_map, red_map = out.maps[0][0].sum(1)
+    assert np.unravel_index(blue_map.argmax(), (4, 4))[0] >= 2 > np.unravel_index(red_map.argmax(), (4, 4))[0]
+
+
+def test_a_frozen_trunk_stays_as_it_was(net, folder, tmp_path):
+    train(folder, tmp_path / "a", recipe=recipe(net, epochs=1, trunk="frozen"))
+    train(folder, tmp_path / "b", recipe=recipe(net, epochs=3, trunk="frozen"))
+    a, b = (load(str(tmp_path / name)).module.state_dict() for name in "ab")
+    for name in a:
+        assert torch.equal(a[name], b[name]) == (not name.startswith("fc.")), name
+
+
+def test_weights_to_start_from_are_used(net, folder, tmp_path):
+    spec = trained.base_of(net)
+    torch.manual_seed(5)
+    start = spec.build()
+    torch.save(start.state_dict(), tmp_path / "start.pt")
+    train(folder, tmp_path / "out", recipe=recipe(net, scratch=False, epochs=1, trunk="frozen"), weights=tmp_path / "start.pt")
+    after = load(str(tmp_path / "out")).module.state_dict()
+    for name, value in start.state_dict().items():
+        if not name.startswith("fc.") and value.is_floating_point():
+            assert torch.equal(after[name], value.half().float()), name
+    with pytest.raises(UsageError, match="exclude each other"):
+        train(folder, tmp_path / "other", recipe=recipe(net), weights=tmp_path / "start.pt")
+
+
+def test_people_train_with_evidence_and_workers_change_nothing(net, tmp_path, monkeypatch):
+    init = People.__init__
+    monkeypatch.setattr(People, "__init__", lambda self, *a, **k: init(self, *a, **(k | {"epoch_steps": 3, "held": 19})))
+    outs = {}
+    for workers in (0, 1):
+        facts = recipe(net, epochs=2, batch=3, workers=workers, evidence=1.0)
+        outs[workers] = train("people", tmp_path / str(workers), recipe=facts)
+    assert outs[0].labels == People.names()
+    assert outs[0].held_out == 95
+    assert (tmp_path / "0/model.safetensors").read_bytes() == (tmp_path / "1/model.safetensors").read_bytes()
+    without = train("people", tmp_path / "twin", recipe=recipe(net, epochs=2, batch=3, workers=0, evidence=0.0))
+    assert without.labels == outs[0].labels
+    assert (tmp_path / "twin/model.safetensors").read_bytes() != (tmp_path / "0/model.safetensors").read_bytes()
+    assert {"inside", "pointing"} <= set(json.loads((tmp_path / "0/report.json").read_text()))
+
+
+def test_a_folder_in_use_is_not_overwritten(net, folder, tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(OutputError, match=r"holds other things, such as notes\.txt"):
+        train(folder, tmp_path, recipe=recipe(net))
+    with pytest.raises(OutputError, match="is a file"):
+        train(folder, tmp_path / "notes.txt", recipe=recipe(net))
+    train(folder, tmp_path / "out", recipe=recipe(net, epochs=1))
+    with pytest.raises(OutputError, match="holds a trained model already: use --overwrite"):
+        train(folder, tmp_path / "out", recipe=recipe(net, epochs=1))
+    assert train(folder, tmp_path / "out", recipe=recipe(net, epochs=1), overwrite=True).epochs == 1
+
+
+def run_cli(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["vidcam", *map(str, words)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    return int(stop.value.code or 0)
+
+
+def test_the_command_trains_and_the_result_annotates(net, folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = [
+        "train",
+        folder,
+        "-o",
+        "mine",
+        "--model",
+        net,
+        "--scratch",
+        "--lr",
+        0.02,
+        "--epochs",
+        8,
+        "--batch",
+        4,
+        "--device",
+        "cpu",
+    ]
+    assert run_cli(monkeypatch, *words) == 0
+    told = capsys.readouterr()
+    assert re.fullmatch(r"mine: 100\.0% of \d held-out clips right\n", told.out)
+    assert "epoch 8, " in told.err
+    clip = folder / "red" / "person1_trial1.mp4"
+    assert run_cli(monkeypatch, "annotate", clip, "--model", "mine", "-o", "why.mp4", "--json", "why.json", "--quiet") == 0
+    assert json.loads(Path("why.json").read_text())["summary"]["top"][0]["label"] == "red"
+    assert run_cli(monkeypatch, *words) == 1
+    assert "mine holds a trained model already: use --overwrite" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_command_says_what_is_wrong(net, folder, tmp_path, monkeypatch, capsys):
+    for words, code, told in (
+        (["train", tmp_path / "nowhere", "-o", tmp_path / "x"], 1, "name a folder with one folder of videos for each class"),
+        (["train", folder, "-o", tmp_path / "x", "--model", "x3d_z"], 2, "did you mean 'x3d_s'"),
+        (["train", folder, "-o", tmp_path / "x"], 2, "mini has no weights to start from yet"),
+        (["train", folder, "-o", tmp_path / "x", "--model", net, "--holdout", "zzz"], 2, "fits none of the 8 videos"),
+        (["train", folder, "-o", tmp_path / "x", "--lr", 100], 2, "lr must lie between"),
+    ):
+        assert run_cli(monkeypatch, *words) == code
+        assert told in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_damaged_result_says_so(tmp_path):
+    (tmp_path / "model.json").write_text('{"architecture": "mini"}')
+    with pytest.raises(WeightsError, match="train it again"):
+        load(str(tmp_path))
+
+
+@pytest.mark.parametrize(("change", "told"), [({"batch": 0}, "batch"), ({"lr": -1.0}, "lr"), ({"trunk": "none"}, "trunk")])
+def test_recipes_that_make_no_sense_are_refused(change, told):
+    with pytest.raises(UsageError, match=told):
+        Recipe(**change)
+
+
+def test_mini_begins_with_what_is_there_and_what_changes():
+    net = Mini(4, stem=4, widths=((4, 2),)).eval()
+    seen = []
+    net.stem[1].register_forward_hook(lambda module, inputs, output: seen.append(output))
+    still = torch.randn(1, 3, 1, 32, 32).expand(-1, -1, 6, -1, -1)
+    net(still)
+    assert seen[0][:, 1::2, 1:-1].abs().max() < 1e-5  # nothing moves
+    assert seen[0][:, 0::2].abs().max() > 0.1
+
+
+def test_the_labels_of_mini_are_what_is_drawn():
+    assert mini.SPEC.labels() == People.names()
+
+
+@pytest.mark.parametrize("name", ["x3d_s", "r2plus1d_18", "mvit_v2_s", "swin3d_t", "slowfast_r50", "movinet_a0"])
+def test_the_last_layer_of_registered_models_can_be_replaced(name):
+    spec = registry.get(name)
+    with torch.device("meta"):
+        module = trained.rehead(spec.build(), trained.head_name(spec), 7)
+        new = module.get_submodule(trained.head_name(spec))
+    assert (new.out_features if isinstance(new, nn.Linear) else new.out_channels) == 7

@@ -1,0 +1,327 @@
+"""Batches to learn from: clips of a folder, or drawn people.
+
+A batch is a function of the seed and its number and of nothing else, so that training continues after a kill exactly where it
+was, with any number of worker processes.
+"""
+
+from __future__ import annotations
+
+import csv
+import fnmatch
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vidcam import sampling, synth
+from vidcam.errors import InputError, UsageError
+from vidcam.files import atomic_write
+from vidcam.models.registry import ModelSpec
+from vidcam.placement import Axis, Placement
+from vidcam.reader import VIDEO_SUFFIXES, find_videos, open_source
+from vidcam.types import Geometry, UInt8Array
+
+__all__ = ["Batch", "Clips", "Item", "People", "covered_cells", "read_folder", "split"]
+
+WINDOWS = 4  # cut from every clip in one epoch
+
+
+class Batch(NamedTuple):
+    """``clips (B,T,H,W,3) uint8``; ``targets (B,) int64``, or ``(B,K) float32`` 0/1 where a clip may have several labels;
+    ``covered (B,T',h,w) bool``, the cells in which the action is (nowhere: not known); ``source (B,)`` which clip it is of."""
+
+    clips: Tensor
+    targets: Tensor
+    covered: Tensor
+    source: Tensor
+
+
+def covered_cells(mask: npt.NDArray[np.bool_], where: Placement) -> npt.NDArray[np.bool_]:
+    """The cells ``(T',h,w)`` whose centre is at most half a cell from some pixel of ``mask (T,H,W)``, along every axis."""
+
+    def near(axis: Axis, length: int) -> npt.NDArray[np.float32]:
+        close: npt.NDArray[np.bool_] = np.abs(axis.centres()[:, None] - np.arange(length)) <= axis.stride / 2
+        return close.astype(np.float32)
+
+    t, y, x = (near(axis, n) for axis, n in zip((where.time, where.y, where.x), mask.shape, strict=True))
+    rows = y @ mask.astype(np.float32) @ x.T
+    found: npt.NDArray[np.bool_] = np.tensordot(t, rows, 1) > 0
+    return found
+
+
+# Drawn people ------------------------------------------------------------------------------------------------------------------
+
+
+class People(Dataset[Batch]):
+    """Drawn people without end: every clip is drawn once. Held-out clips come from seeds that training never uses."""
+
+    multi_label = False
+
+    def __init__(
+        self, spec: ModelSpec, where: Placement, *, batch: int, seed: int, epoch_steps: int = 250, held: int = 190
+    ) -> None:
+        self.labels = self.names()
+        self.epoch_steps = epoch_steps
+        self._frames, self._crop, self._interval = spec.frames, spec.crop, spec.interval_s
+        self._where, self._batch, self._seed, self._held = where, batch, seed, held
+
+    @staticmethod
+    def names() -> tuple[str, ...]:
+        """What is drawn: the actions, nobody, and anything else."""
+        return (*synth.CLASSES, synth.NONE)
+
+    def __getitem__(self, step: int) -> Batch:
+        first = self._seed * 10**10 + step * self._batch
+        return self._draw([(2 * (first + i), None) for i in range(self._batch)])  # even seeds; the held-out ones are odd
+
+    def held_out(self, *, final: bool) -> Iterator[Batch]:
+        """As many of each class; ``final`` gives five times as many others."""
+        first, count = (10**9, 5 * self._held) if final else (0, self._held)
+        wanted = [(2 * (first + i) + 1, self.labels[i % len(self.labels)]) for i in range(count)]
+        for at in range(0, count, 10):
+            batch = self._draw(wanted[at : at + 10])
+            yield batch._replace(source=batch.source + at)
+
+    def _draw(self, wanted: Sequence[tuple[int, str | None]]) -> Batch:
+        cv2.setNumThreads(1)  # there is a process for each core
+        drawn = []
+        for seed, label in wanted:
+            # 1/12 to 1/7 s for the tenth of a second that `mini` takes, and in proportion for others: people differ in speed
+            interval = self._interval * float(np.random.default_rng([seed, 9]).uniform(10 / 12, 10 / 7))
+            drawn.append(synth.sample(seed, label=label, frames=self._frames, size=self._crop, interval_s=interval))
+        covered = [covered_cells(c.parts & c.active[:, None, None], self._where) for c in drawn]
+        return Batch(
+            torch.from_numpy(np.stack([c.frames for c in drawn])),
+            torch.tensor([self.labels.index(c.label) for c in drawn]),
+            torch.from_numpy(np.stack(covered)),
+            torch.arange(len(drawn)),
+        )
+
+
+# A folder of clips -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Item:
+    """One video: ``name`` relative to the folder, what it shows, and the group that must not be torn apart."""
+
+    path: Path
+    name: str
+    labels: tuple[int, ...]
+
+    @property
+    def group(self) -> str:
+        """The name without its last part: ``person1`` of ``person1_trial2``, ``v_Yoyo_g01`` of ``v_Yoyo_g01_c03``."""
+        return self.path.stem.rpartition("_")[0]
+
+
+def read_folder(folder: Path) -> tuple[tuple[str, ...], tuple[Item, ...], bool]:
+    """The labels, the videos, and whether a video may have several labels.
+
+    One folder of videos for each class; or videos beside a ``labels.csv`` of lines ``path,label;label;...``. InputError where it
+    is neither, UsageError where there are fewer than two classes.
+    """
+    if not folder.is_dir():
+        raise InputError(f"no folder {folder}: name a folder with one folder of videos for each class, or `people`")
+    table = folder / "labels.csv"
+    if table.is_file():
+        return _from_table(folder, table)
+    classes = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if not classes:
+        loose = any(p.suffix.lower() in VIDEO_SUFFIXES for p in folder.iterdir())
+        what = "only loose videos" if loose else "nothing to learn from"
+        raise InputError(
+            f"{folder} holds {what}: make one folder for each class in it, or a labels.csv of lines path,label;label"
+        )
+    items = [Item(path, f"{c.name}/{path.name}", (i,)) for i, c in enumerate(classes) for path in find_videos(c)]
+    _at_least_two([c.name for c in classes], folder)
+    return tuple(c.name for c in classes), tuple(items), False
+
+
+def _from_table(folder: Path, table: Path) -> tuple[tuple[str, ...], tuple[Item, ...], bool]:
+    rows: list[tuple[str, list[str]]] = []
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        for number, row in enumerate(csv.reader(file), 1):
+            if not row:
+                continue
+            if len(row) != 2:
+                raise InputError(f"line {number} of {table} must be path,label;label;..., got {','.join(row)}")
+            if not (folder / row[0].strip()).is_file():
+                raise InputError(f"line {number} of {table}: no file {folder / row[0].strip()}")
+            rows.append((row[0].strip(), [label.strip() for label in row[1].split(";") if label.strip()]))
+    labels = sorted({label for _, found in rows for label in found})
+    _at_least_two(labels, folder)
+    items = tuple(Item(folder / name, name, tuple(sorted(map(labels.index, set(found))))) for name, found in rows)
+    return tuple(labels), items, any(len(item.labels) != 1 for item in items)
+
+
+def _at_least_two(labels: Sequence[str], folder: Path) -> None:
+    if len(labels) < 2:
+        raise UsageError(f"{folder} holds one class only, {', '.join(labels)}: there is nothing to tell apart; add a second one")
+
+
+def split(
+    items: Sequence[Item], classes: int, *, holdout: str | None, share: float, seed: int
+) -> tuple[list[Item], list[Item], str | None]:
+    """The videos to train on, those to keep back, and a remark where groups could not be kept together.
+
+    ``holdout`` is a pattern of names (``*/person3_*``); without one, whole groups are kept back until ``share`` of the videos is
+    reached, never the last ones of a class. Where all videos of a class are one group, single videos are kept back. UsageError
+    where the pattern leaves nothing to train on or keeps nothing.
+    """
+    if holdout is not None:
+        kept = [item for item in items if fnmatch.fnmatch(item.name, holdout) or fnmatch.fnmatch(item.path.name, holdout)]
+        rest = [item for item in items if item not in kept]
+        names = ", ".join(item.name for item in items[:3])
+        if not kept:
+            raise UsageError(f"the pattern {holdout!r} fits none of the {len(items)} videos, such as {names}")
+        if len({label for item in rest for label in item.labels}) < classes:
+            raise UsageError(f"the pattern {holdout!r} leaves a class without a video to train on: make it narrower")
+        return rest, kept, None
+    for tidy in (True, False):
+        kept = _keep(items, share, seed, by_group=tidy)
+        if kept:
+            rest = [item for item in items if item not in kept]
+            torn = {item.group for item in kept} & {item.group for item in rest} - {""}
+            remark = "videos of the same group are on both sides, so the held-out figures are too good" if torn else None
+            return rest, kept, remark
+    return list(items), [], "every class has one video only, so none was kept back and nothing is known of the quality"
+
+
+def _keep(items: Sequence[Item], share: float, seed: int, *, by_group: bool) -> list[Item]:
+    groups: dict[str, list[Item]] = {}
+    for item in items:
+        groups.setdefault(item.group if by_group and item.group else item.name, []).append(item)
+    names = sorted(groups)
+    order = np.random.default_rng([seed, 3]).permutation(len(names))
+    kept: list[Item] = []
+    for i in order:
+        if len(kept) >= share * len(items):
+            break
+        trial = kept + groups[names[i]]
+        rest = [item for item in items if item not in trial]
+        everything = {label for item in items for label in item.labels}
+        if {label for item in rest for label in item.labels} == everything and len(trial) <= 0.5 * len(items):
+            kept = trial
+    return kept
+
+
+class Clips(Dataset[Batch]):
+    """Windows cut at random from the videos of a folder, slightly altered; the held-out ones are cut regularly and not altered.
+
+    Each video is decoded once, to frames of the model's size that lie in the folder ``cache`` while training runs.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        labels: tuple[str, ...],
+        train: Sequence[Item],
+        held: Sequence[Item],
+        *,
+        multi_label: bool,
+        batch: int,
+        seed: int,
+        cache: Path,
+        flip: bool = False,
+    ) -> None:
+        self.labels, self.multi_label, self.train, self.held = labels, multi_label, tuple(train), tuple(held)
+        self.epoch_steps = -(-len(train) * WINDOWS // batch)
+        self._frames, self._interval, self._resize, self._crop = spec.frames, spec.interval_s, spec.resize, spec.crop
+        self._batch, self._seed, self._cache, self._flip = batch, seed, cache, flip
+
+    def __getitem__(self, step: int) -> Batch:
+        epoch, at = divmod(step, self.epoch_steps)
+        order = np.random.default_rng([self._seed, 1, epoch]).permutation(len(self.train) * WINDOWS) % len(self.train)
+        places = range(at * self._batch, (at + 1) * self._batch)
+        chosen = [self.train[order[i % len(order)]] for i in places]
+        clips = [
+            self._altered(item, np.random.default_rng([self._seed, 2, epoch, i])) for i, item in zip(places, chosen, strict=True)
+        ]
+        return self._batch_of(clips, chosen, [self.train.index(item) for item in chosen])
+
+    def held_out(self, *, final: bool) -> Iterator[Batch]:
+        """Every window of every held-out video, half a window apart; the same for ``final``."""
+        clip_s = self._frames * self._interval
+        for n, item in enumerate(self.held):
+            frames, times, geometry = self._decoded(item)
+            last = max(float(times[-1]) - clip_s, 0.0)
+            starts = [*np.arange(0.0, last, clip_s / 2), last]
+            clips = [geometry.cut(self._window(frames, times, start, self._interval)) for start in starts]
+            yield self._batch_of(clips, [item] * len(clips), [n] * len(clips))
+
+    def prepare(self) -> Iterator[Item]:
+        """Decode what is not decoded yet, one video after the other."""
+        for item in (*self.train, *self.held):
+            self._decoded(item)
+            yield item
+
+    def _batch_of(self, clips: Sequence[UInt8Array], items: Sequence[Item], source: Sequence[int]) -> Batch:
+        targets = torch.tensor([item.labels[0] if not self.multi_label else 0 for item in items])
+        if self.multi_label:
+            targets = torch.zeros(len(items), len(self.labels))
+            for row, item in zip(targets, items, strict=True):
+                row[list(item.labels)] = 1.0
+        nowhere = torch.zeros(len(items), 1, 1, 1, dtype=torch.bool)
+        return Batch(torch.from_numpy(np.stack(clips)), targets, nowhere, torch.tensor(source))
+
+    def _altered(self, item: Item, rng: np.random.Generator) -> UInt8Array:
+        """A window at a random time, a little slower or faster, nearer or farther, aside, brighter or darker."""
+        frames, times, geometry = self._decoded(item)
+        interval = self._interval * float(np.exp(rng.uniform(-0.2, 0.2)))
+        last = max(float(times[-1]) - self._frames * interval, 0.0)
+        window = self._window(frames, times, float(rng.uniform(0.0, last)) if last else 0.0, interval)
+        top, left, height, width = geometry.crop
+        scale = float(np.exp(rng.uniform(-0.12, 0.12)))
+        dy, dx = rng.uniform(-0.06, 0.06, 2) * self._crop
+        mirror = self._flip and rng.random() < 0.5
+        centre = np.array([left + (width - 1) / 2 + dx, top + (height - 1) / 2 + dy])
+        matrix = np.array([[-scale if mirror else scale, 0.0], [0.0, scale]])
+        affine = np.hstack([matrix, (np.array([(width - 1) / 2, (height - 1) / 2]) - matrix @ centre)[:, None]])
+        gain = rng.uniform(0.85, 1.15) * rng.uniform(0.95, 1.05, 3)
+        table = np.clip(np.arange(256)[:, None] * gain + rng.uniform(-12, 12), 0, 255).astype(np.uint8)[None]
+        moved = [cv2.warpAffine(f, affine, (width, height), borderMode=cv2.BORDER_REFLECT_101) for f in window]
+        return np.stack([cv2.LUT(f, table) for f in moved]).astype(np.uint8)
+
+    def _window(self, frames: UInt8Array, times: npt.NDArray[np.float64], start: float, interval: float) -> UInt8Array:
+        """``frames`` shown at ``start + i * interval`` seconds; after the end, the last one."""
+        wanted = start + np.arange(self._frames) * interval
+        return frames[np.clip(np.searchsorted(times, wanted + sampling.TOLERANCE_S, "right") - 1, 0, len(frames) - 1)]
+
+    def _decoded(self, item: Item) -> tuple[UInt8Array, npt.NDArray[np.float64], Geometry]:
+        """The video's frames at the model's size before the crop, their seconds from the first, and the geometry."""
+        facts = f"{item.path.resolve()} {item.path.stat().st_mtime_ns} {self._resize} {self._crop} {self._interval}"
+        path = self._cache / f"{hashlib.sha256(facts.encode()).hexdigest()[:24]}.npz"
+        frames_path = path.with_suffix(".npy")
+        if not path.is_file():
+            self._decode(item, frames_path, path)
+        with np.load(path) as known:
+            times, size = known["times"], (int(known["size"][0]), int(known["size"][1]))
+        geometry = sampling.views(size, resize=self._resize, crop=self._crop, cover=False)[0]
+        return np.load(frames_path, mmap_mode="r"), times, geometry
+
+    def _decode(self, item: Item, frames_path: Path, path: Path) -> None:
+        frames: list[UInt8Array] = []
+        times: list[float] = []
+        size = 0, 0
+        with open_source(item.path) as source:
+            for frame in source.frames():
+                if times and frame.time < times[-1] + self._interval / 5:  # finer than that no window can tell
+                    continue
+                size = frame.image.shape[0], frame.image.shape[1]
+                geometry = sampling.views(size, resize=self._resize, crop=self._crop, cover=False)[0]
+                frames.append(sampling.resize(frame.image, geometry))
+                times.append(frame.time)
+        self._cache.mkdir(parents=True, exist_ok=True)
+        with atomic_write(frames_path, overwrite=True) as part:
+            np.save(part, np.stack(frames))
+        with atomic_write(path, overwrite=True) as part:
+            np.savez(part, times=np.array(times) - times[0], size=np.array(size))

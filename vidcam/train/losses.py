@@ -1,0 +1,106 @@
+"""What training asks for, and what the answers are worth: losses, calibration, and how sure against how right."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["classes_loss", "ece", "evidence", "evidence_loss", "fit_temperature", "nll", "probabilities", "share_inside"]
+
+Floats = npt.NDArray[np.floating]
+EPS = 1e-4
+
+
+def classes_loss(logits: Tensor, targets: Tensor, *, smoothing: float) -> Tensor:
+    """The mean loss of ``logits (B,K)``: cross-entropy for targets ``(B,) int64``, one for each class for ``(B,K) float``.
+
+    ``smoothing`` moves that much of the wanted probability to all classes alike (to one half where each stands for itself).
+    """
+    if targets.ndim == 1:
+        return F.cross_entropy(logits, targets, label_smoothing=smoothing)
+    return F.binary_cross_entropy_with_logits(logits, targets * (1 - smoothing) + smoothing / 2)
+
+
+def evidence(features: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """The evidence ``(B,T',h,w)`` for the class ``targets (B,)`` in ``features (B,C,T',h,w)``: ``W_y . A / n``, in logits.
+
+    Zhou et al. 2016, eq. 2, divided by the number n of cells; ``weight (K,C)`` is the linear head's.
+    """
+    return torch.einsum("bc,bcthw->bthw", weight[targets], features) / features[0, 0].numel()
+
+
+def share_inside(maps: Tensor, covered: Tensor) -> Tensor:
+    """How much ``(B,)`` of the positive evidence ``maps (B,T',h,w)`` lies on cells ``covered (B,T',h,w) bool``, 0 to 1."""
+    positive = maps.clamp(min=0)
+    return (positive * covered).sum((1, 2, 3)) / positive.sum((1, 2, 3)).clamp(min=1e-12)
+
+
+def evidence_loss(features: Tensor, weight: Tensor, targets: Tensor, covered: Tensor) -> Tensor:
+    """The mean of ``-log`` of the share of the true class's positive evidence that lies where the action is.
+
+    Over the clips that have acting parts at all; zero where none has. Only where the evidence lies is asked for, not how much
+    there is, so that the classes stay the classes' business. The share has a floor of 1e-4, which bounds the loss.
+    """
+    acting = covered.flatten(1).any(1)
+    if not bool(acting.any()):
+        return features.new_zeros(())
+    share = share_inside(evidence(features[acting], weight, targets[acting]), covered[acting])
+    return -(share + EPS).log().mean()
+
+
+def probabilities(logits: Floats, *, temperature: float = 1.0, multi_label: bool = False) -> Floats:
+    """Probabilities ``(..., K)`` float64 of ``logits / temperature``."""
+    z = np.asarray(logits, np.float64) / temperature
+    if multi_label:
+        return np.asarray(0.5 * (1 + np.tanh(z / 2)))
+    e = np.exp(z - z.max(-1, keepdims=True))
+    return np.asarray(e / e.sum(-1, keepdims=True))
+
+
+def nll(logits: Floats, targets: npt.NDArray[np.generic], *, temperature: float = 1.0, softened: float = 0.0) -> float:
+    """The mean negative log-likelihood of targets ``(N,)`` or (a sum over the classes) ``(N,K)`` under ``logits (N,K)``.
+
+    ``softened`` is the share of the wanted probability that is given to all classes alike.
+    """
+    z = np.asarray(logits, np.float64) / temperature
+    if targets.ndim == 2:
+        wanted = targets.astype(float) * (1 - softened) + softened / 2
+        return float((np.logaddexp(0, z) - z * wanted).sum(1).mean())
+    top = z.max(1)
+    log_sum = top + np.log(np.exp(z - top[:, None]).sum(1))
+    wanted = (1 - softened) * z[np.arange(len(z)), targets.astype(int)] + softened * z.mean(1)
+    return float((log_sum - wanted).mean())
+
+
+def fit_temperature(logits: Floats, targets: npt.NDArray[np.generic]) -> float:
+    """The temperature, 0.1 to 10, under which the targets are most likely (Guo et al. 2017, section 4.2).
+
+    The targets are softened by 1 / (N + 2), as Platt (1999) does it: where a few clips are all answered right, the likelihood
+    alone would ask for boundless certainty. It has one maximum in 1/temperature, so shrinking the interval by thirds finds it.
+    """
+    softened = 1 / (len(logits) + 2)
+    low, high = 0.1, 10.0  # of 1 / temperature
+    for _ in range(60):
+        a, b = low + (high - low) / 3, high - (high - low) / 3
+        if nll(logits, targets, temperature=1 / a, softened=softened) < nll(
+            logits, targets, temperature=1 / b, softened=softened
+        ):
+            high = b
+        else:
+            low = a
+    return 2 / (low + high)
+
+
+def ece(confidence: Floats, right: npt.NDArray[np.bool_], *, bins: int = 15) -> float:
+    """The expected calibration error: how far, on average, the confidence ``(N,)`` in [0,1] is from the share that is right.
+
+    Guo et al. 2017, eq. 3, with ``bins`` bins of equal width.
+    """
+    which = np.minimum((np.asarray(confidence) * bins).astype(int), bins - 1)
+    gaps = [
+        abs(float(confidence[which == i].mean() - right[which == i].mean())) * (which == i).mean() for i in set(which.tolist())
+    ]
+    return float(sum(gaps))
