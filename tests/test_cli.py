@@ -220,7 +220,7 @@ def slow_command(tmp_path: Path) -> tuple[list[str], Path]:
     out = tmp_path / "long.vidcam.mp4"
     out.write_bytes(b"the old video")
     words = ["annotate", str(clip), "--model", MODEL, "-o", str(out), "--overwrite", "--json", str(tmp_path / "long.json")]
-    return [sys.executable, "-c", "from vidcam.cli import main; main()", *words], out
+    return [sys.executable, "-c", "from vidcam.cli import main; print('ready', flush=True); main()", *words], out
 
 
 @pytest.mark.parametrize(("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -229,13 +229,14 @@ def test_an_interrupt_leaves_the_old_file_and_no_other(kind: int, code: int, mom
     command, out = slow_command(tmp_path)
     # A shell that runs the tests in the background makes its children deaf to Ctrl-C.
     hears = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=hears)
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears)
+    assert child.stdout.readline() == "ready\n"
     deadline = time.monotonic() + 120
     if moment == "drawing":  # the temporary file is there
         while not list(tmp_path.glob(".*.part*")) and child.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
     else:
-        time.sleep(1.5)
+        time.sleep(0.7)
     child.send_signal(kind)
     _, err = child.communicate(timeout=120)
     assert child.returncode == code, err
