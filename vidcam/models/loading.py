@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidcam.errors import OutputError, UsageError, WeightsError
+from vidcam.files import atomic_write
 from vidcam.models import registry
 from vidcam.models import weights as weight_files
 from vidcam.models.labels import read
@@ -111,16 +112,12 @@ def import_weights(name: str, file: str | os.PathLike[str]) -> Path:
     weight_files.verify(source, weights)
     _fill(name, row.build(), source, row)
     target = weight_files.cache_dir() / weights.filename
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            shutil.copyfile(source, part)
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as err:
         raise OutputError(f"{target} cannot be written: {err.strerror or err}; free some space or set VIDCAM_CACHE") from err
+    with atomic_write(target, overwrite=True) as part:
+        shutil.copyfile(source, part)
     return target
 
 

@@ -17,6 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from vidcam.errors import OutputError, WeightsError
+from vidcam.files import atomic_write
 from vidcam.models import tflite
 from vidcam.models.movinet_net import IMAGE_SIZE, Block, CausalConv, MoViNetA0
 from vidcam.models.tflite import Graph, Operator, Values, pick
@@ -69,16 +70,12 @@ def save_imported(path: str | os.PathLike[str], folder: str | os.PathLike[str]) 
     data = _read(source)
     metadata = {"format": "pt", "source": source.name, "source_sha256": hashlib.sha256(data).hexdigest()}
     content = save(_convert(data, source), metadata)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_bytes(content)
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as err:
         raise OutputError(f"{target} cannot be written: {err.strerror or err}; free some space or choose another folder") from err
+    with atomic_write(target, overwrite=True) as part:
+        part.write_bytes(content)
     return target
 
 
