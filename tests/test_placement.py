@@ -179,6 +179,7 @@ THEORY = {  # by hand from the architectures: (time, space)
     **dict.fromkeys(("mvit_v1_b", "mvit_v2_s", "mvit_base_16x4", "mvit_base_32x3"), MVIT),
     **dict.fromkeys(("swin3d_t", "swin3d_s", "swin3d_b"), SWIN),
     **dict.fromkeys(("x3d_xs", "x3d_s", "x3d_m", "x3d_l"), X3D),
+    "mini": (centres(KEEP3), centres((8, 4, 2), (4, 2, 1), KEEP3)),
     "slow_r50": (centres(KEEP3), RESNET),
     "c2d_r50": (centres((2, 2, 0)), RESNET),
     "i3d_r50": (centres((5, 1, 2), KEEP3, (2, 2, 0), KEEP3), RESNET),

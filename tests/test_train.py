@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -22,14 +23,14 @@ from vidcam import cli
 from vidcam.engine import TorchEngine, open_engine
 from vidcam.errors import InputError, OutputError, UsageError, WeightsError
 from vidcam.explainers import core
-from vidcam.models import mini, registry, trained
+from vidcam.models import registry, trained
 from vidcam.models.loading import load
 from vidcam.models.mini_net import Mini
-from vidcam.placement import Axis, Placement
+from vidcam.placement import Axis, Placement, covered
 from vidcam.train import Recipe, losses, train
-from vidcam.train.data import Clips, Item, People, covered_cells, read_folder, split
+from vidcam.train.data import Clips, Item, People, read_folder, split
 from vidcam.train.report import Answers
-from vidcam.train.trainer import one_cycle, ramp
+from vidcam.train.trainer import KERNELS, Kernels, one_cycle, optimizers
 
 FACTORY = """
 from vidcam.models.mini_net import Mini
@@ -165,8 +166,8 @@ def test_batches_are_a_function_of_their_number(folder, tmp_path):
     assert not torch.equal(made[0][5].clips, made[0][6].clips)
     seen = [int(s) for step in range(made[0].epoch_steps) for s in made[0][step].source]
     assert set(seen) == set(range(8))
-    drawn = People(SPEC, WHERE, batch=2, seed=0)
-    assert torch.equal(drawn[3].clips, People(SPEC, WHERE, batch=2, seed=0)[3].clips)
+    drawn = People(SPEC, WHERE, batch=2, seed=0, epochs=1)
+    assert torch.equal(drawn[3].clips, People(SPEC, WHERE, batch=2, seed=0, epochs=1)[3].clips)
     assert drawn[3].clips.shape == (2, 4, 32, 32, 3)
 
 
@@ -243,36 +244,35 @@ def test_folders_that_hold_nothing_to_learn_are_refused(tmp_path):
 
 def test_the_evidence_loss_is_what_a_loop_over_the_cells_gives():
     g = torch.Generator().manual_seed(0)
-    features = torch.randn(3, 5, 2, 3, 4, generator=g)
+    features = 9 * torch.randn(3, 5, 2, 3, 4, generator=g)
     weight = torch.randn(6, 5, generator=g)
     targets = torch.tensor([4, 0, 2])
-    covered = torch.rand(3, 2, 3, 4, generator=g) < 0.4
-    covered[1] = False  # nothing acts: it has no say
-    expected = []
-    for b in (0, 2):
-        inside = total = 0.0
-        for t in range(2):
-            for y in range(3):
-                for x in range(4):
-                    cell = sum(float(weight[targets[b], c] * features[b, c, t, y, x]) for c in range(5)) / 24
-                    if cell > 0:
-                        total += cell
-                        inside += cell if covered[b, t, y, x] else 0.0
-        expected.append(-math.log(inside / total + 1e-4))
-    found = losses.evidence_loss(features, weight, targets, covered)
-    assert float(found) == pytest.approx(sum(expected) / 2, rel=1e-5)
-    assert float(losses.evidence_loss(features, weight, targets, torch.zeros_like(covered))) == 0.0
+    where = torch.randint(0, 3, (3, 2, 3, 4), generator=g)
+    where[1][where[1] == losses.ACTING] = losses.UNKNOWN  # nothing acts: it has a say about elsewhere only
+    inside: dict[int, list[float]] = {0: [], 2: []}
+    outside = []
+    for b, t, y, x in itertools.product(range(3), range(2), range(3), range(4)):
+        local = [losses.LOCAL * sum(float(weight[k, c] * features[b, c, t, y, x]) for c in range(5)) for k in range(6)]
+        log_sum = math.log(sum(math.exp(z) for z in [*local, losses.NOTHING]))
+        if where[b, t, y, x] == losses.ACTING:
+            inside[b].append(log_sum - local[targets[b]])
+        elif where[b, t, y, x] == losses.ELSEWHERE:
+            outside.append(log_sum - losses.NOTHING)
+    expected = sum(sum(v) / len(v) for v in inside.values()) / 2 + sum(outside) / len(outside)
+    assert float(losses.evidence_loss(features, weight, targets, where)) == pytest.approx(expected, rel=1e-5)
+    unknown = torch.full_like(where, losses.UNKNOWN)
+    assert float(losses.evidence_loss(features, weight, targets, unknown)) == 0.0
 
 
-def test_the_evidence_loss_moves_evidence_inside():
+def test_the_evidence_loss_moves_evidence_inside_and_leaves_unknown_cells_alone():
     torch.manual_seed(0)
-    features = nn.Parameter(torch.rand(1, 2, 1, 4, 4))
-    covered = torch.zeros(1, 1, 4, 4, dtype=torch.bool)
-    covered[..., :2] = True
-    loss = losses.evidence_loss(features, torch.ones(1, 2), torch.tensor([0]), covered)
-    loss.backward()
+    features = nn.Parameter(torch.rand(1, 2, 1, 4, 6))
+    where = torch.full((1, 1, 4, 6), losses.UNKNOWN)
+    where[..., :2], where[..., 2:4] = losses.ACTING, losses.ELSEWHERE
+    losses.evidence_loss(features, torch.ones(1, 2), torch.tensor([0]), where).backward()
     assert (features.grad[..., :2] < 0).all()
-    assert (features.grad[..., 2:] > 0).all()
+    assert (features.grad[..., 2:4] > 0).all()
+    assert (features.grad[..., 4:] == 0).all()
 
 
 def test_covered_cells_are_those_within_half_a_cell_of_a_pixel():
@@ -288,7 +288,7 @@ def test_covered_cells_are_those_within_half_a_cell_of_a_pixel():
                     expected[t, y, x] |= near
     assert expected.any()
     assert not expected.all()
-    np.testing.assert_array_equal(covered_cells(mask, where), expected)
+    np.testing.assert_array_equal(covered(mask, where), expected)
 
 
 def test_classes_loss_with_smoothing():
@@ -342,12 +342,42 @@ def test_windows_are_joined_to_clips():
     np.testing.assert_array_equal(found.confusion(), [[1, 0], [0, 1]])
 
 
-def test_the_cycle_and_the_ramp():
+def test_the_cycle_goes_up_and_down():
     curve = [one_cycle(i / 1000) for i in range(1001)]
     assert max(curve) == pytest.approx(1.0)
     assert np.argmax(curve) == 150
     assert curve[-1] < 2e-4
-    assert [ramp(0.29), ramp(0.4), ramp(0.6)] == pytest.approx([0.0, 0.5, 1.0])
+
+
+def test_kernels_move_by_orthogonal_steps_wherever_they_lie_in_memory():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv3d(4, 12, (1, 3, 3), bias=False), nn.Conv3d(12, 3, (2, 1, 1)), nn.Conv3d(3, 3, 1, groups=3))
+    start = [p.detach().clone() for p in net.parameters()]
+    adam, muon = optimizers(net, lr=1e-3, weight_decay=0.0, kernels=True)
+    assert isinstance(muon, Kernels)
+    assert sum(len(g["params"]) for g in muon.param_groups) == 2  # the kernels of dense convolutions
+    assert sum(len(g["params"]) for g in adam.param_groups) == 3  # the biases, and the kernel that has one channel each
+    grads = []
+    for p in net.parameters():
+        p.grad = torch.randn(p.shape)
+        grads.append(p.grad.clone())
+    muon.step()
+    for p, before, grad in zip(net.parameters(), start, grads, strict=True):
+        if p.ndim < 5 or p.shape[1] == 1:
+            assert torch.equal(p, before)
+            continue
+        moved = (before - p).detach().flatten(1).double()
+        u, _, v = torch.linalg.svd(grad.flatten(1).double(), full_matrices=False)
+        size = KERNELS * 1e-3 * max(1.0, moved.shape[0] / moved.shape[1]) ** 0.5
+        # the momentum of the first step points along the gradient; its singular values all become about one
+        assert float((moved / size * (u @ v)).sum() / (moved / size).norm() / (u @ v).norm()) > 0.95
+        assert 0.6 < float(torch.linalg.matrix_norm(moved / size, 2)) < 1.4
+
+
+def test_drawn_clips_are_plain_at_first_and_hard_in_the_end():
+    people = People(SPEC, WHERE, batch=2, seed=0, epochs=10, epoch_steps=10)
+    assert [people.hard(step) for step in (0, 10, 55, 100)] == pytest.approx([0.0, 0.0, 1.0, 1.0])
+    assert 0.4 < people.hard(32) < 0.6
 
 
 # The network and what is left of a training -------------------------------------------------------------------------------------
@@ -478,7 +508,6 @@ def test_the_command_says_what_is_wrong(net, folder, tmp_path, monkeypatch, caps
     for words, code, told in (
         (["train", tmp_path / "nowhere", "-o", tmp_path / "x"], 1, "name a folder with one folder of videos for each class"),
         (["train", folder, "-o", tmp_path / "x", "--model", "x3d_z"], 2, "did you mean 'x3d_s'"),
-        (["train", folder, "-o", tmp_path / "x"], 2, "mini has no weights to start from yet"),
         (["train", folder, "-o", tmp_path / "x", "--model", net, "--holdout", "zzz"], 2, "fits none of the 8 videos"),
         (["train", folder, "-o", tmp_path / "x", "--lr", 100], 2, "lr must lie between"),
     ):
@@ -510,7 +539,7 @@ def test_mini_begins_with_what_is_there_and_what_changes():
 
 
 def test_the_labels_of_mini_are_what_is_drawn():
-    assert mini.SPEC.labels() == People.names()
+    assert registry.get("mini").labels() == People.names()
 
 
 @pytest.mark.parametrize("name", ["x3d_s", "r2plus1d_18", "mvit_v2_s", "swin3d_t", "slowfast_r50", "movinet_a0"])

@@ -151,7 +151,7 @@ def annotate(
         bar.begin("weights")
         loaded = open_engine(model, weights=weights, labels=labels, layer=layer, device=device, engine=engine, progress=bar.bytes)
         for note in loaded.notes:
-            bar.say(note)
+            bar.say(f"note: {note}")
         failed = 0
         for number, (source, outputs) in enumerate(jobs, 1):
             name = Path(source).name or source
@@ -164,7 +164,7 @@ def annotate(
                 failed += 1
                 bar.say(f"error: {source}: {error}", always=True)
                 continue
-            for warning in analysis.warnings:
+            for warning in analysis.warnings[len(loaded.notes) :]:
                 bar.say(f"warning: {source}: {warning}")
             bar.out(_summary(source, analysis))
     if failed:

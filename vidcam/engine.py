@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from vidcam.errors import UnknownNameError, UsageError, VidcamError
+from vidcam.errors import DownloadError, UnknownNameError, UsageError, VidcamError
 
 if TYPE_CHECKING:
     from vidcam.models.loading import LoadedModel
@@ -29,7 +29,7 @@ __all__ = ["Explained", "TorchEngine", "finite", "normalise", "open_engine", "pi
 Float32Array = npt.NDArray[np.float32]
 _T = TypeVar("_T")
 
-AUTO = "x3d_s"
+AUTO, BUILT_IN = "x3d_s", "mini"
 
 
 @dataclass(frozen=True)
@@ -138,17 +138,27 @@ def open_engine(
 ) -> TorchEngine:
     """The model called ``model``, loaded and ready to run.
 
-    ``auto`` is ``x3d_s``, trained on Kinetics-400. ``weights``, ``labels``, ``layer`` and ``progress`` as in
-    :func:`vidcam.models.loading.load`, whose errors it raises; ``device`` as in :class:`TorchEngine`; ``engine`` is ``auto`` or
-    ``torch``. Engine and device are checked before anything is downloaded.
+    ``auto`` is ``x3d_s``, trained on Kinetics-400, or, where its weights are neither here nor to be had, the built-in ``mini``;
+    then ``notes`` says so. ``weights``, ``labels``, ``layer`` and ``progress`` as in :func:`vidcam.models.loading.load`, whose
+    errors it raises; ``device`` as in :class:`TorchEngine`; ``engine`` is ``auto`` or ``torch``. Engine and device are checked
+    before anything is downloaded.
     """
     from vidcam.models.loading import load
 
     if engine not in ("auto", "torch"):
         raise UnknownNameError("engine", engine, ("auto", "torch"))
     pick_device(device)
-    name, notes = (AUTO, [f"model {AUTO}: --model chooses another"]) if model == "auto" else (model, [])
-    loaded = load(name, weights=weights, labels=labels, layer=layer, progress=progress)
+    notes: list[str] = []
+    try:
+        loaded = load(AUTO if model == "auto" else model, weights=weights, labels=labels, layer=layer, progress=progress)
+    except DownloadError as err:
+        if model != "auto":
+            raise
+        loaded = load(BUILT_IN, labels=labels, layer=layer)
+        notes.append(
+            f"this is the small built-in model {BUILT_IN}, which knows {len(loaded.labels)} everyday movements of one person, "
+            f"because the weights of {AUTO} are not here: {err}"
+        )
     return TorchEngine(loaded, device, notes=notes)
 
 

@@ -343,7 +343,7 @@ def _analyse(source: Source, engine: TorchEngine, settings: Settings, progress: 
             summary.covered([p.span for p in joined.predictions], first, last),
         ),
         versus=settings.versus,
-        warnings=tuple(source.warnings),
+        warnings=(*engine.notes, *source.warnings),
     )
 
 
@@ -396,7 +396,7 @@ def _draw(
             film.offer(frame)
             if progress:
                 progress("draw", number, analysis.frames)
-    warnings = list(source.warnings)
+    warnings = [*analysis.warnings, *source.warnings]
     if writer:
         offset = writer.offset_s
         warnings += writer.warnings

@@ -17,14 +17,17 @@ from importlib.resources import files
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from vidcam.errors import IncompatibleError, UsageError
 from vidcam.types import Box, FloatArray, Geometry, Heat, Track
 
-__all__ = ["Axis", "Placement", "heat", "join", "measure", "placements_for", "unseen_fraction"]
+__all__ = ["Axis", "Placement", "covered", "heat", "join", "measure", "placements_for", "unseen_fraction"]
 
 Cells = tuple[int | None, int | None, int | None]
 """Cells ``(t, y, x)`` of a grid; None is every cell along that axis."""
+
+Bools = npt.NDArray[np.bool_]
 
 Influence = Callable[[Cells], FloatArray]
 """How much each input pixel moves these cells: ``(T, H, W)``, not negative."""
@@ -73,6 +76,18 @@ class Placement:
     def cell_centres(self, geometry: Geometry) -> tuple[FloatArray, FloatArray]:
         """``(ys (h,), xs (w,))``: the cells' centres in source pixels; the outermost may lie outside the crop or the picture."""
         return geometry.to_source(self.y.centres(), self.x.centres())
+
+
+def covered(mask: Bools, where: Placement) -> Bools:
+    """The cells ``(T',h,w)`` whose centre is at most half a cell from some pixel of ``mask (T,H,W)``, along every axis."""
+
+    def near(axis: Axis, length: int) -> FloatArray:
+        close: FloatArray = (np.abs(axis.centres()[:, None] - np.arange(length)) <= axis.stride / 2).astype(np.float32)
+        return close
+
+    t, y, x = (near(axis, n) for axis, n in zip((where.time, where.y, where.x), mask.shape, strict=True))
+    found: Bools = np.tensordot(t, y @ mask.astype(np.float32) @ x.T, 1) > 0
+    return found
 
 
 # --- measuring -----------------------------------------------------------------------------------------------------------------

@@ -33,6 +33,8 @@ Triple = tuple[int, int, int]
 CELLS = range(5, 9)
 """How many on each axis of the probed clip: with fewer, the border cuts into all of them; more only take longer."""
 
+NETWORKS = 4
+
 
 def influence(
     explained: Explained, *, pathway: int = 0, clip: Triple | None = None, seed: int = 0
@@ -63,20 +65,23 @@ def influence(
     return ask
 
 
-def locate(explained: Explained, *, seed: int = 0) -> tuple[Placement, ...]:
-    """The measured placement of each pathway of the explained layer.
+def locate(*alike: Explained, seed: int = 0) -> tuple[Placement, ...]:
+    """The measured placement of each pathway of the explained layer; the mean influence of several networks of one architecture.
 
     A network that takes other clips is measured on one that has about :data:`CELLS` cells on each axis. Its length differs from
     the model's own by whole total strides, so that paddings that depend on it stay the same.
     """
-    clip = _clip(explained)
-    grids = _grids(explained, clip)
+    clip = _clip(alike[0])
+    grids = _grids(alike[0], clip)
     probed, asked = clip, grids
     if len(grids) == 1:  # how several pathways share the frames depends on the length of the clip
-        probed, asked = _better(explained, clip, grids[0])
-    found = (
-        measure(influence(explained, pathway=n, clip=probed, seed=seed), clip=probed, grid=grid) for n, grid in enumerate(asked)
-    )
+        probed, asked = _better(alike[0], clip, grids[0])
+
+    def shared(pathway: int) -> Callable[[Cells], FloatArray]:
+        asks = [influence(one, pathway=pathway, clip=probed, seed=seed + n) for n, one in enumerate(alike)]
+        return lambda cells: sum((ask(cells) for ask in asks[1:]), asks[0](cells)) / len(asks)
+
+    found = (measure(shared(n), clip=probed, grid=grid) for n, grid in enumerate(asked))
     return tuple(
         Placement(*(Axis(a.offset, a.stride, n) for a, n in zip((p.time, p.y, p.x), grid, strict=True)))
         for p, grid in zip(found, grids, strict=True)
@@ -109,12 +114,15 @@ def placements(explained: Explained, *, cache: Path | None = None) -> tuple[Plac
 
 
 def remeasure(names: Sequence[str], path: Path) -> None:
-    """Measure the registered models ``names`` with random weights and put them into the table at ``path`` (JSON)."""
+    """Measure the registered models ``names`` with random weights and put them into the table at ``path`` (JSON).
+
+    Each as :data:`NETWORKS` networks: the few channels of a small one lean to one side by chance.
+    """
     table = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for name in names:
-        explained = random_model(registry.get(name))
-        found = to_json(locate(explained))
-        table[name] = {"layer": explained.layer, "clip": _clip(explained), "pathways": found}
+        alike = [random_model(registry.get(name), seed=n) for n in range(NETWORKS)]
+        found = to_json(locate(*alike))
+        table[name] = {"layer": alike[0].layer, "clip": _clip(alike[0]), "pathways": found}
         rows = ",\n".join(f" {json.dumps(k)}: {json.dumps(table[k])}" for k in registry.names() if k in table)
         with atomic_write(path, overwrite=True) as file:
             file.write_text("{\n" + rows + "\n}\n", encoding="utf-8")

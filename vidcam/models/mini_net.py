@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 __all__ = ["Block", "Mini"]
 
-STEM = 32
-WIDTHS: tuple[tuple[int, int], ...] = ((32, 1), (64, 2), (64, 1), (96, 1), (128, 1))
+STEM = 24
+WIDTHS: tuple[tuple[int, int], ...] = ((24, 1), (48, 2), (64, 1), (80, 1), (96, 1))
 """(channels, spatial stride) of the residual blocks, from 28 x 28 to 14 x 14 cells."""
 
 
@@ -46,7 +46,7 @@ class Block(nn.Module):
 
 
 class Mini(nn.Module):
-    """Normalised clips ``(B,3,T,H,W)`` to logits ``(B,classes)``; ``blocks`` gives the pooled cells ``(B,128,T,H/8,W/8)``."""
+    """Normalised clips ``(B,3,T,H,W)`` to logits ``(B,classes)``; ``blocks`` gives the pooled cells ``(B,96,T,H/8,W/8)``."""
 
     def __init__(self, classes: int, *, stem: int = STEM, widths: Sequence[tuple[int, int]] = WIDTHS) -> None:
         super().__init__()

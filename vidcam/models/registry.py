@@ -21,7 +21,7 @@ Layout = Literal["channels-first", "channels-last", "tokens"]
 
 @dataclass(frozen=True)
 class Weights:
-    """Where a model's weights officially are, and what they are worth.
+    """Where a model's weights officially are (an address, or a path for what the package ships), and what they are worth.
 
     ``sha256`` is the published checksum or its published leading part (torchvision and torch hub put eight digits into the file's
     name), None where nobody published one: then the first download pins it. ``file`` is the name under which it is kept, where
@@ -148,4 +148,4 @@ def get(name: str) -> ModelSpec:
 
 
 def _load_families() -> None:
-    from vidcam.models import movinet, pytorchvideo, torchvision  # noqa: F401  (each registers its rows when imported)
+    from vidcam.models import mini, movinet, pytorchvideo, torchvision  # noqa: F401  (each registers its rows when imported)

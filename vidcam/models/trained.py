@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from vidcam.errors import UsageError, WeightsError
 from vidcam.files import atomic_write
-from vidcam.models import custom, mini, registry
+from vidcam.models import custom, registry
 from vidcam.models.registry import ModelSpec
 
 __all__ = ["base_of", "head_name", "is_trained", "read", "rehead", "write"]
@@ -80,8 +80,6 @@ def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def base_of(name: str) -> ModelSpec:
     """The row called ``name`` in the table, or that of a network of your own."""
-    if name == mini.SPEC.name:
-        return mini.SPEC
     if not custom.is_custom(name):
         return registry.get(name)
     made = custom.make(name)

@@ -1,7 +1,7 @@
 """Weight files: where they are, how they get there once, whether they are what they claim to be, and what is in them.
 
 A file is looked for in the folder named by ``VIDCAM_WEIGHTS``, then in the cache (``VIDCAM_CACHE``, or the user's cache
-folder), and only then downloaded. ``VIDCAM_OFFLINE=1`` never touches the network.
+folder), then in the package, and only then downloaded. ``VIDCAM_OFFLINE=1`` never touches the network.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ TIMEOUT_S = 5.0
 ATTEMPTS = 4
 BLOCK = 1 << 18
 PINS = "pins.json"
+SHIPPED = Path(__file__).with_name("shipped")
 
 
 def cache_dir() -> Path:
@@ -54,10 +55,11 @@ def offline() -> bool:
 def find(weights: Weights) -> Path | None:
     """The file of these weights on this machine, None where there is none.
 
-    Looks in the folder ``VIDCAM_WEIGHTS``, then in the cache; in each, what was imported comes before what was downloaded.
+    Looks in the folder ``VIDCAM_WEIGHTS``, in the cache and in what the package ships; in each, what was imported comes before
+    what was downloaded.
     UsageError where ``VIDCAM_WEIGHTS`` is not a folder.
     """
-    folders = [cache_dir()]
+    folders = [cache_dir(), SHIPPED]
     named = os.environ.get("VIDCAM_WEIGHTS")
     if named:
         extra = Path(named).expanduser()
@@ -78,6 +80,8 @@ def fetch(weights: Weights, *, progress: Progress | None = None) -> Path:
     path = find(weights)
     if path is not None:
         return path
+    if "://" not in weights.url:
+        raise WeightsError(f"{weights.url} is part of the package, but not there: install vidcam again")
     path = cache_dir() / weights.filename
     if offline():
         raise DownloadError(

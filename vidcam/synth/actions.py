@@ -20,9 +20,12 @@ MOTIONS: dict[str, Callable[[Rng, Stance, float | None], Action]] = {
 
 
 def other(rng: Rng, st: Stance, length: float | None) -> Action:
-    """Something that is none of the named actions: dancing, drinking, typing, scratching, pointing, working, looking around."""
+    """Something that is none of the named actions: dancing, drinking, scratching, pointing, working, stretching.
+
+    Looking around and typing are not among them: who does no more than that stands or sits idle.
+    """
     d = length or 4.0
-    kind = str(rng.choice(["dance", "drink", "type", "scratch", "point", "work", "look", "throw", "stretch", "lean", "floor"]))
+    kind = str(rng.choice(["dance", "drink", "scratch", "point", "work", "throw", "stretch", "lean", "floor"]))
     side = int(rng.integers(2))
     seed = int(rng.integers(2**31))
     rate, big = rng.uniform(0.5, 2.0), rng.uniform(0.3, 1.2)
@@ -58,9 +61,8 @@ def other(rng: Rng, st: Stance, length: float | None) -> Action:
                 p.ankle[:, s, 0] += wander(g, t, 0.04, rate * 0.5) * on
             return p
         goals = {
-            "drink": (-0.42, 0.12, 0.35), "type": (-0.15, -0.5, 0.55), "scratch": (-0.35, 0.38, 0.12), "point": (0.2, 0.05, 0.97),
-            "work": (-0.1, -0.3, 0.6), "look": (0.0, -0.9, 0.2), "throw": (0.1, 0.5, -0.2),
-            "stretch": (0.5, 0.75, 0.0), "lean": (0.3, -0.4, 0.4),
+            "drink": (-0.42, 0.12, 0.35), "scratch": (-0.35, 0.38, 0.12), "point": (0.2, 0.05, 0.97),
+            "work": (-0.1, -0.3, 0.6), "throw": (0.1, 0.5, -0.2), "stretch": (0.5, 0.75, 0.0), "lean": (0.3, -0.4, 0.4),
         }  # fmt: skip
         goal = np.tile(np.array(goals[kind]), (n, 1)) + g.normal(0, 0.06, 3)
         use = on
@@ -70,18 +72,13 @@ def other(rng: Rng, st: Stance, length: float | None) -> Action:
         if kind == "point":
             goal = goal + np.array([g.uniform(-0.6, 0.7), g.uniform(-0.3, 0.4), -g.uniform(0, 0.5)])
             use = bump(t, begin, begin + 0.5, begin + 1.4, begin + 2.0)
-        if kind in ("type", "work", "lean"):
-            amp = {"type": 0.03, "work": 0.22, "lean": 0.05}[kind]
+        if kind in ("work", "lean"):
+            amp = 0.22 if kind == "work" else 0.05
             for s in (0, 1):
                 point(p, s, goal + np.stack([wander(g, t, amp, rate * 2) for _ in range(3)], -1), on)
-            p.spine[:, 0] += (0.25 if kind != "type" else 0.1) * on
+            p.spine[:, 0] += 0.25 * on
             p.spine[:, 1] += wander(g, t, 0.2 * (kind == "lean"), 0.4)
             p.head[:, 0] += 0.25 * on
-            return p
-        if kind == "look":
-            p.head[:, 1] += wander(g, t, 0.7, 0.5)
-            p.head[:, 0] += wander(g, t, 0.25, 0.5)
-            p.spine[:, 1] += wander(g, t, 0.35, 0.4)
             return p
         if kind == "throw":
             k = ease(t, begin + 0.7, begin + 0.95)[:, None]

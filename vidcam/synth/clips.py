@@ -132,7 +132,7 @@ def _window(rng: Rng, action: Action, length: float) -> float:
 
 def _camera(
     rng: Rng, label: str, body: Body, *, seated: bool, size: tuple[int, int], maps: Floats, close: bool = False,
-    calm: bool = False,
+    calm: bool = False, plain: bool = False,
 ) -> tuple[Camera, float]:  # fmt: skip
     """A camera before the person, and how many body heights the picture shows."""
     h, w = size
@@ -157,13 +157,13 @@ def _camera(
         azimuth = float(np.clip(azimuth, -1.6, 1.6))
     elevation = float(rng.choice([rng.normal(0.0, 0.1), rng.uniform(-0.25, 0.5), rng.uniform(0.4, 0.9)], p=[0.7, 0.24, 0.06]))
     distance = float(np.exp(rng.uniform(np.log(0.9), np.log(3.2)))) * max(view, 0.5) * body.height * 1.25
-    if calm:
+    if calm or plain:
         azimuth, elevation = float(rng.normal(0, 0.15)), float(rng.uniform(0, 0.12))
     focal = h * distance / (view * body.height)
     squeeze = float(
         rng.choice([1.0, rng.uniform(0.72, 0.8), rng.uniform(0.55, 0.62), rng.uniform(0.85, 1.1)], p=[0.5, 0.2, 0.12, 0.18])
     )
-    if calm:
+    if calm or plain:
         squeeze = 1.0
     off = float(np.clip(rng.normal(0, 0.11 if framing < 2 else 0.16), -0.3, 0.3))
     target = np.array([0.0, centre_y * body.height, (-0.19 if seated else 0.0) * body.height])
@@ -285,9 +285,13 @@ def _shake_strength(rng: Rng) -> float:
 
 
 def _people_clip(
-    rng: Rng, label: str, frames: int, dt: float, size: tuple[int, int], *, close: bool = False
+    rng: Rng, label: str, frames: int, dt: float, size: tuple[int, int], *, close: bool = False, plain: bool = False
 ) -> tuple[_Stage, Action, float]:
     """A stage with one acting person; the action and the second of it at which the clip starts."""
+
+    def maybe(odds: float) -> bool:
+        return bool(rng.random() < odds) and not plain
+
     h, w = size
     body = random_body(rng)
     seated = rng.random() < _MAY_SIT.get(label, 0.0)
@@ -297,24 +301,24 @@ def _people_clip(
     start = _window(rng, action, (frames - 1) * dt)
     sub = int(rng.choice([1, 2, 3], p=[0.55, 0.2, 0.25]))
     t = _times(rng, frames, dt, sub)
-    maps = shake(rng, t, h, w, strength=_shake_strength(rng))
+    maps = shake(rng, t, h, w, strength=_shake_strength(rng) * (not plain))
     pose = action.pose(t + start)
     for _ in range(12):  # a camera that sees what makes the action
-        camera, view = _camera(rng, label, body, seated=bool(seated), size=size, maps=maps, close=close)
+        camera, view = _camera(rng, label, body, seated=bool(seated), size=size, maps=maps, close=close, plain=plain)
         if close or _sees(camera, body, pose, action, t + start, size):
             break
     stage = _stage(rng, t, sub, size, camera, maps)
-    if label in ("walking", "running") and not action.travels and rng.random() < 0.5:  # the camera goes along
+    if label in ("walking", "running") and not action.travels and maybe(0.5):  # the camera goes along
         stage.place_maps = maps.copy()
         stage.place_maps[:, 0, 2] += rng.choice([-1, 1]) * rng.uniform(0.1, 0.5) * w * (t - t.mean())
-    if rng.random() < 0.1:
+    if maybe(0.1):
         stage.wall_shadow = (float(rng.normal(0, 0.06) * w), float(rng.uniform(-0.02, 0.06) * h), float(rng.uniform(0.2, 0.55)))
-    if rng.random() < 0.22:
+    if maybe(0.22):
         stage.shapes += moving_things(rng, t, h, w, stage.place_maps, count=int(rng.integers(1, 4)))
-    if rng.random() < 0.16:
+    if maybe(0.16):
         _bystanders(stage, view, int(rng.integers(1, 4)), nearest=1.0)
     _act(stage, body, pose, groups=action.groups)
-    if rng.random() < (0.35 if label == NONE else 0.03):
+    if maybe(0.35 if label == NONE else 0.03):
         stage.shapes += held(rng, body, skeleton(body, pose), camera, stage.light)
     seat = action.seat or ((body.hip + st.seat[1], st.seat[2]) if seated else None)
     if seat is not None and rng.random() < 0.8:
@@ -323,9 +327,9 @@ def _people_clip(
             camera, stage.light, seat=(seat[0] - 0.065) * body.height, z=seat[1] * body.height, size=wide,
             colour=colour(rng), n=len(t),
         )  # fmt: skip
-    if rng.random() < (0.3 if seated else 0.12):
+    if maybe(0.3 if seated else 0.12):
         stage.shapes += occluders(rng, len(t), h, w)
-    if rng.random() < 0.05:
+    if maybe(0.05):
         stage.shapes += moving_things(rng, t, h, w, maps, count=1, near=True)
     return stage, action, start
 
@@ -403,12 +407,19 @@ def _none_frames(
 
 
 def sample(
-    seed: int, *, label: str | None = None, frames: int = 16, size: int | tuple[int, int] = 112, interval_s: float | None = None
+    seed: int,
+    *,
+    label: str | None = None,
+    frames: int = 16,
+    size: int | tuple[int, int] = 112,
+    interval_s: float | None = None,
+    hard: float = 1.0,
 ) -> Clip:
     """One labelled clip; the same arguments always give the same bytes.
 
     ``label`` is one of ``CLASSES`` or ``NONE`` (None: a random one of them); ``size`` pixels square or (height, width);
-    ``interval_s`` the seconds between frames (None: random, 1/12 to 1/7).
+    ``interval_s`` the seconds between frames (None: random, 1/12 to 1/7). ``hard`` is the share, 0 to 1, of clips that may have
+    everything that makes an action hard to see; the others show one person from the front, before a still and clean camera.
     """
     if label is not None and label not in CLASSES and label != NONE:
         raise UnknownNameError("label", label, (*CLASSES, NONE))
@@ -422,6 +433,7 @@ def sample(
     rng = np.random.default_rng([seed, zlib.crc32((label or "").encode()), frames, h, w])
     if label is None:
         label = str(rng.choice([*CLASSES, NONE]))
+    plain = bool(rng.random() >= hard)
     dt = float(rng.uniform(1 / 12, 1 / 7)) if interval_s is None else interval_s
     t = np.arange(frames, dtype=np.float64) * dt
     active = np.zeros(frames, bool)
@@ -430,10 +442,11 @@ def sample(
     elif label == "no person":
         pictures, whose = _empty(rng, frames, dt, (h, w)).render()
     else:
-        stage, action, start = _people_clip(rng, label, frames, dt, (h, w))
+        stage, action, start = _people_clip(rng, label, frames, dt, (h, w), plain=plain)
         pictures, whose = stage.render()
         active = action.active(t + start) if action.groups else active
-    pictures = degrade(rng, pictures, t)
+    if not plain:
+        pictures = degrade(rng, pictures, t)
     person, parts = whose >= PERSON // 2, whose >= (PERSON + PART) // 2
     return Clip(pictures, 1 / dt, label, person, parts, active)
 

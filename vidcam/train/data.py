@@ -21,55 +21,47 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vidcam import sampling, synth
+from vidcam import placement, sampling, synth
 from vidcam.errors import InputError, UsageError
 from vidcam.files import atomic_write
 from vidcam.models.registry import ModelSpec
-from vidcam.placement import Axis, Placement
+from vidcam.placement import Placement
 from vidcam.reader import VIDEO_SUFFIXES, find_videos, open_source
+from vidcam.train import losses
 from vidcam.types import Geometry, UInt8Array
 
-__all__ = ["Batch", "Clips", "Item", "People", "covered_cells", "read_folder", "split"]
+__all__ = ["Batch", "Clips", "Item", "People", "read_folder", "split"]
+
+ALL_PLAIN, ALL_HARD = 0.1, 0.55
+"""Shares of the training until which drawn clips are plain, and after which all of them may be hard."""
 
 WINDOWS = 4  # cut from every clip in one epoch
 
 
 class Batch(NamedTuple):
     """``clips (B,T,H,W,3) uint8``; ``targets (B,) int64``, or ``(B,K) float32`` 0/1 where a clip may have several labels;
-    ``covered (B,T',h,w) bool``, the cells in which the action is (nowhere: not known); ``source (B,)`` which clip it is of."""
+    ``where (B,T',h,w) uint8``, what each cell shows (``losses.ELSEWHERE``, ``UNKNOWN``, ``ACTING``); ``source (B,)``, which clip
+    it is of."""
 
     clips: Tensor
     targets: Tensor
-    covered: Tensor
+    where: Tensor
     source: Tensor
-
-
-def covered_cells(mask: npt.NDArray[np.bool_], where: Placement) -> npt.NDArray[np.bool_]:
-    """The cells ``(T',h,w)`` whose centre is at most half a cell from some pixel of ``mask (T,H,W)``, along every axis."""
-
-    def near(axis: Axis, length: int) -> npt.NDArray[np.float32]:
-        close: npt.NDArray[np.bool_] = np.abs(axis.centres()[:, None] - np.arange(length)) <= axis.stride / 2
-        return close.astype(np.float32)
-
-    t, y, x = (near(axis, n) for axis, n in zip((where.time, where.y, where.x), mask.shape, strict=True))
-    rows = y @ mask.astype(np.float32) @ x.T
-    found: npt.NDArray[np.bool_] = np.tensordot(t, rows, 1) > 0
-    return found
 
 
 # Drawn people ------------------------------------------------------------------------------------------------------------------
 
 
 class People(Dataset[Batch]):
-    """Drawn people without end: every clip is drawn once. Held-out clips come from seeds that training never uses."""
+    """Drawn people without end: every clip is drawn once, plain ones first. Held-out clips have seeds of their own."""
 
     multi_label = False
 
     def __init__(
-        self, spec: ModelSpec, where: Placement, *, batch: int, seed: int, epoch_steps: int = 250, held: int = 190
+        self, spec: ModelSpec, where: Placement, *, batch: int, seed: int, epochs: int, epoch_steps: int = 250, held: int = 190
     ) -> None:
         self.labels = self.names()
-        self.epoch_steps = epoch_steps
+        self.epoch_steps, self.epochs = epoch_steps, epochs
         self._frames, self._crop, self._interval = spec.frames, spec.crop, spec.interval_s
         self._where, self._batch, self._seed, self._held = where, batch, seed, held
 
@@ -78,32 +70,44 @@ class People(Dataset[Batch]):
         """What is drawn: the actions, nobody, and anything else."""
         return (*synth.CLASSES, synth.NONE)
 
+    def hard(self, step: int) -> float:
+        """The share of clips that may be hard at a step: plain people first, all of the difficulties from ``ALL_HARD`` on."""
+        return min(max((step / (self.epochs * self.epoch_steps) - ALL_PLAIN) / (ALL_HARD - ALL_PLAIN), 0.0), 1.0)
+
     def __getitem__(self, step: int) -> Batch:
-        first = self._seed * 10**10 + step * self._batch
-        return self._draw([(2 * (first + i), None) for i in range(self._batch)])  # even seeds; the held-out ones are odd
+        first = self._seed * 10**10 + step * self._batch  # even seeds; the held-out ones are odd
+        return self._draw([(2 * (first + i), None) for i in range(self._batch)], hard=self.hard(step))
 
     def held_out(self, *, final: bool) -> Iterator[Batch]:
-        """As many of each class; ``final`` gives five times as many others."""
+        """As many of each class, all hard; ``final`` gives five times as many others."""
         first, count = (10**9, 5 * self._held) if final else (0, self._held)
         wanted = [(2 * (first + i) + 1, self.labels[i % len(self.labels)]) for i in range(count)]
         for at in range(0, count, 10):
-            batch = self._draw(wanted[at : at + 10])
+            batch = self._draw(wanted[at : at + 10], hard=1.0)
             yield batch._replace(source=batch.source + at)
 
-    def _draw(self, wanted: Sequence[tuple[int, str | None]]) -> Batch:
+    def _draw(self, wanted: Sequence[tuple[int, str | None]], *, hard: float) -> Batch:
         cv2.setNumThreads(1)  # there is a process for each core
         drawn = []
         for seed, label in wanted:
             # 1/12 to 1/7 s for the tenth of a second that `mini` takes, and in proportion for others: people differ in speed
             interval = self._interval * float(np.random.default_rng([seed, 9]).uniform(10 / 12, 10 / 7))
-            drawn.append(synth.sample(seed, label=label, frames=self._frames, size=self._crop, interval_s=interval))
-        covered = [covered_cells(c.parts & c.active[:, None, None], self._where) for c in drawn]
+            drawn.append(synth.sample(seed, label=label, frames=self._frames, size=self._crop, interval_s=interval, hard=hard))
         return Batch(
             torch.from_numpy(np.stack([c.frames for c in drawn])),
             torch.tensor([self.labels.index(c.label) for c in drawn]),
-            torch.from_numpy(np.stack(covered)),
+            torch.from_numpy(np.stack([self._cells(c) for c in drawn])),
             torch.arange(len(drawn)),
         )
+
+    def _cells(self, clip: synth.Clip) -> UInt8Array:
+        """What each cell of a drawn clip shows. Someone who stands idle does so with the whole body."""
+        person = placement.covered(clip.person, self._where)
+        if clip.label in (synth.NONE, synth.CLASSES[-1]):
+            return np.full(person.shape, losses.UNKNOWN, np.uint8)
+        acting = placement.covered(clip.parts & clip.active[:, None, None], self._where) if clip.active.any() else person
+        out: UInt8Array = np.where(acting, losses.ACTING, np.where(person, losses.UNKNOWN, losses.ELSEWHERE)).astype(np.uint8)
+        return out
 
 
 # A folder of clips -------------------------------------------------------------------------------------------------------------
@@ -231,10 +235,11 @@ class Clips(Dataset[Batch]):
         batch: int,
         seed: int,
         cache: Path,
+        epochs: int = 30,
         flip: bool = False,
     ) -> None:
         self.labels, self.multi_label, self.train, self.held = labels, multi_label, tuple(train), tuple(held)
-        self.epoch_steps = -(-len(train) * WINDOWS // batch)
+        self.epoch_steps, self.epochs = -(-len(train) * WINDOWS // batch), epochs
         self._frames, self._interval, self._resize, self._crop = spec.frames, spec.interval_s, spec.resize, spec.crop
         self._batch, self._seed, self._cache, self._flip = batch, seed, cache, flip
 
@@ -270,8 +275,8 @@ class Clips(Dataset[Batch]):
             targets = torch.zeros(len(items), len(self.labels))
             for row, item in zip(targets, items, strict=True):
                 row[list(item.labels)] = 1.0
-        nowhere = torch.zeros(len(items), 1, 1, 1, dtype=torch.bool)
-        return Batch(torch.from_numpy(np.stack(clips)), targets, nowhere, torch.tensor(source))
+        unknown = torch.full((len(items), 1, 1, 1), losses.UNKNOWN, dtype=torch.uint8)
+        return Batch(torch.from_numpy(np.stack(clips)), targets, unknown, torch.tensor(source))
 
     def _altered(self, item: Item, rng: np.random.Generator) -> UInt8Array:
         """A window at a random time, a little slower or faster, nearer or farther, aside, brighter or darker."""

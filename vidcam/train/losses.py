@@ -8,10 +8,27 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["classes_loss", "ece", "evidence", "evidence_loss", "fit_temperature", "nll", "probabilities", "share_inside"]
+__all__ = [
+    "ACTING",
+    "ELSEWHERE",
+    "UNKNOWN",
+    "classes_loss",
+    "ece",
+    "evidence",
+    "evidence_loss",
+    "fit_temperature",
+    "nll",
+    "probabilities",
+    "share_inside",
+]
 
 Floats = npt.NDArray[np.floating]
-EPS = 1e-4
+
+ELSEWHERE, UNKNOWN, ACTING = 0, 1, 2
+"""What a cell shows: nothing of the action, something that nobody can say, the acting parts while they act."""
+
+LOCAL, NOTHING = 0.135, 4.0
+"""The evidence of one cell is about 1 / LOCAL times what makes it sure; NOTHING lets cells without any evidence be at rest."""
 
 
 def classes_loss(logits: Tensor, targets: Tensor, *, smoothing: float) -> Tensor:
@@ -38,17 +55,22 @@ def share_inside(maps: Tensor, covered: Tensor) -> Tensor:
     return (positive * covered).sum((1, 2, 3)) / positive.sum((1, 2, 3)).clamp(min=1e-12)
 
 
-def evidence_loss(features: Tensor, weight: Tensor, targets: Tensor, covered: Tensor) -> Tensor:
-    """The mean of ``-log`` of the share of the true class's positive evidence that lies where the action is.
+def evidence_loss(features: Tensor, weight: Tensor, targets: Tensor, where: Tensor) -> Tensor:
+    """The cross-entropy of "what happens in this cell": the class where it acts, nothing elsewhere.
 
-    Over the clips that have acting parts at all; zero where none has. Only where the evidence lies is asked for, not how much
-    there is, so that the classes stay the classes' business. The share has a floor of 1e-4, which bounds the loss.
+    ``features (B,C,T',h,w)``, ``weight (K,C)`` of the linear head, ``targets (B,)``, ``where (B,T',h,w)`` of ``ELSEWHERE``,
+    ``UNKNOWN`` and ``ACTING``. A cell's logits are its evidence for each class at a cell's scale, ``LOCAL * W . A``, beside the
+    fixed logit ``NOTHING`` of nothing at all; so evidence is asked for inside the acting parts while they act and none is wanted
+    elsewhere. Acting cells are averaged over each clip and then over the clips, other cells over all of them.
     """
-    acting = covered.flatten(1).any(1)
-    if not bool(acting.any()):
-        return features.new_zeros(())
-    share = share_inside(evidence(features[acting], weight, targets[acting]), covered[acting])
-    return -(share + EPS).log().mean()
+    local = LOCAL * torch.einsum("kc,bcthw->bkthw", weight, features)
+    nothing = local.new_full((len(local), 1, *local.shape[2:]), NOTHING)
+    acting, elsewhere = where == ACTING, where == ELSEWHERE
+    wanted = torch.where(acting, targets[:, None, None, None], len(weight))
+    loss = F.cross_entropy(torch.cat([local, nothing], 1), wanted, reduction="none")
+    cells = acting.flatten(1).sum(1)
+    inside = ((loss * acting).flatten(1).sum(1) / cells.clamp(min=1)).sum() / (cells > 0).sum().clamp(min=1)
+    return inside + (loss * elsewhere).sum() / elsewhere.sum().clamp(min=1)
 
 
 def probabilities(logits: Floats, *, temperature: float = 1.0, multi_label: bool = False) -> Floats:

@@ -31,7 +31,7 @@ class Recipe:
     lr: float | None = None
     weight_decay: float = 0.02
     smoothing: float = 0.05
-    evidence: float = 0.15
+    evidence: float = 2.0
     averaging: float = 0.998
     clip_norm: float = 5.0
     holdout: str | None = None

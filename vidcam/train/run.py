@@ -16,7 +16,7 @@ from torch import nn
 from vidcam.engine import Explained, pick_device
 from vidcam.errors import OutputError, UsageError
 from vidcam.explainers import probe
-from vidcam.models import mini, trained
+from vidcam.models import trained
 from vidcam.models.registry import ModelSpec
 from vidcam.models.weights import Progress as BytesProgress
 from vidcam.train import losses
@@ -82,11 +82,11 @@ def train(
         source: People | Clips
         if drawn:
             where = probe.placements(Explained(module.eval(), spec))[0]
-            source = People(spec, where, batch=recipe.batch, seed=recipe.seed)
+            source = People(spec, where, batch=recipe.batch, seed=recipe.seed, epochs=recipe.epochs or 30)
         else:
             source = Clips(
                 spec, labels, learnt, kept, multi_label=multi_label, batch=recipe.batch, seed=recipe.seed, cache=folder / FRAMES,
-                flip=recipe.flip,
+                epochs=recipe.epochs or 30, flip=recipe.flip,
             )  # fmt: skip
             for done, _ in enumerate(source.prepare(), 1):
                 if progress:
@@ -152,8 +152,6 @@ def _network(
     if trained.is_trained(recipe.model):
         raise UsageError(f"{recipe.model} is trained already: name its architecture as the model and its weights as the start")
     spec = trained.base_of(recipe.model)
-    if not scratch and spec is mini.SPEC:
-        raise UsageError("mini has no weights to start from yet: start it with --scratch, or name another model, such as x3d_s")
     head = trained.head_name(spec)
     module = spec.build().float() if scratch else load(recipe.model, weights=weights, progress=downloaded).module
     if labels != spec.labels():

@@ -1,0 +1,131 @@
+"""The model that comes with the package: what it is made of, what it knows, and that it is there without a network."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from vidcam import cli, pipeline, placement, synth
+from vidcam.engine import TorchEngine, open_engine
+from vidcam.explainers import core
+from vidcam.models import registry
+from vidcam.models.weights import SHIPPED, find
+from vidcam.placement import placements_for
+from vidcam.reader import find_videos
+from vidcam.trust import localisation
+from vidcam.trust.controls import CONTROLS
+
+CLIPS = Path(__file__).parent.parent / "clips"
+SPEC = registry.get("mini")
+
+
+@pytest.fixture(scope="module")
+def mini() -> TorchEngine:
+    return open_engine("mini", device="cpu")
+
+
+def test_it_is_made_of_what_every_method_is_exact_on():
+    net = SPEC.build()
+    kinds = {type(m) for m in net.modules() if not list(m.children())}
+    assert kinds <= {nn.Conv3d, nn.BatchNorm3d, nn.ReLU, nn.Linear, nn.Dropout, nn.Identity}
+    assert all(m.stride[0] == 1 for m in net.modules() if isinstance(m, nn.Conv3d))
+    assert net.blocks(net.stem(torch.zeros(1, 3, 16, 112, 112))).shape[2:] == (16, 14, 14)
+
+
+def test_its_weights_are_small_and_belong_to_its_facts():
+    path = find(SPEC.weights)
+    assert path == SHIPPED / "mini/model.safetensors"
+    assert path.stat().st_size < 3_000_000
+    assert {t.dtype for t in load_file(path).values()} == {torch.float16}
+    with path.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    assert json.loads(header["__metadata__"]["facts"]) == json.loads((SHIPPED / "mini/model.json").read_text())
+    assert SPEC.labels() == (*synth.CLASSES, synth.NONE)
+
+
+def drawn(label: str, index: int) -> synth.Clip:
+    return synth.sample(4_000_000_001 + 2 * index, label=label, interval_s=0.1)
+
+
+def test_it_knows_new_drawn_clips_and_how_sure_to_be(mini):
+    sure, right = [], []
+    for label in mini.labels:
+        probs = mini.probabilities(mini.predict(np.stack([drawn(label, i).frames for i in range(8)])))
+        sure += probs.max(1).tolist()
+        right += (probs.argmax(1) == mini.labels.index(label)).tolist()
+    assert np.mean(right) >= 0.85
+    assert abs(np.mean(sure) - np.mean(right)) < 0.08
+
+
+def test_its_evidence_lies_on_the_acting_parts_and_the_controls_do_not(mini):
+    (where,) = placements_for("mini", SPEC.layer, clip=(16, 112, 112))
+    rows: dict[str, list[localisation.Scores]] = {name: [] for name in ("cam", *CONTROLS)}
+    for label in synth.CLASSES[1:-1]:
+        for i in range(3):
+            clip = drawn(label, 100 + i)
+            covered = placement.covered(clip.parts & clip.active[:, None, None], where)
+            target = core.Target(mini.labels.index(label))
+            maps = {"cam": core.explain(mini, clip.frames[None], [target], core.get("cam")).maps[0][0, 0]}
+            maps |= {name: control(clip.frames, where, np.random.default_rng(i)) for name, control in CONTROLS.items()}
+            for name, values in maps.items():
+                rows[name].append(localisation.scores(values, covered, threshold=0.2))
+    found = {name: localisation.mean(scored) for name, scored in rows.items()}
+    assert found["cam"].pointing >= 0.85
+    assert found["cam"].energy >= 0.6
+    for name in CONTROLS:
+        assert found[name].energy < found["cam"].energy - 0.2, name
+        assert found[name].pointing < found["cam"].pointing - 0.2, name
+
+
+@pytest.mark.parametrize(("clip", "label"), [("jumping_jack", "jumping jack"), ("waving_rotated", "waving one hand")])
+def test_it_names_the_sample_clips(mini, clip, label):
+    assert pipeline.explain(CLIPS / f"{clip}.mp4", engine=mini).top(1)[0][0] == label
+
+
+def test_without_a_network_auto_is_mini_and_says_so(tmp_path, own_cache, monkeypatch, capsys):
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("the network is off")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    with pytest.raises(SystemExit) as stop:
+        monkeypatch.setattr("sys.argv", ["vidcam", "annotate", str(CLIPS / "jumping_jack.mp4"), "-o", str(tmp_path / "out.mp4"), "--json", str(tmp_path / "out.json")])
+        cli.main()
+    assert stop.value.code == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "this is the small built-in model mini" in said
+    assert "the weights of x3d_s are not here" in said
+    report = json.loads((tmp_path / "out.json").read_text())
+    assert report["model"]["name"] == "mini"
+    assert report["summary"]["top"][0]["label"] == "jumping jack"
+    assert any("built-in model mini" in w for w in report["warnings"])
+
+
+# Real people, who took no part in the training -----------------------------------------------------------------------------------
+
+ACTIONS = {
+    "wave_one_hand": "waving one hand", "raise_arms_front": "raising both arms in front",
+    "raise_arms_sideways": "raising both arms sideways",
+}  # fmt: skip
+
+
+def test_it_names_real_people_before_a_webcam(mini, assets):
+    right = [
+        pipeline.explain(clip, engine=mini).top(1)[0][0] == label
+        for folder, label in ACTIONS.items()
+        for clip in find_videos(assets / "clips/webcam" / folder)
+    ]
+    assert len(right) == 9
+    assert sum(right) >= 8
+
+
+def test_it_says_none_of_these_of_unrelated_video(mini, assets):
+    clips = [clip for folder in ("kinetics", "ucf101", "other") for clip in find_videos(assets / "clips" / folder)]
+    said = {clip.name: pipeline.explain(clip, engine=mini).top(1)[0][0] for clip in clips}
+    assert sum(label == synth.NONE for label in said.values()) >= 0.8 * len(said), said
