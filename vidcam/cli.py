@@ -206,12 +206,12 @@ def train(
         typer.Option(metavar="PATTERN", help="Keep back the videos with such names.", show_default="a fifth, by group"),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Times through the videos.", show_default="30, 20 of 4000 clips for people")
+        int | None, typer.Option(min=1, help="Times through the videos.", show_default="30; for people, of 4000 clips each")
     ] = None,
     patience: Annotated[int, typer.Option(min=1, help="Stop after so many epochs without getting better (folders).")] = 8,
     batch: Annotated[int, typer.Option(min=1, help="Clips in a step.")] = 16,
     lr: Annotated[float | None, typer.Option(help="Highest learning rate.", show_default="by what is trained")] = None,
-    evidence: Annotated[float, typer.Option(min=0, help="Weight of where the evidence lies (people).")] = 0.15,
+    evidence: Annotated[float, typer.Option(min=0, help="Weight of where the evidence lies (people).")] = 2.0,
     flip: Annotated[bool, typer.Option("--flip", help="Mirror at random: only where left and right mean the same.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that prepare clips.", show_default="by machine")] = None,

@@ -1,0 +1,264 @@
+"""Faithfulness, verdicts, counterfactuals and sanity checks, on networks whose reasons are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from vidcam.engine import TorchEngine
+from vidcam.errors import UsageError
+from vidcam.explainers import core
+from vidcam.models.loading import LoadedModel
+from vidcam.models.mini_net import Mini
+from vidcam.models.registry import Head, ModelSpec
+from vidcam.placement import Axis, Placement
+from vidcam.trust import counterfactual, faithfulness, removal, sanity, verdict
+
+CLIP = (6, 32, 32)
+WHERE = Placement(Axis(0.5, 2.0, 3), Axis(3.5, 8.0, 4), Axis(3.5, 8.0, 4))
+RED = (slice(2, 4), slice(8, 16), slice(16, 24))  # the pixels of cell (1, 1, 2)
+
+
+@pytest.fixture
+def frames() -> np.ndarray:
+    out = np.random.default_rng(0).integers(90, 110, (*CLIP, 3)).astype(np.uint8)
+    out[RED] = (250, 20, 20)
+    return out
+
+
+def redness(clips: np.ndarray) -> np.ndarray:
+    """A model that looks for red pixels, and nothing else: the share of the 128 red ones that is left."""
+    red = (clips[..., 0].astype(int) - clips[..., 1]) > 200
+    return np.minimum(red.sum((1, 2, 3)) / 128, 1.0)
+
+
+@pytest.fixture
+def truth() -> np.ndarray:
+    out = np.zeros(WHERE.grid)
+    out[1, 1, 2] = 1.0
+    return out
+
+
+def wrong() -> np.ndarray:
+    out = np.zeros(WHERE.grid)
+    out[0, 3, 0] = 1.0
+    return out
+
+
+# What is removed ---------------------------------------------------------------------------------------------------------------
+
+
+def test_every_pixel_belongs_to_the_nearest_cell():
+    chosen = np.random.default_rng(1).random(WHERE.grid) < 0.4
+    found = removal.pixels_of(chosen, WHERE, CLIP)
+    for t in range(6):
+        for y in range(32):
+            for x in range(32):
+                near = [
+                    int(np.abs(axis.centres() - at).argmin())
+                    for axis, at in zip((WHERE.time, WHERE.y, WHERE.x), (t, y, x), strict=True)
+                ]
+                assert found[t, y, x] == chosen[tuple(near)]
+
+
+@pytest.mark.parametrize("baseline", removal.BASELINES)
+def test_only_what_is_removed_changes_and_it_is_gone(baseline, frames, truth):
+    removed = removal.pixels_of(truth > 0, WHERE, CLIP)
+    out = removal.replaced(frames, removed, baseline)
+    np.testing.assert_array_equal(out[~removed], frames[~removed])
+    assert redness(out[None])[0] == 0.0
+    assert out.dtype == np.uint8
+
+
+def test_inpainting_continues_what_is_around_and_survives_empty_frames():
+    ramp = np.broadcast_to(np.linspace(20, 220, 32)[None, None, :, None], (2, 32, 32, 3)).astype(np.uint8)
+    removed = np.zeros((2, 32, 32), bool)
+    removed[0, 12:20, 12:20] = True
+    removed[1] = True
+    out = removal.inpainted(ramp, removed)
+    assert np.abs(out[0].astype(int) - ramp[0]).max() <= 40  # within a few columns of the ramp
+    assert np.ptp(out[1]) == 0
+    assert abs(int(out[1, 0, 0, 0]) - 120) <= 2
+
+
+# Faithfulness ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("baseline", removal.BASELINES)
+def test_curves_are_what_one_clip_after_the_other_gives(baseline, frames):
+    values = np.random.default_rng(2).normal(size=WHERE.grid)
+    found = faithfulness.curves(frames, values, WHERE, redness, baseline=baseline, steps=4)
+    order = sorted(np.ndindex(*WHERE.grid), key=lambda i: -values[i])
+    for k in range(5):
+        n = round(48 * k / 4)
+        for curve, gone in (
+            (found.deletion, order[:n]),
+            (found.kept, order[48 - n :]),
+            (found.insertion, order[n:]),
+        ):
+            cells = np.zeros(WHERE.grid, bool)
+            for i in gone:
+                cells[i] = True
+            removed = removal.pixels_of(cells, WHERE, CLIP)
+            clip = np.where(removed[..., None], removal.BASELINES[baseline](frames, removed), frames)
+            assert curve[k] == pytest.approx(redness(clip[None])[0])
+
+
+@pytest.mark.parametrize("baseline", removal.BASELINES)
+def test_a_true_map_is_faithful_and_a_wrong_one_is_not(baseline, frames, truth):
+    good = faithfulness.faithfulness(frames, truth, WHERE, redness, baseline=baseline)
+    bad = faithfulness.faithfulness(frames, wrong(), WHERE, redness, baseline=baseline)
+    assert good.insertion > 0.9
+    assert good.deletion < 0.1
+    assert good.gap > 0.8
+    assert (bad.drop, bad.increase) == (1.0, 0.0)
+    wide = np.zeros(WHERE.grid)
+    wide[:, :3, 1:] = 1.0  # at half height the fading of a single cell's border would already cost some of the red
+    assert faithfulness.faithfulness(frames, wide, WHERE, redness, baseline=baseline).drop == 0.0
+    assert bad.insertion < 0.8
+    assert bad.gap < 0.5
+
+
+def test_maps_that_say_nothing_do_not_profit_from_the_order_of_the_cells(frames):
+    flat = faithfulness.curves(frames, np.zeros(WHERE.grid), WHERE, redness, baseline="blur")
+    again = faithfulness.curves(frames, np.ones(WHERE.grid), WHERE, redness, baseline="blur")
+    np.testing.assert_array_equal(flat.deletion, again.deletion)
+    first = faithfulness.curves(frames, np.arange(48.0)[::-1].reshape(WHERE.grid), WHERE, redness, baseline="blur")
+    assert not np.array_equal(flat.deletion, first.deletion)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e-30, 1.0, 1e30]), st.sampled_from(list(removal.BASELINES)))
+def test_figures_are_finite_whatever_the_map(seed, size, baseline):
+    rng = np.random.default_rng(seed)
+    clip = rng.integers(0, 256, (3, 8, 8, 3)).astype(np.uint8) * np.uint8(seed % 2)
+    where = Placement(Axis(0.0, 1.0, 3), Axis(1.5, 4.0, 2), Axis(1.5, 4.0, 2))
+    values = size * rng.normal(size=where.grid)
+    found = faithfulness.faithfulness(clip, values, where, lambda c: np.zeros(len(c)), baseline=baseline)
+    assert np.isfinite(list(vars(found).values())).all()
+
+
+def test_the_bootstrap_interval_covers_the_mean_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for i in range(200):
+        found = faithfulness.bootstrap(rng.normal(3.0, 1.0, 40), draws=400, seed=i)
+        hits += found.low <= 3.0 <= found.high
+    assert 0.88 <= hits / 200 <= 0.99
+    with pytest.raises(UsageError, match="at least one value, all finite"):
+        faithfulness.bootstrap([1.0, float("nan")])
+
+
+# The verdict -------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_verdict_tells_a_true_map_from_a_wrong_one(frames, truth):
+    noise = 1e-3 * np.random.default_rng(5).random(WHERE.grid)
+    good = verdict.judge([verdict.trial(frames, truth + noise, WHERE, redness, seed=i) for i in range(4)])
+    assert good.word == "supported"
+    assert good.removed == 1.0
+    assert good.kept == 1.0
+    assert good.control < 0.3
+    bad = verdict.judge([verdict.trial(frames, wrong() - truth, WHERE, redness, seed=i) for i in range(4)])
+    assert bad.word == "not supported"
+    assert bad.removed == 0.0
+    unsure = verdict.judge([verdict.Trial(1.0, 0.9, 0.5, (1.0,)), verdict.Trial(1.0, 1.0, 0.5, (0.95,))])
+    assert unsure.word == "weak"
+
+
+def test_other_tubes_have_the_size_of_the_hot_one_and_lie_elsewhere():
+    tube = np.zeros((4, 6, 6), bool)
+    tube[1:3, 1:3, 1:3] = True
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        other = verdict.moved(tube, rng)
+        assert other.sum() == tube.sum()
+        assert (other & tube).sum() <= 2
+
+
+# Counterfactuals ---------------------------------------------------------------------------------------------------------------
+
+
+def ramp(n: int = 8) -> np.ndarray:
+    return np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None] * 10, (n, 4, 4, 3)).copy()
+
+
+def test_each_change_is_what_its_name_says():
+    frames, values = ramp(), np.zeros((8, 1, 1))
+    values[5:7] = 1.0
+
+    def order(name: str) -> list[int]:
+        return (counterfactual.CHANGES[name](frames, values)[:, 0, 0, 0] // 10).tolist()
+
+    assert order("freeze") == [4] * 8
+    assert order("reverse") == [7, 6, 5, 4, 3, 2, 1, 0]
+    assert sorted(order("shuffle")) == list(range(8))
+    assert order("shuffle") != list(range(8))
+    assert order("half speed") == [2, 2, 3, 3, 4, 4, 5, 5]
+    double = order("double speed")
+    assert double[2:6] == [0, 2, 5, 7] or double[2:6] == [0, 2, 4, 6] or double[2:6] == [1, 2, 4, 6]
+    assert order("drop the peak") == [0, 1, 2, 3, 4, 4, 4, 7]
+    np.testing.assert_array_equal(frames, ramp())
+
+
+@pytest.mark.parametrize(
+    ("model", "word"),
+    [
+        (lambda c: np.ones(len(c)), "a still"),
+        (lambda c: np.abs(np.diff(c[..., 0].astype(int), axis=1)).mean((1, 2, 3)) / 10, "motion"),
+        (lambda c: np.maximum(np.diff(c[..., 0].astype(int), axis=1).mean((1, 2, 3)), 0) / 10, "order"),
+    ],
+)
+def test_what_a_model_uses_is_named(model, word):
+    found = [counterfactual.counterfactuals(ramp(), np.ones((8, 1, 1)), model)]
+    assert set(found[0]) == {"as it is", *counterfactual.CHANGES}
+    assert counterfactual.used(found).word == word
+
+
+# Sanity ------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def engine() -> TorchEngine:
+    torch.manual_seed(0)
+    spec = ModelSpec(
+        name="small", title="", family="tests", build=lambda: Mini(3, stem=8, widths=((8, 2), (16, 1))),
+        labels=lambda: ("a", "b", "c"), frames=4, interval_s=0.1, resize=32, crop=(32, 32), mean=(0.4,) * 3, std=(0.2,) * 3, layer="blocks", head=Head(("fc",)),
+        time_cells=(4,), paper="",
+    )  # fmt: skip
+    net = spec.build()
+    nn.init.normal_(net.fc.weight)
+    return TorchEngine(LoadedModel(spec, net.eval(), ("a", "b", "c"), None, None), "cpu")
+
+
+def test_rank_correlation_by_hand():
+    a = np.array([1.0, 2.0, 2.0, 5.0])
+    assert sanity.rank_correlation(a, a**3) == pytest.approx(1.0)
+    assert sanity.rank_correlation(a, -a) == pytest.approx(-1.0)
+    assert sanity.rank_correlation(a, np.ones(4)) == 0.0
+    # ranks 1, 2.5, 2.5, 4 against 4, 1, 2, 3: sum of products of centred ranks -1.5, sizes 4.5 and 5
+    assert sanity.rank_correlation(a, np.array([9.0, 1.0, 3.0, 4.0])) == pytest.approx(-1.5 / np.sqrt(4.5 * 5.0))
+
+
+def test_random_weights_destroy_the_map_and_the_engine_is_left_alone(engine):
+    frames = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
+    before = {name: p.clone() for name, p in engine.explained.module.state_dict().items()}
+    found = list(sanity.cascade(engine, frames, core.Target(1), core.get("cam")))
+    assert found[0][0] == "fc"
+    assert found[-1][0].startswith("stem")
+    assert len(found) == sum(1 for m in engine.explained.module.modules() if list(m.parameters(recurse=False)))
+    assert abs(found[-1][1]) < 0.35
+    for name, p in engine.explained.module.state_dict().items():
+        assert torch.equal(p, before[name])
+
+
+def test_class_sensitivity_and_repeatability(engine):
+    frames = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
+    targets = [core.Target(0), core.Target(1)]
+    own = core.explain(engine, frames[None], targets, core.get("cam")).maps[0][0]
+    assert sanity.sensitivity(engine, frames, targets, core.get("cam")) == pytest.approx(sanity.rank_correlation(own[0], own[1]))
+    assert sanity.sensitivity(engine, frames, targets, core.get("eigencam")) == pytest.approx(1.0)  # knows no classes
+    assert sanity.repeated(engine, frames, core.Target(0), core.get("cam")) == 0.0
