@@ -116,6 +116,12 @@ def annotate(
     csv: Annotated[Path | None, typer.Option(metavar="OUT.csv", help="The timeline as a table.")] = None,
     vtt: Annotated[Path | None, typer.Option(metavar="OUT.vtt", help="Segments as subtitles.")] = None,
     maps: Annotated[Path | None, typer.Option(metavar="OUT.npz", help="Raw signed maps with times and geometry.")] = None,
+    tubes: Annotated[
+        Path | None, typer.Option(metavar="OUT", help="Evidence as boxes and masks over time: .json, .csv or .coco.json.")
+    ] = None,
+    verdict: Annotated[
+        bool, typer.Option("--verdict", help="Try whether the model needs what the map shows, and say so.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     engine: Annotated[str, typer.Option(help="auto or torch.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
@@ -131,7 +137,7 @@ def annotate(
         inputs,
         output=output,
         out_dir=out_dir,
-        reports={"html": html, "json": json, "csv": csv, "vtt": vtt, "npz": maps},
+        reports={"html": html, "json": json, "csv": csv, "vtt": vtt, "npz": maps, "tubes": tubes},
         overwrite=overwrite,
     )
     settings = pipeline.Settings(
@@ -145,6 +151,7 @@ def annotate(
         smooth_s=smooth,
         start_s=start,
         end_s=end,
+        verdict=verdict,
     )
     look = pipeline.Look(style=style.value, opacity=opacity, signed=signed)
     with Bar(quiet=quiet) as bar:
@@ -206,7 +213,7 @@ def train(
         typer.Option(metavar="PATTERN", help="Keep back the videos with such names.", show_default="a fifth, by group"),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Times through the videos.", show_default="30; for people, of 4000 clips each")
+        int | None, typer.Option(min=1, help="Times through the videos.", show_default="30; 24 of 4000 clips for people")
     ] = None,
     patience: Annotated[int, typer.Option(min=1, help="Stop after so many epochs without getting better (folders).")] = 8,
     batch: Annotated[int, typer.Option(min=1, help="Clips in a step.")] = 16,

@@ -14,7 +14,7 @@ from vidcam.reader import IMAGE_SUFFIXES, find_videos, open_source
 
 __all__ = ["Outputs", "plan"]
 
-KINDS = ("video", "html", "json", "csv", "vtt", "npz")
+KINDS = ("video", "html", "json", "csv", "vtt", "npz", "tubes")
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Outputs:
     csv: Path | None = None
     vtt: Path | None = None
     npz: Path | None = None
+    tubes: Path | None = None
     overwrite: bool = False
 
     def paths(self) -> dict[str, Path]:

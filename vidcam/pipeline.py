@@ -10,21 +10,22 @@ video and memory must not grow with its length.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from vidcam import placement, report, sampling, summary, timeline
+from vidcam import placement, report, sampling, summary, timeline, tubes
 from vidcam.errors import InputError, UsageError
 from vidcam.explainers import core, probe
 from vidcam.jobs import Outputs
 from vidcam.reader import Source, open_source
 from vidcam.render import Renderer, Style
-from vidcam.types import Analysis, Evidence, FloatArray, Frame, Geometry, Heat, Prediction, Track, Window
+from vidcam.trust import verdict
+from vidcam.types import Analysis, Evidence, FloatArray, Frame, Geometry, Heat, Prediction, Track, UInt8Array, Window
 from vidcam.writer import VideoWriter
 
 if TYPE_CHECKING:
@@ -33,9 +34,11 @@ if TYPE_CHECKING:
 __all__ = ["Explanation", "Look", "Outputs", "Progress", "Session", "Settings", "annotate", "explain"]
 
 Progress = Callable[[str, int, int | None], None]
-"""Called as ``progress(stage, frames_done, frames_in_all or None)``; stages are ``"explain"`` and ``"draw"``."""
+"""Called as ``progress(stage, frames_done, frames_in_all or None)``; stages are ``"explain"``, ``"judge"``
+(windows, not frames) and ``"draw"``."""
 
 TIDY = 32  # windows after which candidates that have fallen back are forgotten
+TRIED = 6  # windows that a verdict rests on
 CANDIDATES = 5  # classes explained in each window while nobody has named one
 
 
@@ -47,7 +50,8 @@ class Settings:
     for the model's own answers. ``versus``: explain each class against this label. ``hop_s``: seconds between windows, None for
     half a clip. ``tail``: what happens to the end of the video, see :class:`vidcam.sampling.Sampler`. ``cover``: several crops
     that cover the whole frame instead of the model's centre crop. ``smoothing`` and ``smooth_s``: kind and standard deviation in
-    seconds, 0 switches it off. ``start_s``, ``end_s``: the part of the video, in seconds from its first frame.
+    seconds, 0 switches it off. ``start_s``, ``end_s``: the part of the video, in seconds from its first frame. ``verdict``: try
+    whether the model needs what the map shows (:mod:`vidcam.trust.verdict`), which costs about 50 more forward passes.
     """
 
     method: str | None = None
@@ -60,6 +64,7 @@ class Settings:
     smooth_s: float = 0.25
     start_s: float | None = None
     end_s: float | None = None
+    verdict: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -84,12 +89,15 @@ class Look:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What is known about one window: the model's answer, the evidence for each explained label and each crop, and the times
-    ``(T,)`` of the frames that the model was shown."""
+    """What is known about one window: the model's answer, the evidence for each explained label and each crop, the times ``(T,)``
+    of the frames that the model was shown, the clips ``(crops,T,H,W,3) uint8`` that it saw, and where in them the cells of the
+    evidence are."""
 
     prediction: Prediction
     evidence: tuple[Evidence, ...]
     times: FloatArray
+    clips: UInt8Array
+    cells: placement.Placement
 
 
 class Session:
@@ -110,7 +118,7 @@ class Session:
         self._versus = None if settings.versus is None else summary.index_of(engine.labels, settings.versus)
         if self._versus in self._classes:
             raise UsageError(f"a class cannot be explained against itself: {settings.versus!r}")
-        self._placements = probe.placements(engine.explained)
+        self._placements = probe.where(self.method, engine.explained)
         self._winners: dict[int, None] = {}  # every class that was a window's answer, in the order of appearance
         self._views: tuple[Geometry, ...] = ()
         self._sampler = sampling.Sampler(
@@ -145,14 +153,13 @@ class Session:
         out = core.explain(self.engine, clips, self._targets, self.method)
         logits = out.logits.mean(axis=0)
         prediction = Prediction(logits, self.engine.probabilities(logits), self.engine.labels, window.span)
-        evidence = tuple(
-            self._place(
-                [m[v, n] for m in out.maps], None if out.totals is None else float(out.totals[v, n]), target, window, view
-            )
-            for n, target in enumerate(out.targets)
-            for v, view in enumerate(self._views)
-        )
-        return Explanation(prediction, evidence, window.times)
+        evidence, cells = [], self._placements[0]
+        for n, target in enumerate(out.targets):
+            for v, view in enumerate(self._views):
+                values, cells = placement.join([m[v, n] for m in out.maps], self._placements)
+                total = None if out.totals is None else float(out.totals[v, n])
+                evidence.append(self._place(values, cells, total, target, window, view))
+        return Explanation(prediction, tuple(evidence), window.times, clips, cells)
 
     def _targets(self, logits: FloatArray) -> Sequence[core.Target]:
         """What to explain in clips (crops of one window) with these logits ``(B, K)``."""
@@ -167,10 +174,15 @@ class Session:
         return [core.Target(i, self._versus) for i in chosen]
 
     def _place(
-        self, maps: Sequence[FloatArray], total: float | None, target: core.Target, window: Window, view: Geometry
+        self,
+        values: FloatArray,
+        where: placement.Placement,
+        total: float | None,
+        target: core.Target,
+        window: Window,
+        view: Geometry,
     ) -> Evidence:
         share = 1.0 / len(self._views)  # the answer is the mean over the crops, so each crop's evidence counts for its share
-        values, where = placement.join(maps, self._placements)
         ys, xs = where.cell_centres(view)
         labels = self.engine.labels
         return Evidence(
@@ -243,7 +255,7 @@ def explain(
     model does not know, IncompatibleError for a method that it cannot bear.
     """
     with open_source(path) as source:
-        return _analyse(source, engine, settings, progress)
+        return _explained(source, engine, settings, progress)
 
 
 def annotate(
@@ -263,7 +275,7 @@ def annotate(
     began = time.perf_counter()
     outputs.check(str(path))
     with open_source(path) as source:
-        analysis = _analyse(source, engine, settings, progress)
+        analysis = _explained(source, engine, settings, progress)
         explained = time.perf_counter()
         if outputs.video or outputs.html:
             analysis = _draw(source, analysis, outputs, settings, look, progress)
@@ -285,7 +297,13 @@ _WRITERS = {
     "csv": report.write_csv,
     "vtt": report.write_vtt,
     "npz": report.write_npz,
+    "tubes": tubes.write,
 }
+
+
+def _explained(source: Source, engine: TorchEngine, settings: Settings, progress: Progress | None) -> Analysis:
+    analysis = _analyse(source, engine, settings, progress)
+    return _judge(source, engine, settings, analysis, progress) if settings.verdict else analysis
 
 
 def _analyse(source: Source, engine: TorchEngine, settings: Settings, progress: Progress | None) -> Analysis:
@@ -295,15 +313,16 @@ def _analyse(source: Source, engine: TorchEngine, settings: Settings, progress: 
     joined = _Joined(settings, step_s=spec.interval_s)
     first, last, frames = 0.0, 0.0, 0
     total = _expected_frames(source, settings)
-    for frame in source.frames(start=settings.start_s, end=settings.end_s):
+
+    def seen(frame: Frame) -> None:
+        nonlocal first, last, frames
         first = frame.time if frames == 0 else first
         last, frames = frame.end, frames + 1
-        for explanation in session.push(frame):
-            joined.add(explanation)
         joined.watch(frame)
         if progress:
             progress("explain", frames, total)
-    for explanation in session.close() if frames else ():
+
+    for explanation in _explanations(source, session, seen):
         joined.add(explanation)
     if not joined.predictions:
         raise InputError(f"{source.info.path} has no frames in the part that was asked for, from {settings.start_s or 0:g} s on")
@@ -410,12 +429,37 @@ def _fill_in(source: Source, engine: TorchEngine, settings: Settings, joined: _J
         known = set(joined.timeline.explained(label))
         if known >= spans:
             continue
-        session = Session(engine, replace(settings, classes=(label,)), skip=known.__contains__)
-        for frame in source.frames(start=settings.start_s, end=settings.end_s):
-            for explanation in session.push(frame):
-                joined.add(explanation, predicted=True)
-        for explanation in session.close():
+        for explanation in _explanations(source, Session(engine, replace(settings, classes=(label,)), skip=known.__contains__)):
             joined.add(explanation, predicted=True)
+
+
+def _judge(source: Source, engine: TorchEngine, settings: Settings, analysis: Analysis, progress: Progress | None) -> Analysis:
+    """The analysis with a verdict on the evidence for its first label, from the windows in which that label is most probable."""
+    label = analysis.labels[0]
+    index = engine.labels.index(label)
+    tried = sorted(analysis.windows, key=lambda p: -p.probs[index])[:TRIED]
+    spans = {p.span for p in tried}
+    session = Session(engine, replace(settings, classes=(label,)), skip=lambda span: span not in spans)
+
+    def prob(clips: UInt8Array) -> FloatArray:
+        return engine.probabilities(engine.predict(clips))[:, index]
+
+    trials: list[verdict.Trial] = []
+    for e in _explanations(source, session):
+        trials.append(verdict.trial(e.clips[0], e.evidence[0].values, e.cells, prob, seed=settings.seed + len(trials)))
+        if progress:
+            progress("judge", len(trials), len(spans))
+    return replace(analysis, verdict={"label": label, **asdict(verdict.judge(trials, seed=settings.seed))})
+
+
+def _explanations(source: Source, session: Session, seen: Callable[[Frame], None] = lambda frame: None) -> Iterator[Explanation]:
+    """A whole source pushed through a session; ``seen`` is told each frame after what it completed."""
+    frame = None
+    for frame in source.frames(start=session.settings.start_s, end=session.settings.end_s):
+        yield from session.push(frame)
+        seen(frame)
+    if frame is not None:
+        yield from session.close()
 
 
 def _expected_frames(source: Source, settings: Settings) -> int | None:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from vidcam.errors import IncompatibleError, UsageError
 from vidcam.types import Box, FloatArray, Geometry, Heat, Track
 
-__all__ = ["Axis", "Placement", "covered", "heat", "join", "measure", "placements_for", "unseen_fraction"]
+__all__ = ["Axis", "Placement", "covered", "hats", "heat", "join", "measure", "placements_for", "unseen_fraction"]
 
 Cells = tuple[int | None, int | None, int | None]
 """Cells ``(t, y, x)`` of a grid; None is every cell along that axis."""
@@ -217,7 +217,7 @@ def join(maps: Sequence[FloatArray], placements: Sequence[Placement]) -> tuple[F
 
 def _shares(slow: Axis, fast: Axis) -> FloatArray:
     """``(fast.count, slow.count)``: how each slow cell is shared out among the fast cells; every column sums to 1."""
-    weights = _hats(slow.centres(), fast.centres())
+    weights = hats(slow.centres(), fast.centres())
     nearest = np.abs(fast.centres()[:, None] - slow.centres()[None, :]).argmin(axis=0)
     empty = weights.sum(axis=0) == 0  # a slow cell with no fast cell within its reach goes to the nearest
     weights[nearest[empty], np.flatnonzero(empty)] = 1.0
@@ -225,7 +225,7 @@ def _shares(slow: Axis, fast: Axis) -> FloatArray:
     return out
 
 
-def _hats(centres: FloatArray, at: FloatArray) -> FloatArray:
+def hats(centres: FloatArray, at: FloatArray) -> FloatArray:
     """``(len(at), len(centres))``: the weights of linear interpolation between ``centres``, held beyond the outermost."""
     eye = np.eye(len(centres))
     return np.stack([np.interp(at, centres, row) for row in eye], axis=1)
@@ -293,8 +293,8 @@ def _spread(
     for ys, xs, b in lattice:
         rows, fade_y = _fade((b.y0, b.y1), (outer.y0, outer.y1), size[0])
         columns, fade_x = _fade((b.x0, b.x1), (outer.x0, outer.x1), size[1])
-        down = _hats(np.asarray(ys), np.arange(rows.start, rows.stop)) * fade_y[:, None]
-        across = _hats(np.asarray(xs), np.arange(columns.start, columns.stop)) * fade_x[:, None]
+        down = hats(np.asarray(ys), np.arange(rows.start, rows.stop)) * fade_y[:, None]
+        across = hats(np.asarray(xs), np.arange(columns.start, columns.stop)) * fade_x[:, None]
         patches.append((rows, down.astype(np.float32), columns, np.ascontiguousarray(across.T, dtype=np.float32)))
         weight[rows, columns] += np.outer(fade_y, fade_x)
     if len(patches) == 1:

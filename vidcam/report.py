@@ -24,7 +24,7 @@ from vidcam.files import atomic_write, check_output
 from vidcam.page import Stretch, percent, render
 from vidcam.types import Analysis, Box, FloatArray, Prediction, Track
 
-__all__ = ["SCHEMA_VERSION", "load_maps", "to_json", "write_csv", "write_html", "write_json", "write_npz", "write_vtt"]
+__all__ = ["SCHEMA_VERSION", "cell", "load_maps", "to_json", "write_csv", "write_html", "write_json", "write_npz", "write_vtt"]
 
 SCHEMA_VERSION = 1
 _TOP = 5  # labels listed for the video and for each window
@@ -69,6 +69,7 @@ def to_json(analysis: Analysis) -> dict[str, object]:
         "timeline": {"times_s": a.times_s, "evidence": a.curves},
         "segments": [{"label": g.label, "start_s": g.start_s, "end_s": g.end_s, "score": g.score} for g in a.segments],
         "completeness_error": a.completeness_error,
+        "verdict": a.verdict,
         "unseen_fraction": a.unseen_fraction,
         "outputs": a.outputs,
         "video_offset_s": a.video_offset_s,
@@ -127,11 +128,11 @@ def write_csv(analysis: Analysis, path: PathLike, *, overwrite: bool = False) ->
     for i, time in enumerate(a.times_s):
         label, prob = tops[answers[i]] if answers[i] >= 0 else ("", "")
         evidence = ["" if math.isnan(c[i]) else float(c[i]) for c in a.curves.values()]
-        writer.writerow([float(time), *evidence, _cell(label), prob])
+        writer.writerow([float(time), *evidence, cell(label), prob])
     _save(analysis, path, out.getvalue(), overwrite=overwrite)
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """``text`` that no spreadsheet takes for a formula: one that could be gets an apostrophe before it."""
     return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n", *"\uff1d\uff0b\uff0d\uff20")) else text
 

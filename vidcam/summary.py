@@ -130,6 +130,7 @@ def legend(analysis: Analysis) -> Legend:
         versus=analysis.versus,
         scale=analysis.scale,
         unit="logits" if analysis.completeness_error is not None else "",
+        verdict=None if analysis.verdict is None else str(analysis.verdict["word"]),
     )
 
 

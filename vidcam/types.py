@@ -413,6 +413,7 @@ class Analysis(_Value):
     smoothing, which is what the picture shows. ``curves`` holds the smoothed signed evidence per second of each label at
     ``times_s``; ``sampled_s`` are the times of the frames that the model was shown. ``model``, ``settings`` and ``versions`` are
     plain JSON values.
+    ``verdict`` is a :class:`vidcam.trust.verdict.Verdict` with the label it is about, as plain values; None where none was asked.
     ``video_offset_s`` is the second of the stream at which the written video's own clock begins: 0 unless the writer moved it.
     """
 
@@ -438,6 +439,7 @@ class Analysis(_Value):
     drawn: Mapping[str, tuple[Track, ...]] = field(default_factory=dict)
     sampled_s: FloatArray = field(default_factory=lambda: np.zeros(0))
     versus: str | None = None
+    verdict: Mapping[str, object] | None = None
     warnings: tuple[str, ...] = ()
     moments: tuple[Moment, ...] = ()
     outputs: Mapping[str, str] = field(default_factory=dict)

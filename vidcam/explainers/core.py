@@ -18,6 +18,7 @@ from vidcam.errors import IncompatibleError, UnknownNameError, UsageError
 if TYPE_CHECKING:
     from vidcam.engine import TorchEngine
     from vidcam.models.registry import ModelSpec
+    from vidcam.placement import Placement
     from vidcam.types import UInt8Array
 
 __all__ = [
@@ -82,7 +83,8 @@ class Attribution:
     """What a method returns for a batch of B clips and its N ``targets``.
 
     ``logits (B, K) float32``; ``maps``: for each pathway of the explained layer ``(B, N, T', h, w) float32``, signed and raw;
-    ``totals (B, N)``: what all the maps of a clip and a target should sum to, None where the method does not claim completeness.
+    ``totals (B, N)``: what all the maps of a clip and a target should sum to, so that the error can be shown; None where they
+    need not sum to anything.
     """
 
     targets: tuple[Target, ...]
@@ -109,7 +111,9 @@ class Method:
     """One row of the table of methods.
 
     ``requires`` is compared with a model's ``provides``. ``signed``: may the values be negative, which then is evidence against
-    the target? ``complete``: do they sum to the score less its bias? ``cost`` in words, relative to a forward pass.
+    the target? ``complete``: do they sum to the score less its bias? ``cost`` in words, relative to a forward pass. ``cells``
+    says where the cells of its maps are in the clips of a model; None: they are the explained layer's. A method that works
+    ``around`` others says how: ``get("smoothgrad:cam")`` is ``get("smoothgrad").around(get("cam"))``.
     """
 
     name: str
@@ -121,6 +125,8 @@ class Method:
     cost: str
     explain: Explain
     family: Literal["cam", "gradient", "input", "perturbation", "propagation", "attention"]
+    cells: Callable[[ModelSpec], Placement] | None = None
+    around: Callable[[Method], Method] | None = None
 
 
 _METHODS: dict[str, Method] = {}
@@ -147,8 +153,14 @@ def methods() -> tuple[Method, ...]:
 
 
 def get(name: str) -> Method:
-    """The method called ``name``; UnknownNameError (with the nearest names) where there is none."""
+    """The method called ``name``, also one around another, such as ``smoothgrad:layercam``.
+
+    UnknownNameError (with the nearest names) where there is none.
+    """
     _load()
+    outer, _, inner = name.partition(":")
+    if inner and outer in _METHODS and (around := _METHODS[outer].around):
+        return around(get(inner))
     try:
         return _METHODS[name]
     except KeyError:
@@ -198,4 +210,7 @@ def explain(engine: TorchEngine, frames: UInt8Array, targets: Targets, method: M
 
 
 def _load() -> None:
-    from vidcam.explainers import cam, gradients  # noqa: F401  (each registers its rows when imported)
+    from vidcam.explainers import cam, gradients, inputs, smooth  # noqa: F401  (each registers its rows when imported)
+
+    # isort: split  (the order of the table)
+    from vidcam.explainers import ablation, attention, perturbation  # noqa: F401

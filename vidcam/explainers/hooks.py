@@ -1,27 +1,32 @@
-"""The only code that touches a model: look at one layer during a forward pass, and leave everything as it was.
+"""The only code that touches a model: look at one layer, or differentiate all of it, and leave everything as it was.
 
-A module's backward hooks break on in-place operations, and ``backward()`` writes into the parameters. So there is one mechanism
-here: a forward hook that copies the layer's output, and that may put a differentiable copy in its place.
+A module's backward hooks break on in-place operations, and ``backward()`` writes into the parameters. So a layer is seen by a
+forward hook that copies its output (:func:`capture`), and gradients, also with other rules than the derivative, are a matter of
+autograd's graph of one forward pass (:func:`differentiable`), which knows every operation, whoever called it.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import RLock
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import BackwardCFunction
+from torch.autograd.graph import Node, allow_mutation_on_saved_tensors
 
-from vidcam.errors import UsageError
+from vidcam.errors import IncompatibleError, UsageError
 
 if TYPE_CHECKING:
     from vidcam.engine import Explained
     from vidcam.models.registry import Layout
 
-__all__ = ["Run", "capture", "frozen"]
+__all__ = ["ClipRun", "Run", "capture", "differentiable", "frozen", "instead", "logits_after", "logits_of", "nodes"]
 
 Differentiate = Literal["nothing", "head", "trunk"]
 
@@ -90,6 +95,32 @@ def frozen(module: nn.Module) -> Iterator[None]:
                 p.requires_grad_(flag)
 
 
+def logits_of(explained: Explained, clips: Tensor) -> Tensor:
+    """``(B, K) float32``: what the network says of clips ``(B, 3, T, H, W)``, without gradients."""
+    with frozen(explained.module):
+        return _logits(explained.module(clips), len(clips))
+
+
+def logits_after(explained: Explained, clip: Tensor, copies: int, edit: Callable[[tuple[Tensor, ...]], None]) -> Tensor:
+    """``(copies, K) float32``: what the network says of one clip ``(1, 3, T, H, W)`` after ``edit`` has changed the layer's output.
+
+    ``edit`` is given that many copies of it, for each pathway ``(copies, C, T', h, w)``, to write into. Only what follows the layer
+    is computed for each copy. A path around the layer carries the one clip; it must meet the copies in an operation that broadcasts.
+    """
+
+    def hook(_module: nn.Module, _inputs: object, output: object) -> object:
+        raw = [t.repeat(copies, *[1] * (t.ndim - 1)) for t in _tensors(output, explained.layer)]
+        edit(tuple(_cells(t, explained.layout, explained.spec.grid, explained.layer) for t in raw))
+        return _packed(raw, output)
+
+    with frozen(explained.module):
+        handle = _find(explained.module, explained.layer).register_forward_hook(hook)
+        try:
+            return _logits(explained.module(clip), copies)
+        finally:
+            handle.remove()
+
+
 @contextmanager
 def capture(explained: Explained, *, differentiate: Differentiate = "nothing") -> Iterator[Callable[[Tensor], Run]]:
     """A function that runs the network on clips ``(B, 3, T, H, W)`` and returns the :class:`Run`; valid inside the ``with``.
@@ -125,8 +156,7 @@ def capture(explained: Explained, *, differentiate: Differentiate = "nothing") -
             return None
         # What follows may work in place, which a leaf forbids and a saved map does not survive: it gets a copy of its own.
         sources = raw if differentiate == "head" else tuple(t.detach() for t in tensors)
-        copies = [source.clone().to(t.dtype) for source, t in zip(sources, tensors, strict=True)]
-        return copies[0] if isinstance(output, Tensor) else copies if isinstance(output, list) else tuple(copies)
+        return _packed([source.clone().to(t.dtype) for source, t in zip(sources, tensors, strict=True)], output)
 
     def run(clips: Tensor) -> Run:
         seen.clear()
@@ -143,6 +173,140 @@ def capture(explained: Explained, *, differentiate: Differentiate = "nothing") -
             yield run
         finally:
             handle.remove()
+
+
+@dataclass(frozen=True)
+class ClipRun:
+    """One forward pass that can be differentiated down to the ``clips (B, 3, T, H, W)``: ``logits (B, K) float32``."""
+
+    logits: Tensor
+    clips: Tensor
+
+    def gradients(self, target: Callable[[Tensor], Tensor]) -> Tensor:
+        """The gradient of ``target(logits) (B,)`` with respect to the clips: ``(B, 3, T, H, W) float32``.
+
+        May be asked for several targets of the same run. No parameter's ``grad`` is touched.
+        """
+        with torch.enable_grad():
+            score = target(self.logits).sum()
+        # Clips do not see each other in eval mode, so one pass gives every clip its own gradient.
+        return torch.autograd.grad(score, self.clips, retain_graph=True)[0].float()
+
+
+@contextmanager
+def differentiable(explained: Explained, *, guided: bool = False) -> Iterator[Callable[[Tensor], ClipRun]]:
+    """A function that runs the network on clips ``(B, 3, T, H, W)`` and returns the :class:`ClipRun`, valid inside the ``with``.
+
+    Grad mode is off inside the ``with``, except while the network runs. A run keeps all that a backward pass needs, until the
+    next one. The network may overwrite that in place, even where no training would survive it: it is copied then. One thread at
+    a time; others wait.
+
+    ``guided`` lets only positive gradients pass back through a ReLU (Springenberg et al. 2015), be it a module, a function or in
+    place. ReLUs with a ceiling (ReLU6, ``clamp(0, c)``) are guided too: their derivative is 1 or 0 like a ReLU's. Raises
+    IncompatibleError where the network has other activations (a sigmoid or a softmax included), for which the rule says nothing,
+    or no ReLU at all. UsageError where the logits do not depend on the clips.
+    """
+    with frozen(explained.module), _MUTATION, allow_mutation_on_saved_tensors() as kept:
+
+        def run(clips: Tensor) -> ClipRun:
+            kept.clear()
+            leaf = clips.detach().clone().requires_grad_()
+            with torch.enable_grad():
+                logits = _logits(explained.module(leaf.clone()), len(clips))  # a copy: a leaf must not be overwritten
+            if not logits.requires_grad:
+                raise UsageError(
+                    f"the logits of model {explained.spec.name!r} do not depend on the clips by differentiable steps"
+                )
+            if guided:
+                _guide(logits, explained.spec.name)
+            return ClipRun(logits, leaf)
+
+        yield run
+
+
+_MUTATION = RLock()
+"""Allowing such mutation is a switch of the whole process."""
+
+
+@contextmanager
+def instead(module: nn.Module, functions: Mapping[str, Callable[[Tensor], Tensor]]) -> Iterator[None]:
+    """The outputs of modules whose class has one of these names are computed by its function, of the module's only input."""
+
+    def hook(function: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, tuple[Tensor], Tensor], Tensor]:
+        return lambda _module, inputs, _output: function(inputs[0])
+
+    named = [(m, functions[type(m).__name__]) for m in module.modules() if type(m).__name__ in functions]
+    handles = [m.register_forward_hook(hook(function)) for m, function in named]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+OTHER_ACTIVATIONS = (
+    *(
+        "Celu",
+        "Elu",
+        "Gelu",
+        "Glu",
+        "Hardshrink",
+        "Hardsigmoid",
+        "Hardswish",
+        "Hardtanh",
+        "LeakyRelu",
+        "LogSigmoid",
+        "LogSoftmax",
+    ),
+    *("Mish", "Prelu", "Rrelu", "ScaledDotProduct", "Sigmoid", "Silu", "Softmax", "Softplus", "Softshrink", "Tanh", "Threshold"),
+)
+"""How the names of autograd's nodes begin. A Hardtanh or Threshold that starts at 0 is a ReLU; see :func:`_is_relu`."""
+
+
+def _guide(logits: Tensor, model: str) -> None:
+    """Guide every ReLU in the graph of these logits; the graph is this run's own and goes away with it."""
+    relus = []
+    others: Counter[str] = Counter()
+    for node in nodes(logits):
+        name = node.name()
+        if _is_relu(node):
+            relus.append(node)
+        elif isinstance(node, BackwardCFunction) or name.startswith(OTHER_ACTIVATIONS):
+            others[name.split("Backward")[0]] += 1
+    if others or not relus:
+        found = ", ".join(f"{name} ({n} times)" for name, n in sorted(others.items())) or "no ReLU at all"
+        raise IncompatibleError(
+            f"guided backpropagation is a rule for ReLUs, but model {model!r} has {found}: use 'gradient' or 'smoothgrad'"
+        )
+    for node in relus:
+        node.register_prehook(_only_positive)
+
+
+def nodes(logits: Tensor) -> Iterator[Node]:
+    """Every node of the graph once."""
+    assert logits.grad_fn is not None
+    seen = {logits.grad_fn}
+    waiting = [logits.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        fresh = {parent for parent, _ in node.next_functions if parent is not None} - seen
+        seen |= fresh
+        waiting.extend(fresh)
+
+
+def _is_relu(node: Node) -> bool:
+    """Is this the derivative of ``clip(x, 0, ceiling)``, the ceiling finite or not?"""
+    kind = node.name().split("Backward")[0]
+    start = {"Relu": None, "Hardtanh": "min_val", "Threshold": "threshold", "Clamp": "min", "ClampMin": "min"}
+    if kind not in start:
+        return False
+    low = 0 if kind == "Relu" else getattr(node, f"_saved_{start[kind]}")
+    return isinstance(low, int | float) and low == 0
+
+
+def _only_positive(gradients: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+    return tuple(g if g is None else g.clamp(min=0) for g in gradients)
 
 
 def _cells(output: Tensor, layout: Layout, grid: tuple[int, int, int] | None, layer: str) -> Tensor:
@@ -179,6 +343,11 @@ def _tensors(output: object, layer: str) -> tuple[Tensor, ...]:
         kinds = ", ".join(type(t).__name__ for t in tensors) or "nothing"
         raise UsageError(f"layer {layer!r} should give a tensor or a list of tensors, but it gives {kinds}: choose another layer")
     return tensors
+
+
+def _packed(tensors: list[Tensor], output: object) -> object:
+    """The tensors in the kind of container in which the layer's ``output`` came."""
+    return tensors[0] if isinstance(output, Tensor) else tensors if isinstance(output, list) else tuple(tensors)
 
 
 def _logits(output: object, clips: int) -> Tensor:

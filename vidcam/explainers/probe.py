@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from vidcam.errors import UsageError
-from vidcam.explainers.core import Explained
+from vidcam.explainers.core import Explained, Method
 from vidcam.explainers.hooks import capture
 from vidcam.files import atomic_write
 from vidcam.models import registry
@@ -26,7 +26,7 @@ from vidcam.models.weights import cache_dir
 from vidcam.placement import Axis, Cells, Placement, from_json, measure, placements_for, to_json
 from vidcam.types import FloatArray
 
-__all__ = ["influence", "locate", "placements", "remeasure"]
+__all__ = ["influence", "locate", "placements", "remeasure", "where"]
 
 Triple = tuple[int, int, int]
 
@@ -111,6 +111,11 @@ def placements(explained: Explained, *, cache: Path | None = None) -> tuple[Plac
         with atomic_write(path, overwrite=True) as file:
             file.write_text(json.dumps(to_json(found)), encoding="utf-8")
     return found
+
+
+def where(method: Method, explained: Explained) -> tuple[Placement, ...]:
+    """Where the cells of this method's maps are, for each pathway: the method's own, or the explained layer's."""
+    return placements(explained) if method.cells is None else (method.cells(explained.spec),)
 
 
 def remeasure(names: Sequence[str], path: Path) -> None:

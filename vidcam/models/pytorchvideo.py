@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vidcam.models.labels import kinetics400
-from vidcam.models.registry import Head, ModelSpec, Weights, register
+from vidcam.models.registry import Attention, Head, ModelSpec, Weights, register
 
 if TYPE_CHECKING:
     from torch import nn
@@ -61,6 +61,7 @@ def _row(
     crop: int = 224,
     views: str = THIRTY_VIEWS,
     grid: tuple[int, int, int] | None = None,
+    attention: Attention | None = None,
 ) -> None:
     register(
         ModelSpec(
@@ -78,6 +79,7 @@ def _row(
             layer=layer,
             layout="tokens" if grid else "channels-first",
             grid=grid,
+            attention=attention,
             head=head,
             time_cells=cells,
             paper=f"https://arxiv.org/abs/{paper}",
@@ -168,6 +170,7 @@ for _name, _title, _frames, _rate, _file, _accuracy in (
         # After the last block only the class token is read: its patches have no gradient. norm1 is where they still count.
         layer="blocks.15.norm1",
         grid=(_frames // 2, 7, 7),
+        attention=Attention("pooled", (2, 4, 4), (0.0, 0.0, 0.0)),
         head=None,
         file=_file,
         accuracy=_accuracy,

@@ -13,7 +13,7 @@ from vidcam.errors import UnknownNameError, UsageError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["Head", "Layout", "ModelSpec", "Weights", "get", "names", "register", "specs"]
+__all__ = ["Attention", "Head", "Layout", "ModelSpec", "Weights", "get", "names", "register", "specs"]
 
 Layout = Literal["channels-first", "channels-last", "tokens"]
 """How the explained layer lays out its output: (B,C,T,h,w), (B,T,h,w,C), or (B,1+T*h*w,C) with a class token first."""
@@ -55,6 +55,19 @@ class Head:
 
 
 @dataclass(frozen=True)
+class Attention:
+    """How the blocks of a transformer attend, and where the tokens of its first block are.
+
+    ``pooled``: a class token that is classified at the end, and queries and keys that are pooled (MViT). ``windows``: shifted windows
+    and merged tokens, all pooled at the end (Swin). Token j of an axis (frames, rows, columns) is centred at ``offset + stride * j``.
+    """
+
+    kind: Literal["pooled", "windows"]
+    stride: tuple[int, int, int]
+    offset: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """One model, as data. Whatever is odd about a network is adapted inside ``build``.
 
@@ -65,6 +78,7 @@ class ModelSpec:
     width)``; ``crop`` is ``(height, width)``; pixels are divided by 255, then normalised by ``mean`` and ``std``.
     ``layer`` is the dotted name of the explained module; its output is one tensor laid out as ``layout``, or a list of them (one
     for each pathway); ``grid`` is (T', h, w) where the layout does not tell. ``head`` is None where no closed form is exact.
+    ``attention`` is None where there is none that can be rolled out.
     ``time_cells`` is the number of independent time cells of each pathway. Logits are divided by ``temperature`` before they
     become probabilities; with ``multi_label`` each class has its own (a sigmoid), else they share one (a softmax).
     """
@@ -87,6 +101,7 @@ class ModelSpec:
     weights: Weights | None = None
     layout: Layout = "channels-first"
     grid: tuple[int, int, int] | None = None
+    attention: Attention | None = None
     adapt: Callable[[Mapping[str, object]], Mapping[str, Tensor]] | None = None
     convert: Callable[[Path, Path], Path] | None = None
     temperature: float = 1.0
@@ -102,8 +117,10 @@ class ModelSpec:
 
     @property
     def provides(self) -> frozenset[str]:
-        """What methods may require of this model: ``features``, ``gradient``, and ``linear-head`` where CAM is exact."""
-        return frozenset({"features", "gradient"} | ({"linear-head"} if self.head else set()))
+        """What methods may require of this model: ``features``, ``gradient``, ``linear-head`` where CAM is exact, ``attention``,
+        ``convolutional`` where the explained layer is laid out as convolutions do it, which transformers do not."""
+        more = {"linear-head": self.head, "attention": self.attention, "convolutional": self.layout == "channels-first"}
+        return frozenset({"features", "gradient"} | {name for name, fact in more.items() if fact})
 
     @property
     def clip_s(self) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from vidcam.models.labels import kinetics400
-from vidcam.models.registry import Head, ModelSpec, Weights, register
+from vidcam.models.registry import Attention, Head, ModelSpec, Weights, register
 
 if TYPE_CHECKING:
     from torch import nn
@@ -119,6 +119,7 @@ for _name, _title, _file, _accuracy, _paper in (
             layer="blocks.15.norm1",
             layout="tokens",
             grid=(8, 7, 7),
+            attention=Attention("pooled", (2, 4, 4), (0.0, 0.0, 0.0)),  # of a padded convolution
             head=None,
             time_cells=(8,),
             paper=_paper,
@@ -143,6 +144,7 @@ for _name, _title, _file, _accuracy in (
             **_SWIN._asdict(),
             layer="norm",
             layout="channels-last",
+            attention=Attention("windows", (2, 4, 4), (0.5, 1.5, 1.5)),  # of patches side by side
             head=Head(("head",)),
             time_cells=(16,),
             paper="https://arxiv.org/abs/2106.13230",

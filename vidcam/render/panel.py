@@ -22,7 +22,7 @@ class Legend:
 
     ``time_cells`` is the number of independent time cells the model has in a clip of ``clip_s`` seconds (``"8 + 32"`` where
     it has two pathways); ``scale`` is the raw evidence, in ``unit``, that draws as 1.0 (None: what the heat itself says);
-    ``unit`` is empty where the method has none.
+    ``unit`` is empty where the method has none; ``verdict`` is the word for whether the evidence was found to be true.
     """
 
     model: str
@@ -32,6 +32,7 @@ class Legend:
     versus: str | None = None
     scale: float | None = None
     unit: str = "logits"
+    verdict: str | None = None
 
 
 def translucent(height: int, width: int, draw: Callable[[UInt8Array], None]) -> tuple[UInt8Array, UInt8Array]:
@@ -177,7 +178,8 @@ def _notes(legend: Legend, *, strip: bool, short: bool) -> list[tuple[str, str]]
     if not short:
         cells = f"{legend.time_cells} independent time {'cell' if one else 'cells'} in {seconds}"
     who = [f"{legend.model}, {legend.method}"] if short else [f"model {legend.model}", f"method {legend.method}"]
-    notes = [*(("", words) for words in [*who, cells]), ("hatch", "unseen" if short else "not seen by the model")]
+    judged = [f"evidence {legend.verdict}"] if legend.verdict else []
+    notes = [*(("", words) for words in [*who, cells, *judged]), ("hatch", "unseen" if short else "not seen by the model")]
     return [*notes, ("dot", "sampled" if short else "frame shown to the model")] if strip else notes
 
 

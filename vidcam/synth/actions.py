@@ -20,12 +20,12 @@ MOTIONS: dict[str, Callable[[Rng, Stance, float | None], Action]] = {
 
 
 def other(rng: Rng, st: Stance, length: float | None) -> Action:
-    """Something that is none of the named actions: dancing, drinking, scratching, pointing, working, stretching.
+    """Something that is none of the named actions: dancing, drinking, pointing, working, drumming, gliding past on wheels.
 
     Looking around and typing are not among them: who does no more than that stands or sits idle.
     """
     d = length or 4.0
-    kind = str(rng.choice(["dance", "drink", "scratch", "point", "work", "throw", "stretch", "lean", "floor"]))
+    kind = str(rng.choice(["dance", "drink", "scratch", "point", "work", "throw", "stretch", "lean", "floor", "drum", "glide"]))
     side = int(rng.integers(2))
     seed = int(rng.integers(2**31))
     rate, big = rng.uniform(0.5, 2.0), rng.uniform(0.3, 1.2)
@@ -46,6 +46,26 @@ def other(rng: Rng, st: Stance, length: float | None) -> Action:
             p.elev += g.uniform(0.3, 2.6) + wander(g, t, 0.3, rate)[:, None]
             p.azim[:] = g.uniform(0.5, 1.7)
             p.reach[:] = 0
+            return p
+        if kind == "drum":  # both hands before the body, up and down in turns
+            p.spine[:, 0] += 0.1 * on
+            for s in (0, 1):
+                beat = np.maximum(np.sin(2 * np.pi * (1.0 + 1.5 * rate) * t + s * g.choice([0.0, np.pi], p=[0.2, 0.8])), -0.2)
+                x, y = g.uniform(-0.35, 0.3), g.uniform(-0.55, -0.25)
+                goal = np.stack([x + wander(g, t, 0.15, 0.5), y + 0.3 * big * beat, np.full(n, 0.55)], -1)
+                point(p, s, goal, on)
+            return p
+        if kind == "glide":  # a skateboard, a bicycle, an escalator: the whole body travels, the legs do not step
+            way = g.choice([-1.0, 1.0])
+            along = way * g.uniform(0.15, 0.9) * (t - 0.3 * d)
+            p.root[:, 0] += along
+            p.ankle[:, :, 0] += along[:, None]
+            p.root[:, 1] -= g.uniform(0.0, 0.12)
+            p.rot[:, 1] += way * g.uniform(0.2, 1.6)
+            p.spine += np.stack([g.uniform(0, 0.5) + wander(g, t, 0.06, 0.6), wander(g, t, 0.1, 0.5), wander(g, t, 0.1, 0.5)], -1)
+            for s in (0, 1):
+                goal = g.uniform(-0.5, 0.6, 3) + np.stack([wander(g, t, 0.12, 0.7) for _ in range(3)], -1)
+                point(p, s, goal, on)
             return p
         if kind == "dance":
             p.root += (

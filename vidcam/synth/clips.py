@@ -280,8 +280,10 @@ def _stage(
     return _Stage(rng, size, t, subframes, camera, _light(rng), place, maps)
 
 
-def _shake_strength(rng: Rng) -> float:
-    return float(rng.choice([0.0, rng.uniform(0.2, 1.2), rng.uniform(1.6, 5)], p=[0.58, 0.24, 0.18]))
+def _shake_strength(rng: Rng, label: str) -> float:
+    """Most actions are seen by a camera that stands still; what people film elsewhere is mostly hand-held."""
+    odds = [0.25, 0.25, 0.5] if label == NONE else [0.58, 0.24, 0.18]
+    return float(rng.choice([0.0, rng.uniform(0.2, 1.2), rng.uniform(1.6, 5)], p=odds))
 
 
 def _people_clip(
@@ -301,7 +303,7 @@ def _people_clip(
     start = _window(rng, action, (frames - 1) * dt)
     sub = int(rng.choice([1, 2, 3], p=[0.55, 0.2, 0.25]))
     t = _times(rng, frames, dt, sub)
-    maps = shake(rng, t, h, w, strength=_shake_strength(rng) * (not plain))
+    maps = shake(rng, t, h, w, strength=_shake_strength(rng, label) * (not plain))
     pose = action.pose(t + start)
     for _ in range(12):  # a camera that sees what makes the action
         camera, view = _camera(rng, label, body, seated=bool(seated), size=size, maps=maps, close=close, plain=plain)

@@ -32,8 +32,11 @@ from vidcam.types import Geometry, UInt8Array
 
 __all__ = ["Batch", "Clips", "Item", "People", "read_folder", "split"]
 
-ALL_PLAIN, ALL_HARD = 0.1, 0.55
+ALL_PLAIN, ALL_HARD = 0.08, 0.5
 """Shares of the training until which drawn clips are plain, and after which all of them may be hard."""
+
+NONE_ODDS = 4.0
+"""How much more often than each action "none of these" is drawn: it stands for all the rest of the world."""
 
 WINDOWS = 4  # cut from every clip in one epoch
 
@@ -75,8 +78,11 @@ class People(Dataset[Batch]):
         return min(max((step / (self.epochs * self.epoch_steps) - ALL_PLAIN) / (ALL_HARD - ALL_PLAIN), 0.0), 1.0)
 
     def __getitem__(self, step: int) -> Batch:
-        first = self._seed * 10**10 + step * self._batch  # even seeds; the held-out ones are odd
-        return self._draw([(2 * (first + i), None) for i in range(self._batch)], hard=self.hard(step))
+        first = self._seed * 10**10 + step * self._batch
+        seeds = [2 * (first + i) for i in range(self._batch)]  # even; the held-out ones are odd
+        odds = np.array([NONE_ODDS if label == synth.NONE else 1.0 for label in self.labels])
+        labels = [np.random.default_rng([seed, 8]).choice(self.labels, p=odds / odds.sum()) for seed in seeds]
+        return self._draw([(seed, str(label)) for seed, label in zip(seeds, labels, strict=True)], hard=self.hard(step))
 
     def held_out(self, *, final: bool) -> Iterator[Batch]:
         """As many of each class, all hard; ``final`` gives five times as many others."""
@@ -86,7 +92,7 @@ class People(Dataset[Batch]):
             batch = self._draw(wanted[at : at + 10], hard=1.0)
             yield batch._replace(source=batch.source + at)
 
-    def _draw(self, wanted: Sequence[tuple[int, str | None]], *, hard: float) -> Batch:
+    def _draw(self, wanted: Sequence[tuple[int, str]], *, hard: float) -> Batch:
         cv2.setNumThreads(1)  # there is a process for each core
         drawn = []
         for seed, label in wanted:

@@ -1,0 +1,146 @@
+"""Evidence as tubes: two red squares at known places and seconds come out as two tubes, in every format."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import planted
+import pytest
+from media import write_clip
+
+from vidcam import pipeline, tubes
+from vidcam.engine import TorchEngine, open_engine
+from vidcam.errors import OutputError, UsageError
+from vidcam.jobs import Outputs
+from vidcam.types import Analysis
+
+
+@pytest.fixture(scope="module")
+def engine() -> TorchEngine:
+    return open_engine(f"{planted.__file__}:patches")
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    def picture(i: int) -> np.ndarray:
+        image = np.full((128, 128, 3), 90, np.uint8)
+        if 10 <= i < 40:
+            image[24:48, 20:44] = (230, 10, 10)  # stays for 3 s
+        if 25 <= i < 35:
+            x = 60 + 2 * (i - 25)
+            image[80:104, x : x + 24] = (230, 10, 10)  # moves for 1 s
+        return image
+
+    return write_clip(tmp_path_factory.mktemp("tubes") / "two.mp4", frames=50, size=(128, 128), fps=10, picture=picture)
+
+
+@pytest.fixture(scope="module")
+def analysis(engine: TorchEngine, clip: Path) -> Analysis:
+    settings = pipeline.Settings(classes=("red square",), smooth_s=0, hop_s=0.4)
+    return pipeline.explain(clip, engine=engine, settings=settings)
+
+
+def test_two_squares_are_two_tubes_at_their_places_and_seconds(analysis: Analysis) -> None:
+    still, moving = tubes.find(analysis)
+    assert (still.id, moving.id) == (1, 2)
+    assert {still.label, moving.label} == {"red square"}
+    assert (still.start_s, still.end_s) == pytest.approx((1.0, 4.0), abs=0.11)
+    assert (moving.start_s, moving.end_s) == pytest.approx((2.5, 3.5), abs=0.11)
+    assert still.share / moving.share == pytest.approx(3.0, rel=0.2)  # three times as long, of the same size
+    for outline in still.outlines:
+        assert (outline.box.y0, outline.box.x0, outline.box.y1, outline.box.x1) == pytest.approx((24, 20, 48, 44), abs=8)
+    for outline in moving.outlines:
+        x = 60 + 20 * (outline.time - 2.5)
+        assert (outline.box.x0, outline.box.x1) == pytest.approx((x, x + 24), abs=9)
+    assert [o.time for o in still.outlines] == sorted(o.time for o in still.outlines)
+
+
+def test_squares_that_touch_at_one_moment_are_one_tube() -> None:
+    pieces = tubes._Pieces()
+    frames = np.zeros((3, 8, 12), np.float32)
+    frames[0, 2:4, 1:4] = frames[0, 2:4, 8:11] = 1.0
+    frames[1, 2:4, 1:11] = 0.5
+    frames[2, 2:4, 1:4] = frames[2, 2:4, 8:11] = 1.0
+    for i, f in enumerate(frames):
+        pieces.push(float(i), f, 0.3)
+    ((share, outlines),) = pieces.joined()
+    assert share == pytest.approx(1.0)
+    assert [o.time for o in outlines] == [0.0, 1.0, 2.0]
+    assert (outlines[0].box.x0, outlines[0].box.x1) == (1, 11)
+    assert sum(outlines[0].runs[1::2]) == 12
+
+
+def test_a_gap_in_time_ends_a_tube() -> None:
+    pieces = tubes._Pieces()
+    for i, value in enumerate((1.0, 0.1, 1.0)):
+        pieces.push(float(i), np.full((4, 4), value, np.float32), 0.3)
+    assert len(pieces.joined()) == 2
+    unseen = tubes._Pieces()
+    unseen.push(0.0, np.ones((4, 4), np.float32), 0.3)
+    unseen.push(1.0, None, 0.3)
+    unseen.push(2.0, np.ones((4, 4), np.float32), 0.3)
+    assert len(unseen.joined()) == 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_run_lengths_give_the_mask_back(seed: int) -> None:
+    mask = np.random.default_rng(seed).random((5, 7)) < (0.0, 0.2, 0.5, 0.8, 1.0)[seed]
+    runs = tubes.run_lengths(mask)
+    flat = [value for i, n in enumerate(runs) for value in [i % 2 == 1] * n]
+    np.testing.assert_array_equal(np.array(flat).reshape(7, 5).T, mask)
+
+
+def test_every_format_holds_the_same_tubes(analysis: Analysis, tmp_path: Path) -> None:
+    found = tubes.find(analysis)
+    for name in ("t.json", "t.csv", "t.coco.json"):
+        tubes.write(analysis, tmp_path / name)
+    plain = json.loads((tmp_path / "t.json").read_text())
+    coco = json.loads((tmp_path / "t.coco.json").read_text())
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "t.csv").read_text())))
+    assert [t["share"] for t in plain["tubes"]] == [t.share for t in found] == [a["score"] for a in coco["annotations"]]
+    assert (
+        len(rows) == sum(len(t.outlines) for t in found) == sum(b is not None for a in coco["annotations"] for b in a["bboxes"])
+    )
+    assert coco["categories"] == [{"id": 1, "name": "red square"}]
+    for tube, annotation in zip(found, coco["annotations"], strict=True):
+        at = {o.time: o for o in tube.outlines}
+        for time, box, mask, area in zip(
+            coco["videos"][0]["time_s"], annotation["bboxes"], annotation["segmentations"], annotation["areas"], strict=True
+        ):
+            assert (box is None) == (time not in at)
+            if box is not None:
+                x, y, w, h = map(int, box)
+                inside = [v for i, n in enumerate(mask["counts"]) for v in [i % 2 == 1] * n]
+                picture = np.array(inside).reshape(128, 128).T
+                assert picture.sum() == area
+                ys, xs = np.nonzero(picture)
+                assert (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1) == (x, y, x + w, y + h)
+
+
+def test_what_cannot_be_written_is_refused(analysis: Analysis, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"\.csv, \.json or \.coco\.json, got tubes\.xml"):
+        tubes.write(analysis, tmp_path / "tubes.xml")
+    with pytest.raises(UsageError, match=r"between 0 and 1, got 1\.5"):
+        tubes.find(analysis, threshold=1.5)
+    (tmp_path / "t.csv").write_text("mine")
+    with pytest.raises(OutputError):
+        tubes.write(analysis, tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text() == "mine"
+
+
+def test_the_verdict_is_carried_to_the_reports(engine: TorchEngine, clip: Path, tmp_path: Path) -> None:
+    settings = pipeline.Settings(classes=("red square",), verdict=True)
+    outputs = Outputs(json=tmp_path / "out.json", html=tmp_path / "out.html", tubes=tmp_path / "out.csv")
+    stages: list[str] = []
+    pipeline.annotate(clip, outputs, engine=engine, settings=settings, progress=lambda stage, done, total: stages.append(stage))
+    found = json.loads((tmp_path / "out.json").read_text())["verdict"]
+    assert (found["label"], found["word"]) == ("red square", "supported")
+    assert found["margin"]["low"] > 0
+    assert found["windows"] == 6
+    assert "evidence for red square supported" in (tmp_path / "out.html").read_text()
+    assert "judge" in stages
+    assert (tmp_path / "out.csv").read_text().startswith("id,label,sign,share,time_s,x,y,width,height\n1,red square,1,")

@@ -1,0 +1,282 @@
+"""Change the clip, and see what the score does: no gradients, nothing of the network but its logits.
+
+What is removed is replaced by what :func:`blurred` leaves of it, never by black, which is evidence of its own. Every changed clip is
+computed once, whatever the number of targets: twenty classes cost hardly more than one. A few changed clips are computed at once
+(``chunk``), which bounds the memory and decides nothing. Whatever is drawn comes from a fixed seed, the same for every clip.
+
+In the formulas S is the score (a logit, or a difference of two, never a probability) and x the clip. A positive value speaks for
+the target: without what is there, the score is lower. The values are in the logit's unit, but they are no shares of it: two
+things that do the same job may both be removed without a loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vidcam.explainers import pixels
+from vidcam.explainers.core import Attribution, Explained, Method, Target, Targets, register, resolve
+from vidcam.explainers.hooks import logits_of
+from vidcam.placement import Axis, Placement
+
+if TYPE_CHECKING:
+    from vidcam.models.registry import ModelSpec
+
+__all__ = [
+    "BLOCKS",
+    "BLUR",
+    "CHUNK",
+    "MASKS",
+    "MOMENTS",
+    "blurred",
+    "occlusion",
+    "rise",
+    "rise_masks",
+    "score_each",
+    "scores_of",
+    "temporal_mask",
+]
+
+Triple = tuple[int, int, int]
+
+CHUNK = 4
+"""Changed clips that are computed at once, as many as the engine computes otherwise."""
+
+BLUR = 0.1
+"""The standard deviation of the blur, as a share of the picture's shorter side."""
+
+BLOCKS: Triple = (4, 7, 7)
+"""Blocks along time, rows and columns that are occluded one by one; also the coarse grid of ``rise``."""
+
+MOMENTS = 8
+"""Time cells of ``temporal-mask``."""
+
+MASKS = 500
+SHOWN = 0.5
+SEED = 0
+
+VARIANCE = SHOWN * (1 - SHOWN) * (2 / 3) ** 3
+"""Of a mask of ``rise`` at any pixel: that of the coarse grid, less what interpolation takes off along each of three axes."""
+
+
+def blurred(clips: Tensor) -> Tensor:
+    """Clips ``(..., H, W)`` blurred in space, each frame by itself; Gaussian, its standard deviation is :data:`BLUR`.
+
+    Near the border the weights of the pixels that are there add up to 1: nothing comes in from outside.
+    """
+    sigma = BLUR * min(clips.shape[-2:])
+
+    def smear(length: int) -> Tensor:
+        at = torch.arange(length, dtype=torch.float64)
+        weights = torch.exp(-0.5 * ((at[:, None] - at) / sigma) ** 2)
+        return (weights / weights.sum(1, keepdim=True)).to(clips)
+
+    height, width = clips.shape[-2:]
+    return smear(height) @ clips @ smear(width).T
+
+
+def scores_of(logits: Tensor, targets: Sequence[Target]) -> Tensor:
+    """``(B, N)``: the score of each target."""
+    return torch.stack([target(logits) for target in targets], dim=1)
+
+
+def score_each(
+    explained: Explained, changed: Callable[[int], Tensor], count: int, targets: Sequence[Target], chunk: int
+) -> Tensor:
+    """``(count, N)``: the scores of the clips ``changed(0)``, ``changed(1)``, ... ``(3, T, H, W)``, of which few exist at a time."""
+    found = []
+    for start in range(0, count, chunk):
+        some = torch.stack([changed(i) for i in range(start, min(start + chunk, count))])
+        found.append(scores_of(logits_of(explained, some), targets))
+    return torch.cat(found)
+
+
+# --- occlusion -----------------------------------------------------------------------------------------------------------------
+
+
+def occlusion(explained: Explained, clips: Tensor, targets: Targets, *, chunk: int = CHUNK) -> Attribution:
+    """How much the score drops when a block of some frames and pixels is blurred: ``S(x) - S(x without the block)``.
+
+    Zeiler & Fergus 2014, section 4.2, in space and time: :data:`BLOCKS` blocks side by side, each occluded once. They use a grey
+    square and overlapping places; here nothing overlaps, and the block's own blur takes its place, so that no new edge appears.
+    """
+    logits = logits_of(explained, clips)
+    chosen = resolve(targets, logits)
+    edges = _edges(clips, BLOCKS)
+    grid = tuple(len(e) - 1 for e in edges)
+    maps = []
+    for clip, blur, whole in zip(clips, blurred(clips), scores_of(logits, chosen), strict=True):
+        without = score_each(explained, partial(_occluded, clip, blur, edges), int(np.prod(grid)), chosen, chunk)
+        maps.append((whole - without).T.reshape(-1, *grid))
+    return Attribution(chosen, logits, (torch.stack(maps),))
+
+
+def _occluded(clip: Tensor, blur: Tensor, edges: Sequence[Sequence[int]], index: int) -> Tensor:
+    cell = np.unravel_index(index, [len(e) - 1 for e in edges])
+    block = (slice(None), *(slice(e[i], e[i + 1]) for e, i in zip(edges, cell, strict=True)))
+    changed = clip.clone()
+    changed[block] = blur[block]
+    return changed
+
+
+def occlusion_cells(spec: ModelSpec) -> Placement:
+    """Where the blocks are."""
+    return Placement(*(_even(n, most) for n, most in zip((spec.frames, *spec.crop), BLOCKS, strict=True)))
+
+
+# --- temporal mask -------------------------------------------------------------------------------------------------------------
+
+
+def temporal_mask(explained: Explained, clips: Tensor, targets: Targets, *, chunk: int = CHUNK) -> Attribution:
+    """How much the score drops when time stands still for a moment: ``S(x) - S(x with these frames frozen)``.
+
+    Occlusion (Zeiler & Fergus 2014, section 4.2) of :data:`MOMENTS` stretches of time, one by one: all their frames become the
+    frame before (those of the first stretch the frame after). The maps are ``(B, N, T', 1, 1)``, one cell for the whole picture:
+    they say when, not where. What a still picture tells is not removed, so a score that needs no motion does not drop.
+    """
+    logits = logits_of(explained, clips)
+    chosen = resolve(targets, logits)
+    (edges,) = _edges(clips, (MOMENTS,))
+    maps = []
+    for clip, whole in zip(clips, scores_of(logits, chosen), strict=True):
+        without = score_each(explained, partial(_frozen, clip, edges), len(edges) - 1, chosen, chunk)
+        maps.append((whole - without).T[..., None, None])
+    return Attribution(chosen, logits, (torch.stack(maps),))
+
+
+def _frozen(clip: Tensor, edges: Sequence[int], index: int) -> Tensor:
+    start, stop = edges[index], edges[index + 1]
+    still = start - 1 if start else min(stop, clip.shape[1] - 1)
+    changed = clip.clone()
+    changed[:, start:stop] = clip[:, still : still + 1]
+    return changed
+
+
+def temporal_cells(spec: ModelSpec) -> Placement:
+    """Where the stretches of time are; the only row and column in the middle of the picture."""
+    h, w = spec.crop
+    return Placement(_even(spec.frames, MOMENTS), _even(h, 1), _even(w, 1))
+
+
+def _edges(clips: Tensor, most: Sequence[int]) -> list[list[int]]:
+    """For each axis (T, H, W) as many blocks as ``most`` says and the axis has room for, as their first pixels, and the end."""
+    counts = [min(n, length) for n, length in zip(most, clips.shape[2:], strict=False)]
+    return [[round(i * length / n) for i in range(n + 1)] for n, length in zip(counts, clips.shape[2:], strict=False)]
+
+
+def _even(length: int, most: int) -> Axis:
+    """The centres of these blocks (of whole pixels, hence half a pixel off at most)."""
+    count = min(length, most)
+    return Axis((length / count - 1) / 2, length / count, count)
+
+
+# --- rise ----------------------------------------------------------------------------------------------------------------------
+
+
+def rise(explained: Explained, clips: Tensor, targets: Targets, *, masks: int = MASKS, chunk: int = CHUNK) -> Attribution:
+    """How much the score rises with what random masks show at a pixel: ``Cov(S(x_M), M(p)) / Var(M(p))``, for every pixel p.
+
+    Petsiuk et al. 2018, with masks in space and time (:func:`rise_masks`) and two deviations. ``x_M = M x + (1 - M) blurred(x)``:
+    what is hidden is blurred, not black. And their estimate ``mean(S M) / E(M)`` (eq. 6) is a large constant plus the wanted
+    differences; here the means are subtracted, so a pixel that does not matter has expectation zero and the values have a sign. The
+    sample covariance of N masks is unbiased, its standard error is about ``sd(S) / sqrt(N Var(M))``; the variance is known exactly.
+
+    Were the network linear, a lone small thing would have its contribution to the score (less that of its blur) as value at its
+    place, falling off over one cell of the masks. Maps are means over small blocks of pixels.
+    """
+    logits = logits_of(explained, clips)
+    chosen = resolve(targets, logits)
+    mask = rise_masks(_shape(clips), masks)
+    maps = []
+    for clip, blur in zip(clips, blurred(clips), strict=True):
+        scores = score_each(explained, partial(_shown, clip, blur, mask), masks, chosen, chunk)
+        weights = (scores - scores.mean(0)) / ((masks - 1) * VARIANCE)
+        # One mask after the other: all of them together would not fit into memory.
+        maps.append(sum(_times(weight, pixels.over_blocks(mask(i)).to(weight)) for i, weight in enumerate(weights)))
+    area = pixels.block(*_shape(clips)[1:]) ** 2
+    return Attribution(chosen, logits, (torch.stack(maps) / area,))
+
+
+def rise_masks(shape: Triple, count: int) -> Callable[[int], Tensor]:
+    """A function of 0, 1, ... ``count - 1``: masks ``(T, H, W) float32`` in [0, 1] for clips of ``shape``, mean :data:`SHOWN`.
+
+    Petsiuk et al. 2018, section 3.2, along three axes: a grid of cells (:data:`BLOCKS` over the clip), each 1 with probability
+    :data:`SHOWN` else 0, linearly interpolated and shifted by a random part of a cell, so that no place is special.
+    """
+    generator = torch.Generator().manual_seed(SEED)
+    cells = [min(n, most) for n, most in zip(shape, BLOCKS, strict=True)]
+    coarse = (torch.rand(count, *(n + 2 for n in cells), generator=generator) < SHOWN).float()
+    shifts = torch.rand(count, 3, generator=generator)
+
+    def mask(index: int) -> Tensor:
+        values = coarse[index]
+        for axis, (length, n) in enumerate(zip(shape, cells, strict=True)):
+            at = torch.arange(length) * (n / length) + shifts[index, axis]
+            hats = (1 - (at[:, None] - torch.arange(n + 2)).abs()).clamp(min=0)
+            values = torch.tensordot(hats, values, dims=([1], [axis])).movedim(0, axis)
+        return values
+
+    return mask
+
+
+def _shown(clip: Tensor, blur: Tensor, mask: Callable[[int], Tensor], index: int) -> Tensor:
+    return blur + mask(index).to(clip) * (clip - blur)
+
+
+def _times(weight: Tensor, mask: Tensor) -> Tensor:
+    """``(N,)`` times ``(T, h, w)``: ``(N, T, h, w)``."""
+    return weight[:, None, None, None] * mask
+
+
+def _shape(clips: Tensor) -> Triple:
+    t, h, w = clips.shape[2:]
+    return t, h, w
+
+
+register(
+    Method(
+        name="occlusion",
+        title="Occlusion by space-time blocks",
+        paper="Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014, https://arxiv.org/abs/1311.2901",
+        requires=frozenset(),
+        signed=True,
+        complete=False,
+        cost=f"{int(np.prod(BLOCKS)) + 1} forward passes, any number of classes",
+        explain=occlusion,
+        family="perturbation",
+        cells=occlusion_cells,
+    )
+)
+register(
+    Method(
+        name="temporal-mask",
+        title="Frozen moments (when, not where)",
+        paper="Zeiler & Fergus, ECCV 2014, applied to moments that stand still, https://arxiv.org/abs/1311.2901",
+        requires=frozenset(),
+        signed=True,
+        complete=False,
+        cost=f"{MOMENTS + 1} forward passes, any number of classes",
+        explain=temporal_mask,
+        family="perturbation",
+        cells=temporal_cells,
+    )
+)
+register(
+    Method(
+        name="rise",
+        title="RISE with video masks",
+        paper="Petsiuk et al., RISE, BMVC 2018, https://arxiv.org/abs/1806.07421",
+        requires=frozenset(),
+        signed=True,
+        complete=False,
+        cost=f"{MASKS + 1} forward passes, any number of classes",
+        explain=rise,
+        family="perturbation",
+        cells=pixels.cells,
+    )
+)

@@ -1,0 +1,102 @@
+"""Averages over noisy copies of the clip, for any method: its mean map (SmoothGrad) or how much its map varies (VarGrad).
+
+``smoothgrad`` and ``vargrad`` are about ``gradient``; ``smoothgrad:layercam`` is the same about ``layercam``, and so on for every
+method (:func:`vidcam.explainers.core.get`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from vidcam.errors import UsageError
+from vidcam.explainers.core import Attribution, Explained, Method, Targets, register, resolve
+from vidcam.explainers.hooks import logits_of
+from vidcam.explainers.inputs import GRADIENT
+
+__all__ = ["NOISE", "SAMPLES", "smooth"]
+
+SAMPLES, NOISE = 16, 0.15
+
+Statistic = Literal["mean", "variance"]
+
+_PAPERS = {
+    "mean": ("smoothgrad", "SmoothGrad", "Smilkov et al., SmoothGrad, 2017, https://arxiv.org/abs/1706.03825"),
+    "variance": (
+        "vargrad",
+        "VarGrad",
+        "Adebayo et al., Local Explanation Methods Lack Sensitivity to Parameter Values, 2018, https://arxiv.org/abs/1810.03307",
+    ),
+}
+
+
+def smooth(
+    method: Method, *, statistic: Statistic = "mean", samples: int = SAMPLES, noise: float = NOISE, seed: int = 0
+) -> Method:
+    """A method that explains ``samples`` noisy copies of each clip by ``method``, and gives the statistic of their maps.
+
+    ``mean`` is SmoothGrad (Smilkov et al. 2017): ``1/N sum_k M(x + e_k)``, in the unit of the method and with its sign.
+    ``variance`` is VarGrad (Adebayo et al. 2018): the variance of the same maps, divided by N, in the square of that unit. M is
+    the finished map: with ``gradient`` it is absolute values that are averaged, and slopes of changing sign do not cancel.
+
+    ``e_k`` is Gaussian; its standard deviation is the fraction ``noise`` of the clip's own range, from its smallest to its
+    largest value. The N patterns follow from ``seed`` and the shape of a clip alone, so they are the same for every clip,
+    whatever clips come together. Logits, and targets chosen by them, are the clean clip's. Its score is not what the maps sum
+    to, so the method is not complete, whatever ``method`` is. Raises UsageError for values that make no sense.
+    """
+    least = 1 if statistic == "mean" else 2
+    if samples < least or not (noise > 0 and math.isfinite(noise)):
+        raise UsageError(
+            f"{statistic} over noisy clips needs at least {least} of them and a positive noise, got {samples}, {noise}"
+        )
+    name, title, paper = _PAPERS[statistic]
+    return Method(
+        name=f"{name}:{method.name}",
+        title=f"{title} of {method.title}",
+        paper=paper,
+        requires=method.requires,
+        signed=method.signed and statistic == "mean",
+        complete=False,
+        cost=f"{samples} times that of {method.name}",
+        explain=partial(_explain, method, statistic, samples, noise, seed),
+        family=method.family,
+        cells=method.cells,
+    )
+
+
+def _explain(
+    method: Method,
+    statistic: Statistic,
+    samples: int,
+    noise: float,
+    seed: int,
+    explained: Explained,
+    clips: Tensor,
+    targets: Targets,
+) -> Attribution:
+    logits = logits_of(explained, clips)
+    chosen = resolve(targets, logits)
+    deviation = noise * (clips.amax((1, 2, 3, 4), keepdim=True) - clips.amin((1, 2, 3, 4), keepdim=True))
+    generator = torch.Generator().manual_seed(seed)
+    mean: list[Tensor] = []
+    squares: list[Tensor] = []  # of the distances from the mean, added up as Welford does: no difference of large numbers
+    for k in range(samples):
+        pattern = torch.randn(clips.shape[1:], generator=generator).to(clips)
+        maps = method.explain(explained, clips + deviation * pattern, chosen).maps
+        if k == 0:
+            mean, squares = [torch.zeros_like(m) for m in maps], [torch.zeros_like(m) for m in maps]
+        for m, average, square in zip(maps, mean, squares, strict=True):
+            off = m - average
+            average += off / (k + 1)
+            square += off * (m - average)
+    found = mean if statistic == "mean" else [square.clamp(min=0) / samples for square in squares]
+    return Attribution(chosen, logits, tuple(found))
+
+
+register(replace(smooth(GRADIENT), name="smoothgrad", around=smooth))
+register(replace(smooth(GRADIENT, statistic="variance"), name="vargrad", around=partial(smooth, statistic="variance")))
