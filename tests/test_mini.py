@@ -95,7 +95,18 @@ def test_without_a_network_auto_is_mini_and_says_so(tmp_path, own_cache, monkeyp
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     with pytest.raises(SystemExit) as stop:
-        monkeypatch.setattr("sys.argv", ["vidcam", "annotate", str(CLIPS / "jumping_jack.mp4"), "-o", str(tmp_path / "out.mp4"), "--json", str(tmp_path / "out.json")])
+        monkeypatch.setattr(
+            "sys.argv",
+            [
+                "vidcam",
+                "annotate",
+                str(CLIPS / "jumping_jack.mp4"),
+                "-o",
+                str(tmp_path / "out.mp4"),
+                "--json",
+                str(tmp_path / "out.json"),
+            ],
+        )
         cli.main()
     assert stop.value.code == 0
     said = " ".join(capsys.readouterr().err.split())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -16,7 +19,10 @@ from vidcam.models.loading import LoadedModel
 from vidcam.models.mini_net import Mini
 from vidcam.models.registry import Head, ModelSpec
 from vidcam.placement import Axis, Placement
-from vidcam.trust import counterfactual, faithfulness, removal, sanity, verdict
+from vidcam.timeline import smooth
+from vidcam.trust import counterfactual, faithfulness, flags, removal, sanity, smoothness, verdict
+from vidcam.trust.splice import inside, splice
+from vidcam.types import Box, Track
 
 CLIP = (6, 32, 32)
 WHERE = Placement(Axis(0.5, 2.0, 3), Axis(3.5, 8.0, 4), Axis(3.5, 8.0, 4))
@@ -161,12 +167,16 @@ def test_the_verdict_tells_a_true_map_from_a_wrong_one(frames, truth):
     assert good.word == "supported"
     assert good.removed == 1.0
     assert good.kept == 1.0
-    assert good.control < 0.3
+    assert good.removed_elsewhere < 0.3
+    assert good.kept_elsewhere < 0.3
     bad = verdict.judge([verdict.trial(frames, wrong() - truth, WHERE, redness, seed=i) for i in range(4)])
     assert bad.word == "not supported"
     assert bad.removed == 0.0
-    unsure = verdict.judge([verdict.Trial(1.0, 0.9, 0.5, (1.0,)), verdict.Trial(1.0, 1.0, 0.5, (0.95,))])
-    assert unsure.word == "weak"
+    one, two = verdict.Trial(1.0, 0.9, 0.5, (1.0,), (0.5,)), verdict.Trial(1.0, 1.0, 0.5, (0.98,), (0.5,))
+    assert (one.margins, two.margins) == (pytest.approx([0.05]), pytest.approx([-0.01]))
+    assert verdict.judge([one, two]).word == "weak"
+    sufficient = verdict.Trial(1.0, 1.0, 0.8, (1.0, 1.0), (0.1, 0.0))  # another part would do as well, but nothing else does
+    assert verdict.judge([sufficient] * 3).word == "supported"
 
 
 def test_other_tubes_have_the_size_of_the_hot_one_and_lie_elsewhere():
@@ -224,10 +234,11 @@ def test_what_a_model_uses_is_named(model, word):
 @pytest.fixture(scope="module")
 def engine() -> TorchEngine:
     torch.manual_seed(0)
+    labels = ("a", "b", "c")
     spec = ModelSpec(
-        name="small", title="", family="tests", build=lambda: Mini(3, stem=8, widths=((8, 2), (16, 1))),
-        labels=lambda: ("a", "b", "c"), frames=4, interval_s=0.1, resize=32, crop=(32, 32), mean=(0.4,) * 3, std=(0.2,) * 3, layer="blocks", head=Head(("fc",)),
-        time_cells=(4,), paper="",
+        name="small", title="", family="tests", build=lambda: Mini(3, stem=8, widths=((8, 2), (16, 1))), labels=lambda: labels,
+        frames=4, interval_s=0.1, resize=32, crop=(32, 32), mean=(0.4,) * 3, std=(0.2,) * 3, layer="blocks",
+        head=Head(("fc",)), time_cells=(4,), paper="",
     )  # fmt: skip
     net = spec.build()
     nn.init.normal_(net.fc.weight)
@@ -262,3 +273,85 @@ def test_class_sensitivity_and_repeatability(engine):
     assert sanity.sensitivity(engine, frames, targets, core.get("cam")) == pytest.approx(sanity.rank_correlation(own[0], own[1]))
     assert sanity.sensitivity(engine, frames, targets, core.get("eigencam")) == pytest.approx(1.0)  # knows no classes
     assert sanity.repeated(engine, frames, core.Target(0), core.get("cam")) == 0.0
+
+
+# Spliced clips, smoothing, suspicions --------------------------------------------------------------------------------------------
+
+
+def test_evidence_is_counted_before_and_after_the_cut():
+    where = Placement(Axis(0.5, 2.0, 3), Axis(3.5, 8.0, 1), Axis(3.5, 8.0, 1))  # cells over frames 0-1, 2-3, 4-5; cut at 3
+    values = np.array([3.0, 2.0, 1.0]).reshape(3, 1, 1)
+    assert inside(values, where, 6, after=False) == pytest.approx((3 + 1) / 6)
+    assert inside(values, where, 6, after=True) == pytest.approx((1 + 1) / 6)
+    assert math.isnan(inside(-values, where, 6, after=True))
+    a, b = np.zeros((6, 4, 4, 3), np.uint8), np.full((6, 4, 4, 3), 9, np.uint8)
+    assert splice(a, b)[:, 0, 0, 0].tolist() == [0, 0, 0, 9, 9, 9]
+    with pytest.raises(UsageError, match="of one shape"):
+        splice(a, b[:4])
+
+
+def track(maps: np.ndarray) -> Track:
+    n, h, w = maps.shape
+    return Track(
+        "a", np.arange(n) * 0.1, maps.astype(np.float32), np.arange(h) * 8.0 + 3.5, np.arange(w) * 8.0 + 3.5,
+        Box(0.0, 0.0, 8.0 * h, 8.0 * w), 0.1,
+    )  # fmt: skip
+
+
+def test_flicker_is_the_change_between_neighbours_and_motion_is_no_flicker():
+    still = np.ones((6, 3, 4))
+    assert smoothness.flicker(track(still), None) == 0.0
+    blinking = still * np.array([1.0, 0.0] * 3)[:, None, None]
+    assert smoothness.flicker(track(blinking), None) == pytest.approx(1.0 / 0.5)
+    moving = np.zeros((6, 3, 8))
+    for i in range(6):
+        moving[i, :, i : i + 2] = 1.0
+
+    class Right:
+        def between(self, start, end, *, ys, xs):
+            return np.broadcast_to([0.0, round((end - start) / 0.1)], (3, 8, 2))
+
+    assert smoothness.flicker(track(moving), None) > 0.9
+    assert smoothness.flicker(track(moving), Right()) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_smoothing_calms_and_a_causal_one_lags():
+    rng = np.random.default_rng(0)
+    maps = (np.arange(80) >= 40)[:, None, None] + 0.3 * rng.normal(size=(80, 3, 4))
+    raw = track(maps)
+    both = smoothness.compared(raw, smooth(raw, kind="gaussian", seconds=0.25), None)
+    assert both.ratio < 0.5
+    assert abs(both.lag_s) < 0.1
+    late = smoothness.compared(raw, smooth(raw, kind="exponential", seconds=0.4, causal=True), None)
+    assert late.lag_s == pytest.approx(0.4 * math.log(2), abs=0.1)  # where the response to a step passes one half
+
+
+def test_suspicions_are_raised_by_place_and_not_by_chance():
+    rim = flags.border((40, 60))
+    assert rim.mean() == pytest.approx(1 - (40 - 6) * (60 - 6) / (40 * 60))
+    even = np.ones((5, 40, 60))
+    assert not flags.suspicion("border", even, rim).raised
+    assert flags.suspicion("border", even, rim).share == pytest.approx(rim.mean())
+    corner = np.zeros((5, 40, 60))
+    corner[:, :3, :3] = 1.0
+    assert flags.suspicion("border", corner, rim).raised
+    assert not flags.suspicion("border", np.zeros((5, 40, 60)), rim).raised
+
+
+def test_static_places_and_overlays_are_found():
+    rng = np.random.default_rng(0)
+    videos = [rng.integers(0, 256, (6, 40, 60, 3)).astype(np.uint8) for _ in range(5)]
+    rooms = [cv2.resize(rng.integers(0, 256, (5, 8, 3)).astype(np.uint8), (60, 40)) for _ in range(5)]
+    for room, video in zip(rooms, videos, strict=True):
+        room[2:10, 44:56] = (250, 240, 20)
+        video[:, 20:] = 100
+    mark = flags.overlay(rooms)
+    truth = np.zeros((40, 60), bool)
+    truth[2:10, 44:56] = True
+    assert (mark & truth).sum() / truth.sum() > 0.7
+    assert (mark & ~truth).mean() < 0.02
+    assert not flags.overlay(rooms[:2]).any()  # two videos may be alike by chance
+    assert not flags.overlay([rooms[0]] * 5).any()  # one camera
+    still = flags.static(videos[0])
+    assert still[24:].all()
+    assert not still[:18].any()

@@ -178,6 +178,82 @@ def annotate(
         _fail(f"{failed} of {len(jobs)} inputs could not be explained", 1)
 
 
+EVALUATE_EXAMPLES = """
+[bold]Examples[/bold]
+
+  vidcam evaluate clip.mp4 --report true.html               does the model need what the map shows?
+
+  vidcam evaluate clip.mp4 --method gradcam --layer layer3 --class "arm wrestling"
+
+  vidcam evaluate clip.mp4 --splice other.mp4               two videos cut together: evidence in its own part?
+"""
+
+
+@app.command(epilog=EVALUATE_EXAMPLES)
+def evaluate(
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="A video file, a folder of numbered images, or an http URL.")],
+    model: Annotated[str, typer.Option(help="A name from `vidcam models`, a trained folder, or a factory.")] = "auto",
+    weights: Annotated[Path | None, typer.Option(help="Weights: safetensors, or a torch state dict.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Explain this module instead of the model's own choice.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="A name from `vidcam methods`.", show_default="cam where exact, else gradcam")
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option("--class", metavar="LABEL", help="The class whose evidence is tested.", show_default="the answer"),
+    ] = None,
+    versus: Annotated[str | None, typer.Option(metavar="LABEL", help="Why the class and not this one?")] = None,
+    windows: Annotated[int, typer.Option(min=1, help="Windows to test, those with the highest probability.")] = 4,
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option(help="What removed parts become: blur, frozen or inpaint; repeatable.", show_default="all three"),
+    ] = None,
+    splice: Annotated[
+        str | None, typer.Option(metavar="OTHER", help="A second video, with another answer, to cut into this.")
+    ] = None,
+    hop: Annotated[float | None, typer.Option(metavar="S", help="Seconds between windows.", show_default="half a clip")] = None,
+    smooth: Annotated[float, typer.Option(metavar="S", help="Smoothing over time in seconds; 0 is off.")] = 0.25,
+    smoothing: Annotated[SmoothingName, typer.Option(help="Kind of smoothing.")] = SmoothingName.gaussian,
+    html: Annotated[Path | None, typer.Option("--report", metavar="OUT.html", help="A page with plots.")] = None,
+    json: Annotated[Path | None, typer.Option(metavar="OUT.json", help="Everything as numbers.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but errors.")] = False,
+) -> None:
+    """Test an explanation: what the model loses without the hot part, beside controls, and whether the map is about the class."""
+    from vidcam import evaluate as judge
+    from vidcam.engine import open_engine
+    from vidcam.files import check_output
+    from vidcam.pipeline import Settings
+    from vidcam.progress import Bar
+    from vidcam.reader import open_source
+
+    for path in (html, json):
+        if path is not None:
+            check_output(path, source=source, overwrite=overwrite)
+    open_source(source).close()  # a bad input is told before any weights are fetched
+    settings = Settings(
+        method=method, classes=() if label is None else (label,), versus=versus, hop_s=hop, smooth_s=smooth,
+        smoothing=smoothing.value, seed=seed,
+    )  # fmt: skip
+    with Bar(quiet=quiet) as bar:
+        bar.begin("weights")
+        loaded = open_engine(model, weights=weights, layer=layer, device=device, progress=bar.bytes)
+        for note in loaded.notes:
+            bar.say(f"note: {note}")
+        bar.begin(Path(source).name or source)
+        chosen = tuple(baseline) if baseline else tuple(judge.BASELINES)
+        found = judge.evaluate(
+            source, engine=loaded, settings=settings, windows=windows, baselines=chosen, other=splice, progress=bar.frames
+        )
+        if html is not None:
+            judge.write_html(found, html, overwrite=overwrite)
+        if json is not None:
+            judge.write_json(found, json, overwrite=overwrite)
+        bar.out(judge.in_words(found))
+
+
 TRAIN_EXAMPLES = """
 [bold]Examples[/bold]
 

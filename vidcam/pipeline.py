@@ -31,7 +31,7 @@ from vidcam.writer import VideoWriter
 if TYPE_CHECKING:
     from vidcam.engine import TorchEngine
 
-__all__ = ["Explanation", "Look", "Outputs", "Progress", "Session", "Settings", "annotate", "explain"]
+__all__ = ["Explanation", "Look", "Outputs", "Progress", "Session", "Settings", "annotate", "explain", "explanations"]
 
 Progress = Callable[[str, int, int | None], None]
 """Called as ``progress(stage, frames_done, frames_in_all or None)``; stages are ``"explain"``, ``"judge"``
@@ -322,7 +322,7 @@ def _analyse(source: Source, engine: TorchEngine, settings: Settings, progress: 
         if progress:
             progress("explain", frames, total)
 
-    for explanation in _explanations(source, session, seen):
+    for explanation in explanations(source, session, seen):
         joined.add(explanation)
     if not joined.predictions:
         raise InputError(f"{source.info.path} has no frames in the part that was asked for, from {settings.start_s or 0:g} s on")
@@ -429,7 +429,7 @@ def _fill_in(source: Source, engine: TorchEngine, settings: Settings, joined: _J
         known = set(joined.timeline.explained(label))
         if known >= spans:
             continue
-        for explanation in _explanations(source, Session(engine, replace(settings, classes=(label,)), skip=known.__contains__)):
+        for explanation in explanations(source, Session(engine, replace(settings, classes=(label,)), skip=known.__contains__)):
             joined.add(explanation, predicted=True)
 
 
@@ -445,14 +445,14 @@ def _judge(source: Source, engine: TorchEngine, settings: Settings, analysis: An
         return engine.probabilities(engine.predict(clips))[:, index]
 
     trials: list[verdict.Trial] = []
-    for e in _explanations(source, session):
+    for e in explanations(source, session):
         trials.append(verdict.trial(e.clips[0], e.evidence[0].values, e.cells, prob, seed=settings.seed + len(trials)))
         if progress:
             progress("judge", len(trials), len(spans))
     return replace(analysis, verdict={"label": label, **asdict(verdict.judge(trials, seed=settings.seed))})
 
 
-def _explanations(source: Source, session: Session, seen: Callable[[Frame], None] = lambda frame: None) -> Iterator[Explanation]:
+def explanations(source: Source, session: Session, seen: Callable[[Frame], None] = lambda frame: None) -> Iterator[Explanation]:
     """A whole source pushed through a session; ``seen`` is told each frame after what it completed."""
     frame = None
     for frame in source.frames(start=session.settings.start_s, end=session.settings.end_s):

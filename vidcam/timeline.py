@@ -175,7 +175,7 @@ def smooth(track: Track, *, kind: Smoothing, seconds: float, causal: bool = Fals
     total, weight = maps.astype(np.float64), seen.astype(np.float64)
     directions: tuple[Literal[-1, 1], ...] = (-1,) if causal else (-1, 1)
     for direction in directions:
-        carried = _carried(track, flow if kind == "flow" else None, direction)
+        carried = carried_along(track, flow if kind == "flow" else None, direction)
         for offset in range(1, len(track.times)):
             here = slice(offset, None) if direction < 0 else slice(None, -offset)
             there = slice(None, -offset) if direction < 0 else slice(offset, None)
@@ -196,7 +196,7 @@ def smooth(track: Track, *, kind: Smoothing, seconds: float, causal: bool = Fals
 Carry = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
 
 
-def _carried(track: Track, flow: FlowField | None, direction: Literal[-1, 1]) -> Carry:
+def carried_along(track: Track, flow: FlowField | None, direction: Literal[-1, 1]) -> Carry:
     """A function that takes the maps (and their weights) 1, 2, 3 ... steps away and brings them to where they belong now.
 
     Displacements are composed and each map is looked up once, so that nothing is blurred by being moved again and again.

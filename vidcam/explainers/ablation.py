@@ -19,10 +19,13 @@ from vidcam.explainers.perturbation import CHUNK, blurred, score_each, scores_of
 from vidcam.explainers.probe import placements
 from vidcam.placement import Axis, Placement, hats
 
-__all__ = ["CHANNELS", "ablationcam", "scorecam", "upsampled"]
+__all__ = ["CHANNELS", "COPIED", "ablationcam", "scorecam", "upsampled"]
 
 CHANNELS = 64
 """Channels of each pathway that ``scorecam`` looks at."""
+
+COPIED = 2**25
+"""Numbers (128 MB) that the copies of a layer's output may take which ``ablationcam`` lets through the head at once."""
 
 
 def scorecam(
@@ -31,9 +34,9 @@ def scorecam(
     """``sum_k alpha_k A_k`` with ``alpha_k = S(x seen through A_k) - S(nothing but the blur)``, the rise of the score.
 
     Wang et al. 2020, eqs. 5 to 8. "Through" ``A_k``: the channel, scaled to [0, 1], is spread over the clip from where its cells
-    really are (:func:`upsampled`), and the clip is shown where it is 1 and blurred where it is 0; the paper has black there. ``S``
-    is the logit and ``alpha_k`` that rise itself, as in eq. 7; the softmax over the channels that the paper's algorithm adds would
-    make all weights positive, and of logits nearly all of them zero.
+    really are (:func:`upsampled`), and the clip is shown where it is 1 and blurred where it is 0; the paper has black there.
+    ``S`` is the logit and ``alpha_k`` that rise itself, as in eq. 7; the softmax over the channels that the paper's algorithm
+    adds would make all weights positive, and of logits nearly all of them zero.
 
     Only the :data:`CHANNELS` channels with the most energy (the sum of the squares of ``A_k``) are looked at.
     """
@@ -67,7 +70,7 @@ def _through(clip: Tensor, blur: Tensor, masks: Tensor, place: Placement, index:
 
 
 def upsampled(values: Tensor, place: Placement, shape: tuple[int, int, int]) -> Tensor:
-    """A layer's map ``(T', h, w)`` at every pixel of a clip ``(T, H, W)``, linearly interpolated; held beyond the outermost cells.
+    """A layer's map ``(T', h, w)`` at every pixel of a clip ``(T, H, W)``: interpolated linearly, held beyond the outer cells.
 
     A map of another size than the placement's follows the same law.
     """
@@ -77,22 +80,22 @@ def upsampled(values: Tensor, place: Placement, shape: tuple[int, int, int]) -> 
     return values
 
 
-def ablationcam(explained: Explained, clips: Tensor, targets: Targets, *, chunk: int = CHUNK) -> Attribution:
+def ablationcam(explained: Explained, clips: Tensor, targets: Targets, *, chunk: int | None = None) -> Attribution:
     """``sum_k alpha_k A_k`` with ``alpha_k = S - S(A_k = 0)``, the drop of the score when a channel of the layer is zeroed.
 
     Desai & Ramaswamy 2020, eqs. 1 and 2, but for the division by S: it would turn the map's sign where a logit is negative, and a
-    difference of two logits may be zero. It is one number for the whole map. Only what follows the layer is computed anew for each
-    channel. With a class token, only the patches' values are zeroed. At a head that is linear, ``alpha_k`` is the channel's share in
-    the score, so the map is that of ``gradcam`` with every channel's weight times its sum over the cells.
+    difference of two logits may be zero. It is one number for the whole map. Only what follows the layer is computed anew for
+    each channel. With a class token, only the patches' values are zeroed. At a head that is linear, ``alpha_k`` is the channel's
+    share in the score, so the map is that of ``gradcam`` with every channel's weight times its sum over the cells.
+
+    ``chunk`` channels are zeroed at once, each in a copy of its own; by default as many as :data:`COPIED` allows.
     """
     with capture(explained) as run:
         seen = run(clips)
     chosen = resolve(targets, seen.logits)
     maps: list[list[Tensor]] = [[] for _ in seen.features]
     for b, score in enumerate(scores_of(seen.logits, chosen)):
-        # Features are smaller than clips: as many copies as need the memory of so many clips.
-        size = sum(features[b].numel() for features in seen.features)
-        at_once = chunk * max(1, clips[b].numel() // size)
+        at_once = chunk or max(1, COPIED // sum(features[b].numel() for features in seen.features))
         for pathway, features in enumerate(seen.features):
             without = []
             for start in range(0, features.shape[1], at_once):
@@ -130,7 +133,7 @@ register(
         requires=frozenset({"features"}),
         signed=True,
         complete=False,
-        cost="a pass through the head for each channel, and a forward pass for each few dozen; any number of classes",
+        cost="a pass through the head for each channel, and a forward pass for each dozens of them; any number of classes",
         explain=ablationcam,
         family="perturbation",
     )

@@ -34,9 +34,9 @@ def attention_rollout(explained: Explained, clips: Tensor, targets: Targets) -> 
     windows make of it. The rows of R sum to 1; the map is the row that is classified: the class token's, or the mean of all where
     all are pooled. What falls on the class token itself is in no map, which therefore sums to less than 1.
 
-    The tokens of the first block are shared out among the cells of the explained layer by where both are, each token to the nearest
-    cells by linear interpolation, so sums stay. Maps are ``(B, N, T', h, w) float32 >= 0``. Raises IncompatibleError where the
-    attention of the network's blocks is not to be seen.
+    The tokens of the first block are shared out among the cells of the explained layer by where both are, each token to the
+    nearest cells by linear interpolation, so sums stay. Maps are ``(B, N, T', h, w) float32 >= 0``. Raises IncompatibleError
+    where the attention of the network's blocks is not to be seen.
     """
     facts = cast("Attention", explained.spec.attention)  # core.check has seen to it
     (place,) = placements(explained)
@@ -64,11 +64,10 @@ def _shared_out(share: Tensor, facts: Attention, place: Placement, grid: Sequenc
 
 @contextmanager
 def softmaxes() -> Iterator[list[Tensor]]:
-    """The attention weights ``(n, queries, keys) float32``, mean over the heads, of every attention computed inside the ``with``.
+    """The attention weights ``(n, queries, keys) float32``, mean over the heads, of every attention inside the ``with``.
 
-    In the order of their computation; n are clips times windows. An attention is a softmax over the last of four axes ``(n, heads,
-    queries, keys)``, be it called as a function or as a method; fused kernels never form the weights and are not seen. Nothing
-    of a network is touched.
+    In the order of their computation; n are clips times windows. An attention is a softmax of ``(n, heads, queries, keys)``,
+    called as a function or a method; fused kernels never form the weights and are not seen. No network is touched.
     """
     with _Softmaxes() as mode:
         yield mode.found
@@ -91,9 +90,9 @@ class _Softmaxes(TorchFunctionMode):
 def rollout(module: nn.Module, kind: str, weights: Sequence[Tensor], grid: Sequence[int]) -> Tensor:
     """``(t, h, w) float32``: the row of the rollout that is classified, from the attention of one clip's forward pass.
 
-    ``grid`` is that of the first block's tokens. Every block is a linear map of one number for each token, whose rows sum to 1. The
-    product of the maps is never formed: the wanted row is the gradient of the classified number with respect to the first tokens'.
-    Raises IncompatibleError where the weights do not fit the blocks.
+    ``grid`` is that of the first block's tokens. Every block is a linear map of one number for each token, whose rows sum to 1.
+    The product of the maps is never formed: the wanted row is the gradient of the classified number with respect to the first
+    tokens'. Raises IncompatibleError where the weights do not fit the blocks.
     """
     through = {"pooled": _through_pooled, "windows": _through_windows}[kind]
     with torch.inference_mode(False), torch.enable_grad():
@@ -104,8 +103,8 @@ def rollout(module: nn.Module, kind: str, weights: Sequence[Tensor], grid: Seque
 def _through_pooled(module: nn.Module, weights: Sequence[Tensor], tokens: Tensor) -> Tensor:
     """The class token of MViT (Fan et al. 2021; Li et al. 2022) at the end, of ``tokens (1, 1, t, h, w)`` at the start.
 
-    Keys are pooled before they are read, what is passed by is pooled too: the one by strided convolutions, the other by maxima, both
-    taken for plain averages of what they cover. MViT v2 adds the pooled queries to what was read, which is a second residual
+    Keys are pooled before they are read, what is passed by is pooled too: the one by strided convolutions, the other by maxima,
+    both taken for plain averages of what they cover. MViT v2 adds the pooled queries to what was read, which is a second residual
     connection: its tokens are then a third each of what is read, of the queries and of what passes by.
     """
     token = tokens.new_ones(1)
@@ -130,7 +129,10 @@ def _averaged(tokens: Tensor, pool: object) -> Tensor:
     if not isinstance(pool, nn.Module):
         return tokens
     step = next(m for m in pool.modules() if isinstance(m, nn.Conv3d | nn.MaxPool3d | nn.AvgPool3d))
-    return functional.avg_pool3d(tokens, step.kernel_size, step.stride, step.padding, count_include_pad=False)  # type: ignore[arg-type]
+    kernel, stride, padding = (cast("tuple[int, int, int]", k) for k in (step.kernel_size, step.stride, step.padding))
+    ones = tokens.new_ones(1, 1, *kernel)
+    covered = functional.conv3d(torch.ones_like(tokens), ones, stride=stride, padding=padding)
+    return functional.conv3d(tokens, ones, stride=stride, padding=padding) / covered
 
 
 def _through_windows(module: nn.Module, weights: Sequence[Tensor], tokens: Tensor) -> Tensor:
@@ -176,8 +178,8 @@ def _read_in_windows(tokens: Tensor, weight: Tensor, attention: nn.Module) -> Te
 def _paired(blocks: Sequence[nn.Module], weights: Sequence[Tensor]) -> list[tuple[nn.Module, Tensor]]:
     if len(blocks) != len(weights):
         raise IncompatibleError(
-            f"'attention-rollout' needs the attention of all {len(blocks)} blocks, but a forward pass shows that of {len(weights)}: "
-            "use 'gradcam'"
+            f"'attention-rollout' needs the attention of all {len(blocks)} blocks, but a forward pass shows that of "
+            f"{len(weights)}: use 'gradcam'"
         )
     return list(zip(blocks, weights, strict=True))
 

@@ -212,5 +212,5 @@ def explain(engine: TorchEngine, frames: UInt8Array, targets: Targets, method: M
 def _load() -> None:
     from vidcam.explainers import cam, gradients, inputs, smooth  # noqa: F401  (each registers its rows when imported)
 
-    # isort: split  (the order of the table)
-    from vidcam.explainers import ablation, attention, perturbation  # noqa: F401
+    # isort: split
+    from vidcam.explainers import ablation, attention, lrp, perturbation  # noqa: F401

@@ -98,14 +98,15 @@ def frozen(module: nn.Module) -> Iterator[None]:
 def logits_of(explained: Explained, clips: Tensor) -> Tensor:
     """``(B, K) float32``: what the network says of clips ``(B, 3, T, H, W)``, without gradients."""
     with frozen(explained.module):
-        return _logits(explained.module(clips), len(clips))
+        return _logits(explained.module(clips.clone()), len(clips))  # a copy: networks may work in place
 
 
 def logits_after(explained: Explained, clip: Tensor, copies: int, edit: Callable[[tuple[Tensor, ...]], None]) -> Tensor:
-    """``(copies, K) float32``: what the network says of one clip ``(1, 3, T, H, W)`` after ``edit`` has changed the layer's output.
+    """``(copies, K) float32``: what the network says of one clip ``(1, 3, T, H, W)`` when ``edit`` changes the layer's output.
 
-    ``edit`` is given that many copies of it, for each pathway ``(copies, C, T', h, w)``, to write into. Only what follows the layer
-    is computed for each copy. A path around the layer carries the one clip; it must meet the copies in an operation that broadcasts.
+    ``edit`` is given that many copies of it, for each pathway ``(copies, C, T', h, w)``, to write into. Only what follows the
+    layer is computed for each copy. A path around the layer carries the one clip; it must meet the copies in an operation that
+    broadcasts.
     """
 
     def hook(_module: nn.Module, _inputs: object, output: object) -> object:
@@ -214,9 +215,7 @@ def differentiable(explained: Explained, *, guided: bool = False) -> Iterator[Ca
             with torch.enable_grad():
                 logits = _logits(explained.module(leaf.clone()), len(clips))  # a copy: a leaf must not be overwritten
             if not logits.requires_grad:
-                raise UsageError(
-                    f"the logits of model {explained.spec.name!r} do not depend on the clips by differentiable steps"
-                )
+                raise UsageError(f"no differentiable way leads from the clips to the logits of model {explained.spec.name!r}")
             if guided:
                 _guide(logits, explained.spec.name)
             return ClipRun(logits, leaf)
@@ -245,20 +244,9 @@ def instead(module: nn.Module, functions: Mapping[str, Callable[[Tensor], Tensor
 
 
 OTHER_ACTIVATIONS = (
-    *(
-        "Celu",
-        "Elu",
-        "Gelu",
-        "Glu",
-        "Hardshrink",
-        "Hardsigmoid",
-        "Hardswish",
-        "Hardtanh",
-        "LeakyRelu",
-        "LogSigmoid",
-        "LogSoftmax",
-    ),
-    *("Mish", "Prelu", "Rrelu", "ScaledDotProduct", "Sigmoid", "Silu", "Softmax", "Softplus", "Softshrink", "Tanh", "Threshold"),
+    *("Celu", "Elu", "Gelu", "Glu", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyRelu", "LogSigmoid"),
+    *("LogSoftmax", "Mish", "Prelu", "Rrelu", "ScaledDotProduct", "Sigmoid", "Silu", "Softmax", "Softplus", "Softshrink"),
+    *("Tanh", "Threshold"),
 )
 """How the names of autograd's nodes begin. A Hardtanh or Threshold that starts at 0 is a ReLU; see :func:`_is_relu`."""
 

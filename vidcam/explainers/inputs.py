@@ -108,14 +108,20 @@ def integrated_gradients(explained: Explained, clips: Tensor, targets: Targets) 
     chosen = resolve(targets, logits)
     nothing = logits_of(explained, torch.zeros_like(clips[:1]))
     totals = torch.stack([target(logits) - target(nothing) for target in chosen], dim=1)
-    maps = []
-    for clip in clips:
-        total = clip.new_zeros(())
-        for k in range(STEPS):
-            at = clip * ((k + 0.5) / STEPS)
-            total = total + _maps(lambda _, slope, x=clip: (x * slope).sum(COLOURS), explained, at, chosen)
-        maps.append(total / STEPS)
+    maps = [_path(explained, clip, chosen) for clip in clips]
     return Attribution(chosen, logits, (torch.stack(maps),), totals)
+
+
+def _path(explained: Explained, clip: Tensor, targets: Sequence[Target]) -> Tensor:
+    """``(N, T, h, w)``: ``clip`` times the mean slope on the way to it, over blocks."""
+
+    def share(_at: Tensor, slope: Tensor) -> Tensor:
+        return (clip * slope).sum(COLOURS)
+
+    total = clip.new_zeros(())
+    for k in range(STEPS):
+        total = total + _maps(share, explained, clip * ((k + 0.5) / STEPS), targets)
+    return total / STEPS
 
 
 def spread(values: Tensor, where: Placement, shape: tuple[int, int, int]) -> Tensor:
@@ -127,7 +133,7 @@ def spread(values: Tensor, where: Placement, shape: tuple[int, int, int]) -> Ten
     axes = (where.time, where.y, where.x)
     for dim, (axis, length, count) in enumerate(zip(axes, shape, values.shape, strict=True)):
         centres = Axis(axis.offset, axis.stride, count).centres()
-        weights = torch.tensor(hats(centres, np.arange(length)) / axis.stride).to(values)
+        weights = torch.tensor(hats(centres, np.arange(length, dtype=np.float64)) / axis.stride).to(values)
         values = torch.tensordot(weights, values, dims=([1], [dim])).movedim(0, dim)
     return values
 

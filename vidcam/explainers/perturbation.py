@@ -1,8 +1,8 @@
 """Change the clip, and see what the score does: no gradients, nothing of the network but its logits.
 
-What is removed is replaced by what :func:`blurred` leaves of it, never by black, which is evidence of its own. Every changed clip is
-computed once, whatever the number of targets: twenty classes cost hardly more than one. A few changed clips are computed at once
-(``chunk``), which bounds the memory and decides nothing. Whatever is drawn comes from a fixed seed, the same for every clip.
+What is removed is replaced by what :func:`blurred` leaves of it, never by black, which is evidence of its own. Every changed clip
+is computed once, whatever the number of targets: twenty classes cost hardly more than one. A few changed clips are computed at
+once (``chunk``), which bounds the memory and decides nothing. Whatever is drawn comes from a fixed seed, the same for every clip.
 
 In the formulas S is the score (a logit, or a difference of two, never a probability) and x the clip. A positive value speaks for
 the target: without what is there, the score is lower. The values are in the logit's unit, but they are no shares of it: two
@@ -88,7 +88,7 @@ def scores_of(logits: Tensor, targets: Sequence[Target]) -> Tensor:
 def score_each(
     explained: Explained, changed: Callable[[int], Tensor], count: int, targets: Sequence[Target], chunk: int
 ) -> Tensor:
-    """``(count, N)``: the scores of the clips ``changed(0)``, ``changed(1)``, ... ``(3, T, H, W)``, of which few exist at a time."""
+    """``(count, N)``: the scores of clips ``changed(0)``, ``changed(1)``, ... ``(3, T, H, W)``, of which few exist at a time."""
     found = []
     for start in range(0, count, chunk):
         some = torch.stack([changed(i) for i in range(start, min(start + chunk, count))])
@@ -103,7 +103,7 @@ def occlusion(explained: Explained, clips: Tensor, targets: Targets, *, chunk: i
     """How much the score drops when a block of some frames and pixels is blurred: ``S(x) - S(x without the block)``.
 
     Zeiler & Fergus 2014, section 4.2, in space and time: :data:`BLOCKS` blocks side by side, each occluded once. They use a grey
-    square and overlapping places; here nothing overlaps, and the block's own blur takes its place, so that no new edge appears.
+    square and overlapping places; here nothing overlaps, and the block's own blur takes its place, so that no new colour appears.
     """
     logits = logits_of(explained, clips)
     chosen = resolve(targets, logits)
@@ -117,7 +117,7 @@ def occlusion(explained: Explained, clips: Tensor, targets: Targets, *, chunk: i
 
 
 def _occluded(clip: Tensor, blur: Tensor, edges: Sequence[Sequence[int]], index: int) -> Tensor:
-    cell = np.unravel_index(index, [len(e) - 1 for e in edges])
+    cell = [int(i) for i in np.unravel_index(index, [len(e) - 1 for e in edges])]
     block = (slice(None), *(slice(e[i], e[i + 1]) for e, i in zip(edges, cell, strict=True)))
     changed = clip.clone()
     changed[block] = blur[block]
@@ -183,8 +183,9 @@ def rise(explained: Explained, clips: Tensor, targets: Targets, *, masks: int = 
 
     Petsiuk et al. 2018, with masks in space and time (:func:`rise_masks`) and two deviations. ``x_M = M x + (1 - M) blurred(x)``:
     what is hidden is blurred, not black. And their estimate ``mean(S M) / E(M)`` (eq. 6) is a large constant plus the wanted
-    differences; here the means are subtracted, so a pixel that does not matter has expectation zero and the values have a sign. The
-    sample covariance of N masks is unbiased, its standard error is about ``sd(S) / sqrt(N Var(M))``; the variance is known exactly.
+    differences; here the means are subtracted, so a pixel that does not matter has expectation zero and the values have a sign.
+    The sample covariance of N masks is unbiased, its standard error is about ``sd(S) / sqrt(N Var(M))``; the variance is known
+    exactly.
 
     Were the network linear, a lone small thing would have its contribution to the score (less that of its blur) as value at its
     place, falling off over one cell of the masks. Maps are means over small blocks of pixels.
@@ -196,10 +197,11 @@ def rise(explained: Explained, clips: Tensor, targets: Targets, *, masks: int = 
     for clip, blur in zip(clips, blurred(clips), strict=True):
         scores = score_each(explained, partial(_shown, clip, blur, mask), masks, chosen, chunk)
         weights = (scores - scores.mean(0)) / ((masks - 1) * VARIANCE)
-        # One mask after the other: all of them together would not fit into memory.
-        maps.append(sum(_times(weight, pixels.over_blocks(mask(i)).to(weight)) for i, weight in enumerate(weights)))
-    area = pixels.block(*_shape(clips)[1:]) ** 2
-    return Attribution(chosen, logits, (torch.stack(maps) / area,))
+        total = torch.zeros(len(chosen), *_mean_over_blocks(mask(0)).shape, device=clip.device)
+        for i, weight in enumerate(weights):  # one mask after the other: all together would not fit into memory
+            total += weight[:, None, None, None] * _mean_over_blocks(mask(i)).to(weight)
+        maps.append(total)
+    return Attribution(chosen, logits, (torch.stack(maps),))
 
 
 def rise_masks(shape: Triple, count: int) -> Callable[[int], Tensor]:
@@ -228,9 +230,9 @@ def _shown(clip: Tensor, blur: Tensor, mask: Callable[[int], Tensor], index: int
     return blur + mask(index).to(clip) * (clip - blur)
 
 
-def _times(weight: Tensor, mask: Tensor) -> Tensor:
-    """``(N,)`` times ``(T, h, w)``: ``(N, T, h, w)``."""
-    return weight[:, None, None, None] * mask
+def _mean_over_blocks(mask: Tensor) -> Tensor:
+    height, width = mask.shape[1:]
+    return pixels.over_blocks(mask) / pixels.block(height, width) ** 2
 
 
 def _shape(clips: Tensor) -> Triple:

@@ -1,4 +1,4 @@
-"""One word about a map: does taking the hot tube away cost the answer, and more than taking away any other tube of its size?"""
+"""One word about a map: is the hot tube more needed for the answer, or does it suffice more, than any other tube of its size?"""
 
 from __future__ import annotations
 
@@ -29,29 +29,39 @@ MATTERS = 0.05
 
 @dataclass(frozen=True)
 class Verdict:
-    """``word``, and what it rests on, in probability of the explained class.
+    """``word``, and what it rests on, in probability of the explained class, as means over the ``windows``.
 
-    ``removed``, ``kept`` and ``control`` are means over the windows: what is lost without the hot tube, what is left with nothing
-    but it, what is lost without another tube of its size and shape elsewhere. ``margin`` is ``removed`` less ``control`` with its
-    95 % interval over the ``windows``.
+    ``removed`` is lost without the hot tube, ``removed_elsewhere`` without another tube of its size and shape; ``kept`` is left
+    with nothing but the hot tube, ``kept_elsewhere`` with nothing but another. ``margin`` is the mean of the two differences,
+    with its 95 % interval over the windows.
     """
 
     word: Word
     removed: float
+    removed_elsewhere: float
     kept: float
-    control: float
+    kept_elsewhere: float
     margin: Interval
     windows: int
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One window: the probability as it is, without the hot tube, with only it, and without each of the tubes elsewhere."""
+    """One window: the probability as it is, without the hot tube and with only it, and for each tube elsewhere the same two."""
 
     whole: float
     without: float
     only: float
-    others: tuple[float, ...]
+    without_others: tuple[float, ...]
+    only_others: tuple[float, ...]
+
+    @property
+    def margins(self) -> list[float]:
+        """For each tube elsewhere, how much more the hot one is needed and how much more it suffices, in the mean."""
+        return [
+            ((without - self.without) + (self.only - only)) / 2
+            for without, only in zip(self.without_others, self.only_others, strict=True)
+        ]
 
 
 def trial(
@@ -75,9 +85,10 @@ def trial(
     tube = hot.reshape(values.shape)
     clip = frames.shape[:3]
     rng = np.random.default_rng(seed)
-    masks = [pixels_of(m, where, clip) for m in (tube, ~tube, *(moved(tube, rng) for _ in range(tubes)))]
-    whole, *rest = score(np.stack([frames, *(replaced(frames, m, baseline) for m in masks)])).tolist()
-    return Trial(whole, rest[0], rest[1], tuple(rest[2:]))
+    masks = [pixels_of(m, where, clip) for m in (tube, *(moved(tube, rng) for _ in range(tubes)))]
+    without = score(np.stack([frames, *(replaced(frames, m, baseline) for m in masks)])).tolist()
+    only = score(np.stack([replaced(frames, ~m, baseline) for m in masks])).tolist()
+    return Trial(without[0], without[1], only[0], tuple(without[2:]), tuple(only[1:]))
 
 
 def moved(tube: Bools, rng: np.random.Generator) -> Bools:
@@ -95,21 +106,17 @@ def moved(tube: Bools, rng: np.random.Generator) -> Bools:
 def judge(trials: Sequence[Trial], *, seed: int = 0) -> Verdict:
     """The verdict over the windows of a video, at least one.
 
-    *supported*: without the hot tube more is lost than without others, surely (the interval lies above 0) and noticeably (on
-    average at least ``MATTERS``). *weak*: more is lost, but not both surely and noticeably. *not supported*: no more is lost than
-    elsewhere.
+    *supported*: the hot tube is more needed, or suffices more, than tubes elsewhere, surely (the interval of the mean difference
+    lies above 0) and noticeably (on average at least ``MATTERS``). *weak*: it is, but not both surely and noticeably.
+    *not supported*: it is not. A network may know an action by more than one part, so either question alone would be too hard.
     """
-    margins = [(t.whole - t.without) - float(np.mean([t.whole - o for o in t.others])) for t in trials]
-    margin = bootstrap(margins if len(margins) > 1 else _of_one(trials[0]), seed=seed)
+    margins = [float(np.mean(t.margins)) for t in trials]
+    margin = bootstrap(margins if len(trials) > 1 else trials[0].margins, seed=seed)  # of one window: over the other tubes
     word: Word = "not supported" if margin.mean <= 0 else "weak"
     if margin.low > 0 and margin.mean >= MATTERS:
         word = "supported"
     return Verdict(
-        word, float(np.mean([t.whole - t.without for t in trials])), float(np.mean([t.only for t in trials])),
-        float(np.mean([t.whole - o for t in trials for o in t.others])), margin, len(trials),
+        word, float(np.mean([t.whole - t.without for t in trials])),
+        float(np.mean([t.whole - o for t in trials for o in t.without_others])), float(np.mean([t.only for t in trials])),
+        float(np.mean([o for t in trials for o in t.only_others])), margin, len(trials),
     )  # fmt: skip
-
-
-def _of_one(t: Trial) -> list[float]:
-    """With a single window the interval is that over the other tubes."""
-    return [o - t.without for o in t.others]

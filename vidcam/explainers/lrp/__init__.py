@@ -11,18 +11,20 @@ leads from the clip to the logits, a module or a function, in place or not, is m
 - activation with f(0) = 0 (ReLU, ReLU6, Swish, GELU ...): ``x * constant(f(x) / x)``, so that relevance passes through;
 - gate (sigmoid): a constant, so that squeeze and excitation gives all relevance to what it weighs;
 - sum, mean, average pooling, padding, choice of cells: linear, unchanged. So a residual sum shares in proportion to its
-  summands, wherever it is written and however many axes there are: no list of blocks to rewrite; max pooling: the winner takes all;
+  summands, wherever it is written and however many axes there are, and there is no list of blocks to rewrite;
+- max pooling: the winner takes all;
 - product of two signals: half each (the uniform rule, Achtibat et al. 2024, https://arxiv.org/abs/2402.05602).
 
 **Conservation.** Every replacement is homogeneous of degree 1 in its inputs, constants (biases, batch norm shifts, epsilons)
 counted as weights of an input that is 1. By Euler's theorem the relevance of the pixels and of that input is the score: what the
 constants have absorbed is known for every clip and target, ``totals`` are the scores less that, and the error that is shown
-with the map is that of conservation. An operation without a rule (normalisation over the clip, softmax, attention, matrix products)
-is refused by its name.
+with the map is that of conservation. An operation without a rule (layer norm, softmax, attention, matrix products) is refused by
+its name.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -32,7 +34,7 @@ from torch.autograd.function import BackwardCFunction
 from vidcam.errors import IncompatibleError
 from vidcam.explainers import pixels
 from vidcam.explainers.core import Attribution, Explained, Method, Target, Targets, register, resolve
-from vidcam.explainers.hooks import ClipRun, differentiable, instead, nodes
+from vidcam.explainers.hooks import ClipRun, differentiable, instead, logits_of, nodes
 from vidcam.explainers.lrp.composites import COMPOSITES, Composite
 from vidcam.explainers.lrp.surrogate import Surrogate
 
@@ -45,19 +47,25 @@ def lrp(composite: Composite, explained: Explained, clips: Tensor, targets: Targ
     One class versus another starts with the logit of the class and minus the logit of the other. ``totals`` are the scores less
     what the network's constants absorbed. Raises IncompatibleError for an operation that has no rule, naming it.
     """
+    logits = logits_of(explained, clips)
+    chosen = resolve(targets, logits)
+    maps, absorbed = zip(*(_one_clip(composite, explained, clip, chosen) for clip in torch.split(clips, 1)), strict=True)
+    totals = torch.stack([target(logits) for target in chosen], dim=1) - torch.cat(absorbed)
+    return Attribution(chosen, logits, (torch.cat(maps),), totals)
+
+
+def _one_clip(composite: Composite, explained: Explained, clip: Tensor, targets: Sequence[Target]) -> tuple[Tensor, Tensor]:
+    """Maps ``(1, N, T, h, w)`` and what constants absorb ``(1, N)``. By itself, because the graph takes much memory."""
     spec = explained.spec
-    mean, std = (clips.new_tensor(v) for v in (spec.mean, spec.std))
-    surrogate = Surrogate(composite, spec.name, batch=len(clips), low=(0 - mean) / std, high=(1 - mean) / std)
+    mean, std = (clip.new_tensor(v) for v in (spec.mean, spec.std))
+    surrogate = Surrogate(composite, spec.name, low=(0 - mean) / std, high=(1 - mean) / std)
     with differentiable(explained) as run:
         with instead(explained.module, {"Swish": _swish}), surrogate:
-            seen = run(clips)
+            seen = run(clip)
         _verify(seen, surrogate, composite, spec.name)
-        chosen = resolve(targets, seen.logits)
-        found = [_relevance(seen, surrogate, target) for target in chosen]
-        logits = seen.logits.detach()
+        found = [_relevance(seen, surrogate, target) for target in targets]
     maps = torch.stack([pixels.over_blocks(relevance) for relevance, _ in found], dim=1)
-    totals = torch.stack([target(logits) - absorbed for target, (_, absorbed) in zip(chosen, found, strict=True)], dim=1)
-    return Attribution(chosen, logits, (maps,), totals)
+    return maps, torch.stack([absorbed for _, absorbed in found])[None]
 
 
 def _swish(x: Tensor) -> Tensor:
@@ -69,8 +77,8 @@ def _verify(seen: ClipRun, surrogate: Surrogate, composite: Composite, model: st
     for node in nodes(seen.logits):
         if isinstance(node, BackwardCFunction):
             raise IncompatibleError(
-                f"layer-wise relevance propagation has no rule for {node.name()}, an autograd function that model {model!r} brings "
-                "along: use 'integrated-gradients' or 'gradcam'"
+                f"layer-wise relevance propagation has no rule for {node.name()}, an autograd function of its own that model "
+                f"{model!r} uses: use 'integrated-gradients' or 'gradcam'"
             )
     if composite.first is not None and not surrogate.pixels:
         raise IncompatibleError(
@@ -79,7 +87,7 @@ def _verify(seen: ClipRun, surrogate: Surrogate, composite: Composite, model: st
 
 
 def _relevance(seen: ClipRun, surrogate: Surrogate, target: Target) -> tuple[Tensor, Tensor]:
-    """Relevance of the pixels ``(B, T, H, W)``, summed over colours, and that of constants ``(B,)``."""
+    """Relevance of the pixels ``(1, T, H, W)``, summed over colours, and that of constants, one number."""
     leaves = (seen.clips, *surrogate.pixels)
     with torch.enable_grad():
         score = target(seen.logits).sum()

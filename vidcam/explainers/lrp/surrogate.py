@@ -12,44 +12,26 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from vidcam.errors import IncompatibleError
 from vidcam.explainers.lrp.composites import Composite
-from vidcam.explainers.lrp.rules import Layer, zero
+from vidcam.explainers.lrp.rules import Layer
 
 __all__ = ["Surrogate"]
 
 Function = Callable[..., Any]
 
+# Names of torch's functions and methods without underscores around them: of __iadd__ "iadd", of relu_ "relu".
 CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
-GATES = ("sigmoid", "sigmoid_", "hardsigmoid", "hardsigmoid_")
-ELEMENTWISE = (
-    *("relu", "relu_", "relu6", "hardtanh", "hardtanh_", "clamp", "clamp_", "clamp_min", "clamp_min_", "clip", "clip_"),
-    *("leaky_relu", "leaky_relu_", "elu", "elu_", "celu", "celu_", "selu", "selu_", "silu", "hardswish", "mish", "gelu", "tanh"),
-)
-SUMS = ("add", "add_", "__add__", "__radd__", "__iadd__", "sub", "sub_", "__sub__", "__rsub__", "rsub", "__isub__")
-PRODUCTS = ("mul", "mul_", "__mul__", "__rmul__", "__imul__", "multiply")
-QUOTIENTS = ("div", "div_", "__truediv__", "__itruediv__", "true_divide")
-LINEAR = frozenset(
-    (
-        *("view", "reshape", "flatten", "unflatten", "permute", "transpose", "movedim", "moveaxis", "squeeze", "unsqueeze", "t"),
-        *("contiguous", "clone", "to", "float", "double", "half", "type", "type_as", "expand", "expand_as", "repeat", "view_as"),
-        *(
-            "cat",
-            "concat",
-            "stack",
-            "split",
-            "chunk",
-            "unbind",
-            "narrow",
-            "select",
-            "index_select",
-            "__getitem__",
-            "roll",
-            "flip",
-        ),
-        *("pad", "neg", "__neg__", "mean", "sum", "avg_pool1d", "avg_pool2d", "avg_pool3d", "interpolate"),
-        *("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "dropout", "dropout2d", "dropout3d"),
-        *("max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"),
-    )
-)
+GATES = ("sigmoid", "hardsigmoid")
+ELEMENTWISE = ("relu", "relu6", "hardtanh", "clamp", "clamp_min", "clip", "leaky_relu", "elu", "celu", "selu")
+SMOOTH = ("silu", "hardswish", "mish", "gelu", "tanh")
+SUMS = ("add", "radd", "iadd", "sub", "rsub", "isub")
+PRODUCTS = ("mul", "rmul", "imul", "multiply")
+QUOTIENTS = ("div", "truediv", "itruediv", "true_divide")
+SHAPES = ("view", "view_as", "reshape", "flatten", "unflatten", "permute", "transpose", "movedim", "squeeze", "unsqueeze", "t")
+COPIES = ("contiguous", "clone", "copy", "to", "float", "double", "half", "type", "type_as", "expand", "expand_as", "repeat")
+PIECES = ("cat", "concat", "stack", "split", "chunk", "unbind", "narrow", "select", "index_select", "getitem", "setitem", "flip")
+MEANS = ("mean", "sum", "neg", "pad", "dropout", "dropout3d", "interpolate", "avg_pool2d", "avg_pool3d")
+POOLS = ("adaptive_avg_pool2d", "adaptive_avg_pool3d", "max_pool2d", "max_pool3d", "adaptive_max_pool2d", "adaptive_max_pool3d")
+LINEAR = (*SHAPES, *COPIES, *PIECES, *MEANS, *POOLS)
 """Functions whose derivative is their rule: sums, means, and choices (a maximum gives all to the winner)."""
 
 
@@ -57,23 +39,23 @@ class Surrogate(TorchFunctionMode):
     """While entered, what torch computes from a leaf that requires a gradient has the value that it always has, and such
     derivatives that input times gradient is the relevance under ``composite``.
 
-    ``batch`` is the number of clips, ``low`` and ``high`` their pixels' bounds for each colour ``(3,)``. ``one (batch,)`` is the
-    leaf that stands for all constants of the network: its gradient is the relevance that they absorb. ``pixels`` are the leaves
-    for rules that need the bounds, empty where no layer took any.
+    ``low`` and ``high`` are the bounds of the pixels for each colour ``(3,)``. ``one`` is the leaf that all constants of the
+    network are multiplied by: its gradient is the relevance that they absorb. ``pixels`` are the leaves for rules that need the
+    bounds, empty where no layer took any.
 
     Raises IncompatibleError, when a function is called, where there is no rule for it.
     """
 
-    def __init__(self, composite: Composite, model: str, *, batch: int, low: Tensor, high: Tensor) -> None:
+    def __init__(self, composite: Composite, model: str, *, low: Tensor, high: Tensor) -> None:
         super().__init__()
-        self.one = low.new_ones(batch).requires_grad_()
+        self.one = low.new_ones(()).requires_grad_()
         self.pixels: tuple[Tensor, ...] = ()
         self._composite, self._model, self._low, self._high = composite, model, low, high
-        rules: dict[str, Function] = {"linear": self._linear, "batch_norm": self._batch_norm}
+        rules: dict[str, Function] = {"linear": self._linear}
         for names, rule in (
             (CONVOLUTIONS, self._linear),
             (GATES, _gate),
-            (ELEMENTWISE, _elementwise),
+            ((*ELEMENTWISE, *SMOOTH), _elementwise),
             (SUMS, self._sum),
             (PRODUCTS, self._product),
             (QUOTIENTS, self._quotient),
@@ -84,13 +66,13 @@ class Surrogate(TorchFunctionMode):
 
     def __torch_function__(self, func: Function, types: object, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
+        name = getattr(func, "__name__", "").strip("_")
         if not torch.is_grad_enabled() or not any(map(_carries, _tensors((args, tuple(kwargs.values()))))):
             return func(*args, **kwargs)
-        if name != "batch_norm":  # which looks for the convolution before it
-            args, kwargs = _settled(args), {k: _settled(v) for k, v in kwargs.items()}
+        if name == "batch_norm":  # looks itself for a convolution before it
+            return self._batch_norm(func, *args, **kwargs)
         if name in self._rules:
-            return self._rules[name](func, *args, **kwargs)
+            return self._rules[name](func, *_settled(args), **{k: _settled(v) for k, v in kwargs.items()})
         found = func(*args, **kwargs)
         if any(map(_carries, _tensors(found))):
             raise self._refusal(func)
@@ -98,8 +80,8 @@ class Surrogate(TorchFunctionMode):
 
     def _refusal(self, func: Function, why: str = "") -> IncompatibleError:
         return IncompatibleError(
-            f"layer-wise relevance propagation has no rule for {resolve_name(func) or func}{why}, which model {self._model!r} uses: "
-            "use 'integrated-gradients' or 'gradcam'"
+            f"layer-wise relevance propagation has no rule for {resolve_name(func) or func}{why}, which model {self._model!r} "
+            "uses: use 'integrated-gradients' or 'gradcam'"
         )
 
     # --- linear layers ------------------------------------------------------------------------------------------------------
@@ -126,7 +108,7 @@ class Surrogate(TorchFunctionMode):
             weight=weight,
             bias=None if bias is None else bias.view(shape),
             output=output.detach(),
-            one=self._one(output),
+            one=self.one,
             pixels=pixels,
         )
         output._waits = _Waits(layer, rule, convolution)  # type: ignore[attr-defined]  # a batch norm may come
@@ -153,7 +135,7 @@ class Surrogate(TorchFunctionMode):
         waits: _Waits | None = getattr(input, "_waits", None)
         if waits is None or waits.settled is not None or not waits.convolution:
             input = _settled(input)
-            return input * scale.view(channels) + shift.view(channels) * self._one(input)
+            return input * scale.view(channels) + shift.view(channels) * self.one
         layer = waits.layer
         scale_out, shift_out = scale.view(channels), shift.view(channels)
         merged = replace(
@@ -168,8 +150,8 @@ class Surrogate(TorchFunctionMode):
 
     def _sum(self, func: Function, a: Any, b: Any, **options: Any) -> Any:
         """Linear. A constant summand is a bias: it stands beside ``one``."""
-        a_lifted = a if _carries(a) else a * self._one(b)
-        b_lifted = b if _carries(b) else b * self._one(a)
+        a_lifted = a if _carries(a) else a * self.one
+        b_lifted = b if _carries(b) else b * self.one
         return func(a_lifted, b_lifted, **options)
 
     def _product(self, func: Function, a: Any, b: Any, **options: Any) -> Any:
@@ -199,15 +181,6 @@ class Surrogate(TorchFunctionMode):
             bounds = (*(b.view(1, -1, 1, 1, 1).expand_as(input).clone() for b in (self._low, self._high)), torch.ones_like(input))
             input._pixels = self.pixels = tuple(b.detach().requires_grad_() for b in bounds)  # type: ignore[attr-defined]
         return getattr(input, "_pixels", None)
-
-    def _one(self, like: Tensor) -> Tensor:
-        """``one`` for each of these outputs, whose first axis is the clips' or a multiple of it (pictures of clips in a row)."""
-        if like.ndim == 0 or like.shape[0] % len(self.one):
-            raise IncompatibleError(
-                f"layer-wise relevance propagation needs clips on the first axis, but model {self._model!r} makes "
-                f"{tuple(like.shape)} of {len(self.one)} clips: use 'integrated-gradients' or 'gradcam'"
-            )
-        return self.one.repeat_interleave(like.shape[0] // len(self.one)).view(-1, *[1] * (like.ndim - 1))
 
 
 @dataclass

@@ -1,0 +1,130 @@
+"""Testing an explanation, end to end: a network that looks at red squares, with true and false explanations of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import planted
+import pytest
+from media import write_clip
+
+from vidcam import cli, evaluate
+from vidcam.engine import TorchEngine, open_engine
+from vidcam.errors import UsageError
+from vidcam.explainers import core
+from vidcam.pipeline import Settings
+from vidcam.trust.controls import CONTROLS
+
+
+def film(path: Path, *, red: bool) -> Path:
+    def picture(i: int) -> np.ndarray:
+        image = np.full((128, 128, 3), 90, np.uint8)
+        if red and 4 <= i < 16:
+            image[32:56, 40 + i : 64 + i] = (230, 10, 10)
+        return image
+
+    return write_clip(path, frames=20, size=(128, 128), fps=10, picture=picture)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return film(tmp_path_factory.mktemp("evaluate") / "red.mp4", red=True)
+
+
+@pytest.fixture(scope="module")
+def engine() -> TorchEngine:
+    return open_engine(f"{planted.__file__}:patches")
+
+
+@pytest.fixture(scope="module")
+def found(engine: TorchEngine, clip: Path) -> evaluate.Evaluation:
+    return evaluate.evaluate(clip, engine=engine, settings=Settings(classes=("red square",)), windows=2)
+
+
+def test_a_true_explanation_is_supported_and_beats_every_control(found: evaluate.Evaluation) -> None:
+    assert found.verdict.word == "supported"
+    for baseline in ("blur", "inpaint"):
+        ours, *controls = (found.scores[baseline][row]["gap"].mean for row in (evaluate.OURS, *CONTROLS))
+        assert ours > max(controls) + 0.05, baseline
+    assert found.sensitivity == pytest.approx(-1.0, abs=0.05)  # what speaks for one of the two classes speaks against the other
+    assert found.repeated == 0.0
+    assert found.used.word == "a still"  # this network does not look at time
+
+
+def test_a_false_explanation_is_not_supported(engine: TorchEngine, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    true = core.get("cam").explain
+
+    def upside_down(*args: object) -> core.Attribution:
+        made = true(*args)  # type: ignore[arg-type]
+        return core.Attribution(made.targets, made.logits, tuple(m.flip(3) for m in made.maps), made.totals)
+
+    false = core.Method(**(vars(core.get("cam")) | {"name": "false", "explain": upside_down}))
+    monkeypatch.setitem(core._METHODS, "false", false)
+    settings = Settings(method="false", classes=("red square",))
+    made = evaluate.evaluate(clip, engine=engine, settings=settings, windows=2, baselines=("blur",))
+    assert made.verdict.word == "not supported"
+    assert made.scores["blur"][evaluate.OURS]["gap"].mean < made.scores["blur"]["motion energy"]["gap"].mean
+
+
+def test_two_videos_cut_together(engine: TorchEngine, clip: Path, tmp_path: Path) -> None:
+    grey = film(tmp_path / "grey.mp4", red=False)
+    made = evaluate.evaluate(
+        clip, engine=engine, settings=Settings(classes=("red square",)), windows=1, baselines=("blur",), other=grey
+    )
+    assert made.spliced is not None
+    # The red square's evidence, in whichever half it was put; for "nothing" nothing ever speaks.
+    assert made.spliced.first == pytest.approx(1.0, abs=0.02)
+    assert made.spliced.second == pytest.approx(1.0, abs=0.02)
+    with pytest.raises(UsageError, match="both videos are 'red square'"):
+        evaluate.evaluate(clip, engine=engine, windows=1, baselines=("blur",), other=clip)
+
+
+def test_the_files_hold_what_was_found(found: evaluate.Evaluation, tmp_path: Path) -> None:
+    evaluate.write_json(found, tmp_path / "out.json")
+    evaluate.write_html(found, tmp_path / "out.html")
+    doc = json.loads((tmp_path / "out.json").read_text())
+    assert doc["verdict"]["word"] == "supported"
+    assert doc["faithfulness"]["blur"][evaluate.OURS]["gap"]["mean"] == found.scores["blur"][evaluate.OURS]["gap"].mean
+    assert set(doc["faithfulness"]["blur"]) == {evaluate.OURS, *CONTROLS}
+    page = (tmp_path / "out.html").read_text()
+    assert page.count("<svg") == 2 * 3 + 2
+    assert re.search(r"The evidence for “red square” is <span class=\"supported\">supported</span>", page)
+    assert "http://" not in re.sub(r"http://www\.w3\.org|http://purl\.org|http://creativecommons\.org", "", page)
+    assert found.label in evaluate.in_words(found)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"windows": 0}, "at least 1 window"),
+        ({"baselines": ("black",)}, "unknown baseline 'black': known are blur, frozen, inpaint"),
+        ({"settings": Settings(classes=("red square", "nothing"))}, "one explanation is tested at a time"),
+    ],
+)
+def test_what_cannot_be_tested_is_refused(engine: TorchEngine, clip: Path, change: dict, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        evaluate.evaluate(clip, engine=engine, **change)
+
+
+def test_the_command_says_and_writes_it(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def run(*words: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["vidcam", "evaluate", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return int(stop.value.code or 0)
+
+    model = f"{planted.__file__}:patches"
+    words = (clip, "--model", model, "--class", "red square", "--windows", 1, "--baseline", "blur", "--json", tmp_path / "o.json")
+    assert run(*words) == 0
+    assert "evidence for 'red square': supported" in capsys.readouterr().out
+    assert run(*words) == 1
+    assert "exists" in capsys.readouterr().err
+    assert run(tmp_path / "none.mp4", "--model", model) == 1
+    assert run(clip, "--model", model, "--class", "green square") == 2
+    assert "green square" in capsys.readouterr().err

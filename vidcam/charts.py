@@ -1,0 +1,87 @@
+"""Plots as SVG text for the pages, made with matplotlib from plain numbers."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["bars", "lines", "matrix"]
+
+Interval = tuple[float, float, float]
+"""A mean and the two ends of its interval."""
+
+OWN, OTHERS = "#d9480f", "#868e96"
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    """A figure that needs no display and no global state."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasSVG(figure)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _svg(figure: Any) -> str:
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "vidcam", "font.family": "sans-serif", "font.size": 9}):
+        out = io.StringIO()
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+    text = out.getvalue()
+    return text[text.index("<svg") :]
+
+
+def bars(rows: Mapping[str, Interval], *, title: str, best: str, note: str = "") -> str:
+    """Horizontal bars with their intervals; the row called ``best`` stands out."""
+    figure, axes = _figure(5.2, 0.6 + 0.32 * len(rows))
+    names = list(rows)
+    means = np.array([rows[n][0] for n in names])
+    spans = np.array([[rows[n][0] - rows[n][1], rows[n][2] - rows[n][0]] for n in names]).T
+    axes.barh(
+        names, means, xerr=np.maximum(spans, 0), color=[OWN if n == best else OTHERS for n in names], capsize=3, height=0.62
+    )
+    axes.invert_yaxis()
+    axes.axvline(0, color="#495057", linewidth=0.8)
+    axes.set_title(title, loc="left", fontsize=10)
+    if note:
+        axes.set_xlabel(note)
+    return _svg(figure)
+
+
+def lines(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, title: str, x: str, y: str, names: Sequence[str] = ()
+) -> str:
+    """Curves (xs, ys) by name; ``names`` are written at the whole numbers of the x axis instead of numbers."""
+    figure, axes = _figure(5.2, 2.9 if not names else 3.4)
+    for name, (xs, ys) in curves.items():
+        axes.plot(xs, ys, marker="o" if len(xs) < 40 else None, markersize=3, linewidth=1.6, label=name)
+    if len(curves) > 1:
+        axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2)
+    if names:
+        axes.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=7)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.set_title(title, loc="left", fontsize=10)
+    return _svg(figure)
+
+
+def matrix(values: npt.NDArray[np.floating], names: Sequence[str], *, title: str, low: float = -1.0, high: float = 1.0) -> str:
+    """A square matrix of numbers in ``low..high``, each written into its cell."""
+    side = 1.4 + 0.55 * len(names)
+    figure, axes = _figure(side, side * 0.9)
+    axes.imshow(values, cmap="RdBu_r" if low < 0 else "Blues", vmin=low, vmax=high)
+    for (i, j), v in np.ndenumerate(values):
+        strong = abs(v - (low + high) / 2) > 0.35 * (high - low)
+        axes.text(j, i, f"{v:.2f}", ha="center", va="center", fontsize=8, color="white" if strong else "black")
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_title(title, loc="left", fontsize=10)
+    return _svg(figure)
