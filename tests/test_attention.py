@@ -47,6 +47,10 @@ def mvit_v2(blocks) -> nn.Module:
     return mvit(blocks, rel_pos_embed=True, residual_pool=True, residual_with_cls_embed=False)
 
 
+def mvit_v2_with_class(blocks) -> nn.Module:
+    return mvit(blocks, residual_pool=True)
+
+
 def mvit_pytorchvideo(_blocks) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its imports warn of what is old in them
@@ -151,7 +155,7 @@ def test_without_pooling_it_is_the_papers_product():
     assert R[0, 1:].max() > 3 * R[0, 1:].mean()
 
 
-@pytest.mark.parametrize("build", [mvit, mvit_v2, mvit_pytorchvideo])
+@pytest.mark.parametrize("build", [mvit, mvit_v2, mvit_v2_with_class, mvit_pytorchvideo])
 def test_pooled_blocks_are_their_matrices(build):
     found = net(build, POOLED)
     with attention.softmaxes() as weights, torch.no_grad():
@@ -165,7 +169,7 @@ def test_pooled_blocks_are_their_matrices(build):
         queries, after = pooling(grid, kq, sq)
         skip, _ = pooling(grid, [s + 1 if s > 1 else 1 for s in sq], sq)
         read = A[0].double().numpy() @ keys
-        B = (read + skip + queries) / 3 if build is mvit_v2 else (read + skip) / 2
+        B = (read + skip + queries) / 3 if build in (mvit_v2, mvit_v2_with_class) else (read + skip) / 2
         if build is mvit_v2:  # the queries are added to the patches only
             B[0] = (read[0] + skip[0]) / 2
         np.testing.assert_allclose(B.sum(1), 1, atol=1e-6)
@@ -279,7 +283,9 @@ def test_uniform_attention_is_a_uniform_map(build, given):
     assert got.sum() == pytest.approx(1 - (0.5**3 + (1 - 0.5**3) / (n + 1)) if build is mvit else 1, abs=1e-5)
 
 
-@pytest.mark.parametrize(("build", "given"), [(mvit, [POOLED]), (mvit_v2, [POOLED]), (mvit_pytorchvideo, [POOLED]), (swin, [])])
+@pytest.mark.parametrize(
+    ("build", "given"), [(mvit, [POOLED]), (mvit_v2_with_class, [POOLED]), (mvit_pytorchvideo, [POOLED]), (swin, [])]
+)
 def test_the_method_shares_the_tokens_out_among_the_cells_whatever_the_class(build, given):
     found = net(build, *given)
     (place,) = probe.placements(found)
@@ -307,6 +313,17 @@ def test_the_method_shares_the_tokens_out_among_the_cells_whatever_the_class(bui
                 want[i, j, k] += a * c * d * row[token]
         np.testing.assert_allclose(maps[b, 0], want, atol=1e-6)
         assert float(maps[b, 0].sum()) == pytest.approx(float(row.sum()), rel=1e-5)
+
+
+def test_a_forward_pass_that_stops_leaves_the_network_and_the_process_alone():
+    found = net(swin)
+    probe.placements(found)
+    found.module.head.register_forward_pre_hook(lambda *_: 1 / 0)
+    before = Snapshot(found.module)
+    with pytest.raises(ZeroDivisionError):
+        core.get("attention-rollout").explain(found, clip(), TARGETS)
+    before.check()
+    assert not torch.overrides._get_current_function_mode_stack()
 
 
 def test_sharing_out_keeps_the_sum_and_the_middle():

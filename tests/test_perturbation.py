@@ -43,7 +43,7 @@ def score(net: Explained, clip: torch.Tensor, target: Target) -> float:
 
 def blur_in_loops(clip: np.ndarray) -> np.ndarray:
     h, w = clip.shape[-2:]
-    sigma = min(h, w) / 10
+    sigma = min(h, w) / 5
     out = np.zeros(clip.shape)
     for y in range(h):
         for x in range(w):
@@ -69,7 +69,7 @@ def test_the_family_is_complete():
     assert set(METHODS) == {m.name for m in core.methods() if m.family == "perturbation"}
 
 
-def test_the_blur_is_a_gaussian_in_space_of_a_tenth_of_the_shorter_side():
+def test_the_blur_is_a_gaussian_in_space_of_a_fifth_of_the_shorter_side():
     clip = torch.randn(3, 2, 11, 14, generator=torch.Generator().manual_seed(0))
     np.testing.assert_allclose(perturbation.blurred(clip), blur_in_loops(clip.numpy()), atol=1e-5)
     np.testing.assert_allclose(perturbation.blurred(torch.full((1, 1, 9, 9), 0.7)), 0.7, atol=1e-6)
@@ -90,6 +90,25 @@ def test_every_method_explains_every_small_network_and_leaves_it_alone(method, n
         assert maps.dtype == torch.float32
         assert maps.isfinite().all()
         assert (maps.amax((2, 3, 4)) > maps.amin((2, 3, 4))).all()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("stopped here"), KeyboardInterrupt("stopped here")])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_that_stops_halfway_leaves_the_network_alone(method, error):
+    net = explained("pathways")
+    probe.placements(net)  # measured once, and kept
+    passes = []
+
+    def fail(*_):
+        passes.append(1)
+        if len(passes) == 3:
+            raise error
+
+    net.module.fc.register_forward_pre_hook(fail)
+    before = Snapshot(net.module)
+    with pytest.raises(type(error), match="stopped here"):
+        few(method, net, clips(), TARGETS, chunk=1)
+    before.check()
 
 
 def few(method, net, inputs, targets, **more):
@@ -159,7 +178,10 @@ def test_occlusion_is_the_drop_block_by_block(name, shape):
         for cell in np.ndindex(*grid):
             changed = clip.clone()
             for p in np.ndindex(*shape):
-                if all(round(i * n / g) <= at < round((i + 1) * n / g) for at, i, n, g in zip(p, cell, shape, grid, strict=True)):
+                if all(
+                    round(i * n / (g + 1)) <= at < round((i + 2) * n / (g + 1))
+                    for at, i, n, g in zip(p, cell, shape, grid, strict=True)
+                ):
                     changed[:, p[0], p[1], p[2]] = blur[:, p[0], p[1], p[2]]
             for n, target in enumerate(TARGETS):
                 want[b, n][cell] = score(net, clip, target) - score(net, changed, target)
@@ -170,18 +192,25 @@ def test_occlusion_is_the_drop_block_by_block(name, shape):
 
 def test_occlusion_is_captums():
     net = explained("plain")
-    inputs = torch.randn(2, 3, 4, 14, 14, generator=torch.Generator().manual_seed(1))
-    for n, found in ((k, perturbation.occlusion(net, inputs, [Target(k)]).maps[0][:, 0]) for k in (0, 3)):
+    inputs = torch.randn(2, 3, 10, 16, 16, generator=torch.Generator().manual_seed(1))  # blocks of 4 x 4 x 4 at steps of 2
+    for n in (0, 3):
         with torch.no_grad():
             theirs = captum.attr.Occlusion(net.module).attribute(
                 inputs,
-                sliding_window_shapes=(3, 1, 2, 2),
-                strides=(3, 1, 2, 2),
+                sliding_window_shapes=(3, 4, 4, 4),
+                strides=(3, 2, 2, 2),
                 baselines=perturbation.blurred(inputs),
                 target=n,
             )
+        (found,) = perturbation.occlusion(net, inputs, [Target(n)]).maps
+        # Captum gives every pixel the mean of the blocks that cover it.
+        total, times = torch.zeros(2, 10, 16, 16), torch.zeros(10, 16, 16)
+        for t, y, x in np.ndindex(4, 7, 7):
+            block = (slice(2 * t, 2 * t + 4), slice(2 * y, 2 * y + 4), slice(2 * x, 2 * x + 4))
+            total[:, *block] += found[:, 0, t, y, x, None, None, None]
+            times[block] += 1
         for colour in range(3):
-            np.testing.assert_allclose(theirs[:, colour, :, ::2, ::2], found, atol=1e-6)
+            np.testing.assert_allclose(theirs[:, colour], total / times, atol=1e-6)
         assert found.abs().max() > 1e-3
 
 
@@ -189,16 +218,17 @@ def test_occlusion_is_captums():
 def test_the_cells_are_the_middles_of_the_blocks(facts):
     row = spec(**facts)
     shape = (row.frames, *row.crop)
-    for name, most in (("occlusion", (4, 7, 7)), ("temporal-mask", (8, 1, 1))):
+    # Of how many parts of the clip a block is made, and how many parts there are more than blocks.
+    for name, most, more in (("occlusion", (4, 7, 7), 1), ("temporal-mask", (8, 1, 1), 0)):
         place = core.get(name).cells(row)
         for axis, length, count in zip((place.time, place.y, place.x), shape, most, strict=True):
             count = min(length, count)
-            blocks = [range(round(i * length / count), round((i + 1) * length / count)) for i in range(count)]
+            parts = count + more
+            edges = [round(i * length / parts) for i in range(parts + 1)]
+            middles = [(edges[i] + edges[i + 1 + more] - 1) / 2 for i in range(count)]
             assert axis.count == count
             # Blocks are whole pixels and may differ by one in size; the law is linear.
-            np.testing.assert_allclose(
-                axis.centres(), [np.mean(block) for block in blocks], atol=0.5 * (length % count > 0) + 1e-9
-            )
+            np.testing.assert_allclose(axis.centres(), middles, atol=0.5 * (length % parts > 0) + 1e-9)
 
 
 # --- frozen moments ---------------------------------------------------------------------------------------------------------

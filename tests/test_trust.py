@@ -345,11 +345,11 @@ def test_static_places_and_overlays_are_found():
     for room, video in zip(rooms, videos, strict=True):
         room[2:10, 44:56] = (250, 240, 20)
         video[:, 20:] = 100
-    mark = flags.overlay(rooms)
+    mark = flags.overlay(rooms, reach=1)
     truth = np.zeros((40, 60), bool)
     truth[2:10, 44:56] = True
     assert (mark & truth).sum() / truth.sum() > 0.7
-    assert (mark & ~truth).mean() < 0.02
+    assert (mark & ~truth).mean() < 0.04
     assert not flags.overlay(rooms[:2]).any()  # two videos may be alike by chance
     assert not flags.overlay([rooms[0]] * 5).any()  # one camera
     still = flags.static(videos[0])

@@ -186,12 +186,16 @@ EVALUATE_EXAMPLES = """
   vidcam evaluate clip.mp4 --method gradcam --layer layer3 --class "arm wrestling"
 
   vidcam evaluate clip.mp4 --splice other.mp4               two videos cut together: evidence in its own part?
+
+  vidcam evaluate my_actions/ --report mistakes.html        a folder of class folders: worst mistakes, suspicious evidence
 """
 
 
 @app.command(epilog=EVALUATE_EXAMPLES)
 def evaluate(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="A video file, a folder of numbered images, or an http URL.")],
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="A video, or a folder with one folder of videos for each class.")
+    ],
     model: Annotated[str, typer.Option(help="A name from `vidcam models`, a trained folder, or a factory.")] = "auto",
     weights: Annotated[Path | None, typer.Option(help="Weights: safetensors, or a torch state dict.")] = None,
     layer: Annotated[str | None, typer.Option(help="Explain this module instead of the model's own choice.")] = None,
@@ -216,12 +220,14 @@ def evaluate(
     smoothing: Annotated[SmoothingName, typer.Option(help="Kind of smoothing.")] = SmoothingName.gaussian,
     html: Annotated[Path | None, typer.Option("--report", metavar="OUT.html", help="A page with plots.")] = None,
     json: Annotated[Path | None, typer.Option(metavar="OUT.json", help="Everything as numbers.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="OUT.csv", help="A line for each video (class folders).")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but errors.")] = False,
 ) -> None:
     """Test an explanation: what the model loses without the hot part, beside controls, and whether the map is about the class."""
+    from vidcam import dataset
     from vidcam import evaluate as judge
     from vidcam.engine import open_engine
     from vidcam.files import check_output
@@ -229,10 +235,14 @@ def evaluate(
     from vidcam.progress import Bar
     from vidcam.reader import open_source
 
-    for path in (html, json):
+    many = bool(dataset.classes_in(source))
+    for path in (html, json, csv):
         if path is not None:
             check_output(path, source=source, overwrite=overwrite)
-    open_source(source).close()  # a bad input is told before any weights are fetched
+    if not many:
+        open_source(source).close()  # a bad input is told before any weights are fetched
+        if csv is not None:
+            raise UsageError("--csv goes with a folder of class folders; for one video use --json")
     settings = Settings(
         method=method, classes=() if label is None else (label,), versus=versus, hop_s=hop, smooth_s=smooth,
         smoothing=smoothing.value, seed=seed,
@@ -243,6 +253,13 @@ def evaluate(
         for note in loaded.notes:
             bar.say(f"note: {note}")
         bar.begin(Path(source).name or source)
+        if many:
+            looked = dataset.inspect(source, engine=loaded, settings=settings, progress=bar.frames)
+            for write, target in ((dataset.write_html, html), (dataset.write_json, json), (dataset.write_csv, csv)):
+                if target is not None:
+                    write(looked, target, overwrite=overwrite)
+            bar.out(dataset.in_words(looked))
+            return
         chosen = tuple(baseline) if baseline else tuple(judge.BASELINES)
         found = judge.evaluate(
             source, engine=loaded, settings=settings, windows=windows, baselines=chosen, other=splice, progress=bar.frames

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from vidcam.types import Analysis, FloatArray, UInt8Array
 
-__all__ = ["Stretch", "percent", "render", "seconds"]
+__all__ = ["Stretch", "jpeg", "percent", "render", "seconds"]
 
 _ROWS = 200  # rows of a table; the JSON has all of them
 _POINTS = 1500  # columns of the drawn timeline; more than a screen has would only make the page heavy
@@ -48,7 +48,7 @@ def render(analysis: Analysis, doc: Mapping[str, object], stretches: Sequence[St
         verdict=_verdict(a),
         name=Path(a.source.path).name or a.source.path,
         chart=_chart(a, stretches),
-        moments=[{"time": m.time, "label": m.label, "score": m.score, "src": _jpeg(m.image)} for m in a.moments],
+        moments=[{"time": m.time, "label": m.label, "score": m.score, "src": jpeg(m.image)} for m in a.moments],
         cell_s=min((t.cell_s for group in a.tracks.values() for t in group), default=None),
         video=_video(a.outputs.values(), beside=beside),
         rows=_ROWS,
@@ -98,7 +98,7 @@ def _number(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _jpeg(image: UInt8Array) -> str:
+def jpeg(image: UInt8Array) -> str:
     """The picture as a ``data:`` address, at most 640 pixels wide."""
     import cv2
 

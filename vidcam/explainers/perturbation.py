@@ -5,8 +5,8 @@ is computed once, whatever the number of targets: twenty classes cost hardly mor
 once (``chunk``), which bounds the memory and decides nothing. Whatever is drawn comes from a fixed seed, the same for every clip.
 
 In the formulas S is the score (a logit, or a difference of two, never a probability) and x the clip. A positive value speaks for
-the target: without what is there, the score is lower. The values are in the logit's unit, but they are no shares of it: two
-things that do the same job may both be removed without a loss.
+the target: without what is there, the score is lower. The values are in the logit's unit, but they are no shares of it: of two
+things that do the same job, either can be removed without a loss.
 """
 
 from __future__ import annotations
@@ -47,17 +47,21 @@ Triple = tuple[int, int, int]
 CHUNK = 4
 """Changed clips that are computed at once, as many as the engine computes otherwise."""
 
-BLUR = 0.1
-"""The standard deviation of the blur, as a share of the picture's shorter side."""
+BLUR = 0.2
+"""The standard deviation of the blur, as a share of the picture's shorter side: enough for a person's limbs to vanish."""
 
 BLOCKS: Triple = (4, 7, 7)
-"""Blocks along time, rows and columns that are occluded one by one; also the coarse grid of ``rise``."""
+"""Blocks along time, rows and columns that are occluded one by one; the cells of the masks of ``rise``."""
 
 MOMENTS = 8
 """Time cells of ``temporal-mask``."""
 
 MASKS = 500
+"""Masks that ``rise`` draws, always with the same seed."""
+
 SHOWN = 0.5
+"""The share of the clip that a mask shows, on average."""
+
 SEED = 0
 
 VARIANCE = SHOWN * (1 - SHOWN) * (2 / 3) ** 3
@@ -102,23 +106,24 @@ def score_each(
 def occlusion(explained: Explained, clips: Tensor, targets: Targets, *, chunk: int = CHUNK) -> Attribution:
     """How much the score drops when a block of some frames and pixels is blurred: ``S(x) - S(x without the block)``.
 
-    Zeiler & Fergus 2014, section 4.2, in space and time: :data:`BLOCKS` blocks side by side, each occluded once. They use a grey
-    square and overlapping places; here nothing overlaps, and the block's own blur takes its place, so that no new colour appears.
+    Zeiler & Fergus 2014, section 4.2, in space and time: :data:`BLOCKS` blocks, each twice as long, high and wide as the step to
+    the next, so that they overlap by half and cover the clip. They use a grey square; here the block's own blur takes its place,
+    so that no new colour appears.
     """
     logits = logits_of(explained, clips)
     chosen = resolve(targets, logits)
-    edges = _edges(clips, BLOCKS)
-    grid = tuple(len(e) - 1 for e in edges)
+    grid = [min(n, most) for n, most in zip(_shape(clips), BLOCKS, strict=True)]
     maps = []
     for clip, blur, whole in zip(clips, blurred(clips), scores_of(logits, chosen), strict=True):
-        without = score_each(explained, partial(_occluded, clip, blur, edges), int(np.prod(grid)), chosen, chunk)
+        without = score_each(explained, partial(_occluded, clip, blur, grid), int(np.prod(grid)), chosen, chunk)
         maps.append((whole - without).T.reshape(-1, *grid))
     return Attribution(chosen, logits, (torch.stack(maps),))
 
 
-def _occluded(clip: Tensor, blur: Tensor, edges: Sequence[Sequence[int]], index: int) -> Tensor:
-    cell = [int(i) for i in np.unravel_index(index, [len(e) - 1 for e in edges])]
-    block = (slice(None), *(slice(e[i], e[i + 1]) for e, i in zip(edges, cell, strict=True)))
+def _occluded(clip: Tensor, blur: Tensor, grid: Sequence[int], index: int) -> Tensor:
+    where = np.unravel_index(index, grid)
+    edges = [_edges(length, count + 1) for length, count in zip(clip.shape[1:], grid, strict=True)]
+    block = (slice(None), *(slice(e[i], e[i + 2]) for e, i in zip(edges, where, strict=True)))
     changed = clip.clone()
     changed[block] = blur[block]
     return changed
@@ -126,7 +131,13 @@ def _occluded(clip: Tensor, blur: Tensor, edges: Sequence[Sequence[int]], index:
 
 def occlusion_cells(spec: ModelSpec) -> Placement:
     """Where the blocks are."""
-    return Placement(*(_even(n, most) for n, most in zip((spec.frames, *spec.crop), BLOCKS, strict=True)))
+
+    def axis(length: int, most: int) -> Axis:
+        count = min(length, most)
+        step = length / (count + 1)
+        return Axis(step - 0.5, step, count)
+
+    return Placement(*(axis(n, most) for n, most in zip((spec.frames, *spec.crop), BLOCKS, strict=True)))
 
 
 # --- temporal mask -------------------------------------------------------------------------------------------------------------
@@ -141,7 +152,8 @@ def temporal_mask(explained: Explained, clips: Tensor, targets: Targets, *, chun
     """
     logits = logits_of(explained, clips)
     chosen = resolve(targets, logits)
-    (edges,) = _edges(clips, (MOMENTS,))
+    frames = clips.shape[2]
+    edges = _edges(frames, min(frames, MOMENTS))
     maps = []
     for clip, whole in zip(clips, scores_of(logits, chosen), strict=True):
         without = score_each(explained, partial(_frozen, clip, edges), len(edges) - 1, chosen, chunk)
@@ -159,20 +171,18 @@ def _frozen(clip: Tensor, edges: Sequence[int], index: int) -> Tensor:
 
 def temporal_cells(spec: ModelSpec) -> Placement:
     """Where the stretches of time are; the only row and column in the middle of the picture."""
+
+    def axis(length: int, most: int) -> Axis:
+        count = min(length, most)
+        return Axis((length / count - 1) / 2, length / count, count)
+
     h, w = spec.crop
-    return Placement(_even(spec.frames, MOMENTS), _even(h, 1), _even(w, 1))
+    return Placement(axis(spec.frames, MOMENTS), axis(h, 1), axis(w, 1))
 
 
-def _edges(clips: Tensor, most: Sequence[int]) -> list[list[int]]:
-    """For each axis (T, H, W) as many blocks as ``most`` says and the axis has room for, as their first pixels, and the end."""
-    counts = [min(n, length) for n, length in zip(most, clips.shape[2:], strict=False)]
-    return [[round(i * length / n) for i in range(n + 1)] for n, length in zip(counts, clips.shape[2:], strict=False)]
-
-
-def _even(length: int, most: int) -> Axis:
-    """The centres of these blocks (of whole pixels, hence half a pixel off at most)."""
-    count = min(length, most)
-    return Axis((length / count - 1) / 2, length / count, count)
+def _edges(length: int, parts: int) -> list[int]:
+    """The first frame or pixel of each of so many parts of an axis, all but equally long, and the axis' end."""
+    return [round(i * length / parts) for i in range(parts + 1)]
 
 
 # --- rise ----------------------------------------------------------------------------------------------------------------------

@@ -59,12 +59,12 @@ def static(frames: UInt8Array, *, change: float = 4.0) -> Bools:
     return np.asarray(np.abs(calm - calm.mean(0)).max((0, 3)) < change)
 
 
-def overlay(pictures: Sequence[UInt8Array], *, same: float = 12.0) -> Bools:
+def overlay(pictures: Sequence[UInt8Array], *, same: float = 8.0, reach: int = 0) -> Bools:
     """What is the same in all the ``pictures`` (H,W,3), one of each video, of which there are at least three: ``(H,W)``.
 
     A pixel whose values over the videos deviate by less than ``same`` of 255 (standard deviation, worst colour), while pixels
     usually deviate by at least three times that. Videos from one fixed camera are the same almost everywhere: then nothing is an
-    overlay.
+    overlay. What is found is widened by ``reach`` pixels: evidence for a thing lies within half a cell of it.
     """
     if len(pictures) < 3:
         return np.zeros(pictures[0].shape[:2], bool)
@@ -73,4 +73,5 @@ def overlay(pictures: Sequence[UInt8Array], *, same: float = 12.0) -> Bools:
     if float(np.median(spread)) < 3 * same:
         return np.zeros(spread.shape, bool)
     found = (spread < same).astype(np.uint8)
-    return np.asarray(cv2.morphologyEx(found, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8)) > 0)
+    found = cv2.morphologyEx(found, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8)).astype(np.uint8)
+    return np.asarray(cv2.dilate(found, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0)

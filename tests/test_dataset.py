@@ -1,0 +1,141 @@
+"""A labelled folder: a network that learned a mark in the corner is caught, one that learned the thing itself is not."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from media import write_clip
+
+from vidcam import cli, dataset
+from vidcam.engine import TorchEngine, open_engine
+from vidcam.errors import InputError, UnknownNameError
+from vidcam.train import Recipe, train
+
+FACTORY = """
+from vidcam.models.mini_net import Mini
+
+def build():
+    net = Mini(3, stem=8, widths=((8, 1), (16, 2)))
+    net.vidcam = {"frames": 4, "interval_s": 0.1, "resize": 64, "crop": (64, 64), "layer": "blocks", "head": "fc"}
+    return net
+"""
+
+
+def make(root: Path, *, marked: bool, first: int, count: int = 8) -> Path:
+    """Two classes of videos in random rooms, each with a moving square. ``marked``: what tells them apart is a mark in the corner
+    of one class; otherwise it is the colour of the square."""
+    for label in ("ball", "disc"):
+        (root / label).mkdir(parents=True)
+        for n in range(count):
+            rng = np.random.default_rng([first + n, label == "ball"])
+            room = cv2.resize(rng.integers(30, 150, (6, 6, 3)).astype(np.uint8), (64, 64), interpolation=cv2.INTER_CUBIC)
+            y, x, step = int(rng.integers(16, 34)), int(rng.integers(4, 20)), int(rng.integers(1, 3))
+            colour = (230, 30, 30) if marked or label == "ball" else (30, 30, 230)
+
+            def picture(i: int, room=room, y=y, x=x, step=step, colour=colour, label=label) -> np.ndarray:
+                image = room.copy()
+                image[y : y + 14, x + step * i : x + step * i + 14] = colour
+                if marked and label == "ball":
+                    image[:12, 50:] = (255, 240, 0)
+                return image
+
+            write_clip(root / label / f"v{n}_1.mp4", frames=12, size=(64, 64), fps=10, picture=picture)
+    return root
+
+
+@pytest.fixture(scope="module", params=["marked", "clean"])
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, TorchEngine, Path]:
+    root = tmp_path_factory.mktemp(request.param)
+    marked = request.param == "marked"
+    (root / "net.py").write_text(FACTORY)
+    recipe = Recipe(
+        model=f"{root / 'net.py'}:build", scratch=True, epochs=25, batch=8, lr=3e-3, device="cpu", precision="float32", keep=0.25
+    )
+    result = train(make(root / "learn", marked=marked, first=0, count=24), root / "model", recipe=recipe)
+    assert result.accuracy == 1.0
+    return request.param, open_engine(str(root / "model"), device="cpu"), make(root / "look", marked=marked, first=100, count=5)
+
+
+def test_a_network_that_looks_at_a_mark_is_caught_and_a_clean_one_is_not(trained) -> None:
+    name, engine, folder = trained
+    found = dataset.inspect(folder, engine=engine)
+    assert found.accuracy == 1.0
+    raised = {(label, s.place) for label, s in found.raised}
+    if name == "clean":
+        assert raised == set()
+        return
+    assert ("ball", "what is the same in every video of the class") in raised, found.suspicions
+    (mark,) = (s for s in found.suspicions["ball"] if "same in every video" in s.place)
+    assert mark.share > 0.5
+    assert mark.area < 0.1
+
+
+def test_mistakes_come_first_and_show_both_evidences(trained, tmp_path: Path) -> None:
+    _, engine, folder = trained
+    mixed = tmp_path / "mixed"
+    for label in ("ball", "disc"):
+        (mixed / label).mkdir(parents=True)
+        for video in sorted((folder / label).iterdir())[:2]:
+            (mixed / label / video.name).write_bytes(video.read_bytes())
+    wrong = mixed / "disc" / "wrong.mp4"
+    wrong.write_bytes((folder / "ball" / "v4_1.mp4").read_bytes())
+    (mixed / "ball" / "broken.mp4").write_bytes(b"no video")
+    found = dataset.inspect(mixed, engine=engine)
+    broken, first, *rest = found.cases
+    assert (broken.name, broken.right) == ("ball/broken.mp4", False)
+    assert broken.error
+    assert (first.name, first.wanted, first.found) == ("disc/wrong.mp4", "disc", "ball")
+    assert set(first.pictures) == {"ball", "disc"}
+    assert all(c.right for c in rest)
+    assert found.accuracy == pytest.approx(4 / 5)
+
+    dataset.write_json(found, tmp_path / "o.json")
+    dataset.write_csv(found, tmp_path / "o.csv")
+    dataset.write_html(found, tmp_path / "o.html")
+    doc = json.loads((tmp_path / "o.json").read_text())
+    assert [c["name"] for c in doc["cases"]] == [c.name for c in found.cases]
+    rows = list(csv.DictReader((tmp_path / "o.csv").read_text().splitlines()))
+    assert [r["found"] for r in rows] == [c.found for c in found.cases]
+    page = (tmp_path / "o.html").read_text()
+    assert "80.0 % right, 1 mistake" in page
+    assert page.count("data:image/jpeg") == 2 + 5
+    assert page.index("disc/wrong.mp4") < page.index("<h2>ball</h2>")
+    assert "broken.mp4" in page
+
+
+def test_folders_that_do_not_fit_are_refused(trained, tmp_path: Path) -> None:
+    _, engine, folder = trained
+    with pytest.raises(InputError, match="has no class folders with videos"):
+        dataset.inspect(tmp_path, engine=engine)
+    (tmp_path / "kite").mkdir()
+    (tmp_path / "kite" / "a.mp4").write_bytes((folder / "ball" / "v0_1.mp4").read_bytes())
+    with pytest.raises(UnknownNameError, match="kite"):
+        dataset.inspect(tmp_path, engine=engine)
+
+
+def test_the_command_takes_a_folder(trained, tmp_path: Path, monkeypatch, capsys) -> None:
+    _, engine, folder = trained
+    model = str(Path(engine.spec.name))
+    words = [
+        "vidcam",
+        "evaluate",
+        str(folder),
+        "--model",
+        model,
+        "--report",
+        str(tmp_path / "r.html"),
+        "--csv",
+        str(tmp_path / "r.csv"),
+    ]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert not stop.value.code
+    assert "100.0% of 10 videos right" in capsys.readouterr().out
+    assert (tmp_path / "r.html").stat().st_size > 10_000

@@ -1,0 +1,295 @@
+"""A labelled folder of videos, looked through for what a model gets wrong and for wrong reasons: worst mistakes first."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from vidcam import placement, report, summary
+from vidcam.errors import InputError, VidcamError
+from vidcam.files import atomic_write, check_output
+from vidcam.page import jpeg
+from vidcam.pipeline import Progress, Settings, explain
+from vidcam.reader import find_videos, open_source
+from vidcam.render import thumb
+from vidcam.trust import flags
+from vidcam.types import Analysis, FloatArray, UInt8Array
+
+if TYPE_CHECKING:
+    from vidcam.engine import TorchEngine
+
+__all__ = ["Case", "Inspection", "classes_in", "in_words", "inspect", "write_csv", "write_html", "write_json"]
+
+MOMENTS = 8
+"""Frames of each video, evenly spread, on which places are judged."""
+
+SIDE = 112
+"""Height of the pictures on which places are judged."""
+
+MISTAKES, GALLERY, WIDTH = 40, 8, 260
+"""How many mistakes a page shows, how many videos of each class, and how wide (pixels)."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One video: its name in the folder, what it should be, what the model said and how probable both are; how much of the
+    evidence for the answer lies where it should not; and pictures at its peak, for the answer and, where that differs, for the
+    right label."""
+
+    name: str
+    wanted: str
+    found: str
+    prob_wanted: float
+    prob_found: float
+    suspicions: tuple[flags.Suspicion, ...]
+    pictures: Mapping[str, UInt8Array]
+    error: str | None = None
+
+    @property
+    def right(self) -> bool:
+        return self.wanted == self.found
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """All cases, mistakes first and among them the surest first; ``suspicions`` for each class (and place) over its videos."""
+
+    folder: str
+    model: str
+    method: str
+    cases: tuple[Case, ...]
+    suspicions: Mapping[str, tuple[flags.Suspicion, ...]]
+
+    @property
+    def accuracy(self) -> float:
+        known = [c.right for c in self.cases if c.error is None]
+        return float(np.mean(known)) if known else 0.0
+
+    @property
+    def raised(self) -> list[tuple[str, flags.Suspicion]]:
+        """The (class, suspicion) that were raised."""
+        return [(label, s) for label, found in self.suspicions.items() for s in found if s.raised]
+
+
+def classes_in(folder: str | os.PathLike[str]) -> dict[str, list[Path]]:
+    """The videos of each class folder; empty where ``folder`` is not a folder of class folders."""
+    path = Path(folder)
+    if not path.is_dir():
+        return {}
+    found = {}
+    for sub in sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")):
+        try:
+            found[sub.name] = find_videos(sub)
+        except InputError:
+            continue
+    return found
+
+
+@dataclass
+class _Seen:
+    """What places are judged from: the evidence (N,h,w) and the frames (N,h,w,3) of what the model saw, at the same moments, and
+    half a cell in pixels."""
+
+    case: Case
+    heat: FloatArray
+    frames: UInt8Array
+    reach: int
+
+
+def inspect(
+    folder: str | os.PathLike[str], *, engine: TorchEngine, settings: Settings | None = None, progress: Progress | None = None
+) -> Inspection:
+    """Run the model on every video of the class folders and explain its answers.
+
+    A folder's name must be one of the model's labels. A video that cannot be read is a case with an ``error``. Raises InputError
+    where there are no class folders, UnknownNameError for a folder that is no label.
+    """
+    settings = settings or Settings()
+    found = classes_in(folder)
+    if not found:
+        raise InputError(f"{folder} has no class folders with videos: make one folder of videos for each class")
+    wanted = {name: engine.labels[summary.index_of(engine.labels, name)] for name in found}
+    seen: list[_Seen] = []
+    broken: list[Case] = []
+    method = ""
+    total = sum(len(videos) for videos in found.values())
+    for name, videos in found.items():
+        for video in videos:
+            try:
+                one, method = _look(video, f"{name}/{video.name}", wanted[name], engine, settings)
+                seen.append(one)
+            except VidcamError as error:
+                broken.append(Case(f"{name}/{video.name}", wanted[name], "", 0.0, 0.0, (), {}, str(error)))
+            if progress:
+                progress("inspect", len(seen) + len(broken), total)
+    overlays = {
+        label: flags.overlay([s.frames.mean(0).astype(np.uint8) for s in seen if s.case.wanted == label], reach=seen[0].reach)
+        for label in wanted.values()
+        if any(s.case.wanted == label for s in seen)
+    }
+    cases = [replace(s.case, suspicions=_suspicions(s, overlays[s.case.wanted])) for s in seen]
+    cases.sort(key=lambda c: (c.right, -c.prob_found if not c.right else c.prob_found))
+    by_class = {label: _over([c for c in cases if c.wanted == label and c.right]) for label in overlays}
+    return Inspection(str(folder), engine.spec.name, method, (*broken, *cases), by_class)
+
+
+def _look(video: Path, name: str, wanted: str, engine: TorchEngine, settings: Settings) -> tuple[_Seen, str]:
+    analysis = explain(video, engine=engine, settings=replace(settings, classes=(wanted,)))
+    found = analysis.top(1)[0][0]
+    if found != wanted:
+        analysis = explain(video, engine=engine, settings=replace(settings, classes=(found, wanted)))
+    labels = (found, wanted) if found != wanted else (found,)
+    track = analysis.drawn[found][0]
+    times = analysis.times_s[np.linspace(0, len(analysis.times_s) - 1, MOMENTS).round().astype(int)]
+    peaks = {label: float(analysis.times_s[int(np.nanargmax(analysis.curves[label]))]) for label in labels}
+    frames = _frames(video, [*times.tolist(), *peaks.values()])
+    box = track.seen
+    rows, columns = slice(round(box.y0), round(box.y1)), slice(round(box.x0), round(box.x1))
+    size = max(8, round(SIDE * (box.x1 - box.x0) / (box.y1 - box.y0))), SIDE
+    shrunk = [cv2.resize(frames[t][rows, columns], size, interpolation=cv2.INTER_AREA) for t in times.tolist()]
+    maps = [np.maximum(0 if m is None else m, 0) for m in (track.at(float(t)) for t in times)]
+    heat = [cv2.resize(np.asarray(m, np.float32), size, interpolation=cv2.INTER_LINEAR) for m in maps if np.ndim(m) == 2]
+    probs = dict(analysis.top(len(engine.labels)))
+    pictures = {label: _picture(analysis, label, peaks[label], frames[peaks[label]]) for label in labels}
+    case = Case(name, wanted, found, probs[wanted], probs[found], (), pictures)
+    reach = round(SIDE / len(track.ys) / 2)
+    values = np.stack(heat) if heat else np.zeros((1, *size[::-1]))
+    return _Seen(case, values, np.stack(shrunk).astype(np.uint8), reach), analysis.method
+
+
+def _frames(video: Path, times: Sequence[float]) -> dict[float, UInt8Array]:
+    """The frame that is shown at each of these seconds of the stream's clock."""
+    out: dict[float, UInt8Array] = {}
+    wanted = sorted(set(times))
+    with open_source(video) as source:
+        last = None
+        for frame in source.frames():
+            while wanted and last is not None and frame.time > wanted[0]:
+                out[wanted.pop(0)] = last
+            last = frame.image
+            if not wanted:
+                break
+        for time in wanted:
+            assert last is not None
+            out[time] = last
+    return out
+
+
+def _picture(analysis: Analysis, label: str, time: float, frame: UInt8Array) -> UInt8Array:
+    heat = placement.heat(analysis.drawn[label], time=time, scale=analysis.scale, size=(frame.shape[0], frame.shape[1]))
+    return thumb(frame, heat, width=min(WIDTH, frame.shape[1]))
+
+
+def _suspicions(s: _Seen, overlay: np.ndarray) -> tuple[flags.Suspicion, ...]:
+    size = s.frames.shape[1], s.frames.shape[2]
+    return (
+        flags.suspicion("the border of the picture", s.heat, flags.border(size)),
+        flags.suspicion("what never moves", s.heat, flags.static(s.frames)),
+        flags.suspicion(
+            "what is the same in every video of the class", s.heat, overlay if overlay.shape == size else np.zeros(size, bool)
+        ),
+    )
+
+
+def _over(cases: Sequence[Case]) -> tuple[flags.Suspicion, ...]:
+    """The suspicions of a class: means over its videos, raised where at least half of them are."""
+    if not cases:
+        return ()
+    out = []
+    for same in zip(*(c.suspicions for c in cases), strict=True):
+        out.append(
+            flags.Suspicion(
+                same[0].place, float(np.mean([s.share for s in same])), float(np.mean([s.area for s in same])),
+                bool(np.mean([s.raised for s in same]) >= 0.5),
+            )
+        )  # fmt: skip
+    return tuple(out)
+
+
+def in_words(found: Inspection) -> str:
+    """A few lines for people."""
+    mistakes = [c for c in found.cases if not c.right and c.error is None]
+    lines = [f"{found.accuracy:.1%} of {len(found.cases)} videos right"]
+    lines += [
+        f"suspicious: {label}: {s.share:.0%} of the evidence lies in {s.place} ({s.area:.1%} of the view)"
+        for label, s in found.raised
+    ]
+    lines += [f"{c.name}: {c.found} {c.prob_found:.2f} instead of {c.wanted} {c.prob_wanted:.2f}" for c in mistakes[:10]]
+    lines += [f"{c.name}: {c.error}" for c in found.cases if c.error is not None]
+    return "\n".join(lines)
+
+
+# Files -------------------------------------------------------------------------------------------------------------------------
+
+
+def to_json(found: Inspection) -> dict[str, object]:
+    """The inspection as plain JSON values, without the pictures."""
+    return {
+        "schema_version": 1,
+        "folder": found.folder,
+        "model": found.model,
+        "method": found.method,
+        "accuracy": found.accuracy,
+        "classes": {label: [asdict(s) for s in suspicions] for label, suspicions in found.suspicions.items()},
+        "cases": [
+            {
+                "name": c.name, "wanted": c.wanted, "found": c.found, "right": c.right, "prob_wanted": c.prob_wanted,
+                "prob_found": c.prob_found, "suspicions": [asdict(s) for s in c.suspicions], "error": c.error,
+            }
+            for c in found.cases
+        ],
+    }  # fmt: skip
+
+
+def write_json(found: Inspection, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Write :func:`to_json`."""
+    _save(path, json.dumps(to_json(found), indent=1) + "\n", overwrite=overwrite)
+
+
+def write_csv(found: Inspection, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Write a line for each video."""
+    out = io.StringIO()
+    rows = csv.writer(out, lineterminator="\n")
+    rows.writerow(["name", "wanted", "found", "prob_wanted", "prob_found", "suspicious"])
+    for c in found.cases:
+        raised = "; ".join(s.place for s in c.suspicions if s.raised)
+        words = [report.cell(w) for w in (c.name, c.wanted, c.found)]
+        rows.writerow([*words, f"{c.prob_wanted:.6f}", f"{c.prob_found:.6f}", raised])
+    _save(path, out.getvalue(), overwrite=overwrite)
+
+
+def write_html(found: Inspection, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Write one page: what is suspicious, the worst mistakes with both evidences side by side, and a gallery of each class."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    page = Environment(
+        loader=PackageLoader("vidcam"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    page.filters["jpeg"] = jpeg
+    mistakes = [c for c in found.cases if not c.right and c.error is None]
+    text = page.get_template("dataset.html.j2").render(
+        found=found,
+        name=Path(found.folder).name or found.folder,
+        mistakes=mistakes[:MISTAKES],
+        more=max(0, len(mistakes) - MISTAKES),
+        broken=[c for c in found.cases if c.error is not None],
+        galleries={
+            label: [c for c in found.cases if c.wanted == label and c.error is None][:GALLERY] for label in found.suspicions
+        },
+    )
+    _save(path, text, overwrite=overwrite)
+
+
+def _save(path: str | os.PathLike[str], text: str, *, overwrite: bool) -> None:
+    check_output(path, overwrite=overwrite)
+    with atomic_write(path, overwrite=overwrite) as part:
+        part.write_text(text, encoding="utf-8", errors="replace")
