@@ -12,6 +12,7 @@ import argparse
 import json
 import re
 import statistics
+import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -190,7 +191,7 @@ def main() -> None:
     if len(engines) > 1:
         found["twin"] = answers(engines["twin without supervised evidence"], args.clips)
     text = tables(found)
-    print(text)
+    sys.stdout.write(f"{text}\n")
     if args.json:
         args.json.write_text(json.dumps(found, indent=1) + "\n")
     if args.card:

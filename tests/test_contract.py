@@ -111,15 +111,21 @@ def interrupted(net: Explained, method: core.Method, inputs: torch.Tensor, where
     handle.remove()
 
 
-def checked(net: Explained, method: core.Method, inputs: torch.Tensor, targets: list[Target]) -> core.Attribution:
-    """The method's explanation, after all that must hold for any method has been seen to hold."""
+def checked(net: Explained, method: core.Method, inputs: torch.Tensor, targets: list[Target]) -> core.Attribution | None:
+    """The method's explanation, after all that must hold for any method has been seen to hold; None where it refuses the network
+    once it has met an operation that it has no rule for."""
     before = Snapshot(net.module)
-    found = method.explain(net, inputs, targets)
+    found = None
+    with contextlib.suppress(IncompatibleError):
+        found = method.explain(net, inputs, targets)
     before.check()
+    if found is None:
+        assert method.family not in ("cam", "gradient", "perturbation"), f"{method.name} refuses {net.spec.name}"
+        return None
     assert found.logits.ndim == 2
     assert found.logits.dtype == torch.float32
     assert not found.logits.requires_grad
-    assert len(found.maps) == len(net.spec.time_cells)
+    assert len(found.maps) == (len(net.spec.time_cells) if method.cells is None else 1)
     for maps in found.maps:
         assert maps.shape[:2] == (len(inputs), len(targets))
         assert maps.ndim == 5
@@ -127,9 +133,9 @@ def checked(net: Explained, method: core.Method, inputs: torch.Tensor, targets: 
         assert not maps.requires_grad
         assert torch.isfinite(maps).all()
         # Cutting away what is negative may leave nothing, where features are signed and weights are random.
-        assert maps.any() or not method.signed, f"{method.name} finds nothing"
+        assert maps.any() or not method.signed or method.family == "perturbation", f"{method.name} finds nothing"
         assert method.signed or (maps >= 0).all()
-    assert (found.totals is not None) == method.complete
+    assert found.totals is not None or not method.complete
     return found
 
 
@@ -172,7 +178,8 @@ def test_a_small_network_is_left_as_it_was_wherever_a_forward_pass_stops(name):
     for method in core.methods():
         if not method.requires <= net.spec.provides:
             continue
-        checked(net, method, clips(), [Target(1), Target(2, versus=0)])
+        if checked(net, method, clips(), [Target(1), Target(2, versus=0)]) is None:
+            continue
         for where in (order[0], layer, order[-1]):
             for error in (RuntimeError("stopped here"), KeyboardInterrupt("stopped here")):
                 interrupted(net, method, clips(), where, error)
@@ -187,6 +194,10 @@ def clip_of(net: Explained) -> tuple[torch.Tensor, list[nn.Module]]:
             return small, leaves_in_order(net, small)
     full = torch.randn(1, 3, spec.frames, *spec.crop)
     return full, leaves_in_order(net, full)
+
+
+QUICK = ("mini", "x3d_xs")
+"""Where also the methods that need hundreds of passes are tried; elsewhere only one of each family that differentiates all."""
 
 
 @pytest.mark.parametrize("name", registry.names())
@@ -212,9 +223,12 @@ def test_every_method_explains_or_is_refused_and_leaves_the_model_alone(name):
                 core.check(method, spec)
             continue
         core.check(method, spec)
+        if method.family not in ("cam", "gradient") and method.name not in ("gradient", "lrp") and name not in QUICK:
+            continue
         # One forward pass of a closed form serves all classes.
         every = [Target(k) for k in range(len(spec.labels()))] if method.complete else []
-        found[method.name] = checked(net, method, inputs, targets + every)
+        if (made := checked(net, method, inputs, targets + every)) is not None:
+            found[method.name] = made
 
     for exact in (found[m.name] for m in core.methods() if m.complete and m.name in found):
         error = (sum(m.sum((2, 3, 4)) for m in exact.maps) - exact.totals).abs().max()

@@ -297,7 +297,7 @@ def test_xgradcam_sums_to_the_same_as_hirescam(shape, seed):
     )
 
 
-@pytest.mark.parametrize("method", core.names())
+@pytest.mark.parametrize("method", [m.name for m in core.methods() if m.family in ("cam", "gradient")])
 def test_negative_evidence_survives_where_a_method_claims_it(method):
     net = explained("plain")
     with torch.no_grad():
@@ -314,7 +314,15 @@ def test_negative_evidence_survives_where_a_method_claims_it(method):
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("method", [m.name for m in core.methods() if not m.signed])
 def test_a_method_that_claims_no_sign_gives_none(method, name):
-    assert all((m >= 0).all() for m in run(method, explained(name)).maps)
+    net = explained(name)
+    if not core.get(method).requires <= net.spec.provides:
+        return
+    try:
+        found = run(method, net)
+    except IncompatibleError:
+        assert core.get(method).name.startswith("guided")  # it knows how to guide ReLUs only
+        return
+    assert all((m >= 0).all() for m in found.maps)
 
 
 def test_cam_refuses_a_head_that_is_not_what_the_row_says():

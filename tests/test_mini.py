@@ -94,19 +94,9 @@ def test_without_a_network_auto_is_mini_and_says_so(tmp_path, own_cache, monkeyp
         raise OSError("the network is off")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
+    words = ["annotate", CLIPS / "jumping_jack.mp4", "-o", tmp_path / "out.mp4", "--json", tmp_path / "out.json"]
+    monkeypatch.setattr("sys.argv", ["vidcam", *map(str, words)])
     with pytest.raises(SystemExit) as stop:
-        monkeypatch.setattr(
-            "sys.argv",
-            [
-                "vidcam",
-                "annotate",
-                str(CLIPS / "jumping_jack.mp4"),
-                "-o",
-                str(tmp_path / "out.mp4"),
-                "--json",
-                str(tmp_path / "out.json"),
-            ],
-        )
         cli.main()
     assert stop.value.code == 0
     said = " ".join(capsys.readouterr().err.split())
@@ -118,7 +108,7 @@ def test_without_a_network_auto_is_mini_and_says_so(tmp_path, own_cache, monkeyp
     assert any("built-in model mini" in w for w in report["warnings"])
 
 
-# Real people, who took no part in the training -----------------------------------------------------------------------------------
+# Real people, who took no part in the training ---------------------------------------------------------------------------------
 
 ACTIONS = {
     "wave_one_hand": "waving one hand", "raise_arms_front": "raising both arms in front",

@@ -1,4 +1,4 @@
-"""Occlusion, frozen moments, RISE, Score-CAM and Ablation-CAM against loops over single clips, captum and grad-cam."""
+"""Occlusion, frozen moments, RISE, Score-CAM and Ablation-CAM against loops over single clips, and captum."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ import planted
 import pytest
 import torch
 from media import write_clip
-from pytorch_grad_cam import AblationCAM
-from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from test_contract import Snapshot
 from test_placement import track
 from tiny_nets import CLASSES, CLIP, NETS, clips, explained, spec
@@ -477,36 +475,6 @@ def test_at_a_linear_head_the_drop_is_the_channels_share(name):
     for maps, a, row in zip(ablation.ablationcam(net, clips(), TARGETS).maps, features, rows, strict=True):
         weights = torch.stack([t.of_rows(row) for t in TARGETS])
         close(maps, torch.einsum("nc,bc,bcthw->bnthw", weights, a.mean((2, 3, 4)), a), 2e-5)
-
-
-class Flat(nn.Module):
-    """A video network for one frame as a picture network; its trunk gives (B, C, h, w)."""
-
-    def __init__(self, net):
-        super().__init__()
-        self.trunk = nn.Sequential(nn.Unflatten(1, (3, 1)), net.trunk, nn.Flatten(1, 2))
-        self.fc = net.fc
-
-    def forward(self, x):
-        return self.fc(self.trunk(x).mean((2, 3)) ** 3)
-
-
-def test_ablationcam_has_the_weights_of_grad_cam_on_a_single_frame():
-    # grad-cam's own works on pictures only (it repeats the input as if it had 4 axes), hence one frame.
-    class Cubed(type(explained("plain").module)):
-        def forward(self, x):
-            return self.fc(self.trunk(x).mean((2, 3, 4)) ** 3)
-
-    net = explained("plain")
-    net.module.__class__ = Cubed
-    picture = clips(1)[:, :, 0]
-    flat = Flat(net.module)
-    acts = flat.trunk(picture).detach()
-    with AblationCAM(flat, [flat.trunk]) as cam:
-        weights = cam.get_cam_weights(picture, flat.trunk, [ClassifierOutputTarget(2)], acts, None)
-    whole = float(logits_of(net, picture[:, :, None])[0, 2])
-    (found,) = ablation.ablationcam(net, picture[:, :, None], [Target(2)]).maps
-    close(found[0, 0, 0], (torch.tensor(weights[0])[:, None, None] * acts[0]).sum(0) * whole, 1e-4)
 
 
 def test_the_copies_of_the_features_are_bounded(monkeypatch):

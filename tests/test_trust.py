@@ -275,7 +275,7 @@ def test_class_sensitivity_and_repeatability(engine):
     assert sanity.repeated(engine, frames, core.Target(0), core.get("cam")) == 0.0
 
 
-# Spliced clips, smoothing, suspicions --------------------------------------------------------------------------------------------
+# Spliced clips, smoothing, suspicions ------------------------------------------------------------------------------------------
 
 
 def test_evidence_is_counted_before_and_after_the_cut():

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from vidcam.types import Analysis, FloatArray, UInt8Array
 
-__all__ = ["Stretch", "jpeg", "percent", "render", "seconds"]
+__all__ = ["Stretch", "jpeg", "percent", "render", "seconds", "video_link"]
 
 _ROWS = 200  # rows of a table; the JSON has all of them
 _POINTS = 1500  # columns of the drawn timeline; more than a screen has would only make the page heavy
@@ -50,7 +50,7 @@ def render(analysis: Analysis, doc: Mapping[str, object], stretches: Sequence[St
         chart=_chart(a, stretches),
         moments=[{"time": m.time, "label": m.label, "score": m.score, "src": jpeg(m.image)} for m in a.moments],
         cell_s=min((t.cell_s for group in a.tracks.values() for t in group), default=None),
-        video=_video(a.outputs.values(), beside=beside),
+        video=video_link(a.outputs.values(), beside=beside),
         rows=_ROWS,
     )
 
@@ -109,7 +109,7 @@ def jpeg(image: UInt8Array) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")
 
 
-def _video(outputs: Iterable[str], *, beside: PathLike) -> str | None:
+def video_link(outputs: Iterable[str], *, beside: PathLike) -> str | None:
     """The address of the annotated video relative to the page; None where there is none, or none on the same drive."""
     for output in outputs:
         if os.path.splitext(output)[1].lower() == ".mp4":

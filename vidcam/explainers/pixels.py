@@ -1,4 +1,4 @@
-"""Methods that give every pixel a value: their maps are sums over small blocks of pixels, so that sums stay exact and maps small."""
+"""Methods that give every pixel a value: maps are sums over small blocks of pixels, so sums stay exact and maps small."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["S3D", "PoolShare", "SlowFast", "without_activation"]
+__all__ = ["S3D", "PoolShare", "SlowFast", "plain_swish", "without_activation"]
 
 
 def without_activation(net: nn.Module, head: str) -> nn.Module:
@@ -79,3 +79,15 @@ class PoolShare(nn.Module):
             share = [min(i + 1, n - i, k, windows) * n / (k * windows) for i in range(n)]
             cells = cells * torch.tensor(share, dtype=cells.dtype, device=cells.device).view(-1, *[1] * (4 - axis))
         return cells
+
+
+def plain_swish(network: nn.Module) -> nn.Module:
+    """The network with torch's own ``x * sigmoid(x)`` in the place of PyTorchVideo's.
+
+    That is an autograd function, which nothing from outside can look into and whose backward warns on each call.
+    """
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if type(child).__name__ == "Swish":
+                setattr(parent, name, nn.SiLU())
+    return network

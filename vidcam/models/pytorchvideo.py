@@ -23,14 +23,14 @@ FIVE_VIEWS = "5 clips x 1 crop"
 
 def _builder(name: str, *, head: str) -> Callable[[], nn.Module]:
     def build() -> nn.Module:
-        from vidcam.models.adapters import without_activation
+        from vidcam.models.adapters import plain_swish, without_activation
 
         with warnings.catch_warnings():
             # It decorates a function with torch.jit.script when imported, which new releases of torch call deprecated.
             warnings.simplefilter("ignore")
             from pytorchvideo.models import hub
 
-        return without_activation(getattr(hub, name)(), head)
+        return plain_swish(without_activation(getattr(hub, name)(), head))
 
     return build
 

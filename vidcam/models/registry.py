@@ -58,8 +58,9 @@ class Head:
 class Attention:
     """How the blocks of a transformer attend, and where the tokens of its first block are.
 
-    ``pooled``: a class token that is classified at the end, and queries and keys that are pooled (MViT). ``windows``: shifted windows
-    and merged tokens, all pooled at the end (Swin). Token j of an axis (frames, rows, columns) is centred at ``offset + stride * j``.
+    ``pooled``: a class token that is classified at the end, and queries and keys that are pooled (MViT). ``windows``: shifted
+    windows and merged tokens, all pooled at the end (Swin). Token j of an axis (frames, rows, columns) is centred at
+    ``offset + stride * j``.
     """
 
     kind: Literal["pooled", "windows"]
