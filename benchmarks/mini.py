@@ -22,22 +22,14 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from vidcam import placement, synth
+from vidcam import benchmark
+from vidcam.benchmark import Row, drawn
 from vidcam.engine import TorchEngine, open_engine
 from vidcam.explainers import core
-from vidcam.placement import placements_for
 from vidcam.train.losses import ece
-from vidcam.trust import localisation
-from vidcam.trust.controls import CONTROLS
 
-FIRST = 5_000_000_001  # odd seeds far from those that training holds out; even ones are trained on
 HERE = Path(__file__).resolve().parent
-
-
-def drawn(label: str, index: int) -> synth.Clip:
-    """Held-out clip ``index`` of a class: 12 to 7 frames a second where the model takes 10, as in training."""
-    seed = FIRST + 2 * index
-    return synth.sample(seed, label=label, interval_s=0.1 * float(np.random.default_rng([seed, 9]).uniform(10 / 12, 10 / 7)))
+TWIN = "mini, twin without supervised evidence"
 
 
 def answers(engine: TorchEngine, clips: int) -> dict[str, Any]:
@@ -57,34 +49,13 @@ def answers(engine: TorchEngine, clips: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def where_it_lies(engines: dict[str, TorchEngine], clips: int, choosing: int = 5) -> dict[str, dict[str, float]]:
-    """Scores of each model's ``cam`` evidence for the true class, and of the controls, over ``clips`` of each acting class.
-
-    The threshold of what is hot is chosen for each row on ``choosing`` other clips of each class.
-    """
-    where = placements_for("mini")[0]
-    method = core.get("cam")
-    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in (*engines, *CONTROLS)}
-    chosen = []
-    for label in track(synth.CLASSES, "evidence", transient=True):
-        for i in range(-choosing, clips):
-            clip = drawn(label, 10_000 + i)
-            covered = placement.covered(clip.parts & clip.active[:, None, None], where)
-            if not covered.any():
-                continue
-            chosen.append(i < 0)
-            for name, engine in engines.items():
-                target = core.Target(engine.labels.index(label))
-                found[name].append((core.explain(engine, clip.frames[None], [target], method).maps[0][0, 0], covered))
-            for name, control in CONTROLS.items():
-                found[name].append((control(clip.frames, where, np.random.default_rng(i + choosing)), covered))
-    out = {}
-    for name, pairs in found.items():
-        at = localisation.best_threshold([p for p, early in zip(pairs, chosen, strict=True) if early])
-        scored = [localisation.scores(v, c, threshold=at) for (v, c), early in zip(pairs, chosen, strict=True) if not early]
-        out[name] = {"threshold": at, "clips": len(scored), **asdict(localisation.mean(scored))}
-    area = float(np.mean([c.mean() for _, c in found[next(iter(found))]]))
-    return {**out, "area of the acting parts": {"energy": area}}
+def where_it_lies(engines: dict[str, TorchEngine], clips: int) -> list[Row]:
+    """The rows of the benchmark: each model's exact evidence for the drawn class, then the controls once."""
+    rows: list[Row] = []
+    for name, engine in engines.items():
+        found, _ = benchmark.run(engine, ["cam"], clips=clips, insertion=False, name=name)
+        rows = [*(r for r in rows if r.model), *found]
+    return rows
 
 
 def speed(engine: TorchEngine) -> dict[str, dict[str, float]]:
@@ -138,14 +109,7 @@ def tables(found: dict[str, Any]) -> str:
         wrong = sorted(((n, j) for j, n in enumerate(row) if n and j != i), reverse=True)[:3]
         told = ", ".join(f"{a['labels'][j]} {n / sum(row):.0%}" for n, j in wrong)
         lines.append(f"| {label} | {row[i] / sum(row):.0%} | {told} |")
-    names = ("pointing", "energy", "spatial", "temporal", "space_time")
-    lines += [
-        "",
-        "| map | pointing game | energy inside | spatial IoU | temporal IoU | space-time IoU |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, row in lies.items():
-        lines.append(f"| {name} | " + " | ".join(f"{row[k]:.1%}" if k in row else "" for k in names) + " |")
+    lines += ["", benchmark.table(lies)]
     lines += ["", "| one window of 16 frames, 2 CPU threads | median ms | least ms |", "|---|---|---|"]
     lines += [f"| {name} | {row['median_ms']:.1f} | {row['least_ms']:.1f} |" for name, row in found["speed"].items()]
     return "\n".join(lines)
@@ -182,18 +146,18 @@ def main() -> None:
     args = parser.parse_args()
     engines = {"mini": open_engine(args.model, device="cpu")}
     if Path(args.twin).is_dir():
-        engines["twin without supervised evidence"] = open_engine(args.twin, device="cpu")
+        engines[TWIN] = open_engine(args.twin, device="cpu")
     found = {
         "answers": answers(engines["mini"], args.clips),
         "evidence": where_it_lies(engines, args.clips),
         "speed": speed(engines["mini"]),
     }
     if len(engines) > 1:
-        found["twin"] = answers(engines["twin without supervised evidence"], args.clips)
+        found["twin"] = answers(engines[TWIN], args.clips)
     text = tables(found)
     sys.stdout.write(f"{text}\n")
     if args.json:
-        args.json.write_text(json.dumps(found, indent=1) + "\n")
+        args.json.write_text(json.dumps(found | {"evidence": [asdict(r) for r in found["evidence"]]}, indent=1) + "\n")
     if args.card:
         page = args.card.read_text()
         args.card.write_text(re.sub(r"(?s)(<!-- figures -->\n).*(<!-- end -->)", lambda m: m[1] + text + "\n" + m[2], page))

@@ -91,6 +91,7 @@ def test_two_classes_are_learned_and_the_result_is_a_model(net, folder, tmp_path
 
     loaded = load(str(tmp_path / "mine"))
     assert loaded.labels == ("blue", "red")
+    assert loaded.spec.architecture  # its cells are where those of the architecture are
     assert loaded.spec.temperature == result.temperature
     engine = TorchEngine(loaded, "cpu")
     logits = engine.predict(np.stack([np.stack([square((14, 18), (230, 30, 20))[4:36, 8:40]] * 4)]))

@@ -29,6 +29,12 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
+def _short(names: Sequence[str], room: int = 30) -> list[str]:
+    """Names that leave room for the plot: the middle of long ones, such as paths, is left out; no two become one."""
+    cut = [n if len(n) <= room else f"{n[: room // 3]}…{n[-(room - room // 3 - 1) :]}" for n in names]
+    return cut if len(set(cut)) == len(set(names)) else [f"{i} {n}" for i, n in enumerate(cut, 1)]
+
+
 def _svg(figure: Any) -> str:
     import matplotlib
 
@@ -46,7 +52,7 @@ def bars(rows: Mapping[str, Interval], *, title: str, best: str, note: str = "")
     means = np.array([rows[n][0] for n in names])
     spans = np.array([[rows[n][0] - rows[n][1], rows[n][2] - rows[n][0]] for n in names]).T
     axes.barh(
-        names, means, xerr=np.maximum(spans, 0), color=[OWN if n == best else OTHERS for n in names], capsize=3, height=0.62
+        _short(names), means, xerr=np.maximum(spans, 0), color=[OWN if n == best else OTHERS for n in names], capsize=3, height=0.62
     )
     axes.invert_yaxis()
     axes.axvline(0, color="#495057", linewidth=0.8)
@@ -81,7 +87,7 @@ def matrix(values: npt.NDArray[np.floating], names: Sequence[str], *, title: str
     for (i, j), v in np.ndenumerate(values):
         strong = abs(v - (low + high) / 2) > 0.35 * (high - low)
         axes.text(j, i, f"{v:.2f}", ha="center", va="center", fontsize=8, color="white" if strong else "black")
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-    axes.set_yticks(range(len(names)), names)
+    axes.set_xticks(range(len(names)), _short(names), rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), _short(names))
     axes.set_title(title, loc="left", fontsize=10)
     return _svg(figure)

@@ -188,19 +188,22 @@ EVALUATE_EXAMPLES = """
   vidcam evaluate clip.mp4 --splice other.mp4               two videos cut together: evidence in its own part?
 
   vidcam evaluate my_actions/ --report mistakes.html        a folder of class folders: worst mistakes, suspicious evidence
+
+  vidcam evaluate benchmark --model mini --method cam --method lrp --report scores.html
 """
 
 
 @app.command(epilog=EVALUATE_EXAMPLES)
 def evaluate(
     source: Annotated[
-        str, typer.Argument(metavar="INPUT", help="A video, or a folder with one folder of videos for each class.")
+        str, typer.Argument(metavar="INPUT", help="A video, a folder with one folder of videos for each class, or `benchmark`.")
     ],
     model: Annotated[str, typer.Option(help="A name from `vidcam models`, a trained folder, or a factory.")] = "auto",
     weights: Annotated[Path | None, typer.Option(help="Weights: safetensors, or a torch state dict.")] = None,
     layer: Annotated[str | None, typer.Option(help="Explain this module instead of the model's own choice.")] = None,
     method: Annotated[
-        str | None, typer.Option(help="A name from `vidcam methods`.", show_default="cam where exact, else gradcam")
+        list[str] | None,
+        typer.Option(help="From `vidcam methods`; repeatable for the benchmark.", show_default="cam where exact, else gradcam"),
     ] = None,
     label: Annotated[
         str | None,
@@ -221,31 +224,39 @@ def evaluate(
     html: Annotated[Path | None, typer.Option("--report", metavar="OUT.html", help="A page with plots.")] = None,
     json: Annotated[Path | None, typer.Option(metavar="OUT.json", help="Everything as numbers.")] = None,
     csv: Annotated[Path | None, typer.Option(metavar="OUT.csv", help="A line for each video (class folders).")] = None,
+    clips: Annotated[int, typer.Option(min=1, help="Drawn clips of each class (benchmark).")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but errors.")] = False,
 ) -> None:
-    """Test an explanation: what the model loses without the hot part, beside controls, and whether the map is about the class."""
-    from vidcam import dataset
+    """Test an explanation: what the model loses without the hot part, beside controls, and whether the map is about the class.
+
+    A folder of class folders is looked through for mistakes and suspicious evidence; `benchmark` scores methods on drawn people.
+    """
+    from vidcam import benchmark, dataset
     from vidcam import evaluate as judge
     from vidcam.engine import open_engine
+    from vidcam.explainers import core
     from vidcam.files import check_output
     from vidcam.pipeline import Settings
     from vidcam.progress import Bar
     from vidcam.reader import open_source
 
-    many = bool(dataset.classes_in(source))
+    scored = source == "benchmark"
+    many = not scored and bool(dataset.classes_in(source))
+    if len(method or ()) > 1 and not scored:
+        raise UsageError("one method is tested at a time, except in the benchmark; `vidcam compare` shows several side by side")
     for path in (html, json, csv):
         if path is not None:
             check_output(path, source=source, overwrite=overwrite)
-    if not many:
+    if not many and not scored:
         open_source(source).close()  # a bad input is told before any weights are fetched
-        if csv is not None:
-            raise UsageError("--csv goes with a folder of class folders; for one video use --json")
+    if csv is not None and not many:
+        raise UsageError("--csv goes with a folder of class folders; otherwise use --json")
     settings = Settings(
-        method=method, classes=() if label is None else (label,), versus=versus, hop_s=hop, smooth_s=smooth,
-        smoothing=smoothing.value, seed=seed,
+        method=method[0] if method else None, classes=() if label is None else (label,), versus=versus, hop_s=hop,
+        smooth_s=smooth, smoothing=smoothing.value, seed=seed,
     )  # fmt: skip
     with Bar(quiet=quiet) as bar:
         bar.begin("weights")
@@ -253,6 +264,17 @@ def evaluate(
         for note in loaded.notes:
             bar.say(f"note: {note}")
         bar.begin(Path(source).name or source)
+        if scored:
+            wanted = method or [core.choose(None, loaded.spec).name]
+            rows, notes = benchmark.run(loaded, wanted, clips=clips, seed=seed, progress=bar.frames)
+            if html is not None:
+                benchmark.write_html(rows, notes, html, overwrite=overwrite)
+            if json is not None:
+                benchmark.write_json(rows, notes, json, overwrite=overwrite)
+            for note in notes:
+                bar.say(f"note: {note}")
+            bar.out(benchmark.table(rows))
+            return
         if many:
             looked = dataset.inspect(source, engine=loaded, settings=settings, progress=bar.frames)
             for write, target in ((dataset.write_html, html), (dataset.write_json, json), (dataset.write_csv, csv)):
@@ -269,6 +291,70 @@ def evaluate(
         if json is not None:
             judge.write_json(found, json, overwrite=overwrite)
         bar.out(judge.in_words(found))
+
+
+COMPARE_EXAMPLES = """
+[bold]Examples[/bold]
+
+  vidcam compare clip.mp4 --report compared.html            a method of each family, the two most probable classes
+
+  vidcam compare clip.mp4 --method cam --method lrp --method rise --class clapping --class boxing
+
+  vidcam compare clip.mp4 --layer layer3                    where gradient CAMs differ
+"""
+
+
+@app.command(epilog=COMPARE_EXAMPLES)
+def compare(
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="A video file, a folder of numbered images, or an http URL.")],
+    methods: Annotated[
+        list[str] | None,
+        typer.Option("--method", metavar="NAME", help="From `vidcam methods`; repeatable.", show_default="one of each family"),
+    ] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", metavar="LABEL", help="Explain this class; repeatable.", show_default="the two most probable"),
+    ] = None,
+    versus: Annotated[str | None, typer.Option(metavar="LABEL", help="Why the class and not this one?")] = None,
+    model: Annotated[str, typer.Option(help="A name from `vidcam models`, a trained folder, or a factory.")] = "auto",
+    weights: Annotated[Path | None, typer.Option(help="Weights: safetensors, or a torch state dict.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Explain this module instead of the model's own choice.")] = None,
+    hop: Annotated[float | None, typer.Option(metavar="S", help="Seconds between windows.", show_default="half a clip")] = None,
+    smooth: Annotated[float, typer.Option(metavar="S", help="Smoothing over time in seconds; 0 is off.")] = 0.25,
+    start: Annotated[float | None, typer.Option(metavar="S", help="Begin this many seconds into the video.")] = None,
+    end: Annotated[float | None, typer.Option(metavar="S", help="Stop this many seconds into the video.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The grid video.", show_default="NAME.compare.mp4 here")
+    ] = None,
+    html: Annotated[Path | None, typer.Option("--report", metavar="OUT.html", help="A page with pictures and plots.")] = None,
+    json: Annotated[Path | None, typer.Option(metavar="OUT.json", help="Everything as numbers.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but errors.")] = False,
+) -> None:
+    """Explanation methods side by side, for several classes: a grid video, what each costs, and how far they agree."""
+    from vidcam import compare as side_by_side
+    from vidcam import comparison
+    from vidcam.engine import open_engine
+    from vidcam.pipeline import Settings
+    from vidcam.progress import Bar
+
+    video, outputs = side_by_side.outputs_for(source, video=output, html=html, json=json, overwrite=overwrite)
+    settings = Settings(classes=tuple(classes or ()), versus=versus, hop_s=hop, smooth_s=smooth, start_s=start, end_s=end)
+    with Bar(quiet=quiet) as bar:
+        bar.begin("weights")
+        loaded = open_engine(model, weights=weights, layer=layer, device=device, progress=bar.bytes)
+        for note in loaded.notes:
+            bar.say(f"note: {note}")
+        bar.begin(Path(video).name or video)
+        found = side_by_side.compare(
+            video, outputs, engine=loaded, settings=settings, methods=tuple(methods or ()), progress=bar.frames
+        )
+        for note in found.notes:
+            bar.say(f"note: {note}")
+        for warning in found.warnings[len(loaded.notes) :]:
+            bar.say(f"warning: {video}: {warning}")
+        bar.out(comparison.in_words(found))
 
 
 TRAIN_EXAMPLES = """

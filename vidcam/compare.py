@@ -6,10 +6,10 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
@@ -86,16 +86,16 @@ def compare(
     analyses: dict[str, Analysis] = {}
     for method in chosen:
         try:
-            found = explain(
-                path, engine=engine, settings=replace(settings, method=method.name), progress=_named(method, progress)
-            )
+            one = replace(settings, method=method.name)
+            found = explain(path, engine=engine, settings=one, progress=_named(method.name, progress))
         except IncompatibleError as error:
             refused[method.name] = str(error)
             continue
         analyses[method.name] = replace(found, tracks={})
     if not analyses:
-        reasons = "; ".join(dict.fromkeys(refused.values()))
-        raise UsageError(f"none of the methods works on model {engine.spec.name!r}: {reasons}")
+        *others, last = refused.values()
+        reasons = "; ".join(dict.fromkeys([*map(_short, others), last]))
+        raise UsageError(f"none of these methods works here: {reasons}")
     with open_source(path) as source:
         costs = _costs(source, engine, settings, [m for m in chosen if m.name in analyses])
         entries, agreements, times = _compared(analyses, labels, costs)
@@ -151,14 +151,13 @@ def _labels(path: str | Path, engine: TorchEngine, settings: Settings, progress:
         summary.index_of(engine.labels, settings.versus)
     if settings.classes:
         return tuple(dict.fromkeys(engine.labels[summary.index_of(engine.labels, c)] for c in settings.classes))
-    seen = (lambda stage, done, total: progress("look", done, total)) if progress else None
-    looked = explain(path, engine=engine, settings=replace(settings, method="gradcam"), progress=seen)
+    looked = explain(path, engine=engine, settings=replace(settings, method="gradcam"), progress=_named("look", progress))
     other = None if settings.versus is None else engine.labels[summary.index_of(engine.labels, settings.versus)]
     return tuple(label for label, _ in looked.top(ANSWERS + 1) if label != other)[:ANSWERS]
 
 
-def _named(method: core.Method, progress: Progress | None) -> Progress | None:
-    return (lambda stage, done, total: progress(method.name, done, total)) if progress else None
+def _named(stage: str, progress: Progress | None) -> Progress | None:
+    return (lambda _, done, total: progress(stage, done, total)) if progress else None
 
 
 def _costs(source: Source, engine: TorchEngine, settings: Settings, methods: Sequence[core.Method]) -> dict[str, float]:
@@ -219,7 +218,7 @@ def _notes(
 ) -> Iterator[str]:
     """What a reader of the figures should know, in sentences."""
     for name, reason in refused.items():
-        yield f"{name} is left out: {reason}"
+        yield f"{name} is left out: {_short(reason)}"
     for group in _groups(identical):
         words = f"{', '.join(group[:-1])} and {group[-1]} are one map here"
         if spec.head is not None and POOLED.issuperset(group):
@@ -233,6 +232,11 @@ def _notes(
         found = agreements[label]
         if silent := [name for name, r in zip(found.names, np.diag(found.correlation), strict=True) if math.isnan(r)]:
             yield f"nothing speaks for {label!r} according to {', '.join(silent)}"
+
+
+def _short(reason: str) -> str:
+    """What is wrong, without what to do about it."""
+    return reason.partition(";")[0]
 
 
 def _groups(identical: Sequence[tuple[str, str, float]]) -> list[list[str]]:
@@ -313,7 +317,7 @@ def _pictured(made: Comparison, frame: Frame) -> Comparison:
 
     return replace(
         made,
-        plain=cv2.resize(frame.image, (THUMB, small), interpolation=cv2.INTER_AREA),
+        plain=cast("UInt8Array", cv2.resize(frame.image, (THUMB, small), interpolation=cv2.INTER_AREA)),
         pictures={
             (e.method.name, k): thumb(frame.image, heat(e, k), width=THUMB) for e in made.entries for k in made.labels
         },
@@ -322,12 +326,12 @@ def _pictured(made: Comparison, frame: Frame) -> Comparison:
 
 def _grid(made: Comparison, size: tuple[int, int]) -> Grid:
     first = made.entries[0].analysis
-    versus = f" rather than {first.versus}" if first.versus else ""
+    versus = f" · each class rather than {first.versus}" if first.versus else ""
     return Grid(
         source_size=size,
         rows=[_row(e, made) for e in made.entries],
-        columns=[f"{label}{versus}  {page.percent(made.probs[label])}" for label in made.labels],
-        title=f"{Path(first.source.path).name}   ·   what {first.model['name']} sees, by {len(made.entries)} methods",
+        columns=[(label, page.percent(made.probs[label])) for label in made.labels],
+        title=f"{Path(made.path).name} · what {made.model} sees{versus}",
         times=first.times_s,
         span=(float(first.times_s[0]), float(first.times_s[0]) + first.duration_s),
         seen=[t.seen for t in first.drawn[made.labels[0]]],
@@ -338,7 +342,7 @@ def _row(entry: Entry, made: Comparison) -> Row:
     curves = [_curve(entry.analysis.drawn[label]) for label in made.labels]
     peak = max(float(np.nanmax(c)) for c in curves) or 1.0
     unit = " logits" if entry.analysis.completeness_error is not None else ""
-    facts = [entry.method.title, f"1.0 = {entry.analysis.scale:.2g}{unit}", f"{duration(entry.window_s)} a window"]
+    facts = [entry.method.title, f"1.0 = {entry.analysis.scale:.3g}{unit}", f"{duration(entry.window_s)} a window"]
     if math.isfinite(entry.sensitivity):
         facts.append(f"classes alike: {entry.sensitivity:.2f}".replace("-", "−"))
     return Row(entry.method.name, tuple(facts), tuple(c / peak for c in curves))

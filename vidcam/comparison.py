@@ -66,6 +66,11 @@ class Comparison:
         return self.entries[0].analysis.source.path
 
     @property
+    def model(self) -> str:
+        """The model's name, of a folder or file its last part."""
+        return Path(str(self.entries[0].analysis.model["name"])).name
+
+    @property
     def probs(self) -> dict[str, float]:
         """What the model says of the whole video, by class."""
         first = self.entries[0].analysis
@@ -170,6 +175,7 @@ def write_html(found: Comparison, path: str | os.PathLike[str], *, overwrite: bo
     text = environment.get_template("compare.html.j2").render(
         doc=to_json(found),
         name=Path(found.path).name,
+        model=found.model,
         video=page.video_link(found.outputs.values(), beside=path),
         plain=None if found.plain is None else page.jpeg(found.plain),
         pictures={key: page.jpeg(image) for key, image in found.pictures.items()},

@@ -95,7 +95,7 @@ def placements(explained: Explained, *, cache: Path | None = None) -> tuple[Plac
     weights.
     """
     clip = _clip(explained)
-    known = placements_for(explained.spec.name, explained.layer, clip=clip)
+    known = placements_for(explained.spec.architecture or explained.spec.name, explained.layer, clip=clip)
     if known is not None:
         return known
     sums = [float(p.detach().double().abs().sum()) for p in explained.module.parameters()]

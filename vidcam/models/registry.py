@@ -82,6 +82,7 @@ class ModelSpec:
     ``attention`` is None where there is none that can be rolled out.
     ``time_cells`` is the number of independent time cells of each pathway. Logits are divided by ``temperature`` before they
     become probabilities; with ``multi_label`` each class has its own (a sigmoid), else they share one (a softmax).
+    ``architecture`` is the name of the row whose network this is with other weights, None for the row itself.
     """
 
     name: str
@@ -107,6 +108,7 @@ class ModelSpec:
     convert: Callable[[Path, Path], Path] | None = None
     temperature: float = 1.0
     multi_label: bool = False
+    architecture: str | None = None
 
     def __post_init__(self) -> None:
         if self.frames < 1 or not self.interval_s > 0:

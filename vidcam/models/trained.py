@@ -47,6 +47,7 @@ def read(name: str) -> tuple[ModelSpec, Path]:
     row = replace(
         spec, name=name, title=f"{spec.title}, trained by you", family="trained", build=build, labels=lambda: labels,
         weights=None, adapt=None, convert=None, temperature=temperature, multi_label=multi_label,
+        architecture=spec.architecture or spec.name,
     )  # fmt: skip
     return row, folder / WEIGHTS
 

@@ -28,7 +28,8 @@ WIDTH, HEIGHT = 1920, 1080
 
 _S = Sizes(text=18, small=14, pad=12, line=1)
 _HEAD, _TITLES, _LANE, _FOOT = 44, 34, 30, 38  # the heading, the names of the classes, a curve, the key
-_GUTTER = (130, 235)  # the room for a method's name and facts, at least and at most
+_GUTTER = (165, 235)  # the room for a method's name and facts, at least and at most
+_BETWEEN = 26  # blocks
 _WIDE = 480  # a cell is drawn no larger than its source, or this wide
 _NARROW = 24
 
@@ -52,7 +53,7 @@ class _Layout(NamedTuple):
 
 
 class Grid:
-    """Draws the frames of one video as a grid: ``rows`` are methods, ``columns`` classes.
+    """Draws the frames of one video as a grid: ``rows`` are methods, ``columns`` classes, each with a few words more.
 
     ``source_size`` is (H, W) of the frames that come; ``cell`` (H, W) of each picture in the grid, and of the heats that go with
     it; ``size`` (H, W) of what comes out, even and at most 1080 x 1920. Rows stand in blocks beside each other where that makes
@@ -65,7 +66,7 @@ class Grid:
         *,
         source_size: tuple[int, int],
         rows: Sequence[Row],
-        columns: Sequence[str],
+        columns: Sequence[tuple[str, str]],
         title: str,
         times: FloatArray,
         span: tuple[float, float],
@@ -75,8 +76,7 @@ class Grid:
             raise UsageError(f"a grid needs at least one row and one column and a curve for each cell, got {len(rows)} rows")
         self.source_size = source_size
         self._span = span
-        words = [(r.name, _S.text, txt.BOLD) for r in rows] + [(f, _S.small, txt.REGULAR) for r in rows for f in r.facts]
-        widest = max(txt.width(txt.clean(w), size, weight=weight) for w, size, weight in words)
+        widest = max(txt.width(row.name, _S.text, weight=txt.BOLD) for row in rows)
         self._gutter = min(max(widest, _GUTTER[0]), _GUTTER[1]) + _S.pad
         self._layout = _layout(source_size, len(rows), len(columns), self._gutter)
         self.cell = self._layout.cell
@@ -116,31 +116,34 @@ class Grid:
 
     def _extent(self, columns: int) -> tuple[int, int]:
         blocks, per, (h, w) = self._layout
-        return _HEAD + _TITLES + per * (h + _LANE + _S.pad) + _FOOT, _S.pad + blocks * (self._gutter + columns * (w + _S.pad))
+        wide = blocks * (self._gutter + columns * (w + _S.pad) + _BETWEEN) - _BETWEEN
+        return _HEAD + _TITLES + per * (h + _LANE + _S.pad) + _FOOT, _S.pad + wide
 
     def _corner(self, row: int, column: int, columns: int) -> tuple[int, int]:
         """Row and column of a cell's first pixel."""
         _, per, (h, w) = self._layout
         block, i = divmod(row, per)
-        x = _S.pad + block * (self._gutter + columns * (w + _S.pad)) + self._gutter + column * (w + _S.pad)
+        x = _S.pad + block * (self._gutter + columns * (w + _S.pad) + _BETWEEN) + self._gutter + column * (w + _S.pad)
         return _HEAD + _TITLES + i * (h + _LANE + _S.pad), x
 
-    def _words(self, rows: Sequence[Row], columns: Sequence[str], title: str) -> None:
+    def _words(self, rows: Sequence[Row], columns: Sequence[tuple[str, str]], title: str) -> None:
         canvas, (h, w) = self._canvas, self.cell
         room = self._clock_at - 3 * _S.pad
         txt.put(canvas, txt.fit(title, _S.text, room), _S.pad, 29, _S.text, DIM)
         for first in self._corners[:: self._layout.per]:
-            for (y, x), label in zip(first, columns, strict=True):
-                shown = txt.fit(txt.clean(label), _S.text, w, weight=txt.BOLD)
-                txt.put(canvas, shown, x, y - 10, _S.text, WHITE, weight=txt.BOLD)
+            for (y, x), (label, more) in zip(first, columns, strict=True):
+                left = w - txt.width(more, _S.text) - 8
+                shown = txt.fit(txt.clean(label), _S.text, left if left > w // 3 else w, weight=txt.BOLD)
+                end = txt.put(canvas, shown, x, y - 10, _S.text, WHITE, weight=txt.BOLD)
+                txt.put(canvas, txt.fit(more, _S.text, x + w - end - 8), end + 8, y - 10, _S.text, DIM)
         room = self._gutter - _S.pad
         for row, corners in zip(rows, self._corners, strict=True):
             y, x = corners[0][0], corners[0][1] - self._gutter
             txt.put(canvas, txt.fit(row.name, _S.text, room, weight=txt.BOLD), x, y + 15, _S.text, WHITE, weight=txt.BOLD)
             step = round(_S.small * 1.45)
             lines = [line for fact in row.facts for line in _wrapped(txt.clean(fact), room)]
-            for n, line in enumerate(lines[: max(0, (h + _LANE - 20) // step)]):
-                txt.put(canvas, line, x, y + 15 + (n + 1) * step + 4, _S.small, DIM)
+            for n, line in enumerate(lines[: max(0, (h + _LANE - 20) // step)], 1):
+                txt.put(canvas, line, x, y + 19 + n * step, _S.small, DIM)
 
     def _curve(self, y: int, x: int, times: FloatArray, curve: FloatArray) -> None:
         """The evidence over the video, under its picture."""
@@ -149,8 +152,9 @@ class Grid:
         self._canvas[top : top + tall, x : x + w] = LANE
         start, end = self._span
         at = np.interp(np.linspace(start, end, w), times, np.nan_to_num(curve)).clip(0, 1) * (tall - 4)
-        coverage = np.clip(at[None, :] - np.arange(tall - 1, -1, -1)[:, None], 0, 1)
-        blend(self._canvas, top, x, 0.85 * coverage, FOR)
+        above = at[None, :] - np.arange(tall - 1, -1, -1)[:, None]  # how far the curve is above each pixel's lower edge
+        blend(self._canvas, top, x, 0.4 * np.clip(above, 0, 1), FOR)
+        blend(self._canvas, top, x, np.clip(1.5 - np.abs(above - 0.5), 0, 1) * (at > 0), FOR)
 
     def _key(self, *, whole: bool) -> None:
         """What the colours, the curves and the hatching mean, as far as there is room."""
@@ -181,7 +185,7 @@ def _layout(source: tuple[int, int], rows: int, columns: int, gutter: int) -> _L
     best: _Layout | None = None
     for blocks in range(1, rows + 1):
         per = math.ceil(rows / blocks)
-        wide = (WIDTH - _S.pad - blocks * gutter) / (blocks * columns) - _S.pad
+        wide = (WIDTH - _S.pad - blocks * (gutter + _BETWEEN) + _BETWEEN) / (blocks * columns) - _S.pad
         tall = (HEIGHT - _HEAD - _TITLES - _FOOT) / per - _LANE - _S.pad
         factor = min(wide / source[1], tall / source[0], max(1.0, _WIDE / source[1]))
         cell = max(_NARROW, math.floor(source[0] * factor)), max(_NARROW, math.floor(source[1] * factor))

@@ -15,6 +15,7 @@ from itertools import combinations
 import numpy as np
 
 from vidcam import placement
+from vidcam.placement import Bools
 from vidcam.trust.sanity import rank_correlation
 from vidcam.types import Box, FloatArray, Track
 
@@ -67,7 +68,7 @@ def onto(track: Track, box: Box, size: tuple[int, int]) -> Track:
     s = track.seen
     return replace(
         track,
-        ys=(track.ys + 0.5 - box.y0) * fy - 0.5,
+        ys=(track.ys - box.y0) * fy,
         xs=(track.xs + 0.5 - box.x0) * fx - 0.5,
         seen=Box((s.y0 - box.y0) * fy, (s.x0 - box.x0) * fx, (s.y1 - box.y0) * fy, (s.x1 - box.x0) * fx),
     )
@@ -83,7 +84,8 @@ def moments(tracks: Sequence[Track], most: int = MOMENTS) -> FloatArray:
     """At most ``most`` seconds, evenly spread over those at which every crop was looked at."""
     looked = np.logical_and.reduce([~np.isnan(t.maps[:, 0, 0]) for t in tracks])
     times: FloatArray = tracks[0].times[looked]
-    return times[np.unique(np.linspace(0, len(times) - 1, min(most, len(times))).round().astype(int))]
+    chosen: FloatArray = times[np.unique(np.linspace(0, len(times) - 1, min(most, len(times))).round().astype(int))]
+    return chosen
 
 
 def laid(tracks: Sequence[Track], times: FloatArray) -> Laid:
@@ -117,10 +119,10 @@ def overlap(a: FloatArray, b: FloatArray, share: float = HOTTEST) -> float:
     return float((first & second).sum()) / union if union else math.nan
 
 
-def _hottest(values: FloatArray, share: float) -> FloatArray:
+def _hottest(values: FloatArray, share: float) -> Bools:
     flat = _steps(values).ravel()
     count = math.ceil(share * len(flat))
-    out: FloatArray = flat >= max(float(np.partition(flat, -count)[-count]), 1.0)
+    out: Bools = flat >= max(float(np.partition(flat, -count)[-count]), 1.0)
     return out
 
 

@@ -1,0 +1,435 @@
+"""Methods side by side: figures against literal loops, the notes, the grid video, the page and the command."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import planted
+import pytest
+from media import write_clip
+
+from vidcam import cli, compare, comparison
+from vidcam.engine import TorchEngine, open_engine
+from vidcam.errors import IncompatibleError, OutputError, UnknownNameError, UsageError
+from vidcam.explainers import core
+from vidcam.jobs import Outputs
+from vidcam.pipeline import Settings
+from vidcam.reader import open_source
+from vidcam.render import overlay
+from vidcam.render.grid import HEIGHT, WIDTH, Grid, Row
+from vidcam.trust import agreement
+from vidcam.types import Box, Heat, Track
+
+MODEL = f"{planted.__file__}:patches"
+BOTH = Settings(classes=("red square", "nothing"))
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    def picture(i: int) -> np.ndarray:
+        image = np.full((120, 160, 3), 90, np.uint8)
+        if 4 <= i < 20:
+            image[32:56, 40 + i : 64 + i] = (230, 10, 10)
+            image[70:90, 90:110] = (150, 10, 10)
+        return image
+
+    path = tmp_path_factory.mktemp("compare") / "red.mp4"
+    return write_clip(path, frames=24, size=(120, 160), fps=10, audio="aac", picture=picture)
+
+
+@pytest.fixture(scope="module")
+def engine() -> TorchEngine:
+    return open_engine(MODEL)
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
+    folder = tmp_path_factory.mktemp("written")
+    return Outputs(video=folder / "grid.mp4", html=folder / "page.html", json=folder / "all.json")
+
+
+@pytest.fixture(scope="module")
+def found(engine: TorchEngine, clip: Path, outputs: Outputs) -> comparison.Comparison:
+    methods = ("cam", "hirescam", "eigencam", "gradientxinput", "attention-rollout")
+    return compare.compare(clip, outputs, engine=engine, settings=BOTH, methods=methods)
+
+
+def entry(found: comparison.Comparison, name: str) -> comparison.Entry:
+    return next(e for e in found.entries if e.method.name == name)
+
+
+# --- figures -------------------------------------------------------------------------------------------------------------------
+
+
+def literal_ranks(values: list[float]) -> list[float]:
+    """1 for the smallest; ties share the mean of their places."""
+    return [sum(v < x for v in values) + (sum(v == x for v in values) + 1) / 2 for x in values]
+
+
+def literal_spearman(a: list[float], b: list[float]) -> float:
+    x, y = literal_ranks(a), literal_ranks(b)
+    mx, my = sum(x) / len(x), sum(y) / len(y)
+    cov = sum((p - mx) * (q - my) for p, q in zip(x, y, strict=True))
+    return cov / math.sqrt(sum((p - mx) ** 2 for p in x) * sum((q - my) ** 2 for q in y))
+
+
+def literal_overlap(a: list[float], b: list[float], count: int) -> float:
+    hottest = [{i for i, v in enumerate(m) if v > 0 and sum(w > v for w in m) < count} for m in (a, b)]
+    return len(hottest[0] & hottest[1]) / len(hottest[0] | hottest[1])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_agreement_is_what_literal_loops_say(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    a, b, c = rng.integers(0, 6, (3, 2, 5, 4)) / 5.0  # many ties, and zeros
+    made = agreement.agreement({"a": a, "b": b, "c": c})
+    flat = {"a": a.ravel().tolist(), "b": b.ravel().tolist(), "c": c.ravel().tolist()}
+    for i, p in enumerate("abc"):
+        for j, q in enumerate("abc"):
+            assert made.correlation[i, j] == pytest.approx(literal_spearman(flat[p], flat[q]), abs=1e-12)
+            assert made.overlap[i, j] == pytest.approx(literal_overlap(flat[p], flat[q], 4))  # a tenth of 40 points
+
+
+def test_rounding_errors_are_no_order() -> None:
+    plateau = np.zeros((3, 8, 8))
+    plateau[1, 2:6, 2:6] = 1.0
+    noisy = plateau * (1 + 1e-7 * np.random.default_rng(0).standard_normal(plateau.shape))
+    assert agreement.correlation(plateau, noisy) == pytest.approx(1.0)
+    assert agreement.overlap(plateau, noisy) == 1.0
+
+
+def test_a_map_without_evidence_agrees_with_nothing() -> None:
+    made = agreement.agreement({"some": np.eye(4), "none": np.zeros((4, 4))})
+    assert made.correlation[0, 0] == made.overlap[0, 0] == 1.0
+    assert np.isnan(made.correlation[1]).all()
+    assert np.isnan(made.overlap[1]).all()
+
+
+def track(maps: np.ndarray, ys: list[float], xs: list[float], seen: Box, times: tuple[float, ...] = (0.0,)) -> Track:
+    return Track("a", np.array(times), maps.astype(np.float32), np.array(ys), np.array(xs), seen, 0.1)
+
+
+def literal_lattice(one: Track) -> np.ndarray:
+    """The positive part of the track's first map, bilinear between its cells' centres, averaged over each point's area."""
+    out = np.zeros((24, 24))
+    for i in range(24):
+        for j in range(24):
+            for a in range(4):
+                for b in range(4):
+                    y = one.seen.y0 + (i + (a + 0.5) / 4) * (one.seen.y1 - one.seen.y0) / 24 - 0.5
+                    x = one.seen.x0 + (j + (b + 0.5) / 4) * (one.seen.x1 - one.seen.x0) / 24 - 0.5
+                    rows = [np.interp(x, one.xs, row) for row in one.maps[0]]
+                    out[i, j] += max(0.0, np.interp(y, one.ys, rows)) / 16
+    return out
+
+
+def test_maps_are_laid_where_their_cells_are() -> None:
+    rng = np.random.default_rng(1)
+    one = track(rng.standard_normal((1, 3, 4)), [7.0, 31.0, 55.0], [3.0, 40.0, 77.0, 114.0], Box(8.0, 16.0, 104.0, 112.0))
+    laid = agreement.laid([one], np.array([0.0]))
+    np.testing.assert_allclose(laid.for_[0], literal_lattice(one), atol=1e-5)
+    np.testing.assert_allclose(laid.against[0], literal_lattice(replace(one, maps=-one.maps)), atol=1e-5)
+    assert laid.against.any()
+
+
+def test_different_grids_are_compared_where_they_really_are() -> None:
+    """A bump at one place, on a coarse grid and on a fine one; and the coarse one with its cells believed half a cell away."""
+
+    def bump(ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
+        return np.exp(-((ys[:, None] - 50) ** 2 + (xs[None] - 70) ** 2) / (2 * 18**2))[None]
+
+    seen = Box(0.0, 0.0, 112.0, 112.0)
+    fine, coarse = np.arange(28) * 4 + 1.5, np.arange(7) * 16.0  # strided cells: the first is centred on the first pixel
+    where = agreement.laid([track(bump(coarse, coarse), coarse.tolist(), coarse.tolist(), seen)], np.array([0.0])).for_
+    wrong = (coarse + 7.5).tolist()
+    away = agreement.laid([track(bump(coarse, coarse), wrong, wrong, seen)], np.array([0.0])).for_
+    true = agreement.laid([track(bump(fine, fine), fine.tolist(), fine.tolist(), seen)], np.array([0.0])).for_
+    assert agreement.correlation(where, true) > 0.97 > 0.93 > agreement.correlation(away, true)
+    assert agreement.overlap(where, true) > 0.8 > 0.5 > agreement.overlap(away, true)
+
+
+def test_the_moments_are_few_and_those_that_were_looked_at() -> None:
+    maps = np.ones((300, 2, 2))
+    maps[100:150] = np.nan
+    one = track(maps, [0.0, 1.0], [0.0, 1.0], Box(0, 0, 2, 2), tuple(np.arange(300) / 10.0))
+    times = agreement.moments([one])
+    assert len(times) == agreement.MOMENTS
+    assert (times[0], times[-1]) == (0.0, 29.9)
+    assert not ((times >= 10) & (times < 15)).any()
+
+
+# --- what a comparison finds ---------------------------------------------------------------------------------------------------
+
+
+def test_two_methods_that_are_one_are_told(found: comparison.Comparison) -> None:
+    assert [(a, b) for a, b, _ in found.identical] == [("cam", "hirescam")]
+    assert "cam and hirescam are one map here: the head is global average pooling and one linear layer" in found.notes
+    red = found.agreement["red square"]
+    assert red.names == ("cam", "hirescam", "eigencam", "gradientxinput")
+    assert red.correlation[0, 1] == pytest.approx(1.0, abs=1e-9)
+    assert red.overlap[0, 1] == 1.0
+    assert 0.1 < red.correlation[0, 3] < 0.999  # blocks of pixels are another grid, and only the red ones count
+
+
+def test_other_methods_that_agree_are_told_without_a_reason(engine: TorchEngine, clip: Path) -> None:
+    one = compare.compare(clip, engine=engine, settings=Settings(classes=("RED_square",)), methods=("cam", "eigencam", "gradcam"))
+    assert "cam, eigencam and gradcam are one map here" in one.notes  # there is a single channel, and one class was asked for
+    assert one.labels == ("red square",)
+    assert all(math.isnan(e.sensitivity) and not e.class_independent for e in one.entries)
+
+
+def test_whether_the_maps_are_about_the_class(found: comparison.Comparison) -> None:
+    assert entry(found, "eigencam").sensitivity == pytest.approx(1.0)
+    assert entry(found, "eigencam").class_independent
+    assert entry(found, "cam").sensitivity == pytest.approx(-1.0)  # what speaks for one of the two speaks against the other
+    assert not entry(found, "cam").class_independent
+    assert "eigencam is class independent: it has the same map for every class" in found.notes
+
+
+def test_a_class_that_nothing_speaks_for(found: comparison.Comparison) -> None:
+    assert "nothing speaks for 'nothing' according to cam, hirescam, gradientxinput" in found.notes
+    assert np.isfinite(found.agreement["nothing"].correlation).sum() == 1  # eigencam with itself
+
+
+def test_each_method_has_one_scale_and_a_price(found: comparison.Comparison) -> None:
+    for e in found.entries:
+        strength = np.sort(np.concatenate([np.abs(t.maps).ravel() for parts in e.analysis.drawn.values() for t in parts]))
+        held = np.cumsum(strength, dtype=np.float64)
+        assert e.analysis.scale == pytest.approx(float(strength[np.searchsorted(held, 0.995 * held[-1])]))
+        assert 0 < e.window_s < 5
+    assert found.cheapest.window_s == min(e.window_s for e in found.entries)
+
+
+def test_what_does_not_work_here_is_told_and_left_out(
+    engine: TorchEngine, clip: Path, found: comparison.Comparison, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "does not have" in found.refused["attention-rollout"]
+    note = next(n for n in found.notes if n.startswith("attention-rollout is left out: "))
+    assert "needs attention" in note
+    assert "these methods work" not in note
+
+    def fails(*_: object) -> core.Attribution:
+        raise IncompatibleError("there is no rule for this; use another")
+
+    core.names()
+    monkeypatch.setitem(core._METHODS, "late", replace(core.get("gradcam"), name="late", explain=fails))
+    one = compare.compare(clip, engine=engine, settings=BOTH, methods=("late", "cam"))
+    assert one.refused == {"late": "there is no rule for this; use another"}
+    assert "late is left out: there is no rule for this" in one.notes
+    assert [e.method.name for e in one.entries] == ["cam"]
+    with pytest.raises(UsageError, match=r"none of these methods works here: .*needs attention.*; there is no rule for this"):
+        compare.compare(clip, engine=engine, settings=BOTH, methods=("attention-rollout", "late"))
+
+
+def test_by_default_one_of_each_family_and_the_two_most_probable_classes(engine: TorchEngine, clip: Path) -> None:
+    chosen, refused = compare._chosen((), engine.spec)
+    assert [m.name for m in chosen] == ["cam", "gradcam++", "layercam", "eigencam", "gradientxinput", "lrp"]
+    assert refused == {}
+    headless = replace(engine.spec, head=None, layout="channels-last")
+    chosen, refused = compare._chosen((), headless)
+    assert [m.name for m in chosen] == ["gradcam", "gradcam++", "layercam", "eigencam", "gradientxinput"]
+    assert set(refused) == {"lrp", "attention-rollout"}
+    one = compare.compare(clip, engine=engine, methods=("cam",))
+    assert one.labels == tuple(label for label, _ in one.entries[0].analysis.top(2))
+    against = compare.compare(clip, engine=engine, settings=Settings(versus="nothing"), methods=("cam",))
+    assert against.labels == ("red square",)
+
+
+# --- the grid ------------------------------------------------------------------------------------------------------------------
+
+
+def grid(rows: int, columns: int, size: tuple[int, int], seen: Box | None = None) -> Grid:
+    times = np.linspace(0, 2, 11)
+    curve = np.linspace(0, 1, 11)
+    return Grid(
+        source_size=size,
+        rows=[Row(f"method {i}", ("a fact", "a longer fact that has to be wrapped"), (curve,) * columns) for i in range(rows)],
+        columns=[(f"class {j}", "12 %") for j in range(columns)],
+        title="a title",
+        times=times,
+        span=(0.0, 2.0),
+        seen=[seen or Box(0, 0, *size)],
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "size"),
+    [(1, 1, (48, 64)), (6, 2, (480, 640)), (6, 2, (1080, 1920)), (5, 3, (1024, 576)), (12, 5, (719, 1281)), (2, 1, (40, 900))],
+)
+def test_the_grid_fits_and_uses_the_room(rows: int, columns: int, size: tuple[int, int]) -> None:
+    made = grid(rows, columns, size)
+    height, width = made.size
+    assert height % 2 == width % 2 == 0
+    assert height <= HEIGHT
+    assert width <= WIDTH
+    assert made.cell[1] / made.cell[0] == pytest.approx(size[1] / size[0], rel=0.06)
+    corners = [c for row in made._corners for c in row]
+    assert len(set(corners)) == rows * columns
+    boxes = np.zeros(made.size, int)
+    for y, x in corners:
+        boxes[y : y + made.cell[0], x : x + made.cell[1]] += 1
+    assert boxes.max() == 1  # no two overlap
+    assert boxes.sum() == rows * columns * made.cell[0] * made.cell[1]  # and none is cut off
+
+
+def test_every_cell_is_the_frame_with_its_own_heat() -> None:
+    rng = np.random.default_rng(2)
+    image = rng.integers(0, 255, (96, 128, 3), dtype=np.uint8)
+    made = grid(2, 2, (96, 128), seen=Box(0, 16, 96, 112))
+    h, w = made.cell
+
+    def heat(value: float) -> Heat:
+        return Heat(np.full((h, w), value, np.float32), None, 1.0, (Box(0, 0, h, w),), "")
+
+    heats = [[heat(0.0), heat(0.3)], [heat(1.0), None]]
+    out = made.draw(image, heats, time=1.0)
+    later = made.draw(image, heats, time=1.6)
+    assert out.shape == (*made.size, 3)
+    y, x = made._corners[0][0]
+    plain = out[y : y + h, x : x + w]
+    for row, corners in zip(heats, made._corners, strict=True):
+        for one, (top, left) in zip(row, corners, strict=True):
+            np.testing.assert_array_equal(out[top : top + h, left : left + w], overlay(plain, one))
+    changed = np.flatnonzero((out != later).any(axis=(1, 2)))
+    assert set(changed) <= {*range(44), *(r for c in made._corners for r in range(c[0][0] + h, c[0][0] + h + 30))}
+    lane = (out[y + h + 10, x : x + w] == 255).all(axis=1)
+    assert abs(np.flatnonzero(lane).mean() - w / 2) < 1.5  # the cursor is in the middle at half time
+
+
+def test_a_grid_refuses_what_it_cannot_draw() -> None:
+    with pytest.raises(UsageError, match="at least one row"):
+        grid(0, 1, (48, 64))
+    with pytest.raises(UsageError, match="draws uint8 pictures"):
+        grid(1, 1, (48, 64)).draw(np.zeros((10, 10, 3), np.uint8), [[None]], time=0.0)
+
+
+# --- files ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_every_frame_comes_out_once_at_its_time_with_the_sound(
+    found: comparison.Comparison, clip: Path, outputs: Outputs
+) -> None:
+    assert outputs.video is not None
+    with open_source(clip) as source, open_source(outputs.video) as written:
+        times = [f.time for f in source.frames()]
+        frames = list(written.frames())
+        assert [f.time for f in frames] == pytest.approx(times, abs=1e-3)
+        assert written.info.audio == "aac"
+        assert written.info.height % 2 == written.info.width % 2 == 0
+    assert np.abs(frames[2].image.astype(int) - frames[10].image).max() > 100
+
+
+def test_the_json_and_the_page_hold_what_was_found(found: comparison.Comparison, outputs: Outputs) -> None:
+    assert outputs.json is not None
+    assert outputs.html is not None
+    doc = json.loads(outputs.json.read_text())
+    assert doc["schema_version"] == 1
+    assert [m["name"] for m in doc["methods"]] == ["cam", "hirescam", "eigencam", "gradientxinput"]
+    assert min(m["relative_cost"] for m in doc["methods"]) == 1.0
+    assert doc["methods"][0]["completeness_error"] < 1e-4
+    assert doc["methods"][2]["class_independent"]
+    assert doc["agreement"]["red square"]["rank_correlation"] == found.agreement["red square"].correlation.tolist()
+    assert doc["agreement"]["nothing"]["overlap"][0] == [None] * 4
+    assert doc["refused"][0]["method"] == "attention-rollout"
+    assert doc["notes"] == list(found.notes)
+    assert "method" not in doc["settings"]
+    text = outputs.html.read_text()
+    assert text.count("<svg") == 1 + 2  # cost, and two matrices for the one class that more than one method finds
+    assert text.count('src="data:image/jpeg') == 2 * (1 + 4)
+    assert '<video src="grid.mp4"' in text
+    assert "cam and hirescam are one map here" in text
+    assert "http://" not in re.sub(r"http://www\.w3\.org|http://purl\.org|http://creativecommons\.org", "", text)
+    assert set(found.pictures) == {(e.method.name, label) for e in found.entries for label in found.labels}
+    assert abs(found.peak_s - 1.0) < 0.8  # red is shown from 0.4 s to 2.0 s
+
+
+def test_nothing_is_left_behind_and_nothing_replaced(
+    engine: TorchEngine, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "kept.mp4"
+    kept.write_bytes(b"mine")
+    with pytest.raises(OutputError, match="exists already"):
+        compare.compare(clip, Outputs(video=kept), engine=engine, methods=("cam",))
+    calls = []
+
+    def breaks(*args: object, **_: object) -> np.ndarray:
+        calls.append(1)
+        if len(calls) > 5:
+            raise RuntimeError("halfway")
+        return draw(*args, **_)
+
+    draw = Grid.draw
+    monkeypatch.setattr(Grid, "draw", breaks)
+    with pytest.raises(RuntimeError, match="halfway"):
+        compare.compare(
+            clip, Outputs(video=kept, json=tmp_path / "a.json", overwrite=True), engine=engine, settings=BOTH, methods=("cam",)
+        )
+    assert [p.name for p in tmp_path.iterdir()] == ["kept.mp4"]
+    assert kept.read_bytes() == b"mine"
+
+
+# --- the command ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_says_and_writes_it(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["vidcam", "compare", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(stop.value.code or 0), out, err
+
+    words = (clip, "--model", MODEL, "--method", "cam", "--method", "layercam", "--class", "red square", "--end", "1.2")
+    code, out, err = run(*words, "--report", "page.html")
+    assert code == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["page.html", "red.compare.mp4"]
+    assert re.search(r"red square \d+\.\d% -> .*red\.compare\.mp4, page\.html", out)
+    assert "agreement on 'red square': cam and layercam 1.00 (overlap 1.00)" in out
+    assert "note: cam and layercam are one map here" in err
+    with open_source("red.compare.mp4") as written:
+        assert len(list(written.frames())) == 12
+
+    for more, code, told in (
+        ((), 1, "exists already"),
+        (("--overwrite", "-o", "a.mp4", "--class", "green square"), 2, "unknown class 'green square'"),
+        (("-o", "a.mp4", "--versus", "red square"), 2, "cannot be explained against itself"),
+        (("-o", "a.mp4", "--method", "camm"), 2, "unknown method 'camm'"),
+        (("-o", "a.mp4", "--json", "a.mp4"), 2, "named for two outputs"),
+        (("-o", "a.avi"), 1, "must end in .mp4"),
+        (("-o", "a.mp4", "--start", "5"), 2, "the end must lie after the start"),
+    ):
+        found, out, err = run(*words, *more)
+        assert (found, out) == (code, ""), more
+        assert told in " ".join(err.split()), more
+    assert run(tmp_path / "none.mp4", "--model", MODEL)[0] == 1
+    assert run(clip, "--model", MODEL, "--method", "attention-rollout", "-o", "a.mp4")[0] == 2
+    assert not Path("a.mp4").exists()
+    code, out, err = run(*words, "-o", "q.mp4", "--quiet")
+    assert (code, out, err) == (0, "", "")
+
+
+def test_a_folder_of_several_videos_is_not_one(clip: Path, tmp_path: Path) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).write_bytes(clip.read_bytes())
+    with pytest.raises(UsageError, match="has 2 videos, but one is compared at a time"):
+        compare.outputs_for(str(tmp_path), video=None, html=None, json=None, overwrite=False)
+
+
+def test_unknown_names_are_told_before_any_work(engine: TorchEngine, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "explain", lambda *_, **__: pytest.fail("explained something"))
+    with pytest.raises(UnknownNameError, match="green"):
+        compare.compare(clip, engine=engine, settings=Settings(classes=("green square",)))
+    with pytest.raises(UnknownNameError, match="blue"):
+        compare.compare(clip, engine=engine, settings=Settings(versus="blue square"))
+    with pytest.raises(UnknownNameError, match="gradcammm"):
+        compare.compare(clip, engine=engine, methods=("gradcammm",))
