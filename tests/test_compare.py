@@ -14,7 +14,7 @@ import planted
 import pytest
 from media import write_clip
 
-from vidcam import cli, compare, comparison
+from vidcam import charts, cli, compare, comparison, placement
 from vidcam.engine import TorchEngine, open_engine
 from vidcam.errors import IncompatibleError, OutputError, UnknownNameError, UsageError
 from vidcam.explainers import core
@@ -23,6 +23,7 @@ from vidcam.pipeline import Settings
 from vidcam.reader import open_source
 from vidcam.render import overlay
 from vidcam.render.grid import HEIGHT, WIDTH, Grid, Row
+from vidcam.render.paint import GROUND
 from vidcam.trust import agreement
 from vidcam.types import Box, Heat, Track
 
@@ -104,6 +105,14 @@ def test_rounding_errors_are_no_order() -> None:
     assert agreement.overlap(plateau, noisy) == 1.0
 
 
+def test_points_without_evidence_are_never_among_the_hottest() -> None:
+    a, b = np.zeros((2, 40))
+    a[3], b[7] = 1.0, 1.0
+    assert agreement.overlap(a, a) == 1.0
+    assert agreement.overlap(a, b) == 0.0
+    assert agreement.overlap(a, a + b) == 0.5
+
+
 def test_a_map_without_evidence_agrees_with_nothing() -> None:
     made = agreement.agreement({"some": np.eye(4), "none": np.zeros((4, 4))})
     assert made.correlation[0, 0] == made.overlap[0, 0] == 1.0
@@ -131,7 +140,7 @@ def literal_lattice(one: Track) -> np.ndarray:
 
 def test_maps_are_laid_where_their_cells_are() -> None:
     rng = np.random.default_rng(1)
-    one = track(rng.standard_normal((1, 3, 4)), [7.0, 31.0, 55.0], [3.0, 40.0, 77.0, 114.0], Box(8.0, 16.0, 104.0, 112.0))
+    one = track(rng.standard_normal((1, 3, 4)), [7.0, 31.0, 55.0], [3.0, 30.0, 57.0, 84.0], Box(8.0, 16.0, 56.0, 64.0))
     laid = agreement.laid([one], np.array([0.0]))
     np.testing.assert_allclose(laid.for_[0], literal_lattice(one), atol=1e-5)
     np.testing.assert_allclose(laid.against[0], literal_lattice(replace(one, maps=-one.maps)), atol=1e-5)
@@ -276,6 +285,8 @@ def test_the_grid_fits_and_uses_the_room(rows: int, columns: int, size: tuple[in
         boxes[y : y + made.cell[0], x : x + made.cell[1]] += 1
     assert boxes.max() == 1  # no two overlap
     assert boxes.sum() == rows * columns * made.cell[0] * made.cell[1]  # and none is cut off
+    for (y, x), *_ in made._corners:  # the words beside a row end with it
+        assert (made._canvas[y + made.cell[0] + 30 : y + made.cell[0] + 38, x - 170 : x - 12] == GROUND).all()
 
 
 def test_every_cell_is_the_frame_with_its_own_heat() -> None:
@@ -300,6 +311,33 @@ def test_every_cell_is_the_frame_with_its_own_heat() -> None:
     assert set(changed) <= {*range(44), *(r for c in made._corners for r in range(c[0][0] + h, c[0][0] + h + 30))}
     lane = (out[y + h + 10, x : x + w] == 255).all(axis=1)
     assert abs(np.flatnonzero(lane).mean() - w / 2) < 1.5  # the cursor is in the middle at half time
+
+
+def test_the_heats_are_those_of_annotate_in_small(
+    engine: TorchEngine, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[float, list[list[Heat]]] = {}
+
+    def keep(self: Grid, image: np.ndarray, heats: list[list[Heat]], *, time: float) -> np.ndarray:
+        drawn[time] = heats
+        return draw(self, image, heats, time=time)
+
+    draw = Grid.draw
+    monkeypatch.setattr(Grid, "draw", keep)
+    made = compare.compare(clip, Outputs(video=tmp_path / "a.mp4"), engine=engine, settings=BOTH, methods=("lrp", "eigencam"))
+    assert len(drawn) == 24
+    for second in (0.5, 1.0, 1.9):
+        time = min(drawn, key=lambda t: abs(t - second))
+        for one, row in zip(made.entries, drawn[time], strict=True):
+            for label, small in zip(made.labels, row, strict=True):
+                full = placement.heat(one.analysis.drawn[label], time=time, scale=one.analysis.scale, size=(120, 160))
+                assert full is not None
+                assert (small.scale, small.label) == (full.scale, label)
+                h, w = small.values.shape
+                rows, columns = ((np.arange(n) + 0.5) * m / n - 0.5 for n, m in ((h, 120), (w, 160)))
+                near = full.values[rows.round().astype(int).clip(0, 119)][:, columns.round().astype(int).clip(0, 159)]
+                assert np.abs(near - small.values).mean() < 0.02
+                assert abs(near.max() - small.values.max()) < 0.1
 
 
 def test_a_grid_refuses_what_it_cannot_draw() -> None:
@@ -433,3 +471,14 @@ def test_unknown_names_are_told_before_any_work(engine: TorchEngine, clip: Path,
         compare.compare(clip, engine=engine, settings=Settings(versus="blue square"))
     with pytest.raises(UnknownNameError, match="gradcammm"):
         compare.compare(clip, engine=engine, methods=("gradcammm",))
+
+
+def test_the_numbers_of_a_matrix_can_be_read() -> None:
+    """White only on dark ground: in the sequential colours that is the upper end alone, in the diverging ones both ends."""
+
+    def whites(low: float) -> list[str]:
+        text = charts.matrix(np.array([[1.0, 0.1], [0.1, -0.95 if low < 0 else 0.9]]), ["a", "b"], title="", low=low)
+        return re.findall(r'<text style="[^"]*fill: #ffffff[^>]*>([^<]*)<', text)
+
+    assert whites(0.0) == ["1.00", "0.90"]
+    assert whites(-1.0) == ["1.00", "-0.95"]

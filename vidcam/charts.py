@@ -52,7 +52,12 @@ def bars(rows: Mapping[str, Interval], *, title: str, best: str, note: str = "")
     means = np.array([rows[n][0] for n in names])
     spans = np.array([[rows[n][0] - rows[n][1], rows[n][2] - rows[n][0]] for n in names]).T
     axes.barh(
-        _short(names), means, xerr=np.maximum(spans, 0), color=[OWN if n == best else OTHERS for n in names], capsize=3, height=0.62
+        _short(names),
+        means,
+        xerr=np.maximum(spans, 0),
+        color=[OWN if n == best else OTHERS for n in names],
+        capsize=3,
+        height=0.62,
     )
     axes.invert_yaxis()
     axes.axvline(0, color="#495057", linewidth=0.8)
@@ -85,7 +90,7 @@ def matrix(values: npt.NDArray[np.floating], names: Sequence[str], *, title: str
     figure, axes = _figure(side, side * 0.9)
     axes.imshow(values, cmap="RdBu_r" if low < 0 else "Blues", vmin=low, vmax=high)
     for (i, j), v in np.ndenumerate(values):
-        strong = abs(v - (low + high) / 2) > 0.35 * (high - low)
+        strong = abs(v - (low + high) / 2) > 0.35 * (high - low) if low < 0 else v > (low + high) / 2  # on a dark ground
         axes.text(j, i, f"{v:.2f}", ha="center", va="center", fontsize=8, color="white" if strong else "black")
     axes.set_xticks(range(len(names)), _short(names), rotation=45, ha="right")
     axes.set_yticks(range(len(names)), _short(names))

@@ -142,7 +142,7 @@ class Grid:
             txt.put(canvas, txt.fit(row.name, _S.text, room, weight=txt.BOLD), x, y + 15, _S.text, WHITE, weight=txt.BOLD)
             step = round(_S.small * 1.45)
             lines = [line for fact in row.facts for line in _wrapped(txt.clean(fact), room)]
-            for n, line in enumerate(lines[: max(0, (h + _LANE - 20) // step)], 1):
+            for n, line in enumerate(lines[: max(0, (h + _LANE - 24) // step)], 1):
                 txt.put(canvas, line, x, y + 19 + n * step, _S.small, DIM)
 
     def _curve(self, y: int, x: int, times: FloatArray, curve: FloatArray) -> None:

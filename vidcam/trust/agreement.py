@@ -68,7 +68,7 @@ def onto(track: Track, box: Box, size: tuple[int, int]) -> Track:
     s = track.seen
     return replace(
         track,
-        ys=(track.ys - box.y0) * fy,
+        ys=(track.ys + 0.5 - box.y0) * fy - 0.5,
         xs=(track.xs + 0.5 - box.x0) * fx - 0.5,
         seen=Box((s.y0 - box.y0) * fy, (s.x0 - box.x0) * fx, (s.y1 - box.y0) * fy, (s.x1 - box.x0) * fx),
     )
