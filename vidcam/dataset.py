@@ -162,7 +162,7 @@ def _look(video: Path, name: str, wanted: str, engine: TorchEngine, settings: Se
     pictures = {label: _picture(analysis, label, peaks[label], frames[peaks[label]]) for label in labels}
     case = Case(name, wanted, found, probs[wanted], probs[found], (), pictures)
     reach = round(SIDE / len(track.ys) / 2)
-    values = np.stack(heat) if heat else np.zeros((1, *size[::-1]))
+    values: FloatArray = np.asarray(np.stack(heat) if heat else np.zeros((1, *size[::-1])), np.float64)
     return _Seen(case, values, np.stack(shrunk).astype(np.uint8), reach), analysis.method
 
 
