@@ -123,7 +123,7 @@ def test_one_forward_pass_is_enough():
     run, passes = engine(), []
     run.explained.module.register_forward_hook(lambda *_: passes.append(1))
     for targets in ([Target(0), Target(1), Target(2)], lambda _: [Target(0), Target(1)]):
-        for method in core.methods():
+        for method in (m for m in core.methods() if m.family in ("cam", "gradient")):
             passes.clear()
             core.explain(run, film(2), targets, method)
             assert len(passes) == 1
@@ -279,7 +279,7 @@ def test_open_engine_passes_on_what_it_was_given(monkeypatch):
     run = open_engine("r3d_18", weights="w", labels="l", layer="trunk", device="cpu", engine="torch", progress=print)
     assert given.pop() == ("r3d_18", {"weights": "w", "labels": "l", "layer": "trunk", "progress": print})
     assert (run.weights_sha256, run.labels, run.notes) == ("abc", tuple("abcde"), ())
-    assert open_engine(device="cpu").notes == ("model x3d_s: --model chooses another",)
+    assert open_engine(device="cpu").notes == ()  # only what steps in for it is worth a note
     assert given.pop()[0] == "x3d_s"
 
 
