@@ -132,6 +132,15 @@ def test_what_cannot_be_written_is_refused(analysis: Analysis, tmp_path: Path) -
     assert (tmp_path / "t.csv").read_text() == "mine"
 
 
+def test_wrong_suffixes_are_told_before_any_work(clip: Path, tmp_path: Path) -> None:
+    for outputs, told in (
+        (Outputs(video=tmp_path / "a.avi"), r"must end in \.mp4"),
+        (Outputs(tubes=tmp_path / "a.xml"), "tubes are"),
+    ):
+        with pytest.raises(OutputError, match=told):
+            outputs.check(str(clip))
+
+
 def test_the_verdict_is_carried_to_the_reports(engine: TorchEngine, clip: Path, tmp_path: Path) -> None:
     settings = pipeline.Settings(classes=("red square",), verdict=True)
     outputs = Outputs(json=tmp_path / "out.json", html=tmp_path / "out.html", tubes=tmp_path / "out.csv")

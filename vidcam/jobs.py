@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from vidcam.errors import InputError, UsageError
+from vidcam.errors import InputError, OutputError, UsageError
 from vidcam.files import check_output
 from vidcam.reader import IMAGE_SUFFIXES, find_videos, open_source
 
@@ -37,6 +37,10 @@ class Outputs:
     def check(self, source: str) -> None:
         """Refuse, before any work, what cannot be written: OutputError, or UsageError where two outputs are one file."""
         taken: dict[Path, str] = {}
+        if self.video is not None and self.video.suffix.lower() != ".mp4":
+            raise OutputError(f"cannot write {self.video}: the video is an MP4 file, so its name must end in .mp4")
+        if self.tubes is not None and self.tubes.suffix.lower() not in (".json", ".csv"):
+            raise OutputError(f"cannot write {self.tubes}: tubes are written as .csv, .json or .coco.json")
         for kind, path in self.paths().items():
             target = check_output(path, source=source, overwrite=self.overwrite)
             if target in taken:
