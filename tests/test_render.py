@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidcam.errors import UnknownNameError, UsageError
+from vidcam.planes import Planes
 from vidcam.render import (
     STYLES,
     Legend,
@@ -25,8 +26,10 @@ from vidcam.render import (
     thumb,
 )
 from vidcam.render import text as txt
+from vidcam.render.panel import translucent
 from vidcam.render.strip import Strip, clock, ticks
 from vidcam.types import Box, Heat, Segment
+from vidcam.yuv import from_rgb, to_rgb
 
 SIZES = [(144, 256), (256, 144), (360, 204), (204, 360), (720, 1280), (1280, 720), (128, 96), (96, 128)]  # (H, W)
 LONG = "assembling and disassembling an unusually complicated bicycle with both hands"
@@ -35,6 +38,11 @@ LEGEND = Legend("x3d_s", "gradcam++", "13", 2.6, scale=0.42)
 
 def picture(h: int, w: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (h, w, 3), dtype=np.uint8)
+
+
+def assert_same(a: Planes, b: Planes) -> None:
+    for name in ("y", "u", "v"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
 
 
 def heat_of(values: np.ndarray, *, against: np.ndarray | None = None, seen: tuple[Box, ...] | None = None, scale=0.42) -> Heat:
@@ -325,8 +333,8 @@ def test_every_word_is_readable_and_in_its_place(size, style, label, monkeypatch
         r = Renderer(source_size=size, legend=legend, style=style, signed=signed, curves=curves, top=3)
         for time in (0.0, 9.9):
             heat = heat_of(blob(h, w), against=np.zeros((h, w)))
-            out = r.draw(picture(h, w), heat=heat, time=time, top=top, label=label)
-    assert out.shape == (*r.size, 3)
+            out = r.draw(from_rgb(picture(h, w)), heat=heat, time=time, top=top, label=label)
+    assert out.size == r.size
     assert len(drawn) > 15
     boxes = []
     for image, words, (x, y), height, weight in drawn:
@@ -345,18 +353,18 @@ def test_every_word_is_readable_and_in_its_place(size, style, label, monkeypatch
 def test_a_small_picture_is_not_covered_by_words(size):
     h, w = size
     r = Renderer(source_size=size, legend=LEGEND, curves={"yoga": curve()})
-    image = picture(h, w)
+    image = from_rgb(picture(h, w))
     out = r.draw(image, heat=heat_of(np.zeros(size)), time=1.0, top=[("yoga", 0.5), ("tai chi", 0.2)], label="yoga")
-    np.testing.assert_array_equal(out[:h, :w], image)
+    assert_same(out.part(0, 0, h, w), image)
 
 
 @pytest.mark.parametrize("size", [(256, 340), (480, 640), (720, 1280), (1920, 1080)])
 def test_the_labels_cover_at_most_a_seventh_at_the_top_left(size):
     h, w = size
     r = Renderer(source_size=size, legend=LEGEND, curves={"yoga": curve()})
-    image = picture(h, w)
+    image = from_rgb(picture(h, w))
     out = r.draw(image, heat=heat_of(np.zeros(size)), time=1.0, top=[("yoga", 0.5), ("tai chi", 0.2), ("x", 0.1)], label="yoga")
-    changed = (out[:h, :w] != image).any(-1)
+    changed = out.y[:h, :w] != image.y
     assert 0.01 < changed.mean() <= 1 / 7
     assert not changed[h // 2 :].any()
     assert not changed[:, 2 * w // 3 :].any()
@@ -367,7 +375,7 @@ def test_bars_show_the_probability_of_each_window():
     black, zero = np.zeros((720, 1280, 3), np.uint8), heat_of(np.zeros((720, 1280)))
 
     def bar(p, label="a"):
-        patch = r.draw(black, heat=zero, time=0, top=[("a", p)], label=label)[:720].astype(int)
+        patch = to_rgb(r.draw(from_rgb(black), heat=zero, time=0, top=[("a", p)], label=label))[:720].astype(int)
         return ((patch[..., 0] > 200) & (patch[..., 2] < 120)).any(0).sum()
 
     assert bar(1.0) > 200
@@ -386,52 +394,94 @@ def test_any_size_gives_even_pictures_known_beforehand(size, style):
     r = Renderer(source_size=size, legend=LEGEND, style=style, curves={LONG: curve(), "b": curve()}, top=5)
     assert r.size[0] % 2 == r.size[1] % 2 == 0
     assert r.size[0] >= h
-    image = picture(h, w)
-    image.flags.writeable = False
+    image = from_rgb(picture(h, w))
+    for plane in (image.y, image.u, image.v):
+        plane.flags.writeable = False
     a = r.draw(image, heat=heat_of(blob(h, w)), time=3.0, top=[(LONG, 0.9)], label=LONG, sampled=True)
     b = r.draw(image, heat=None, time=99.0, top=[], label="b")
-    assert a.shape == b.shape == (*r.size, 3)
-    assert a.dtype == np.uint8
-    assert not np.shares_memory(a, b)
+    assert a.size == b.size == r.size
+    assert not np.shares_memory(a.y, b.y)
+    if style == "side-by-side":  # its left half is the picture as it was
+        assert_same(b.part(0, 0, h, w), image)
+    np.testing.assert_array_equal(a.y[:h, w : w + w % 2], a.y[:h, w - 1 : w][:, : w % 2])  # nothing foreign in the added column
 
 
 def test_colours_do_not_swap():
     image = np.zeros((240, 320, 3), np.uint8)
     image[100:140, 200:240] = (255, 0, 0)
     r = Renderer(source_size=(240, 320), legend=LEGEND)
-    out = r.draw(image, heat=heat_of(np.zeros((240, 320))), time=0, top=[("a", 0.5)], label="a")
-    np.testing.assert_array_equal(out[100:140, 200:240], image[100:140, 200:240])
+    out = to_rgb(r.draw(from_rgb(image), heat=heat_of(np.zeros((240, 320))), time=0, top=[("a", 0.5)], label="a"))
+    np.testing.assert_allclose(out[104:136, 204:236], image[104:136, 204:236], atol=2)
 
 
-def test_the_picture_is_the_overlay():
-    image, heat = picture(120, 160), heat_of(blob(120, 160), seen=(Box(0, 20, 120, 140),))
-    for style in STYLES:
-        r = Renderer(source_size=(120, 160), legend=LEGEND, style=style, curves={"yoga": curve()}, opacity=0.4)
-        out = r.draw(image, heat=heat, time=0, top=[], label="yoga")
-        np.testing.assert_array_equal(out[:120], overlay(image, heat, style=style, opacity=0.4))
+@pytest.mark.parametrize("matrix", ["bt601", "bt709"])
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("style", STYLES)
+def test_what_is_drawn_in_planes_is_what_is_drawn_in_rgb(style, signed, matrix):
+    planes = from_rgb(cv2.GaussianBlur(picture(120, 160), (0, 0), 3), matrix)
+    heat = heat_of(blob(120, 160), against=blob(120, 160)[::-1].copy(), seen=(Box(0, 20, 120, 141),))
+    r = Renderer(source_size=(120, 160), legend=LEGEND, style=style, signed=signed, curves={"yoga": curve()}, opacity=0.4)
+    out = r.draw(planes, heat=heat, time=0, top=[], label="yoga")
+    difference = np.abs(to_rgb(out)[:120].astype(int) - overlay(to_rgb(planes), heat, style=style, opacity=0.4, signed=signed))
+    edges = (
+        8 if style == "contour" else 0.02
+    )  # percent of the pixels: there, colours that two pixels share differ from those of one
+    assert difference.mean() < (3 if style == "contour" else 1)
+    assert (difference.max(-1) > 12).mean() * 100 <= edges
+
+
+def test_words_in_planes_are_words_in_rgb():
+    size, top = (480, 640), [("yoga", 0.5), ("tai chi", 0.2)]
+    r = Renderer(source_size=size, legend=LEGEND, curves={"yoga": curve()})
+    planes = from_rgb(cv2.GaussianBlur(picture(*size), (0, 0), 3))
+    out = to_rgb(r.draw(planes, heat=heat_of(np.zeros(size)), time=1.0, top=top, label="yoga"))
+    keep, add = translucent(r._label_box[0], r._label_box[1], lambda c: r._draw_labels(c, tuple(top), "yoga"))
+    y = x = r._margin
+    ground = to_rgb(planes)[y : y + keep.shape[0], x : x + keep.shape[1]]
+    wanted = ground * (keep / 255.0) + add
+    difference = np.abs(out[y : y + keep.shape[0], x : x + keep.shape[1]] - wanted)
+    assert difference.mean() < 3
+    assert (difference.max(-1) > 40).mean() < 0.01  # at the edges of coloured bars
 
 
 def test_only_the_cursor_moves():
     r = Renderer(source_size=(240, 320), legend=LEGEND, curves={"yoga": curve()})
-    image, heat = picture(240, 320), heat_of(blob(240, 320))
+    image, heat = from_rgb(picture(240, 320)), heat_of(blob(240, 320))
     a, b, again = (r.draw(image, heat=heat, time=t, top=[("yoga", 0.5)], label="yoga") for t in (2.0, 7.0, 2.0))
-    np.testing.assert_array_equal(a, again)
-    assert (a[240:] != b[240:]).any()
-    np.testing.assert_array_equal(a[:240], b[:240])
+    assert_same(a, again)
+    assert (a.y[240:] != b.y[240:]).any()
+    assert_same(a.part(0, 0, 240, 320), b.part(0, 0, 240, 320))
+
+
+@pytest.mark.parametrize("size", [(240, 320), (121, 163), (720, 1280)])
+@pytest.mark.parametrize("time", [0.0, 0.07, 3.3, 5.0, 9.93, 42.0])
+def test_the_columns_that_the_cursor_reaches_are_all_that_it_changes(size, time):
+    r = Renderer(source_size=size, legend=LEGEND, curves={"yoga": curve(), "b": curve()})
+    strip = r._strip
+    assert strip is not None
+    whole = strip.draw("yoga")
+    drawn = whole.copy()
+    strip.cursor(drawn, time, sampled=True)
+    left, right = strip.reach(time)
+    touched = np.flatnonzero((drawn != whole).any((0, 2)))
+    assert left <= touched[0] <= touched[-1] < right
+    part = whole[:, left:right].copy()
+    strip.cursor(part, time, sampled=True, left=left)
+    np.testing.assert_array_equal(part, drawn[:, left:right])
 
 
 def test_the_dot_says_that_the_model_was_shown_this_frame():
     r = Renderer(source_size=(240, 320), legend=LEGEND, curves={"yoga": curve()})
-    image, heat = picture(240, 320), heat_of(blob(240, 320))
+    image, heat = from_rgb(picture(240, 320)), heat_of(blob(240, 320))
     a, b = (r.draw(image, heat=heat, time=2.0, top=[], label="yoga", sampled=s) for s in (False, True))
-    assert 3 <= (a != b).any(-1).sum() <= 60
+    assert 3 <= (a.y != b.y).sum() <= 60
 
 
 def test_the_scale_is_the_legends_or_else_the_heats():
-    image, zero = picture(240, 320), np.zeros((240, 320))
+    image, zero = from_rgb(picture(240, 320)), np.zeros((240, 320))
     running, fixed = (Renderer(source_size=(240, 320), legend=Legend("m", "cam", "2", 1.0, scale=s)) for s in (None, 0.42))
     draw = {
-        (name, s): r.draw(image, heat=heat_of(zero, scale=s), time=0, top=[], label="a").tobytes()
+        (name, s): r.draw(image, heat=heat_of(zero, scale=s), time=0, top=[], label="a").y.tobytes()
         for name, r in (("running", running), ("fixed", fixed))
         for s in (0.42, 0.84)
     }
@@ -451,8 +501,8 @@ def test_what_does_not_fit_is_refused():
         Renderer(source_size=(100, 100), legend=LEGEND, curves={"a": (np.arange(3.0), np.zeros(2))})
     with pytest.raises(UsageError, match="one value for each time, got 0 for 0"):
         Renderer(source_size=(100, 100), legend=LEGEND, curves={"a": (np.zeros(0), np.zeros(0))})
-    with pytest.raises(UsageError, match=r"draws uint8 pictures of \(10, 10, 3\), got uint8 \(9, 10, 3\)"):
-        Renderer(source_size=(10, 10), legend=LEGEND).draw(picture(9, 10), heat=None, time=0, top=[], label="a")
+    with pytest.raises(UsageError, match=r"draws pictures of \(10, 10\) \(H, W\), got \(9, 10\)"):
+        Renderer(source_size=(10, 10), legend=LEGEND).draw(from_rgb(picture(9, 10)), heat=None, time=0, top=[], label="a")
 
 
 # --- the strip

@@ -249,7 +249,7 @@ def test_resize_is_bilinear_between_pixel_centres():
 def test_resize_checks_the_size_and_copies_nothing_where_there_is_nothing_to_do():
     image = np.zeros((7, 9, 3), np.uint8)
     assert resize(image, Geometry((7, 9), (7, 9), (1, 1, 3, 3))) is image
-    with pytest.raises(UsageError, match=r"the image is \(7, 9\) .* for \(9, 7\)"):
+    with pytest.raises(UsageError, match=r"the picture is \(7, 9\) .* for \(9, 7\)"):
         resize(image, Geometry((9, 7), (9, 7), (1, 1, 3, 3)))
 
 
@@ -311,3 +311,23 @@ def test_a_wide_video_is_covered_by_two_crops_from_left_to_right():
 def test_sizes_below_a_pixel_are_refused(wrong):
     with pytest.raises(UsageError, match="at least 1 pixel"):
         views((10, 10), **{"resize": 5, "crop": (5, 5), "cover": False, **wrong})
+
+
+def test_a_picture_is_made_once_and_only_where_a_window_shows_it():
+    made: list[int] = []
+
+    def maker(i: int):
+        def make() -> np.ndarray:
+            made.append(i)
+            return picture(i)
+
+        return make
+
+    sampler, windows = Sampler(frames=4, interval_s=0.2, hop_s=0.4), []
+    for i in range(60):
+        windows += sampler.push(maker(i), time=i / 30, duration=1 / 30)
+    windows += sampler.close()
+    shown = {index_of(image) for window in windows for image in window.frames}
+    assert sorted(made) == sorted(set(made))  # none twice
+    assert shown <= set(made) < set(range(60))
+    assert len(made) <= len(shown) + 4  # and those that a last, shifted window might have shown

@@ -376,7 +376,7 @@ def test_an_error_leaves_nothing_and_keeps_the_old_file(
 def test_an_interrupt_inside_a_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = VideoWriter(tmp_path / "out.mp4", size=SIZE)  # without a with statement
     writer.write(picture(0), time=0, duration=0.1)
-    monkeypatch.setattr(writer, "_to_yuv", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(writer, "_coded", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         writer.write(picture(1), time=0.1, duration=0.1)
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -21,7 +21,9 @@ import numpy as np
 from vidcam import placement, report, sampling, summary, timeline, tubes
 from vidcam.errors import InputError, UsageError
 from vidcam.explainers import core, probe
+from vidcam.flow import ahead
 from vidcam.jobs import Outputs
+from vidcam.planes import Planes
 from vidcam.reader import Source, open_source
 from vidcam.render import Renderer, Style
 from vidcam.trust import verdict
@@ -39,6 +41,7 @@ Progress = Callable[[str, int, int | None], None]
 
 TIDY = 32  # windows after which candidates that have fallen back are forgotten
 TRIED = 6  # windows that a verdict rests on
+AHEAD = 6  # frames that a stage may be ahead of the next one
 CANDIDATES = 5  # classes explained in each window while nobody has named one
 
 
@@ -111,15 +114,9 @@ class Session:
     ) -> None:
         self.engine = engine
         self.spec = engine.spec
-        self.method = core.choose(settings.method, self.spec)
-        self.settings = settings
         self._skip = skip
-        self._classes = tuple(summary.index_of(engine.labels, c) for c in settings.classes)
-        self._versus = None if settings.versus is None else summary.index_of(engine.labels, settings.versus)
-        if self._versus in self._classes:
-            raise UsageError(f"a class cannot be explained against itself: {settings.versus!r}")
-        self._placements = probe.where(self.method, engine.explained)
         self._winners: dict[int, None] = {}  # every class that was a window's answer, in the order of appearance
+        self.choose(settings)
         self._views: tuple[Geometry, ...] = ()
         self._sampler = sampling.Sampler(
             frames=self.spec.frames,
@@ -128,6 +125,16 @@ class Session:
             tail=settings.tail,
         )
 
+    def choose(self, settings: Settings) -> None:
+        """Explain by the method, classes and versus of ``settings`` from the next window on; what was sampled so far is kept."""
+        method = core.choose(settings.method, self.spec)
+        classes = tuple(summary.index_of(self.engine.labels, c) for c in settings.classes)
+        versus = None if settings.versus is None else summary.index_of(self.engine.labels, settings.versus)
+        if versus in classes:
+            raise UsageError(f"a class cannot be explained against itself: {settings.versus!r}")
+        self._placements = probe.where(method, self.engine.explained)
+        self.method, self.settings, self._classes, self._versus = method, settings, classes, versus
+
     @property
     def views(self) -> tuple[Geometry, ...]:
         """The crops, known once the first frame has come."""
@@ -135,20 +142,28 @@ class Session:
 
     def push(self, frame: Frame) -> list[Explanation]:
         """Take one frame; returns what it completed."""
-        if not self._views:
-            size = frame.image.shape[0], frame.image.shape[1]
-            self._views = sampling.views(size, resize=self.spec.resize, crop=self.spec.crop, cover=self.settings.cover)
-        image = sampling.resize(frame.image, self._views[0])
-        return self._explain_all(self._sampler.push(image, time=frame.time, duration=frame.duration))
+        return self._explain_all(self.sample(frame))
 
     def close(self) -> list[Explanation]:
         """The end of the video: returns the explanation of its tail."""
-        return self._explain_all(self._sampler.close())
+        return self._explain_all(self.rest())
+
+    def sample(self, frame: Frame) -> list[Window]:
+        """The windows that this frame completes, for those who :meth:`explain` them in another thread, or not all of them."""
+        if not self._views:
+            self._views = sampling.views(frame.size, resize=self.spec.resize, crop=self.spec.crop, cover=self.settings.cover)
+        view = self._views[0]
+        return self._sampler.push(lambda: sampling.resize(frame.picture, view), time=frame.time, duration=frame.duration)
+
+    def rest(self) -> list[Window]:
+        """The windows of the video's tail: no frame will come any more."""
+        return self._sampler.close()
 
     def _explain_all(self, windows: Iterable[Window]) -> list[Explanation]:
-        return [self._explain(w) for w in windows if not self._skip(w.span)]
+        return [self.explain(w) for w in windows if not self._skip(w.span)]
 
-    def _explain(self, window: Window) -> Explanation:
+    def explain(self, window: Window) -> Explanation:
+        """The model's answer to one window, and the evidence for it."""
         clips = np.stack([view.cut(window.frames) for view in self._views])
         out = core.explain(self.engine, clips, self._targets, self.method)
         logits = out.logits.mean(axis=0)
@@ -235,7 +250,7 @@ class _Joined:
         if self._settings.smoothing != "flow" or self._settings.smooth_s == 0:
             return
         if self._flow is None:
-            self._flow = timeline.FlowField(size=(frame.image.shape[0], frame.image.shape[1]))
+            self._flow = timeline.FlowField(size=frame.size)
         self._flow.push(frame.image, time=frame.time)
 
     def smoothed(self, track: Track) -> Track:
@@ -369,7 +384,10 @@ def _analyse(source: Source, engine: TorchEngine, settings: Settings, progress: 
 def _draw(
     source: Source, analysis: Analysis, outputs: Outputs, settings: Settings, look: Look, progress: Progress | None
 ) -> Analysis:
-    """The second pass: every frame of the source drawn once, at its own time; the analysis with the film strip's pictures."""
+    """The second pass: every frame of the source drawn once, at its own time; the analysis with the film strip's pictures.
+
+    Decoding, drawing and encoding run beside each other, in the order of the frames.
+    """
     size = analysis.source.height, analysis.source.width
     renderer = Renderer(
         source_size=size,
@@ -384,7 +402,20 @@ def _draw(
     sampled = set(analysis.sampled_s.tolist())
 
     def heat_of(label: str, second: float) -> Heat | None:
-        return placement.heat(analysis.drawn[label], time=second, scale=analysis.scale, size=size, against=look.signed)
+        return placement.heat(
+            analysis.drawn[label], time=second, scale=analysis.scale, size=size, against=look.signed, coarse=True
+        )
+
+    def drawn() -> Iterator[tuple[Frame, Planes | None]]:
+        with closing(ahead(source.frames(start=settings.start_s, end=settings.end_s), depth=AHEAD)) as frames:
+            for frame in frames:
+                yield frame, draw(frame) if outputs.video else None
+
+    def draw(frame: Frame) -> Planes:
+        prediction, label = answers.at(frame.time)
+        heat = heat_of(label, frame.time)
+        top = prediction.top(5)
+        return renderer.draw(frame.planes, heat=heat, time=frame.time, top=top, label=label, sampled=frame.time in sampled)
 
     answers = summary.Answers(analysis)
     film = summary.Film(analysis, heat=heat_of, style=look.style, signed=look.signed)
@@ -404,13 +435,9 @@ def _draw(
                 overwrite=outputs.overwrite,
             )
             stack.enter_context(writer)
-        for number, frame in enumerate(source.frames(start=settings.start_s, end=settings.end_s), 1):
-            prediction, label = answers.at(frame.time)
-            heat = heat_of(label, frame.time)
-            if writer:
-                picture = renderer.draw(
-                    frame.image, heat=heat, time=frame.time, top=prediction.top(5), label=label, sampled=frame.time in sampled
-                )
+        pictures = stack.enter_context(closing(ahead(drawn(), depth=AHEAD)))
+        for number, (frame, picture) in enumerate(pictures, 1):
+            if writer and picture:
                 writer.write(picture, time=frame.time, duration=frame.duration)
             film.offer(frame)
             if progress:
@@ -455,9 +482,10 @@ def _judge(source: Source, engine: TorchEngine, settings: Settings, analysis: An
 def explanations(source: Source, session: Session, seen: Callable[[Frame], None] = lambda frame: None) -> Iterator[Explanation]:
     """A whole source pushed through a session; ``seen`` is told each frame after what it completed."""
     frame = None
-    for frame in source.frames(start=session.settings.start_s, end=session.settings.end_s):
-        yield from session.push(frame)
-        seen(frame)
+    with closing(ahead(source.frames(start=session.settings.start_s, end=session.settings.end_s), depth=AHEAD)) as frames:
+        for frame in frames:
+            yield from session.push(frame)
+            seen(frame)
     if frame is not None:
         yield from session.close()
 

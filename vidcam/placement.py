@@ -234,13 +234,16 @@ def hats(centres: FloatArray, at: FloatArray) -> FloatArray:
 # --- the map of one moment over the picture -----------------------------------------------------------------------------------
 
 
-def heat(tracks: Sequence[Track], *, time: float, scale: float, size: tuple[int, int], against: bool = False) -> Heat | None:
+def heat(
+    tracks: Sequence[Track], *, time: float, scale: float, size: tuple[int, int], against: bool = False, coarse: bool = False
+) -> Heat | None:
     """One label's evidence at ``time`` over a picture of ``size`` (H, W); None where no window looked at that time.
 
     ``tracks`` are the label's crops. The signed map divided by ``scale`` is interpolated once, bilinearly, from the cells'
     centres to the pixels of the crop's ``seen`` rectangle; beyond the outermost centres their value is held, outside the
     rectangle there is nothing. Its positive part, cut at 1, is ``values``; its negative part ``against``. Where crops overlap
-    they fade into one another linearly.
+    they fade into one another linearly. Where ``coarse``, the map of a single crop is interpolated at the centres of
+    blocks of pixels only, an eighth of a cell wide and at most 4 pixels, and is held outside of the rectangle.
     """
     if not tracks:
         raise UsageError("heat needs at least one track")
@@ -251,20 +254,50 @@ def heat(tracks: Sequence[Track], *, time: float, scale: float, size: tuple[int,
     looking = [(t, m) for t in tracks if (m := t.at(time)) is not None]
     if not looking:
         return None
-    lattice = tuple((tuple(t.ys.tolist()), tuple(t.xs.tolist()), t.seen) for t, _ in looking)
-    patches, norm = _spread(lattice, size)
+    step = _step(looking[0][0]) if coarse and len(looking) == 1 else 1
+    if step > 1:
+        field = _coarse(looking[0][0], looking[0][1] / scale, (-(-size[0] // step), -(-size[1] // step)), size)
+    else:
+        field = _fine([t for t, _ in looking], [(m / scale).astype(np.float32) for _, m in looking], size)
+    negative = np.clip(-field, 0.0, 1.0) if against else None
+    values = np.clip(field, 0.0, 1.0, out=field)
+    return Heat(values, negative, scale, tuple(t.seen for t, _ in looking), looking[0][0].label, size)
+
+
+def _step(track: Track) -> int:
+    pitch = min(float(np.diff(centres).min(initial=np.inf)) for centres in (track.ys, track.xs))
+    return int(min(max(pitch / 8, 1), 4))
+
+
+def _fine(tracks: Sequence[Track], maps: Sequence[FloatArray], size: tuple[int, int]) -> FloatArray:
+    """The maps ``(h, w)`` of several crops over a picture of ``size``; 0 where none looks."""
+    patches, norm = _spread(tuple((tuple(t.ys.tolist()), tuple(t.xs.tolist()), t.seen) for t in tracks), size)
     field = np.zeros(size, np.float32)
-    for (rows, down, columns, across), (_, m) in zip(patches, looking, strict=True):
+    for (rows, down, columns, across), m in zip(patches, maps, strict=True):
         part = field[rows, columns]
-        spread = _product(_product(down, (m / scale).astype(np.float32)), across)
+        spread = _product(_product(down, m), across)
         if norm is None:
             part[:] = spread
         else:
             part += spread
     if norm is not None:
         field *= norm
-    negative = np.clip(-field, 0.0, 1.0) if against else None
-    return Heat(np.clip(field, 0.0, 1.0, out=field), negative, scale, tuple(t.seen for t, _ in looking), looking[0][0].label)
+    return field
+
+
+def _coarse(track: Track, m: FloatArray, grid: tuple[int, int], size: tuple[int, int]) -> FloatArray:
+    """The map ``(h, w)`` of one crop at the centres of a ``grid`` over a picture of ``size``; held beyond its outermost cells."""
+    down, across = _lattice(tuple(track.ys.tolist()), tuple(track.xs.tolist()), grid, size)
+    return _product(_product(down, m.astype(np.float32)), across)
+
+
+@lru_cache(maxsize=16)
+def _lattice(
+    ys: tuple[float, ...], xs: tuple[float, ...], grid: tuple[int, int], size: tuple[int, int]
+) -> tuple[FloatArray, FloatArray]:
+    at = [(np.arange(n) + 0.5) * length / n - 0.5 for n, length in zip(grid, size, strict=True)]
+    down, across = (hats(np.asarray(centres), where) for centres, where in zip((ys, xs), at, strict=True))
+    return down.astype(np.float32), np.ascontiguousarray(across.T, dtype=np.float32)
 
 
 def _product(a: FloatArray, b: FloatArray) -> FloatArray:

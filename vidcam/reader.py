@@ -1,4 +1,4 @@
-"""Any source to frames: upright, square-pixel RGB pictures with the stream's own seconds, one at a time.
+"""Any source to frames: upright, square-pixel pictures with the stream's own seconds, one at a time.
 
 A source is a video file, an http(s) address, a folder of numbered images or a pattern such as ``frames/%04d.png``. Nothing is
 held back but one frame, so that memory stays flat however long the source is.
@@ -30,6 +30,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from av.video.stream import VideoStream
 
 from vidcam.errors import InputError, UsageError
+from vidcam.planes import Matrix, Planes
 from vidcam.types import Frame, SourceInfo, UInt8Array
 
 __all__ = ["IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "Source", "find_videos", "open_source"]
@@ -205,7 +206,7 @@ def _load(path: Path) -> UInt8Array | None:
 
 @dataclass(frozen=True)
 class _Timed:
-    """A decoded picture (anything that becomes RGB later) with its seconds; ``own_time`` is False where they are a prediction."""
+    """A decoded picture (to be turned upright) with its seconds; ``own_time`` is False where they are a prediction."""
 
     picture: Any
     time: float
@@ -214,7 +215,12 @@ class _Timed:
 
 
 def _range(
-    name: str, pictures: Iterator[_Timed], start: float | None, end: float | None, first: float, rgb: Callable[[Any], UInt8Array]
+    name: str,
+    pictures: Iterator[_Timed],
+    start: float | None,
+    end: float | None,
+    first: float,
+    upright: Callable[[Any], UInt8Array | Planes],
 ) -> Iterator[Frame]:
     """The pictures in ``[start, end)`` seconds after ``first`` as frames: one is held back until the next one's time is known."""
     low = -math.inf if start is None else first + start - TICK_S / 2
@@ -223,7 +229,7 @@ def _range(
     last, empty = first, True
     for item in pictures:
         if held is not None:
-            yield Frame(rgb(held.picture), held.time, item.time - held.time)
+            yield Frame(upright(held.picture), held.time, item.time - held.time)
             held, empty = None, False
         last = item.time
         if item.time >= high:
@@ -231,7 +237,7 @@ def _range(
         if item.time >= low:
             held = item
     if held is not None:
-        yield Frame(rgb(held.picture), held.time, held.duration)
+        yield Frame(upright(held.picture), held.time, held.duration)
     elif empty:
         asked = f"from {start or 0.0:g} s on" + ("" if end is None else f" and before {end:g} s")
         raise InputError(f"{name} has no picture {asked}; the last one that was found is at {last - first:.3f} s")
@@ -404,11 +410,14 @@ class _Look:
         flips = (b < 0, c < 0) if transposed else (d < 0, a < 0)
         return cls(height, width, transposed, *flips, rotation=round(turn / 90) % 4 * 90)
 
-    def converter(self) -> Callable[[VideoFrame], UInt8Array]:
-        """A function from decoded pictures to RGB ``(H, W, 3) uint8``; it keeps the scaler from picture to picture."""
+    def converter(self) -> Callable[[VideoFrame], UInt8Array | Planes]:
+        """A function from decoded pictures to upright ones: planes where they are coded so, RGB ``(H, W, 3) uint8`` otherwise."""
         scaler = VideoReformatter()
 
-        def rgb(picture: VideoFrame) -> UInt8Array:
+        def upright(picture: VideoFrame) -> UInt8Array | Planes:
+            if (matrix := self._direct(picture)) is not None:
+                y, u, v = (self._turned(plane) for plane in _views(picture))
+                return Planes(y, u, v, matrix)
             scaled = scaler.reformat(
                 picture,
                 width=self.width,
@@ -420,14 +429,42 @@ class _Look:
                 interpolation=_SCALER,
                 threads=1,  # the decoder has the others
             )
-            image: Any = scaled.to_ndarray()
-            if self.transposed:
-                image = cv2.transpose(image)
-            if self.flip_y or self.flip_x:
-                image = cv2.flip(image, -1 if self.flip_y and self.flip_x else 0 if self.flip_y else 1)
-            return image  # type: ignore[no-any-return]
+            image: UInt8Array = self._turned(scaled.to_ndarray())
+            return image
 
-        return rgb
+        return upright
+
+    def _direct(self, picture: VideoFrame) -> Matrix | None:
+        """The matrix of a picture whose planes can be taken as they are; None for all others."""
+        if picture.format.name not in ("yuv420p", "yuvj420p") or (picture.height, picture.width) != (self.height, self.width):
+            return None
+        if (self.flip_y or self.flip_x) and (self.height % 2 or self.width % 2):
+            return None  # turned round, the colour of the last row or column would lie beside it
+        if min(plane.line_size for plane in picture.planes) <= 0:
+            return None
+        return _MATRICES.get(int(_matrix(picture) or picture.colorspace))
+
+    def _turned(self, image: Any) -> Any:
+        if self.transposed:
+            image = cv2.transpose(image)
+        if self.flip_y or self.flip_x:
+            image = cv2.flip(image, -1 if self.flip_y and self.flip_x else 0 if self.flip_y else 1)
+        return image
+
+
+_MATRICES: dict[int, Matrix] = {int(Colorspace.ITU709): "bt709", int(Colorspace.ITU601): "bt601", 6: "bt601"}
+_LEVELS = np.arange(256)
+_LIMITED_Y = np.rint(16 + _LEVELS * (219 / 255)).astype(np.uint8)
+_LIMITED_C = np.rint(128 + (_LEVELS - 128) * (224 / 255)).astype(np.uint8)
+
+
+def _views(picture: VideoFrame) -> Iterator[Any]:
+    """The planes of a 4:2:0 picture in limited range: views of its memory where they are so already."""
+    full = (_span_of_levels(picture) or picture.color_range) == int(ColorRange.JPEG)
+    for plane, table in zip(picture.planes, (_LIMITED_Y, _LIMITED_C, _LIMITED_C), strict=True):
+        view: Any = np.frombuffer(plane, np.uint8)  # type: ignore[call-overload]
+        view = view.reshape(-1, plane.line_size)[: plane.height, : plane.width]
+        yield cv2.LUT(view, table) if full else view
 
 
 def _matrix(picture: VideoFrame) -> int | None:

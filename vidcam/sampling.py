@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,7 +12,9 @@ import cv2
 import numpy as np
 
 from vidcam.errors import UsageError
+from vidcam.planes import Planes
 from vidcam.types import Geometry, UInt8Array, Window
+from vidcam.yuv import to_rgb
 
 __all__ = ["TOLERANCE_S", "Sampler", "resize", "views"]
 
@@ -22,13 +25,22 @@ Matroska rounds times, so that the same pictures give the same windows from ever
 OVERLAP = 0.1  # neighbouring crops share at least this part of a crop
 
 
-@dataclass(frozen=True)
 class _Shown:
     """One frame as it is kept until the last window that shows it is complete."""
 
-    image: UInt8Array
-    time: float
-    duration: float
+    def __init__(self, image: UInt8Array | Callable[[], UInt8Array], time: float, duration: float) -> None:
+        self._image = image
+        self.time = time
+        self.duration = duration
+
+    @property
+    def image(self) -> UInt8Array:
+        return self._image() if callable(self._image) else self._image
+
+    def made(self) -> _Shown:
+        """This frame with its picture made, once."""
+        self._image = self.image
+        return self
 
 
 @dataclass
@@ -79,11 +91,12 @@ class Sampler:
         self._covered = -math.inf  # the end of the last complete window's span
         self._closed = False
 
-    def push(self, image: UInt8Array, *, time: float, duration: float) -> list[Window]:
+    def push(self, image: UInt8Array | Callable[[], UInt8Array], *, time: float, duration: float) -> list[Window]:
         """The windows that this frame completes: their last sample lies before ``time``.
 
-        ``image (H, W, 3) uint8``; ``time`` and ``duration`` in seconds. UsageError where time does not advance, the size changes,
-        or the sampler is closed.
+        ``image (H, W, 3) uint8``, or a function that makes it, which is called once where a window shows this frame and else
+        never; ``time`` and ``duration`` in seconds. UsageError where time does not advance, the size of images that are given
+        changes, or the sampler is closed.
         """
         last = self._current
         if self._closed:
@@ -92,7 +105,7 @@ class Sampler:
             raise UsageError(f"a frame needs finite seconds and a duration that is not negative, got {time} and {duration}")
         if last is not None and not time > last.time:
             raise UsageError(f"frames must come in order of time: {time} s came after {last.time} s")
-        if last is not None and image.shape != last.image.shape:
+        if last is not None and not callable(image) and image.shape != last.image.shape:
             raise UsageError(f"all frames must have one size: {image.shape} came after {last.image.shape}")
         if last is None:
             self._t0 = time
@@ -109,13 +122,13 @@ class Sampler:
         windows = self._settle(last, until=end)
         if self._covered == -math.inf:
             first = self._open[0] if self._open else _Open(self._t0)
-            windows.append(self._held(first, last, end))
+            windows.append(self._held(first, last.made(), end))
         elif end > self._covered + TOLERANCE_S:
             if self._tail == "shift":
                 start = self._t0 + (self._grid_count - self._frames) * self._interval
                 windows.append(self._window(start, list(self._grid), max(end, start + self._frames * self._interval)))
             elif self._tail == "hold" and self._open:
-                windows.append(self._held(self._open[0], last, end))
+                windows.append(self._held(self._open[0], last.made(), end))
         self._open.clear()
         self._grid.clear()
         self._current = None
@@ -129,10 +142,10 @@ class Sampler:
             self._next += 1
         for window in self._open:
             while len(window.shown) < self._frames and window.start + len(window.shown) * self._interval < limit:
-                window.shown.append(current)
+                window.shown.append(current.made())
         if self._tail == "shift":
             while self._t0 + self._grid_count * self._interval < limit:
-                self._grid.append(current)
+                self._grid.append(current.made())
                 self._grid_count += 1
         done = []
         while self._open and len(self._open[0].shown) == self._frames:
@@ -150,17 +163,21 @@ class Sampler:
         return Window(np.stack([s.image for s in shown]), np.array([s.time for s in shown]), (start, end))
 
 
-def resize(image: UInt8Array, geometry: Geometry) -> UInt8Array:
-    """``image (H, W, 3) uint8`` at ``geometry.resized``, before the crop: bilinear between pixel centres, no antialiasing.
+def resize(picture: UInt8Array | Planes, geometry: Geometry) -> UInt8Array:
+    """``picture`` (RGB ``(H, W, 3) uint8``, or planes) as ``(Hr, Wr, 3) uint8`` RGB at ``geometry.resized``, before the crop.
 
-    That is what the models were trained on. UsageError where ``image`` is not of the size ``geometry.source``.
+    Bilinear between pixel centres, no antialiasing: that is what the models were trained on. UsageError where ``picture`` is not
+    of the size ``geometry.source``.
     """
-    if image.shape[:2] != geometry.source:
-        raise UsageError(f"the image is {image.shape[:2]} (height, width), the geometry is for {geometry.source}")
+    size = picture.size if isinstance(picture, Planes) else picture.shape[:2]
+    if size != geometry.source:
+        raise UsageError(f"the picture is {size} (height, width), the geometry is for {geometry.source}")
+    if isinstance(picture, Planes):
+        return to_rgb(picture, geometry.resized)
     if geometry.resized == geometry.source:
-        return image
+        return picture
     height, width = geometry.resized
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
 def views(

@@ -13,12 +13,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from vidcam.errors import UsageError
+from vidcam.planes import Planes
 
 __all__ = [
     "Analysis",
@@ -99,24 +101,45 @@ class Box(NamedTuple):
         return max(0.0, self.y1 - self.y0) * max(0.0, self.x1 - self.x0)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Frame(_Value):
     """One upright picture of the source with its own time.
 
-    ``image`` is ``(H, W, 3) uint8`` RGB with square pixels; ``time`` and ``duration`` are seconds on the stream's clock.
+    ``picture`` is ``(H, W, 3) uint8`` RGB or, as most video is coded, :class:`vidcam.planes.Planes`, with square pixels; ``time``
+    and ``duration`` are seconds on the stream's clock.
     """
 
-    image: UInt8Array
+    picture: UInt8Array | Planes
     time: float
     duration: float
 
     def __post_init__(self) -> None:
-        _check_rgb(self.image, 3, "a frame's image")
+        if not isinstance(self.picture, Planes):
+            _check_rgb(self.picture, 3, "a frame's picture")
         _require(math.isfinite(self.time), f"a frame's time must be finite seconds, got {self.time}")
         _require(
             math.isfinite(self.duration) and self.duration >= 0,
             f"a frame's duration must be non-negative seconds, got {self.duration}",
         )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the picture."""
+        return self.picture.size if isinstance(self.picture, Planes) else (self.picture.shape[0], self.picture.shape[1])
+
+    @cached_property
+    def image(self) -> UInt8Array:
+        """The picture as ``(H, W, 3) uint8`` RGB; converted when it is first asked for."""
+        from vidcam.yuv import to_rgb  # with OpenCV, which who only reads reports need not load
+
+        return to_rgb(self.picture) if isinstance(self.picture, Planes) else self.picture
+
+    @cached_property
+    def planes(self) -> Planes:
+        """The picture as planes; converted when they are first asked for."""
+        from vidcam.yuv import from_rgb
+
+        return self.picture if isinstance(self.picture, Planes) else from_rgb(self.picture)
 
     @property
     def end(self) -> float:
@@ -338,7 +361,8 @@ class Heat(_Value):
     """What is drawn over one frame: ``values (H, W) float32`` in [0, 1], the strength of the evidence *for* the label.
 
     ``against`` is the same for the evidence against it (None where it is not shown); ``scale`` is the raw evidence that draws
-    as 1.0; ``seen`` are the rectangles of the picture that the model looked at.
+    as 1.0; ``seen`` are the rectangles of the picture that the model looked at. ``size`` (H, W) is the picture's: by default that
+    of ``values``, which may be coarser, with its outer edges those of the picture; then what lies outside ``seen`` means nothing.
     """
 
     values: FloatArray
@@ -346,8 +370,11 @@ class Heat(_Value):
     scale: float
     seen: tuple[Box, ...]
     label: str
+    size: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
+        if self.size == (0, 0):
+            object.__setattr__(self, "size", self.values.shape)
         for name in ("values", "against"):
             v = getattr(self, name)
             if v is None and name == "against":

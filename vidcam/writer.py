@@ -5,8 +5,8 @@ keep their relation. Three kinds of source are moved to a clock that starts at z
 picture at once: a cut (``start_s`` becomes zero), a first picture before zero, and one later than ten seconds (as in a broadcast
 recording). :attr:`VideoWriter.offset_s` says what was subtracted.
 
-Colour. RGB is converted with the BT.709 matrix to limited range and tagged so, whatever the size: a decoder that reads the tags,
-as browsers do, gives the same RGB back.
+Colour. Planes are written as they are and tagged with their matrix. RGB is converted with the BT.709 matrix to limited range and
+tagged so, whatever the size. A decoder that reads the tags, as browsers do, gives the same RGB back.
 """
 
 from __future__ import annotations
@@ -32,11 +32,13 @@ from av.filter import Graph
 from av.packet import Packet
 from av.stream import Discard, Disposition
 from av.video.frame import PictureType
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
 from vidcam.errors import OutputError, UsageError
 from vidcam.files import atomic_write, check_output
+from vidcam.planes import Matrix, Planes
 from vidcam.types import UInt8Array
+from vidcam.yuv import from_rgb, to_rgb
 
 __all__ = ["VideoWriter"]
 
@@ -44,6 +46,7 @@ _Packet: TypeAlias = "Packet[AudioStream]"
 
 _TICKS = 90_000  # per second: 29.97 Hz is exact, anything else is off by 6 µs at most
 _LATEST_START = 10.0  # s
+_TAGS = {"bt709": int(Colorspace.ITU709), "bt601": int(Colorspace.ITU601)}
 
 # MP4 holds these as they are, and some browser plays each. It also holds Vorbis, MP2 and PCM, which no browser plays from MP4.
 _COPIED = frozenset({"aac", "mp3", "opus", "flac", "alac", "ac3", "eac3"})
@@ -97,7 +100,6 @@ class VideoWriter:
         self._last_tick: int | None = None
         self._durations: dict[int, int] = {}  # of the pictures inside the encoder, by tick
         self._held: av.VideoFrame | None = None  # the latest picture: one goes into the encoder when the next has come
-        self._reformatter = VideoReformatter()
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -113,20 +115,23 @@ class VideoWriter:
         """What was lost of the audio, in sentences."""
         return [*self._unread, *(self._sound.losses if self._sound else ())]
 
-    def write(self, image: UInt8Array, *, time: float, duration: float) -> None:
-        """Add one picture ``(H, W, 3) uint8`` RGB, shown from ``time`` for ``duration`` seconds (0 where unknown).
+    def write(self, picture: UInt8Array | Planes, *, time: float, duration: float) -> None:
+        """Add one picture, planes or ``(H, W, 3) uint8`` RGB, shown from ``time`` for ``duration`` seconds (0 where unknown).
 
         Times must increase. OutputError where the disk is full, UsageError for a picture of another size or out of order.
         """
         if self._closed:
             raise UsageError(f"{self.path} is closed; nothing can be written to it any more")
-        if image.dtype != np.uint8 or image.shape != (*self._size, 3):
-            raise UsageError(f"a picture must be uint8 of shape {(*self._size, 3)}, got {image.dtype} {image.shape}")
+        if isinstance(picture, Planes):
+            if picture.size != self._size:
+                raise UsageError(f"a picture must be of the size {self._size} (H, W), got {picture.size}")
+        elif picture.dtype != np.uint8 or picture.shape != (*self._size, 3):
+            raise UsageError(f"a picture must be uint8 of shape {(*self._size, 3)}, got {picture.dtype} {picture.shape}")
         if not math.isfinite(time) or not (math.isfinite(duration) and duration >= 0):
             raise UsageError(f"a picture needs a finite time and a duration of at least 0 s, got {time} and {duration}")
         with self._guard():
             if self._output is None:
-                self._begin(time, duration)
+                self._begin(time, duration, picture.matrix if isinstance(picture, Planes) else "bt709")
             tick = round((time - self.offset_s) * _TICKS)
             if self._last_tick is not None and tick <= self._last_tick:
                 raise UsageError(f"pictures must be written in the order of their times, got {time} s after one as late or later")
@@ -134,7 +139,7 @@ class VideoWriter:
             self._durations[tick] = round(duration * _TICKS) or round(_TICKS / self._fps)
             if self._held is not None:
                 self._encode(self._held)
-            self._held = self._to_yuv(image, tick)
+            self._held = self._coded(picture, tick)
             if self._sound:
                 self._mux_sound(time + duration)
 
@@ -158,7 +163,7 @@ class VideoWriter:
             self._closed = True
             self._stack.close()
 
-    def _begin(self, time: float, duration: float) -> None:
+    def _begin(self, time: float, duration: float, matrix: Matrix) -> None:
         start = -math.inf if self._start is None else self._start
         if self._start is not None:
             self.offset_s = min(self._start, time)
@@ -176,25 +181,28 @@ class VideoWriter:
         context.height, context.width = self._size
         context.pix_fmt = "yuv420p"
         context.time_base = self._stream.time_base = Fraction(1, _TICKS)
-        context.color_range, context.colorspace = ColorRange.MPEG, Colorspace.ITU709
-        context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        self._matrix = matrix
+        context.color_range, context.colorspace = ColorRange.MPEG, _TAGS[matrix]
+        if matrix == "bt709":
+            context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
         if self._source is not None:
             try:
                 self._sound = _open_sound(self._source, self._output, offset=self.offset_s, start=start, end=self._end)
             except (av.FFmpegError, OSError, ValueError) as error:
                 self._unread.append(f"the audio of {self._source} could not be read and is left out ({error})")
 
-    def _to_yuv(self, image: UInt8Array, tick: int) -> av.VideoFrame:
-        rgb = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), "rgb24")
-        frame = self._reformatter.reformat(
-            rgb,
-            format="yuv420p",
-            interpolation=Interpolation.AREA,  # averages the chroma of 2x2 pixels, so that thin coloured lines keep their colour
-            src_color_range=ColorRange.JPEG,
-            dst_color_range=ColorRange.MPEG,
-            dst_colorspace=Colorspace.ITU709,
-        )
-        frame.color_primaries, frame.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+    def _coded(self, picture: UInt8Array | Planes, tick: int) -> av.VideoFrame:
+        if not isinstance(picture, Planes):
+            picture = from_rgb(picture, self._matrix)
+        elif picture.matrix != self._matrix:  # a stream that changed in the middle
+            picture = from_rgb(to_rgb(picture), self._matrix)
+        frame = av.VideoFrame(self._size[1], self._size[0], "yuv420p")
+        for plane, values in zip(frame.planes, (picture.y, picture.u, picture.v), strict=True):
+            rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # type: ignore[call-overload]
+            rows[: plane.height, : plane.width] = values
+        frame.color_range, frame.colorspace = ColorRange.MPEG, _TAGS[self._matrix]
+        if self._matrix == "bt709":
+            frame.color_primaries, frame.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
         frame.pts, frame.time_base = tick, Fraction(1, _TICKS)
         return frame
 

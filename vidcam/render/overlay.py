@@ -2,6 +2,7 @@
 
 Where the heat is zero nothing is drawn, so the picture stays identical to the last bit (``spotlight`` dims it, as its name says).
 Everything happens in 8 bits: the evidence becomes 256 levels, and each level has a weight for the picture and a colour to add.
+Pictures are RGB or, for video, :class:`vidcam.planes.Planes`, where the same is done without any conversion of colours.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import cv2
 import numpy as np
 
 from vidcam.errors import UnknownNameError, UsageError
+from vidcam.planes import Matrix, Planes
 from vidcam.render.colour import colour, table
+from vidcam.render.layer import Ink, Layer, Rows, grown, read_only
 from vidcam.types import Box, FloatArray, Heat, UInt8Array
 
 __all__ = [
@@ -35,6 +38,8 @@ __all__ = [
 
 Style = Literal["heat", "contour", "spotlight", "side-by-side"]
 STYLES: tuple[Style, ...] = get_args(Style)
+Picture = UInt8Array | Planes
+"""RGB ``(H, W, 3) uint8``, or planes."""
 CONTOURS = (0.25, 0.5, 0.75)
 """The parts of the scale at which contour lines run."""
 _DIMMED = 0.25  # what is left of the picture's light outside of the spotlight
@@ -49,57 +54,68 @@ def overlay(
     ``image (H, W, 3) uint8`` RGB; ``heat`` of the same size, or None where no window looked at this time: then all of it is
     marked as unseen. ``side-by-side`` returns ``(H, 2W, 3)``, the untouched picture on the left.
     """
-    if style not in STYLES:
-        raise UnknownNameError("style", style, STYLES)
-    if heat is None:
-        out = mark_unseen(image, ())
-    else:
-        if style == "contour":
-            out = overlay_contour(image, heat, signed=signed)
-        elif style == "spotlight":
-            out = overlay_spotlight(image, heat)
-        else:
-            out = overlay_heat(image, heat, opacity=opacity, signed=signed)
-        _mark_into(out, heat.seen)
+    out = image.copy()
+    draw_over(out, heat, style=style, opacity=opacity, signed=signed)
     return np.concatenate([image, out], axis=1) if style == "side-by-side" else out
 
 
+def draw_over(out: Picture, heat: Heat | None, *, style: Style, opacity: float, signed: bool) -> None:
+    """Draw the heat into the picture ``out``, and mark what the model never saw: what :func:`overlay` does with a copy."""
+    if style not in STYLES:
+        raise UnknownNameError("style", style, STYLES)
+    if heat is None:
+        _mark_into(out, ())
+        return
+    if style == "contour":
+        _contours(out, heat, signed=signed)
+    elif style == "spotlight":
+        _spotlight(out, heat)
+    else:
+        _heat(out, heat, opacity=opacity, signed=signed)
+    _mark_into(out, heat.seen)
+
+
 def overlay_heat(image: UInt8Array, heat: Heat, *, opacity: float = 0.62, signed: bool = False) -> UInt8Array:
-    """The picture ``(H, W, 3) uint8`` with the evidence laid over it in colour, more opaque the more of it there is.
+    """The picture with the evidence laid over it in colour, more opaque the more of it there is.
 
     ``opacity`` in (0, 1] is reached at 1.0. Where ``signed``, evidence against the label is shown too, in blue.
     """
-    _check(image, heat)
+    out = image.copy()
+    _heat(out, heat, opacity=opacity, signed=signed)
+    return out
+
+
+def _heat(out: Picture, heat: Heat, *, opacity: float, signed: bool) -> None:
+    _check(out, heat)
     if not 0 < opacity <= 1:
         raise UsageError(f"opacity must be above 0 and at most 1, got {opacity}")
-    out = image.copy()
-    index = _levels(heat, signed)
-    keep, add = _heat_tables(opacity, signed)
-    _blend(out, index, _busy_box(index, 128 if signed else 0), keep, add)
-    return out
+    _blend(out, _levels(heat, signed), _seen_box(heat), _heat_ink(opacity, signed))
 
 
 def overlay_contour(image: UInt8Array, heat: Heat, *, signed: bool = False) -> UInt8Array:
-    """The untouched picture ``(H, W, 3) uint8`` with lines where the evidence crosses 25, 50 and 75 % of the scale.
+    """The untouched picture with lines where the evidence crosses 25, 50 and 75 % of the scale.
 
     Each line has the colour of a level and a dark casing, so that it shows on any ground; ``signed`` adds the lines against.
     """
-    _check(image, heat)
     out = image.copy()
-    width = max(1, round((image.shape[0] * image.shape[1]) ** 0.5 / 700))
+    _contours(out, heat, signed=signed)
+    return out
+
+
+def _contours(out: Picture, heat: Heat, *, signed: bool) -> None:
+    _check(out, heat)
+    height, width = heat.size
+    stroke = max(1, round((height * width) ** 0.5 / 700))
     sides = [(heat.values, 1.0)] + ([(heat.against, -1.0)] if signed and heat.against is not None else [])
     for values, sign in sides:
-        index = _scaled(values, 255)
+        index = grown(_scaled(values, 255), heat.size)
         for level in CONTOURS:
             inside = cv2.threshold(index, round(255 * level) - 1, 255, cv2.THRESH_BINARY)[1]
-            line = cv2.morphologyEx(inside, cv2.MORPH_GRADIENT, _disc(width))  # empty along the picture's edge, as it should be
-            casing = cast("UInt8Array", cv2.blur(cv2.dilate(line, _disc(width)), (3, 3)))
-            box = _busy_box(casing, 0)
-            _blend(out, casing, box, *_stroke_tables((0, 0, 0), 0.45))
-            _blend(
-                out, cast("UInt8Array", cv2.blur(line, (3, 3))), box, *_stroke_tables(contour_colour(level, sign, signed), 1.0)
-            )
-    return out
+            line = cv2.morphologyEx(inside, cv2.MORPH_GRADIENT, _disc(stroke))  # empty along the picture's edge, as it should be
+            casing = cast("UInt8Array", cv2.blur(cv2.dilate(line, _disc(stroke)), (3, 3)))
+            box = _both(_busy_box(casing, 0), _seen_box(heat))
+            _blend(out, casing, box, _stroke_ink((0, 0, 0), 0.45))
+            _blend(out, cast("UInt8Array", cv2.blur(line, (3, 3))), box, _stroke_ink(contour_colour(level, sign, signed), 1.0))
 
 
 def contour_colour(level: float, sign: float, signed: bool) -> tuple[int, int, int]:
@@ -109,16 +125,19 @@ def contour_colour(level: float, sign: float, signed: bool) -> tuple[int, int, i
 
 
 def overlay_spotlight(image: UInt8Array, heat: Heat) -> UInt8Array:
-    """The picture ``(H, W, 3) uint8`` dimmed to a quarter of its light except where evidence for the label is."""
-    _check(image, heat)
+    """The picture dimmed to a quarter of its light except where evidence for the label is."""
     out = image.copy()
-    keep = _read_only(np.rint(255 * (_DIMMED + (1 - _DIMMED) * _ramp(np.arange(256) / 255))).astype(np.uint8))
-    _blend(out, _scaled(heat.values, 255), (0, 0, *image.shape[:2]), keep, None)
+    _spotlight(out, heat)
     return out
 
 
+def _spotlight(out: Picture, heat: Heat) -> None:
+    _check(out, heat)
+    _blend(out, _scaled(heat.values, 255), (0, 0, *heat.size), _spot_ink())
+
+
 def mark_unseen(image: UInt8Array, seen: Sequence[Box]) -> UInt8Array:
-    """The picture ``(H, W, 3) uint8``, darkened and hatched outside of the ``seen`` boxes, with a thin line around them."""
+    """The picture, darkened and hatched outside of the ``seen`` boxes, with a thin line around them."""
     out = image.copy()
     _mark_into(out, tuple(seen))
     return out
@@ -132,11 +151,10 @@ def thumb(image: UInt8Array, heat: Heat | None, *, width: int, style: Style = "h
     return cast("UInt8Array", cv2.resize(drawn, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC))
 
 
-def _check(image: UInt8Array, heat: Heat) -> None:
-    if image.shape[:2] != heat.values.shape:
-        raise UsageError(
-            f"the heat is {heat.values.shape} (H, W) but the picture is {image.shape[:2]}: make the heat at the picture's size"
-        )
+def _check(out: Picture, heat: Heat) -> None:
+    size = out.size if isinstance(out, Planes) else out.shape[:2]
+    if size != heat.size:
+        raise UsageError(f"the heat is {heat.size} (H, W) but the picture is {size}: make the heat at the picture's size")
 
 
 def _levels(heat: Heat, signed: bool) -> UInt8Array:
@@ -152,20 +170,38 @@ def _scaled(values: FloatArray, factor: float, offset: float = 0.0) -> UInt8Arra
     return cast("UInt8Array", cv2.convertScaleAbs(values, alpha=factor, beta=offset))
 
 
-def _busy_box(index: UInt8Array, empty: int) -> tuple[int, int, int, int]:
+def _busy_box(index: UInt8Array, empty: int) -> Rows:
     """The smallest ``(y0, x0, y1, x1)`` outside of which every level is ``empty``."""
     x, y, w, h = cv2.boundingRect(index if empty == 0 else cv2.absdiff(index, np.full_like(index, empty)))
     return y, x, y + h, x + w
 
 
-def _blend(out: UInt8Array, index: UInt8Array, box: tuple[int, int, int, int], keep: UInt8Array, add: UInt8Array | None) -> None:
-    """``out = out * keep[index] / 255 + add[index]`` within ``box``: the one place where pixels are mixed."""
-    y0, x0, y1, x1 = box
-    if y1 <= y0 or x1 <= x0:
+def _seen_box(heat: Heat) -> Rows:
+    """The smallest box around all that the model looked at."""
+    boxes = [_pixels(box, heat.size) for box in heat.seen]
+    return min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes)
+
+
+def _both(a: Rows, b: Rows) -> Rows:
+    return max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
+
+
+def _pixels(box: Box, size: tuple[int, int]) -> Rows:
+    """The pixels ``(y0, x0, y1, x1)`` whose centres are inside a half-open box."""
+    y0, x0, y1, x1 = (math.ceil(min(max(e, 0), limit) - 0.5) for e, limit in zip(box, size * 2, strict=True))
+    return y0, x0, y1, x1
+
+
+def _blend(out: Picture, index: UInt8Array, box: Rows, ink: Ink) -> None:
+    """``out = out * keep[index] / 255 + add[index]`` within ``box``; levels may be coarser than the picture."""
+    if box[2] <= box[0] or box[3] <= box[1]:
         return
-    part, level = out[y0:y1, x0:x1], index[y0:y1, x0:x1]
-    mixed = cv2.multiply(part, cv2.cvtColor(cv2.LUT(level, keep), cv2.COLOR_GRAY2RGB), scale=1 / 255)
-    part[:] = mixed if add is None else cv2.add(mixed, cv2.applyColorMap(level, add))
+    if isinstance(out, Planes):
+        Layer.of_levels(index, ink, box, out.size, out.matrix).lay(out)
+        return
+    part, level = (image[box[0] : box[2], box[1] : box[3]] for image in (out, grown(index, out.shape)))
+    mixed = cv2.multiply(part, cv2.cvtColor(cv2.LUT(level, ink.keep), cv2.COLOR_GRAY2RGB), scale=1 / 255)
+    part[:] = cv2.add(mixed, cv2.applyColorMap(level, ink.add))
 
 
 def _ramp(strength: FloatArray) -> FloatArray:
@@ -174,26 +210,19 @@ def _ramp(strength: FloatArray) -> FloatArray:
 
 
 @cache
-def _heat_tables(opacity: float, signed: bool) -> tuple[UInt8Array, UInt8Array]:
+def _heat_ink(opacity: float, signed: bool) -> Ink:
     strength = np.abs(np.arange(256) - 128).clip(0, 127) / 127 if signed else np.arange(256) / 255
-    return _tables(opacity * _ramp(strength), table(signed))
+    return Ink.of(opacity * _ramp(strength), table(signed))
 
 
 @cache
-def _stroke_tables(rgb: tuple[int, int, int], opacity: float) -> tuple[UInt8Array, UInt8Array]:
-    return _tables(opacity * np.arange(256) / 255, np.array(rgb))
+def _stroke_ink(rgb: tuple[int, int, int], opacity: float) -> Ink:
+    return Ink.of(opacity * np.arange(256) / 255, rgb)
 
 
-def _tables(alpha: FloatArray, rgb: UInt8Array) -> tuple[UInt8Array, UInt8Array]:
-    """What each level leaves of the picture ``(256,)`` and what it adds ``(256, 1, 3)``, together never above 255."""
-    keep = np.rint(255 * (1 - alpha)).astype(np.uint8)
-    add = (rgb * ((255 - keep) / 255.0)[:, None]).astype(np.uint8)
-    return _read_only(keep), _read_only(add[:, None])
-
-
-def _read_only(array: UInt8Array) -> UInt8Array:
-    array.flags.writeable = False
-    return array
+@cache
+def _spot_ink() -> Ink:
+    return Ink.of((1 - _DIMMED) * (1 - _ramp(np.arange(256) / 255)), (0, 0, 0))
 
 
 @cache
@@ -204,21 +233,27 @@ def _disc(radius: int) -> UInt8Array:
 # --- what the model never saw
 
 
-def _mark_into(out: UInt8Array, seen: tuple[Box, ...]) -> None:
-    level, keep, add, boxes = _unseen(out.shape[0], out.shape[1], tuple(seen))
+def _mark_into(out: Picture, seen: tuple[Box, ...]) -> None:
+    if isinstance(out, Planes):
+        for layer in _unseen_layers(*out.size, tuple(seen), out.matrix):
+            layer.lay(out)
+        return
+    level, boxes = _unseen(out.shape[0], out.shape[1], tuple(seen))
     for box in boxes:
-        _blend(out, level, box, keep, add)
+        _blend(out, level, box, _unseen_ink())
 
 
 @lru_cache(maxsize=4)
-def _unseen(
-    height: int, width: int, seen: tuple[Box, ...]
-) -> tuple[UInt8Array, UInt8Array, UInt8Array, tuple[tuple[int, int, int, int], ...]]:
-    """Levels ``(H, W)`` (0 to 254 hatching, 255 border), the tables for them, and boxes that tile what is unseen."""
-    # A pixel is seen if its centre is inside the half-open box.
-    rounded = [
-        tuple(math.ceil(min(max(e, 0), limit) - 0.5) for e, limit in zip(box, (height, width) * 2, strict=True)) for box in seen
-    ]
+def _unseen_layers(height: int, width: int, seen: tuple[Box, ...], matrix: Matrix) -> tuple[Layer, ...]:
+    """The same for all pictures of a video."""
+    level, boxes = _unseen(height, width, seen)
+    return tuple(Layer.of_levels(level, _unseen_ink(), box, (height, width), matrix) for box in boxes)
+
+
+@lru_cache(maxsize=4)
+def _unseen(height: int, width: int, seen: tuple[Box, ...]) -> tuple[UInt8Array, tuple[tuple[int, int, int, int], ...]]:
+    """Levels ``(H, W)`` (0 to 254 hatching, 255 border), and boxes that tile what is unseen."""
+    rounded = [_pixels(box, (height, width)) for box in seen]
     unit = max(1.0, (height * width) ** 0.5 / 720)
     mask = np.full((height, width), 255, np.uint8)
     for y0, x0, y1, x1 in rounded:
@@ -229,11 +264,15 @@ def _unseen(
         level[y] = 254 * line
     near_seen = cv2.dilate(255 - mask, np.ones((2 * round(unit) + 1,) * 2, np.uint8))
     level[near_seen > 0] = 255
+    return read_only(level), tuple(_outside(height, width, rounded))
+
+
+@cache
+def _unseen_ink() -> Ink:
     i = np.arange(256)
-    keep = np.where(i == 255, 90, round(255 * _UNSEEN_DIMMED)).astype(np.uint8)
-    add = np.where(i == 255, 120, np.rint(34 * i / 254)).astype(np.uint8)
-    add3 = np.ascontiguousarray(np.repeat(add[:, None, None], 3, axis=2))
-    return _read_only(level), _read_only(keep), _read_only(add3), tuple(_outside(height, width, rounded))
+    keep = np.where(i == 255, 90, round(255 * _UNSEEN_DIMMED))
+    grey = np.where(i == 255, 120, 34 * i / 254) * 255 / (255 - keep)  # of which the ink adds its share
+    return Ink(read_only(keep.astype(np.uint8)), np.repeat(grey[:, None], 3, axis=1))
 
 
 def hatching(height: int, width: int, *, period: float, stroke: float) -> FloatArray:

@@ -1,19 +1,24 @@
-"""The renderer: a whole video's look is fixed when it is made, so that each picture only blends, moves the cursor and copies."""
+"""The renderer: a whole video's look is fixed when it is made, so that each picture only blends, moves the cursor and copies.
+
+It draws in the planes of the codec. Words and curves are drawn in RGB, once, and kept as planes until they change.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TypeVar, cast
 
-import cv2
 import numpy as np
 
 from vidcam.errors import UnknownNameError, UsageError
-from vidcam.render.overlay import STYLES, Style, overlay
+from vidcam.planes import Matrix, Planes
+from vidcam.render.layer import Layer
+from vidcam.render.overlay import STYLES, Style, draw_over
 from vidcam.render.paint import GROUND, Sizes, pill
 from vidcam.render.panel import Legend, draw_footer, draw_heading, draw_labels, footer_rows, heading_rows, translucent
 from vidcam.render.strip import Strip
 from vidcam.types import FloatArray, Heat, Segment, UInt8Array
+from vidcam.yuv import from_rgb
 
 __all__ = ["Renderer"]
 
@@ -25,7 +30,8 @@ NARROWEST = 96
 class Renderer:
     """Draws every frame of one video: the heat over the picture, the labels, and a panel with the evidence strip under it.
 
-    ``source_size`` is (H, W) of the frames that will come; ``size`` is (H, W) of the pictures that go out, always even.
+    ``source_size`` is (H, W) of the frames that will come; ``size`` is (H, W) of the pictures that go out, always even: a picture
+    of odd size has its last row and column repeated.
     ``curves`` maps each explained label to ``(times (N,) s, values (N,))``, signed evidence per second, NaN where no window
     looked; without any (a live stream) there is no strip. ``span`` is the [start, end) that the strip shows, by default what the
     curves cover; ``origin`` is the time that is written as 0 s, by default the span's start. ``top`` is the number of labels
@@ -56,8 +62,8 @@ class Renderer:
         self.source_size = source_size
         self.legend, self.style, self.opacity, self.signed = legend, style, opacity, signed
         height, width = source_size
-        self._shown = width * (2 if style == "side-by-side" else 1)
-        full = self._shown + self._shown % 2
+        self._under, self._half = height + height % 2, width + width % 2
+        full = self._half * (2 if style == "side-by-side" else 1)
         s = self._sizes = Sizes.of(height, width)
         self._strip: Strip | None = None
         self._wordless = full < NARROWEST
@@ -75,7 +81,7 @@ class Renderer:
         self._label_box = box if self._over else (-(-self._count // self._columns) * 2 * s.small + s.pad // 2, full)
         self._footer = draw_footer(full, s, footer_rows(full, s, legend, strip=self._strip is not None))
         self._tops: dict[str, int] = {}
-        y = height + s.pad // 2
+        y = s.pad // 2
         for name, rows in (
             ("labels", 0 if self._over or not top else self._label_box[0]),
             ("heading", heading_rows(full, s) * round(s.text * 1.75)),
@@ -84,94 +90,98 @@ class Renderer:
         ):
             self._tops[name] = y
             y += rows
-        y = height if self._wordless else y
-        self.size: tuple[int, int] = (y + y % 2, full)
+        self._panel_rows = 0 if self._wordless else y + y % 2
+        self.size: tuple[int, int] = (self._under + self._panel_rows, full)
         self._cache: dict[Hashable, tuple[Hashable, object]] = {}
 
     def draw(
         self,
-        image: UInt8Array,
+        picture: Planes,
         *,
         heat: Heat | None,
         time: float,
         top: Sequence[tuple[str, float]],
         label: str,
         sampled: bool = False,
-    ) -> UInt8Array:
-        """One picture of the annotated video, ``size + (3,) uint8`` RGB, in an array of its own.
+    ) -> Planes:
+        """One picture of the annotated video, of ``size``, in planes of its own.
 
-        ``image (H, W, 3) uint8`` RGB of ``source_size``; ``heat`` None where no window looked at ``time`` (seconds on the curves'
-        clock); ``top`` the (label, probability) pairs, most probable first; ``label`` what ``heat`` explains; ``sampled``: was
-        the model shown this very frame? The image is not changed.
+        ``picture`` is of ``source_size``; ``heat`` None where no window looked at ``time`` (seconds on the curves' clock);
+        ``top`` the (label, probability) pairs, most probable first; ``label`` what ``heat`` explains; ``sampled``: was the model
+        shown this very frame? The picture is not changed.
         """
+        if picture.size != self.source_size:
+            raise UsageError(f"this renderer draws pictures of {self.source_size} (H, W), got {picture.size}")
         height, width = self.source_size
-        if image.shape != (height, width, 3) or image.dtype != np.uint8:
-            raise UsageError(f"this renderer draws uint8 pictures of {(height, width, 3)}, got {image.dtype} {image.shape}")
-        out = np.empty((*self.size, 3), np.uint8)
-        picture = out[:height, : self._shown]
-        picture[:] = overlay(image, heat, style=self.style, opacity=self.opacity, signed=self.signed)
-        out[:height, self._shown :] = out[:height, self._shown - 1 : self._shown]
+        out = Planes.empty(self.size, picture.matrix)
+        lefts = range(0, self.size[1], self._half)
+        for left in lefts:
+            out.part(0, left, height, left + width).paste(picture)
+        drawn = out.part(0, lefts[-1], height, lefts[-1] + width)
+        draw_over(drawn, heat, style=self.style, opacity=self.opacity, signed=self.signed)
+        for left in lefts:  # colour has no odd column or row to fill
+            out.y[:height, left + width : left + self._half] = out.y[:height, left + width - 1 : left + width]
+        out.y[height : self._under] = out.y[height - 1 : height]
         if self._wordless:
-            out[height:] = out[height - 1 : height]
             return out
-        out[height:] = GROUND
-        self._labels(out, tuple(top[: self._count]), label)
-        self._heading(out, label, heat)
+        top = tuple(top[: self._count])
+        if self._over and top:
+            self._words(top, label, out.matrix).lay(out)
+        scale = self.legend.scale if self.legend.scale is not None or heat is None else heat.scale
+        shown = None if self._over else top
+        panel = self._once("panel", (label, scale, shown), lambda: self._panel(label, scale, top))
+        out.paste(self._once("planes", (label, scale, shown, out.matrix), lambda: from_rgb(panel, out.matrix)), y=self._under)
         if self._strip is not None:
-            self._evidence(out, self._strip, time, label, sampled)
-        out[self._tops["footer"] : self._tops["footer"] + len(self._footer)] = self._footer
+            self._cursor(out, panel, self._strip, time, sampled)
         return out
 
-    def _labels(self, out: UInt8Array, top: tuple[tuple[str, float], ...], label: str) -> None:
-        if not top:
-            return
-        height, width = self._label_box
-        if not self._over:
-            y = self._tops["labels"]
-            out[y : y + height] = self._once("labels", (top, label), lambda: self._labels_below(top, label))
-            return
-        keep, add = self._once("labels", (top, label), lambda: self._labels_over(top, label))
-        margin = self._sizes.pad
-        part = out[margin : margin + len(keep), margin : margin + width]
-        part[:] = cv2.add(cv2.multiply(part, keep, scale=1 / 255), add)
+    @property
+    def _margin(self) -> int:
+        return self._sizes.pad + self._sizes.pad % 2
 
-    def _labels_below(self, top: tuple[tuple[str, float], ...], label: str) -> UInt8Array:
-        canvas = np.empty((*self._label_box, 3), np.uint8)
-        canvas[:] = GROUND
-        draw_labels(canvas, top, label, self._sizes, columns=self._columns)
-        return canvas
+    def _words(self, top: tuple[tuple[str, float], ...], label: str, matrix: Matrix) -> Layer:
+        """The labels that lie over the picture."""
 
-    def _labels_over(self, top: tuple[tuple[str, float], ...], label: str) -> tuple[UInt8Array, UInt8Array]:
+        def make() -> Layer:
+            height, width = (n + n % 2 for n in self._label_box)
+            keep, add = translucent(height, width, lambda canvas: self._draw_labels(canvas, top, label))
+            return Layer.of_rgb(keep, add, (self._margin, self._margin), matrix)
+
+        return self._once("labels", (top, label, matrix), make)
+
+    def _draw_labels(self, canvas: UInt8Array, top: tuple[tuple[str, float], ...], label: str) -> None:
         height, width = self._label_box
         height -= (self._count - len(top)) * 2 * self._sizes.small
+        pill(canvas, (0, 0, height, width), GROUND, alpha=0.68, radius=self._sizes.text * 0.45)
+        draw_labels(canvas[:height, :width], top, label, self._sizes)
 
-        def draw(canvas: UInt8Array) -> None:
-            pill(canvas, (0, 0, height, width), GROUND, alpha=0.68, radius=self._sizes.text * 0.45)
-            draw_labels(canvas, top, label, self._sizes)
+    def _panel(self, label: str, scale: float | None, top: tuple[tuple[str, float], ...]) -> UInt8Array:
+        """All that is under the picture, without the cursor: RGB."""
+        out = np.empty((self._panel_rows, self.size[1], 3), np.uint8)
+        out[:] = GROUND
+        if not self._over and top:
+            y = self._tops["labels"]
+            draw_labels(out[y : y + self._label_box[0]], top, label, self._sizes, columns=self._columns)
+        parts = [("footer", self._footer)]
+        heading = draw_heading(
+            self.size[1], self._sizes, label=label, scale=scale, legend=self.legend, style=self.style, signed=self.signed
+        )
+        parts.append(("heading", heading))
+        if self._strip is not None:
+            parts.append(("strip", self._strip.draw(label)))
+        for name, band in parts:
+            out[self._tops[name] : self._tops[name] + len(band)] = band
+        return out
 
-        return translucent(height, width, draw)
-
-    def _heading(self, out: UInt8Array, label: str, heat: Heat | None) -> None:
-        scale = self.legend.scale if self.legend.scale is not None or heat is None else heat.scale
-
-        def draw() -> UInt8Array:
-            return draw_heading(
-                self.size[1],
-                self._sizes,
-                label=label,
-                scale=scale,
-                legend=self.legend,
-                style=self.style,
-                signed=self.signed,
-            )
-
-        band = self._once("heading", (label, scale), draw)
-        out[self._tops["heading"] : self._tops["heading"] + len(band)] = band
-
-    def _evidence(self, out: UInt8Array, strip: Strip, time: float, label: str, sampled: bool) -> None:
-        band = out[self._tops["strip"] : self._tops["strip"] + strip.height]
-        band[:] = self._once("strip", label, lambda: strip.draw(label))
-        strip.cursor(band, time, sampled=sampled)
+    def _cursor(self, out: Planes, panel: UInt8Array, strip: Strip, time: float, sampled: bool) -> None:
+        """Draw the cursor of the strip: only the columns that it touches are made anew."""
+        top = self._tops["strip"]
+        left, right = strip.reach(time)
+        left, right = left - left % 2, min(right + right % 2, self.size[1])
+        rows = slice(top - top % 2, min(top + strip.height + 1, self._panel_rows))
+        patch = panel[rows, left:right].copy()
+        strip.cursor(patch[top % 2 :], time, sampled=sampled, left=left)
+        out.paste(from_rgb(patch, out.matrix), y=self._under + rows.start, x=left)
 
     def _once(self, name: str, key: Hashable, make: Callable[[], T]) -> T:
         """What ``make`` draws, kept until the key changes: labels change with the window, the rest hardly ever."""

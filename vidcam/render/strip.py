@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -104,32 +105,58 @@ class Strip:
         self._axis(out, self.height - self.axis)
         return out
 
-    def cursor(self, band: UInt8Array, time: float, *, sampled: bool) -> None:
-        """Draw where ``time`` is into a copy of the strip; a dot says that the model was shown this very frame."""
+    def reach(self, time: float) -> tuple[int, int]:
+        """The columns ``[left, right)`` that the cursor at ``time`` may change."""
+        x, box = self.x_of(time), self._time_box(time)
+        edges = [*box, x - self.sizes.line, x + self.sizes.line, *(e for a, b, *_ in self._hidden(box) for e in (a, b))]
+        return max(0, math.floor(min(edges))), min(self.width, math.ceil(max(edges)))
+
+    def cursor(self, band: UInt8Array, time: float, *, sampled: bool, left: int = 0) -> None:
+        """Draw where ``time`` is into a copy of the strip, or of its columns from ``left`` on that are within :meth:`reach`.
+
+        A dot says that the model was shown this very frame.
+        """
         s = self.sizes
-        x = self.x_of(time)
         bottom = self.height - self.axis
-        left = round(x - s.line / 2)
+        line = max(0, round(self.x_of(time) - s.line / 2) - left)
         heading, plot = self.lane
         for y in range(heading, bottom, heading + plot + s.pad // 2):
-            band[y : y + plot, left : left + s.line] = WHITE
-        words = clock(time - self.origin, decimals=2 if self.span[1] - self.span[0] < 60 else 1)
+            band[y : y + plot, line : line + s.line] = WHITE
         radius = s.small * 0.2
-        half = txt.width(words, s.small, weight=txt.BOLD) / 2 + s.small * 0.55 + radius * 1.9
-        centre = min(max(x, s.pad / 2 + half), self.width - s.pad / 2 - half)
+        box = self._time_box(time)
+        pill_left, pill_right = box[0] - left, box[1] - left
         top = bottom + round(s.small * 0.2)
         tall = round(s.small * 1.5)
-        for words_left, words_right, *_ in self._marks:  # a half hidden number would be misread
-            if words_right > centre - half - s.small * 0.4 and words_left < centre + half + s.small * 0.4:
-                band[bottom + round(s.small * 0.35) :, words_left:words_right] = GROUND
-        band[bottom : top + tall // 2, left : left + s.line] = WHITE
-        pill(band, (top, centre - half, top + tall, centre + half), WHITE)
-        start = round(centre - half + s.small * 0.55)
+        for words_left, words_right, *_ in self._hidden(box):  # a half hidden number would be misread
+            band[bottom + round(s.small * 0.35) :, words_left - left : words_right - left] = GROUND
+        band[bottom : top + tall // 2, line : line + s.line] = WHITE
+        pill(band, (top, pill_left, top + tall, pill_right), WHITE)
+        start = round(pill_left + s.small * 0.55)
         if sampled:
             disc(band, top + tall / 2, start + radius, radius, MARK)
-        txt.put(
-            band, words, round(start + radius * 3.8), top + round(tall / 2 + s.small * 0.34), s.small, GROUND, weight=txt.BOLD
-        )
+        baseline = top + round(tall / 2 + s.small * 0.34)
+        txt.put(band, self._clock(time), round(start + radius * 3.8), baseline, s.small, GROUND, weight=txt.BOLD)
+
+    def _clock(self, time: float) -> str:
+        return clock(time - self.origin, decimals=2 if self.span[1] - self.span[0] < 60 else 1)
+
+    def _time_box(self, time: float) -> tuple[float, float]:
+        """The pixel edges ``[left, right)`` of the box with the time in it, which is as wide for all times."""
+        s = self.sizes
+        half = self._widest / 2 + s.small * (0.55 + 0.2 * 1.9)
+        centre = min(max(self.x_of(time), s.pad / 2 + half), self.width - s.pad / 2 - half)
+        return centre - half, centre + half
+
+    @cached_property
+    def _widest(self) -> int:
+        """The width of the longest time that is written in the box."""
+        ends = ("".join("0" if c.isdigit() else c for c in self._clock(t)) for t in self.span)
+        return max(txt.width(words, self.sizes.small, weight=txt.BOLD) for words in ends)
+
+    def _hidden(self, box: tuple[float, float]) -> list[tuple[int, int, float, str]]:
+        """The time marks whose words the box would cover."""
+        gap = self.sizes.small * 0.4
+        return [mark for mark in self._marks if mark[1] > box[0] - gap and mark[0] < box[1] + gap]
 
     def _sampled(self, times: FloatArray, values: FloatArray) -> FloatArray:
         """The curve as ``(columns, m)`` values, m to a pixel column: enough that no sample of the curve falls between."""

@@ -327,9 +327,9 @@ class Clips(Dataset[Batch]):
             for frame in source.frames():
                 if times and frame.time < times[-1] + self._interval / 5:  # finer than that no window can tell
                     continue
-                size = frame.image.shape[0], frame.image.shape[1]
+                size = frame.size
                 geometry = sampling.views(size, resize=self._resize, crop=self._crop, cover=False)[0]
-                frames.append(sampling.resize(frame.image, geometry))
+                frames.append(sampling.resize(frame.picture, geometry))
                 times.append(frame.time)
         self._cache.mkdir(parents=True, exist_ok=True)
         with atomic_write(frames_path, overwrite=True) as part:

@@ -1,0 +1,115 @@
+"""Stages beside each other: the same items, the same errors, and no thread that stays behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from vidcam.flow import ahead
+
+
+def alive() -> int:
+    return sum(t.name == "vidcam-ahead" for t in threading.enumerate())
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_stays() -> Iterator[None]:
+    yield
+    assert alive() == 0
+
+
+def test_the_items_come_in_their_order_from_another_thread():
+    def items() -> Iterator[tuple[int, int]]:
+        for i in range(100):
+            yield i, threading.get_ident()
+
+    found = list(ahead(items(), depth=3))
+    assert [i for i, _ in found] == list(range(100))
+    assert {thread for _, thread in found}.isdisjoint({threading.get_ident()})
+
+
+def test_the_maker_is_never_further_ahead_than_asked():
+    made: list[int] = []
+
+    def items() -> Iterator[int]:
+        for i in range(50):
+            made.append(i)
+            yield i
+
+    with closing(ahead(items(), depth=4)) as stage:
+        for taken, _ in enumerate(stage, 1):
+            time.sleep(0.002)
+            assert len(made) <= taken + 4 + 1  # in the queue, and one in the maker's hand
+            if taken == 20:
+                break
+
+
+def test_an_error_comes_where_its_item_would_have():
+    def items() -> Iterator[int]:
+        yield 1
+        yield 2
+        raise ValueError("the third is bad")
+
+    found = []
+    with pytest.raises(ValueError, match="the third is bad"):  # noqa: PT012
+        for item in ahead(items()):
+            found.append(item)
+    assert found == [1, 2]
+
+
+@pytest.mark.parametrize("wait_s", [0.0, 0.05])
+def test_stopping_early_closes_the_maker_in_its_own_thread(wait_s):
+    closed: list[int] = []
+
+    def items() -> Iterator[int]:
+        try:
+            i = 0
+            while True:
+                yield i
+                i += 1
+        finally:
+            closed.append(threading.get_ident())
+
+    with closing(ahead(items(), depth=2)) as stage:
+        assert next(stage) == 0
+        time.sleep(wait_s)  # so that the maker stands before a full queue
+    assert len(closed) == 1
+    assert closed[0] != threading.get_ident()
+
+
+def test_an_interrupt_in_the_last_stage_ends_all_stages():
+    ended: list[str] = []
+
+    def first() -> Iterator[int]:
+        try:
+            yield from range(10_000)
+        finally:
+            ended.append("first")
+
+    def second() -> Iterator[int]:
+        try:
+            with closing(ahead(first())) as stage:
+                for i in stage:
+                    yield 2 * i
+        finally:
+            ended.append("second")
+
+    def last() -> None:
+        with closing(ahead(second())) as stage:
+            for i in stage:
+                if i == 20:
+                    raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        last()
+    assert sorted(ended) == ["first", "second"]
+
+
+def test_nothing_runs_before_the_first_item_is_asked_for():
+    stage = ahead(iter([1]))
+    assert alive() == 0
+    assert list(stage) == [1]

@@ -1,0 +1,83 @@
+"""Stages that run beside each other: a worker thread makes the items of one stage while the next stage takes them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterable
+from queue import Empty, Full, Queue
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+__all__ = ["ahead"]
+
+_TICK_S = 0.1  # how soon a stage that waits sees that the other side has gone
+
+
+class _End:
+    """The stage has ended, by itself or by this error."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+
+def ahead(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
+    """The same items in the same order, made in a thread of their own, at most ``depth`` ahead of who takes them.
+
+    An error in the making is raised where its item would have come. When the taker stops early, or is closed or interrupted, the
+    maker stops before its next item, what it iterates over is closed in its own thread, and the thread has ended when this
+    generator has.
+    """
+    return _taken(_Stage(items, depth))
+
+
+class _Stage(Generic[T]):
+    def __init__(self, items: Iterable[T], depth: int) -> None:
+        self.items = items
+        self.ready: Queue[T | _End] = Queue(depth)
+        self.stop = threading.Event()
+
+    def run(self) -> None:
+        error: BaseException | None = None
+        try:
+            for item in self.items:
+                if not self._give(item):
+                    break
+        except BaseException as raised:
+            error = raised
+        finally:
+            if isinstance(self.items, Generator):
+                try:
+                    self.items.close()
+                except BaseException as raised:
+                    error = error or raised
+        self._give(_End(error))
+
+    def _give(self, item: T | _End) -> bool:
+        while not self.stop.is_set():
+            try:
+                self.ready.put(item, timeout=_TICK_S)
+            except Full:
+                continue
+            return True
+        return False
+
+
+def _taken(stage: _Stage[T]) -> Generator[T, None, None]:
+    thread = threading.Thread(target=stage.run, name="vidcam-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item = stage.ready.get()
+            if isinstance(item, _End):
+                if item.error is not None:
+                    raise item.error
+                return
+            yield item
+    finally:
+        stage.stop.set()
+        while thread.is_alive():
+            try:  # an item that is held here would keep a picture alive
+                stage.ready.get_nowait()
+            except Empty:
+                thread.join(_TICK_S)
