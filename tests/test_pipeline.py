@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +18,10 @@ from vidcam import pipeline, summary, timeline
 from vidcam.engine import TorchEngine, open_engine
 from vidcam.errors import UnknownNameError, UsageError
 from vidcam.jobs import Outputs
+from vidcam.planes import Planes
 from vidcam.reader import open_source
 from vidcam.types import Prediction
+from vidcam.writer import VideoWriter
 
 CLASSES = 12
 
@@ -193,3 +197,60 @@ def test_forgotten_candidates_change_nothing(engine: TorchEngine, red_then_blue:
 def test_the_covered_share_counts_overlaps_once() -> None:
     assert summary.covered([(0, 2), (1, 3), (5, 6)], 0.0, 8.0) == pytest.approx(4 / 8)
     assert summary.covered([(-1, 20)], 0.0, 8.0) == 1.0
+
+
+def one_after_the_other(items, depth=4):
+    yield from items
+
+
+def every(tmp_path: Path, name: str) -> Outputs:
+    made = {kind: tmp_path / f"{name}.{kind}" for kind in ("html", "json", "csv", "vtt", "npz")}
+    return Outputs(video=tmp_path / f"{name}.mp4", **made)
+
+
+@pytest.mark.parametrize("style", ["heat", "contour", "side-by-side"])
+def test_stages_beside_each_other_write_what_stages_in_a_row_write(
+    engine: TorchEngine, tmp_path: Path, style: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 112, 224, 3), dtype=np.uint8)
+    source = write_clip(tmp_path / "in.mp4", frames=40, size=(112, 224), picture=lambda i: noise[i])
+    settings, look = pipeline.Settings(**PLAIN), pipeline.Look(style=style)  # type: ignore[arg-type]
+    beside, in_a_row = every(tmp_path, "beside"), every(tmp_path, "row")
+    written: list[list[tuple[bytes, float, float]]] = []
+    write = VideoWriter.write
+
+    def spy(self: VideoWriter, picture: Planes, *, time: float, duration: float) -> None:
+        # Compared here: x264 itself does not make the same bytes of the same pictures twice.
+        planes = picture.y.tobytes() + picture.u.tobytes() + picture.v.tobytes()
+        written[-1].append((hashlib.sha256(planes).digest(), time, duration))
+        write(self, picture, time=time, duration=duration)
+
+    monkeypatch.setattr(VideoWriter, "write", spy)
+    for outputs in (beside, in_a_row):
+        written.append([])
+        pipeline.annotate(source, outputs, engine=engine, settings=settings, look=look)
+        monkeypatch.setattr(pipeline, "ahead", one_after_the_other)
+    assert len(written[0]) == 40
+    assert written[0] == written[1]
+    for kind in ("csv", "vtt", "npz"):
+        assert beside.paths()[kind].read_bytes() == in_a_row.paths()[kind].read_bytes(), kind
+    facts = [json.loads(Path(o.paths()["json"]).read_text()) for o in (beside, in_a_row)]
+    for fact in facts:
+        del fact["outputs"], fact["timings_s"]
+    assert facts[0] == facts[1]
+
+
+@pytest.mark.parametrize("stage", ["explain", "draw"])
+def test_an_interrupt_ends_every_stage_and_leaves_nothing(
+    engine: TorchEngine, red_then_blue: Path, tmp_path: Path, stage: str
+) -> None:
+    def interrupt(now: str, done: int, _all: int | None) -> None:
+        if now == stage and done == 20:
+            raise KeyboardInterrupt
+
+    outputs = every(tmp_path / "out", "x")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.annotate(red_then_blue, outputs, engine=engine, settings=pipeline.Settings(**PLAIN), progress=interrupt)
+    assert [t.name for t in threading.enumerate() if t.name == "vidcam-ahead"] == []
+    assert list((tmp_path / "out").iterdir()) == []
