@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vidcam import placement
 from vidcam.errors import UnknownNameError, UsageError
 from vidcam.planes import Planes
 from vidcam.render import (
@@ -26,9 +27,10 @@ from vidcam.render import (
     thumb,
 )
 from vidcam.render import text as txt
+from vidcam.render.overlay import draw_over
 from vidcam.render.panel import translucent
 from vidcam.render.strip import Strip, clock, ticks
-from vidcam.types import Box, Heat, Segment
+from vidcam.types import Box, Heat, Segment, Track
 from vidcam.yuv import from_rgb, to_rgb
 
 SIZES = [(144, 256), (256, 144), (360, 204), (204, 360), (720, 1280), (1280, 720), (128, 96), (96, 128)]  # (H, W)
@@ -428,6 +430,38 @@ def test_what_is_drawn_in_planes_is_what_is_drawn_in_rgb(style, signed, matrix):
     )  # percent of the pixels: there, colours that two pixels share differ from those of one
     assert difference.mean() < (3 if style == "contour" else 1)
     assert (difference.max(-1) > 12).mean() * 100 <= edges
+
+
+@pytest.mark.parametrize("size", [(720, 1280), (716, 1284), (357, 641), (48, 64)])
+@pytest.mark.parametrize("style", ["heat", "spotlight", "contour"])
+@pytest.mark.parametrize("middle", [(0.5, 0.5), (0.0, 1.0), (0.31, 0.93)])
+def test_a_coarse_heat_looks_like_a_fine_one(size, style, middle):
+    rows, columns = (np.arange(n) + 0.5 for n in (14, 14))
+    ys, xs = rows * size[0] / 14 - 0.5, columns * size[0] / 14 - 0.5 + (size[1] - size[0]) / 2
+    seen = Box(0, xs[0] - size[0] / 28 + 0.5, size[0], xs[-1] + size[0] / 28 + 0.5)
+    far = (rows[:, None] / 14 - middle[0]) ** 2 + (columns[None] / 14 - middle[1]) ** 2
+    maps = np.maximum(np.exp(-far * 40) - 0.1, 0).astype(np.float32)[None]
+    track = Track("yoga", np.zeros(1), maps, ys, xs, seen, 0.1)
+    ground = from_rgb(cv2.GaussianBlur(picture(*size), (0, 0), 3))
+    coarse, fine = (placement.heat([track], time=0.0, scale=0.9, size=size, coarse=c) for c in (True, False))
+    assert coarse is not None
+    assert coarse.size == size
+    assert size == (48, 64) or coarse.values.shape != size  # cells too small to be drawn coarsely
+    a, b = (Planes(ground.y.copy(), ground.u.copy(), ground.v.copy()) for _ in range(2))
+    for out, heat in ((a, coarse), (b, fine)):
+        draw_over(out, heat, style=style, opacity=0.8, signed=False)
+    difference = np.abs(to_rgb(a).astype(int) - to_rgb(b))
+    assert difference.mean() < 0.25
+    assert (difference.max(-1) > 8).mean() < (0.02 if style == "contour" else 0.002)
+
+
+def test_no_heat_changes_nothing():
+    ground = from_rgb(picture(720, 1280))
+    nothing = Heat(np.zeros((180, 320), np.float32), None, 1.0, (Box(0, 0, 720, 1280),), "yoga", (720, 1280))
+    for style in ("heat", "contour"):
+        out = Planes(ground.y.copy(), ground.u.copy(), ground.v.copy())
+        draw_over(out, nothing, style=style, opacity=0.8, signed=False)
+        assert_same(out, ground)
 
 
 def test_words_in_planes_are_words_in_rgb():

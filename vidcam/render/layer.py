@@ -66,25 +66,29 @@ class Layer:
     add: tuple[UInt8Array, UInt8Array, UInt8Array]
 
     @classmethod
-    def of_levels(cls, index: UInt8Array, ink: Ink, box: Rows, size: tuple[int, int], matrix: Matrix) -> Layer:
+    def of_levels(cls, index: UInt8Array, ink: Ink, box: Rows, size: tuple[int, int], matrix: Matrix) -> Layer | None:
         """What ``ink`` does within ``box`` of a picture of ``size`` whose pixels have the levels ``index``.
 
         ``index (h, w)`` may be coarser than the picture: what its levels leave and add is then interpolated between their
-        centres. Two by two pixels share their colour: they have the mean of their levels there.
+        centres. Two by two pixels share their colour: they have the mean of their levels there. None where nothing is drawn.
         """
-        fine, rough = _slices(box)
-        pairs = tuple(slice(2 * s.start, 2 * s.stop) for s in rough)
         if index.shape == size:  # only what is needed is looked up
-            levels = index[fine], half(index[pairs])
+            fine, rough = _slices(box)
+            levels = index[fine], half(index[tuple(slice(2 * s.start, 2 * s.stop) for s in rough)])
             (keep, y), (keep_c, u, v) = (
                 [_look_up(table, level) for table in tables] for level, tables in zip(levels, _tables(ink, matrix), strict=True)
             )
-        else:
-            chroma = (size[0] + 1) // 2, (size[1] + 1) // 2
-            (keep, y), (keep_c, u, v) = (
-                [grown(_look_up(table, index), full)[part] for table in tables]
-                for full, part, tables in zip((size, chroma), (fine, rough), _tables(ink, matrix), strict=True)
-            )
+            return cls(box, (keep, keep_c), (y, u, v))
+        index, (top, left), size = _drawn(index, ink, size)
+        box = max(box[0], top), max(box[1], left), min(box[2], top + size[0]), min(box[3], left + size[1])
+        if box[2] <= box[0] or box[3] <= box[1]:
+            return None
+        fine, rough = _slices((box[0] - top, box[1] - left, box[2] - top, box[3] - left))
+        chroma = (size[0] + 1) // 2, (size[1] + 1) // 2
+        (keep, y), (keep_c, u, v) = (
+            [grown(_look_up(table, index), full)[part] for table in tables]
+            for full, part, tables in zip((size, chroma), (fine, rough), _tables(ink, matrix), strict=True)
+        )
         return cls(box, (keep, keep_c), (y, u, v))
 
     @classmethod
@@ -112,6 +116,23 @@ class Layer:
 def _tables(ink: Ink, matrix: Matrix) -> tuple[tuple[UInt8Array, ...], tuple[UInt8Array, ...]]:
     y, u, v = ink.added[matrix]
     return (ink.keep, y), (ink.keep, u, v)
+
+
+def _drawn(index: UInt8Array, ink: Ink, size: tuple[int, int]) -> tuple[UInt8Array, tuple[int, int], tuple[int, int]]:
+    """The part of coarse levels in which something is drawn, with a cell of nothing around it: it is cheaper to spread.
+
+    Also its first row and column in the picture of ``size``, both even, and its size there. All of it where cells are no whole
+    number of pixels: spread by itself, a part would not lie where it lies in the whole.
+    """
+    (h, w), (height, width) = index.shape, size
+    down, across = height // h, width // w
+    if height % h or width % w or down % 2 or across % 2:
+        return index, (0, 0), size
+    x, y, wide, tall = cv2.boundingRect(_look_up(255 - ink.keep, index))
+    y0, x0, y1, x1 = max(0, y - 1), max(0, x - 1), min(h, y + tall + 1), min(w, x + wide + 1)
+    if not wide:
+        y0 = y1 = x0 = x1 = 0
+    return index[y0:y1, x0:x1], (y0 * down, x0 * across), ((y1 - y0) * down, (x1 - x0) * across)
 
 
 def _look_up(table: UInt8Array, levels: UInt8Array) -> UInt8Array:

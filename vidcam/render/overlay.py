@@ -133,7 +133,9 @@ def overlay_spotlight(image: UInt8Array, heat: Heat) -> UInt8Array:
 
 def _spotlight(out: Picture, heat: Heat) -> None:
     _check(out, heat)
-    _blend(out, _scaled(heat.values, 255), (0, 0, *heat.size), _spot_ink())
+    _blend(out, _scaled(heat.values, 255), _seen_box(heat), _spot_ink())
+    for box in _outside(*heat.size, [_seen_box(heat)]):
+        _blend(out, np.zeros((1, 1), np.uint8), box, _spot_ink())
 
 
 def mark_unseen(image: UInt8Array, seen: Sequence[Box]) -> UInt8Array:
@@ -197,7 +199,8 @@ def _blend(out: Picture, index: UInt8Array, box: Rows, ink: Ink) -> None:
     if box[2] <= box[0] or box[3] <= box[1]:
         return
     if isinstance(out, Planes):
-        Layer.of_levels(index, ink, box, out.size, out.matrix).lay(out)
+        if layer := Layer.of_levels(index, ink, box, out.size, out.matrix):
+            layer.lay(out)
         return
     part, level = (image[box[0] : box[2], box[1] : box[3]] for image in (out, grown(index, out.shape)))
     mixed = cv2.multiply(part, cv2.cvtColor(cv2.LUT(level, ink.keep), cv2.COLOR_GRAY2RGB), scale=1 / 255)
@@ -247,7 +250,8 @@ def _mark_into(out: Picture, seen: tuple[Box, ...]) -> None:
 def _unseen_layers(height: int, width: int, seen: tuple[Box, ...], matrix: Matrix) -> tuple[Layer, ...]:
     """The same for all pictures of a video."""
     level, boxes = _unseen(height, width, seen)
-    return tuple(Layer.of_levels(level, _unseen_ink(), box, (height, width), matrix) for box in boxes)
+    layers = (Layer.of_levels(level, _unseen_ink(), box, (height, width), matrix) for box in boxes)
+    return tuple(layer for layer in layers if layer)
 
 
 @lru_cache(maxsize=4)
