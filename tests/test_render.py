@@ -611,7 +611,7 @@ def test_what_no_window_saw_is_hatched_and_has_no_curve():
 def test_segments_are_shaded_from_start_to_end():
     strip = strip_of(np.zeros(101), segments=[Segment("a", 8.0, 10.0, 1.0), Segment("b", 12.0, 13.0, 1.0)])
     heading, _ = strip.lane
-    columns = np.flatnonzero(warm(strip.draw("a")[heading]))
+    columns = np.flatnonzero(warm(strip.draw("a")[heading, strip.plot_left :])) + strip.plot_left
     assert columns.min() == pytest.approx(strip.x_of(8), abs=1)
     assert columns.max() + 1 == pytest.approx(strip.x_of(10), abs=1)
 
@@ -624,7 +624,7 @@ def test_the_cursor_is_where_the_time_is():
         strip.cursor(band, time, sampled=False)
         columns = np.flatnonzero((band[heading + 2 : heading + plot // 3] == 255).all((0, 2)))
         assert columns.mean() + 0.5 == pytest.approx(strip.x_of(time), abs=1)
-    assert strip.x_of(5) == strip.sizes.pad
+    assert strip.x_of(5) == strip.plot_left >= strip.sizes.pad
     assert strip.x_of(15) == strip.width - strip.sizes.pad == strip.x_of(99)
 
 

@@ -67,10 +67,24 @@ class Strip:
         return tuple(self.curves)[: 2 if self.width < 22 * self.sizes.text else 4]
 
     @property
+    def beside(self) -> bool:
+        """Do the lanes' names stand beside them (in a wide picture), or above?"""
+        return self.width >= 36 * self.sizes.text
+
+    @property
     def lane(self) -> tuple[int, int]:
-        """The heights of a lane's heading and of its plot."""
-        tall = self.sizes.text * (3.4, 2.7, 2.2, 2.0)[len(self.lanes) - 1]
-        return round(self.sizes.small * 1.55), round(tall)
+        """The heights of what stands above a lane's plot, and of the plot."""
+        tall = round(self.sizes.text * (3.4, 2.7, 2.2, 2.0)[len(self.lanes) - 1])
+        return (0, max(tall, round(self.sizes.small * 2.6))) if self.beside else (round(self.sizes.small * 1.55), tall)
+
+    @cached_property
+    def plot_left(self) -> int:
+        """The first column of the plots."""
+        pad = self.sizes.pad
+        if not self.beside:
+            return pad
+        widest = max(txt.width(words, self.sizes.small, weight=txt.BOLD) for name in self.lanes for words in self._words(name))
+        return pad + min(widest, round(0.2 * self.width)) + pad
 
     @property
     def height(self) -> int:
@@ -83,7 +97,7 @@ class Strip:
     def x_of(self, time: float) -> float:
         """The pixel edge where ``time`` is, held within the plot."""
         start, end = self.span
-        left, right = self.sizes.pad, self.width - self.sizes.pad
+        left, right = self.plot_left, self.width - self.sizes.pad
         return left + min(max((time - start) / (end - start), 0.0), 1.0) * (right - left)
 
     def draw(self, label: str) -> UInt8Array:
@@ -99,7 +113,7 @@ class Strip:
         heading, plot = self.lane
         y = 0
         for name in self.lanes:
-            self._heading(out[y : y + heading], name, strong=name == label, values=self.curves[name])
+            self._heading(out[y : y + (heading or plot)], name, strong=name == label)
             self._plot(out, y + heading, plot, name, values[name], (low, high), strong=name == label)
             y += heading + plot + s.pad // 2
         self._axis(out, self.height - self.axis)
@@ -161,28 +175,37 @@ class Strip:
     def _sampled(self, times: FloatArray, values: FloatArray) -> FloatArray:
         """The curve as ``(columns, m)`` values, m to a pixel column: enough that no sample of the curve falls between."""
         start, end = self.span
-        columns = self.width - 2 * self.sizes.pad
+        columns = self.width - self.sizes.pad - self.plot_left
         m = int(np.clip(np.ceil(2 * len(times) / columns), 4, 64))
         at = start + (np.arange(columns * m) + 0.5) / (columns * m) * (end - start)
         return np.asarray(np.interp(at, times, values)).reshape(columns, m)
 
-    def _heading(self, row: UInt8Array, name: str, *, strong: bool, values: tuple[FloatArray, FloatArray]) -> None:
+    def _words(self, name: str) -> tuple[str, str]:
+        """What is written at the lane of ``name``: its title, and the highest value."""
+        values = self.curves[name][1]
+        seen = values[np.isfinite(values)]
+        peak = f"peak {seen.max():.2g}".replace("-", "−") if seen.size else "peak –"
+        title = "evidence per second" if len(self.lanes) == 1 else txt.clean(name)  # the heading names a single label already
+        return title, f"{peak} {self.unit}/s" if self.unit else peak
+
+    def _heading(self, row: UInt8Array, name: str, *, strong: bool) -> None:
         s = self.sizes
+        title, note = self._words(name)
+        strong = strong and len(self.lanes) > 1
+        weight, tint = (txt.BOLD, TEXT) if strong else (txt.REGULAR, DIM)
+        if self.beside:
+            room = self.plot_left - 2 * s.pad
+            first = round(len(row) / 2 - s.small * 0.18)
+            txt.put(row, txt.fit(title, s.small, room, weight=weight), s.pad, first, s.small, tint, weight=weight)
+            txt.put(row, txt.fit(note, s.small, room), s.pad, first + round(s.small * 1.15), s.small, DIM)
+            return
         baseline = round(s.small * 1.12)
-        seen = values[1][np.isfinite(values[1])]
-        peak = f"{seen.max():.2g}".replace("-", "−") if seen.size else "–"
-        note = f"peak {peak} {self.unit}/s" if self.unit else f"peak {peak}"
         if txt.width(note, s.small) > self.width * 0.45:
-            note = f"peak {peak}"
+            note = " ".join(note.split(" ")[:2])  # without the unit
         note_x = self.width - s.pad - txt.width(note, s.small)
-        title = txt.clean(name)
-        if len(self.lanes) == 1:  # the heading names the label already
-            title = "evidence per second"
-            if txt.width(title, s.small) > note_x - 2 * s.pad:
-                title = "evidence/s"
-        weight = txt.BOLD if strong and len(self.lanes) > 1 else txt.REGULAR
-        title = txt.fit(title, s.small, note_x - 2 * s.pad, weight=weight)
-        txt.put(row, title, s.pad, baseline, s.small, TEXT if strong and len(self.lanes) > 1 else DIM, weight=weight)
+        if len(self.lanes) == 1 and txt.width(title, s.small) > note_x - 2 * s.pad:
+            title = "evidence/s"
+        txt.put(row, txt.fit(title, s.small, note_x - 2 * s.pad, weight=weight), s.pad, baseline, s.small, tint, weight=weight)
         txt.put(row, note, note_x, baseline, s.small, DIM)
 
     def _plot(
@@ -190,7 +213,7 @@ class Strip:
     ) -> None:
         s = self.sizes
         low, high = limits
-        pad, columns = s.pad, values.shape[0]
+        pad, columns = self.plot_left, values.shape[0]
         out[top : top + plot, pad : pad + columns] = LANE
         zero = high / (high - low) * plot
         for segment in self.segments:
@@ -230,7 +253,7 @@ class Strip:
         s = self.sizes
         start, end = self.span[0] - self.origin, self.span[1] - self.origin
         widest = max(txt.width(clock(t, decimals=1 if end - start < 3 else 0), s.small) for t in (start, end))
-        seconds, decimals = ticks(start, end, max(1, int((self.width - 2 * s.pad) / (widest * 2.2))))
+        seconds, decimals = ticks(start, end, max(1, int((self.width - s.pad - self.plot_left) / (widest * 2.2))))
         out: list[tuple[int, int, float, str]] = []
         for mark in seconds.tolist():
             words = clock(mark, decimals=decimals)
