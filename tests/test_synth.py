@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from vidcam.errors import UnknownNameError, UsageError
-from vidcam.synth import CLASSES, NONE, Clip, sample, scene
+from vidcam.synth import CLASSES, NONE, Clip, clips, sample, scene
 from vidcam.synth.actions import MOTIONS
 from vidcam.synth.body import ARM_L, LEG_L, Body, Pose, Skeleton, random_body, skeleton
 from vidcam.synth.motion import Stance, ease
@@ -239,3 +239,19 @@ def test_a_scene_does_its_script_in_order_from_rest_to_rest() -> None:
     # no cut between the actions: the pictures change no more there than within them
     change = [np.abs(a.image.astype(float) - b.image).mean() for a, b in pairwise(frames)]
     assert max(change[9], change[34]) < np.percentile(change, 90) + 0.5
+
+
+def test_a_clip_whose_action_is_too_small_to_be_seen_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def least_share() -> float:
+        """The smallest share of the picture that the waving arm has in some clips, over four frames of its waving."""
+        shares = []
+        for seed in range(40):
+            clip = sample(seed, label="waving one hand")
+            when = np.flatnonzero(clip.active)
+            some = when[np.linspace(0, len(when) - 1, min(4, len(when))).round().astype(int)]
+            shares.append(float(clip.parts[some].mean()))
+        return min(shares)
+
+    assert least_share() >= clips.SMALLEST
+    monkeypatch.setattr(clips, "TRIES", 1)
+    assert least_share() < clips.SMALLEST

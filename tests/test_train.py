@@ -245,21 +245,26 @@ def test_folders_that_hold_nothing_to_learn_are_refused(tmp_path):
 
 def test_the_evidence_loss_is_what_a_loop_over_the_cells_gives():
     g = torch.Generator().manual_seed(0)
-    features = 9 * torch.randn(3, 5, 2, 3, 4, generator=g)
+    features = 9 * torch.randn(3, 5, 2, 3, 9, generator=g)
     weight = torch.randn(6, 5, generator=g)
     targets = torch.tensor([4, 0, 2])
-    where = torch.randint(0, 3, (3, 2, 3, 4), generator=g)
+    where = torch.randint(0, 3, (3, 2, 3, 9), generator=g)
+    where[..., 3:][where[..., 3:] == losses.ACTING] = losses.ELSEWHERE  # so that some cells are far from all that acts
     where[1][where[1] == losses.ACTING] = losses.UNKNOWN  # nothing acts: it has a say about elsewhere only
     inside: dict[int, list[float]] = {0: [], 2: []}
-    outside = []
-    for b, t, y, x in itertools.product(range(3), range(2), range(3), range(4)):
+    outside: dict[bool, list[float]] = {True: [], False: []}
+    cells = list(itertools.product(range(2), range(3), range(9)))
+    for b, (t, y, x) in itertools.product(range(3), cells):
         local = [losses.LOCAL * sum(float(weight[k, c] * features[b, c, t, y, x]) for c in range(5)) for k in range(6)]
         log_sum = math.log(sum(math.exp(z) for z in [*local, losses.NOTHING]))
         if where[b, t, y, x] == losses.ACTING:
             inside[b].append(log_sum - local[targets[b]])
         elif where[b, t, y, x] == losses.ELSEWHERE:
-            outside.append(log_sum - losses.NOTHING)
-    expected = sum(sum(v) / len(v) for v in inside.values()) / 2 + sum(outside) / len(outside)
+            acting = [c for c in cells if where[b][c] == losses.ACTING]
+            near = any(max(abs(t - c[0]), abs(y - c[1]), abs(x - c[2])) <= losses.NEAR for c in acting)
+            outside[near].append(log_sum - losses.NOTHING)
+    assert min(map(len, outside.values())) > 10
+    expected = sum(sum(v) / len(v) for v in inside.values()) / 2 + sum(sum(v) / len(v) for v in outside.values()) / 2
     assert float(losses.evidence_loss(features, weight, targets, where)) == pytest.approx(expected, rel=1e-5)
     unknown = torch.full_like(where, losses.UNKNOWN)
     assert float(losses.evidence_loss(features, weight, targets, unknown)) == 0.0

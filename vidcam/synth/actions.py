@@ -115,4 +115,6 @@ def other(rng: Rng, st: Stance, length: float | None) -> Action:
         point(p, side, goal, use)
         return p
 
-    return Action("none of these", d, pose, (), ((0, d, 0.5),), frozenset())
+    once = {"drink": 2.0, "point": 1.4, "throw": 1.3}.get(kind)  # before and after, nothing but rest is to be seen
+    key = (0, d, 1.0) if once is None else (begin + 0.1, begin + once, 0.7 * once)
+    return Action("none of these", d, pose, (), (key,), frozenset())

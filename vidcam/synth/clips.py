@@ -24,6 +24,10 @@ Rng = np.random.Generator
 Bools = npt.NDArray[np.bool_]
 Picture = npt.NDArray[np.uint8]
 
+TRIES, SMALLEST, LEAST_VISIBLE, LEAST_CONTRAST = 6, 0.016, 0.8, 45.0
+"""How often a clip is drawn again that nobody could tell; the acting parts' least share of the picture, the least share of them
+that is not hidden, and the least contrast (of 255) across the person's outline."""
+
 CLASSES: tuple[str, ...] = (*MOTIONS, "no person")
 NONE = "none of these"
 
@@ -439,18 +443,53 @@ def sample(
     dt = float(rng.uniform(1 / 12, 1 / 7)) if interval_s is None else interval_s
     t = np.arange(frames, dtype=np.float64) * dt
     active = np.zeros(frames, bool)
-    if label == NONE:
-        pictures, whose = _none_frames(rng, frames, dt, (h, w))
-    elif label == "no person":
-        pictures, whose = _empty(rng, frames, dt, (h, w)).render()
-    else:
-        stage, action, start = _people_clip(rng, label, frames, dt, (h, w), plain=plain)
-        pictures, whose = stage.render()
-        active = action.active(t + start) if action.groups else active
-    if not plain:
-        pictures = degrade(rng, pictures, t)
-    person, parts = whose >= PERSON // 2, whose >= (PERSON + PART) // 2
+    for _ in range(TRIES):  # what nobody could tell has no label: it is drawn again
+        if label == NONE:
+            pictures, whose = _none_frames(rng, frames, dt, (h, w))
+        elif label == "no person":
+            pictures, whose = _empty(rng, frames, dt, (h, w)).render()
+        else:
+            stage, action, start = _people_clip(rng, label, frames, dt, (h, w), plain=plain)
+            pictures, whose = stage.render()
+            active = action.active(t + start) if action.groups else active
+        if not plain:
+            pictures = degrade(rng, pictures, t)
+        person, parts = whose >= PERSON // 2, whose >= (PERSON + PART) // 2
+        if label in (NONE, "no person") or _can_be_told(pictures, person, parts if active.any() else person, active, stage):
+            break
     return Clip(pictures, 1 / dt, label, person, parts, active)
+
+
+def _can_be_told(pictures: Picture, person: Bools, acting: Bools, active: Bools, stage: _Stage) -> bool:
+    """Whether what makes the action is large enough, mostly not hidden, and stands out from what is around it."""
+    when = np.flatnonzero(active if active.any() else np.ones(len(pictures), bool))
+    some = when[np.linspace(0, len(when) - 1, min(4, len(when))).round().astype(int)]
+    h, w = pictures.shape[1:3]
+    if float(acting[some].mean()) < SMALLEST:
+        return False
+    own = [s for s in stage.shapes if s.colours[0][3] > 0]
+    order, least = orders(own), (PERSON + PART) // 2 if active.any() else PERSON // 2
+    visible = []
+    for i in some:
+        moment = int(i) * stage.subframes
+        canvas = np.zeros((h, w, 4), np.uint8)
+        paint(canvas, own, moment, order[moment])
+        alone = canvas[..., 3] >= least
+        visible.append(float((acting[i] & alone).sum()) / max(float(alone.sum()), 1.0))
+    if float(np.mean(visible)) < LEAST_VISIBLE:
+        return False
+    seen = []
+    for i in some:
+        inside = cv2.erode(person[i].astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        ring = cv2.dilate(person[i].astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+        ring &= cv2.dilate(person[i].astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
+        if not inside.any() or not ring.any():
+            continue
+        # The contrast across the outline, place by place: the person's colour there against that of what is beside it.
+        f, near = pictures[i].astype(np.float32), cv2.blur(inside.astype(np.float32), (9, 9))
+        colour_there = cv2.blur(f * inside[..., None], (9, 9)) / np.maximum(near, 1e-3)[..., None]
+        seen.append(float(np.abs(f - colour_there).max(-1)[ring & (near > 0.02)].mean()))
+    return bool(seen) and float(np.mean(seen)) >= LEAST_CONTRAST
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def pan(rng: Rng, place: Picture, t: Floats, maps: Floats, size: tuple[int, int]
     """A still picture or a texture that the camera pans over, turns and zooms into."""
     h, w = size
     big = background(rng, 2 * h, 2 * w)
-    moves = shake(rng, t, 2 * h, 2 * w, strength=float(rng.uniform(2, 14)))
+    moves = shake(rng, t, 2 * h, 2 * w, strength=float(rng.uniform(4, 14)))
     out = np.empty((len(t), h, w, 3), np.uint8)
     for i in range(len(t)):
         m = moves[i].copy()

@@ -35,7 +35,7 @@ __all__ = ["Batch", "Clips", "Item", "People", "read_folder", "split"]
 ALL_PLAIN, ALL_HARD = 0.08, 0.5
 """Shares of the training until which drawn clips are plain, and after which all of them may be hard."""
 
-NONE_ODDS = 4.0
+NONE_ODDS = 3.0
 """How much more often than each action "none of these" is drawn: it stands for all the rest of the world."""
 
 WINDOWS = 4  # cut from every clip in one epoch
@@ -112,8 +112,7 @@ class People(Dataset[Batch]):
         if clip.label in (synth.NONE, synth.CLASSES[-1]):
             return np.full(person.shape, losses.UNKNOWN, np.uint8)
         acting = placement.covered(clip.parts & clip.active[:, None, None], self._where) if clip.active.any() else person
-        out: UInt8Array = np.where(acting, losses.ACTING, np.where(person, losses.UNKNOWN, losses.ELSEWHERE)).astype(np.uint8)
-        return out
+        return np.where(acting, losses.ACTING, losses.ELSEWHERE).astype(np.uint8)
 
 
 # A folder of clips -------------------------------------------------------------------------------------------------------------

@@ -30,6 +30,8 @@ ELSEWHERE, UNKNOWN, ACTING = 0, 1, 2
 LOCAL, NOTHING = 0.135, 4.0
 """The evidence of one cell is about 1 / LOCAL times what makes it sure; NOTHING lets cells without any evidence be at rest."""
 
+NEAR = 2
+
 
 def classes_loss(logits: Tensor, targets: Tensor, *, smoothing: float) -> Tensor:
     """The mean loss of ``logits (B,K)``: cross-entropy for targets ``(B,) int64``, one for each class for ``(B,K) float``.
@@ -61,16 +63,22 @@ def evidence_loss(features: Tensor, weight: Tensor, targets: Tensor, where: Tens
     ``features (B,C,T',h,w)``, ``weight (K,C)`` of the linear head, ``targets (B,)``, ``where (B,T',h,w)`` of ``ELSEWHERE``,
     ``UNKNOWN`` and ``ACTING``. A cell's logits are its evidence for each class at a cell's scale, ``LOCAL * W . A``, beside the
     fixed logit ``NOTHING`` of nothing at all; so evidence is asked for inside the acting parts while they act and none is wanted
-    elsewhere. Acting cells are averaged over each clip and then over the clips, other cells over all of them.
+    elsewhere. Acting cells are averaged over each clip and then over the clips; of the others, those within ``NEAR`` cells of
+    acting ones count as much together as all the rest: that is where evidence spills over.
     """
     local = LOCAL * torch.einsum("kc,bcthw->bkthw", weight, features)
     nothing = local.new_full((len(local), 1, *local.shape[2:]), NOTHING)
     acting, elsewhere = where == ACTING, where == ELSEWHERE
     wanted = torch.where(acting, targets[:, None, None, None], len(weight))
     loss = F.cross_entropy(torch.cat([local, nothing], 1), wanted, reduction="none")
+    around = F.max_pool3d(acting[:, None].float(), 2 * NEAR + 1, stride=1, padding=NEAR)[:, 0] > 0
     cells = acting.flatten(1).sum(1)
     inside = ((loss * acting).flatten(1).sum(1) / cells.clamp(min=1)).sum() / (cells > 0).sum().clamp(min=1)
-    return inside + (loss * elsewhere).sum() / elsewhere.sum().clamp(min=1)
+    return inside + (_mean(loss, elsewhere & around) + _mean(loss, elsewhere & ~around)) / 2
+
+
+def _mean(loss: Tensor, cells: Tensor) -> Tensor:
+    return (loss * cells).sum() / cells.sum().clamp(min=1)
 
 
 def probabilities(logits: Floats, *, temperature: float = 1.0, multi_label: bool = False) -> Floats:
