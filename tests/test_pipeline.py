@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from media import write_clip
 from torch import nn
 
-from vidcam import pipeline, summary, timeline
+from vidcam import pipeline, report, summary, timeline
 from vidcam.engine import TorchEngine, open_engine
 from vidcam.errors import UnknownNameError, UsageError
 from vidcam.jobs import Outputs
@@ -254,3 +255,23 @@ def test_an_interrupt_ends_every_stage_and_leaves_nothing(
         pipeline.annotate(red_then_blue, outputs, engine=engine, settings=pipeline.Settings(**PLAIN), progress=interrupt)
     assert [t.name for t in threading.enumerate() if t.name == "vidcam-ahead"] == []
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_analysis_is_drawn_again_without_the_model(engine: TorchEngine, red_then_blue: Path, tmp_path: Path) -> None:
+    settings = pipeline.Settings(start_s=0.5, end_s=3.0, **PLAIN)
+    once = pipeline.annotate(red_then_blue, Outputs(video=tmp_path / "once.mp4"), engine=engine, settings=settings)
+    explained = pipeline.explain(red_then_blue, engine=engine, settings=settings)
+    again = pipeline.draw(red_then_blue, explained, Outputs(video=tmp_path / "again.mp4", json=tmp_path / "again.json"))
+    assert set(again.timings_s) == {"draw", "total"}
+    assert json.loads((tmp_path / "again.json").read_text())["summary"] == report.to_json(once)["summary"]
+    faint = pipeline.Look(opacity=0.1)
+    pipeline.draw(red_then_blue, explained, Outputs(video=tmp_path / "faint.mp4"), look=faint)
+    videos = {name: np.stack(list(frames(tmp_path / f"{name}.mp4"))) for name in ("once", "again", "faint")}
+    assert np.abs(videos["once"] - videos["again"]).mean() < 0.5  # the encoder's own differences
+    assert np.abs(videos["once"] - videos["faint"]).mean() > 5
+
+
+def frames(path: Path) -> Iterator[np.ndarray]:
+    with open_source(path) as source:
+        for frame in source.frames():
+            yield frame.image[:112].astype(int)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vidcam.engine import open_engine
     from vidcam.errors import VidcamError
-    from vidcam.pipeline import Look, Outputs, Session, Settings, annotate, explain
+    from vidcam.pipeline import Look, Outputs, Session, Settings, annotate, draw, explain
     from vidcam.reader import open_source
     from vidcam.types import Analysis, Evidence, Frame, Geometry, Heat, Prediction, Window
 
@@ -29,13 +29,14 @@ _HOME = {
     "VidcamError": "errors",
     "Window": "types",
     "annotate": "pipeline",
+    "draw": "pipeline",
     "explain": "pipeline",
     "open_engine": "engine",
     "open_source": "reader",
 }
 
 __all__ = [  # noqa: RUF022  (the order of use, the same names as above)
-    "open_source", "open_engine", "explain", "annotate", "Settings", "Look", "Outputs", "Session",
+    "open_source", "open_engine", "explain", "draw", "annotate", "Settings", "Look", "Outputs", "Session",
     "Frame", "Window", "Geometry", "Prediction", "Evidence", "Heat", "Analysis", "VidcamError",
 ]  # fmt: skip
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
@@ -33,7 +33,7 @@ from vidcam.writer import VideoWriter
 if TYPE_CHECKING:
     from vidcam.engine import TorchEngine
 
-__all__ = ["Explanation", "Look", "Outputs", "Progress", "Session", "Settings", "annotate", "explain", "explanations"]
+__all__ = ["Explanation", "Look", "Outputs", "Progress", "Session", "Settings", "annotate", "draw", "explain", "explanations"]
 
 Progress = Callable[[str, int, int | None], None]
 """Called as ``progress(stage, frames_done, frames_in_all or None)``; stages are ``"explain"``, ``"judge"``
@@ -127,7 +127,7 @@ class Session:
 
     def choose(self, settings: Settings) -> None:
         """Explain by the method, classes and versus of ``settings`` from the next window on; what was sampled so far is kept."""
-        method = core.choose(settings.method, self.spec)
+        method = core.choose(settings.method, self.spec, seed=settings.seed)
         classes = tuple(summary.index_of(self.engine.labels, c) for c in settings.classes)
         versus = None if settings.versus is None else summary.index_of(self.engine.labels, settings.versus)
         if versus in classes:
@@ -291,14 +291,32 @@ def annotate(
     outputs.check(str(path))
     with open_source(path) as source:
         analysis = _explained(source, engine, settings, progress)
-        explained = time.perf_counter()
-        if outputs.video or outputs.html:
-            analysis = _draw(source, analysis, outputs, settings, look, progress)
-    done = time.perf_counter()
+        return _write(source, analysis, outputs, look, progress, {"explain": time.perf_counter() - began})
+
+
+def draw(
+    path: str | Path, analysis: Analysis, outputs: Outputs, *, look: Look = Look(), progress: Progress | None = None
+) -> Analysis:
+    """Write what ``outputs`` names of an analysis that :func:`explain` made of this ``path``: nothing is computed anew.
+
+    Returns the analysis with the pictures and the names of what was written. Raises what :func:`annotate` raises.
+    """
+    outputs.check(str(path))
+    with open_source(path) as source:
+        return _write(source, analysis, outputs, look, progress, {})
+
+
+def _write(
+    source: Source, analysis: Analysis, outputs: Outputs, look: Look, progress: Progress | None, timings_s: dict[str, float]
+) -> Analysis:
+    began = time.perf_counter()
+    if outputs.video or outputs.html:
+        analysis = _draw(source, analysis, outputs, look, progress)
+    timings_s = timings_s | {"draw": time.perf_counter() - began}
     analysis = replace(
         analysis,
         outputs={kind: str(target) for kind, target in outputs.paths().items()},
-        timings_s={"explain": explained - began, "draw": done - explained, "total": done - began},
+        timings_s=timings_s | {"total": sum(timings_s.values())},
     )
     for kind, write in _WRITERS.items():
         if (target := getattr(outputs, kind)) is not None:
@@ -381,9 +399,7 @@ def _analyse(source: Source, engine: TorchEngine, settings: Settings, progress: 
     )
 
 
-def _draw(
-    source: Source, analysis: Analysis, outputs: Outputs, settings: Settings, look: Look, progress: Progress | None
-) -> Analysis:
+def _draw(source: Source, analysis: Analysis, outputs: Outputs, look: Look, progress: Progress | None) -> Analysis:
     """The second pass: every frame of the source drawn once, at its own time; the analysis with the film strip's pictures.
 
     Decoding, drawing and encoding run beside each other, in the order of the frames.
@@ -400,6 +416,9 @@ def _draw(
         span=(float(analysis.times_s[0]), float(analysis.times_s[0]) + analysis.duration_s),
     )
     sampled = set(analysis.sampled_s.tolist())
+    answers = summary.Answers(analysis)
+    start_s, end_s = (cast("float | None", analysis.settings[name]) for name in ("start_s", "end_s"))
+    start, end = (None if s is None else analysis.source.start_s + s for s in (start_s, end_s))
 
     def heat_of(label: str, second: float) -> Heat | None:
         return placement.heat(
@@ -407,21 +426,18 @@ def _draw(
         )
 
     def drawn() -> Iterator[tuple[Frame, Planes | None]]:
-        with closing(ahead(source.frames(start=settings.start_s, end=settings.end_s), depth=AHEAD)) as frames:
+        with closing(ahead(source.frames(start=start_s, end=end_s), depth=AHEAD)) as frames:
             for frame in frames:
-                yield frame, draw(frame) if outputs.video else None
+                yield frame, picture_of(frame) if outputs.video else None
 
-    def draw(frame: Frame) -> Planes:
+    def picture_of(frame: Frame) -> Planes:
         prediction, label = answers.at(frame.time)
         heat = heat_of(label, frame.time)
         top = prediction.top(5)
         return renderer.draw(frame.planes, heat=heat, time=frame.time, top=top, label=label, sampled=frame.time in sampled)
 
-    answers = summary.Answers(analysis)
     film = summary.Film(analysis, heat=heat_of, style=look.style, signed=look.signed)
     offset = 0.0
-    start = None if settings.start_s is None else analysis.source.start_s + settings.start_s
-    end = None if settings.end_s is None else analysis.source.start_s + settings.end_s
     with ExitStack() as stack:
         writer: VideoWriter | None = None
         if outputs.video:
