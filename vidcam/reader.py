@@ -415,28 +415,36 @@ class _Look:
         scaler = VideoReformatter()
 
         def upright(picture: VideoFrame) -> UInt8Array | Planes:
-            if (matrix := self._direct(picture)) is not None:
-                y, u, v = (self._turned(plane) for plane in _views(picture))
-                return Planes(y, u, v, matrix)
-            scaled = scaler.reformat(
+            levels = _span_of_levels(picture) or int(picture.color_range)
+            matrix = self._planar(picture)
+            if matrix is None:
+                rgb = scaled(picture, "rgb24", src_color_range=_span_of_levels(picture), dst_color_range=_FULL)
+                image: UInt8Array = self._turned(rgb.to_ndarray())
+                return image
+            if picture.format.name not in _AS_THEY_ARE or (picture.height, picture.width) != (self.height, self.width):
+                # Fewer bits, less colour, another size, but neither another matrix nor another range.
+                name = "yuvj420p" if levels == _FULL else "yuv420p"
+                picture = scaled(picture, name, src_color_range=levels, dst_color_range=levels, dst_colorspace=_matrix(picture))
+            y, u, v = (self._turned(plane) for plane in _views(picture, full=levels == _FULL))
+            return Planes(y, u, v, matrix)
+
+        def scaled(picture: VideoFrame, name: str, **colours: int | None) -> VideoFrame:
+            return scaler.reformat(
                 picture,
                 width=self.width,
                 height=self.height,
-                format="rgb24",
+                format=name,
                 src_colorspace=_matrix(picture),
-                src_color_range=_span_of_levels(picture),
-                dst_color_range=int(ColorRange.JPEG),
                 interpolation=_SCALER,
                 threads=1,  # the decoder has the others
+                **colours,
             )
-            image: UInt8Array = self._turned(scaled.to_ndarray())
-            return image
 
         return upright
 
-    def _direct(self, picture: VideoFrame) -> Matrix | None:
-        """The matrix of a picture whose planes can be taken as they are; None for all others."""
-        if picture.format.name not in ("yuv420p", "yuvj420p") or (picture.height, picture.width) != (self.height, self.width):
+    def _planar(self, picture: VideoFrame) -> Matrix | None:
+        """The matrix of a picture that can stay in planes; None for all others."""
+        if not picture.format.name.startswith(("yuv4", "yuvj4", "nv12", "p010")):
             return None
         if (self.flip_y or self.flip_x) and (self.height % 2 or self.width % 2):
             return None  # turned round, the colour of the last row or column would lie beside it
@@ -453,14 +461,15 @@ class _Look:
 
 
 _MATRICES: dict[int, Matrix] = {int(Colorspace.ITU709): "bt709", int(Colorspace.ITU601): "bt601", 6: "bt601"}
+_AS_THEY_ARE = ("yuv420p", "yuvj420p")
+_FULL = int(ColorRange.JPEG)
 _LEVELS = np.arange(256)
 _LIMITED_Y = np.rint(16 + _LEVELS * (219 / 255)).astype(np.uint8)
 _LIMITED_C = np.rint(128 + (_LEVELS - 128) * (224 / 255)).astype(np.uint8)
 
 
-def _views(picture: VideoFrame) -> Iterator[Any]:
+def _views(picture: VideoFrame, *, full: bool) -> Iterator[Any]:
     """The planes of a 4:2:0 picture in limited range: views of its memory where they are so already."""
-    full = (_span_of_levels(picture) or picture.color_range) == int(ColorRange.JPEG)
     for plane, table in zip(picture.planes, (_LIMITED_Y, _LIMITED_C, _LIMITED_C), strict=True):
         view: Any = np.frombuffer(plane, np.uint8)  # type: ignore[call-overload]
         view = view.reshape(-1, plane.line_size)[: plane.height, : plane.width]
