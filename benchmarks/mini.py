@@ -53,8 +53,8 @@ def where_it_lies(engines: dict[str, TorchEngine], clips: int) -> list[Row]:
     """The rows of the benchmark: each model's exact evidence for the drawn class, then the controls once."""
     rows: list[Row] = []
     for name, engine in engines.items():
-        found, _ = benchmark.run(engine, ["cam"], clips=clips, insertion=False, name=name)
-        rows = [*(r for r in rows if r.model), *found]
+        found = benchmark.run(engine, ["cam"], clips=clips, insertion=False, name=name)
+        rows = [*(r for r in rows if r.model), *found.rows]
     return rows
 
 
