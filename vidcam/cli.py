@@ -18,6 +18,7 @@ from vidcam.errors import UsageError, VidcamError
 if TYPE_CHECKING:
     from types import FrameType
 
+    from vidcam.engine import TorchEngine
     from vidcam.types import Analysis
 
 app = typer.Typer(
@@ -90,7 +91,11 @@ def annotate(
     labels: Annotated[Path | None, typer.Option(help="Class names: one a line, or a JSON list.")] = None,
     layer: Annotated[str | None, typer.Option(help="Explain this module instead of the model's own choice.")] = None,
     method: Annotated[
-        str | None, typer.Option(help="A name from `vidcam methods`.", show_default="cam where exact, else gradcam")
+        str | None,
+        typer.Option(
+            help="From `vidcam methods`; smoothgrad:NAME and vargrad:NAME go around another.",
+            show_default="cam where exact, else gradcam",
+        ),
     ] = None,
     classes: Annotated[
         list[str] | None,
@@ -122,6 +127,7 @@ def annotate(
     verdict: Annotated[
         bool, typer.Option("--verdict", help="Try whether the model needs what the map shows, and say so.")
     ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     engine: Annotated[str, typer.Option(help="auto or torch.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
@@ -152,6 +158,7 @@ def annotate(
         start_s=start,
         end_s=end,
         verdict=verdict,
+        seed=seed,
     )
     look = pipeline.Look(style=style.value, opacity=opacity, signed=signed)
     with Bar(quiet=quiet) as bar:
@@ -203,7 +210,10 @@ def evaluate(
     layer: Annotated[str | None, typer.Option(help="Explain this module instead of the model's own choice.")] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option(help="From `vidcam methods`; repeatable for the benchmark.", show_default="cam where exact, else gradcam"),
+        typer.Option(
+            help="From `vidcam methods`, also smoothgrad:NAME; repeatable for the benchmark.",
+            show_default="cam where exact, else gradcam",
+        ),
     ] = None,
     label: Annotated[
         str | None,
@@ -247,6 +257,9 @@ def evaluate(
     many = not scored and bool(dataset.classes_in(source))
     if len(method or ()) > 1 and not scored:
         raise UsageError("one method is tested at a time, except in the benchmark; `vidcam compare` shows several side by side")
+    unfit = {"--class": label, "--versus": versus, "--splice": splice} if many or scored else {}
+    if named := [option for option, value in unfit.items() if value is not None]:
+        raise UsageError(f"{named[0]} goes with a single video; {source} is explained for what is in its clips")
     for path in (html, json, csv):
         if path is not None:
             check_output(path, source=source, overwrite=overwrite)
@@ -266,14 +279,14 @@ def evaluate(
         bar.begin(Path(source).name or source)
         if scored:
             wanted = method or [core.choose(None, loaded.spec).name]
-            rows, notes = benchmark.run(loaded, wanted, clips=clips, seed=seed, progress=bar.frames)
+            made = benchmark.run(loaded, wanted, clips=clips, seed=seed, progress=bar.frames)
             if html is not None:
-                benchmark.write_html(rows, notes, html, overwrite=overwrite)
+                benchmark.write_html(made, html, overwrite=overwrite)
             if json is not None:
-                benchmark.write_json(rows, notes, json, overwrite=overwrite)
-            for note in notes:
+                benchmark.write_json(made, json, overwrite=overwrite)
+            for note in made.notes:
                 bar.say(f"note: {note}")
-            bar.out(benchmark.table(rows))
+            bar.out(benchmark.table(made.rows))
             return
         if many:
             looked = dataset.inspect(source, engine=loaded, settings=settings, progress=bar.frames)
@@ -293,6 +306,147 @@ def evaluate(
         bar.out(judge.in_words(found))
 
 
+LIVE_EXAMPLES = """
+[bold]Examples[/bold]
+
+  vidcam live                                               the first camera, explained on a page of this machine
+
+  vidcam live browser                                       the camera of the browser that opens the page
+
+  vidcam live rtsp://192.168.1.7/stream --headless --events seen.jsonl
+
+  vidcam live 0 --on "falling down > 0.8 for 1s" --run "notify-send fall" --clips falls/
+
+  vidcam live clip.mp4 --loop --model x3d_s --cpu 50%       a file as if it were a camera
+"""
+
+
+@app.command(epilog=LIVE_EXAMPLES)
+def live(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SOURCE", help="A camera's number, an rtsp:// or http:// address, a file, or `browser`."),
+    ] = "0",
+    model: Annotated[str, typer.Option(help="A name from `vidcam models`, a trained folder, or a factory.")] = "auto",
+    weights: Annotated[Path | None, typer.Option(help="Weights: safetensors, or a torch state dict.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Class names: one a line, or a JSON list.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Explain this module instead of the model's own choice.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="From `vidcam methods`; smoothgrad:NAME and vargrad:NAME go around another.",
+            show_default="cam where exact, else gradcam",
+        ),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option("--class", metavar="LABEL", help="Explain this class.", show_default="the answer of the moment")
+    ] = None,
+    versus: Annotated[str | None, typer.Option(metavar="LABEL", help="Why the class and not this one?")] = None,
+    style: Annotated[StyleName, typer.Option(help="How evidence is drawn (window, recording).")] = StyleName.heat,
+    opacity: Annotated[float, typer.Option(min=0.05, max=1.0, help="Of the strongest evidence (window, recording).")] = 0.62,
+    hop: Annotated[float, typer.Option(metavar="S", min=0.02, help="Seconds between windows, at least.")] = 0.1,
+    smooth: Annotated[float, typer.Option(metavar="S", min=0.0, help="Smoothing, over the past only; 0 is off.")] = 0.15,
+    crops: Annotated[CropsName, typer.Option(help="The model's centre crop, or several that cover the frame.")] = CropsName.one,
+    cpu: Annotated[
+        str, typer.Option(metavar="SHARE", help="Of this machine's processor, for all of it; the hop adapts.")
+    ] = "75%",
+    loop: Annotated[bool, typer.Option("--loop", help="Play a file over and over.")] = False,
+    window: Annotated[bool, typer.Option("--window", help="A window of the desktop instead of the page.")] = False,
+    headless: Annotated[
+        bool, typer.Option("--headless", help="No picture anywhere; events go to stdout, or where --events says.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="The address to serve on; other machines need the printed token.")] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Of the page and the metrics; 0 is any free one.", show_default="7870")
+    ] = None,
+    record: Annotated[Path | None, typer.Option(metavar="OUT.mp4", help="Write the annotated stream to a video.")] = None,
+    events: Annotated[
+        Path | None, typer.Option(metavar="OUT.jsonl", help="A line when something begins and when it ends; snapshots beside it.")
+    ] = None,
+    rules: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--on", metavar="RULE", help="Such as 'falling down > 0.8 for 1s'; repeatable.", show_default="any > 0.6 for 0.5s"
+        ),
+    ] = None,
+    command: Annotated[
+        str | None,
+        typer.Option("--run", metavar="COMMAND", help="Run when a rule begins to hold; facts in VIDCAM_... variables."),
+    ] = None,
+    post: Annotated[str | None, typer.Option(metavar="URL", help="Post each start and end as JSON.")] = None,
+    clips: Annotated[Path | None, typer.Option(metavar="DIR", help="Save the video around each event.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    engine: Annotated[str, typer.Option(help="auto or torch.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a recording.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but errors.")] = False,
+) -> None:
+    """Explain a camera while it runs: a page with the heat over the picture, events, and what to do about them."""
+    from vidcam.engine import open_engine
+    from vidcam.live import budget, run
+    from vidcam.pipeline import Look, Settings
+    from vidcam.progress import Bar
+
+    with Bar(quiet=quiet) as bar:
+        plan = run.Plan(
+            source=source,
+            settings=Settings(
+                method=method, classes=() if label is None else (label,), versus=versus, hop_s=hop, smooth_s=smooth,
+                cover=crops is CropsName.cover,
+            ),
+            look=Look(style=style.value, opacity=opacity),
+            cpu=budget.share_of(cpu), loop=loop, host=host, port=port, window=window, headless=headless, record=record,
+            events=events, rules=tuple(rules or ()), command=command, post=post, films=clips, overwrite=overwrite, say=bar.say,
+        )  # fmt: skip
+
+        def load() -> TorchEngine:
+            bar.begin("weights")
+            loaded = open_engine(
+                model, weights=weights, labels=labels, layer=layer, device=device, engine=engine, progress=bar.bytes
+            )
+            bar.clear()
+            for note in loaded.notes:
+                bar.say(f"note: {note}")
+            return loaded
+
+        run.run(plan, load)
+
+
+APP_EXAMPLES = """
+[bold]Examples[/bold]
+
+  vidcam app --open                                         the app in your browser, for this machine only
+
+  vidcam app --host 0.0.0.0 --auth anna:secret              for others in the network too
+"""
+
+
+@app.command("app", epilog=APP_EXAMPLES)
+def gradio_app(
+    model: Annotated[str, typer.Option(help="A name from `vidcam models`, chosen at first and used for live.")] = "auto",
+    host: Annotated[str, typer.Option(help="The address to serve on; use --auth where others can reach it.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any free one.")] = 7860,
+    auth: Annotated[str | None, typer.Option(metavar="USER:PASSWORD", help="Ask whoever comes for these.")] = None,
+    share: Annotated[bool, typer.Option("--share", help="A public address, through Gradio's servers; needs --auth.")] = False,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    max_size: Annotated[int, typer.Option(metavar="MB", min=1, help="Of a video that is brought.")] = 200,
+    max_minutes: Annotated[float, typer.Option(metavar="MIN", min=0.1, help="Of a video that is brought.")] = 5.0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but errors.")] = False,
+) -> None:
+    """The app: bring a video, see what the model says, where and when, compare methods, look at your camera live."""
+    from vidcam import apps
+    from vidcam.progress import Bar
+
+    page = apps.module("gradio_app")
+    with Bar(quiet=quiet) as bar:
+        page.run(
+            page.Options(
+                host=host, port=port, model=model, device=device, auth=auth, share=share, open=open_browser,
+                limits=page.Limits(size=max_size * 1_000_000, seconds=60 * max_minutes), say=bar.say,
+            )
+        )  # fmt: skip
+
+
 COMPARE_EXAMPLES = """
 [bold]Examples[/bold]
 
@@ -309,7 +463,12 @@ def compare(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="A video file, a folder of numbered images, or an http URL.")],
     methods: Annotated[
         list[str] | None,
-        typer.Option("--method", metavar="NAME", help="From `vidcam methods`; repeatable.", show_default="one of each family"),
+        typer.Option(
+            "--method",
+            metavar="NAME",
+            help="From `vidcam methods`, also smoothgrad:NAME; repeatable.",
+            show_default="one of each family",
+        ),
     ] = None,
     classes: Annotated[
         list[str] | None,
@@ -328,6 +487,7 @@ def compare(
     ] = None,
     html: Annotated[Path | None, typer.Option("--report", metavar="OUT.html", help="A page with pictures and plots.")] = None,
     json: Annotated[Path | None, typer.Option(metavar="OUT.json", help="Everything as numbers.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but errors.")] = False,
@@ -340,7 +500,9 @@ def compare(
     from vidcam.progress import Bar
 
     video, outputs = side_by_side.outputs_for(source, video=output, html=html, json=json, overwrite=overwrite)
-    settings = Settings(classes=tuple(classes or ()), versus=versus, hop_s=hop, smooth_s=smooth, start_s=start, end_s=end)
+    settings = Settings(
+        classes=tuple(classes or ()), versus=versus, hop_s=hop, smooth_s=smooth, start_s=start, end_s=end, seed=seed
+    )
     with Bar(quiet=quiet) as bar:
         bar.begin("weights")
         loaded = open_engine(model, weights=weights, layer=layer, device=device, progress=bar.bytes)

@@ -79,6 +79,21 @@ class Timeline:
         for kept in (self._sums, self._spans, self._units):
             kept.pop(label, None)
 
+    def forget(self, before: float) -> None:
+        """Forget all evidence for times before ``before``, and labels that have no other: for a video without an end."""
+        if self._anchor is None:
+            return
+        first = math.ceil((before - self._anchor) / self.step_s - _EPSILON)
+        for crops in self._sums.values():
+            for sums in crops.values():
+                for step in [k for k in sums.weights if k < first]:
+                    del sums.weights[step], sums.values[step]
+        for spans in self._spans.values():
+            for span in [s for s in spans if s[1] <= before]:
+                del spans[span]
+        for label in [name for name, crops in self._sums.items() if not any(s.weights for s in crops.values())]:
+            self.drop(label)
+
     def add(self, evidence: Evidence) -> None:
         """Blend one window in. UsageError where its values have another unit than what the label has already."""
         label = evidence.label

@@ -1,0 +1,453 @@
+// The viewer: what comes from the server, what is on the screen, what the keys and controls do.
+
+import { Camera } from "./camera.js";
+import { Heat } from "./heat.js";
+import { Link } from "./link.js";
+import { Memory } from "./memory.js";
+import { Recording, compose, snapshot } from "./studio.js";
+import { Timeline } from "./timeline.js";
+
+const $ = (id) => document.getElementById(id);
+const EASE_S = 0.05; // the heat glides to the newest map within about this time
+const STALE_S = 0.5;
+
+const look = { style: "heat", opacity: 0.62, signed: false };
+let hello = null, heat = null, memory = new Memory(60), camera = null, recording = null, mirrored = false, status = null;
+let size = [640, 480]; // of the picture, width and height
+let shownTime = NaN; // of the picture on the screen
+let held = null; // the time that is looked at while paused
+let target = null, patches = []; // the newest evidence, and its maps on their way to it
+let dirty = true, chartDue = 0;
+const composed = document.createElement("canvas");
+
+// How well it goes, for whoever wants to measure it.
+const stats = (window.vidcamStats = { pictures: [], updates: [], ages: [], bytes: 0 });
+const tally = (list, value) => { list.push(value); if (list.length > 6000) list.splice(0, 3000); };
+
+// --- from the server
+
+const link = new Link({
+  hello(message) {
+    hello = message;
+    heat = new Heat(message);
+    memory = new Memory(message.keep_s);
+    target = null;
+    patches = [];
+    fillMenus();
+    ramp();
+    $("notes").textContent = message.notes.join(" ");
+    if (message.browser && !camera) offerCamera();
+  },
+  status(message) {
+    status = message;
+    state(message.state, message.reason);
+    if (message.size && !hello?.browser) resize(...message.size);
+    const { settings } = message;
+    for (const key of ["class", "versus"]) setIfIdle($(key), settings[key] ?? "");
+    setIfIdle($("method"), settings.method);
+    setIfIdle($("smooth"), settings.smooth_s);
+    outputs();
+    facts();
+  },
+  evidence(news, bytes) {
+    tally(stats.updates, performance.now());
+    memory.addEvidence(news);
+    stats.bytes = bytes;
+    if (held !== null) return;
+    target = news;
+    words(news);
+  },
+  history({ items }) {
+    memory.evidence = items.filter((news) => news.time < (memory.evidence[0]?.time ?? Infinity)).concat(memory.evidence);
+  },
+  picture(time, blob) {
+    memory.addPicture(time, blob);
+    show(time, blob).finally(() => link.say({ type: "got" }));
+  },
+  error({ message }) { notice(message, 6000); },
+  lost() { state("lost", "The connection to vidcam is lost; trying again."); },
+});
+
+async function show(time, blob) {
+  if (held !== null) return;
+  const image = await createImageBitmap(blob);
+  if (held === null) {
+    put(image);
+    shownTime = time;
+    tally(stats.pictures, performance.now());
+    displayed();
+  }
+  image.close();
+}
+
+function put(image) {
+  const canvas = $("picture");
+  if (canvas.width !== image.width || canvas.height !== image.height) [canvas.width, canvas.height] = [image.width, image.height];
+  canvas.getContext("2d", { alpha: false }).drawImage(image, 0, 0);
+  if (!hello?.browser && !status?.size) resize(image.width, image.height);
+}
+
+/** A new picture is on the screen. */
+function displayed() {
+  if (target) {
+    const age = shownTime - target.time;
+    tally(stats.ages, age);
+    $("age").textContent = `evidence ${Math.max(0, age).toFixed(2)} s old`;
+    $("age").classList.toggle("late", age > STALE_S);
+  }
+  if (recording) film();
+}
+
+// --- the camera of this browser
+
+function offerCamera() {
+  const button = $("start");
+  button.hidden = false;
+  button.onclick = async () => {
+    button.hidden = true;
+    camera = new Camera($("camera"), hello, {
+      sent(time, blob) {
+        memory.addPicture(time, blob);
+        link.show(time, blob);
+      },
+      shown(time) {
+        if (held !== null) return;
+        shownTime = time;
+        resize($("camera").videoWidth, $("camera").videoHeight);
+        tally(stats.pictures, performance.now());
+        displayed();
+      },
+    });
+    try {
+      await camera.start();
+      $("picture").hidden = true;
+      mirror(true);
+    } catch (error) {
+      camera = null;
+      button.hidden = false;
+      notice(error.message, 12000);
+    }
+  };
+  navigator.permissions?.query({ name: "camera" }).then((found) => { if (found.state === "granted") button.click(); }, () => {});
+}
+
+// --- the screen
+
+/** The evidence is in pixels of what the server saw, which may be smaller than what is shown here. */
+function seenSize() { return status?.size ?? size; }
+
+function resize(width, height) {
+  if (!width || (size[0] === width && size[1] === height && $("frame").style.length)) return;
+  size = [width, height];
+  for (const box of [$("frame"), $("stage")]) {
+    box.style.setProperty("--aspect", `${width} / ${height}`);
+    box.style.setProperty("--ratio", width / height);
+  }
+  dirty = true;
+}
+
+function tick(now) {
+  requestAnimationFrame(tick);
+  if (held === null && target) glide(now);
+  if (dirty && heat) {
+    dirty = false;
+    const canvas = $("overlay"), ratio = Math.min(1.5, devicePixelRatio || 1);
+    const w = Math.max(1, Math.round(canvas.clientWidth * ratio)), h = Math.max(1, Math.round(canvas.clientHeight * ratio));
+    if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
+    const [width, height] = seenSize();
+    heat.draw(canvas, { patches, width, height }, look);
+  }
+  if (now > chartDue) {
+    chartDue = now + 100;
+    chart();
+  }
+}
+
+let glided = 0;
+
+/** Moves the maps a part of the way to the newest ones, so that the heat flows instead of jumping. */
+function glide(now) {
+  const part = 1 - Math.exp(-Math.min(0.2, (now - glided) / 1000) / EASE_S);
+  glided = now;
+  if (patches.from !== target || !patches.settled) {
+    const same = patches.length === target.patches.length
+      && patches.every((p, i) => p.label === target.label && p.values.length === target.patches[i].values.length);
+    const before = patches;
+    let far = 0;
+    patches = target.patches.map((to, i) => ({
+      ...to,
+      label: target.label,
+      values: same ? Float32Array.from(to.values, (v, k) => {
+        const moved = before[i].values[k] + (v - before[i].values[k]) * part;
+        far = Math.max(far, Math.abs(v - moved));
+        return moved;
+      }) : Float32Array.from(to.values),
+    }));
+    patches.from = target;
+    patches.settled = far < 2;
+    dirty = true;
+  }
+}
+
+function words(news) {
+  $("answer").textContent = news.top[0][0];
+  const list = $("top");
+  while (list.children.length < news.top.length) {
+    const item = document.createElement("li");
+    item.append(document.createElement("span"), document.createElement("span"), document.createElement("i"));
+    item.children[1].className = "num";
+    item.children[2].append(document.createElement("b"));
+    list.append(item);
+  }
+  while (list.children.length > news.top.length) list.lastChild.remove();
+  news.top.forEach(([label, prob], i) => {
+    const item = list.children[i], [name, share, bar] = item.children;
+    if (name.textContent !== label) name.textContent = name.title = label;
+    share.textContent = prob > 0 && prob < 0.005 ? "<1%" : `${Math.round(100 * prob)}%`;
+    bar.firstChild.style.transform = `scaleX(${prob})`;
+    item.classList.toggle("shown", label === news.label);
+  });
+  $("full").textContent = news.scale.toPrecision(2);
+  const versus = status?.settings.versus;
+  $("what").textContent = `Evidence for ${news.label}${versus ? ` rather than ${versus}` : ""}, on one running scale.`;
+}
+
+function facts() {
+  const { fps, hop_s, skipped, used, viewers, size: at } = status;
+  const parts = [
+    hello?.model.title,
+    at && `${at[0]}×${at[1]}`,
+    `${fps.toFixed(0)} frames/s`,
+    `evidence every ${hop_s.toFixed(1)} s`,
+    used !== null && `${Math.round(100 * used)}% of the processor`,
+    viewers > 1 && `${viewers} viewers`,
+  ];
+  $("facts").textContent = parts.filter(Boolean).join(" · ");
+  $("facts").title = `${skipped} windows left out for newer ones`;
+}
+
+function state(name, reason) {
+  const line = $("state");
+  line.dataset.state = name;
+  line.lastElementChild.textContent = { running: hello?.source ?? "live", lost: "no connection" }[name] ?? `${hello?.source ?? ""}: ${name}`;
+  line.title = reason;
+  if (name === "opening") return;
+  if (reason) notice(reason);
+  else if (!noticeTimer) notice("");
+}
+
+let noticeTimer = 0;
+
+function notice(sentence, forMs = 0) {
+  clearTimeout(noticeTimer);
+  noticeTimer = 0;
+  $("notice").hidden = !sentence;
+  $("notice").firstElementChild.textContent = sentence;
+  if (forMs) noticeTimer = setTimeout(() => { noticeTimer = 0; notice(""); }, forMs);
+}
+
+let line = null;
+
+function chart() {
+  line ??= new Timeline($("timeline"), $("lines"), (time) => hold(time));
+  const now = held === null ? Math.max(memory.last, Number.isFinite(shownTime) ? shownTime : -Infinity) : line.span?.[1] ?? memory.last;
+  line.draw(memory, { now, held, label: (held === null ? target : memory.at(held).news)?.label });
+  $("timeline").setAttribute("aria-valuenow", held === null ? 0 : (held - now).toFixed(1));
+}
+
+// --- pause and look back
+
+async function hold(time) {
+  if (!memory.pictures.length) return;
+  held = Math.min(Math.max(time, memory.first), memory.last);
+  document.body.classList.add("paused");
+  $("pause").lastElementChild.textContent = "Live";
+  const wanted = held, { picture, news } = memory.at(held);
+  const image = await createImageBitmap(picture.blob);
+  if (held === wanted) {
+    $("picture").hidden = false;
+    $("camera").hidden = true;
+    put(image);
+    if (news) {
+      words(news);
+      patches = news.patches;
+      dirty = true;
+    }
+    const back = (line?.span?.[1] ?? memory.last) - held;
+    $("held").hidden = false;
+    $("held").textContent = `paused · ${back.toFixed(1)} s ago`;
+    const apart = news ? news.time - picture.time : NaN;
+    $("age").textContent = !news ? "" : Math.abs(apart) < 0.05 ? "evidence of this moment"
+      : `evidence of ${Math.abs(apart).toFixed(2)} s ${apart > 0 ? "later" : "earlier"}`;
+    $("age").classList.remove("late");
+    chart();
+  }
+  image.close();
+}
+
+function goOn() {
+  held = null;
+  document.body.classList.remove("paused");
+  $("pause").lastElementChild.textContent = "Pause";
+  $("held").hidden = true;
+  patches = [];
+  target = memory.evidence.at(-1) ?? target;
+  if (target) words(target);
+  if (camera) {
+    $("picture").hidden = true;
+    $("camera").hidden = false;
+  }
+  dirty = true;
+}
+
+const toggle = () => (held === null ? hold(Number.isFinite(shownTime) ? shownTime : memory.last) : goOn());
+
+// --- snapshot, recording
+
+function film(to = composed) {
+  const live = camera && held === null, source = live ? $("camera") : $("picture");
+  const news = held === null ? target : memory.at(held).news;
+  const [width, height] = live ? [source.videoWidth, source.videoHeight] : [source.width, source.height];
+  const method = status?.settings.method ?? "";
+  compose(to, {
+    source, width: width - (width % 2), height: height - (height % 2), mirrored, paint: $("overlay"),
+    title: news ? `${news.top[0][0]} ${Math.round(100 * news.top[0][1])}%` : "",
+    facts: news ? `${news.label === news.top[0][0] ? "" : `evidence for ${news.label} · `}${hello.model.name}, ${method} · ${new Date().toLocaleTimeString()}` : "",
+  });
+}
+
+function shoot() {
+  const canvas = document.createElement("canvas");
+  film(canvas);
+  snapshot(canvas);
+}
+
+function record() {
+  if (recording) {
+    recording.stop();
+    recording = null;
+  } else {
+    try {
+      film();
+      recording = new Recording(composed);
+    } catch (error) {
+      notice(error.message, 6000);
+    }
+  }
+  $("record").classList.toggle("on", recording !== null);
+  $("record").lastElementChild.textContent = recording ? "Stop" : "Record";
+}
+
+// --- controls
+
+function option(value, text, why) {
+  const item = new Option(text, value);
+  item.disabled = Boolean(why);
+  if (why) item.title = item.label = `${text} — ${why}`;
+  return item;
+}
+
+function fillMenus() {
+  $("method").replaceChildren(...hello.methods.map((m) => option(m.name, m.name, m.why)));
+  hello.methods.forEach((m, i) => { if (!m.why) $("method").options[i].title = `${m.title}; ${m.cost}`; });
+  $("class").replaceChildren(option("", "the answer"), ...hello.labels.map((l) => option(l, l)));
+  $("versus").replaceChildren(option("", "anything else"), ...hello.labels.map((l) => option(l, l)));
+}
+
+let chosen = 0; // when somebody last chose something: what the server says about it may still be old
+
+function setIfIdle(control, value) {
+  if (performance.now() - chosen > 1500 && document.activeElement !== control) control.value = value;
+}
+
+function choose() {
+  chosen = performance.now();
+  outputs();
+  link.say({
+    type: "choose", method: $("method").value, class: $("class").value || null, versus: $("versus").value || null,
+    smooth_s: Number($("smooth").value),
+  });
+}
+
+function outputs() {
+  document.querySelector("output[for=opacity]").textContent = `${Math.round(100 * look.opacity)}%`;
+  document.querySelector("output[for=smooth]").textContent = `${Number($("smooth").value).toFixed(2)} s`;
+}
+
+function setStyle(style) {
+  look.style = style;
+  for (const button of $("style").children) button.setAttribute("aria-checked", String(button.dataset.style === style));
+  dirty = true;
+}
+
+function setOpacity(value) {
+  look.opacity = Math.min(1, Math.max(0, value));
+  $("opacity").value = look.opacity;
+  outputs();
+  dirty = true;
+}
+
+function mirror(on) {
+  mirrored = on;
+  $("frame").classList.toggle("mirrored", on);
+  $("mirror").setAttribute("aria-pressed", String(on));
+}
+
+function ramp() {
+  const table = look.signed ? heat.tables.signed : heat.tables.plain, canvas = $("ramp");
+  const c = canvas.getContext("2d"), image = c.createImageData(256, 1);
+  for (let i = 0; i < 256; i++) {
+    for (let k = 0; k < 3; k++) image.data[4 * i + k] = table[3 * i + k];
+    const v = look.signed ? Math.abs(i - 128) / 127 : i / 255;
+    image.data[4 * i + 3] = 255 * Math.min(1, Math.sin((Math.PI / 2) * v));
+  }
+  c.putImageData(image, 0, 0);
+  document.querySelector(".ramp span").textContent = look.signed ? "−" : "0";
+}
+
+for (const id of ["method", "class", "versus"]) $(id).addEventListener("change", (event) => { choose(); event.target.blur(); });
+$("smooth").addEventListener("input", outputs);
+$("smooth").addEventListener("change", choose);
+$("opacity").addEventListener("input", (event) => setOpacity(Number(event.target.value)));
+$("signed").addEventListener("change", (event) => { look.signed = event.target.checked; ramp(); dirty = true; });
+$("style").addEventListener("click", (event) => { if (event.target.dataset.style) setStyle(event.target.dataset.style); });
+$("pause").addEventListener("click", toggle);
+$("snapshot").addEventListener("click", shoot);
+$("record").addEventListener("click", record);
+$("mirror").addEventListener("click", () => mirror(!mirrored));
+$("full-screen").addEventListener("click", fullScreen);
+$("help").addEventListener("click", () => $("keys").showModal());
+// Who clicks means the thing, not its focus: space is for pausing. Who uses the keyboard keeps the focus.
+addEventListener("click", (event) => { if (event.detail > 0) event.target.closest?.("button, input[type=checkbox]")?.blur(); });
+addEventListener("resize", () => { dirty = true; chart(); });
+
+function fullScreen() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else $("stage").requestFullscreen?.();
+}
+
+function step(event, direction) {
+  const from = held ?? memory.last;
+  hold(event.shiftKey ? from + direction : memory.step(from, direction));
+}
+
+const KEYS = {
+  " ": toggle, s: shoot, r: record, f: fullScreen, m: () => mirror(!mirrored), "?": () => $("keys").showModal(),
+  1: () => setStyle("heat"), 2: () => setStyle("contour"), 3: () => setStyle("spotlight"),
+  "+": () => setOpacity(look.opacity + 0.08), "=": () => setOpacity(look.opacity + 0.08), "-": () => setOpacity(look.opacity - 0.08),
+  ArrowLeft: (event) => step(event, -1), ArrowRight: (event) => step(event, 1), h: () => $("frame").classList.add("bare"),
+};
+
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || $("keys").open) return;
+  const typing = event.target.matches("select, input[type=range]") && event.key.startsWith("Arrow");
+  const pressing = event.target.matches("button, input[type=checkbox], select") && event.key === " ";
+  const action = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  if (!action || typing || pressing) return;
+  event.preventDefault();
+  if (!event.repeat || event.key.startsWith("Arrow")) action(event);
+});
+addEventListener("keyup", (event) => { if (event.key.toLowerCase() === "h") $("frame").classList.remove("bare"); });
+
+outputs();
+requestAnimationFrame(tick);

@@ -1,0 +1,57 @@
+// The camera of this browser: shown as it is, and sent to the server as small JPEGs, no more than the model can use.
+
+export class Camera {
+  /** `sent(time, blob)` gets every picture that goes to the server, `shown(time)` is called for every one that is displayed. */
+  constructor(video, { side, every_s }, { sent, shown }) {
+    this.video = video;
+    this.side = side;
+    this.gap_s = Math.max(1 / 30, every_s / 3); // a sample is known once the next picture has come, so more of them is less lag
+    this.sent = sent;
+    this.shown = shown;
+    this.last = -Infinity;
+    this.busy = false;
+    this.encoder = new Worker(new URL("encoder.js", import.meta.url));
+    this.encoder.onmessage = ({ data: { time, blob } }) => {
+      this.busy = false;
+      this.sent(time, blob);
+    };
+  }
+
+  /** Asks for the camera; throws a sentence where there is none. */
+  async start() {
+    if (!navigator.mediaDevices?.getUserMedia) {
+      throw new Error("This browser gives cameras to secure pages only: open this page on the machine itself, or through https.");
+    }
+    try {
+      const wish = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 }, facingMode: "user" };
+      this.stream = await navigator.mediaDevices.getUserMedia({ video: wish, audio: false });
+    } catch (error) {
+      throw new Error({
+        NotAllowedError: "The camera was refused: allow it in the address bar of the browser, then try again.",
+        NotFoundError: "This device has no camera.",
+        NotReadableError: "The camera is used by another program.",
+      }[error.name] ?? `The camera cannot be used: ${error.message}`);
+    }
+    this.video.srcObject = this.stream;
+    this.video.hidden = false;
+    await this.video.play();
+    const next = () => {
+      this.shown(performance.now() / 1000);
+      this.take();
+      this.handle = this.video.requestVideoFrameCallback(next);
+    };
+    this.handle = this.video.requestVideoFrameCallback(next);
+  }
+
+  /** Sends this picture, if it is time. */
+  async take() {
+    const video = this.video, now = performance.now() / 1000;
+    if (this.busy || now < this.last + this.gap_s - 0.004 || !video.videoWidth) return;
+    const scale = Math.min(1, this.side / Math.min(video.videoWidth, video.videoHeight));
+    const width = Math.round(video.videoWidth * scale), height = Math.round(video.videoHeight * scale);
+    this.last = now;
+    this.busy = true;
+    const image = await createImageBitmap(video);
+    this.encoder.postMessage({ time: now, image, width, height }, [image]);
+  }
+}

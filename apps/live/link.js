@@ -1,0 +1,49 @@
+// The websocket to the server: JSON texts and pictures both ways, opened again when it breaks.
+
+const FIRST_MS = 500, LONGEST_MS = 8000;
+
+export class Link {
+  /** `on` maps the types of messages to functions; `picture` gets pictures, `lost` and `found` the state of the connection. */
+  constructor(on) {
+    this.on = on;
+    this.pause = FIRST_MS;
+    this.open();
+  }
+
+  open() {
+    const here = new URL("ws", location.href);
+    here.protocol = here.protocol.replace("http", "ws");
+    const socket = this.socket = new WebSocket(here);
+    let refused = false;
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => { this.pause = FIRST_MS; this.on.found?.(); };
+    socket.onmessage = ({ data }) => {
+      if (typeof data !== "string") {
+        const time = new DataView(data).getFloat64(0, true);
+        this.on.picture?.(time, new Blob([new Uint8Array(data, 8)], { type: "image/jpeg" }));
+        return;
+      }
+      const message = JSON.parse(data);
+      this.on[message.type]?.(message, data.length);
+    };
+    socket.onclose = ({ code }) => {
+      refused = code === 4000;
+      if (!refused) this.on.lost?.();
+      setTimeout(() => this.open(), refused ? LONGEST_MS : this.pause);
+      this.pause = Math.min(this.pause * 2, LONGEST_MS);
+    };
+  }
+
+  get ready() { return this.socket.readyState === WebSocket.OPEN; }
+
+  say(message) { if (this.ready) this.socket.send(JSON.stringify(message)); }
+
+  /** Sends a picture, unless those before it are still waiting. */
+  async show(time, blob) {
+    if (!this.ready || this.socket.bufferedAmount > 200000) return;
+    const jpeg = new Uint8Array(await blob.arrayBuffer()), message = new Uint8Array(8 + jpeg.length);
+    new DataView(message.buffer).setFloat64(0, time, true);
+    message.set(jpeg, 8);
+    if (this.ready) this.socket.send(message);
+  }
+}

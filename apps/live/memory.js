@@ -1,0 +1,66 @@
+// The last minute: pictures, thinned out, and all evidence, so that one can look back without asking the server.
+
+const PICTURES_A_SECOND = 12.5;
+
+export class Memory {
+  constructor(keep_s) {
+    this.keep_s = keep_s;
+    this.pictures = []; // {time, blob}
+    this.evidence = []; // as it came from the server
+  }
+
+  clear() {
+    this.pictures = [];
+    this.evidence = [];
+  }
+
+  addPicture(time, blob) {
+    const last = this.pictures.at(-1);
+    if (last && time < last.time) this.clear();
+    if (last && time < last.time + 1 / PICTURES_A_SECOND - 0.005) return;
+    this.pictures.push({ time, blob });
+    drop(this.pictures, time - this.keep_s);
+  }
+
+  addEvidence(news) {
+    if (news.time < (this.evidence.at(-1)?.time ?? -Infinity)) this.evidence = [];
+    this.evidence.push(news);
+    drop(this.evidence, news.time - this.keep_s);
+  }
+
+  get first() { return Math.min(this.pictures[0]?.time ?? Infinity, this.evidence[0]?.time ?? Infinity); }
+  get last() { return Math.max(this.pictures.at(-1)?.time ?? -Infinity, this.evidence.at(-1)?.time ?? -Infinity); }
+
+  /** The picture that was on the screen at `time`, and the evidence nearest to it. */
+  at(time) {
+    const picture = this.pictures[Math.max(0, after(this.pictures, time + 1e-6) - 1)];
+    const i = after(this.evidence, picture?.time ?? time), before = this.evidence[i - 1], next = this.evidence[i];
+    const when = picture?.time ?? time;
+    const news = !before || (next && next.time - when < when - before.time) ? next : before;
+    return { picture, news };
+  }
+
+  /** The time of the picture `steps` pictures away from the one at `time`. */
+  step(time, steps) {
+    if (!this.pictures.length) return time;
+    const i = after(this.pictures, time + 1e-6) - 1 + steps;
+    return this.pictures[Math.max(0, Math.min(this.pictures.length - 1, i))].time;
+  }
+}
+
+/** The index of the first item later than or at `time`. */
+function after(items, time) {
+  let low = 0, high = items.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (items[middle].time < time) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function drop(items, before) {
+  let n = 0;
+  while (n < items.length && items[n].time < before) n++;
+  if (n) items.splice(0, n);
+}

@@ -1,0 +1,505 @@
+"""A stream is explained as a file is, whatever the machine keeps up with; and it goes on, whatever the source does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import planted
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from media import write_clip
+
+from vidcam import pipeline, timeline
+from vidcam.engine import open_engine
+from vidcam.errors import InputError, UsageError, VidcamError
+from vidcam.live import capture as capturing
+from vidcam.live import sources
+from vidcam.live import stream as streaming
+from vidcam.live.budget import Budget, share_of
+from vidcam.live.capture import Capture
+from vidcam.live.ranking import Ranking, clearly_above
+from vidcam.live.running import Update, hot_box
+from vidcam.live.stream import Stream, live_settings
+from vidcam.pipeline import Explanation, Session, Settings
+from vidcam.reader import open_source
+from vidcam.types import Box, Frame, Track
+
+CLIPS = Path(__file__).parent.parent / "clips"
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return open_engine(f"{planted.__file__}:patches")
+
+
+@pytest.fixture
+def open_stream(engine) -> Iterator:
+    """Makes streams and closes them; no thread may be left."""
+    made = []
+
+    def make(settings: Settings | None = None, *, engine=engine, **more) -> Stream:
+        settings = settings or Settings()
+        made.append(Stream(engine, settings, **more))
+        return made[-1]
+
+    yield make
+    for stream in made:
+        stream.close()
+    assert not [t.name for t in threading.enumerate() if t.name == "vidcam-explain"]
+
+
+def offline(engine, path: Path, settings: Settings) -> dict[tuple[float, float], Explanation]:
+    with open_source(path) as source:
+        session = Session(engine, live_settings(settings))
+        return {e.prediction.span: e for e in pipeline.explanations(source, session)}
+
+
+def red_square(n: int, *, size: tuple[int, int] = (112, 112), start: float = 0.0, step: float = 0.05) -> list[Frame]:
+    """A red square that moves over grey."""
+    frames = []
+    for i in range(n):
+        image = np.full((*size, 3), 120, np.uint8)
+        at = 8 * (i % 10)
+        image[40:64, at : at + 24] = 220, 20, 20
+        frames.append(Frame(image, start + i * step, step))
+    return frames
+
+
+# ------------------------------------------------------------------------------------------------ the same as for a file
+
+
+def test_a_file_streamed_live_gives_the_predictions_and_evidence_of_the_offline_run(open_stream) -> None:
+    mini = open_engine("mini", device="cpu")
+    settings = Settings(hop_s=0.4)
+    expected = offline(mini, CLIPS / "falling.mp4", settings)
+    stream = open_stream(settings, engine=mini)
+    found: dict[tuple[float, float], Explanation] = {}
+    explain = stream._running.add
+
+    def add(explanation: Explanation) -> Update:
+        found[explanation.prediction.span] = explanation
+        return explain(explanation)
+
+    stream._running.add = add
+    with open_source(CLIPS / "falling.mp4") as source:
+        for frame in source.frames():
+            stream.push(frame)
+            stream.settle()
+    stream.finish()
+    assert list(found) == list(expected)
+    assert len(found) >= 5
+    for span, there in expected.items():
+        here = found[span]
+        np.testing.assert_array_equal(here.times, there.times)
+        np.testing.assert_array_equal(here.prediction.logits, there.prediction.logits)
+        assert [e.label for e in here.evidence] == [e.label for e in there.evidence]
+        for mine, theirs in zip(here.evidence, there.evidence, strict=True):
+            np.testing.assert_array_equal(mine.values, theirs.values)
+    assert stream.skipped == 0
+    assert max((p.prediction for p in found.values()), key=lambda p: p.prob("falling down")).prob("falling down") > 0.8
+
+
+def test_what_a_slow_model_explains_is_what_it_would_have_explained_offline(engine, open_stream, tmp_path, monkeypatch) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", frames=60, size=(120, 160))
+    settings = Settings(hop_s=0.1)
+    expected = offline(engine, clip, settings)
+    stream = open_stream(settings)
+    slow = stream._session.explain
+
+    def explain(window):
+        time.sleep(0.25)
+        return slow(window)
+
+    monkeypatch.setattr(stream._session, "explain", explain)
+    updates: list[Update] = []
+    stream.on_update.append(updates.append)
+    capture = Capture(sources.choose(str(clip)), stream.push).start()
+    ages = []
+    while not capture.over:
+        time.sleep(0.02)
+        if stream.age_s is not None:
+            ages.append(stream.age_s)
+    stream.finish()
+    capture.close()
+    assert 3 <= len(updates) < len(expected)
+    assert stream.skipped + len(updates) == len(expected)
+    for update in updates:
+        np.testing.assert_array_equal(update.prediction.logits, expected[update.prediction.span].prediction.logits)
+    assert max(ages) < 1.0  # two explanations and a hop; a queue would have grown to more than the clip is long
+    assert capture.state == "ended"
+
+
+def test_the_picture_of_the_moment_is_that_of_the_joined_windows_looked_at_from_the_past(open_stream) -> None:
+    stream = open_stream(Settings(hop_s=0.2, smooth_s=0.3, classes=("red square",)))
+    updates: list[Update] = []
+    stream.on_update.append(updates.append)
+    frames = red_square(60)
+    for frame in frames:
+        stream.push(frame)
+        stream.settle()
+    whole = timeline.Timeline(step_s=stream.engine.spec.interval_s)  # forgets nothing
+    session = Session(stream.engine, stream.settings)
+    done = [e for frame in frames for e in session.push(frame)]
+    assert len(done) == len(updates) > 8
+    scale = timeline.RunningScale(half_life_s=20, floor=3 / (0.05 * done[0].evidence[0].values.size))
+    for explanation, update in zip(done, updates, strict=True):
+        whole.add(explanation.evidence[0])
+        (track,) = whole.tracks("red square")
+        apart = track.times[-1] - track.times
+        weight = np.exp(-apart / 0.3) * (apart <= 7 * 0.3 + 1e-9)
+        wanted = (weight[:, None, None] * track.maps).sum(0) / weight.sum()
+        (head,) = update.heads["red square"]
+        assert head.times == pytest.approx(track.times[-1:])
+        np.testing.assert_allclose(head.maps[0], wanted, rtol=2e-3, atol=1e-6 * np.abs(wanted).max())
+        assert update.scale == pytest.approx(scale.update(np.maximum(wanted, 0), time=update.time), rel=2e-3)
+        assert update.curves["red square"] == pytest.approx(head.maps[0].sum() / track.cell_s, rel=1e-4)
+
+
+def test_forgetting_changes_nothing_later_and_holds_the_memory(open_stream) -> None:
+    stream = open_stream(Settings(hop_s=0.2))
+    session = Session(stream.engine, stream.settings)
+    full, lean = (timeline.Timeline(step_s=0.1) for _ in range(2))
+    for frame in red_square(200):
+        for explanation in session.push(frame):
+            for evidence in explanation.evidence:
+                full.add(evidence)
+                lean.add(evidence)
+            lean.forget(explanation.prediction.span[1] - 2.0)
+    (whole,), (part,) = full.tracks("red square"), lean.tracks("red square")
+    assert len(part.times) <= 21 < len(whole.times)
+    np.testing.assert_allclose(part.times, whole.times[-len(part.times) :])
+    np.testing.assert_array_equal(part.maps, whole.maps[-len(part.times) :])
+    assert len(lean.explained("red square")) < 15
+    lean.forget(1e6)
+    assert lean.labels == ()
+
+
+# ---------------------------------------------------------------------------------------------------- while it goes on
+
+
+def test_another_way_of_explaining_acts_at_once_without_a_new_frame(open_stream) -> None:
+    stream = open_stream(Settings(hop_s=0.2))
+    for frame in red_square(40):
+        stream.push(frame)
+    stream.settle()
+    before = stream.update
+    assert before is not None
+    assert (before.label, before.method, before.versus) == ("red square", "cam", None)
+    stream.choose(replace(stream.settings, method="gradcam", classes=("nothing",), versus="red square"))
+    stream.settle()
+    after = stream.update
+    assert (after.label, after.method, after.versus) == ("nothing", "gradcam", "red square")
+    assert after.prediction.span == before.prediction.span
+    with pytest.raises(UsageError, match="unknown class 'nobody'"):
+        stream.choose(replace(stream.settings, classes=("nobody",)))
+    with pytest.raises(UsageError, match="attention"):
+        stream.choose(replace(stream.settings, method="attention-rollout"))
+    assert stream.settings.classes == ("nothing",)
+
+
+def test_no_window_is_made_of_pictures_from_before_and_after_a_gap_or_of_two_sizes(open_stream, monkeypatch) -> None:
+    stream = open_stream(Settings(hop_s=0.1))
+    spans = []
+    stream.on_update.append(lambda update: spans.append((update.time, *update.prediction.span)))
+    parts = [red_square(30), red_square(30, start=8.0), red_square(30, start=9.5, size=(96, 160))]
+    for part in parts:
+        for frame in part:
+            stream.push(frame)
+            stream.settle()
+    for part in parts:
+        mine = [s for s in spans if part[0].time <= s[1] and s[0] <= part[-1].time]
+        assert len(mine) >= 5, part[0]
+    assert all(any(p[0].time <= start and time <= p[-1].time for p in parts) for time, start, _ in spans)
+    assert stream.size == (96, 160)
+
+
+def test_a_source_with_a_frame_a_second_or_less_is_still_explained(open_stream) -> None:
+    stream = open_stream(Settings(hop_s=0.5))
+    for frame in red_square(12, step=1.2):
+        stream.push(frame)
+        time.sleep(0.01)
+        stream._arrivals[-1] = frame.time  # as if it had come then
+    stream.settle()
+    assert stream.explained > 0
+
+
+def test_a_frozen_picture_is_noticed_and_a_living_one_is_not(open_stream) -> None:
+    stream = open_stream()
+    alive = red_square(130)
+    for frame in alive:
+        stream.push(frame)
+    assert stream.frozen_s == 0
+    for i in range(140):
+        stream.push(replace(alive[-1], time=alive[-1].time + 0.05 * (i + 1)))
+    assert 5 < stream.frozen_s <= 7.1
+    stream.push(replace(alive[3], time=stream.latest.time + 1.01))
+    assert stream.frozen_s == 0
+
+
+def test_what_goes_wrong_while_explaining_is_forwarded_and_ends_the_thread(open_stream, monkeypatch) -> None:
+    stream = open_stream(Settings(hop_s=0.1))
+
+    def fail(window):
+        raise RuntimeError("the network fell over")
+
+    monkeypatch.setattr(stream._session, "explain", fail)
+    for frame in red_square(30):
+        stream.push(frame)
+    stream.settle()
+    stream._thread.join(5)
+    assert not stream._thread.is_alive()
+    assert str(stream.error) == "explaining failed: RuntimeError: the network fell over"
+
+
+# ----------------------------------------------------------------------------------------------------------- the source
+
+
+class Flaky:
+    """Fails as it is told: each item is a number of frames and how that try ends."""
+
+    ends = False
+    name = "camera 7"
+
+    def __init__(self, *tries: tuple[int, Exception | None]) -> None:
+        self.tries = list(tries)
+        self.clock = 0.0
+
+    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+        count, end = self.tries.pop(0) if self.tries else (0, InputError("gone for good"))
+        for frame in red_square(count):
+            self.clock += 0.01
+            yield replace(frame, time=self.clock)
+        if end is not None:
+            raise end
+
+
+def until(condition, seconds: float = 5.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def quick(monkeypatch) -> None:
+    monkeypatch.setattr(capturing, "FIRST_S", 0.02)
+    monkeypatch.setattr(capturing, "LONGEST_S", 0.08)
+
+
+def test_a_source_that_never_worked_has_failed_with_its_own_words(quick) -> None:
+    capture = Capture(Flaky((0, InputError("camera 7 cannot be opened"))), lambda frame: None).start()
+    with pytest.raises(InputError, match="camera 7 cannot be opened"):
+        capture.wait()
+    assert capture.state == "failed"
+    assert capture.over
+    capture.close()
+
+
+def test_a_source_that_worked_once_is_opened_again_after_growing_pauses(quick, monkeypatch) -> None:
+    gone = InputError("camera 7 gives no pictures any more")
+    source = Flaky((3, gone), (0, gone), (0, gone), (0, gone), (4, None), (2, gone))
+    taken: list[Frame] = []
+    pauses: list[float] = []
+    capture = Capture(source, taken.append)
+    wait = capture._stop.wait
+    monkeypatch.setattr(capture._stop, "wait", lambda s: (pauses.append(s), wait(s))[1])
+    capture.start().wait()
+    until(lambda: len(taken) == 9)
+    until(lambda: capture.reconnects >= 7)
+    assert capture.reason == "gone for good"
+    assert capture.state == "waiting"
+    assert pauses[:6] == pytest.approx([0.02, 0.04, 0.08, 0.08, 0.02, 0.02])
+    capture.close()
+    assert not capture._thread.is_alive()
+
+
+def test_the_source_that_falls_silent_is_called_so(quick, monkeypatch) -> None:
+    monkeypatch.setattr(capturing, "SILENT_S", 0.05)
+    source = sources.Pushed()
+    capture = Capture(source, lambda frame: None).start()
+    _, jpeg = _jpeg()
+    source.put(jpeg, at=1.0)
+    capture.wait()
+    until(lambda: capture.state == "silent")
+    source.put(jpeg, at=2.0)
+    until(lambda: capture.state == "running")
+    source.close()
+    until(lambda: capture.state == "ended")
+    capture.close()
+
+
+def test_who_takes_the_frames_may_fail_and_that_is_told() -> None:
+    def take(frame: Frame) -> None:
+        raise VidcamError("no room for frames")
+
+    capture = Capture(Flaky((2, None)), take).start()
+    until(lambda: capture.over)
+    assert str(capture.error) == "no room for frames"
+    capture.close()
+
+
+def test_a_file_is_played_in_real_time_and_again_from_its_end(tmp_path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", frames=12, fps=30)
+    stop, frames, began = threading.Event(), [], time.monotonic()
+    for frame in sources.Recording(str(clip), loop=True).frames(stop):
+        frames.append(frame)
+        if len(frames) == 30:
+            stop.set()
+    assert time.monotonic() - began > 29 / 30 - 0.05
+    assert np.diff([f.time for f in frames]) == pytest.approx(np.full(29, 1 / 30), abs=1e-3)
+    np.testing.assert_array_equal(frames[3].image, frames[15].image)
+
+
+@given(
+    delays=st.lists(st.floats(0, 0.3), min_size=2, max_size=60),
+    rate=st.floats(5, 60),
+    start=st.floats(-1e3, 1e5),
+)
+def test_a_streams_clock_never_runs_back_or_ahead_and_loses_the_jitter(delays, rate, start) -> None:
+    clock = sources._Clock()
+    stated = [start + i / rate for i in range(len(delays))]
+    arrived = [100 + i / rate + d for i, d in enumerate(delays)]
+    arrived = list(np.maximum.accumulate(arrived))
+    found = [clock.at(s, now=a) for s, a in zip(stated, arrived, strict=True)]
+    assert (np.diff(found) > 0).all()
+    for i, (f, a) in enumerate(zip(found, arrived, strict=True)):
+        assert f <= a + 0.002 * (i + 1)  # a thousandth for each picture of a burst
+    best = int(np.argmin(np.array(arrived) - stated))  # from the quickest picture on, there is no jitter left
+    burst = 0.001 * len(found)  # what the pictures of a burst were moved on by, until time has caught up with it
+    assert np.diff(found[best:]) == pytest.approx(np.full(len(found) - best - 1, 1 / rate), abs=burst)
+
+
+def _jpeg(size: tuple[int, int] = (48, 64)) -> tuple[np.ndarray, bytes]:
+    from vidcam.live.pictures import encode
+
+    image = np.full((*size, 3), (200, 40, 40), np.uint8)
+    return image, encode(Frame(image, 0.0, 0.0))
+
+
+def test_pictures_from_outside_are_decoded_in_their_colours_and_what_is_none_is_dropped(monkeypatch) -> None:
+    image, jpeg = _jpeg()
+    large = cv2.imencode(".jpg", np.zeros((16, sources.LARGEST + 1, 3), np.uint8))[1].tobytes()
+    assert np.abs(sources._decode(jpeg).astype(int) - image).max() < 8  # JPEG's loss; BGR would be off by 160
+    assert sources._decode(large) is None
+    assert sources._decode(b"GIF89a" + bytes(30)) is None
+    assert sources._decode(jpeg[:20]) is None
+    source, stop, times = sources.Pushed(), threading.Event(), []
+    reading = source.frames(stop)
+    for at in (1.0, 0.5, float("nan"), 1.5):  # a clock that goes back, or is none, is not believed
+        source.put(jpeg, at=at)
+        if at in (1.0, 1.5):
+            times.append(next(reading).time)
+    assert times == [1.0, 1.5]
+    source.close()
+    assert list(reading) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [("0", sources.Camera), ("/dev/video2", sources.Camera), ("rtsp://h/a", sources.Network), ("http://h/a", sources.Network)],
+)
+def test_words_name_a_source(words: str, kind: type) -> None:
+    assert isinstance(sources.choose(words), kind)
+    with pytest.raises(UsageError, match="--loop is for files"):
+        sources.choose(words, loop=True)
+
+
+def test_words_that_name_nothing_say_what_is_allowed() -> None:
+    with pytest.raises(InputError, match=r"no file nowhere\.mp4; a source is a camera's number"):
+        sources.choose("nowhere.mp4")
+    assert sources.Network("rtsp://me:secret@10.0.0.1/a").name == "rtsp://10.0.0.1/a"
+
+
+# ------------------------------------------------------------------------------------------------------------ the budget
+
+
+@pytest.mark.parametrize(
+    ("other", "cost", "share", "hop"),
+    [(0.1, 0.08, 0.5, 0.1), (0.1, 0.08, 0.3, 0.2), (0.2, 0.5, 0.25, 5.0), (0.6, 0.1, 0.5, 5.0), (0.0, 1.0, 0.5, 1.0)],
+)
+def test_the_budget_settles_where_what_is_used_is_what_was_given(other: float, cost: float, share: float, hop: float) -> None:
+    """``other`` of two cores is used anyway, an explanation costs ``cost`` processor seconds."""
+    budget, spent, now = Budget(share, least_s=0.1, machine=2), 0.0, 0.0
+    pauses = []
+    for _ in range(400):
+        pause = budget.look(spent_s=spent, now=now)
+        spent += cost + 2 * other * pause
+        now += pause
+        pauses.append(pause)
+    # other + cost / (2 hop) = share, within what is possible
+    wanted = 5.0 if other >= share else min(5.0, max(0.1, cost / (2 * (share - other))))
+    assert hop == pytest.approx(wanted)
+    assert pauses[-1] == pytest.approx(wanted, rel=0.05)
+    assert np.ptp(pauses[-50:]) <= 0.02 * wanted  # no swinging
+
+
+def test_a_share_is_read_from_words() -> None:
+    assert [share_of(w) for w in ("50%", "0.5", " 100 % ", "1")] == [0.5, 0.5, 1.0, 1.0]
+    for words in ("0%", "150%", "half", "-5%", "2"):
+        with pytest.raises(UsageError, match="such as 50%"):
+            share_of(words)
+
+
+# ----------------------------------------------------------------------------------------------------------- the ranking
+
+
+@given(st.lists(st.lists(st.floats(0, 1), min_size=6, max_size=6), min_size=1, max_size=40), st.floats(0.02, 1))
+def test_the_order_is_right_up_to_a_clear_lead_and_changes_only_for_one(rows, step) -> None:
+    labels = tuple("abcdef")
+    ranking, before, mean = Ranking(labels), None, None
+    for i, row in enumerate(rows):
+        probs = np.array(row)
+        keep = np.exp(-step / 0.3)
+        mean = probs if mean is None else keep * mean + (1 - keep) * probs
+        ranking.update(probs, time=i * step)
+        top = ranking.top(6)
+        assert sorted(label for label, _ in top) == list(labels)
+        for label, prob in top:
+            assert prob == pytest.approx(mean[labels.index(label)])
+        for (_, above), (_, below) in pairwise(top):
+            assert not clearly_above(below, above)
+        order = [label for label, _ in top]
+        known = dict(top)
+        if before is not None and order != before:  # then somebody has passed a neighbour with a clear lead
+            assert any(clearly_above(known[b], known[a]) for i, a in enumerate(before) for b in before[i + 1 :])
+        before = order
+
+
+def test_two_labels_that_waver_keep_their_places_and_a_real_change_is_shown_within_a_second() -> None:
+    ranking, firsts = Ranking(("sit", "fall")), []
+    for i in range(100):
+        probs = np.array([0.52, 0.48] if i // 8 % 2 else [0.47, 0.53])
+        ranking.update(probs, time=0.1 * i)
+        firsts.append(ranking.top(1)[0][0])
+    assert set(firsts) == {firsts[0]}
+    for i in range(100, 110):
+        ranking.update(np.array([0.1, 0.9] if firsts[0] == "sit" else [0.9, 0.1]), time=0.1 * i)
+    assert ranking.top(1)[0][0] != firsts[0]
+
+
+def test_the_hot_box_holds_the_cells_around_the_hottest_one_and_stays_within_what_was_seen() -> None:
+    values = np.zeros((1, 6, 8), np.float32)
+    values[0, 1:3, 2:5] = 1.0
+    values[0, 2, 3] = 2.0
+    values[0, 5, 7] = 1.5  # as hot, but elsewhere
+    values[0, 4, 0] = 0.9
+    ys, xs = 10.0 * np.arange(6) + 4.5, 10.0 * np.arange(8) + 4.5
+    track = Track("wave", np.zeros(1), values, ys, xs, Box(0, 0, 60, 80), 0.1)
+    assert hot_box((track,)) == Box(10, 20, 30, 50)
+    edge = replace(track, maps=np.roll(values, -1, axis=1), seen=Box(2, 0, 60, 45))
+    assert hot_box((edge,)) == Box(2, 20, 20, 45)
+    assert hot_box((replace(track, maps=-values),)) is None
+    assert hot_box(()) is None
+
+
+def test_only_exponential_and_past_settings_are_used() -> None:
+    settings = live_settings(Settings(smoothing="gaussian", tail="shift"))
+    assert (settings.tail, settings.smoothing, settings.hop_s) == ("drop", "exponential", streaming.HOP_S)

@@ -1,0 +1,219 @@
+"""``vidcam live`` as a user meets it: what it says about bad input, how it ends, what it records and shows."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import planted
+import pytest
+from media import write_clip
+from test_live import until
+
+from vidcam import cli
+from vidcam.engine import open_engine
+from vidcam.live import run, window
+from vidcam.live.drawing import fit
+from vidcam.pipeline import Look, Settings
+from vidcam.reader import open_source
+
+MODEL = f"{planted.__file__}:patches"
+CLIPS = Path(__file__).parent.parent / "clips"
+
+
+@pytest.fixture
+def vidcam(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable:
+    """Run the command in this process, in an empty folder: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+    def words(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["vidcam", "live", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capsys.readouterr()
+        assert not [t.name for t in threading.enumerate() if t.name.startswith("vidcam-")]
+        return int(stop.value.code or 0), out, err
+
+    return words
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return write_clip(tmp_path / "clip.mp4", frames=45, size=(120, 160))
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (["99"], 1, "camera 99 cannot be opened"),
+        (["nowhere.mp4"], 1, "there is no file nowhere.mp4; a source is a camera's number"),
+        (["rtsp://127.0.0.1:9/x", "--headless"], 1, "rtsp://127.0.0.1:9/x cannot be read: Connection refused; check the address"),
+        (["clip.mp4", "--on", "falling"], 2, "the rule 'falling' cannot be understood"),
+        (["clip.mp4", "--headless", "--on", "flying > 0.5"], 2, "unknown class 'flying'"),
+        (["clip.mp4", "--cpu", "lots"], 2, "--cpu is the share of this machine's processor to use, such as 50%"),
+        (["clip.mp4", "--run", "echo hi"], 2, "add --on RULE"),
+        (["clip.mp4", "--on", "any > 0.5", "--run", "no-such-program"], 2, "there is no program 'no-such-program'"),
+        (["clip.mp4", "--on", "any > 0.5", "--post", "example"], 2, "posted to an http:// or https:// address"),
+        (["clip.mp4", "--events", "no/folder.jsonl"], 1, "does not exist; make it or name another"),
+        (["clip.mp4", "--record", "out.webm"], 2, "its name must end in .mp4"),
+        (["clip.mp4", "--record", "clip.mp4"], 1, "it is the input itself"),
+        (["clip.mp4", "--window", "--headless"], 2, "choose one"),
+        (["clip.mp4", "--class", "flying", "--headless"], 2, "unknown class 'flying'"),
+        (["clip.mp4", "--method", "attention-rollout", "--headless"], 2, "needs attention"),
+        (["clip.mp4", "--host", "256.0.0.1"], 2, "'256.0.0.1' is no address of this machine"),
+        (["0", "--loop"], 2, "--loop is for files"),
+        (["browser", "--headless"], 2, "the camera of a browser needs the page"),
+        (["browser", "--record", "a.mp4"], 2, "--record for sources that are read here"),
+    ],
+)
+def test_bad_input_is_told_in_one_sentence_with_the_right_code(vidcam, clip, words, code, sentence) -> None:
+    got, out, err = vidcam(*words, "--model", MODEL)
+    lines = [line for line in err.splitlines() if line.strip()]
+    assert (got, len(lines), out) == (code, 1, ""), err
+    assert lines[0].startswith("error: ")
+    assert sentence in lines[0]
+
+
+def test_a_port_in_use_is_told_before_anything_is_loaded(vidcam, clip) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, _, err = vidcam(clip, "--model", MODEL, "--port", port)
+    assert code == 1
+    assert f"port {port} on 127.0.0.1 is in use by another program; name another with --port, or 0 for any that is free" in err
+
+
+def test_headless_tells_events_on_stdout_and_ends_with_the_file(vidcam) -> None:
+    code, out, err = vidcam(CLIPS / "falling.mp4", "--model", "mini", "--headless", "--on", "falling down > 0.7", "--cpu", "100%")
+    assert (code, err) == (0, "")
+    assert [json.loads(line)["event"] for line in out.splitlines()] == ["start", "end"]
+
+
+@pytest.fixture
+def process(clip: Path) -> Iterator:
+    """Starts the command in a process of its own, and waits for its address."""
+    running = []
+
+    def start(*words: object) -> tuple[subprocess.Popen[str], str]:
+        one = subprocess.Popen(
+            [sys.executable, "-c", "from vidcam.cli import main; main()", "live", str(clip), "--loop", "--model", MODEL,
+             *map(str, words)],
+            stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"},
+        )  # fmt: skip
+        running.append(one)
+        assert select.select([one.stderr], [], [], 60)[0]
+        return one, one.stderr.readline()
+
+    yield start
+    for one in running:
+        if one.poll() is None:
+            one.kill()
+        one.communicate()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_it_serves_until_it_is_interrupted_and_leaves_a_whole_recording(process, tmp_path, sent, code) -> None:
+    record = tmp_path / "seen.mp4"
+    one, line = process("--port", 0, "--record", record)
+    address = re.fullmatch(r"open (http://127\.0\.0\.1:\d+/)\n", line)[1]
+    with urllib.request.urlopen(address) as page:
+        assert b"vidcam live" in page.read()
+
+    def metric(name: str) -> float:
+        with urllib.request.urlopen(address + "metrics") as answer:
+            return float(re.search(rf'^{name}{{source="clip.mp4"}} (\S+)$', answer.read().decode(), re.MULTILINE)[1])
+
+    until(lambda: metric("vidcam_windows_explained_total") > 3, 20)
+    assert not record.exists()  # appears complete or not at all
+    one.send_signal(sent)
+    out, err = one.communicate(timeout=20)
+    assert (one.returncode, out) == (code, "")
+    assert "Traceback" not in err
+    with open_source(record) as source:
+        frames = list(source.frames())
+    assert len(frames) > 20
+    assert frames[0].time == 0
+    assert np.median(np.diff([f.time for f in frames])) == pytest.approx(1 / 30, abs=2e-3)
+
+
+def test_a_recording_has_the_words_and_the_heat_in_it(vidcam, tmp_path) -> None:
+    code, _, err = vidcam(CLIPS / "falling.mp4", "--model", "mini", "--headless", "--record", "seen.mp4", "--events", "e.jsonl")
+    assert (code, err) == (0, "")
+    with open_source("seen.mp4") as source, open_source(CLIPS / "falling.mp4") as plain:
+        drawn, raw = list(source.frames()), list(plain.frames())
+        height, width = plain.info.height, plain.info.width
+    assert len(drawn) == len(raw)
+    assert drawn[0].size[0] > height  # the panel below
+    truth = json.loads((CLIPS / "falling.json").read_text())["frames"]
+    hottest = 0
+    for shown, was, known in zip(drawn, raw, truth, strict=True):
+        assert shown.time == pytest.approx(was.time, abs=1e-3)
+        difference = np.abs(shown.image[:height, :width].astype(int) - was.image).sum(axis=2)
+        x0, y0, x1, y1 = known["person"]
+        if 2.2 <= was.time <= 2.8:  # the evidence of the fall, some tenths of a second late as all that is live
+            hottest = max(hottest, difference[y0:y1, x0:x1].max())
+        if was.time < 1.4:  # nothing is known yet, so all of the picture is marked as unseen
+            assert (difference > 30).mean() > 0.9
+    assert hottest > 150
+
+
+class Desktop:
+    """OpenCV's windows, as far as they are used."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, keys: list[int]) -> None:
+        self.shown: list[np.ndarray] = []
+        self.keys = keys
+        monkeypatch.setattr(cv2, "namedWindow", lambda *_: None)
+        monkeypatch.setattr(cv2, "imshow", lambda _, picture: self.shown.append(picture))
+        monkeypatch.setattr(cv2, "waitKey", self.wait)
+        monkeypatch.setattr(cv2, "getWindowProperty", lambda *_: 1.0)
+        monkeypatch.setattr(cv2, "destroyAllWindows", lambda: None)
+
+    def wait(self, _: int) -> int:
+        threading.Event().wait(0.01)
+        return self.keys.pop(0) if self.keys and len(self.shown) > 5 else -1
+
+
+def test_a_window_shows_the_annotated_picture_and_obeys_keys(monkeypatch, tmp_path, clip) -> None:
+    monkeypatch.chdir(tmp_path)
+    desktop = Desktop(monkeypatch, [ord("s"), ord("q")])
+    plan = run.Plan(source=str(clip), window=True, loop=True, settings=Settings(hop_s=0.2), look=Look(style="contour"))
+    run.run(plan, lambda: open_engine(MODEL))
+    assert desktop.shown[0].shape[1] == 160
+    (saved,) = tmp_path.glob("vidcam-*.png")
+    assert cv2.imread(str(saved)).shape == desktop.shown[0].shape
+    assert not [t.name for t in threading.enumerate() if t.name.startswith("vidcam-")]
+
+
+def test_where_there_is_no_desktop_it_says_what_to_do(vidcam, clip, monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise cv2.error("The function is not implemented")
+
+    monkeypatch.setattr(window.cv2, "namedWindow", fail)
+    code, _, err = vidcam(clip, "--model", MODEL, "--window")
+    assert code == 1
+    assert "no window can be opened here" in err
+    assert "leave out --window to use the page in a web browser" in err
+
+
+def test_a_picture_of_another_size_is_fitted_in_its_own_shape() -> None:
+    image = np.full((60, 80, 3), 200, np.uint8)
+    out = fit(image, (100, 200))
+    assert out.shape == (100, 200, 3)
+    rows, columns = np.nonzero(out[..., 0])
+    assert (rows.min(), rows.max()) == (0, 99)
+    assert columns.max() - columns.min() + 1 == pytest.approx(100 * 80 / 60, abs=1)
+    assert abs(int(columns.min()) - (199 - int(columns.max()))) <= 1

@@ -1,0 +1,345 @@
+"""The viewer's server: what a page gets and may do, and who is kept out."""
+
+from __future__ import annotations
+
+import json
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import planted
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+from test_live import red_square
+
+from vidcam import apps
+from vidcam.engine import open_engine
+from vidcam.errors import UnknownNameError, VidcamError
+from vidcam.live import server, wire
+from vidcam.live.guard import LOOPBACK, allowed
+from vidcam.live.pictures import encode
+from vidcam.live.rules import parse
+from vidcam.live.server import Room, cameras, viewer
+from vidcam.live.watch import Orders, Watch
+from vidcam.pipeline import Settings
+
+HERE = "http://127.0.0.1:7870"
+SOCKET = "ws://127.0.0.1:7870/ws"
+PAGE = apps.folder("live")
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return open_engine(f"{planted.__file__}:patches")
+
+
+class Played:
+    """A source in the hand of the test."""
+
+    name, ends = "the camera", True
+
+    def __init__(self) -> None:
+        self.frames_due = threading.Semaphore(0)
+        self.closed = False
+
+    def frames(self, stop: threading.Event) -> Iterator:
+        for frame in red_square(200):
+            while not self.frames_due.acquire(timeout=0.02):
+                if stop.is_set() or self.closed:
+                    return
+            yield frame
+
+
+@pytest.fixture
+def watch(engine) -> Iterator[Watch]:
+    source = Played()
+    watch = Watch(source).start()
+    watch.explain(engine, Settings(hop_s=0.1, smooth_s=0.0), orders=Orders([parse("red square > 0.5")]))
+    watch.go()
+    source.frames_due.release(30)
+    until(lambda: watch.stream.latest is not None and watch.stream.latest.time > 1.4)
+    watch.stream.settle()
+    yield watch
+    watch.close()
+    assert not [t.name for t in threading.enumerate() if t.name.startswith("vidcam-")]
+
+
+def until(condition, seconds: float = 5.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.005)
+
+
+class Page:
+    """What a page does: sorts what comes, acknowledges pictures where it is asked to."""
+
+    def __init__(self, socket) -> None:
+        self.socket = socket
+
+    def next(self, kind: str, *, got: bool = True) -> dict:
+        for _ in range(200):
+            message = self.socket.receive()
+            if message.get("bytes") is not None:
+                at, jpeg = wire.taken(message["bytes"])
+                if got:
+                    self.socket.send_text('{"type":"got"}')
+                if kind == "picture":
+                    return {"time": at, "jpeg": jpeg}
+            else:
+                told = json.loads(message["text"])
+                if told["type"] == kind:
+                    return told
+        raise AssertionError(f"no {kind} came")
+
+
+def test_a_page_gets_everything_it_needs_to_draw(watch, engine) -> None:
+    with TestClient(viewer(Room(watch), PAGE), base_url=HERE) as client:
+        assert client.get("/").text.startswith("<!doctype html>")
+        with client.websocket_connect(SOCKET) as socket:
+            page = Page(socket)
+            hello = page.next("hello")
+            assert (hello["source"], hello["browser"], hello["model"]["name"]) == ("the camera", False, engine.spec.name)
+            works = {m["name"]: m["why"] for m in hello["methods"]}
+            assert works["cam"] is None
+            assert works["attention-rollout"].startswith("needs ")
+            past = page.next("history")["items"]
+            assert [p["time"] for p in past] == sorted({round(u.time, 4) for u in watch.stream.past})
+            news = page.next("evidence")
+            update = watch.stream.update
+            assert (news["label"], news["time"]) == ("red square", pytest.approx(update.time, abs=1e-4))
+            (patch,) = news["patches"]
+            sent = np.reshape(patch["values"], (14, 14)) / wire.LEVELS
+            assert sent == pytest.approx(
+                np.clip(update.heads["red square"][0].maps[0] / update.scale, -1, 1), abs=0.51 / wire.LEVELS
+            )
+            assert sent.max() == pytest.approx(1.0, abs=0.01)
+            (head,) = update.heads["red square"]
+            assert news["curves"]["red square"] == pytest.approx(head.maps[head.maps > 0].sum() / head.cell_s, rel=1e-3)
+            assert len(json.dumps(news)) < 4096  # kilobytes
+            assert dict(news["top"])["red square"] == pytest.approx(update.prediction.prob("red square"), abs=1e-4)
+            picture = page.next("picture")
+            assert picture["time"] == watch.stream.latest.time
+            assert picture["jpeg"] == encode(watch.stream.latest)
+            assert watch.viewers == 1
+            told = page.next("status")
+            assert (told["state"], told["size"]) == ("running", [112, 112])
+            assert told["settings"] == {"method": "cam", "class": None, "versus": None, "smooth_s": 0.0}
+        until(lambda: watch.viewers == 0)
+        assert watch.stream.on_update == [watch.monitor.update]  # nobody is told who has gone
+
+
+def test_a_choice_acts_at_once_for_all_viewers_and_a_wrong_one_is_told(watch) -> None:
+    with (
+        TestClient(viewer(Room(watch), PAGE), base_url=HERE) as client,
+        client.websocket_connect(SOCKET) as first,
+        client.websocket_connect(SOCKET) as second,
+    ):
+        one, two = Page(first), Page(second)
+        for page in (one, two):
+            page.next("evidence")
+        choice = {"type": "choose", "method": "gradcam", "class": "nothing", "versus": "red square", "smooth_s": 0.4}
+        first.send_text(json.dumps(choice))
+        for page in (one, two):
+            assert page.next("evidence")["label"] == "nothing"
+            until(lambda page=page: page.next("status")["settings"]["method"] == "gradcam")
+        for wrong, words in (
+            ({"class": "nobody"}, "unknown class 'nobody'"),
+            ({"method": "attention-rollout"}, "needs"),
+            ({"class": ["red square"]}, "the class must be a name"),
+            ({"smooth_s": 1e9}, "0 to 5 seconds"),
+            ({"class": "nothing", "versus": "nothing"}, "against itself"),
+        ):
+            second.send_text(json.dumps({"type": "choose", **wrong}))
+            assert words in two.next("error")["message"]
+        for noise in ("[]", "no json", '{"type":"rm"}', '{"type":"choose","method":1}'):
+            second.send_text(noise)
+        second.send_bytes(b"not for us")
+        assert two.next("error")["message"].startswith("the method must be a name")
+        assert watch.stream.settings.classes == ("nothing",)
+
+
+def test_a_slow_viewer_gets_the_newest_picture_next_and_holds_nobody_up(watch) -> None:
+    with (
+        TestClient(viewer(Room(watch), PAGE), base_url=HERE) as client,
+        client.websocket_connect(SOCKET) as slow,
+        client.websocket_connect(SOCKET) as quick,
+    ):
+        lazy, eager = Page(slow), Page(quick)
+        lazy.next("picture", got=False)
+        eager.next("picture")
+        for _ in range(12):
+            watch.source.frames_due.release()
+            before = watch.stream.latest
+            until(lambda before=before: watch.stream.latest is not before)
+            assert eager.next("picture")["time"] == watch.stream.latest.time
+        second = lazy.next("picture", got=False)["time"]  # as much as may be on its way
+        slow.send_text('{"type":"got"}')
+        assert lazy.next("picture")["time"] == watch.stream.latest.time
+        assert second < watch.stream.latest.time - 0.5  # and nothing of what was in between
+
+
+def test_it_can_be_mounted_in_another_application(watch) -> None:
+    app = Starlette(routes=[Mount("/live", viewer(Room(watch), PAGE, hosts=None))])
+    with TestClient(app, base_url="http://anywhere.example") as client:
+        assert "vidcam live" in client.get("/live/").text
+        assert client.get("/live/app.js").headers["content-type"].startswith("text/javascript")
+        with client.websocket_connect("/live/ws") as socket:
+            assert Page(socket).next("hello")["source"] == "the camera"
+
+
+def test_the_page_asks_nobody_else_for_anything() -> None:
+    for path in PAGE.iterdir():
+        for address in ("http://", "https://", "//cdn"):
+            found = [line for line in path.read_text().splitlines() if address in line and "www.w3.org" not in line]
+            assert not found, path
+    with TestClient(viewer(Room(make=lambda source: None), PAGE), base_url=HERE) as client:
+        policy = client.get("/").headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+
+
+def test_metrics_tell_the_state_in_the_format_of_prometheus(watch) -> None:
+    from prometheus_client.parser import text_string_to_metric_families as parsed
+
+    with TestClient(viewer(Room(watch), None), base_url=HERE) as client:
+        answer = client.get("/metrics")
+        assert client.get("/").status_code == 404  # no page where none is wanted
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    found = {}
+    for family in parsed(answer.text):
+        for sample in family.samples:
+            found[sample.name, *sample.labels.values()] = sample.value
+    assert found["vidcam_frames_total", "the camera"] == watch.capture.frames == 30
+    assert found["vidcam_windows_explained_total", "the camera"] == watch.stream.explained > 0
+    assert found["vidcam_source_up", "the camera"] == 1
+    assert found["vidcam_evidence_age_seconds", "the camera"] > 0
+    assert found["vidcam_probability", "red square", "the camera"] == pytest.approx(
+        watch.stream.update.prediction.prob("red square")
+    )
+    assert found["vidcam_events_total", "red square", "red square > 0.5", "the camera"] == 1
+
+
+# ------------------------------------------------------------------------------------------------- a browser's own camera
+
+
+def test_each_browser_has_its_own_camera_explained_and_nothing_stays_when_it_goes(engine, monkeypatch) -> None:
+    monkeypatch.setattr(server, "CAMERAS", 2)
+    room = cameras(engine, Settings(hop_s=0.1, smooth_s=0.0))
+    red, grey = red_square(40), [f.image * 0 + 90 for f in red_square(40)]
+    with TestClient(viewer(room, PAGE), base_url=HERE) as client:
+        with client.websocket_connect(SOCKET) as first, client.websocket_connect(SOCKET) as second:
+            one, two = Page(first), Page(second)
+            assert one.next("hello")["browser"] is True
+            until(lambda: {w.stream.name for w in room.watches} == {"browser 1", "browser 2"})
+            with client.websocket_connect(SOCKET) as third:
+                assert "2 cameras are being explained already" in Page(third).next("error")["message"]
+            for frame, blank in zip(red, grey, strict=True):
+                first.send_bytes(wire.picture(encode(frame), frame.time))
+                second.send_bytes(wire.picture(encode(type(frame)(blank, frame.time, 0.0)), frame.time + 500))
+                time.sleep(0.01)
+            first.send_bytes(b"\x00" * 20)  # no picture, and not the end of the world
+            mine, theirs = one.next("evidence"), two.next("evidence")
+            assert mine["label"] == "red square"
+            assert theirs["label"] == "nothing"
+            assert theirs["time"] > 500 > mine["time"]
+        until(lambda: room.watches == [])
+        with client.websocket_connect(SOCKET) as again:
+            assert Page(again).next("hello")["source"] == "browser 3"
+    until(lambda: not [t.name for t in threading.enumerate() if t.name.startswith("vidcam-")])
+
+
+def test_settings_that_do_not_fit_are_told_before_any_viewer_comes(engine) -> None:
+    with pytest.raises(UnknownNameError, match="unknown class"):
+        cameras(engine, Settings(classes=("nobody",)))
+    with pytest.raises(UnknownNameError, match="unknown class"):
+        cameras(engine, orders=Orders([parse("nobody > 0.5")]))
+    assert not [t.name for t in threading.enumerate() if t.name.startswith("vidcam-")]
+
+
+# ----------------------------------------------------------------------------------------------------------- who may look
+
+
+def scope(kind: str = "websocket", *, query: str = "", **headers: str) -> dict:
+    return {
+        "type": kind,
+        "query_string": query.encode(),
+        "headers": [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()],
+    }
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:7870", "localhost:7870", "[::1]:7870", "LOCALHOST"])
+def test_a_page_of_this_server_is_welcome(host: str) -> None:
+    assert allowed(scope(host=host, origin=f"http://{host}"), hosts=LOOPBACK, token=None) is None
+    assert allowed(scope("http", host=host), hosts=LOOPBACK, token=None) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({"host": "127.0.0.1:7870", "origin": "http://evil.example"}, "other sites"),
+        ({"host": "127.0.0.1:7870", "origin": "http://127.0.0.1:8000"}, "other sites"),  # another server of this machine
+        ({"host": "127.0.0.1:7870", "origin": "null"}, "other sites"),  # a sandboxed frame, or a file
+        ({"host": "evil.example:7870", "origin": "http://evil.example:7870"}, "not called evil.example"),  # a rebound name
+        ({"host": "127.0.0.1.evil.example", "origin": "http://127.0.0.1.evil.example"}, "not called"),
+        ({"host": "[broken", "origin": "http://[broken"}, "not called"),
+        ({}, "not called None"),
+    ],
+)
+def test_other_sites_are_kept_out(headers: dict[str, str], reason: str) -> None:
+    assert reason in allowed(scope(**headers), hosts=LOOPBACK, token=None)
+
+
+@given(st.text(max_size=40))
+def test_only_the_token_opens_where_one_is_asked_for(guess: str) -> None:
+    refused = allowed(scope(host="x", query=f"token={guess}", cookie=f"vidcam_token={guess}"), hosts=None, token="s3cret-ü")
+    assert (refused is None) == (guess == "s3cret-ü")
+
+
+def test_the_token_comes_with_the_address_then_as_a_cookie_or_as_a_bearer(watch) -> None:
+    with TestClient(viewer(Room(watch), PAGE, hosts=None, token="abc"), base_url="http://10.0.0.5") as client:
+        assert client.get("/").status_code == 403
+        assert "wants the token" in client.get("/metrics").text
+        assert client.get("/metrics", headers={"Authorization": "Bearer abc"}).status_code == 200
+        client.cookies.clear()
+        with pytest.raises(WebSocketDisconnect) as refused, client.websocket_connect("ws://10.0.0.5/ws"):
+            pass
+        assert refused.value.code == 4403
+        first = client.get("/?token=abc")
+        assert first.status_code == 200
+        assert "HttpOnly; SameSite=Strict" in first.headers["set-cookie"]
+        with client.websocket_connect("ws://10.0.0.5/ws") as socket:  # with the cookie
+            assert Page(socket).next("hello")
+
+
+def test_another_site_gets_no_websocket(watch) -> None:
+    with (
+        TestClient(viewer(Room(watch), PAGE), base_url=HERE) as client,
+        pytest.raises(WebSocketDisconnect) as refused,
+        client.websocket_connect(SOCKET, headers={"origin": "http://evil.example"}),
+    ):
+        pass
+    assert refused.value.code == 4403
+
+
+def test_a_picture_on_the_wire_is_its_time_and_its_bytes() -> None:
+    assert wire.taken(wire.picture(b"jpeg", 1.25)) == (1.25, b"jpeg")
+    assert struct.unpack("<d", wire.picture(b"", 2.5)) == (2.5,)
+    with pytest.raises(ValueError, match="eight bytes"):
+        wire.taken(b"1234567")
+
+
+def test_an_installation_without_its_pages_says_so(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(apps, "__file__", str(tmp_path / "vidcam" / "apps.py"))
+    with pytest.raises(VidcamError, match="lacks live: install it anew"):
+        apps.folder("live")
+    (tmp_path / "vidcam_apps" / "live").mkdir(parents=True)
+    assert apps.folder("live") == tmp_path / "vidcam_apps" / "live"

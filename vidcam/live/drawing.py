@@ -1,0 +1,140 @@
+"""The live picture with its heat and labels drawn in, for a window or a recording."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vidcam import placement
+from vidcam.errors import VidcamError
+from vidcam.files import check_output
+from vidcam.live.running import Update
+from vidcam.live.stream import Stream
+from vidcam.pipeline import Look
+from vidcam.render import Legend, Renderer
+from vidcam.types import Frame, UInt8Array
+from vidcam.writer import VideoWriter
+
+__all__ = ["Painter", "Recorder", "fit"]
+
+HELD = 48  # frames that may wait to be recorded; then they are left out
+
+
+class Painter:
+    """Draws frames of one stream, all as large as its first one."""
+
+    def __init__(self, stream: Stream, look: Look) -> None:
+        self._stream, self._look = stream, look
+        self._renderer: Renderer | None = None
+        self._facts: tuple[object, ...] = ()
+
+    def draw(self, frame: Frame, update: Update | None) -> Frame:
+        """The annotated frame; before the first evidence all of it is marked as unseen."""
+        settings, session = self._stream.settings, self._stream.engine.spec
+        facts = (settings.method, settings.versus)
+        if self._renderer is None or facts != self._facts:
+            size = frame.size if self._renderer is None else self._renderer.source_size
+            method = self._stream.method
+            legend = Legend(
+                model=session.name,
+                method=method.name,
+                time_cells=session.time_cells_text,
+                clip_s=session.clip_s,
+                versus=settings.versus,
+                unit="logits" if method.complete else "",
+            )
+            look = self._look
+            self._renderer = Renderer(
+                source_size=size, legend=legend, style=look.style, opacity=look.opacity, signed=look.signed, top=3
+            )
+            self._facts = facts
+        size = self._renderer.source_size
+        heat = None
+        if update is not None and (heads := update.heads[update.label]):
+            heat = placement.heat(heads, time=update.time, scale=update.scale, size=size, against=self._look.signed)
+        fitting = frame if frame.size == size else Frame(fit(frame.image, size), frame.time, frame.duration)
+        picture = self._renderer.draw(
+            fitting.planes,
+            heat=heat,
+            time=frame.time,
+            top=() if update is None else update.top[:3],
+            label="" if update is None else update.label,
+        )
+        return Frame(picture, frame.time, frame.duration)
+
+
+def fit(image: UInt8Array, size: tuple[int, int]) -> UInt8Array:
+    """The image in its own shape on black, as large as ``size`` (H, W) allows."""
+    height, width = size
+    scale = min(height / image.shape[0], width / image.shape[1])
+    small: Any = cv2.resize(image, (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))))
+    out = np.zeros((*size, 3), np.uint8)
+    y, x = (height - small.shape[0]) // 2, (width - small.shape[1]) // 2
+    out[y : y + small.shape[0], x : x + small.shape[1]] = small
+    return out
+
+
+class Recorder:
+    """Writes the annotated stream to an MP4 until :meth:`close`, in a thread of its own; the file's clock begins at zero.
+
+    What the machine cannot keep up with is left out, and counted in ``lost``. A gap in the stream becomes at most a second long.
+    """
+
+    def __init__(self, stream: Stream, look: Look, path: Path, *, overwrite: bool, say: Callable[[str], None]) -> None:
+        check_output(path, overwrite=overwrite)
+        self.path, self.lost = path, 0
+        self._overwrite, self._say = overwrite, say
+        self._stream, self._painter = stream, Painter(stream, look)
+        self._frames: queue.Queue[tuple[Frame, Update | None] | None] = queue.Queue(HELD)
+        self._dead = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="vidcam-record", daemon=True)
+        self._thread.start()
+        stream.on_frame.append(self._take)
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._stream.on_frame.remove(self._take)
+        while not self._dead.is_set():
+            try:
+                self._frames.put(None, timeout=0.5)
+                break
+            except queue.Full:
+                continue
+        self._thread.join()
+        if self.lost:
+            self._say(f"{self.lost} frames are not in {self.path}: the machine could not keep up")
+
+    def _take(self, frame: Frame) -> None:
+        try:
+            self._frames.put_nowait((frame, self._stream.update))
+        except queue.Full:
+            self.lost += 1
+
+    def _run(self) -> None:
+        try:
+            first = self._frames.get()
+            if first is not None:
+                self._write(*first)
+        except VidcamError as error:
+            self._say(str(error))
+        except Exception as error:  # a thread must not end in silence
+            self._say(f"recording to {self.path} failed: {type(error).__name__}: {error}")
+        finally:
+            self._dead.set()
+
+    def _write(self, frame: Frame, update: Update | None) -> None:
+        drawn = self._painter.draw(frame, update)
+        clock, last = 0.0, frame.time
+        with VideoWriter(self.path, size=drawn.size, fps_hint=30.0, overwrite=self._overwrite) as writer:
+            writer.write(drawn.picture, time=0.0, duration=0.0)
+            while (item := self._frames.get()) is not None:
+                frame, update = item
+                clock += min(max(frame.time - last, 0.001), 1.0)
+                last = frame.time
+                writer.write(self._painter.draw(frame, update).picture, time=clock, duration=0.0)

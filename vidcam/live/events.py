@@ -1,0 +1,241 @@
+"""What happens on a stream, told as it happens: lines of JSON, snapshots, and actions that somebody asked for."""
+
+from __future__ import annotations
+
+import json
+import queue
+import re
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from vidcam import placement, render
+from vidcam.errors import OutputError, VidcamError
+from vidcam.files import check_output
+from vidcam.live.rules import Crossing, Follower, Rule
+from vidcam.live.running import Update, hot_box
+from vidcam.live.stream import Stream
+from vidcam.types import Box, Frame
+
+__all__ = ["DEFAULT", "Action", "Event", "Lines", "Monitor", "Worker"]
+
+DEFAULT = Rule("any", ">", 0.6, 0.5)
+WAITING = 64  # jobs in the queue of a worker; more would be told too late to be of use
+GOODBYE_S = 8.0  # how long a worker may go on after the stream has ended
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that began at ``start_s`` on the stream's clock (``start`` in UTC), and, once it is over, ended at ``end_s``.
+
+    ``score`` is the highest probability so far; ``box`` where the evidence was then, in source pixels; both None where unknown.
+    """
+
+    id: int
+    source: str
+    rule: str
+    action: str
+    start_s: float
+    start: datetime
+    score: float
+    box: Box | None = None
+    snapshot: Path | None = None
+    end_s: float | None = None
+    end: datetime | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values; ``box`` is [x, y, width, height]."""
+        b = self.box
+        return {
+            "event": "start" if self.end is None else "end",
+            "id": self.id,
+            "source": self.source,
+            "rule": self.rule,
+            "action": self.action,
+            "start": _utc(self.start),
+            "end": None if self.end is None else _utc(self.end),
+            "start_s": round(self.start_s, 3),
+            "end_s": None if self.end_s is None else round(self.end_s, 3),
+            "score": round(self.score, 4),
+            "box": None if b is None else [round(v, 1) for v in (b.x0, b.y0, b.x1 - b.x0, b.y1 - b.y0)],
+            "snapshot": None if self.snapshot is None else str(self.snapshot),
+        }
+
+
+def _utc(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Action(Protocol):
+    """What is done about events; called in a worker's thread, may take its time, may raise VidcamError."""
+
+    def __call__(self, event: Event) -> None: ...
+
+
+class Worker:
+    """One thread that does jobs one after the other, so that nobody who watches has to wait for what is done about it."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.failures = 0
+        self._say = say
+        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(WAITING)
+        self._thread = threading.Thread(target=self._run, name="vidcam-worker", daemon=True)
+        self._thread.start()
+
+    def do(self, job: Callable[[], None]) -> None:
+        try:
+            self._jobs.put_nowait(job)
+        except queue.Full:
+            self.failures += 1
+            self._say("too many events at once: an action was left out")
+
+    def close(self) -> None:
+        """Do what is waiting, for some seconds at most."""
+        with suppress(queue.Full):
+            self._jobs.put(None, timeout=GOODBYE_S)
+        self._thread.join(GOODBYE_S)
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                job()
+            except VidcamError as error:
+                self._complain(str(error))
+            except Exception as error:  # one bad job must not end the others
+                self._complain(f"an action failed: {type(error).__name__}: {error}")
+
+    def _complain(self, sentence: str) -> None:
+        self.failures += 1
+        self._say(sentence)
+
+
+@dataclass
+class _Open:
+    event: Event
+    best: float
+
+
+@dataclass
+class Monitor:
+    """Follows the rules on a stream and tells every event to the actions, once when it starts and once when it ends.
+
+    ``snapshots``: a folder for a picture of each event with its evidence, made where it is missing. Give :meth:`update` to the
+    stream's listeners; :meth:`close` ends what is still going on.
+    """
+
+    stream: Stream
+    rules: Sequence[Rule]
+    actions: Sequence[Action]
+    worker: Worker
+    snapshots: Path | None = None
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._followers = [Follower(rule, self.stream.engine.labels) for rule in self.rules]
+        self._open: dict[tuple[str, str], _Open] = {}
+        self._ids = 0
+        self._last: Update | None = None
+
+    def update(self, update: Update) -> None:
+        """Take the newest update."""
+        self._last = update
+        for key, going in self._open.items():
+            self._improve(going, update, key[1])
+        for follower in self._followers:
+            for crossing in follower.update(update.prediction.probs, time=update.time):
+                self._tell(crossing, update)
+
+    def close(self) -> None:
+        if self._last is not None:
+            for follower in self._followers:
+                for crossing in follower.close(time=self._last.time):
+                    self._tell(crossing, self._last)
+
+    def _tell(self, crossing: Crossing, update: Update) -> None:
+        key = str(crossing.rule), crossing.label
+        if crossing.kind == "start":
+            self._ids += 1
+            self.counts[key] = self.counts.get(key, 0) + 1
+            event = Event(
+                id=self._ids,
+                source=self.stream.name,
+                rule=key[0],
+                action=crossing.label,
+                start_s=crossing.since,
+                start=self._clock(crossing.since),
+                score=0.0,
+            )
+            going = self._open[key] = _Open(event, -1.0)
+            self._improve(going, update, crossing.label)
+            frame = self.stream.latest
+            if self.snapshots is not None and frame is not None:
+                going.event = replace(going.event, snapshot=self._picture_path(going.event))
+                self.worker.do(lambda: _write_snapshot(going.event, frame, update))
+            event = going.event
+        else:
+            event = replace(self._open.pop(key).event, end_s=crossing.since, end=self._clock(crossing.since))
+        for action in self.actions:
+            self.worker.do(lambda action=action: action(event))  # type: ignore[misc]
+
+    def _improve(self, going: _Open, update: Update, label: str) -> None:
+        prob = update.prediction.prob(label)
+        if prob > going.best:
+            going.best = prob
+            heads = update.heads.get(label, ())
+            going.event = replace(going.event, score=prob, box=hot_box(heads) or going.event.box)
+
+    def _clock(self, second: float) -> datetime:
+        """A second of the stream as the time of day."""
+        latest = self.stream.latest
+        ago = 0.0 if latest is None else max(0.0, latest.time - second)
+        return datetime.now(UTC) - timedelta(seconds=ago)
+
+    def _picture_path(self, event: Event) -> Path:
+        assert self.snapshots is not None
+        name = re.sub(r"[^\w\-]+", "-", event.action).strip("-") or "event"
+        return self.snapshots / f"{event.start:%Y%m%dT%H%M%S}-{event.id:04d}-{name}.jpg"
+
+
+def _write_snapshot(event: Event, frame: Frame, update: Update) -> None:
+    """The frame with the evidence for what happened."""
+    assert event.snapshot is not None
+    image = frame.image
+    if heads := update.heads.get(event.action):
+        heat = placement.heat(heads, time=update.time, scale=update.scale, size=frame.size)
+        image = render.overlay(image, heat)
+    _, data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 90])
+    try:
+        event.snapshot.parent.mkdir(parents=True, exist_ok=True)
+        event.snapshot.write_bytes(data.tobytes())
+    except OSError as error:
+        raise OutputError(f"cannot write the snapshot {event.snapshot}: {error.strerror or error}") from error
+
+
+class Lines:
+    """Events as lines of JSON, added to a file or, without one, written to stdout; each line is there at once."""
+
+    def __init__(self, path: Path | None) -> None:
+        """OutputError where the file cannot be written. A file that exists is continued."""
+        self.path = path
+        if path is not None:
+            check_output(path, overwrite=True)
+
+    def __call__(self, event: Event) -> None:
+        line = json.dumps(event.to_json(), ensure_ascii=False) + "\n"
+        if self.path is None:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+            return
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error

@@ -1,0 +1,183 @@
+"""``vidcam live``: everything put together, and taken apart again whatever happens."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from vidcam import apps
+from vidcam.errors import UsageError, VidcamError
+from vidcam.files import check_output
+from vidcam.live import rules as rulebook
+from vidcam.live import sources
+from vidcam.live.actions import Command, Post
+from vidcam.live.drawing import Recorder
+from vidcam.live.events import DEFAULT, Action, Lines
+from vidcam.live.guard import LOOPBACK
+from vidcam.live.server import MESSAGE, Room, cameras, viewer
+from vidcam.live.stream import DEFAULTS
+from vidcam.live.watch import Orders, Watch
+from vidcam.live.window import show
+from vidcam.pipeline import Look, Settings
+
+if TYPE_CHECKING:
+    from vidcam.engine import TorchEngine
+
+__all__ = ["PORT", "Plan", "run"]
+
+PORT = 7870
+LOOK_S = 0.1  # how often it is looked whether all is over
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What ``vidcam live`` was asked for. ``port`` None: the usual one, and none at all where there is no page."""
+
+    source: str
+    settings: Settings = DEFAULTS
+    look: Look = field(default_factory=Look)
+    loop: bool = False
+    cpu: float = 0.75
+    host: str = "127.0.0.1"
+    port: int | None = None
+    window: bool = False
+    headless: bool = False
+    record: Path | None = None
+    events: Path | None = None
+    rules: Sequence[str] = ()
+    command: str | None = None
+    post: str | None = None
+    films: Path | None = None
+    overwrite: bool = False
+    say: Callable[[str], None] = field(default=lambda sentence: None)
+
+
+def run(plan: Plan, load: Callable[[], TorchEngine]) -> None:
+    """Watch the source until it ends, or for ever; ``load`` gives the engine once the source has proven to be there.
+
+    UsageError for what does not go together, InputError for a source that cannot be read, VidcamError for the rest.
+    """
+    orders = _orders(plan)
+    browser = plan.source == sources.BROWSER
+    served = not (plan.window or plan.headless)
+    if plan.window and plan.headless:
+        raise UsageError("--window shows a window and --headless shows nothing: choose one")
+    if browser and not served:
+        raise UsageError("the camera of a browser needs the page: leave out --window and --headless")
+    if browser and (plan.loop or plan.record is not None):
+        raise UsageError("--loop is for files, and --record for sources that are read here; the page of `browser` records itself")
+    if plan.record is not None:
+        check_output(plan.record, source=plan.source, overwrite=plan.overwrite)
+        if plan.record.suffix.lower() != ".mp4":
+            raise UsageError(f"a recording is an MP4 file, so its name must end in .mp4, got {plan.record}")
+    with ExitStack() as stack:
+        listening = stack.enter_context(_listen(plan)) if served or plan.port is not None else None
+        if browser:
+            room = cameras(load(), plan.settings, cpu=plan.cpu, orders=orders)
+            stack.enter_context(_serving(plan, room, listening))
+            _wait(lambda: False)
+        watch = Watch(sources.choose(plan.source, loop=plan.loop))
+        stack.callback(watch.close)
+        watch.start().capture.wait()  # what is not there is told before any weights are looked for
+        stream = watch.explain(load(), plan.settings, cpu=plan.cpu, orders=orders)
+        if plan.record is not None:
+            recorder = Recorder(stream, plan.look, plan.record, overwrite=plan.overwrite, say=plan.say)
+            stack.callback(recorder.close)
+        watch.go()
+        if listening is not None:
+            stack.enter_context(_serving(plan, Room(watch), listening))
+
+        def over() -> bool:
+            if stream.error is not None or watch.capture.error is not None:
+                raise stream.error or watch.capture.error or VidcamError("the stream has failed")
+            return watch.capture.over and not served
+
+        if plan.window:
+            show(watch, plan.look, over)
+        else:
+            _wait(over)
+        stream.finish()
+
+
+def _wait(over: Callable[[], bool]) -> None:
+    while not over():
+        time.sleep(LOOK_S)
+
+
+def _orders(plan: Plan) -> Orders:
+    """The rules and actions, all checked."""
+    rules = [rulebook.parse(words) for words in plan.rules]
+    actions: list[Action] = []
+    if plan.command is not None:
+        actions.append(Command(plan.command))
+    if plan.post is not None:
+        actions.append(Post(plan.post))
+    if (actions or plan.films is not None) and not rules:
+        raise UsageError("--run, --post and --clips say what to do when a rule holds: add --on RULE")
+    if plan.events is not None or plan.headless:
+        actions.insert(0, Lines(plan.events))
+        rules = rules or [DEFAULT]
+    snapshots = None if plan.events is None else plan.events.with_suffix(".snapshots")
+    return Orders(rules, actions, snapshots=snapshots, films=plan.films, say=plan.say)
+
+
+@contextmanager
+def _listen(plan: Plan) -> Iterator[socket.socket]:
+    """A socket at the asked address; VidcamError where the port is taken."""
+    port = PORT if plan.port is None else plan.port
+    try:
+        family = socket.getaddrinfo(plan.host, port, type=socket.SOCK_STREAM)[0][0]
+    except OSError as error:
+        raise UsageError(f"{plan.host!r} is no address of this machine: {error.strerror or error}") from error
+    with socket.socket(family, socket.SOCK_STREAM) as listening:
+        if sys.platform != "win32":
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((plan.host, port))
+        except OSError as error:
+            why = "is in use by another program" if "in use" in str(error).lower() else f"cannot be opened ({error.strerror})"
+            raise VidcamError(f"port {port} on {plan.host} {why}; name another with --port, or 0 for any that is free") from error
+        yield listening
+
+
+@contextmanager
+def _serving(plan: Plan, room: Room, listening: socket.socket | None) -> Iterator[None]:
+    """The server in a thread of its own."""
+    assert listening is not None
+    page = None if plan.window or plan.headless else apps.folder("live")
+    here = plan.host in LOOPBACK
+    token = None if here else secrets.token_urlsafe(18)
+    app = viewer(room, page, hosts=LOOPBACK if here else None, token=token)
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", ws="websockets-sansio", ws_max_size=MESSAGE,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=2, server_header=False,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listening],), name="vidcam-server", daemon=True)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
+    if not thread.is_alive():
+        raise VidcamError("the server could not be started")
+    port = listening.getsockname()[1]
+    name = f"[{plan.host}]" if ":" in plan.host else plan.host
+    what = "open" if page is not None else "metrics at"
+    plan.say(f"{what} http://{name}:{port}/{'' if page is not None else 'metrics'}{f'?token={token}' if token else ''}")
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(5)
+        server.force_exit = True
+        thread.join(5)

@@ -1,0 +1,146 @@
+"""One source being watched: all that runs for it, started and stopped together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from vidcam.live.actions import Films
+from vidcam.live.capture import Capture
+from vidcam.live.events import Action, Monitor, Worker
+from vidcam.live.pictures import Pictures
+from vidcam.live.rules import Rule
+from vidcam.live.sources import LiveSource
+from vidcam.live.stream import Stream
+from vidcam.pipeline import Settings
+from vidcam.types import Frame
+
+if TYPE_CHECKING:
+    from vidcam.engine import TorchEngine
+
+__all__ = ["Orders", "Watch"]
+
+
+class Orders:
+    """What is to be done about what is seen: which rules, which actions, where snapshots and films go."""
+
+    def __init__(
+        self,
+        rules: Sequence[Rule] = (),
+        actions: Sequence[Action] = (),
+        *,
+        snapshots: Path | None = None,
+        films: Path | None = None,
+        say: Callable[[str], None] = lambda sentence: None,
+    ) -> None:
+        self.rules, self.actions = tuple(rules), tuple(actions)
+        self.snapshots, self.films, self.say = snapshots, films, say
+
+
+class Watch:
+    """Reads ``source`` from :meth:`start` on, and explains it from :meth:`go` on; :meth:`close` ends all threads."""
+
+    def __init__(self, source: LiveSource) -> None:
+        self.source = source
+        self.capture = Capture(source, self._take)
+        self.viewers = 0
+        self.monitor: Monitor | None = None
+        self._explained: Stream | None = None
+        self._attached = threading.Event()
+        self._going = False
+        self._stack = ExitStack()
+
+    def start(self) -> Watch:
+        self._stack.callback(self.capture.close)
+        self._stack.callback(self._attached.set)  # before that: it may be waiting there
+        self.capture.start()
+        return self
+
+    def explain(
+        self,
+        engine: TorchEngine,
+        settings: Settings,
+        *,
+        cpu: float = 1.0,
+        orders: Orders | None = None,
+        turn: threading.Lock | None = None,
+    ) -> Stream:
+        """The stream that will explain the source, with all that acts on it.
+
+        UsageError where the settings or the rules do not fit the model.
+        """
+        # What is closed first is put on the stack last: the source, then what it feeds, then who acts on that.
+        outer = ExitStack()
+        stream = Stream(engine, settings, cpu=cpu, name=self.source.name, turn=turn)
+        try:
+            self.pictures = Pictures()
+            if orders is not None and orders.rules:
+                worker = Worker(orders.say)
+                outer.callback(worker.close)
+                actions = list(orders.actions)
+                if orders.films is not None:
+                    films = Films(orders.films, worker)
+                    outer.callback(films.close)
+                    actions.append(films)
+                    self.pictures.add(lambda jpeg, time: films.picture(jpeg, time=time))
+                self.monitor = Monitor(stream, orders.rules, actions, worker, orders.snapshots)
+                outer.callback(self.monitor.close)
+                stream.on_update.append(self.monitor.update)
+        except BaseException:
+            stream.close()
+            self.pictures.close()
+            outer.close()
+            raise
+        outer.callback(self.pictures.close)
+        outer.callback(stream.close)
+        outer.push(self._stack.pop_all())
+        self._stack = outer
+        stream.on_frame.append(self.pictures.push)
+        self._explained = stream
+        return stream
+
+    def go(self) -> Watch:
+        """Let the frames through to what was made by :meth:`explain`, and whatever else listens by now."""
+        self._going = True
+        self._attached.set()
+        return self
+
+    @property
+    def stream(self) -> Stream:
+        assert self._explained is not None, "explain() comes first"
+        return self._explained
+
+    @property
+    def state(self) -> Literal["opening", "running", "silent", "frozen", "waiting", "ended", "failed"]:
+        """What goes on at present."""
+        if self.stream.error is not None:
+            return "failed"
+        return "frozen" if self.capture.state == "running" and self.stream.frozen_s else self.capture.state
+
+    @property
+    def reason(self) -> str:
+        """Why all is not well, in a sentence; empty where it is."""
+        if self.stream.error is not None:
+            return str(self.stream.error)
+        return {
+            "silent": f"{self.source.name} sends nothing at present",
+            "frozen": f"the picture of {self.source.name} has not changed for {self.stream.frozen_s:.0f} seconds",
+            "ended": f"{self.source.name} has ended",
+            "running": "",
+        }.get(self.state, self.capture.reason)
+
+    def close(self) -> None:
+        """End everything; returns when all threads have ended."""
+        self._stack.close()
+
+    def _take(self, frame: Frame) -> None:
+        if not self._going:
+            if not self.source.ends:
+                return  # what a camera shows while the model is being loaded is gone
+            self._attached.wait()  # but a file is explained from its beginning
+            if not self._going:
+                return
+        self.stream.push(frame)
