@@ -162,10 +162,10 @@ class Window(_Value):
     def __post_init__(self) -> None:
         _check_rgb(self.frames, 4, "a window's frames")
         times = np.asarray(self.times, dtype=np.float64)
-        _require(
-            times.shape == (len(self.frames),) and bool(np.isfinite(times).all()) and bool((np.diff(times) >= 0).all()),
-            f"a window needs one finite, never decreasing time for each of its {len(self.frames)} frames, got {times}",
-        )
+        if times.shape != (len(self.frames),) or not np.isfinite(times).all() or (np.diff(times) < 0).any():
+            raise UsageError(
+                f"a window needs one finite, never decreasing time for each of its {len(self.frames)} frames, got {times}"
+            )
         object.__setattr__(self, "times", times)
         _check_span(self.span)
 
@@ -295,10 +295,8 @@ class Evidence(_Value):
         _require(bool(np.isfinite(v).all()), f"evidence for {self.label!r} has non-finite values")
         for name, n in (("times", v.shape[0]), ("ys", v.shape[1]), ("xs", v.shape[2])):
             a = np.asarray(getattr(self, name), dtype=np.float64)
-            _require(
-                a.shape == (n,) and bool(np.isfinite(a).all()) and bool((np.diff(a) >= 0).all()),
-                f"evidence: {name} must be {n} finite, never decreasing numbers, got {a}",
-            )
+            if a.shape != (n,) or not np.isfinite(a).all() or (np.diff(a) < 0).any():
+                raise UsageError(f"evidence: {name} must be {n} finite, never decreasing numbers, got {a}")
             object.__setattr__(self, name, a)
         _check_span(self.span)
         _require(self.cell_s > 0, f"evidence: cell_s must be positive seconds, got {self.cell_s}")
