@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from rich.progress import track
 
 from vidcam import benchmark
 from vidcam.benchmark import Row, drawn
-from vidcam.engine import TorchEngine, open_engine
+from vidcam.engine import Engine, open_engine
 from vidcam.explainers import core
 from vidcam.train.losses import ece
 
@@ -32,7 +33,7 @@ HERE = Path(__file__).resolve().parent
 TWIN = "mini, twin without supervised evidence"
 
 
-def answers(engine: TorchEngine, clips: int) -> dict[str, Any]:
+def answers(engine: Engine, clips: int) -> dict[str, Any]:
     """Accuracy, calibration and confusions over ``clips`` of each label, in the model's own order of labels."""
     confusion = np.zeros((len(engine.labels), len(engine.labels)), int)
     sure, right = [], []
@@ -49,7 +50,7 @@ def answers(engine: TorchEngine, clips: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def where_it_lies(engines: dict[str, TorchEngine], clips: int) -> list[Row]:
+def where_it_lies(engines: dict[str, Engine], clips: int) -> list[Row]:
     """The rows of the benchmark: each model's exact evidence for the drawn class, then the controls once."""
     rows: list[Row] = []
     for name, engine in engines.items():
@@ -58,31 +59,18 @@ def where_it_lies(engines: dict[str, TorchEngine], clips: int) -> list[Row]:
     return rows
 
 
-def speed(engine: TorchEngine) -> dict[str, dict[str, float]]:
-    """Milliseconds for one window on at most two threads: the median of 40, and the least."""
+def speed(model: str) -> dict[str, dict[str, float]]:
+    """Milliseconds for one window in each engine on at most two threads: the median of 40, and the least."""
     threads = torch.get_num_threads()
     torch.set_num_threads(min(2, threads))
-    clip = drawn("waving one hand", 0).frames[None]
-    target = [core.Target(1)]
-    rows = {
-        "torch": _timed(lambda: engine.predict(clip)),
-        "torch, with evidence": _timed(lambda: core.explain(engine, clip, target, core.get("cam"))),
-    }
-    try:
-        import openvino as ov
-    except ImportError:
-        return rows
-    net = ov.convert_model(engine.explained.module, example_input=torch.zeros(1, 3, 16, 112, 112))
-    for kind in ("f32", "bf16"):
-        request = (
-            ov.Core()
-            .compile_model(
-                net, "CPU", {"INFERENCE_PRECISION_HINT": kind, "INFERENCE_NUM_THREADS": 2, "PERFORMANCE_HINT": "LATENCY"}
-            )
-            .create_infer_request()
-        )
-        x = np.zeros((1, 3, 16, 112, 112), np.float32)
-        rows[f"OpenVINO {kind}"] = _timed(lambda request=request, x=x: request.infer([x]))
+    clip = drawn("waving one hand", 0, frames=16).frames[None]
+    rows = {}
+    for kind in ("torch", "torch-bf16", "openvino", "openvino-bf16"):
+        engine = open_engine(model, device="cpu", engine=kind, threads=2)
+        if engine.name != kind:
+            continue  # not on this processor
+        explained = partial(core.explain, engine, clip, [core.Target(1)], core.get("cam"))
+        rows |= {kind: _timed(partial(engine.predict, clip)), f"{kind}, with evidence": _timed(explained)}
     torch.set_num_threads(threads)
     return rows
 
@@ -150,7 +138,7 @@ def main() -> None:
     found = {
         "answers": answers(engines["mini"], args.clips),
         "evidence": where_it_lies(engines, args.clips),
-        "speed": speed(engines["mini"]),
+        "speed": speed(args.model),
     }
     if len(engines) > 1:
         found["twin"] = answers(engines[TWIN], args.clips)

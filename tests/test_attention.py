@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from test_contract import Snapshot
-from tiny_nets import CLASSES, explained, spec
+from tiny_nets import CLASSES, explained, spec, tensors
 from torch import nn
 from torch.nn import functional
 from torchvision.models.video.mvit import MSBlockConfig, MViT
@@ -19,7 +19,6 @@ from torchvision.models.video.swin_transformer import PatchEmbed3d, SwinTransfor
 from vidcam.errors import IncompatibleError
 from vidcam.explainers import attention, core, probe
 from vidcam.explainers.core import Explained, Target
-from vidcam.explainers.hooks import logits_of
 from vidcam.models import registry
 from vidcam.models.registry import Attention
 from vidcam.placement import Axis, Placement
@@ -290,7 +289,7 @@ def test_the_method_shares_the_tokens_out_among_the_cells_whatever_the_class(bui
     found = net(build, *given)
     (place,) = probe.placements(found)
     before = Snapshot(found.module)
-    got = core.get("attention-rollout").explain(found, clip(2), TARGETS)
+    got = tensors(core.get("attention-rollout").explain(found, clip(2), TARGETS))
     before.check()
     (maps,) = got.maps
     assert maps.shape == (2, 2, *place.grid)
@@ -298,7 +297,7 @@ def test_the_method_shares_the_tokens_out_among_the_cells_whatever_the_class(bui
     assert (maps >= 0).all()
     assert torch.equal(maps[:, 0], maps[:, 1])
     assert got.totals is None
-    np.testing.assert_allclose(got.logits, logits_of(found, clip(2)), atol=1e-4)
+    np.testing.assert_allclose(got.logits, found.logits(clip(2)), atol=1e-4)
     facts = found.spec.attention
     for b in range(2):
         row = last_row(found, clip(2)[b : b + 1])
@@ -385,5 +384,5 @@ def test_a_caller_in_inference_mode_gets_the_same():
     found = net(swin)
     probe.placements(found)  # measured once, and kept
     with torch.inference_mode():
-        inside = core.get("attention-rollout").explain(found, clip(), TARGETS).maps[0].clone()
-    np.testing.assert_array_equal(inside.numpy(), core.get("attention-rollout").explain(found, clip(), TARGETS).maps[0].numpy())
+        inside = core.get("attention-rollout").explain(found, clip(), TARGETS).maps[0]
+    np.testing.assert_array_equal(inside, core.get("attention-rollout").explain(found, clip(), TARGETS).maps[0])

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from schemas import strict, validate
 from torch import nn
 
-from vidcam import benchmark, cli
+from vidcam import benchmark, charts, cli, synth
 from vidcam.engine import TorchEngine
 from vidcam.errors import UsageError
 from vidcam.explainers import core, probe
@@ -19,7 +21,8 @@ from vidcam.explainers.core import Attribution, Method
 from vidcam.models.loading import LoadedModel
 from vidcam.models.registry import Head, ModelSpec
 from vidcam.placement import covered
-from vidcam.trust import localisation
+from vidcam.plain import document
+from vidcam.trust import faithfulness, localisation
 from vidcam.trust.controls import CONTROLS
 
 
@@ -45,60 +48,115 @@ def engine() -> TorchEngine:
 
 
 @pytest.fixture
-def oracle(engine: TorchEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A method that knows the truth: it is told the clips as they are drawn."""
+def watched(engine: TorchEngine, monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """The truth about each clip that is drawn, window by window, in the explained layer's cells ``(windows,T',h,w)``."""
     seen: list[np.ndarray] = []
     draw = benchmark.drawn
 
-    def watched(*args: object, **facts: object):
+    def watch(*args: object, **facts: object) -> synth.Clip:
         clip = draw(*args, **facts)
         (where,) = probe.placements(engine.explained)
-        seen.append(covered(clip.parts & clip.active[:, None, None], where))
+        mask = clip.parts & clip.active[:, None, None]
+        windows = [mask[i : i + engine.spec.frames] for i in range(0, len(mask), engine.spec.frames)]
+        seen.append(np.stack([covered(w, where) for w in windows]))
         return clip
 
-    def explain(explained: object, clips: torch.Tensor, targets: list[core.Target]) -> Attribution:
-        return Attribution(tuple(targets), torch.zeros(1, 2), (torch.from_numpy(seen[-1].astype(np.float32))[None, None],))
-
-    monkeypatch.setattr(benchmark, "drawn", watched)
-    truth = Method("truth", "", "", frozenset(), False, False, "", explain, "cam")
-    monkeypatch.setitem(core._METHODS, "truth", truth)
+    monkeypatch.setattr(benchmark, "drawn", watch)
+    return seen
 
 
-def test_the_truth_scores_one_and_the_controls_far_less(engine, oracle) -> None:
-    rows, notes = benchmark.run(engine, ["truth"], clips=1, insertion=False)
-    assert notes == ()
-    truth, *controls = rows
-    assert (truth.model, truth.method) == ("brightness", "truth")
+def planted(monkeypatch: pytest.MonkeyPatch, maps: Callable[[], np.ndarray]) -> None:
+    """A method ``planted`` that gives these maps, one for each window of the clip."""
+
+    def explain(explained: object, clips: core.Clips, targets: list[core.Target]) -> Attribution:
+        made = maps().astype(np.float32)[:, None]
+        assert len(made) == len(clips)
+        return Attribution(tuple(targets), np.zeros((len(clips), 2), np.float32), (made,))
+
+    core.names()
+    monkeypatch.setitem(core._METHODS, "planted", Method("planted", "", "", frozenset(), False, False, "", explain, "cam"))
+
+
+def test_the_truth_scores_one_and_the_controls_far_less(engine, watched, monkeypatch) -> None:
+    planted(monkeypatch, lambda: watched[-1])
+    found = benchmark.run(engine, ["planted"], clips=1, insertion=False)
+    (note,) = found.notes
+    assert re.fullmatch(r"brightness has no class called waving one hand, .*, falling down, so in those clips .* is scored", note)
+    assert "clapping" not in note
+    truth, *controls = found.rows
+    assert (truth.model, truth.method, truth.cells) == ("brightness", "planted", (6, 6, 6))
     assert {i.mean for i in truth.scores.values()} == {1.0}
     assert [(r.model, r.method) for r in controls] == [("", name) for name in CONTROLS]
     for row in controls:
-        assert row.scores["space_time"].mean < 0.6
-        assert row.scores["energy"].mean < 0.7
+        assert row.scores["space_time"].mean < 0.4
+        assert row.scores["energy"].mean < 0.5
+        assert row.scores["temporal"].mean < 0.8
         assert row.clips == truth.clips
 
 
+def test_what_is_hot_all_the_time_finds_no_more_of_it_than_there_is(engine, watched, monkeypatch) -> None:
+    """The share of the frames in which something acts, about half: a map has to do better to know when."""
+    planted(monkeypatch, lambda: np.ones_like(watched[-1]))
+    always, *_, motion = benchmark.run(engine, ["planted"], clips=2, insertion=False).rows
+    shares = []
+    for i, truth in enumerate(watched):
+        if i % 4 >= 2 and truth.any():  # of four clips of each class the first two are for choosing the threshold
+            frames = [bool(frame.any()) for window in truth for frame in window]
+            shares.append(sum(frames) / len(frames))
+    assert always.clips == len(shares)
+    assert always.scores["temporal"].mean == pytest.approx(np.mean(shares))
+    assert 0.35 < np.mean(shares) < 0.65
+    assert motion.scores["temporal"].mean > np.mean(shares) + 0.05
+
+
 def test_scores_are_those_of_the_maps_one_by_one(engine) -> None:
-    rows, _ = benchmark.run(engine, ["cam"], clips=1, insertion=False)
-    cam = rows[0]
+    cam = benchmark.run(engine, ["cam"], clips=1).rows[0]
     (where,) = probe.placements(engine.explained)
-    found = []
+    found, areas = [], []
     for label in benchmark.ACTING:
-        clip = benchmark.drawn(label, 1000, frames=6, size=(48, 48), interval_s=0.2)
-        target = core.Target(0 if label == "clapping" else int(engine.predict(clip.frames[None])[0].argmax()))
-        values = core.explain(engine, clip.frames[None], [target], core.get("cam")).maps[0][0, 0]
-        truth = covered(clip.parts & clip.active[:, None, None], where)
-        if truth.any():
-            found.append(localisation.scores(values, truth, threshold=cam.threshold))
+        clip = benchmark.drawn(label, 1000, frames=18, size=(48, 48), interval_s=0.2)
+        logits = np.stack([engine.predict(clip.frames[i : i + 6][None])[0] for i in (0, 6, 12)])
+        target = core.Target(0 if label == "clapping" else int(logits.mean(0).argmax()))
+        values, truth, acting = [], [], []
+        for i in (0, 6, 12):
+            values.append(core.explain(engine, clip.frames[i : i + 6][None], [target], core.get("cam")).maps[0][0, 0])
+            acting.append(clip.parts[i : i + 6] & clip.active[i : i + 6, None, None])
+            truth.append(covered(acting[-1], where))
+        if np.any(truth):
+            found.append(localisation.scores(np.concatenate(values), np.concatenate(truth), threshold=cam.threshold))
+            busy = int(np.argmax([a.sum() for a in acting]))
+            areas.append(
+                faithfulness.faithfulness(
+                    clip.frames[6 * busy : 6 * busy + 6], values[busy], where, benchmark._probability(engine, target.index),
+                    baseline="blur",
+                ).insertion
+            )  # fmt: skip
     assert cam.clips == len(found)
     for key, value in vars(localisation.mean(found)).items():
         assert cam.scores[key].mean == pytest.approx(value)
         assert cam.scores[key].low <= value <= cam.scores[key].high
+    assert cam.insertion.mean == pytest.approx(np.mean(areas), abs=1e-5)
+
+
+def test_a_map_without_places_has_a_score_for_when_alone(engine) -> None:
+    found = benchmark.run(engine, ["temporal-mask", "cam"], clips=1, insertion=False)
+    assert [r.method for r in found.rows] == ["cam", "temporal-mask", *CONTROLS]
+    when = found.rows[1]
+    assert when.cells == (6, 1, 1)
+    assert {key for key, i in when.scores.items() if i is not None} == {"temporal"}
+    (line,) = (line for line in benchmark.table(found.rows).splitlines() if "temporal-mask" in line)
+    assert line.startswith("| brightness, temporal-mask | 6 × 1 × 1 | – | – | – | ")
+    validate(strict(document(benchmark.to_json(found))), "benchmark")
 
 
 def test_methods_that_do_not_work_are_noted(engine) -> None:
-    rows, notes = benchmark.run(engine, ["cam", "attention-rollout"], clips=1, insertion=False)
-    assert [r.method for r in rows if r.model] == ["cam"]
-    assert "attention-rollout" in notes[0]
+    found = benchmark.run(engine, ["cam", "attention-rollout"], clips=1, insertion=False)
+    assert [r.method for r in found.rows if r.model] == ["cam"]
+    assert "attention-rollout" in found.notes[0]
+    engine.labels = ("a", "b")
+    assert (
+        benchmark.run(engine, ["cam"], clips=1, insertion=False).notes[0].startswith("brightness has none of the drawn classes,")
+    )
     with pytest.raises(UsageError, match="none of these methods works on brightness: attention-rollout"):
         benchmark.run(engine, ["attention-rollout"], clips=1)
 
@@ -116,11 +174,14 @@ def test_the_command_writes_a_table_a_page_and_json(tmp_path: Path, monkeypatch,
         cli.main()
     assert not stop.value.code
     printed = capsys.readouterr().out
-    assert printed.startswith("| map | pointing game |")
-    doc = json.loads(Path(out[1]).read_text())
-    assert [r["method"] for r in doc["rows"]] == ["cam", "gradcam", *CONTROLS]
+    assert printed.startswith("| map | cells | pointing game |")
+    doc = strict(Path(out[1]).read_text())
+    validate(doc, "benchmark")
+    assert sorted(r["method"] for r in doc["rows"][:2]) == ["cam", "gradcam"]
+    assert [r["method"] for r in doc["rows"][2:]] == list(CONTROLS)
     same = doc["rows"][0]["scores"], doc["rows"][1]["scores"]
     assert same[0]["energy"]["mean"] == pytest.approx(same[1]["energy"]["mean"], rel=1e-4)  # one map, by construction
     page = Path(out[0]).read_text()
     assert page.count("<svg") == 6
     assert "motion energy" in page
+    assert page.count(f"fill: {charts.OWN}") == page.count(f"fill: {charts.ALSO}") == 6  # the best method and the other

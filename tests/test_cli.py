@@ -20,7 +20,7 @@ from media import numbered, truncate, write_clip, write_images, write_sound
 from vidcam import cli
 from vidcam.reader import open_source
 
-MODEL = f"{planted.__file__}:patches"
+OWN = ("--model", f"{planted.__file__}:patches", "--engine", "torch")  # no note that it is not in OpenVINO
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -57,7 +57,7 @@ def one_line(err: str) -> str:
 
 def test_writes_everything_it_is_asked_for(vidcam: Run, clip: Path) -> None:
     code, out, err = vidcam(
-        "annotate", clip, "--model", MODEL, "-o", "why.mp4", "--report", "why.html", "--json", "why.json", "--csv", "why.csv",
+        "annotate", clip, *OWN, "-o", "why.mp4", "--report", "why.html", "--json", "why.json", "--csv", "why.csv",
         "--vtt", "why.vtt", "--maps", "why.npz", "--signed", "--style", "side-by-side",
     )  # fmt: skip
     assert (code, err) == (0, "")
@@ -73,7 +73,7 @@ def test_writes_everything_it_is_asked_for(vidcam: Run, clip: Path) -> None:
 
 
 def test_the_default_output_is_named_after_the_input_and_lies_here(vidcam: Run, clip: Path, tmp_path: Path) -> None:
-    code, out, _ = vidcam("annotate", clip, "--model", MODEL, "--quiet")
+    code, out, _ = vidcam("annotate", clip, *OWN, "--quiet")
     assert (code, out) == (0, "")
     assert (tmp_path / "clip.vidcam.mp4").is_file()
 
@@ -83,12 +83,12 @@ def test_several_inputs_and_folders(vidcam: Run, tmp_path: Path) -> None:
     for name in ("a.mp4", "b.mkv", "deep/a.mp4"):
         write_clip(tmp_path / "in" / name, frames=12, size=(64, 64))
     (tmp_path / "in" / "notes.txt").write_text("no video")
-    code, out, err = vidcam("annotate", "in", "--model", MODEL, "--out-dir", "out", "--json", "out/{name}.json")
+    code, out, err = vidcam("annotate", "in", *OWN, "--out-dir", "out", "--json", "out/{name}.json")
     assert code == 0, err
     made = sorted(str(p.relative_to("out")) for p in Path("out").rglob("*") if p.is_file())
     assert made == ["a.json", "a.vidcam.mp4", "b.json", "b.vidcam.mp4"]  # the folder itself, not the folders in it
     assert len(out.splitlines()) == 2
-    code, _, err = vidcam("annotate", "in/a.mp4", "in/deep/a.mp4", "--model", MODEL, "--out-dir", "same", "--quiet")
+    code, _, err = vidcam("annotate", "in/a.mp4", "in/deep/a.mp4", *OWN, "--out-dir", "same", "--quiet")
     assert code == 0, err
     assert sorted(p.name for p in Path("same").iterdir()) == ["a-2.vidcam.mp4", "a.vidcam.mp4"]
 
@@ -96,7 +96,7 @@ def test_several_inputs_and_folders(vidcam: Run, tmp_path: Path) -> None:
 def test_one_bad_input_among_several_does_not_stop_the_others(vidcam: Run, clip: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.mp4"
     bad.write_text("this is no video")
-    code, out, err = vidcam("annotate", bad, clip, "--model", MODEL, "--out-dir", tmp_path)
+    code, out, err = vidcam("annotate", bad, clip, *OWN, "--out-dir", tmp_path)
     assert code == 1
     assert "bad.mp4" in err
     assert "1 of 2 inputs could not be explained" in err
@@ -105,7 +105,7 @@ def test_one_bad_input_among_several_does_not_stop_the_others(vidcam: Run, clip:
 
 
 def test_a_part_of_the_video(vidcam: Run, clip: Path) -> None:
-    code, _, err = vidcam("annotate", clip, "--model", MODEL, "--start", 0.5, "--end", 1.0, "-o", "part.mp4")
+    code, _, err = vidcam("annotate", clip, *OWN, "--start", 0.5, "--end", 1.0, "-o", "part.mp4")
     assert code == 0, err
     with open_source("part.mp4") as written:
         assert len(list(written.frames())) == 15
@@ -113,7 +113,7 @@ def test_a_part_of_the_video(vidcam: Run, clip: Path) -> None:
 
 def test_a_folder_of_numbered_images_is_a_video(vidcam: Run, tmp_path: Path) -> None:
     write_images(tmp_path / "shots", names=[f"{i}.png" for i in range(20)])
-    code, _, err = vidcam("annotate", tmp_path / "shots", "--model", MODEL)
+    code, _, err = vidcam("annotate", tmp_path / "shots", *OWN)
     assert code == 0, err
     with open_source("shots.vidcam.mp4") as written:
         assert len(list(written.frames())) == 20
@@ -162,7 +162,7 @@ def test_bad_input_gives_one_sentence_and_leaves_nothing_behind(case: str, vidca
     write_clip(tmp_path / "other.mp4", frames=5, size=(64, 64))
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
 
-    code, out, err = vidcam("annotate", *([] if "--model" in words else ["--model", MODEL]), *words)
+    code, out, err = vidcam("annotate", *([] if "--model" in words else [*OWN]), *words)
 
     assert says in one_line(err)
     assert (code, out) == (expected, "")
@@ -177,7 +177,7 @@ def test_a_bad_input_is_told_before_weights_are_looked_for(vidcam: Run) -> None:
 
 def test_overwrite_replaces_the_old_file(vidcam: Run, clip: Path) -> None:
     Path("old.mp4").write_bytes(b"the old video")
-    code, _, err = vidcam("annotate", clip, "--model", MODEL, "-o", "old.mp4", "--overwrite")
+    code, _, err = vidcam("annotate", clip, *OWN, "-o", "old.mp4", "--overwrite")
     assert code == 0, err
     assert Path("old.mp4").stat().st_size > 1000
 
@@ -185,7 +185,7 @@ def test_overwrite_replaces_the_old_file(vidcam: Run, clip: Path) -> None:
 def test_a_truncated_file_is_explained_as_far_as_it_goes(vidcam: Run, tmp_path: Path) -> None:
     whole = write_clip(tmp_path / "cut.mp4", frames=120, size=(120, 160), picture=lambda i: numbered(i, (120, 160)))
     truncate(whole, keep=0.6)
-    code, _, err = vidcam("annotate", whole, "--model", MODEL, "--json", "cut.json")
+    code, _, err = vidcam("annotate", whole, *OWN, "--json", "cut.json")
     assert code == 0, err
     assert "warning" in err
     found = json.loads(Path("cut.json").read_text())
@@ -219,7 +219,7 @@ def slow_command(tmp_path: Path) -> tuple[list[str], Path]:
     clip = write_clip(tmp_path / "long.mp4", frames=900, size=(360, 480))
     out = tmp_path / "long.vidcam.mp4"
     out.write_bytes(b"the old video")
-    words = ["annotate", str(clip), "--model", MODEL, "-o", str(out), "--overwrite", "--json", str(tmp_path / "long.json")]
+    words = ["annotate", str(clip), *OWN, "-o", str(out), "--overwrite", "--json", str(tmp_path / "long.json")]
     return [sys.executable, "-c", "from vidcam.cli import main; print('ready', flush=True); main()", *words], out
 
 
@@ -256,7 +256,7 @@ def test_a_full_disk_is_said_in_one_sentence(tmp_path: Path) -> None:
     try:
         (disk / "old.mp4").write_bytes(b"the old video")
         clip = write_clip(tmp_path / "clip.mp4", frames=300, size=(360, 480))
-        words = ["annotate", str(clip), "--model", MODEL, "-o", str(disk / "old.mp4"), "--overwrite"]
+        words = ["annotate", str(clip), *OWN, "-o", str(disk / "old.mp4"), "--overwrite"]
         done = subprocess.run(
             [sys.executable, "-c", "from vidcam.cli import main; main()", *words], capture_output=True, text=True, check=False
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import sys
@@ -13,6 +12,7 @@ import numpy as np
 import planted
 import pytest
 from media import write_clip
+from schemas import strict, validate
 
 from vidcam import charts, cli, compare, comparison, placement
 from vidcam.engine import TorchEngine, open_engine
@@ -313,6 +313,34 @@ def test_every_cell_is_the_frame_with_its_own_heat() -> None:
     assert abs(np.flatnonzero(lane).mean() - w / 2) < 1.5  # the cursor is in the middle at half time
 
 
+def test_what_speaks_for_the_other_class_is_shown_in_the_second_colour() -> None:
+    rng = np.random.default_rng(3)
+    image = rng.integers(0, 255, (96, 128, 3), dtype=np.uint8)
+    times = np.linspace(0, 2, 201)
+    curve = np.sin(np.pi * times)  # the class is ahead in the first half, the other in the second
+    made = Grid(
+        source_size=(96, 128), rows=[Row("method", (), (curve,))], columns=[("class", "12 %")], title="a title", times=times,
+        span=(0.0, 2.0), seen=[Box(0, 0, 96, 128)], versus="other",
+    )  # fmt: skip
+    (y, x), (h, w) = made._corners[0][0], made.cell
+    field = np.broadcast_to(np.linspace(-1, 1, w, dtype=np.float32), (h, w))
+    heat = Heat(field.clip(0), (-field).clip(0), 1.0, (Box(0, 0, h, w),), "")
+    nothing = Heat(np.zeros((h, w), np.float32), np.zeros((h, w), np.float32), 1.0, (Box(0, 0, h, w),), "")
+    plain = made.draw(image, [[nothing]], time=1.0)[y : y + h, x : x + w]
+    out = made.draw(image, [[heat]], time=2.0)
+    np.testing.assert_array_equal(out[y : y + h, x : x + w], overlay(plain, heat, signed=True))
+    lane = made._canvas[y + h + 2 : y + h + 30, x : x + w].astype(int)
+    warm = lane[..., 0] - lane[..., 2]  # orange has more red than blue, blue less, the ground hardly any difference
+    quarter, middle = w // 4, 14
+    assert (warm[middle - 8 : middle, quarter] > 30).all()
+    assert (warm[middle + 1 :, quarter] < 0).all()
+    assert (warm[middle + 1 : middle + 9, 3 * quarter] < -30).all()
+    assert (np.abs(warm[:middle, 3 * quarter]) < 20).all()
+    strip = made._canvas[-30:].astype(int)
+    assert ((strip[..., 2] - strip[..., 0]) > 60).any()  # the key has both colours
+    assert ((strip[..., 0] - strip[..., 2]) > 60).any()
+
+
 def test_the_heats_are_those_of_annotate_in_small(
     engine: TorchEngine, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -366,8 +394,8 @@ def test_every_frame_comes_out_once_at_its_time_with_the_sound(
 def test_the_json_and_the_page_hold_what_was_found(found: comparison.Comparison, outputs: Outputs) -> None:
     assert outputs.json is not None
     assert outputs.html is not None
-    doc = json.loads(outputs.json.read_text())
-    assert doc["schema_version"] == 1
+    doc = strict(outputs.json.read_text())
+    validate(doc, "compare")
     assert [m["name"] for m in doc["methods"]] == ["cam", "hirescam", "eigencam", "gradientxinput"]
     assert min(m["relative_cost"] for m in doc["methods"]) == 1.0
     assert doc["methods"][0]["completeness_error"] < 1e-4
@@ -378,7 +406,8 @@ def test_the_json_and_the_page_hold_what_was_found(found: comparison.Comparison,
     assert doc["notes"] == list(found.notes)
     assert "method" not in doc["settings"]
     text = outputs.html.read_text()
-    assert text.count("<svg") == 1 + 2  # cost, and two matrices for the one class that more than one method finds
+    # A plot over time for each class, cost, and two matrices for the one class that more than one method finds.
+    assert text.count("<svg") == 2 + 1 + 2
     assert text.count('src="data:image/jpeg') == 2 * (1 + 4)
     assert '<video src="grid.mp4"' in text
     assert "cam and hirescam are one map here" in text
@@ -410,6 +439,91 @@ def test_nothing_is_left_behind_and_nothing_replaced(
         )
     assert [p.name for p in tmp_path.iterdir()] == ["kept.mp4"]
     assert kept.read_bytes() == b"mine"
+
+
+# --- why this and not that -----------------------------------------------------------------------------------------------------
+
+
+def test_the_difference_of_two_classes_is_told_with_both_sides(
+    engine: TorchEngine, clip: Path, found: comparison.Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[list[list[Heat]]] = []
+    draw = Grid.draw
+
+    def keep(self: Grid, image: np.ndarray, heats: list[list[Heat]], *, time: float) -> np.ndarray:
+        drawn.append(heats)
+        return draw(self, image, heats, time=time)
+
+    monkeypatch.setattr(Grid, "draw", keep)
+    outputs = Outputs(video=tmp_path / "a.mp4", html=tmp_path / "a.html", json=tmp_path / "a.json")
+    settings = Settings(classes=("nothing",), versus="RED_square")  # all that the network knows speaks for red
+    made = compare.compare(clip, outputs, engine=engine, settings=settings, methods=("cam", "layercam"))
+    assert made.versus == "red square"
+
+    cam, before = entry(made, "cam").analysis, entry(found, "cam").analysis
+    for one, of, less in zip(cam.drawn["nothing"], before.drawn["nothing"], before.drawn["red square"], strict=True):
+        np.testing.assert_allclose(one.maps, of.maps - less.maps, atol=1e-6 * np.nanmax(np.abs(less.maps)))
+    assert np.nanmin(cam.drawn["nothing"][0].maps) < 0
+
+    doc = strict((tmp_path / "a.json").read_text())
+    validate(doc, "compare")
+    curve = [float(m.sum()) / cam.drawn["nothing"][0].cell_s for m in cam.drawn["nothing"][0].maps]
+    assert doc["timeline"]["evidence"]["nothing"]["cam"] == pytest.approx(curve, rel=1e-4)
+    assert doc["timeline"]["times_s"] == pytest.approx(cam.times_s.tolist())
+    assert doc["versus"] == "red square"
+
+    for heats in drawn:
+        assert not heats[0][0].values.any()
+        assert heats[0][0].against is not None
+    assert max(float(heats[0][0].against.max()) for heats in drawn) > 0.5
+    assert made.plain is not None
+    change = made.pictures[("cam", "nothing")].astype(int) - made.plain
+    assert (change[..., 2] - change[..., 0]).max() > 40  # blue
+    assert (change[..., 2] - change[..., 0]).min() > -30  # and no orange, only another way to enlarge
+
+    told = "layercam cannot speak against a class, so what speaks for 'red square' is missing there"
+    assert told in made.notes
+    assert "nothing speaks for 'nothing' rather than 'red square' according to cam, layercam" in made.notes
+    assert "nothing 0" in comparison.in_words(made)
+    assert "% rather than red square" in comparison.in_words(made)
+    text = (tmp_path / "a.html").read_text()
+    assert "1 explanation" not in text
+    assert "of “nothing” rather than “red square”</h1>" in text
+    assert "The difference over time" in text
+    plot = text[text.index("The difference over time") : text.index("<h2>The methods")]
+    assert plot.count("<svg") == 1
+    assert "nothing − red square" in plot
+    assert ">cam</text>" in plot
+    assert ">layercam</text>" not in plot  # it has no difference to show
+    assert charts.AGAINST in plot
+    assert charts.FOR not in plot
+
+
+def test_methods_without_a_sign_have_no_difference_to_plot(engine: TorchEngine, clip: Path, tmp_path: Path) -> None:
+    settings = Settings(classes=("red square",), versus="nothing")
+    page = tmp_path / "a.html"
+    compare.compare(clip, Outputs(html=page), engine=engine, settings=settings, methods=("layercam",))
+    assert "No method here can tell what speaks for “nothing”." in page.read_text()
+
+
+def test_curves_are_filled_from_zero_in_two_colours() -> None:
+    times = np.arange(5.0)
+    text = charts.areas(
+        {"both": np.array([0.0, 1, 0, -2, 0]), "one": np.array([0.0, np.nan, 4, 4, 0])}, times, title="", x="", signed=True
+    )
+
+    def heights(colour: str) -> list[float]:
+        """Of each filled area, from its lowest to its highest point."""
+        shapes = dict(re.findall(r'<path id="(\w+)" d="([^"]*)"', text))
+        used = [shapes[name] for name in re.findall(rf'<use xlink:href="#(\w+)"[^>]*style="fill: {colour}', text)]
+        used += re.findall(rf'<path d="([^"]*)"[^>]*style="fill: {colour}', text)
+        ys = [[float(y) for y in re.findall(r"[ML] \S+ (\S+)", d)] for d in used]
+        return [max(y) - min(y) for y in ys]
+
+    above, below = heights(charts.FOR), heights(charts.AGAINST)
+    assert len(below) == 1
+    # Each by its own largest value; where nothing was looked at, the area is interrupted.
+    assert above == pytest.approx([below[0] / 2, 0.0, below[0]], rel=1e-3)
 
 
 # --- the command ---------------------------------------------------------------------------------------------------------------

@@ -15,10 +15,13 @@ import torch
 from tiny_nets import NETS, clips, explained
 from torch import nn
 
+from vidcam.engine.base import disagreement
+from vidcam.engine.openvino import Unsupported, open_compiled
 from vidcam.errors import IncompatibleError
-from vidcam.explainers import core
+from vidcam.explainers import core, gradients
 from vidcam.explainers.core import Explained, Target
 from vidcam.models import registry
+from vidcam.models.loading import LoadedModel, Located
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks")
 
@@ -123,15 +126,13 @@ def checked(net: Explained, method: core.Method, inputs: torch.Tensor, targets: 
         assert method.family not in ("cam", "gradient", "perturbation"), f"{method.name} refuses {net.spec.name}"
         return None
     assert found.logits.ndim == 2
-    assert found.logits.dtype == torch.float32
-    assert not found.logits.requires_grad
+    assert found.logits.dtype == np.float32
     assert len(found.maps) == (len(net.spec.time_cells) if method.cells is None else 1)
     for maps in found.maps:
         assert maps.shape[:2] == (len(inputs), len(targets))
         assert maps.ndim == 5
-        assert maps.dtype == torch.float32
-        assert not maps.requires_grad
-        assert torch.isfinite(maps).all()
+        assert maps.dtype == np.float32
+        assert np.isfinite(maps).all()
         # Cutting away what is negative may leave nothing, where features are signed and weights are random.
         assert maps.any() or not method.signed or method.family == "perturbation", f"{method.name} finds nothing"
         assert method.signed or (maps >= 0).all()
@@ -200,8 +201,8 @@ QUICK = ("mini", "x3d_xs")
 """Where also the methods that need hundreds of passes are tried; elsewhere only one of each family that differentiates all."""
 
 
-@pytest.mark.parametrize("name", registry.names())
-def test_every_method_explains_or_is_refused_and_leaves_the_model_alone(name):
+def network(name: str) -> Explained:
+    """The registered architecture with random weights, and biases where a head has any, so that forgetting them is seen."""
     spec = registry.get(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -209,8 +210,16 @@ def test_every_method_explains_or_is_refused_and_leaves_the_model_alone(name):
         with torch.no_grad():
             for linear in spec.head.linears if spec.head else ():
                 if (bias := module.get_submodule(linear).bias) is not None:
-                    bias.normal_()  # so that forgetting it is seen
-        net = Explained(module, spec)
+                    bias.normal_()
+    return Explained(module, spec)
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_every_method_explains_or_is_refused_and_leaves_the_model_alone(name):
+    net = network(name)
+    spec, module = net.spec, net.module
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
         inputs, order = clip_of(net)
     disturb(module)
     targets = [Target(7), Target(3, versus=11)]
@@ -231,12 +240,37 @@ def test_every_method_explains_or_is_refused_and_leaves_the_model_alone(name):
             found[method.name] = made
 
     for exact in (found[m.name] for m in core.methods() if m.complete and m.name in found):
-        error = (sum(m.sum((2, 3, 4)) for m in exact.maps) - exact.totals).abs().max()
-        assert error <= 1e-4 * exact.totals.abs().max(), f"logit - bias = sum(evidence) is off by {error}"
+        error = np.abs(sum(m.sum((2, 3, 4)) for m in exact.maps) - exact.totals).max()
+        assert error <= 1e-4 * np.abs(exact.totals).max(), f"logit - bias = sum(evidence) is off by {error}"
     if spec.head:
         # Two ways that share no formula: the head's weights, and autograd through the head.
-        for exact, gradient in zip(found["cam"].maps, found["hirescam"].maps, strict=True):
-            assert (exact[:, :2] - gradient).abs().max() <= 1e-3 * gradient.abs().max()
+        by_autograd = gradients.by_autograd(gradients.hirescam, net, inputs, targets)
+        for exact, gradient in zip(found["cam"].maps, by_autograd.maps, strict=True):
+            assert np.abs(exact[:, :2] - gradient).max() <= 1e-3 * np.abs(gradient).max()
 
     interrupted(net, core.get("gradcam"), inputs, order[-1], KeyboardInterrupt("stopped here"))
     interrupted(net, core.get("eigencam"), inputs, order[0], RuntimeError("stopped here"))
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_every_model_is_compiled_and_gives_what_torch_gives_or_says_why_not(name):
+    net = network(name)
+    spec = net.spec
+    leaves_in_order(net, torch.randn(1, 3, spec.frames, *spec.crop, generator=torch.Generator().manual_seed(2)))
+    loaded = LoadedModel(spec, net.module, spec.labels(), "random", None)
+    model = Located(spec, loaded.labels, "random", own=False, load=lambda: loaded)
+    if not spec.compiles:
+        with pytest.raises(Unsupported, match="hardly be faster"):
+            open_compiled(model)
+        return
+    fast, slow = open_compiled(model), Explained(net.module, spec)
+    frames = np.random.default_rng(1).integers(0, 256, (1, spec.frames, *spec.crop, 3), dtype=np.uint8)
+    (clips,) = fast.map(frames, lambda clips: clips)
+    a, b = fast.explained.see(clips), slow.see(clips)
+    assert disagreement(a, b) is None
+    if spec.head:
+        a, b = (core.get("cam").explain(e, clips, [Target(7), Target(3, versus=11)]) for e in (fast.explained, slow))
+        scale = max(np.abs(m).max() for m in b.maps)
+        for one, other in zip(a.maps, b.maps, strict=True):
+            assert np.abs(one - other).max() <= 1e-4 * scale
+    assert fast.name == "openvino"

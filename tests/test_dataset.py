@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from media import write_clip
+from schemas import strict, validate
 
 from vidcam import cli, dataset
 from vidcam.engine import TorchEngine, open_engine
-from vidcam.errors import InputError, UnknownNameError
+from vidcam.errors import IncompatibleError, InputError, UnknownNameError, UsageError
+from vidcam.pipeline import Settings
 from vidcam.train import Recipe, train
 
 FACTORY = """
@@ -98,7 +100,13 @@ def test_mistakes_come_first_and_show_both_evidences(trained, tmp_path: Path) ->
     dataset.write_json(found, tmp_path / "o.json")
     dataset.write_csv(found, tmp_path / "o.csv")
     dataset.write_html(found, tmp_path / "o.html")
-    doc = json.loads((tmp_path / "o.json").read_text())
+    doc = strict((tmp_path / "o.json").read_text())
+    validate(doc, "dataset")
+    assert doc["accuracy"] == found.accuracy
+    assert doc["cases"][0] | {"error": ""} == {
+        "name": "ball/broken.mp4", "wanted": "ball", "found": None, "right": False, "prob_wanted": None, "prob_found": None,
+        "suspicions": [], "error": "",
+    }  # fmt: skip
     assert [c["name"] for c in doc["cases"]] == [c.name for c in found.cases]
     rows = list(csv.DictReader((tmp_path / "o.csv").read_text().splitlines()))
     assert [r["found"] for r in rows] == [c.found for c in found.cases]
@@ -107,6 +115,15 @@ def test_mistakes_come_first_and_show_both_evidences(trained, tmp_path: Path) ->
     assert page.count("data:image/jpeg") == 2 + 5
     assert page.index("disc/wrong.mp4") < page.index("<h2>ball</h2>")
     assert "broken.mp4" in page
+    assert "80.0% of 5 videos right" in dataset.in_words(found)
+
+    hopeless = replace(found, cases=(broken,), suspicions={})
+    dataset.write_json(hopeless, tmp_path / "n.json")
+    dataset.write_html(hopeless, tmp_path / "n.html")
+    validate(doc := strict((tmp_path / "n.json").read_text()), "dataset")
+    assert doc["accuracy"] is None
+    assert dataset.in_words(hopeless).startswith("no video could be read\nball/broken.mp4: ")
+    assert "No video could be read" in (tmp_path / "n.html").read_text()
 
 
 def test_folders_that_do_not_fit_are_refused(trained, tmp_path: Path) -> None:
@@ -117,6 +134,11 @@ def test_folders_that_do_not_fit_are_refused(trained, tmp_path: Path) -> None:
     (tmp_path / "kite" / "a.mp4").write_bytes((folder / "ball" / "v0_1.mp4").read_bytes())
     with pytest.raises(UnknownNameError, match="kite"):
         dataset.inspect(tmp_path, engine=engine)
+    for settings in (Settings(versus="ball"), Settings(classes=("ball",))):
+        with pytest.raises(UsageError, match="name no classes"):
+            dataset.inspect(folder, engine=engine, settings=settings)
+    with pytest.raises(IncompatibleError, match="attention-rollout"):
+        dataset.inspect(folder, engine=engine, settings=Settings(method="attention-rollout"))
 
 
 def test_the_command_takes_a_folder(trained, tmp_path: Path, monkeypatch, capsys) -> None:
@@ -139,3 +161,8 @@ def test_the_command_takes_a_folder(trained, tmp_path: Path, monkeypatch, capsys
     assert not stop.value.code
     assert "100.0% of 10 videos right" in capsys.readouterr().out
     assert (tmp_path / "r.html").stat().st_size > 10_000
+    monkeypatch.setattr(sys, "argv", [*words[:5], "--versus", "ball"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2
+    assert "--versus goes with a single video" in " ".join(capsys.readouterr().err.split())

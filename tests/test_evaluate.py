@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import math
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import planted
 import pytest
 from media import write_clip
+from schemas import strict, validate
 
 from vidcam import cli, evaluate
 from vidcam.engine import TorchEngine, open_engine
@@ -18,6 +20,7 @@ from vidcam.errors import UsageError
 from vidcam.explainers import core
 from vidcam.pipeline import Settings
 from vidcam.trust.controls import CONTROLS
+from vidcam.trust.splice import Spliced
 
 
 def film(path: Path, *, red: bool) -> Path:
@@ -60,7 +63,7 @@ def test_a_false_explanation_is_not_supported(engine: TorchEngine, clip: Path, m
 
     def upside_down(*args: object) -> core.Attribution:
         made = true(*args)  # type: ignore[arg-type]
-        return core.Attribution(made.targets, made.logits, tuple(m.flip(3) for m in made.maps), made.totals)
+        return core.Attribution(made.targets, made.logits, tuple(np.flip(m, 3) for m in made.maps), made.totals)
 
     false = core.Method(**(vars(core.get("cam")) | {"name": "false", "explain": upside_down}))
     monkeypatch.setitem(core._METHODS, "false", false)
@@ -86,7 +89,8 @@ def test_two_videos_cut_together(engine: TorchEngine, clip: Path, tmp_path: Path
 def test_the_files_hold_what_was_found(found: evaluate.Evaluation, tmp_path: Path) -> None:
     evaluate.write_json(found, tmp_path / "out.json")
     evaluate.write_html(found, tmp_path / "out.html")
-    doc = json.loads((tmp_path / "out.json").read_text())
+    doc = strict((tmp_path / "out.json").read_text())
+    validate(doc, "evaluate")
     assert doc["verdict"]["word"] == "supported"
     assert doc["faithfulness"]["blur"][evaluate.OURS]["gap"]["mean"] == found.scores["blur"][evaluate.OURS]["gap"].mean
     assert set(doc["faithfulness"]["blur"]) == {evaluate.OURS, *CONTROLS}
@@ -95,6 +99,20 @@ def test_the_files_hold_what_was_found(found: evaluate.Evaluation, tmp_path: Pat
     assert re.search(r"The evidence for “red square” is <span class=\"supported\">supported</span>", page)
     assert "http://" not in re.sub(r"http://www\.w3\.org|http://purl\.org|http://creativecommons\.org", "", page)
     assert found.label in evaluate.in_words(found)
+
+
+def test_what_cannot_be_said_is_null_and_not_a_number(found: evaluate.Evaluation, tmp_path: Path) -> None:
+    odd = replace(found, sensitivity=None, spliced=Spliced(None, 0.5), cascade=(("fc", math.nan),))
+    evaluate.write_json(odd, tmp_path / "out.json")
+    evaluate.write_html(odd, tmp_path / "out.html")
+    doc = strict((tmp_path / "out.json").read_text())
+    assert doc["splice"] == {"first": None, "second": 0.5}
+    assert doc["sanity"] == {
+        "class_sensitivity": None, "repeat_error": 0.0, "cascade": [{"layer": "fc", "rank_correlation": None}]
+    }  # fmt: skip
+    validate(doc, "evaluate")
+    assert "Maps of other classes" not in (tmp_path / "out.html").read_text()
+    assert "other classes" not in evaluate.in_words(odd)
 
 
 @pytest.mark.parametrize(

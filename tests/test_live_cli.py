@@ -30,6 +30,7 @@ from vidcam.pipeline import Look, Settings
 from vidcam.reader import open_source
 
 MODEL = f"{planted.__file__}:patches"
+OWN = ("--model", MODEL, "--engine", "torch")  # no note that it is not in OpenVINO
 CLIPS = Path(__file__).parent.parent / "clips"
 
 
@@ -80,7 +81,7 @@ def clip(tmp_path: Path) -> Path:
     ],
 )
 def test_bad_input_is_told_in_one_sentence_with_the_right_code(vidcam, clip, words, code, sentence) -> None:
-    got, out, err = vidcam(*words, "--model", MODEL)
+    got, out, err = vidcam(*words, *OWN)
     lines = [line for line in err.splitlines() if line.strip()]
     assert (got, len(lines), out) == (code, 1, ""), err
     assert lines[0].startswith("error: ")
@@ -90,7 +91,7 @@ def test_bad_input_is_told_in_one_sentence_with_the_right_code(vidcam, clip, wor
 def test_a_port_in_use_is_told_before_anything_is_loaded(vidcam, clip) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        code, _, err = vidcam(clip, "--model", MODEL, "--port", port)
+        code, _, err = vidcam(clip, *OWN, "--port", port)
     assert code == 1
     assert f"port {port} on 127.0.0.1 is in use by another program; name another with --port, or 0 for any that is free" in err
 
@@ -108,7 +109,7 @@ def process(clip: Path) -> Iterator:
 
     def start(*words: object) -> tuple[subprocess.Popen[str], str]:
         one = subprocess.Popen(
-            [sys.executable, "-c", "from vidcam.cli import main; main()", "live", str(clip), "--loop", "--model", MODEL,
+            [sys.executable, "-c", "from vidcam.cli import main; main()", "live", str(clip), "--loop", *OWN,
              *map(str, words)],
             stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"},
         )  # fmt: skip
@@ -191,7 +192,7 @@ def test_a_window_shows_the_annotated_picture_and_obeys_keys(monkeypatch, tmp_pa
     monkeypatch.chdir(tmp_path)
     desktop = Desktop(monkeypatch, [ord("s"), ord("q")])
     plan = run.Plan(source=str(clip), window=True, loop=True, settings=Settings(hop_s=0.2), look=Look(style="contour"))
-    run.run(plan, lambda: open_engine(MODEL))
+    run.run(plan, lambda: open_engine(MODEL, engine="torch"))
     assert desktop.shown[0].shape[1] == 160
     (saved,) = tmp_path.glob("vidcam-*.png")
     assert cv2.imread(str(saved)).shape == desktop.shown[0].shape
@@ -203,7 +204,7 @@ def test_where_there_is_no_desktop_it_says_what_to_do(vidcam, clip, monkeypatch)
         raise cv2.error("The function is not implemented")
 
     monkeypatch.setattr(window.cv2, "namedWindow", fail)
-    code, _, err = vidcam(clip, "--model", MODEL, "--window")
+    code, _, err = vidcam(clip, *OWN, "--window")
     assert code == 1
     assert "no window can be opened here" in err
     assert "leave out --window to use the page in a web browser" in err

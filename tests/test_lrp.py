@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from tiny_nets import CLASSES, clips, explained, spec
+from tiny_nets import CLASSES, clips, explained, spec, tensors
 from torch import Tensor, nn
 from torch.nn import functional as F
 from zennit import attribution as zennit_attribution
@@ -36,7 +36,7 @@ RULES = {
 
 
 def found_by(name: str, net: Explained, inputs: Tensor, targets=TARGETS) -> core.Attribution:
-    return core.get(name).explain(net, inputs, targets)
+    return tensors(core.get(name).explain(net, inputs, targets))
 
 
 def summed(found: core.Attribution) -> Tensor:
@@ -524,7 +524,7 @@ def small(name: str, clip: tuple[int, int, int]) -> tuple[Explained, Tensor]:
 )
 def test_relevance_is_conserved_on_the_real_architectures(name, clip):
     net, x = small(name, clip)
-    found = lrp(ROWS["lrp"], net, x, TARGETS[1:])
+    found = tensors(lrp(ROWS["lrp"], net, x, TARGETS[1:]))
     absorbed = scores(found) - found.totals
     error = (summed(found) + absorbed - scores(found)).abs() / scores(found).abs()
     assert error.max() <= 1e-3

@@ -14,29 +14,30 @@ import torch
 from media import write_clip
 from test_contract import Snapshot
 from test_placement import track
-from tiny_nets import CLASSES, CLIP, NETS, clips, explained, spec
+from tiny_nets import CLASSES, CLIP, NETS, clips, explained, spec, tensors
 from torch import nn
 
 from vidcam import pipeline, placement
 from vidcam.engine import open_engine
+from vidcam.engine.hooks import capture, logits_after
 from vidcam.explainers import ablation, core, perturbation, probe
 from vidcam.explainers.core import Explained, Target
-from vidcam.explainers.hooks import capture, logits_after, logits_of
 from vidcam.types import Geometry
 
 METHODS = {
-    "occlusion": perturbation.occlusion,
-    "temporal-mask": perturbation.temporal_mask,
-    "rise": perturbation.rise,
-    "scorecam": ablation.scorecam,
-    "ablationcam": ablation.ablationcam,
+    "occlusion": lambda *args, **more: tensors(perturbation.occlusion(*args, **more)),
+    "temporal-mask": lambda *args, **more: tensors(perturbation.temporal_mask(*args, **more)),
+    "rise": lambda *args, **more: tensors(perturbation.rise(*args, **more)),
+    "scorecam": lambda *args, **more: tensors(ablation.scorecam(*args, **more)),
+    "ablationcam": lambda *args, **more: tensors(ablation.ablationcam(*args, **more)),
 }
+occlusion, temporal_mask, rise, scorecam, ablationcam = METHODS.values()
 TARGETS = [Target(0), Target(3), Target(3, versus=1)]
 
 
 def score(net: Explained, clip: torch.Tensor, target: Target) -> float:
     """One clip, one score."""
-    return float(target(logits_of(net, clip[None]))[0])
+    return float(target(net.logits(clip[None]))[0])
 
 
 def blur_in_loops(clip: np.ndarray) -> np.ndarray:
@@ -82,7 +83,7 @@ def test_every_method_explains_every_small_network_and_leaves_it_alone(method, n
     found = few(method, net, clips(), TARGETS)
     before.check()
     assert [m.shape[2:] for m in found.maps] == [p.grid for p in places]
-    np.testing.assert_allclose(found.logits, logits_of(net, clips()), atol=1e-5)
+    np.testing.assert_allclose(found.logits, net.logits(clips()), atol=1e-5)
     for maps in found.maps:
         assert maps.shape[:2] == (2, 3)
         assert maps.dtype == torch.float32
@@ -156,8 +157,8 @@ def test_all_targets_share_the_passes_and_few_clips_exist_at_once(method):
 
 def test_the_classes_may_be_chosen_by_the_logits():
     net = explained("plain")
-    best = int(logits_of(net, clips(1))[0].argmax())
-    found = perturbation.temporal_mask(net, clips(1), lambda logits: [Target(int(logits[0].argmax()))])
+    best = int(net.logits(clips(1))[0].argmax())
+    found = temporal_mask(net, clips(1), lambda logits: [Target(int(logits[0].argmax()))])
     assert found.targets == (Target(best),)
 
 
@@ -168,7 +169,7 @@ def test_the_classes_may_be_chosen_by_the_logits():
 def test_occlusion_is_the_drop_block_by_block(name, shape):
     net = explained(name)
     inputs = torch.randn(2, 3, *shape, generator=torch.Generator().manual_seed(3))
-    found = perturbation.occlusion(net, inputs, TARGETS).maps
+    found = occlusion(net, inputs, TARGETS).maps
     grid = [min(n, most) for n, most in zip(shape, (4, 7, 7), strict=True)]
     want = np.zeros((2, 3, *grid))
     for b, clip in enumerate(inputs):
@@ -200,7 +201,7 @@ def test_occlusion_is_captums():
                 baselines=perturbation.blurred(inputs),
                 target=n,
             )
-        (found,) = perturbation.occlusion(net, inputs, [Target(n)]).maps
+        (found,) = occlusion(net, inputs, [Target(n)]).maps
         # Captum gives every pixel the mean of the blocks that cover it.
         total, times = torch.zeros(2, 10, 16, 16), torch.zeros(10, 16, 16)
         for t, y, x in np.ndindex(4, 7, 7):
@@ -236,7 +237,7 @@ def test_the_cells_are_the_middles_of_the_blocks(facts):
 def test_a_frozen_moment_is_the_frame_before(name, frames):
     net = explained(name)
     inputs = torch.randn(2, 3, frames, 12, 12, generator=torch.Generator().manual_seed(4))
-    (found,) = perturbation.temporal_mask(net, inputs, TARGETS).maps
+    (found,) = temporal_mask(net, inputs, TARGETS).maps
     count = min(frames, 8)
     assert found.shape == (2, 3, count, 1, 1)
     for b, clip in enumerate(inputs):
@@ -261,15 +262,15 @@ def test_frozen_moments_are_captums_feature_ablation():
         theirs = captum.attr.FeatureAblation(net.module).attribute(
             inputs, baselines=baselines, target=2, feature_mask=moment.view(1, 1, 16, 1, 1).expand(1, 3, 16, 12, 12)
         )
-    (found,) = perturbation.temporal_mask(net, inputs, [Target(2)]).maps
+    (found,) = temporal_mask(net, inputs, [Target(2)]).maps
     np.testing.assert_allclose(theirs[:, 0, ::2, :1, :1], found[:, 0], atol=1e-6)
 
 
 def test_a_still_clip_loses_nothing_by_standing_still():
     net = explained("plain")
     still = clips()[:, :, :1].expand(-1, -1, 12, -1, -1)
-    assert perturbation.temporal_mask(net, still, [Target(1)]).maps[0].abs().max() < 1e-6
-    assert perturbation.temporal_mask(net, clips()[:, :, :1], [Target(1)]).maps[0].shape == (2, 1, 1, 1, 1)  # nothing to freeze
+    assert temporal_mask(net, still, [Target(1)]).maps[0].abs().max() < 1e-6
+    assert temporal_mask(net, clips()[:, :, :1], [Target(1)]).maps[0].shape == (2, 1, 1, 1, 1)  # nothing to freeze
 
 
 def test_a_moment_is_drawn_evenly_over_the_whole_crop():
@@ -289,7 +290,7 @@ def test_a_moment_is_drawn_evenly_over_the_whole_crop():
 def test_rise_is_the_covariance_of_scores_and_masks():
     net = explained("deep")
     inputs = clips()
-    (found,) = perturbation.rise(net, inputs, TARGETS, masks=30).maps
+    (found,) = rise(net, inputs, TARGETS, masks=30).maps
     mask = perturbation.rise_masks(CLIP, 30)
     drawn = [mask(i) for i in range(30)]
     for b, clip in enumerate(inputs):
@@ -350,7 +351,7 @@ def test_rise_of_a_linear_network_has_the_expectation_that_can_be_computed():
         net.module.fc.weight.mul_(seen.flatten())
         net.module.fc.bias.add_(100.0)  # a large constant must not show
     clip = torch.randn(1, 3, *shape)
-    (found,) = perturbation.rise(net, clip, TARGETS, masks=count, chunk=500).maps
+    (found,) = rise(net, clip, TARGETS, masks=count, chunk=500).maps
     t, y, x = (axis / (2 / 3) for axis in alike(shape))
     factors = []
     for n, target in enumerate(TARGETS):
@@ -368,7 +369,7 @@ def test_rise_gives_nothing_where_nothing_matters():
     net = explained("plain")
     with torch.no_grad():
         net.module.fc.weight.zero_()
-    assert perturbation.rise(net, clips(), [Target(1)], masks=20).maps[0].abs().max() < 1e-5
+    assert rise(net, clips(), [Target(1)], masks=20).maps[0].abs().max() < 1e-5
 
 
 # --- score-cam --------------------------------------------------------------------------------------------------------------
@@ -380,7 +381,7 @@ def test_rise_gives_nothing_where_nothing_matters():
 def test_scorecam_in_loops(name, channels):
     net = explained(name)
     inputs = clips()
-    found = ablation.scorecam(net, inputs, TARGETS, channels=channels).maps
+    found = scorecam(net, inputs, TARGETS, channels=channels).maps
     with capture(net) as look:
         features = look(inputs).features
     for maps, acts, place in zip(found, features, probe.placements(net), strict=True):
@@ -423,8 +424,8 @@ def test_a_channel_that_is_the_same_everywhere_shows_nothing():
     with torch.no_grad():
         net.module.trunk.conv.weight[2] = 0
         net.module.trunk.conv.bias[2] = 50.0  # by far the most energy
-    assert ablation.scorecam(net, clips(), [Target(1)], channels=1).maps[0].abs().max() < 1e-4  # 50 times a last digit
-    assert ablation.scorecam(net, clips(), [Target(1)], channels=2).maps[0].abs().max() > 1e-3
+    assert scorecam(net, clips(), [Target(1)], channels=1).maps[0].abs().max() < 1e-4  # 50 times a last digit
+    assert scorecam(net, clips(), [Target(1)], channels=2).maps[0].abs().max() > 1e-3
 
 
 # --- ablation-cam -----------------------------------------------------------------------------------------------------------
@@ -434,7 +435,7 @@ def test_a_channel_that_is_the_same_everywhere_shows_nothing():
 def test_ablationcam_in_loops(name):
     net = explained(name)
     inputs = clips()
-    found = ablation.ablationcam(net, inputs, TARGETS, chunk=1).maps
+    found = ablationcam(net, inputs, TARGETS, chunk=1).maps
     with capture(net) as look:
         features = look(inputs).features
     for pathway, (maps, acts) in enumerate(zip(found, features, strict=True)):
@@ -472,18 +473,18 @@ def test_at_a_linear_head_the_drop_is_the_channels_share(name):
     with capture(net) as look:
         features = look(clips()).features
     rows = torch.split(net.module.fc.weight.detach(), [a.shape[1] for a in features], dim=1)
-    for maps, a, row in zip(ablation.ablationcam(net, clips(), TARGETS).maps, features, rows, strict=True):
+    for maps, a, row in zip(ablationcam(net, clips(), TARGETS).maps, features, rows, strict=True):
         weights = torch.stack([t.of_rows(row) for t in TARGETS])
         close(maps, torch.einsum("nc,bc,bcthw->bnthw", weights, a.mean((2, 3, 4)), a), 2e-5)
 
 
 def test_the_copies_of_the_features_are_bounded(monkeypatch):
     net = explained("pathways")
-    whole = ablation.ablationcam(net, clips(), TARGETS).maps
+    whole = ablationcam(net, clips(), TARGETS).maps
     monkeypatch.setattr(ablation, "COPIED", 4 * (5 * 2 + 3 * 4) * 9 + 1)
     rows = []
     with net.module.fc.register_forward_pre_hook(lambda _m, inputs: rows.append(len(inputs[0]))):
-        for maps, want in zip(ablation.ablationcam(net, clips(1), TARGETS).maps, whole, strict=True):
+        for maps, want in zip(ablationcam(net, clips(1), TARGETS).maps, whole, strict=True):
             close(maps, want[:1], 2e-5)
     assert rows == [1, 4, 1, 3]  # five channels of one pathway, three of the other
 
@@ -543,7 +544,7 @@ def placed_away(place) -> tuple[np.ndarray, ...]:
 def test_frozen_moments_see_the_square_come_and_stay():
     module = planted.patches().eval()
     known = Explained(module, spec(**{k: v for k, v in module.vidcam.items() if k != "labels"}))
-    found = perturbation.temporal_mask(known, red_square(), [Target(0)]).maps[0][0, 0, :, 0, 0]
+    found = temporal_mask(known, red_square(), [Target(0)]).maps[0][0, 0, :, 0, 0]
     # When it comes it is missed for a frame, while it is there nothing changes, when it goes it stays for a frame. Its share
     # in one frame: 500 times the mean of 16 x 16 pixels that are 0.3 red.
     assert found[4] == pytest.approx(500 * 0.3 * 16 * 16 / (8 * 112 * 112), rel=1e-4)

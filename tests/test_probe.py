@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
+from vidcam.engine.hooks import capture
 from vidcam.errors import UsageError
-from vidcam.explainers import probe
+from vidcam.explainers import measuring, probe
 from vidcam.explainers.core import Explained
-from vidcam.explainers.hooks import capture
 from vidcam.models import registry
 from vidcam.placement import Axis, measure, placements_for, to_json
 
@@ -71,7 +71,7 @@ def seeded():
 def test_influence_is_where_the_receptive_field_is():
     """Against the definition: nudge every input pixel and see whether the cell's features move."""
     one = net(conv(4, (3, 5, 3), (2, 2, 2), (1, 2, 0), first=True), nn.ReLU(inplace=True), clip=(4, 8, 8))
-    found = probe.influence(one)((1, 2, 1))
+    found = measuring.influence(one)((1, 2, 1))
     assert found.shape == (4, 8, 8)
     assert found.sum() == pytest.approx(1)
     noise = torch.randn(1, 3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -86,7 +86,7 @@ def test_influence_is_where_the_receptive_field_is():
 
 def test_a_plane_is_all_cells_with_one_index():
     one = net(conv(4, 2, 2, 0, first=True), clip=(8, 8, 8))
-    ask = probe.influence(one)
+    ask = measuring.influence(one)
     np.testing.assert_array_equal(ask((None, 3, None)).sum(axis=(0, 2)) > 0, [False] * 6 + [True] * 2)
     assert (ask((1, None, None)) > 0).sum() == 2 * 8 * 8
     assert (ask((None, None, None)) > 0).all()
@@ -95,12 +95,12 @@ def test_a_plane_is_all_cells_with_one_index():
 @pytest.mark.parametrize("name", ["x3d_xs", "slowfast"])
 def test_the_model_is_left_as_it_was(name):
     layers = [conv(6, 3, 2, 1, first=True), nn.BatchNorm3d(6), nn.ReLU(inplace=True), nn.Dropout()]
-    explained = probe.random_model(registry.get("x3d_xs")) if name == "x3d_xs" else net(*layers)
+    explained = measuring.random_model(registry.get("x3d_xs")) if name == "x3d_xs" else net(*layers)
     module = explained.module.train()
     next(module.parameters()).requires_grad_(False)
     flags = [(p.requires_grad, p.grad) for p in module.parameters()], [m.training for m in module.modules()]
     state = {k: v.clone() for k, v in module.state_dict().items()}
-    probe.influence(explained)((0, None, None))
+    measuring.influence(explained)((0, None, None))
     assert flags == ([(p.requires_grad, p.grad) for p in module.parameters()], [m.training for m in module.modules()])
     assert all(torch.equal(v, state[k]) for k, v in module.state_dict().items())
     assert not any(m._forward_hooks for m in module.modules())
@@ -112,7 +112,7 @@ def test_a_layer_that_sees_nothing_is_refused():
             return x * 0
 
     with pytest.raises(UsageError, match=r"cells \(0, None, None\) of layer 'trunk' do not depend on the input"):
-        probe.influence(net(Blind()))((0, None, None))
+        measuring.influence(net(Blind()))((0, None, None))
 
 
 # --- locate ---------------------------------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def stack(*, fixed=None) -> Explained:
 
 @pytest.mark.parametrize("fixed", [None, 2 * 8 * 8])
 def test_a_stack_of_layers_is_located(fixed):
-    (found,) = probe.locate(stack(fixed=fixed))
+    (found,) = measuring.locate(stack(fixed=fixed))
     assert found.grid == (2, 8, 7 if found.x.count == 7 else 8)
     assert error(found.y, 1.0, 4) <= 0.1
     assert error(found.x, 1.5, 4) <= 0.1
@@ -147,15 +147,15 @@ def test_a_stack_of_layers_is_located(fixed):
 
 def test_the_clip_grows_by_whole_strides_and_only_where_the_network_follows():
     grid = (2, 8, 8)
-    assert probe._better(stack(), (16, 32, 32), grid) == ((40, 32, 32), ((5, 8, 8),))
-    assert probe._better(stack(fixed=128), (16, 32, 32), grid) == ((16, 32, 32), (grid,))
-    assert probe._better(stack(), (128, 32, 32), (16, 8, 8)) == ((40, 32, 32), ((5, 8, 8),))
+    assert measuring._better(stack(), (16, 32, 32), grid) == ((40, 32, 32), ((5, 8, 8),))
+    assert measuring._better(stack(fixed=128), (16, 32, 32), grid) == ((16, 32, 32), (grid,))
+    assert measuring._better(stack(), (128, 32, 32), (16, 8, 8)) == ((40, 32, 32), ((5, 8, 8),))
 
 
 @pytest.mark.parametrize("name", CHEAP)
 def test_the_shipped_data_can_be_measured_again(name, tmp_path):
     path = tmp_path / "placements.json"
-    probe.remeasure([name], path)
+    measuring.remeasure([name], path)
     row = json.loads(path.read_text())[name]
     explained = registry.get(name)
     shipped = placements_for(name, explained.layer, clip=(explained.frames, *explained.crop))
@@ -172,7 +172,7 @@ def test_the_law_does_not_depend_on_the_weights():
         module = registry.get("r3d_18").build().eval()
     explained = Explained(module, registry.get("r3d_18"))
     clip = (40, 64, 64)
-    found = measure(probe.influence(explained, clip=clip), clip=clip, grid=(5, 4, 4))
+    found = measure(measuring.influence(explained, clip=clip), clip=clip, grid=(5, 4, 4))
     assert error(found.time, 0, 8) <= 0.35
     assert error(dataclasses.replace(found.time, count=2), 0, 8) <= 0.35
     assert error(found.y, 0, 16) <= 0.35
@@ -190,7 +190,7 @@ def moved(run, clip, changed) -> np.ndarray:
 
 @pytest.mark.parametrize("name", [*CHEAP, "r3d_18"])
 def test_a_bright_patch_moves_the_cell_that_is_predicted(name):
-    explained = probe.random_model(registry.get(name))
+    explained = measuring.random_model(registry.get(name))
     row = explained.spec
     (where,) = placements_for(name, row.layer, clip=(row.frames, *row.crop))
     clip = 0.1 * torch.randn(1, 3, row.frames, *row.crop, generator=torch.Generator().manual_seed(1))
@@ -211,7 +211,7 @@ def test_a_bright_patch_moves_the_cell_that_is_predicted(name):
 
 @pytest.mark.parametrize("name", [*CHEAP, "r3d_18"])
 def test_a_deviating_frame_moves_the_cell_that_is_predicted(name):
-    explained = probe.random_model(registry.get(name))
+    explained = measuring.random_model(registry.get(name))
     row = explained.spec
     (where,) = placements_for(name, row.layer, clip=(row.frames, *row.crop))
     generator = torch.Generator().manual_seed(1)
@@ -234,12 +234,12 @@ def test_the_real_causal_network_moves_at_the_frame_itself(assets):
     row = dataclasses.replace(registry.get("movinet_a0"), frames=12)
     module = row.build().eval()
     module.load_state_dict(import_tflite(assets / "weights" / "movinet_a0_stream_k600_int8.tflite"))
-    ask = probe.influence(Explained(module, row))
+    ask = measuring.influence(Explained(module, row))
     for j in (5, 8, 11):
         profile = ask((j, None, None)).sum(axis=(1, 2))
         assert profile.argmax() == j
         assert not profile[j + 1 :].any()
-    (found,) = probe.locate(Explained(module, row))
+    (found,) = measuring.locate(Explained(module, row))
     assert error(found.time, 0, 1) <= 0.5
     assert error(found.y, 11, 32) <= 0.25
     assert error(found.x, 11, 32) <= 0.25
@@ -249,15 +249,15 @@ def test_the_real_causal_network_moves_at_the_frame_itself(assets):
 
 
 def test_shipped_placements_are_not_measured(monkeypatch):
-    monkeypatch.setattr(probe, "locate", lambda explained: pytest.fail("measured"))
+    monkeypatch.setattr(measuring, "locate", lambda explained: pytest.fail("measured"))
     row = registry.get("r3d_18")
     assert probe.placements(Explained(nn.Identity(), row))[0].time.count == 2
 
 
 def test_a_measurement_is_kept_and_a_broken_one_replaced(tmp_path, monkeypatch):
     one, calls = stack(), []
-    real = probe.locate
-    monkeypatch.setattr(probe, "locate", lambda explained: calls.append(1) or real(explained))
+    real = measuring.locate
+    monkeypatch.setattr(measuring, "locate", lambda explained: calls.append(1) or real(explained))
     first = probe.placements(one, cache=tmp_path)
     assert to_json(probe.placements(one, cache=tmp_path)) == to_json(first)
     assert len(calls) == 1

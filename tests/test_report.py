@@ -19,17 +19,16 @@ from time import perf_counter
 from typing import Any
 
 import cv2
-import jsonschema
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from schemas import strict, validate
 
 from vidcam import page, report
 from vidcam.errors import InputError, OutputError
 from vidcam.types import Analysis, Box, Moment, Prediction, Segment, SourceInfo, Track
 
-SCHEMA = json.loads((Path(__file__).parent.parent / "docs" / "report.schema.json").read_text(encoding="utf-8"))
 WRITERS = {name: getattr(report, f"write_{name}") for name in ("json", "csv", "vtt", "npz", "html")}
 NASTY = "<script>alert(1)</script> \"double\" 'single' & é 犬\n\n--> two"
 FORMULA = "=cmd|' /C calc'!A0"
@@ -100,20 +99,13 @@ def analysis(**changes: Any) -> Analysis:
     return Analysis(**({"probs": size / size.sum()} | values))
 
 
-def strict(text: str) -> Any:
-    def refuse(name: str) -> None:
-        raise AssertionError(f"{name} is not JSON")
-
-    return json.loads(text, parse_constant=refuse)
-
-
 # ---------------------------------------------------------------------------------------------------------------- JSON
 
 
 def test_the_json_is_strict_and_fits_its_schema(tmp_path: Path) -> None:
     report.write_json(analysis(), tmp_path / "a.json")
     doc = strict((tmp_path / "a.json").read_text(encoding="utf-8"))
-    jsonschema.validate(doc, SCHEMA)
+    validate(doc, "report")
     assert doc == report.to_json(analysis())
 
 
@@ -161,7 +153,7 @@ def test_the_unit_is_the_logit_only_where_evidence_sums_to_it() -> None:
 
 def test_a_model_that_says_little_still_has_every_key() -> None:
     doc = report.to_json(analysis(model={"name": "mine"}))
-    jsonschema.validate(doc, SCHEMA)
+    validate(doc, "report")
     assert doc["model"] == {
         "name": "mine", "weights_sha256": None, "layer": None, "frames": None, "interval_s": None, "time_cells": None
     }  # fmt: skip
@@ -482,7 +474,7 @@ def test_the_verdict_is_one_plain_sentence(segments: list[tuple[float, float, fl
         "windows": (window(0, 3, {"walk": 0.75, "run": 0.25}),),
         "segments": tuple(Segment("walk", *s) for s in segments),
     }
-    assert page._verdict(analysis(**(values | changes))).replace("\xa0", " ") == sentence
+    assert page.answer(analysis(**(values | changes))).replace("\xa0", " ") == sentence
 
 
 def test_figures_are_short_and_never_claim_too_much() -> None:

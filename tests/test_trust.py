@@ -74,7 +74,7 @@ def test_every_pixel_belongs_to_the_nearest_cell():
 @pytest.mark.parametrize("baseline", removal.BASELINES)
 def test_only_what_is_removed_changes_and_it_is_gone(baseline, frames, truth):
     removed = removal.pixels_of(truth > 0, WHERE, CLIP)
-    out = removal.replaced(frames, removed, baseline)
+    out = removal.replacing(frames, baseline)(removed)
     np.testing.assert_array_equal(out[~removed], frames[~removed])
     assert redness(out[None])[0] == 0.0
     assert out.dtype == np.uint8
@@ -85,7 +85,7 @@ def test_inpainting_continues_what_is_around_and_survives_empty_frames():
     removed = np.zeros((2, 32, 32), bool)
     removed[0, 12:20, 12:20] = True
     removed[1] = True
-    out = removal.inpainted(ramp, removed)
+    out = removal.inpainted(ramp)(removed)
     assert np.abs(out[0].astype(int) - ramp[0]).max() <= 40  # within a few columns of the ramp
     assert np.ptp(out[1]) == 0
     assert abs(int(out[1, 0, 0, 0]) - 120) <= 2
@@ -110,8 +110,10 @@ def test_curves_are_what_one_clip_after_the_other_gives(baseline, frames):
             for i in gone:
                 cells[i] = True
             removed = removal.pixels_of(cells, WHERE, CLIP)
-            clip = np.where(removed[..., None], removal.BASELINES[baseline](frames, removed), frames)
+            clip = np.where(removed[..., None], removal.BASELINES[baseline](frames)(removed), frames)
             assert curve[k] == pytest.approx(redness(clip[None])[0])
+    whole = faithfulness.faithfulness(frames, values, WHERE, redness, baseline=baseline).insertion
+    assert faithfulness.insertion(frames, values, WHERE, redness, baseline=baseline) == pytest.approx(whole)
 
 
 @pytest.mark.parametrize("baseline", removal.BASELINES)

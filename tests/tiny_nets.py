@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from vidcam.explainers.core import Explained
+from vidcam.explainers.core import Attribution, Explained
 from vidcam.models.registry import Head, ModelSpec
 
 CLASSES = 5
@@ -196,3 +196,10 @@ def explained(name: str, seed: int = 0) -> Explained:
 
 def clips(n: int = 2, seed: int = 1) -> Tensor:
     return torch.randn(n, 3, *CLIP, generator=torch.Generator().manual_seed(seed))
+
+
+def tensors(found: Attribution) -> Attribution:
+    """The attribution with tensors in the place of its arrays, for tests that calculate with torch."""
+    totals = None if found.totals is None else torch.from_numpy(found.totals)
+    maps = tuple(torch.from_numpy(m) for m in found.maps)
+    return dataclasses.replace(found, logits=torch.from_numpy(found.logits), maps=maps, totals=totals)

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["bars", "lines", "matrix"]
+__all__ = ["areas", "bars", "lines", "matrix"]
 
 Interval = tuple[float, float, float]
 """A mean and the two ends of its interval."""
 
-OWN, OTHERS = "#d9480f", "#868e96"
+OWN, ALSO, OTHERS = "#d9480f", "#f0a47f", "#868e96"
+FOR, AGAINST = OWN, "#1c6fd1"
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
+def _blank(width: float, height: float) -> Any:
     """A figure that needs no display and no global state."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasSVG(figure)
+    return figure
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    figure = _blank(width, height)
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
@@ -45,8 +51,11 @@ def _svg(figure: Any) -> str:
     return text[text.index("<svg") :]
 
 
-def bars(rows: Mapping[str, Interval], *, title: str, best: str, note: str = "") -> str:
-    """Horizontal bars with their intervals; the row called ``best`` stands out."""
+def bars(
+    rows: Mapping[str, Interval], *, title: str, best: str | Sequence[str], also: Collection[str] = (), note: str = ""
+) -> str:
+    """Horizontal bars with their intervals; the row called ``best``, or those, stand out, and a little those of ``also``."""
+    own = (best,) if isinstance(best, str) else best
     figure, axes = _figure(5.2, 0.6 + 0.32 * len(rows))
     names = list(rows)
     means = np.array([rows[n][0] for n in names])
@@ -55,7 +64,7 @@ def bars(rows: Mapping[str, Interval], *, title: str, best: str, note: str = "")
         _short(names),
         means,
         xerr=np.maximum(spans, 0),
-        color=[OWN if n == best else OTHERS for n in names],
+        color=[OWN if n in own else ALSO if n in also else OTHERS for n in names],
         capsize=3,
         height=0.62,
     )
@@ -64,6 +73,33 @@ def bars(rows: Mapping[str, Interval], *, title: str, best: str, note: str = "")
     axes.set_title(title, loc="left", fontsize=10)
     if note:
         axes.set_xlabel(note)
+    return _svg(figure)
+
+
+def areas(
+    curves: Mapping[str, npt.NDArray[np.floating]], times: npt.NDArray[np.floating], *, title: str, x: str, signed: bool
+) -> str:
+    """Curves ``(N,)`` by name, one under the other, filled from zero: what is above it in one colour, below it in the other.
+
+    Each is divided by its own largest value, so only its course can be read; ``signed`` shows as much room below zero as above.
+    """
+    figure = _blank(8.4, 0.75 + 0.55 * len(curves))
+    plots = figure.subplots(len(curves), 1, sharex=True, squeeze=False)[:, 0]
+    for name, curve, axes in zip(_short(list(curves)), curves.values(), plots, strict=True):
+        values = curve / (float(np.nanmax(np.abs(curve), initial=0.0)) or 1.0)
+        for part, tint in ((np.fmax(values, 0), FOR), (np.fmin(values, 0), AGAINST)):
+            if part.any():
+                axes.fill_between(times, np.where(np.isnan(values), np.nan, part), color=tint, alpha=0.85, linewidth=0)
+        axes.axhline(0, color="#495057", linewidth=0.8)
+        axes.set_ylim(-1.05 if signed else 0, 1.05)
+        axes.set_yticks([])
+        axes.set_ylabel(name, rotation=0, ha="right", va="center")
+        axes.spines[["top", "right", "bottom"]].set_visible(False)
+        axes.tick_params(axis="x", length=0)
+    plots[-1].tick_params(axis="x", length=3)
+    plots[-1].set_xlim(float(times[0]), float(times[-1]) if len(times) > 1 else float(times[0]) + 1.0)
+    plots[-1].set_xlabel(x)
+    plots[0].set_title(title, loc="left", fontsize=10)
     return _svg(figure)
 
 

@@ -18,7 +18,7 @@ from vidcam.errors import UsageError, VidcamError
 if TYPE_CHECKING:
     from types import FrameType
 
-    from vidcam.engine import TorchEngine
+    from vidcam.engine import Engine
     from vidcam.types import Analysis
 
 app = typer.Typer(
@@ -129,7 +129,7 @@ def annotate(
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    engine: Annotated[str, typer.Option(help="auto or torch.")] = "auto",
+    engine: Annotated[str, typer.Option(help="auto, openvino, torch, or either with -bf16.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but errors.")] = False,
 ) -> None:
@@ -376,7 +376,7 @@ def live(
     post: Annotated[str | None, typer.Option(metavar="URL", help="Post each start and end as JSON.")] = None,
     clips: Annotated[Path | None, typer.Option(metavar="DIR", help="Save the video around each event.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    engine: Annotated[str, typer.Option(help="auto or torch.")] = "auto",
+    engine: Annotated[str, typer.Option(help="auto, openvino, torch, or either with -bf16.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a recording.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but errors.")] = False,
 ) -> None:
@@ -398,7 +398,7 @@ def live(
             events=events, rules=tuple(rules or ()), command=command, post=post, films=clips, overwrite=overwrite, say=bar.say,
         )  # fmt: skip
 
-        def load() -> TorchEngine:
+        def load() -> Engine:
             bar.begin("weights")
             loaded = open_engine(
                 model, weights=weights, labels=labels, layer=layer, device=device, engine=engine, progress=bar.bytes

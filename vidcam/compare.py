@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from vidcam import page, placement, summary
-from vidcam.comparison import Comparison, Entry, duration, write_html, write_json
+from vidcam.comparison import Comparison, Entry, write_html, write_json
 from vidcam.errors import IncompatibleError, UsageError
 from vidcam.explainers import core
 from vidcam.jobs import Outputs, plan
@@ -25,11 +25,11 @@ from vidcam.render import thumb
 from vidcam.render.grid import Grid, Row
 from vidcam.trust import agreement
 from vidcam.trust.agreement import Agreement
-from vidcam.types import Analysis, Box, FloatArray, Frame, Heat, Track, UInt8Array
+from vidcam.types import Analysis, Box, FloatArray, Frame, Track, UInt8Array
 from vidcam.writer import VideoWriter
 
 if TYPE_CHECKING:
-    from vidcam.engine import TorchEngine
+    from vidcam.engine import Engine
     from vidcam.models.registry import ModelSpec
 
 __all__ = ["compare", "outputs_for"]
@@ -65,7 +65,7 @@ def compare(
     path: str | Path,
     outputs: Outputs = NOTHING,
     *,
-    engine: TorchEngine,
+    engine: Engine,
     settings: Settings = DEFAULT_SETTINGS,
     methods: Sequence[str] = (),
     progress: Progress | None = None,
@@ -81,6 +81,8 @@ def compare(
     outputs.check(str(path))
     chosen, refused = _chosen(methods, engine.spec)
     settings = replace(settings, method=None, verdict=False)
+    if settings.versus is not None:
+        settings = replace(settings, versus=engine.labels[summary.index_of(engine.labels, settings.versus)])
     labels = _labels(path, engine, settings, progress)
     settings = replace(settings, classes=labels)
     analyses: dict[str, Analysis] = {}
@@ -145,22 +147,19 @@ def _chosen(names: Sequence[str], spec: ModelSpec) -> tuple[list[core.Method], d
     return list(chosen.values()), refused
 
 
-def _labels(path: str | Path, engine: TorchEngine, settings: Settings, progress: Progress | None) -> tuple[str, ...]:
+def _labels(path: str | Path, engine: Engine, settings: Settings, progress: Progress | None) -> tuple[str, ...]:
     """The classes to explain: those that were named, else the most probable answers of the whole video."""
-    if settings.versus is not None:
-        summary.index_of(engine.labels, settings.versus)
     if settings.classes:
         return tuple(dict.fromkeys(engine.labels[summary.index_of(engine.labels, c)] for c in settings.classes))
     looked = explain(path, engine=engine, settings=replace(settings, method="gradcam"), progress=_named("look", progress))
-    other = None if settings.versus is None else engine.labels[summary.index_of(engine.labels, settings.versus)]
-    return tuple(label for label, _ in looked.top(ANSWERS + 1) if label != other)[:ANSWERS]
+    return tuple(label for label, _ in looked.top(ANSWERS + 1) if label != settings.versus)[:ANSWERS]
 
 
 def _named(stage: str, progress: Progress | None) -> Progress | None:
     return (lambda _, done, total: progress(stage, done, total)) if progress else None
 
 
-def _costs(source: Source, engine: TorchEngine, settings: Settings, methods: Sequence[core.Method]) -> dict[str, float]:
+def _costs(source: Source, engine: Engine, settings: Settings, methods: Sequence[core.Method]) -> dict[str, float]:
     """Seconds that each method takes for the video's first window, all classes; reading and drawing are no part of it."""
     session = Session(engine, replace(settings, method=methods[0].name))
     first = next(explanations(source, session))
@@ -169,7 +168,7 @@ def _costs(source: Source, engine: TorchEngine, settings: Settings, methods: Seq
     return {m.name: _seconds(engine, first.clips, targets, m) for m in methods}
 
 
-def _seconds(engine: TorchEngine, clips: UInt8Array, targets: Sequence[core.Target], method: core.Method) -> float:
+def _seconds(engine: Engine, clips: UInt8Array, targets: Sequence[core.Target], method: core.Method) -> float:
     taken: list[float] = []
     while not taken or (len(taken) < 5 and sum(taken) < 0.5):  # the least of several, where they are quick
         began = time.perf_counter()
@@ -228,10 +227,14 @@ def _notes(
     for entry in entries:
         if entry.class_independent:
             yield f"{entry.method.name} is class independent: it has the same map for every class"
+    versus = entries[0].analysis.versus
+    if versus is not None and (blind := [entry.method.name for entry in entries if not entry.method.signed]):
+        yield f"{', '.join(blind)} cannot speak against a class, so what speaks for {versus!r} is missing there"
     for label in labels:
         found = agreements[label]
         if silent := [name for name, r in zip(found.names, np.diag(found.correlation), strict=True) if math.isnan(r)]:
-            yield f"nothing speaks for {label!r} according to {', '.join(silent)}"
+            rather = "" if versus is None else f" rather than {versus!r}"
+            yield f"nothing speaks for {label!r}{rather} according to {', '.join(silent)}"
 
 
 def _short(reason: str) -> str:
@@ -261,8 +264,14 @@ def _curve(tracks: Sequence[Track]) -> FloatArray:
 
 
 def _peak(entries: Sequence[Entry], label: str) -> float:
-    """The second at which the methods together have most evidence for the label, each counted by its own peak."""
+    """The second at which the methods together have most evidence for the label, each counted by its own peak.
+
+    Against another label evidence of both signs counts: where the difference is largest.
+    """
     curves = [np.nan_to_num(_curve(e.analysis.drawn[label])) for e in entries]
+    if entries[0].analysis.versus is not None:
+        opposed = [[replace(t, maps=-t.maps) for t in e.analysis.drawn[label]] for e in entries]
+        curves = [c + np.nan_to_num(_curve(tracks)) for c, tracks in zip(curves, opposed, strict=True)]
     together = np.sum([c / c.max() for c in curves if c.max() > 0] or [curves[0]], axis=0)
     return float(entries[0].analysis.times_s[int(np.argmax(together))])
 
@@ -274,6 +283,7 @@ def _draw(source: Source, made: Comparison, outputs: Outputs, settings: Settings
     size = info.height, info.width
     grid = _grid(made, size)
     whole = Box(0.0, 0.0, float(size[0]), float(size[1]))
+    signed = made.versus is not None
     tracks = [[[agreement.onto(t, whole, grid.cell) for t in e.analysis.drawn[k]] for k in made.labels] for e in made.entries]
     cut = [None if s is None else info.start_s + s for s in (settings.start_s, settings.end_s)]
     with ExitStack() as stack:
@@ -292,7 +302,10 @@ def _draw(source: Source, made: Comparison, outputs: Outputs, settings: Settings
         for number, frame in enumerate(source.frames(start=settings.start_s, end=settings.end_s), 1):
             if writer:
                 heats = [
-                    [placement.heat(parts, time=frame.time, scale=e.analysis.scale, size=grid.cell) for parts in row]
+                    [
+                        placement.heat(parts, time=frame.time, scale=e.analysis.scale, size=grid.cell, against=signed)
+                        for parts in row
+                    ]
                     for e, row in zip(made.entries, tracks, strict=True)
                 ]
                 writer.write(grid.draw(frame.image, heats, time=frame.time), time=frame.time, duration=frame.duration)
@@ -311,22 +324,23 @@ def _pictured(made: Comparison, frame: Frame) -> Comparison:
     """The comparison with small pictures of this frame: as it is, and with the heat of every method and class."""
     height, width = frame.image.shape[:2]
     small = max(1, round(height * THUMB / width))
+    signed = made.versus is not None
 
-    def heat(e: Entry, label: str) -> Heat | None:
-        return placement.heat(e.analysis.drawn[label], time=frame.time, scale=e.analysis.scale, size=(height, width))
+    def picture(e: Entry, label: str) -> UInt8Array:
+        tracks, scale = e.analysis.drawn[label], e.analysis.scale
+        heat = placement.heat(tracks, time=frame.time, scale=scale, size=(height, width), against=signed)
+        return thumb(frame.image, heat, width=THUMB, signed=signed)
 
     return replace(
         made,
         plain=cast("UInt8Array", cv2.resize(frame.image, (THUMB, small), interpolation=cv2.INTER_AREA)),
-        pictures={
-            (e.method.name, k): thumb(frame.image, heat(e, k), width=THUMB) for e in made.entries for k in made.labels
-        },
-    )  # fmt: skip
+        pictures={(e.method.name, k): picture(e, k) for e in made.entries for k in made.labels},
+    )
 
 
 def _grid(made: Comparison, size: tuple[int, int]) -> Grid:
     first = made.entries[0].analysis
-    versus = f" · each class rather than {first.versus}" if first.versus else ""
+    versus = "" if made.versus is None else f" · each class rather than {made.versus}"
     return Grid(
         source_size=size,
         rows=[_row(e, made) for e in made.entries],
@@ -335,14 +349,18 @@ def _grid(made: Comparison, size: tuple[int, int]) -> Grid:
         times=first.times_s,
         span=(float(first.times_s[0]), float(first.times_s[0]) + first.duration_s),
         seen=[t.seen for t in first.drawn[made.labels[0]]],
+        versus=made.versus,
     )
 
 
 def _row(entry: Entry, made: Comparison) -> Row:
-    curves = [_curve(entry.analysis.drawn[label]) for label in made.labels]
-    peak = max(float(np.nanmax(c)) for c in curves) or 1.0
+    drawn = entry.analysis.drawn
+    curves = [_curve(drawn[k]) if made.versus is None else entry.analysis.curves[k] for k in made.labels]
+    peak = max(float(np.nanmax(np.abs(c))) for c in curves) or 1.0
     unit = " logits" if entry.analysis.completeness_error is not None else ""
-    facts = [entry.method.title, f"1.0 = {entry.analysis.scale:.3g}{unit}", f"{duration(entry.window_s)} a window"]
+    facts = [entry.method.title, f"1.0 = {entry.analysis.scale:.3g}{unit}", f"{page.duration(entry.window_s)} a window"]
+    if made.versus is not None and not entry.method.signed:
+        facts.insert(1, "one side only")
     if math.isfinite(entry.sensitivity):
         facts.append(f"classes alike: {entry.sensitivity:.2f}".replace("-", "−"))
     return Row(entry.method.name, tuple(facts), tuple(c / peak for c in curves))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from vidcam import charts, page, report
-from vidcam.files import atomic_write, check_output
+from vidcam.files import save
+from vidcam.plain import document, plain
 from vidcam.trust import agreement
 from vidcam.trust.agreement import Agreement
 from vidcam.types import Analysis, FloatArray, UInt8Array
@@ -21,7 +21,7 @@ from vidcam.types import Analysis, FloatArray, UInt8Array
 if TYPE_CHECKING:
     from vidcam.explainers import core
 
-__all__ = ["Comparison", "Entry", "duration", "in_words", "to_json", "write_html", "write_json"]
+__all__ = ["Comparison", "Entry", "in_words", "to_json", "write_html", "write_json"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class Comparison:
     ``refused`` are the methods that do not work here, with the reason; ``identical`` pairs of methods that give one map, with the
     largest difference as a share of the largest value; ``agreement`` is by class, on ``moments_s``; ``plain`` and ``pictures``
     (by method and class) show the second ``peak_s`` on the stream's clock, at which the methods together see most evidence for
-    the first class. ``offset_s`` as :attr:`vidcam.writer.VideoWriter.offset_s`.
+    the first class (the largest difference, where it is compared with another). ``offset_s`` as
+    :attr:`vidcam.writer.VideoWriter.offset_s`.
     """
 
     entries: tuple[Entry, ...]
@@ -71,6 +72,11 @@ class Comparison:
         return Path(str(self.entries[0].analysis.model["name"])).name
 
     @property
+    def versus(self) -> str | None:
+        """The label that every class is compared with."""
+        return self.entries[0].analysis.versus
+
+    @property
     def probs(self) -> dict[str, float]:
         """What the model says of the whole video, by class."""
         first = self.entries[0].analysis
@@ -81,16 +87,12 @@ class Comparison:
         return min(self.entries, key=lambda e: e.window_s)
 
 
-def duration(seconds: float) -> str:
-    """0.0123 as ``12.3 ms``, 2.5 as ``2.5 s``."""
-    return f"{1000 * seconds:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
-
-
 def to_json(found: Comparison) -> dict[str, object]:
-    """The comparison as plain JSON values, beside the facts of the run; what cannot be said is None."""
-    run = report.to_json(found.entries[0].analysis)
+    """The comparison as plain JSON values, beside the facts of the run: the keys of docs/json.md."""
+    first = found.entries[0].analysis
+    run = report.to_json(first)
     settings = {k: v for k, v in cast("dict[str, object]", run["settings"]).items() if not k.startswith(("method", "verdict"))}
-    return {
+    values = {
         "schema_version": 1,
         **{key: run[key] for key in ("input", "model", "versus", "engine", "device", "seed", "versions", "unseen_fraction")},
         "settings": settings,
@@ -99,10 +101,14 @@ def to_json(found: Comparison) -> dict[str, object]:
         "refused": [{"method": name, "reason": reason} for name, reason in found.refused.items()],
         "identical": [{"methods": [a, b], "difference": d} for a, b, d in found.identical],
         "agreement": {
-            label: {"methods": a.names, "rank_correlation": _numbers(a.correlation), "overlap": _numbers(a.overlap)}
+            label: {"methods": a.names, "rank_correlation": a.correlation, "overlap": a.overlap}
             for label, a in found.agreement.items()
         },
-        "lattice": {"places": [agreement.PLACES] * 2, "times_s": found.moments_s.tolist(), "hottest": agreement.HOTTEST},
+        "timeline": {
+            "times_s": first.times_s,
+            "evidence": {k: {e.method.name: e.analysis.curves[k] for e in found.entries} for k in found.labels},
+        },
+        "lattice": {"places": [agreement.PLACES] * 2, "times_s": found.moments_s, "hottest": agreement.HOTTEST},
         "peak_s": found.peak_s,
         "notes": found.notes,
         "warnings": found.warnings,
@@ -110,6 +116,7 @@ def to_json(found: Comparison) -> dict[str, object]:
         "video_offset_s": found.offset_s,
         "seconds": found.seconds,
     }
+    return {key: plain(value) for key, value in values.items()}
 
 
 def _method(entry: Entry, cheapest: float) -> dict[str, object]:
@@ -129,23 +136,20 @@ def _method(entry: Entry, cheapest: float) -> dict[str, object]:
         "cost": m.cost,
         "seconds_per_window": entry.window_s,
         "relative_cost": entry.window_s / cheapest,
-        "class_sensitivity": entry.sensitivity if math.isfinite(entry.sensitivity) else None,
+        "class_sensitivity": entry.sensitivity,
         "class_independent": entry.class_independent,
     }
-
-
-def _numbers(matrix: FloatArray) -> list[list[float | None]]:
-    return [[v if math.isfinite(v) else None for v in row] for row in matrix.tolist()]
 
 
 def in_words(found: Comparison) -> str:
     """A few lines for people."""
     written = f" -> {', '.join(found.outputs.values())}" if found.outputs else ""
     wide = max(len(e.method.name) for e in found.entries)
-    lines = [f"{found.path}: {', '.join(f'{k} {found.probs[k]:.1%}' for k in found.labels)}{written}"]
+    rather = "" if found.versus is None else f" rather than {found.versus}"
+    lines = [f"{found.path}: {', '.join(f'{k} {found.probs[k]:.1%}' for k in found.labels)}{rather}{written}"]
     for e in found.entries:
         alike = "-" if math.isnan(e.sensitivity) else f"{e.sensitivity:.2f}"
-        cost = f"{duration(e.window_s)} a window, {e.window_s / found.cheapest.window_s:.1f} x the cheapest"
+        cost = f"{page.duration(e.window_s)} a window, {e.window_s / found.cheapest.window_s:.1f} x the cheapest"
         lines.append(f"{e.method.name:{wide}}  {cost}; maps of the classes alike: {alike}")
     for label, a in found.agreement.items():
         pairs = [(r, i, j) for (i, j), r in np.ndenumerate(a.correlation) if i < j and math.isfinite(r)]
@@ -159,34 +163,42 @@ def in_words(found: Comparison) -> str:
 
 def write_json(found: Comparison, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Write :func:`to_json`."""
-    check_output(path, source=found.path, overwrite=overwrite)
-    with atomic_write(path, overwrite=overwrite) as part:
-        part.write_text(json.dumps(to_json(found), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    save(path, document(to_json(found)), overwrite=overwrite, source=found.path)
 
 
 def write_html(found: Comparison, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Write one page with the pictures, plots and all figures; it needs nothing else but the video beside it."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    check_output(path, source=found.path, overwrite=overwrite)
-    loader = PackageLoader("vidcam")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"percent": page.percent, "seconds": page.seconds, "duration": duration}
-    text = environment.get_template("compare.html.j2").render(
+    text = page.fill(
+        "compare.html.j2",
         doc=to_json(found),
         name=Path(found.path).name,
         model=found.model,
         video=page.video_link(found.outputs.values(), beside=path),
         plain=None if found.plain is None else page.jpeg(found.plain),
         pictures={key: page.jpeg(image) for key, image in found.pictures.items()},
+        curves={label: _curves(found, label) for label in found.labels},
         cost=charts.bars(
             {e.method.name: (1000 * e.window_s,) * 3 for e in found.entries}, title="milliseconds a window, all classes",
             best=found.cheapest.method.name,
         ),
         matrices={label: _matrices(a) for label, a in found.agreement.items()},
     )  # fmt: skip
-    with atomic_write(path, overwrite=overwrite) as part:
-        part.write_text(text, encoding="utf-8", errors="replace")
+    save(path, text, overwrite=overwrite, source=found.path)
+
+
+def _curves(found: Comparison, label: str) -> str:
+    """A plot of every method's evidence for the label over time, less what speaks against it.
+
+    A difference is shown only of methods that have one; where no method has, there is no plot.
+    """
+    first = found.entries[0].analysis
+    curves = {e.method.name: e.analysis.curves[label] for e in found.entries if found.versus is None or e.method.signed}
+    if not curves:
+        return ""
+    return charts.areas(
+        curves, first.times_s - first.source.start_s, title=f"{label} − {found.versus}" if found.versus else label, x="seconds",
+        signed=any(float(np.nanmin(c)) < 0 for c in curves.values()),
+    )  # fmt: skip
 
 
 def _matrices(found: Agreement) -> list[str]:

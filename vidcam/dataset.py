@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import csv
 import io
-import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
 
-from vidcam import placement, report, summary
-from vidcam.errors import InputError, VidcamError
-from vidcam.files import atomic_write, check_output
-from vidcam.page import jpeg
+from vidcam import page, placement, report, summary
+from vidcam.errors import InputError, UsageError, VidcamError
+from vidcam.explainers import core
+from vidcam.files import save
 from vidcam.pipeline import Progress, Settings, explain
+from vidcam.plain import document, plain
 from vidcam.reader import find_videos, open_source
 from vidcam.render import thumb
 from vidcam.trust import flags
 from vidcam.types import Analysis, FloatArray, UInt8Array
 
 if TYPE_CHECKING:
-    from vidcam.engine import TorchEngine
+    from vidcam.engine import Engine
 
 __all__ = ["Case", "Inspection", "classes_in", "in_words", "inspect", "write_csv", "write_html", "write_json"]
 
@@ -61,18 +62,24 @@ class Case:
 
 @dataclass(frozen=True)
 class Inspection:
-    """All cases, mistakes first and among them the surest first; ``suspicions`` for each class (and place) over its videos."""
+    """All cases, mistakes first and among them the surest first; ``suspicions`` for each class (and place) over its videos;
+    ``facts``: :func:`vidcam.summary.run_facts`."""
 
     folder: str
-    model: str
     method: str
     cases: tuple[Case, ...]
     suspicions: Mapping[str, tuple[flags.Suspicion, ...]]
+    facts: Mapping[str, object]
+
+    @property
+    def known(self) -> tuple[Case, ...]:
+        """The cases whose video could be read."""
+        return tuple(c for c in self.cases if c.error is None)
 
     @property
     def accuracy(self) -> float:
-        known = [c.right for c in self.cases if c.error is None]
-        return float(np.mean(known)) if known else 0.0
+        """The share of the known cases that are right; NaN where there are none."""
+        return sum(c.right for c in self.known) / len(self.known) if self.known else math.nan
 
     @property
     def raised(self) -> list[tuple[str, flags.Suspicion]]:
@@ -106,27 +113,29 @@ class _Seen:
 
 
 def inspect(
-    folder: str | os.PathLike[str], *, engine: TorchEngine, settings: Settings | None = None, progress: Progress | None = None
+    folder: str | os.PathLike[str], *, engine: Engine, settings: Settings | None = None, progress: Progress | None = None
 ) -> Inspection:
     """Run the model on every video of the class folders and explain its answers.
 
     A folder's name must be one of the model's labels. A video that cannot be read is a case with an ``error``. Raises InputError
-    where there are no class folders, UnknownNameError for a folder that is no label.
+    where there are no class folders, UnknownNameError for a folder that is no label, UsageError for settings that name classes,
+    IncompatibleError for a method that the model cannot bear.
     """
     settings = settings or Settings()
+    if settings.classes or settings.versus is not None:
+        raise UsageError("in a folder each video is explained for its answer and its own class: name no classes")
+    method = core.choose(settings.method, engine.spec).name
     found = classes_in(folder)
     if not found:
         raise InputError(f"{folder} has no class folders with videos: make one folder of videos for each class")
     wanted = {name: engine.labels[summary.index_of(engine.labels, name)] for name in found}
     seen: list[_Seen] = []
     broken: list[Case] = []
-    method = ""
     total = sum(len(videos) for videos in found.values())
     for name, videos in found.items():
         for video in videos:
             try:
-                one, method = _look(video, f"{name}/{video.name}", wanted[name], engine, settings)
-                seen.append(one)
+                seen.append(_look(video, f"{name}/{video.name}", wanted[name], engine, settings))
             except VidcamError as error:
                 broken.append(Case(f"{name}/{video.name}", wanted[name], "", 0.0, 0.0, (), {}, str(error)))
             if progress:
@@ -139,10 +148,10 @@ def inspect(
     cases = [replace(s.case, suspicions=_suspicions(s, overlays[s.case.wanted])) for s in seen]
     cases.sort(key=lambda c: (c.right, -c.prob_found if not c.right else c.prob_found))
     by_class = {label: _over([c for c in cases if c.wanted == label and c.right]) for label in overlays}
-    return Inspection(str(folder), engine.spec.name, method, (*broken, *cases), by_class)
+    return Inspection(str(folder), method, (*broken, *cases), by_class, summary.run_facts(engine, seed=settings.seed))
 
 
-def _look(video: Path, name: str, wanted: str, engine: TorchEngine, settings: Settings) -> tuple[_Seen, str]:
+def _look(video: Path, name: str, wanted: str, engine: Engine, settings: Settings) -> _Seen:
     analysis = explain(video, engine=engine, settings=replace(settings, classes=(wanted,)))
     found = analysis.top(1)[0][0]
     if found != wanted:
@@ -163,7 +172,7 @@ def _look(video: Path, name: str, wanted: str, engine: TorchEngine, settings: Se
     case = Case(name, wanted, found, probs[wanted], probs[found], (), pictures)
     reach = round(SIDE / len(track.ys) / 2)
     values: FloatArray = np.asarray(np.stack(heat) if heat else np.zeros((1, *size[::-1])), np.float64)
-    return _Seen(case, values, np.stack(shrunk).astype(np.uint8), reach), analysis.method
+    return _Seen(case, values, np.stack(shrunk).astype(np.uint8), reach)
 
 
 def _frames(video: Path, times: Sequence[float]) -> dict[float, UInt8Array]:
@@ -217,8 +226,8 @@ def _over(cases: Sequence[Case]) -> tuple[flags.Suspicion, ...]:
 
 def in_words(found: Inspection) -> str:
     """A few lines for people."""
-    mistakes = [c for c in found.cases if not c.right and c.error is None]
-    lines = [f"{found.accuracy:.1%} of {len(found.cases)} videos right"]
+    mistakes = [c for c in found.known if not c.right]
+    lines = [f"{found.accuracy:.1%} of {len(found.known)} videos right" if found.known else "no video could be read"]
     lines += [
         f"suspicious: {label}: {s.share:.0%} of the evidence lies in {s.place} ({s.area:.1%} of the view)"
         for label, s in found.raised
@@ -232,27 +241,30 @@ def in_words(found: Inspection) -> str:
 
 
 def to_json(found: Inspection) -> dict[str, object]:
-    """The inspection as plain JSON values, without the pictures."""
-    return {
+    """The inspection as plain JSON values, without the pictures: the keys of docs/json.md."""
+    cases = [
+        {
+            "name": c.name, "wanted": c.wanted, "found": c.found or None, "right": c.right,
+            "prob_wanted": None if c.error else c.prob_wanted, "prob_found": None if c.error else c.prob_found,
+            "suspicions": [asdict(s) for s in c.suspicions], "error": c.error,
+        }
+        for c in found.cases
+    ]  # fmt: skip
+    values = {
         "schema_version": 1,
         "folder": found.folder,
-        "model": found.model,
+        **found.facts,
         "method": found.method,
         "accuracy": found.accuracy,
         "classes": {label: [asdict(s) for s in suspicions] for label, suspicions in found.suspicions.items()},
-        "cases": [
-            {
-                "name": c.name, "wanted": c.wanted, "found": c.found, "right": c.right, "prob_wanted": c.prob_wanted,
-                "prob_found": c.prob_found, "suspicions": [asdict(s) for s in c.suspicions], "error": c.error,
-            }
-            for c in found.cases
-        ],
-    }  # fmt: skip
+        "cases": cases,
+    }
+    return {key: plain(value) for key, value in values.items()}
 
 
 def write_json(found: Inspection, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Write :func:`to_json`."""
-    _save(path, json.dumps(to_json(found), indent=1) + "\n", overwrite=overwrite)
+    save(path, document(to_json(found)), overwrite=overwrite)
 
 
 def write_csv(found: Inspection, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -264,32 +276,20 @@ def write_csv(found: Inspection, path: str | os.PathLike[str], *, overwrite: boo
         raised = "; ".join(s.place for s in c.suspicions if s.raised)
         words = [report.cell(w) for w in (c.name, c.wanted, c.found)]
         rows.writerow([*words, f"{c.prob_wanted:.6f}", f"{c.prob_found:.6f}", raised])
-    _save(path, out.getvalue(), overwrite=overwrite)
+    save(path, out.getvalue(), overwrite=overwrite)
 
 
 def write_html(found: Inspection, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Write one page: what is suspicious, the worst mistakes with both evidences side by side, and a gallery of each class."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    page = Environment(
-        loader=PackageLoader("vidcam"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    page.filters["jpeg"] = jpeg
-    mistakes = [c for c in found.cases if not c.right and c.error is None]
-    text = page.get_template("dataset.html.j2").render(
+    mistakes = [c for c in found.known if not c.right]
+    text = page.fill(
+        "dataset.html.j2",
         found=found,
+        model=Path(str(cast("Mapping[str, object]", found.facts["model"])["name"])).name,
         name=Path(found.folder).name or found.folder,
         mistakes=mistakes[:MISTAKES],
         more=max(0, len(mistakes) - MISTAKES),
         broken=[c for c in found.cases if c.error is not None],
-        galleries={
-            label: [c for c in found.cases if c.wanted == label and c.error is None][:GALLERY] for label in found.suspicions
-        },
+        galleries={label: [c for c in found.known if c.wanted == label][:GALLERY] for label in found.suspicions},
     )
-    _save(path, text, overwrite=overwrite)
-
-
-def _save(path: str | os.PathLike[str], text: str, *, overwrite: bool) -> None:
-    check_output(path, overwrite=overwrite)
-    with atomic_write(path, overwrite=overwrite) as part:
-        part.write_text(text, encoding="utf-8", errors="replace")
+    save(path, text, overwrite=overwrite)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
@@ -13,23 +12,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vidcam import charts, placement, report, summary
+from vidcam import charts, page, placement, report, summary
 from vidcam.errors import UsageError
 from vidcam.explainers import core, probe
-from vidcam.files import atomic_write, check_output
+from vidcam.files import save
 from vidcam.pipeline import Explanation, Progress, Session, Settings, explain, explanations
+from vidcam.plain import document, plain
 from vidcam.reader import Source, open_source
 from vidcam.timeline import FlowField, smooth
 from vidcam.trust import counterfactual, sanity, verdict
 from vidcam.trust.controls import CONTROLS
-from vidcam.trust.faithfulness import Curves, Faithfulness, Interval, bootstrap, curves, faithfulness
+from vidcam.trust.faithfulness import Curves, Faithfulness, Interval, bootstrap, curves, faithfulness, insertion
 from vidcam.trust.removal import BASELINES
 from vidcam.trust.smoothness import Smoothness, compared
 from vidcam.trust.splice import Spliced, inside, splice
 from vidcam.types import Analysis, FloatArray, Frame, Track, UInt8Array
 
 if TYPE_CHECKING:
-    from vidcam.engine import TorchEngine
+    from vidcam.engine import Engine
 
 __all__ = ["BASELINES", "Evaluation", "evaluate", "in_words", "to_json", "write_html", "write_json"]
 
@@ -50,7 +50,8 @@ class Evaluation:
     ``scores[baseline][row][figure]`` are the figures of :class:`~vidcam.trust.faithfulness.Faithfulness` with their intervals
     over the windows, for this explanation and each control; ``curves[baseline]`` are the mean curves of this explanation.
     ``cascade`` are (layer, rank correlation) from the head down; ``sensitivity`` and ``repeated`` see :mod:`vidcam.trust.sanity`;
-    ``insertion`` is the insertion area before and after smoothing; ``spliced`` is None without a second video.
+    ``insertion`` is the insertion area before and after smoothing; ``spliced`` is None without a second video. ``sensitivity`` is
+    None where the model has a single class.
     """
 
     analysis: Analysis
@@ -61,7 +62,7 @@ class Evaluation:
     verdict: verdict.Verdict
     used: counterfactual.Used
     cascade: tuple[tuple[str, float], ...]
-    sensitivity: float
+    sensitivity: float | None
     repeated: float
     smoothness: Smoothness
     insertion: tuple[float, float]
@@ -72,7 +73,7 @@ class Evaluation:
 def evaluate(
     path: str | Path,
     *,
-    engine: TorchEngine,
+    engine: Engine,
     settings: Settings = DEFAULT,
     windows: int = 4,
     baselines: Sequence[str] = tuple(BASELINES),
@@ -96,7 +97,7 @@ def evaluate(
     index = engine.labels.index(label)
     versus = None if settings.versus is None else summary.index_of(engine.labels, settings.versus)
     target = core.Target(index, versus)
-    method = core.choose(settings.method, engine.spec)
+    method = core.choose(settings.method, engine.spec, seed=settings.seed)
 
     def prob(clips: UInt8Array) -> FloatArray:
         return engine.probabilities(engine.predict(clips))[:, index]
@@ -124,7 +125,7 @@ def evaluate(
         ),
         used=counterfactual.used([counterfactual.counterfactuals(e.clips[0], e.evidence[0].values, prob) for e in tried]),
         cascade=tuple(sanity.cascade(engine, first, target, method, seed=settings.seed)),
-        sensitivity=sanity.sensitivity(engine, first, [target, *others], method) if others else 0.0,
+        sensitivity=sanity.sensitivity(engine, first, [target, *others], method) if others else None,
         repeated=sanity.repeated(engine, first, target, method),
         smoothness=compared(raw, drawn, flow),
         insertion=(_inserted(tried, raw, prob), _inserted(tried, drawn, prob)),
@@ -137,7 +138,7 @@ def evaluate(
 
 def _windows(
     source: Source,
-    engine: TorchEngine,
+    engine: Engine,
     settings: Settings,
     analysis: Analysis,
     label: str,
@@ -190,12 +191,12 @@ def _inserted(tried: Sequence[Explanation], track: Track, prob: Callable[[UInt8A
         maps = [track.at(float(t)) for t in e.evidence[0].times]
         empty = np.zeros(e.evidence[0].values.shape[1:])
         values = np.stack([empty if m is None else m for m in maps])
-        areas.append(faithfulness(e.clips[0], values, e.cells, prob, baseline="blur").insertion)
+        areas.append(insertion(e.clips[0], values, e.cells, prob, baseline="blur"))
     return float(np.mean(areas))
 
 
 def _spliced(
-    mine: Explanation, other: str | Path, engine: TorchEngine, settings: Settings, target: core.Target, method: core.Method
+    mine: Explanation, other: str | Path, engine: Engine, settings: Settings, target: core.Target, method: core.Method
 ) -> Spliced:
     """The best window of this video and of the other, cut together in both orders."""
     plain = replace(settings, classes=(), versus=None)
@@ -223,9 +224,9 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def to_json(found: Evaluation) -> dict[str, object]:
-    """The evaluation as plain JSON values, beside the facts of the run."""
+    """The evaluation as plain JSON values, beside the facts of the run: the keys of docs/json.md."""
     run = report.to_json(found.analysis)
-    return {
+    values = {
         "schema_version": 1,
         **{key: run[key] for key in ("input", "model", "method", "versus", "engine", "device", "seed", "settings", "versions")},
         "label": found.label,
@@ -234,7 +235,7 @@ def to_json(found: Evaluation) -> dict[str, object]:
             baseline: {row: {name: asdict(i) for name, i in figures.items()} for row, figures in rows.items()}
             for baseline, rows in found.scores.items()
         },
-        "curves": {b: {f.name: getattr(c, f.name).tolist() for f in fields(Curves)} for b, c in found.curves.items()},
+        "curves": {b: {f.name: getattr(c, f.name) for f in fields(Curves)} for b, c in found.curves.items()},
         "verdict": asdict(found.verdict),
         "counterfactuals": {"uses": found.used.word, "left": found.used.left},
         "sanity": {
@@ -244,8 +245,10 @@ def to_json(found: Evaluation) -> dict[str, object]:
         },
         "smoothing": {**asdict(found.smoothness), "insertion_before": found.insertion[0], "insertion_after": found.insertion[1]},
         "splice": None if found.spliced is None else asdict(found.spliced),
+        "warnings": run["warnings"],
         "seconds": found.seconds,
     }
+    return {key: plain(value) for key, value in values.items()}
 
 
 def in_words(found: Evaluation) -> str:
@@ -267,7 +270,8 @@ def in_words(found: Evaluation) -> str:
             f"insertion {own['insertion'].mean:.3f}, deletion {own['deletion'].mean:.3f}"
         )
     name, r = found.cascade[-1]
-    lines.append(f"all layers random, down to {name}: rank correlation {r:.2f}; other classes' maps: {found.sensitivity:.2f}")
+    others = "" if found.sensitivity is None else f"; other classes' maps: {found.sensitivity:.2f}"
+    lines.append(f"all layers random, down to {name}: rank correlation {r:.2f}{others}")
     s = found.smoothness
     lines.append(
         f"smoothing: flicker x {s.ratio:.2f}, lag {s.lag_s:.3f} s, insertion {found.insertion[0]:.3f} to {found.insertion[1]:.3f}"
@@ -280,19 +284,13 @@ def in_words(found: Evaluation) -> str:
 
 def write_json(found: Evaluation, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Write :func:`to_json`."""
-    check_output(path, source=found.analysis.source.path, overwrite=overwrite)
-    with atomic_write(path, overwrite=overwrite) as part:
-        part.write_text(json.dumps(to_json(found), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    save(path, document(to_json(found)), overwrite=overwrite, source=found.analysis.source.path)
 
 
 def write_html(found: Evaluation, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Write one page with the verdict, plots and all figures; it needs nothing else."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    check_output(path, source=found.analysis.source.path, overwrite=overwrite)
-    loader = PackageLoader("vidcam")
-    page = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    text = page.get_template("evaluate.html.j2").render(
+    text = page.fill(
+        "evaluate.html.j2",
         doc=to_json(found),
         name=Path(found.analysis.source.path).name,
         faithful=[chart for baseline in found.scores for chart in _faithful(found, baseline)],
@@ -306,8 +304,7 @@ def write_html(found: Evaluation, path: str | os.PathLike[str], *, overwrite: bo
             names=[name for name, _ in found.cascade] if len(found.cascade) <= 30 else (),
         ),
     )  # fmt: skip
-    with atomic_write(path, overwrite=overwrite) as part:
-        part.write_text(text, encoding="utf-8", errors="replace")
+    save(path, text, overwrite=overwrite, source=found.analysis.source.path)
 
 
 def _faithful(found: Evaluation, baseline: str) -> list[str]:

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from vidcam import plain
 from vidcam.errors import OutputError
 
-__all__ = ["atomic_write", "check_output"]
+__all__ = ["atomic_write", "check_output", "save"]
 
 
 def check_output(path: str | os.PathLike[str], *, overwrite: bool = False, source: str | os.PathLike[str] | None = None) -> Path:
@@ -59,6 +60,15 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = False) -> It
     finally:
         with suppress(FileNotFoundError):
             temp.unlink()
+
+
+def save(
+    path: str | os.PathLike[str], content: str | bytes, *, overwrite: bool = False, source: str | os.PathLike[str] | None = None
+) -> None:
+    """Write a whole file, text as UTF-8 (what that cannot hold becomes U+FFFD). Refuses like :func:`check_output`."""
+    check_output(path, overwrite=overwrite, source=source)
+    with atomic_write(path, overwrite=overwrite) as part:
+        part.write_bytes(plain.text(content).encode("utf-8") if isinstance(content, str) else content)
 
 
 _SENTENCES = {

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from vidcam.types import Analysis, FloatArray, UInt8Array
 
-__all__ = ["Stretch", "jpeg", "percent", "render", "seconds", "video_link"]
+__all__ = ["Stretch", "answer", "duration", "fill", "jpeg", "percent", "render", "seconds", "video_link"]
 
 _ROWS = 200  # rows of a table; the JSON has all of them
 _POINTS = 1500  # columns of the drawn timeline; more than a screen has would only make the page heavy
@@ -36,16 +36,11 @@ class Stretch(NamedTuple):
 
 def render(analysis: Analysis, doc: Mapping[str, object], stretches: Sequence[Stretch], *, beside: PathLike) -> str:
     """The whole page as text. ``doc`` is the JSON report; links are relative to ``beside``, the path of the page."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("vidcam"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"percent": percent, "seconds": seconds, "number": _number}
     a = analysis
-    return environment.get_template("report.html.j2").render(
+    return fill(
+        "report.html.j2",
         doc=doc,
-        verdict=_verdict(a),
+        verdict=answer(a),
         name=Path(a.source.path).name or a.source.path,
         chart=_chart(a, stretches),
         moments=[{"time": m.time, "label": m.label, "score": m.score, "src": jpeg(m.image)} for m in a.moments],
@@ -55,7 +50,18 @@ def render(analysis: Analysis, doc: Mapping[str, object], stretches: Sequence[St
     )
 
 
-def _verdict(analysis: Analysis) -> str:
+def fill(template: str, **values: object) -> str:
+    """A page of the package's ``templates`` as text; every value is escaped, unless the template says otherwise."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("vidcam"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"percent": percent, "seconds": seconds, "duration": duration, "number": _number, "jpeg": jpeg}
+    return environment.get_template(template).render(values)
+
+
+def answer(analysis: Analysis) -> str:
     """One sentence: what the model says, how sure it is, and when the evidence for it is there."""
     a = analysis
     label, prob = a.top(1)[0]
@@ -91,6 +97,11 @@ def seconds(value: float) -> str:
     hours, rest = divmod(tenths, 36_000)
     minutes, rest = divmod(rest, 600)
     return f"{hours}:{minutes:02d}:{rest // 10:02d}" if hours else f"{minutes}:{rest // 10:02d}.{rest % 10}"
+
+
+def duration(value: float) -> str:
+    """How long something took, in seconds: 0.0123 as ``12.3 ms``, 2.5 as ``2.5 s``."""
+    return f"{1000 * value:.3g} ms" if value < 1 else f"{value:.3g} s"
 
 
 def _number(value: object) -> str:

@@ -31,7 +31,7 @@ from vidcam.types import Analysis, Evidence, FloatArray, Frame, Geometry, Heat, 
 from vidcam.writer import VideoWriter
 
 if TYPE_CHECKING:
-    from vidcam.engine import TorchEngine
+    from vidcam.engine import Engine
 
 __all__ = ["Explanation", "Look", "Outputs", "Progress", "Session", "Settings", "annotate", "draw", "explain", "explanations"]
 
@@ -110,7 +110,7 @@ class Session:
     """
 
     def __init__(
-        self, engine: TorchEngine, settings: Settings, *, skip: Callable[[tuple[float, float]], bool] = lambda span: False
+        self, engine: Engine, settings: Settings, *, skip: Callable[[tuple[float, float]], bool] = lambda span: False
     ) -> None:
         self.engine = engine
         self.spec = engine.spec
@@ -260,7 +260,7 @@ class _Joined:
 def explain(
     path: str | Path,
     *,
-    engine: TorchEngine,
+    engine: Engine,
     settings: Settings = Settings(),
     progress: Progress | None = None,
 ) -> Analysis:
@@ -277,7 +277,7 @@ def annotate(
     path: str | Path,
     outputs: Outputs,
     *,
-    engine: TorchEngine,
+    engine: Engine,
     settings: Settings = Settings(),
     look: Look = Look(),
     progress: Progress | None = None,
@@ -334,12 +334,12 @@ _WRITERS = {
 }
 
 
-def _explained(source: Source, engine: TorchEngine, settings: Settings, progress: Progress | None) -> Analysis:
+def _explained(source: Source, engine: Engine, settings: Settings, progress: Progress | None) -> Analysis:
     analysis = _analyse(source, engine, settings, progress)
     return _judge(source, engine, settings, analysis, progress) if settings.verdict else analysis
 
 
-def _analyse(source: Source, engine: TorchEngine, settings: Settings, progress: Progress | None) -> Analysis:
+def _analyse(source: Source, engine: Engine, settings: Settings, progress: Progress | None) -> Analysis:
     """The first pass: every window explained, and all of them joined."""
     session = Session(engine, settings)
     spec = session.spec
@@ -465,7 +465,7 @@ def _draw(source: Source, analysis: Analysis, outputs: Outputs, look: Look, prog
     return replace(analysis, moments=tuple(film.moments), video_offset_s=offset, warnings=tuple(dict.fromkeys(warnings)))
 
 
-def _fill_in(source: Source, engine: TorchEngine, settings: Settings, joined: _Joined, shown: Sequence[str]) -> None:
+def _fill_in(source: Source, engine: Engine, settings: Settings, joined: _Joined, shown: Sequence[str]) -> None:
     """Explain the shown labels also in those windows where they had not been among the candidates; seldom needed."""
     spans = {p.span for p in joined.predictions}
     for label in shown:
@@ -476,7 +476,7 @@ def _fill_in(source: Source, engine: TorchEngine, settings: Settings, joined: _J
             joined.add(explanation, predicted=True)
 
 
-def _judge(source: Source, engine: TorchEngine, settings: Settings, analysis: Analysis, progress: Progress | None) -> Analysis:
+def _judge(source: Source, engine: Engine, settings: Settings, analysis: Analysis, progress: Progress | None) -> Analysis:
     """The analysis with a verdict on the evidence for its first label, from the windows in which that label is most probable."""
     label = analysis.labels[0]
     index = engine.labels.index(label)

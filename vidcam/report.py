@@ -14,17 +14,29 @@ import os
 import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from vidcam import plain
 from vidcam.errors import InputError
-from vidcam.files import atomic_write, check_output
+from vidcam.files import save
 from vidcam.page import Stretch, percent, render
 from vidcam.types import Analysis, Box, FloatArray, Prediction, Track
 
-__all__ = ["SCHEMA_VERSION", "cell", "load_maps", "to_json", "write_csv", "write_html", "write_json", "write_npz", "write_vtt"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "cell",
+    "load_maps",
+    "stretches",
+    "to_json",
+    "write_csv",
+    "write_html",
+    "write_json",
+    "write_npz",
+    "write_vtt",
+]
 
 SCHEMA_VERSION = 1
 _TOP = 5  # labels listed for the video and for each window
@@ -75,13 +87,12 @@ def to_json(analysis: Analysis) -> dict[str, object]:
         "video_offset_s": a.video_offset_s,
         "timings_s": a.timings_s,
     }
-    return {key: _plain(value) for key, value in values.items()}
+    return {key: plain.plain(value) for key, value in values.items()}
 
 
 def write_json(analysis: Analysis, path: PathLike, *, overwrite: bool = False) -> None:
     """Write :func:`to_json` as strict UTF-8 JSON, one top-level key a line. OutputError where it cannot be written."""
-    lines = (f"{json.dumps(k)}: {json.dumps(v, allow_nan=False, ensure_ascii=False)}" for k, v in to_json(analysis).items())
-    _save(analysis, path, "{\n" + ",\n".join(lines) + "\n}\n", overwrite=overwrite)
+    _save(analysis, path, plain.document(to_json(analysis)), overwrite=overwrite)
 
 
 def _unit(analysis: Analysis) -> str:
@@ -92,26 +103,6 @@ def _unit(analysis: Analysis) -> str:
 def _top(window: Prediction) -> list[dict[str, object]]:
     order = np.argsort(-window.probs, kind="stable")[:_TOP]
     return [{"label": window.labels[i], "prob": window.probs[i], "logit": window.logits[i]} for i in order]
-
-
-def _plain(value: object) -> object:
-    """``value`` in JSON's own types: arrays and tuples as lists, NaN and infinity as None, anything unknown as its text."""
-    if isinstance(value, (np.ndarray, np.generic)):
-        value = value.tolist()
-    if value is None or isinstance(value, (bool, int)):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {_text(key): _plain(v) for key, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    return _text(value)
-
-
-def _text(value: object) -> str:
-    """``value`` as text that UTF-8 can hold: a file name's undecodable bytes become U+FFFD."""
-    return str(value).encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 # ----------------------------------------------------------------------------------------------------------------- CSV
@@ -148,7 +139,8 @@ def _owners(windows: Sequence[Prediction], times: FloatArray) -> npt.NDArray[np.
     return best
 
 
-def _stretches(windows: Sequence[Prediction]) -> list[Stretch]:
+def stretches(windows: Sequence[Prediction]) -> list[Stretch]:
+    """What the model says in the course of time: at each moment the most probable label of the window whose middle is nearest."""
     spans = np.array([w.span for w in windows])
     middles = np.sort(spans.mean(axis=1))
     edges = np.unique(np.concatenate([spans.ravel(), (middles[1:] + middles[:-1]) / 2]))
@@ -188,7 +180,7 @@ def _cues(analysis: Analysis) -> list[tuple[int, int, str]]:
 
     spans = [(ms(g.start_s), ms(g.end_s), f"{_vtt_text(g.label)}: evidence {g.score:+.3g}/s") for g in analysis.segments]
     first_prediction = len(spans)
-    for start_s, end_s, label, prob in _stretches(analysis.windows):
+    for start_s, end_s, label, prob in stretches(analysis.windows):
         spans.append((ms(start_s), ms(end_s), f"prediction: {_vtt_text(label)}, {percent(prob)}"))
     starting: dict[int, list[int]] = defaultdict(list)
     for i, (start, _, _) in enumerate(spans):
@@ -226,7 +218,7 @@ def write_npz(analysis: Analysis, path: PathLike, *, overwrite: bool = False) ->
     doc = to_json(analysis)
     about = {key: doc[key] for key in ("schema_version", "input", "model", "method", "versus", "unit")}
     arrays: dict[str, npt.NDArray[np.generic]] = {
-        "labels": np.array([_text(t.label) for t in tracks], dtype=np.str_),
+        "labels": np.array([plain.text(t.label) for t in tracks], dtype=np.str_),
         "cell_s": np.array([t.cell_s for t in tracks], dtype=np.float64),
         "source_hw": np.array([analysis.source.height, analysis.source.width]),
         "about": np.array(
@@ -264,10 +256,8 @@ def write_html(analysis: Analysis, path: PathLike, *, overwrite: bool = False) -
 
     The annotated video, where ``outputs`` has an .mp4, is linked relative to ``path`` and played beside the timeline.
     """
-    _save(analysis, path, render(analysis, to_json(analysis), _stretches(analysis.windows), beside=path), overwrite=overwrite)
+    _save(analysis, path, render(analysis, to_json(analysis), stretches(analysis.windows), beside=path), overwrite=overwrite)
 
 
 def _save(analysis: Analysis, path: PathLike, content: str | bytes, *, overwrite: bool) -> None:
-    check_output(path, overwrite=overwrite, source=analysis.source.path)
-    with atomic_write(path, overwrite=overwrite) as temporary:
-        temporary.write_bytes(_text(content).encode("utf-8") if isinstance(content, str) else content)
+    save(path, content, overwrite=overwrite, source=analysis.source.path)

@@ -14,6 +14,7 @@ from vidcam.render import Legend, Style, thumb
 from vidcam.types import Analysis, FloatArray, Frame, Heat, Moment, Prediction, Segment
 
 if TYPE_CHECKING:
+    from vidcam.engine import Engine
     from vidcam.models.registry import ModelSpec
 
 SHOWN = 4  # classes that the evidence strip shows at most while nobody has named one
@@ -147,9 +148,20 @@ def model_facts(spec: ModelSpec, *, weights_sha256: str | None) -> dict[str, obj
     }
 
 
+def run_facts(engine: Engine, *, seed: int) -> dict[str, object]:
+    """What a JSON file says about a run over many clips: the model, what ran it, the seed and the versions."""
+    return {
+        "model": model_facts(engine.spec, weights_sha256=engine.weights_sha256),
+        "engine": engine.name,
+        "device": engine.device,
+        "seed": seed,
+        "versions": versions(),
+    }
+
+
 def versions() -> dict[str, str]:
     found = {}
-    for package in ("vidcam", "torch", "torchvision", "av", "numpy", "opencv-python"):
+    for package in ("vidcam", "openvino", "torch", "torchvision", "av", "numpy", "opencv-python"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:  # opencv under one of its other names

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vidcam.errors import UsageError
-from vidcam.files import atomic_write, check_output
+from vidcam.files import save
 from vidcam.placement import heat
+from vidcam.plain import document
 from vidcam.report import cell
 from vidcam.types import Analysis, Box, FloatArray
 
@@ -255,11 +255,9 @@ def write(analysis: Analysis, path: str | os.PathLike[str], *, threshold: float 
     name = path.name.lower()
     if not name.endswith((".json", ".csv")):
         raise UsageError(f"tubes are written as .csv, .json or .coco.json, got {path.name}")
-    check_output(path, source=analysis.source.path, overwrite=overwrite)
     tubes = find(analysis, threshold=threshold)
     if name.endswith(".csv"):
         text = to_csv(tubes)
     else:
-        text = json.dumps(to_coco(analysis, tubes) if name.endswith(".coco.json") else to_json(analysis, tubes)) + "\n"
-    with atomic_write(path, overwrite=overwrite) as part:
-        part.write_text(text, encoding="utf-8")
+        text = document(to_coco(analysis, tubes) if name.endswith(".coco.json") else to_json(analysis, tubes))
+    save(path, text, overwrite=overwrite, source=analysis.source.path)

@@ -59,7 +59,7 @@ def _model(plan: Plan, model: str, faster: dict[str, str], evidence: dict[str, s
     contestants: dict[str, Callable[[], float]] = {plain: timed(eager)}
     method = core.choose(None, spec)
     targets = [core.Target(k) for k in range(min(CLASSES, len(loaded.labels)))]
-    results: list[core.Result] = []
+    results: list[core.Attribution] = []
     for name in ENGINES:
         try:
             engine = open_engine(model, weights=weights, device="cpu", engine=name)

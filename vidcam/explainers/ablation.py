@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidcam.explainers.core import Attribution, Explained, Method, Targets, register, resolve
-from vidcam.explainers.hooks import capture, logits_after
-from vidcam.explainers.perturbation import CHUNK, blurred, score_each, scores_of
+from vidcam.engine.base import Clips, Float32Array, to_numpy
+from vidcam.engine.hooks import capture, logits_after
+from vidcam.explainers.core import Attribution, Explained, Method, Targets, register, resolve, scores_of
+from vidcam.explainers.perturbation import CHUNK, blurred, score_each
 from vidcam.explainers.probe import placements
 from vidcam.placement import Axis, Placement, hats
 
@@ -29,7 +30,7 @@ COPIED = 2**25
 
 
 def scorecam(
-    explained: Explained, clips: Tensor, targets: Targets, *, channels: int = CHANNELS, chunk: int = CHUNK
+    explained: Explained, clips: Clips, targets: Targets, *, channels: int = CHANNELS, chunk: int = CHUNK
 ) -> Attribution:
     """``sum_k alpha_k A_k`` with ``alpha_k = S(x seen through A_k) - S(nothing but the blur)``, the rise of the score.
 
@@ -41,20 +42,19 @@ def scorecam(
     Only the :data:`CHANNELS` channels with the most energy (the sum of the squares of ``A_k``) are looked at.
     """
     where = placements(explained)
-    with capture(explained) as run:
-        seen = run(clips)
+    inputs, seen = explained.tensor(clips), explained.see(clips)
     chosen = resolve(targets, seen.logits)
-    blurs = blurred(clips)
+    blurs = blurred(inputs)
     nothing = score_each(explained, blurs.__getitem__, len(blurs), chosen, chunk)
     maps = []
     for features, place in zip(seen.features, where, strict=True):
         found = []
-        for clip, blur, every, none in zip(clips, blurs, features, nothing, strict=True):
+        for clip, blur, every, none in zip(inputs, blurs, torch.from_numpy(features), nothing, strict=True):
             strongest = every[every.square().sum((1, 2, 3)).topk(min(channels, len(every))).indices]
             through = partial(_through, clip, blur, _unit(strongest), place)
             alpha = score_each(explained, through, len(strongest), chosen, chunk) - none
-            found.append(torch.einsum("kn,kthw->nthw", alpha, strongest))
-        maps.append(torch.stack(found))
+            found.append(np.einsum("kn,kthw->nthw", alpha, to_numpy(strongest)))
+        maps.append(np.stack(found))
     return Attribution(chosen, seen.logits, tuple(maps))
 
 
@@ -80,7 +80,7 @@ def upsampled(values: Tensor, place: Placement, shape: tuple[int, int, int]) -> 
     return values
 
 
-def ablationcam(explained: Explained, clips: Tensor, targets: Targets, *, chunk: int | None = None) -> Attribution:
+def ablationcam(explained: Explained, clips: Clips, targets: Targets, *, chunk: int | None = None) -> Attribution:
     """``sum_k alpha_k A_k`` with ``alpha_k = S - S(A_k = 0)``, the drop of the score when a channel of the layer is zeroed.
 
     Desai & Ramaswamy 2020, eqs. 1 and 2, but for the division by S: it would turn the map's sign where a logit is negative, and a
@@ -90,20 +90,22 @@ def ablationcam(explained: Explained, clips: Tensor, targets: Targets, *, chunk:
 
     ``chunk`` channels are zeroed at once, each in a copy of its own; by default as many as :data:`COPIED` allows.
     """
+    inputs = explained.tensor(clips)
     with capture(explained) as run:
-        seen = run(clips)
-    chosen = resolve(targets, seen.logits)
-    maps: list[list[Tensor]] = [[] for _ in seen.features]
-    for b, score in enumerate(scores_of(seen.logits, chosen)):
+        seen = run(inputs)
+    logits = to_numpy(seen.logits)
+    maps: list[list[Float32Array]] = [[] for _ in seen.features]
+    chosen = resolve(targets, logits)
+    for b, score in enumerate(scores_of(logits, chosen)):
         at_once = chunk or max(1, COPIED // sum(features[b].numel() for features in seen.features))
         for pathway, features in enumerate(seen.features):
             without = []
             for start in range(0, features.shape[1], at_once):
                 ablated = range(start, min(start + at_once, features.shape[1]))
-                logits = logits_after(explained, clips[b : b + 1], len(ablated), partial(_zero, pathway, ablated))
-                without.append(scores_of(logits, chosen))
-            maps[pathway].append(torch.einsum("kn,kthw->nthw", score - torch.cat(without), features[b]))
-    return Attribution(chosen, seen.logits, tuple(torch.stack(found) for found in maps))
+                left = logits_after(explained, inputs[b : b + 1], len(ablated), partial(_zero, pathway, ablated))
+                without.append(scores_of(to_numpy(left), chosen))
+            maps[pathway].append(np.einsum("kn,kthw->nthw", score - np.concatenate(without), to_numpy(features[b])))
+    return Attribution(chosen, logits, tuple(np.stack(found) for found in maps))
 
 
 def _zero(pathway: int, channels: range, copies: tuple[Tensor, ...]) -> None:

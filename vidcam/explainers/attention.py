@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from vidcam.engine.base import Clips, to_numpy
+from vidcam.engine.hooks import capture
 from vidcam.errors import IncompatibleError
 from vidcam.explainers.core import Attribution, Explained, Method, Targets, register, resolve
-from vidcam.explainers.hooks import capture
 from vidcam.explainers.probe import placements
 from vidcam.models.registry import Attention
 from vidcam.placement import Axis, Placement, hats
@@ -26,7 +27,7 @@ from vidcam.placement import Axis, Placement, hats
 __all__ = ["attention_rollout", "rollout", "softmaxes"]
 
 
-def attention_rollout(explained: Explained, clips: Tensor, targets: Targets) -> Attribution:
+def attention_rollout(explained: Explained, clips: Clips, targets: Targets) -> Attribution:
     """The share of each place in what the classifier reads, if attention were all that mixes tokens: every target gets this map.
 
     Abnar & Zuidema 2020, section 4: with the attention ``A_l`` of block l, mean over its heads, and the residual connection that
@@ -41,15 +42,16 @@ def attention_rollout(explained: Explained, clips: Tensor, targets: Targets) -> 
     facts = cast("Attention", explained.spec.attention)  # core.check has seen to it
     (place,) = placements(explained)
     logits, maps = [], []
-    for clip in clips:  # one by one: the attention of a single clip may take hundreds of megabytes
+    for clip in explained.tensor(clips):  # one by one: the attention of a single clip may take hundreds of megabytes
         with softmaxes() as weights, capture(explained) as run:
             seen = run(clip[None])
         grid = [-(-n // s) for n, s in zip(clip.shape[1:], facts.stride, strict=True)]
         share = rollout(explained.module, facts.kind, weights, grid)
-        logits.append(seen.logits)
-        maps.append(_shared_out(share, facts, place, seen.features[0].shape[2:]))
-    chosen = resolve(targets, torch.cat(logits))
-    return Attribution(chosen, torch.cat(logits), (torch.stack(maps)[:, None].expand(-1, len(chosen), -1, -1, -1),))
+        logits.append(to_numpy(seen.logits))
+        maps.append(to_numpy(_shared_out(share, facts, place, seen.features[0].shape[2:])))
+    every = np.concatenate(logits)
+    chosen = resolve(targets, every)
+    return Attribution(chosen, every, (np.repeat(np.stack(maps)[:, None], len(chosen), axis=1),))
 
 
 def _shared_out(share: Tensor, facts: Attention, place: Placement, grid: Sequence[int]) -> Tensor:

@@ -1,31 +1,34 @@
 """The protocol that every explanation method follows, the table of methods, and the targets that can be explained.
 
-torch stops here: a method sees tensors; :func:`explain`, which is what everybody else calls, takes and gives numpy arrays.
+torch stops in the methods: what comes out of them is numpy. Those that need no more than the features do not import it at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 import numpy as np
-import torch
 
-from vidcam.engine import Explained, Float32Array, finite, to_numpy
+from vidcam.engine.base import Clips, Explained, Float32Array, finite
 from vidcam.errors import IncompatibleError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
-    from vidcam.engine import TorchEngine
+    from torch import Tensor
+
+    from vidcam.engine import Engine
     from vidcam.models.registry import ModelSpec
     from vidcam.placement import Placement
     from vidcam.types import UInt8Array
 
 __all__ = [
     "Attribution",
+    "Clips",
     "Explained",
+    "Float32Array",
     "Method",
-    "Result",
     "Target",
     "Targets",
     "check",
@@ -36,7 +39,11 @@ __all__ = [
     "names",
     "register",
     "resolve",
+    "scores_of",
+    "seeded",
 ]
+
+_Numbers = TypeVar("_Numbers", Float32Array, "Tensor")
 
 
 @dataclass(frozen=True)
@@ -52,12 +59,12 @@ class Target:
         if self.index == self.versus:
             raise UsageError(f"class {self.index} versus itself has nothing to explain: give two different classes")
 
-    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
+    def __call__(self, logits: _Numbers) -> _Numbers:
         """``(B, K)`` logits to ``(B,)`` scores."""
         score = logits[:, self.index]
         return score if self.versus is None else score - logits[:, self.versus]
 
-    def of_rows(self, rows: torch.Tensor) -> torch.Tensor:
+    def of_rows(self, rows: Float32Array) -> Float32Array:
         """The same combination of rows ``(..., K, C)`` along the class axis -2: ``(..., C)``."""
         row = rows[..., self.index, :]
         return row if self.versus is None else row - rows[..., self.versus, :]
@@ -67,15 +74,20 @@ Targets = Sequence[Target] | Callable[[Float32Array], Sequence[Target]]
 """What to explain: the targets themselves, or a function that chooses them once the logits ``(B, K)`` are known."""
 
 
-def resolve(targets: Targets, logits: torch.Tensor) -> tuple[Target, ...]:
+def resolve(targets: Targets, logits: Float32Array) -> tuple[Target, ...]:
     """The targets to explain for these logits ``(B, K)``. Raises UsageError for none at all, or a class that does not exist."""
-    chosen = tuple(targets(to_numpy(logits)) if callable(targets) else targets)
+    chosen = tuple(targets(logits) if callable(targets) else targets)
     if not chosen:
         raise UsageError("there is no class to explain: give at least one target")
     top = max(k for target in chosen for k in (target.index, target.versus or 0))
     if top >= logits.shape[1]:
         raise UsageError(f"class {top} does not exist: the model has {logits.shape[1]}, counted from 0")
     return chosen
+
+
+def scores_of(logits: Float32Array, targets: Sequence[Target]) -> Float32Array:
+    """``(B, N)``: the score of each target."""
+    return np.stack([target(logits) for target in targets], axis=1)
 
 
 @dataclass(frozen=True)
@@ -88,22 +100,12 @@ class Attribution:
     """
 
     targets: tuple[Target, ...]
-    logits: torch.Tensor
-    maps: tuple[torch.Tensor, ...]
-    totals: torch.Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Result:
-    """An :class:`Attribution` as float32 numpy arrays, all finite."""
-
-    targets: tuple[Target, ...]
     logits: Float32Array
     maps: tuple[Float32Array, ...]
-    totals: Float32Array | None
+    totals: Float32Array | None = None
 
 
-Explain = Callable[[Explained, torch.Tensor, Targets], Attribution]
+Explain = Callable[[Explained, Clips, Targets], Attribution]
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,8 @@ class Method:
     ``requires`` is compared with a model's ``provides``. ``signed``: may the values be negative, which then is evidence against
     the target? ``complete``: do they sum to the score less its bias? ``cost`` in words, relative to a forward pass. ``cells``
     says where the cells of its maps are in the clips of a model; None: they are the explained layer's. A method that works
-    ``around`` others says how: ``get("smoothgrad:cam")`` is ``get("smoothgrad").around(get("cam"))``.
+    ``around`` others says how: ``get("smoothgrad:cam")`` is ``get("smoothgrad").around(get("cam"))``. One that is ``random``
+    draws from a seed, which its ``explain`` takes as the keyword ``seed`` (:func:`seeded`).
     """
 
     name: str
@@ -127,6 +130,7 @@ class Method:
     family: Literal["cam", "gradient", "input", "perturbation", "propagation", "attention"]
     cells: Callable[[ModelSpec], Placement] | None = None
     around: Callable[[Method], Method] | None = None
+    random: bool = False
 
 
 _METHODS: dict[str, Method] = {}
@@ -157,6 +161,9 @@ def get(name: str) -> Method:
 
     UnknownNameError (with the nearest names) where there is none.
     """
+    _load_light()
+    if name in _METHODS:  # the usual ones, without importing torch
+        return _METHODS[name]
     _load()
     outer, _, inner = name.partition(":")
     if inner and outer in _METHODS and (around := _METHODS[outer].around):
@@ -178,15 +185,22 @@ def check(method: Method, spec: ModelSpec) -> None:
         )
 
 
-def choose(name: str | None, spec: ModelSpec) -> Method:
-    """The method called ``name``, checked; for None ``cam`` where it is exact, else ``gradcam``."""
+def choose(name: str | None, spec: ModelSpec, *, seed: int = 0) -> Method:
+    """The method called ``name``, checked and :func:`seeded`; for None ``cam`` where it is exact, else ``gradcam``."""
     method = get(name or ("cam" if "linear-head" in spec.provides else "gradcam"))
     check(method, spec)
-    return method
+    return seeded(method, seed)
 
 
-def explain(engine: TorchEngine, frames: UInt8Array, targets: Targets, method: Method) -> Result:
-    """Logits and evidence of clips ``(B, T, H, W, 3) uint8``, from one forward pass of each clip.
+def seeded(method: Method, seed: int) -> Method:
+    """The method with whatever it draws drawn from ``seed``; one that draws nothing as it is."""
+    if not method.random:
+        return method
+    return replace(method, explain=partial(cast("Callable[..., Attribution]", method.explain), seed=seed))
+
+
+def explain(engine: Engine, frames: UInt8Array, targets: Targets, method: Method) -> Attribution:
+    """Logits and evidence of clips ``(B, T, H, W, 3) uint8``, from one forward pass of each clip; all numbers are finite.
 
     (A function of the logits that meets more clips than the engine computes at once costs a second pass: it sees all of them.)
     Raises IncompatibleError where the method does not work on the model, UsageError for clips or classes that do not fit,
@@ -196,21 +210,26 @@ def explain(engine: TorchEngine, frames: UInt8Array, targets: Targets, method: M
     if callable(targets) and len(frames) > engine.chunk:
         targets = targets(engine.predict(frames))
     parts = list(engine.map(frames, lambda clips: method.explain(engine.explained, clips, targets)))
-    totals = [to_numpy(part.totals) for part in parts if part.totals is not None]
+    totals = [part.totals for part in parts if part.totals is not None]
     name = engine.spec.name
-    return Result(
+    return Attribution(
         targets=parts[0].targets,
-        logits=finite(np.concatenate([to_numpy(part.logits) for part in parts]), f"model {name!r} gives logits"),
+        logits=finite(np.concatenate([part.logits for part in parts]), f"model {name!r} gives logits"),
         maps=tuple(
-            finite(np.concatenate([to_numpy(m) for m in maps]), f"method {method.name!r} gives maps on model {name!r}")
+            finite(np.concatenate(maps), f"method {method.name!r} gives maps on model {name!r}")
             for maps in zip(*(part.maps for part in parts), strict=True)
         ),
         totals=np.concatenate(totals) if totals else None,
     )
 
 
+def _load_light() -> None:
+    from vidcam.explainers import cam, gradients  # noqa: F401  (each registers its rows when imported)
+
+
 def _load() -> None:
-    from vidcam.explainers import cam, gradients, inputs, smooth  # noqa: F401  (each registers its rows when imported)
+    _load_light()
+    from vidcam.explainers import inputs, smooth  # noqa: F401
 
     # isort: split
     from vidcam.explainers import ablation, attention, lrp, perturbation  # noqa: F401

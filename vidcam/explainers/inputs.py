@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidcam.explainers.core import Attribution, Explained, Method, Target, Targets, get, register, resolve
-from vidcam.explainers.hooks import differentiable, logits_of
+from vidcam.engine.base import Clips, to_numpy
+from vidcam.engine.hooks import differentiable
+from vidcam.explainers.core import Attribution, Explained, Method, Target, Targets, get, register, resolve, scores_of
 from vidcam.explainers.pixels import cells, over_blocks
 from vidcam.explainers.probe import placements
 from vidcam.placement import Axis, Placement, hats
@@ -45,7 +46,7 @@ Relevance = Callable[[Tensor, Tensor], Tensor]
 """``(clip, slope) -> relevance``: both ``(3, T, H, W)``, the relevance ``(T, H, W)``, all float32."""
 
 
-def gradient(explained: Explained, clips: Tensor, targets: Targets) -> Attribution:
+def gradient(explained: Explained, clips: Clips, targets: Targets) -> Attribution:
     """How much the score moves when a pixel does: ``sum_c |dS / dx_c|``.
 
     Simonyan et al. 2014, section 3.1. They take the largest of the three colours; here it is the sum, in which each one counts.
@@ -53,7 +54,7 @@ def gradient(explained: Explained, clips: Tensor, targets: Targets) -> Attributi
     return _explain(_size, explained, clips, targets)
 
 
-def gradientxinput(explained: Explained, clips: Tensor, targets: Targets) -> Attribution:
+def gradientxinput(explained: Explained, clips: Clips, targets: Targets) -> Attribution:
     """Each pixel's share in the score, were the network linear: ``sum_c x_c dS / dx_c``, signed.
 
     Shrikumar et al. 2016. As ``x = 0`` is the mean colour, a pixel of that colour has no share. Where a network has no biases
@@ -62,17 +63,17 @@ def gradientxinput(explained: Explained, clips: Tensor, targets: Targets) -> Att
     return _explain(lambda clip, slope: (clip * slope).sum(COLOURS), explained, clips, targets)
 
 
-def guided_backprop(explained: Explained, clips: Tensor, targets: Targets) -> Attribution:
+def guided_backprop(explained: Explained, clips: Clips, targets: Targets) -> Attribution:
     """Like ``gradient``, but only what raises the score all the way goes back through the ReLUs: ``sum_c |R_c|``.
 
     Springenberg et al. 2015, fig. 1: ``R_l = [f_l > 0] [R_(l+1) > 0] R_(l+1)`` at every ReLU, whether it is a module, a function
     or works in place; and at every ReLU with a ceiling (ReLU6), whose own derivative then stands for ``[f_l > 0]``. Raises
-    IncompatibleError for a network with other activations, see :func:`vidcam.explainers.hooks.differentiable`.
+    IncompatibleError for a network with other activations, see :func:`vidcam.engine.hooks.differentiable`.
     """
     return _explain(_size, explained, clips, targets, guided=True)
 
 
-def guided_gradcam(explained: Explained, clips: Tensor, targets: Targets) -> Attribution:
+def guided_gradcam(explained: Explained, clips: Clips, targets: Targets) -> Attribution:
     """``guided-backprop`` where Grad-CAM of the explained layer speaks for the target: ``sum_c |R_c| relu(L)``.
 
     Selvaraju et al. 2017, section 3.2, where Grad-CAM ``L`` has its ReLU. It is brought to the pixels by :func:`spread`; where a
@@ -81,22 +82,22 @@ def guided_gradcam(explained: Explained, clips: Tensor, targets: Targets) -> Att
     coarse = get("gradcam").explain(explained, clips, targets)
     where = placements(explained)
     shape = (clips.shape[2], clips.shape[3], clips.shape[4])
+    inputs = explained.tensor(clips)
+    layers = [torch.from_numpy(m).to(inputs.device) for m in coarse.maps]
 
     def weight(b: int, n: int) -> Tensor:
-        return (
-            torch.stack([spread(m[b, n], place, shape) for m, place in zip(coarse.maps, where, strict=True)]).sum(0).clamp(min=0)
-        )
+        return torch.stack([spread(m[b, n], place, shape) for m, place in zip(layers, where, strict=True)]).sum(0).clamp(min=0)
 
     maps = []
-    for b, clip in enumerate(clips):
+    for b, clip in enumerate(inputs):
         with differentiable(explained, guided=True) as run:
             seen = run(clip[None])
             slopes = (_size(clip, seen.gradients(target)[0]) for target in coarse.targets)
             maps.append(torch.stack([over_blocks(slope * weight(b, n)) for n, slope in enumerate(slopes)]))
-    return Attribution(coarse.targets, coarse.logits, (torch.stack(maps),))
+    return Attribution(coarse.targets, coarse.logits, (to_numpy(torch.stack(maps)),))
 
 
-def integrated_gradients(explained: Explained, clips: Tensor, targets: Targets) -> Attribution:
+def integrated_gradients(explained: Explained, clips: Clips, targets: Targets) -> Attribution:
     """Each pixel's share in what the score gains on the way from ``x = 0`` to the clip, signed.
 
     Sundararajan et al. 2017, eq. 1: ``sum_c x_c`` times the mean of ``dS / dx_c`` on the straight line ``a x``, 0 <= a <= 1, by
@@ -104,12 +105,12 @@ def integrated_gradients(explained: Explained, clips: Tensor, targets: Targets) 
     which is given as ``totals``. How far :data:`STEPS` points are off cannot be bounded beforehand, because slopes jump where
     ReLUs switch: so the method does not promise completeness, and the error is shown with the map.
     """
-    logits = logits_of(explained, clips)
+    inputs, logits = explained.tensor(clips), explained.logits(clips)
     chosen = resolve(targets, logits)
-    nothing = logits_of(explained, torch.zeros_like(clips[:1]))
-    totals = torch.stack([target(logits) - target(nothing) for target in chosen], dim=1)
-    maps = [_path(explained, clip, chosen) for clip in clips]
-    return Attribution(chosen, logits, (torch.stack(maps),), totals)
+    nothing = explained.logits(torch.zeros_like(inputs[:1]))
+    totals = scores_of(logits, chosen) - scores_of(nothing, chosen)
+    maps = [_path(explained, clip, chosen) for clip in inputs]
+    return Attribution(chosen, logits, (to_numpy(torch.stack(maps)),), totals)
 
 
 def _path(explained: Explained, clip: Tensor, targets: Sequence[Target]) -> Tensor:
@@ -142,11 +143,11 @@ def _size(_clip: Tensor, slope: Tensor) -> Tensor:
     return slope.abs().sum(COLOURS)
 
 
-def _explain(relevance: Relevance, explained: Explained, clips: Tensor, targets: Targets, *, guided: bool = False) -> Attribution:
-    logits = logits_of(explained, clips)
+def _explain(relevance: Relevance, explained: Explained, clips: Clips, targets: Targets, *, guided: bool = False) -> Attribution:
+    logits = explained.logits(clips)
     chosen = resolve(targets, logits)
-    maps = [_maps(relevance, explained, clip, chosen, guided=guided) for clip in clips]
-    return Attribution(chosen, logits, (torch.stack(maps),))
+    maps = [_maps(relevance, explained, clip, chosen, guided=guided) for clip in explained.tensor(clips)]
+    return Attribution(chosen, logits, (to_numpy(torch.stack(maps)),))
 
 
 def _maps(relevance: Relevance, explained: Explained, clip: Tensor, targets: Sequence[Target], *, guided: bool = False) -> Tensor:

@@ -2,7 +2,7 @@
 
 What is removed is replaced by what :func:`blurred` leaves of it, never by black, which is evidence of its own. Every changed clip
 is computed once, whatever the number of targets: twenty classes cost hardly more than one. A few changed clips are computed at
-once (``chunk``), which bounds the memory and decides nothing. Whatever is drawn comes from a fixed seed, the same for every clip.
+once (``chunk``), which bounds the memory and decides nothing. Whatever is drawn comes from a seed and is the same for every clip.
 
 In the formulas S is the score (a logit, or a difference of two, never a probability) and x the clip. A positive value speaks for
 the target: without what is there, the score is lower. The values are in the logit's unit, but they are no shares of it: of two
@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vidcam.engine.base import Clips, Float32Array, to_numpy
 from vidcam.explainers import pixels
-from vidcam.explainers.core import Attribution, Explained, Method, Target, Targets, register, resolve
-from vidcam.explainers.hooks import logits_of
+from vidcam.explainers.core import Attribution, Explained, Method, Target, Targets, register, resolve, scores_of
 from vidcam.placement import Axis, Placement
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ __all__ = [
     "rise",
     "rise_masks",
     "score_each",
-    "scores_of",
     "temporal_mask",
 ]
 
@@ -57,12 +56,10 @@ MOMENTS = 8
 """Time cells of ``temporal-mask``."""
 
 MASKS = 500
-"""Masks that ``rise`` draws, always with the same seed."""
+"""Masks that ``rise`` draws."""
 
 SHOWN = 0.5
 """The share of the clip that a mask shows, on average."""
-
-SEED = 0
 
 VARIANCE = SHOWN * (1 - SHOWN) * (2 / 3) ** 3
 """Of a mask of ``rise`` at any pixel: that of the coarse grid, less what interpolation takes off along each of three axes."""
@@ -84,40 +81,35 @@ def blurred(clips: Tensor) -> Tensor:
     return smear(height) @ clips @ smear(width).T
 
 
-def scores_of(logits: Tensor, targets: Sequence[Target]) -> Tensor:
-    """``(B, N)``: the score of each target."""
-    return torch.stack([target(logits) for target in targets], dim=1)
-
-
 def score_each(
     explained: Explained, changed: Callable[[int], Tensor], count: int, targets: Sequence[Target], chunk: int
-) -> Tensor:
+) -> Float32Array:
     """``(count, N)``: the scores of clips ``changed(0)``, ``changed(1)``, ... ``(3, T, H, W)``, of which few exist at a time."""
     found = []
     for start in range(0, count, chunk):
         some = torch.stack([changed(i) for i in range(start, min(start + chunk, count))])
-        found.append(scores_of(logits_of(explained, some), targets))
-    return torch.cat(found)
+        found.append(scores_of(explained.logits(some), targets))
+    return np.concatenate(found)
 
 
 # --- occlusion -----------------------------------------------------------------------------------------------------------------
 
 
-def occlusion(explained: Explained, clips: Tensor, targets: Targets, *, chunk: int = CHUNK) -> Attribution:
+def occlusion(explained: Explained, clips: Clips, targets: Targets, *, chunk: int = CHUNK) -> Attribution:
     """How much the score drops when a block of some frames and pixels is blurred: ``S(x) - S(x without the block)``.
 
     Zeiler & Fergus 2014, section 4.2, in space and time: :data:`BLOCKS` blocks, each twice as long, high and wide as the step to
     the next, so that they overlap by half and cover the clip. They use a grey square; here the block's own blur takes its place,
     so that no new colour appears.
     """
-    logits = logits_of(explained, clips)
+    inputs, logits = explained.tensor(clips), explained.logits(clips)
     chosen = resolve(targets, logits)
-    grid = [min(n, most) for n, most in zip(_shape(clips), BLOCKS, strict=True)]
+    grid = [min(n, most) for n, most in zip(_shape(inputs), BLOCKS, strict=True)]
     maps = []
-    for clip, blur, whole in zip(clips, blurred(clips), scores_of(logits, chosen), strict=True):
+    for clip, blur, whole in zip(inputs, blurred(inputs), scores_of(logits, chosen), strict=True):
         without = score_each(explained, partial(_occluded, clip, blur, grid), int(np.prod(grid)), chosen, chunk)
         maps.append((whole - without).T.reshape(-1, *grid))
-    return Attribution(chosen, logits, (torch.stack(maps),))
+    return Attribution(chosen, logits, (np.stack(maps),))
 
 
 def _occluded(clip: Tensor, blur: Tensor, grid: Sequence[int], index: int) -> Tensor:
@@ -143,22 +135,22 @@ def occlusion_cells(spec: ModelSpec) -> Placement:
 # --- temporal mask -------------------------------------------------------------------------------------------------------------
 
 
-def temporal_mask(explained: Explained, clips: Tensor, targets: Targets, *, chunk: int = CHUNK) -> Attribution:
+def temporal_mask(explained: Explained, clips: Clips, targets: Targets, *, chunk: int = CHUNK) -> Attribution:
     """How much the score drops when time stands still for a moment: ``S(x) - S(x with these frames frozen)``.
 
     Occlusion (Zeiler & Fergus 2014, section 4.2) of :data:`MOMENTS` stretches of time, one by one: all their frames become the
     frame before (those of the first stretch the frame after). The maps are ``(B, N, T', 1, 1)``, one cell for the whole picture:
     they say when, not where. What a still picture tells is not removed, so a score that needs no motion does not drop.
     """
-    logits = logits_of(explained, clips)
+    inputs, logits = explained.tensor(clips), explained.logits(clips)
     chosen = resolve(targets, logits)
-    frames = clips.shape[2]
+    frames = inputs.shape[2]
     edges = _edges(frames, min(frames, MOMENTS))
     maps = []
-    for clip, whole in zip(clips, scores_of(logits, chosen), strict=True):
+    for clip, whole in zip(inputs, scores_of(logits, chosen), strict=True):
         without = score_each(explained, partial(_frozen, clip, edges), len(edges) - 1, chosen, chunk)
         maps.append((whole - without).T[..., None, None])
-    return Attribution(chosen, logits, (torch.stack(maps),))
+    return Attribution(chosen, logits, (np.stack(maps),))
 
 
 def _frozen(clip: Tensor, edges: Sequence[int], index: int) -> Tensor:
@@ -188,7 +180,9 @@ def _edges(length: int, parts: int) -> list[int]:
 # --- rise ----------------------------------------------------------------------------------------------------------------------
 
 
-def rise(explained: Explained, clips: Tensor, targets: Targets, *, masks: int = MASKS, chunk: int = CHUNK) -> Attribution:
+def rise(
+    explained: Explained, clips: Clips, targets: Targets, *, masks: int = MASKS, chunk: int = CHUNK, seed: int = 0
+) -> Attribution:
     """How much the score rises with what random masks show at a pixel: ``Cov(S(x_M), M(p)) / Var(M(p))``, for every pixel p.
 
     Petsiuk et al. 2018, with masks in space and time (:func:`rise_masks`) and two deviations. ``x_M = M x + (1 - M) blurred(x)``:
@@ -200,27 +194,27 @@ def rise(explained: Explained, clips: Tensor, targets: Targets, *, masks: int = 
     Were the network linear, a lone small thing would have its contribution to the score (less that of its blur) as value at its
     place, falling off over one cell of the masks. Maps are means over small blocks of pixels.
     """
-    logits = logits_of(explained, clips)
+    inputs, logits = explained.tensor(clips), explained.logits(clips)
     chosen = resolve(targets, logits)
-    mask = rise_masks(_shape(clips), masks)
+    mask = rise_masks(_shape(inputs), masks, seed=seed)
     maps = []
-    for clip, blur in zip(clips, blurred(clips), strict=True):
+    for clip, blur in zip(inputs, blurred(inputs), strict=True):
         scores = score_each(explained, partial(_shown, clip, blur, mask), masks, chosen, chunk)
-        weights = (scores - scores.mean(0)) / ((masks - 1) * VARIANCE)
-        total = torch.zeros(len(chosen), *_mean_over_blocks(mask(0)).shape, device=clip.device)
+        weights = (scores - scores.mean(0, dtype=np.float64)) / ((masks - 1) * VARIANCE)
+        total = np.zeros((len(chosen), *_mean_over_blocks(mask(0)).shape), np.float32)
         for i, weight in enumerate(weights):  # one mask after the other: all together would not fit into memory
-            total += weight[:, None, None, None] * _mean_over_blocks(mask(i)).to(weight)
+            total += weight[:, None, None, None] * to_numpy(_mean_over_blocks(mask(i)))
         maps.append(total)
-    return Attribution(chosen, logits, (torch.stack(maps),))
+    return Attribution(chosen, logits, (np.stack(maps),))
 
 
-def rise_masks(shape: Triple, count: int) -> Callable[[int], Tensor]:
+def rise_masks(shape: Triple, count: int, *, seed: int = 0) -> Callable[[int], Tensor]:
     """A function of 0, 1, ... ``count - 1``: masks ``(T, H, W) float32`` in [0, 1] for clips of ``shape``, mean :data:`SHOWN`.
 
     Petsiuk et al. 2018, section 3.2, along three axes: a grid of cells (:data:`BLOCKS` over the clip), each 1 with probability
     :data:`SHOWN` else 0, linearly interpolated and shifted by a random part of a cell, so that no place is special.
     """
-    generator = torch.Generator().manual_seed(SEED)
+    generator = torch.Generator().manual_seed(seed)
     cells = [min(n, most) for n, most in zip(shape, BLOCKS, strict=True)]
     coarse = (torch.rand(count, *(n + 2 for n in cells), generator=generator) < SHOWN).float()
     shifts = torch.rand(count, 3, generator=generator)
@@ -290,5 +284,6 @@ register(
         explain=rise,
         family="perturbation",
         cells=pixels.cells,
+        random=True,
     )
 )

@@ -1,91 +1,19 @@
-"""Which input pixels a cell of the explained layer looks at, and from that where its cells are.
-
-``python -m vidcam.explainers.probe [MODEL ...]`` measures the registered models anew and rewrites
-``vidcam/models/placements.json``.
-"""
+"""Where the cells of an explanation are: as shipped for the registered models, without torch, else measured once and kept."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
-import sys
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
-
-from vidcam.errors import UsageError
-from vidcam.explainers.core import Explained, Method
-from vidcam.explainers.hooks import capture
+from vidcam.engine.base import Explained
+from vidcam.explainers.core import Method
 from vidcam.files import atomic_write
-from vidcam.models import registry
 from vidcam.models.weights import cache_dir
-from vidcam.placement import Axis, Cells, Placement, from_json, measure, placements_for, to_json
-from vidcam.types import FloatArray
+from vidcam.placement import Placement, from_json, placements_for, to_json
 
-__all__ = ["influence", "locate", "placements", "remeasure", "where"]
-
-Triple = tuple[int, int, int]
-
-CELLS = range(5, 9)
-"""How many on each axis of the probed clip: with fewer, the border cuts into all of them; more only take longer."""
-
-NETWORKS = 4
-
-
-def influence(
-    explained: Explained, *, pathway: int = 0, clip: Triple | None = None, seed: int = 0
-) -> Callable[[Cells], FloatArray]:
-    """A function of cells ``(t, y, x)`` of the explained layer (None: all on that axis): how much each input pixel moves them.
-
-    What that returns is ``(T, H, W)`` float64 with sum 1: the energy of the gradient, with respect to a clip of noise, of a
-    random mix of the cells' channels, summed over colours. (Luo et al. 2016, "Understanding the effective receptive field in
-    deep convolutional neural networks", section 4.1, differentiate the sum of the channels of one cell.) ``clip`` is (T, H, W),
-    the model's own by default. One forward pass serves all questions; the model is left as it was.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(1, 3, *(clip or _clip(explained)), generator=generator).to(_like(explained)).requires_grad_()
-    with capture(explained, differentiate="trunk") as run:
-        features = run(noise).features[pathway]
-
-    def ask(cells: Cells) -> FloatArray:
-        with torch.enable_grad():
-            chosen = features[(0, slice(None), *(slice(None) if i is None else i for i in cells))]
-            mixed = (chosen * torch.randn(chosen.shape, generator=generator).to(chosen)).sum()
-        (gradient,) = torch.autograd.grad(mixed, noise, retain_graph=True)
-        energy = gradient[0].detach().double().square().sum(0).cpu().numpy()
-        if not energy.any():
-            raise UsageError(f"cells {cells} of layer {explained.layer!r} do not depend on the input: choose another layer")
-        found: FloatArray = energy / energy.sum()
-        return found
-
-    return ask
-
-
-def locate(*alike: Explained, seed: int = 0) -> tuple[Placement, ...]:
-    """The measured placement of each pathway of the explained layer; the mean influence of several networks of one architecture.
-
-    A network that takes other clips is measured on one that has about :data:`CELLS` cells on each axis. Its length differs from
-    the model's own by whole total strides, so that paddings that depend on it stay the same.
-    """
-    clip = _clip(alike[0])
-    grids = _grids(alike[0], clip)
-    probed, asked = clip, grids
-    if len(grids) == 1:  # how several pathways share the frames depends on the length of the clip
-        probed, asked = _better(alike[0], clip, grids[0])
-
-    def shared(pathway: int) -> Callable[[Cells], FloatArray]:
-        asks = [influence(one, pathway=pathway, clip=probed, seed=seed + n) for n, one in enumerate(alike)]
-        return lambda cells: sum((ask(cells) for ask in asks[1:]), asks[0](cells)) / len(asks)
-
-    found = (measure(shared(n), clip=probed, grid=grid) for n, grid in enumerate(asked))
-    return tuple(
-        Placement(*(Axis(a.offset, a.stride, n) for a, n in zip((p.time, p.y, p.x), grid, strict=True)))
-        for p, grid in zip(found, grids, strict=True)
-    )
+__all__ = ["placements", "where"]
 
 
 def placements(explained: Explained, *, cache: Path | None = None) -> tuple[Placement, ...]:
@@ -94,18 +22,21 @@ def placements(explained: Explained, *, cache: Path | None = None) -> tuple[Plac
     A measurement is kept for a network, its weights, a layer and a size of clip; the folder is by default beside the downloaded
     weights.
     """
-    clip = _clip(explained)
-    known = placements_for(explained.spec.architecture or explained.spec.name, explained.layer, clip=clip)
+    spec = explained.spec
+    clip = spec.frames, *spec.crop
+    known = placements_for(spec.architecture or spec.name, explained.layer, clip=clip)
     if known is not None:
         return known
+    from vidcam.explainers import measuring
+
     sums = [float(p.detach().double().abs().sum()) for p in explained.module.parameters()]
-    facts = (explained.layer, explained.layout, explained.spec.grid, clip, str(explained.module), sums)
+    facts = (explained.layer, explained.layout, spec.grid, clip, str(explained.module), sums)
     folder = cache or cache_dir() / "placements"
     path = folder / f"{hashlib.sha256(repr(facts).encode()).hexdigest()[:32]}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):  # no such file, or not one of ours: measure
         return from_json(json.loads(path.read_text(encoding="utf-8")))
     # As every later start will read it: the timeline joins maps whose centres agree exactly.
-    found = from_json(to_json(locate(explained)))
+    found = from_json(to_json(measuring.locate(explained)))
     with suppress(OSError):  # where nothing can be kept, the next start measures again
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path, overwrite=True) as file:
@@ -116,85 +47,3 @@ def placements(explained: Explained, *, cache: Path | None = None) -> tuple[Plac
 def where(method: Method, explained: Explained) -> tuple[Placement, ...]:
     """Where the cells of this method's maps are, for each pathway: the method's own, or the explained layer's."""
     return placements(explained) if method.cells is None else (method.cells(explained.spec),)
-
-
-def remeasure(names: Sequence[str], path: Path) -> None:
-    """Measure the registered models ``names`` with random weights and put them into the table at ``path`` (JSON).
-
-    Each as :data:`NETWORKS` networks: the few channels of a small one lean to one side by chance.
-    """
-    table = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    for name in names:
-        alike = [random_model(registry.get(name), seed=n) for n in range(NETWORKS)]
-        found = to_json(locate(*alike))
-        table[name] = {"layer": alike[0].layer, "clip": _clip(alike[0]), "pathways": found}
-        rows = ",\n".join(f" {json.dumps(k)}: {json.dumps(table[k])}" for k in registry.names() if k in table)
-        with atomic_write(path, overwrite=True) as file:
-            file.write_text("{\n" + rows + "\n}\n", encoding="utf-8")
-
-
-def random_model(spec: registry.ModelSpec, *, seed: int = 0) -> Explained:
-    """The architecture of ``spec`` with random weights that favour no side and look straight ahead.
-
-    - A convolution's taps differ in sign only, for few channels of normal weights lean to one side by chance; where it is
-      padded on both sides alike, they fall off from the middle, which keeps the border out of what the middle cells see.
-    - Linear layers are weak: in transformers the residual path leads, as it does once they are trained.
-    - Scales that start at zero are drawn, for they would hide whole branches.
-    - Batch norms take the statistics of noise. Without them the features of random nets hardly vary but near the border, and max
-      pooling would always look away from it.
-    """
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(seed)
-        module = spec.build().eval()
-        for name, p in module.named_parameters():
-            if not name.endswith("bias") and not p.any():
-                p.normal_(std=0.5)
-        for m in module.modules():
-            if isinstance(m, nn.Conv3d):
-                taps = torch.ones(m.kernel_size)
-                if m.padding == tuple(k // 2 for k in m.kernel_size):
-                    for axis, k in enumerate(m.kernel_size):
-                        fall = 0.125 ** (torch.arange(k) - k // 2).abs()
-                        taps *= fall.view([-1 if a == axis else 1 for a in range(3)])
-                m.weight.copy_(
-                    torch.randn_like(m.weight).sign() * taps * (m.weight.square().mean() / taps.square().mean()).sqrt()
-                )
-            elif isinstance(m, nn.Linear):
-                m.weight.mul_(0.25)
-            elif isinstance(m, nn.BatchNorm3d):
-                m.train().momentum = 1.0
-        module(torch.randn(1, 3, spec.frames, *spec.crop))
-    return Explained(module.eval(), spec)
-
-
-def _clip(explained: Explained) -> Triple:
-    return explained.spec.frames, *explained.spec.crop
-
-
-def _like(explained: Explained) -> Tensor:
-    return next(explained.module.parameters(), torch.empty(0))
-
-
-def _grids(explained: Explained, clip: Triple) -> tuple[Triple, ...]:
-    with capture(explained) as run:
-        features = run(torch.zeros(1, 3, *clip).to(_like(explained))).features
-    return tuple((f.shape[2], f.shape[3], f.shape[4]) for f in features)
-
-
-def _better(explained: Explained, clip: Triple, grid: Triple) -> tuple[Triple, tuple[Triple, ...]]:
-    """A clip with CELLS cells on each axis, and its grid; the model's own where it takes no other."""
-    more = [0 if count in CELLS else CELLS.start - count for count in grid]
-    strides = [2 ** round(math.log2(length / count)) for length, count in zip(clip, grid, strict=True)]
-    t, y, x = (length + m * s for length, m, s in zip(clip, more, strides, strict=True))
-    if any(more):
-        with suppress(Exception):  # a network may refuse another size in whatever way it likes
-            grids = _grids(explained, (t, y, x))
-            if grids == (tuple(count + m for count, m in zip(grid, more, strict=True)),):
-                return (t, y, x), grids
-    return clip, (grid,)
-
-
-if __name__ == "__main__":
-    for _name in sys.argv[1:] or registry.names():
-        sys.stderr.write(f"{_name}\n")
-        remeasure([_name], Path(__file__).parents[1] / "models" / "placements.json")

@@ -11,12 +11,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Literal
 
+import numpy as np
 import torch
-from torch import Tensor
 
+from vidcam.engine.base import Clips, Float32Array
 from vidcam.errors import UsageError
-from vidcam.explainers.core import Attribution, Explained, Method, Targets, register, resolve
-from vidcam.explainers.hooks import logits_of
+from vidcam.explainers.core import Attribution, Explained, Method, Targets, register, resolve, seeded
 from vidcam.explainers.inputs import GRADIENT
 
 __all__ = ["NOISE", "SAMPLES", "smooth"]
@@ -35,9 +35,7 @@ _PAPERS = {
 }
 
 
-def smooth(
-    method: Method, *, statistic: Statistic = "mean", samples: int = SAMPLES, noise: float = NOISE, seed: int = 0
-) -> Method:
+def smooth(method: Method, *, statistic: Statistic = "mean", samples: int = SAMPLES, noise: float = NOISE) -> Method:
     """A method that explains ``samples`` noisy copies of each clip by ``method``, and gives the statistic of their maps.
 
     ``mean`` is SmoothGrad (Smilkov et al. 2017): ``1/N sum_k M(x + e_k)``, in the unit of the method and with its sign.
@@ -45,9 +43,10 @@ def smooth(
     the finished map: with ``gradient`` it is absolute values that are averaged, and slopes of changing sign do not cancel.
 
     ``e_k`` is Gaussian; its standard deviation is the fraction ``noise`` of the clip's own range, from its smallest to its
-    largest value. The N patterns follow from ``seed`` and the shape of a clip alone, so they are the same for every clip,
-    whatever clips come together. Logits, and targets chosen by them, are the clean clip's. Its score is not what the maps sum
-    to, so the method is not complete, whatever ``method`` is. Raises UsageError for values that make no sense.
+    largest value. The N patterns follow from the seed and the shape of a clip alone, so they are the same for every clip,
+    whatever clips come together; a method that draws something itself is given the same seed. Logits, and targets chosen by
+    them, are the clean clip's. Its score is not what the maps sum to, so the method is not complete, whatever ``method`` is.
+    Raises UsageError for values that make no sense.
     """
     least = 1 if statistic == "mean" else 2
     if samples < least or not (noise > 0 and math.isfinite(noise)):
@@ -63,9 +62,10 @@ def smooth(
         signed=method.signed and statistic == "mean",
         complete=False,
         cost=f"{samples} times that of {method.name}",
-        explain=partial(_explain, method, statistic, samples, noise, seed),
+        explain=partial(_explain, method, statistic, samples, noise),
         family=method.family,
         cells=method.cells,
+        random=True,
     )
 
 
@@ -74,27 +74,28 @@ def _explain(
     statistic: Statistic,
     samples: int,
     noise: float,
-    seed: int,
     explained: Explained,
-    clips: Tensor,
+    clips: Clips,
     targets: Targets,
+    *,
+    seed: int = 0,
 ) -> Attribution:
-    logits = logits_of(explained, clips)
+    inputs, logits = explained.tensor(clips), explained.logits(clips)
     chosen = resolve(targets, logits)
-    deviation = noise * (clips.amax((1, 2, 3, 4), keepdim=True) - clips.amin((1, 2, 3, 4), keepdim=True))
-    generator = torch.Generator().manual_seed(seed)
-    mean: list[Tensor] = []
-    squares: list[Tensor] = []  # of the distances from the mean, added up as Welford does: no difference of large numbers
+    deviation = noise * (inputs.amax((1, 2, 3, 4), keepdim=True) - inputs.amin((1, 2, 3, 4), keepdim=True))
+    generator, inner = torch.Generator().manual_seed(seed), seeded(method, seed)
+    mean: list[Float32Array] = []
+    squares: list[Float32Array] = []  # of the distances from the mean, added up as Welford does: no difference of large numbers
     for k in range(samples):
-        pattern = torch.randn(clips.shape[1:], generator=generator).to(clips)
-        maps = method.explain(explained, clips + deviation * pattern, chosen).maps
+        pattern = torch.randn(inputs.shape[1:], generator=generator).to(inputs)
+        maps = inner.explain(explained, inputs + deviation * pattern, chosen).maps
         if k == 0:
-            mean, squares = [torch.zeros_like(m) for m in maps], [torch.zeros_like(m) for m in maps]
+            mean, squares = [np.zeros_like(m) for m in maps], [np.zeros_like(m) for m in maps]
         for m, average, square in zip(maps, mean, squares, strict=True):
             off = m - average
             average += off / (k + 1)
             square += off * (m - average)
-    found = mean if statistic == "mean" else [square.clamp(min=0) / samples for square in squares]
+    found = mean if statistic == "mean" else [np.divide(square.clip(min=0), samples, dtype=np.float32) for square in squares]
     return Attribution(chosen, logits, tuple(found))
 
 

@@ -31,7 +31,7 @@ from vidcam.live.window import show
 from vidcam.pipeline import Look, Settings
 
 if TYPE_CHECKING:
-    from vidcam.engine import TorchEngine
+    from vidcam.engine import Engine
 
 __all__ = ["PORT", "Plan", "run"]
 
@@ -62,7 +62,7 @@ class Plan:
     say: Callable[[str], None] = field(default=lambda sentence: None)
 
 
-def run(plan: Plan, load: Callable[[], TorchEngine]) -> None:
+def run(plan: Plan, load: Callable[[], Engine]) -> None:
     """Watch the source until it ends, or for ever; ``load`` gives the engine once the source has proven to be there.
 
     UsageError for what does not go together, InputError for a source that cannot be read, VidcamError for the rest.

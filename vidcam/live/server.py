@@ -35,7 +35,7 @@ from vidcam.live.watch import Orders, Watch
 from vidcam.pipeline import Settings
 
 if TYPE_CHECKING:
-    from vidcam.engine import TorchEngine
+    from vidcam.engine import Engine
 
 __all__ = ["MESSAGE", "Room", "cameras", "viewer"]
 
@@ -85,7 +85,7 @@ class Room:
             watch.close()
 
 
-def cameras(engine: TorchEngine, settings: Settings = DEFAULTS, *, cpu: float = 0.75, orders: Orders | None = None) -> Room:
+def cameras(engine: Engine, settings: Settings = DEFAULTS, *, cpu: float = 0.75, orders: Orders | None = None) -> Room:
     """A room in which every viewer has the camera of its own browser explained, one engine for all.
 
     UsageError where the settings or the rules do not fit the model.

@@ -24,7 +24,7 @@ from vidcam.planes import Planes
 from vidcam.types import Frame, UInt8Array, Window
 
 if TYPE_CHECKING:
-    from vidcam.engine import TorchEngine
+    from vidcam.engine import Engine
 
 __all__ = ["DEFAULTS", "HOP_S", "KEEP_S", "Stream", "live_settings"]
 
@@ -48,7 +48,7 @@ class Stream:
     """
 
     def __init__(
-        self, engine: TorchEngine, settings: Settings, *, cpu: float = 1.0, name: str = "", turn: threading.Lock | None = None
+        self, engine: Engine, settings: Settings, *, cpu: float = 1.0, name: str = "", turn: threading.Lock | None = None
     ) -> None:
         self.engine, self.settings, self.name = engine, live_settings(settings), name
         self.budget = Budget(cpu, least_s=self.settings.hop_s or HOP_S)

@@ -19,7 +19,7 @@ from vidcam.pipeline import Settings
 from vidcam.types import Frame
 
 if TYPE_CHECKING:
-    from vidcam.engine import TorchEngine
+    from vidcam.engine import Engine
 
 __all__ = ["Orders", "Watch"]
 
@@ -61,7 +61,7 @@ class Watch:
 
     def explain(
         self,
-        engine: TorchEngine,
+        engine: Engine,
         settings: Settings,
         *,
         cpu: float = 1.0,

@@ -17,7 +17,7 @@ from vidcam.render.colour import table
 from vidcam.types import Track
 
 if TYPE_CHECKING:
-    from vidcam.engine import TorchEngine
+    from vidcam.engine import Engine
 
 __all__ = ["LEVELS", "hello", "history", "picture", "status", "taken", "update"]
 
@@ -102,7 +102,7 @@ def hello(watch: Watch, *, browser: bool, keep_s: float) -> str:
     )
 
 
-def _methods(engine: TorchEngine) -> list[dict[str, object]]:
+def _methods(engine: Engine) -> list[dict[str, object]]:
     """The registered methods, each with the reason why it does not work here, if there is one."""
     rows = []
     for method in core.methods():

@@ -34,9 +34,9 @@ class SlowFast(nn.Module):
         self.alpha = alpha
 
     def forward(self, clip: Tensor) -> Tensor:
-        frames = clip.shape[2]
-        # On the CPU: elsewhere 30.999998 may come out of linspace and lose the last frame.
-        index = torch.linspace(0, frames - 1, frames // self.alpha, device="cpu").long().to(clip.device)
+        frames, slow = clip.shape[2], clip.shape[2] // self.alpha
+        # In whole numbers: out of linspace may come 30.999998, depending on who computes it, and lose the last frame.
+        index = torch.tensor([i * (frames - 1) // max(1, slow - 1) for i in range(slow)], device=clip.device)
         x: Tensor | list[Tensor] = [clip.index_select(2, index), clip]
         for block in self.blocks.children():
             # The blocks write into the list they are given: each gets its own, so that what a hook saw stays true.

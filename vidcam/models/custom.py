@@ -17,14 +17,14 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_args
-
-from torch import nn
+from typing import TYPE_CHECKING, Any, get_args
 
 from vidcam.errors import UnknownNameError, UsageError, VidcamError
 from vidcam.models.labels import read
-from vidcam.models.layers import find_layer, point_at
 from vidcam.models.registry import Head, Layout, ModelSpec
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["DEFAULTS", "describe", "is_custom", "make"]
 
@@ -57,6 +57,8 @@ def make(name: str) -> ModelSpec | nn.Module:
     UsageError where there is no such file, module or factory, or it returns something else; VidcamError, caused by what was
     raised, where the code itself fails.
     """
+    from torch import nn
+
     where, _, attribute = name.rpartition(":")
     if not where or not attribute.isidentifier():
         raise UsageError(f"a model of your own is package.module:factory or path/to/file.py:factory, got {name!r}")
@@ -81,6 +83,8 @@ def describe(name: str, module: nn.Module, *, layer: str | None = None) -> tuple
     the one that is stated. Where none is, it is found only in a network that is provably global average pooling and a linear
     layer (see :func:`~vidcam.models.layers.find_layer`); ``head`` is set only where a run shows it to be exact.
     """
+    from vidcam.models.layers import find_layer, point_at
+
     facts = dict(DEFAULTS) | _stated(name, module)
     fact = partial(_fact, name, facts)
     stated_layer = facts["layer"]

@@ -1,21 +1,35 @@
-"""The names of a model's outputs: built in for Kinetics-400, or read from a file."""
+"""The names of a model's outputs: built in for Kinetics-400 and -600, or read from a file."""
 
 from __future__ import annotations
 
 import json
 import os
+from importlib import resources
 from pathlib import Path
 
 from vidcam.errors import UsageError
 
-__all__ = ["kinetics400", "read"]
+__all__ = ["kinetics400", "kinetics600", "read"]
 
 
 def kinetics400() -> tuple[str, ...]:
-    """The 400 classes of Kinetics-400 in the order of torchvision's and PyTorchVideo's outputs."""
-    from torchvision.models.video import R3D_18_Weights
+    """The 400 classes of Kinetics-400 in the order of torchvision's and PyTorchVideo's outputs.
 
-    return tuple(R3D_18_Weights.KINETICS400_V1.meta["categories"])
+    The list is that of torchvision's weights enums, which cannot be read without importing torch.
+    """
+    return _shipped("kinetics400.txt")
+
+
+def kinetics600() -> tuple[str, ...]:
+    """The 600 classes of Kinetics-600 in the order of MoViNet's logits.
+
+    The list is ``official/projects/movinet/files/kinetics_600_labels.txt`` of github.com/tensorflow/models.
+    """
+    return _shipped("kinetics600.txt")
+
+
+def _shipped(name: str) -> tuple[str, ...]:
+    return tuple(resources.files("vidcam.models").joinpath(name).read_text(encoding="utf-8").splitlines())
 
 
 def read(path: str | os.PathLike[str]) -> tuple[str, ...]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from vidcam.errors import OutputError, UsageError, WeightsError
 from vidcam.files import atomic_write
@@ -19,7 +19,9 @@ from vidcam.models.registry import ModelSpec, Weights
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["LoadedModel", "available", "download", "import_weights", "load"]
+_T = TypeVar("_T")
+
+__all__ = ["LoadedModel", "Located", "available", "download", "import_weights", "load", "locate"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -44,6 +46,21 @@ def available(spec: ModelSpec) -> bool:
     return spec.weights is not None and weight_files.find(spec.weights) is not None
 
 
+@dataclass(frozen=True, repr=False)
+class Located:
+    """A model whose facts are known and whose weight file is on this machine, before its network is built.
+
+    ``load`` builds it; it raises WeightsError where the file does not fit. ``own`` says that the network is code of the user's,
+    or that nothing tells which weights it has.
+    """
+
+    spec: ModelSpec
+    labels: tuple[str, ...]
+    weights_sha256: str | None
+    own: bool
+    load: Callable[[], LoadedModel]
+
+
 def load(
     name: str,
     *,
@@ -60,38 +77,92 @@ def load(
     downloaded where they are not on this machine, telling ``progress``. Raises UnknownNameError for a name or a layer,
     WeightsError, DownloadError and UsageError, each saying what to do.
     """
-    import torch
+    return locate(name, weights=weights, labels=labels, layer=layer, progress=progress).load()
 
-    from vidcam.models import custom, layers, trained
+
+def locate(
+    name: str,
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    labels: str | os.PathLike[str] | None = None,
+    layer: str | None = None,
+    progress: weight_files.Progress | None = None,
+) -> Located:
+    """All that :func:`load` does for these arguments, short of building the network; without torch, where the facts are written
+    down: in the table, or in what training left."""
+    from vidcam.models import custom, trained
 
     own = custom.is_custom(name)
-    with torch.random.fork_rng(devices=[]):  # random weights are about to be replaced: leave the caller's randomness alone
-        made: ModelSpec | nn.Module
-        if trained.is_trained(name):
-            made, kept = trained.read(name)
-            weights = weights or kept
-        else:
-            made = custom.make(name) if own else registry.get(name)
-        module = made.build() if isinstance(made, ModelSpec) else made
-    module = module.to("cpu", torch.float32).eval()
-    row = made if isinstance(made, ModelSpec) else None
+    if own:
+        made = _quietly(lambda: custom.make(name))
+        row = made if isinstance(made, ModelSpec) else None
+        return _seen(name, row, None if row else cast("nn.Module", made), weights, labels, layer, progress, own=True)
+    if trained.is_trained(name):
+        row, kept, own = trained.read(name)
+        weights = weights or kept
+    else:
+        row = registry.get(name)
+        own = row.own
+    if layer not in (None, row.layer):
+        return _seen(name, row, None, weights, labels, layer, progress, own=own)
     # Whatever can be wrong without the weights is found before they are downloaded.
+    names = read(labels) if labels else row.labels()
+    _check_labels(name, names, len(row.labels()), labels)
+    path, sha256 = _weight_file(name, row, weights, required=True, progress=progress)
+
+    def build() -> LoadedModel:
+        module = _quietly(row.build).float().eval()
+        if path:
+            _fill(name, module, path, row)
+        return LoadedModel(row, module, names, sha256, path)
+
+    return Located(row, names, sha256, own or sha256 is None, build)
+
+
+def _seen(
+    name: str,
+    row: ModelSpec | None,
+    module: nn.Module | None,
+    weights: str | os.PathLike[str] | None,
+    labels: str | os.PathLike[str] | None,
+    layer: str | None,
+    progress: weight_files.Progress | None,
+    *,
+    own: bool,
+) -> Located:
+    """A model whose facts have to be looked up in the network itself: one of your own, or another layer."""
+    import torch
+
+    from vidcam.models import custom, layers
+
+    module = (_quietly(row.build) if row is not None else cast("nn.Module", module)).to("cpu", torch.float32).eval()
     if layer:
         layers.check_layer(module, layer)
     names = read(labels) if labels else None
-    path, sha256 = _weight_file(name, row, weights, required=not own, progress=progress)
+    path, sha256 = _weight_file(name, row, weights, required=not custom.is_custom(name), progress=progress)
     if path:
         _fill(name, module, path, row)
     if row is None:
         spec, outputs = custom.describe(name, module, layer=layer)
-    elif own or layer not in (None, row.layer):
-        spec, outputs = layers.point_at(module, row, layer or row.layer, keep_head=layer in (None, row.layer))
     else:
-        spec, outputs = row, len(row.labels())
+        spec, outputs = layers.point_at(module, row, layer or row.layer, keep_head=layer in (None, row.layer))
     names = names or spec.labels()
+    _check_labels(name, names, outputs, labels)
+    loaded = LoadedModel(spec, module, names, sha256, path)
+    return Located(spec, names, sha256, own or sha256 is None, lambda: loaded)
+
+
+def _quietly(make: Callable[[], _T]) -> _T:
+    """What ``make()`` returns. Random weights that it draws are about to be replaced: the caller's randomness is left alone."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        return make()
+
+
+def _check_labels(name: str, names: tuple[str, ...], outputs: int, given: str | os.PathLike[str] | None) -> None:
     if len(names) != outputs:
-        raise UsageError(f"{name} has {outputs} outputs, but there are {len(names)} labels{f' in {labels}' if labels else ''}")
-    return LoadedModel(spec, module, names, sha256, path)
+        raise UsageError(f"{name} has {outputs} outputs, but there are {len(names)} labels{f' in {given}' if given else ''}")
 
 
 def download(name: str, *, progress: weight_files.Progress | None = None) -> Path:

@@ -5,16 +5,16 @@ The network (``movinet_net.py``) and the reader of Google's file (``movinet_impo
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidcam.models.labels import kinetics600
 from vidcam.models.registry import Head, ModelSpec, Weights, register
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["build", "convert", "kinetics600"]
+__all__ = ["build", "convert"]
 
 
 def build() -> nn.Module:
@@ -29,15 +29,6 @@ def convert(path: Path, folder: Path) -> Path:
     from vidcam.models.movinet_import import save_imported
 
     return save_imported(path, folder)
-
-
-def kinetics600() -> tuple[str, ...]:
-    """The 600 classes of Kinetics-600 in the order of the logits.
-
-    The list is ``official/projects/movinet/files/kinetics_600_labels.txt`` of github.com/tensorflow/models.
-    """
-    text = resources.files("vidcam.models").joinpath("kinetics600.txt").read_text(encoding="utf-8")
-    return tuple(text.splitlines())
 
 
 register(

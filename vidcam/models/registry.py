@@ -83,6 +83,7 @@ class ModelSpec:
     ``time_cells`` is the number of independent time cells of each pathway. Logits are divided by ``temperature`` before they
     become probabilities; with ``multi_label`` each class has its own (a sigmoid), else they share one (a softmax).
     ``architecture`` is the name of the row whose network this is with other weights, None for the row itself.
+    ``compiles`` is False where OpenVINO was seen to be hardly faster than torch.
     """
 
     name: str
@@ -109,6 +110,7 @@ class ModelSpec:
     temperature: float = 1.0
     multi_label: bool = False
     architecture: str | None = None
+    compiles: bool = True
 
     def __post_init__(self) -> None:
         if self.frames < 1 or not self.interval_s > 0:
@@ -124,6 +126,11 @@ class ModelSpec:
         ``convolutional`` where the explained layer is laid out as convolutions do it, which transformers do not."""
         more = {"linear-head": self.head, "attention": self.attention, "convolutional": self.layout == "channels-first"}
         return frozenset({"features", "gradient"} | {name for name, fact in more.items() if fact})
+
+    @property
+    def own(self) -> bool:
+        """Is the code of the network the user's, and not vidcam's?"""
+        return not getattr(self.build, "__module__", "").startswith("vidcam.models.")
 
     @property
     def clip_s(self) -> float:

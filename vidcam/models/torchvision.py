@@ -124,6 +124,7 @@ for _name, _title, _file, _accuracy, _paper in (
             time_cells=(8,),
             paper=_paper,
             weights=_weights(_file, _accuracy, "5 clips of 16 frames at 7.5 per second"),
+            compiles=_name != "mvit_v2_s",  # its relative positions become 800 MB of constants
         )
     )
 

@@ -9,15 +9,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from vidcam.errors import UsageError, WeightsError
 from vidcam.files import atomic_write
 from vidcam.models import custom, registry
 from vidcam.models.registry import ModelSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 __all__ = ["base_of", "head_name", "is_trained", "read", "rehead", "write"]
 
@@ -29,8 +29,11 @@ def is_trained(name: str) -> bool:
     return ":" not in name and (Path(name).expanduser() / FACTS).is_file() and name not in registry.names()
 
 
-def read(name: str) -> tuple[ModelSpec, Path]:
-    """The row of the trained model in the folder ``name``, and its weight file. WeightsError where the folder is damaged."""
+def read(name: str) -> tuple[ModelSpec, Path, bool]:
+    """The row of the trained model in the folder ``name``, its weight file, and whether its network is code of the user's.
+
+    WeightsError where the folder is damaged.
+    """
     folder = Path(name).expanduser()
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
@@ -49,7 +52,7 @@ def read(name: str) -> tuple[ModelSpec, Path]:
         weights=None, adapt=None, convert=None, temperature=temperature, multi_label=multi_label,
         architecture=spec.architecture or spec.name,
     )  # fmt: skip
-    return row, folder / WEIGHTS
+    return row, folder / WEIGHTS, spec.own
 
 
 def write(
@@ -90,7 +93,7 @@ def base_of(name: str) -> ModelSpec:
 
     def build() -> nn.Module:
         again = custom.make(name)
-        assert isinstance(again, nn.Module)
+        assert not isinstance(again, ModelSpec)
         return again
 
     return replace(spec, build=build)
@@ -98,6 +101,9 @@ def base_of(name: str) -> ModelSpec:
 
 def head_name(spec: ModelSpec) -> str:
     """The dotted name of the linear layer that gives the logits. UsageError where it cannot be told."""
+    import torch
+    from torch import nn
+
     if spec.head is not None:
         return spec.head.linears[-1]
     with torch.device("meta"):
@@ -111,6 +117,8 @@ def head_name(spec: ModelSpec) -> str:
 
 def rehead(module: nn.Module, head: str, classes: int) -> nn.Module:
     """``module`` with a new layer of ``classes`` outputs in the place of its linear layer ``head``; it is changed itself."""
+    from torch import Tensor, nn
+
     old = module.get_submodule(head)
     new: nn.Module
     if isinstance(old, nn.Linear):

@@ -15,7 +15,7 @@ import numpy as np
 
 from vidcam.errors import UsageError
 from vidcam.render import text as txt
-from vidcam.render.colour import FOR
+from vidcam.render.colour import AGAINST, FOR
 from vidcam.render.overlay import overlay
 from vidcam.render.paint import DIM, GROUND, LANE, RGB, RULE, TEXT, WHITE, Sizes, blend, hatch, pill
 from vidcam.render.strip import clock
@@ -37,7 +37,7 @@ _NARROW = 24
 @dataclass(frozen=True)
 class Row:
     """One method: its ``name``, ``facts`` in words (the most important first, as many as there is room for), and for each class
-    a curve ``(N,)`` of its evidence over the whole video, in [0, 1]."""
+    a curve ``(N,)`` of its evidence over the whole video, in [0, 1]; in [-1, 1] where what speaks against it is shown too."""
 
     name: str
     facts: tuple[str, ...]
@@ -59,6 +59,7 @@ class Grid:
     it; ``size`` (H, W) of what comes out, even and at most 1080 x 1920. Rows stand in blocks beside each other where that makes
     cells larger. ``title`` stands above; ``times (N,)`` are the seconds of the curves, ``span`` the video's [start, end);
     ``seen`` are the rectangles of the source that the model looks at: is there anything else, the key says what hatching means.
+    ``versus`` is the class that evidence against speaks for, which then is shown in the second colour, in pictures and curves.
     """
 
     def __init__(
@@ -71,11 +72,13 @@ class Grid:
         times: FloatArray,
         span: tuple[float, float],
         seen: Sequence[Box],
+        versus: str | None = None,
     ) -> None:
         if not rows or not columns or any(len(r.curves) != len(columns) for r in rows):
             raise UsageError(f"a grid needs at least one row and one column and a curve for each cell, got {len(rows)} rows")
         self.source_size = source_size
         self._span = span
+        self._versus = None if versus is None else txt.clean(versus)
         widest = max(txt.width(row.name, _S.text, weight=txt.BOLD) for row in rows)
         self._gutter = min(max(widest, _GUTTER[0]), _GUTTER[1]) + _S.pad
         self._layout = _layout(source_size, len(rows), len(columns), self._gutter)
@@ -108,7 +111,7 @@ class Grid:
         at = round(min(max((time - start) / (end - start), 0.0), 1.0) * (w - 1)) if end > start else 0
         for corners, row in zip(self._corners, heats, strict=True):
             for (y, x), heat in zip(corners, row, strict=True):
-                out[y : y + h, x : x + w] = overlay(small, heat)
+                out[y : y + h, x : x + w] = overlay(small, heat, signed=self._versus is not None)
                 left = max(x, x + at - 1)
                 out[y + h + 2 : y + h + _LANE, left : min(left + 2, x + w)] = WHITE
         txt.put(out, clock(time - start, decimals=1), self._clock_at, 29, _S.text, TEXT)
@@ -146,30 +149,46 @@ class Grid:
                 txt.put(canvas, line, x, y + 19 + n * step, _S.small, DIM)
 
     def _curve(self, y: int, x: int, times: FloatArray, curve: FloatArray) -> None:
-        """The evidence over the video, under its picture."""
+        """The evidence over the video, under its picture; what speaks against the class goes down from the middle."""
         h, w = self.cell
         top, tall = y + h + 2, _LANE - 2
         self._canvas[top : top + tall, x : x + w] = LANE
         start, end = self._span
-        at = np.interp(np.linspace(start, end, w), times, np.nan_to_num(curve)).clip(0, 1) * (tall - 4)
+        values = np.interp(np.linspace(start, end, w), times, np.nan_to_num(curve))
+        if self._versus is None:
+            self._area(top, x, values, tall, FOR)
+            return
+        self._area(top, x, values, tall // 2, FOR)
+        self._area(top + tall // 2, x, -values, tall // 2, AGAINST, down=True)
+        self._canvas[top + tall // 2, x : x + w] = RULE
+
+    def _area(self, top: int, x: int, values: FloatArray, tall: int, rgb: RGB, *, down: bool = False) -> None:
+        """What is positive in ``values``, up to 1, filled from the lower edge of ``tall`` rows up, or from the upper down."""
+        at = values.clip(0, 1) * (tall - 4)
         above = at[None, :] - np.arange(tall - 1, -1, -1)[:, None]  # how far the curve is above each pixel's lower edge
-        blend(self._canvas, top, x, 0.4 * np.clip(above, 0, 1), FOR)
-        blend(self._canvas, top, x, np.clip(1.5 - np.abs(above - 0.5), 0, 1) * (at > 0), FOR)
+        above = above[::-1] if down else above
+        blend(self._canvas, top, x, 0.4 * np.clip(above, 0, 1), rgb)
+        blend(self._canvas, top, x, np.clip(1.5 - np.abs(above - 0.5), 0, 1) * (at > 0), rgb)
 
     def _key(self, *, whole: bool) -> None:
         """What the colours, the curves and the hatching mean, as far as there is room."""
-        canvas, s = self._canvas, _S
+        canvas, s, signed = self._canvas, _S, self._versus is not None
         baseline = self.size[0] - 15
         middle = baseline - round(s.small * 0.36)
-        x = txt.put(canvas, "0", s.pad, baseline, s.small, DIM) + 7
-        ramp = np.tile(np.linspace(0, 1, 120, dtype=np.float32), (10, 1))
+        low, high = "0", "1.0"
+        if self._versus is not None:
+            low, high = f"{txt.fit(self._versus, s.small, self.size[1] // 4)} −1", "+1 the class"
+        x = txt.put(canvas, low, s.pad, baseline, s.small, DIM) + 7
+        ramp = np.tile(np.linspace(-1.0 if signed else 0.0, 1.0, 120, dtype=np.float32), (10, 1))
         ground = np.full((10, 120, 3), 44, np.uint8)
-        heat = Heat(ramp, None, 1.0, (Box(0, 0, 10, 120),), "")
-        canvas[middle - 5 : middle + 5, x : x + 120] = overlay(ground, heat, opacity=1.0)
-        x = txt.put(canvas, "1.0", x + 127, baseline, s.small, DIM) + 10
+        heat = Heat(ramp.clip(0), (-ramp).clip(0) if signed else None, 1.0, (Box(0, 0, 10, 120),), "")
+        canvas[middle - 5 : middle + 5, x : x + 120] = overlay(ground, heat, opacity=1.0, signed=signed)
+        x = txt.put(canvas, high, x + 127, baseline, s.small, DIM) + 10
         x = self._note("each method has one scale for all its classes and the whole video", x, baseline)
         pill(canvas, (middle - 5, x, middle + 5, x + 20), FOR, alpha=0.85, radius=2)
-        x = self._note("evidence for the class over time", x + 28, baseline)
+        if signed:
+            pill(canvas, (middle, x, middle + 5, x + 20), AGAINST, radius=2)
+        x = self._note("their difference over time" if signed else "evidence for the class over time", x + 28, baseline)
         if not whole and x + 28 < self.size[1]:
             canvas[middle - 5 : middle + 5, x : x + 20] = RULE
             hatch(canvas, (middle - 5, x, middle + 5, x + 20), s)

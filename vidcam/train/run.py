@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from vidcam.engine import Explained, pick_device
+from vidcam.engine import Explained
+from vidcam.engine.pytorch import pick_device
 from vidcam.errors import OutputError, UsageError
 from vidcam.explainers import probe
 from vidcam.models import trained

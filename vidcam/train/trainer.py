@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from vidcam.engine import normalise
+from vidcam.engine.pytorch import normalise
 from vidcam.errors import UsageError, WeightsError
 from vidcam.files import atomic_write
 from vidcam.models.registry import ModelSpec

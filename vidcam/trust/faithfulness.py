@@ -16,12 +16,13 @@ import numpy.typing as npt
 
 from vidcam.errors import UsageError
 from vidcam.placement import Placement
-from vidcam.trust.removal import faded, pixels_of, replaced
+from vidcam.trust.removal import faded, pixels_of, replacing
 from vidcam.types import FloatArray, UInt8Array
 
-__all__ = ["STEPS", "Curves", "Faithfulness", "Interval", "bootstrap", "curves", "faithfulness"]
+__all__ = ["STEPS", "Curves", "Faithfulness", "Interval", "bootstrap", "curves", "faithfulness", "insertion"]
 
 Integers = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 Score = Callable[[UInt8Array], FloatArray]
 """How probable the explained class is in clips ``(B,T,H,W,3)``: ``(B,)``, 0 to 1."""
@@ -66,21 +67,24 @@ def curves(
 
     Cells of equal value go in a fixed random order: a map that says nothing must not profit from where its cells happen to lie.
     """
-    _check(values, where)
-    clip = frames.shape[:3]
-    rank = _ranks(values)
-    count = values.size
-    shares = [round(count * k / steps) for k in range(steps + 1)]
-    masks = [pixels_of(rank < n, where, clip) for n in shares]  # the n most relevant cells
-    lasts = [pixels_of(rank >= count - n, where, clip) for n in shares]  # the n least relevant ones
-    probs = score(
-        np.stack(
-            [replaced(frames, m, baseline) for m in masks]
-            + [replaced(frames, m, baseline) for m in lasts]
-            + [replaced(frames, ~m, baseline) for m in masks]
-        )
-    )
+    rank = _ranks(values, where)
+    removed = replacing(frames, baseline)
+    masks = _hottest(rank, where, frames, steps)
+    lasts = _hottest(rank.size - 1 - rank, where, frames, steps)
+    probs = score(np.stack([removed(m) for m in masks] + [removed(m) for m in lasts] + [removed(~m) for m in masks]))
     return Curves(*np.asarray(probs, np.float64).reshape(3, steps + 1))
+
+
+def insertion(frames: UInt8Array, values: FloatArray, where: Placement, score: Score, *, baseline: str) -> float:
+    """The area under the insertion curve alone, as in :func:`faithfulness`, for a third of the clips to compute."""
+    removed = replacing(frames, baseline)
+    probs = score(np.stack([removed(~m) for m in _hottest(_ranks(values, where), where, frames, STEPS)]))
+    return _area(np.asarray(probs, np.float64))
+
+
+def _hottest(rank: Integers, where: Placement, frames: UInt8Array, steps: int) -> list[Bools]:
+    """The pixels of the cells of least ``rank``: of none, of ``1 / steps`` of them, ... of all."""
+    return [pixels_of(rank < round(rank.size * k / steps), where, frames.shape[:3]) for k in range(steps + 1)]
 
 
 def faithfulness(frames: UInt8Array, values: FloatArray, where: Placement, score: Score, *, baseline: str) -> Faithfulness:
@@ -116,15 +120,12 @@ def bootstrap(values: Sequence[float] | FloatArray, *, draws: int = 2000, seed: 
     return Interval(float(x.mean()), float(low), float(high))
 
 
-def _check(values: FloatArray, where: Placement) -> None:
+def _ranks(values: FloatArray, where: Placement) -> Integers:
+    """``(T',h,w)``: 0 for the largest value, 1 for the next, ..."""
     if values.shape != where.grid:
         raise UsageError(f"the map has {values.shape} cells, its placement {where.grid}")
     if not np.isfinite(values).all():
         raise UsageError("the map holds values that are not finite")
-
-
-def _ranks(values: FloatArray) -> Integers:
-    """``(T',h,w)``: 0 for the largest value, 1 for the next, ..."""
     shuffled = np.random.default_rng(0).permutation(values.size)
     order = shuffled[np.argsort(-values.ravel()[shuffled], kind="stable")]
     rank: Integers = np.empty(values.size, np.int64)

@@ -19,7 +19,7 @@ __all__ = ["THRESHOLDS", "Scores", "best_threshold", "mean", "scores"]
 
 Bools = npt.NDArray[np.bool_]
 
-THRESHOLDS: tuple[float, ...] = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7)
+THRESHOLDS: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Shares of a map's maximum above which a cell may be called hot."""
 
 

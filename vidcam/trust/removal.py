@@ -15,9 +15,12 @@ import numpy.typing as npt
 from vidcam.placement import Axis, Placement
 from vidcam.types import FloatArray, UInt8Array
 
-__all__ = ["BASELINES", "blurred", "frozen", "inpainted", "pixels_of", "replaced"]
+__all__ = ["BASELINES", "Fill", "blurred", "faded", "frozen", "inpainted", "pixels_of", "replacing"]
 
 Bools = npt.NDArray[np.bool_]
+
+Fill = Callable[[Bools], UInt8Array]
+"""What stands in for removed pixels: a clip ``(T,H,W,3)``, made knowing which pixels ``(T,H,W)`` are removed."""
 
 BLUR = 0.1
 """Standard deviation of the blur as a share of the clip's height."""
@@ -34,25 +37,28 @@ def pixels_of(chosen: Bools, where: Placement, clip: tuple[int, int, int]) -> Bo
     return chosen[np.ix_(t, y, x)]
 
 
-def blurred(frames: UInt8Array, removed: Bools) -> UInt8Array:
+def blurred(frames: UInt8Array) -> Fill:
     """Each frame of ``(T,H,W,3)`` blurred in space until only broad colours are left: where things were stays to be seen."""
     sigma = BLUR * frames.shape[1]
-    return np.stack([cv2.GaussianBlur(f, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101) for f in frames]).astype(np.uint8)
+    broad = np.stack([cv2.GaussianBlur(f, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101) for f in frames]).astype(np.uint8)
+    return lambda removed: broad
 
 
-def frozen(frames: UInt8Array, removed: Bools) -> UInt8Array:
+def frozen(frames: UInt8Array) -> Fill:
     """The first frame, held: what was to be seen stays, that it moved does not."""
-    return np.broadcast_to(frames[:1], frames.shape)
+    held = np.broadcast_to(frames[:1], frames.shape)
+    return lambda removed: held
 
 
-def inpainted(frames: UInt8Array, removed: Bools) -> UInt8Array:
+def inpainted(frames: UInt8Array) -> Fill:
     """Each frame with the removed pixels filled from those around them, coarse to fine (Gortler et al. 1996, section 4.3).
 
     In the spirit of the linear imputation of Rong et al. 2022 (ROAD): neighbours tell the colour, and nothing of the removed
     part's outline is left. A frame without any pixel left becomes the mean of the clip.
     """
     everywhere = frames.reshape(-1, 3).mean(0).astype(np.float32)
-    return np.stack([_fill(f.astype(np.float32), ~gone, everywhere) for f, gone in zip(frames, removed, strict=True)])
+    images = frames.astype(np.float32)
+    return lambda removed: np.stack([_fill(f, ~gone, everywhere) for f, gone in zip(images, removed, strict=True)])
 
 
 def _fill(image: npt.NDArray[np.float32], known: Bools, default: npt.NDArray[np.float32]) -> UInt8Array:
@@ -72,18 +78,19 @@ def _fill(image: npt.NDArray[np.float32], known: Bools, default: npt.NDArray[np.
     return out
 
 
-BASELINES: dict[str, Callable[[UInt8Array, Bools], UInt8Array]] = {"blur": blurred, "frozen": frozen, "inpaint": inpainted}
-"""What stands in for removed pixels: a clip like ``frames (T,H,W,3)``, made knowing which pixels ``removed (T,H,W)`` are."""
+BASELINES: dict[str, Callable[[UInt8Array], Fill]] = {"blur": blurred, "frozen": frozen, "inpaint": inpainted}
+"""By name, what makes a :data:`Fill` of a clip; what does not depend on the removed pixels is made once."""
 
 
-def replaced(frames: UInt8Array, removed: Bools, baseline: str) -> UInt8Array:
-    """``frames (T,H,W,3)`` with the pixels ``removed (T,H,W)`` as the baseline called ``baseline`` has them."""
-    return np.where(removed[..., None], BASELINES[baseline](frames, removed), frames)
+def replacing(frames: UInt8Array, baseline: str) -> Fill:
+    """A function of the pixels ``removed (T,H,W)``: the clip ``(T,H,W,3)`` with those as the baseline of this name has them."""
+    fill = BASELINES[baseline](frames)
+    return lambda removed: np.where(removed[..., None], fill(removed), frames)
 
 
 def faded(frames: UInt8Array, keep: FloatArray, baseline: str) -> UInt8Array:
     """``frames`` where ``keep (T,H,W)`` is 1, the baseline where it is 0, a blend between."""
     share = keep[..., None].astype(np.float32)
-    mixed = frames * share + BASELINES[baseline](frames, keep < 0.5) * (1 - share)
+    mixed = frames * share + BASELINES[baseline](frames)(keep < 0.5) * (1 - share)
     out: UInt8Array = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
     return out

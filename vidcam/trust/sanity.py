@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from vidcam.engine import TorchEngine
+from vidcam.engine import Engine
+from vidcam.engine.pytorch import TorchEngine
 from vidcam.explainers import core
 from vidcam.models.loading import LoadedModel
 from vidcam.types import FloatArray, UInt8Array
@@ -32,7 +33,7 @@ def _ranks(values: FloatArray) -> FloatArray:
 
 
 def cascade(
-    engine: TorchEngine, frames: UInt8Array, target: core.Target, method: core.Method, *, seed: int = 0
+    engine: Engine, frames: UInt8Array, target: core.Target, method: core.Method, *, seed: int = 0
 ) -> Iterator[tuple[str, float]]:
     """For each layer with weights, from the head down: its name, and how much the map of the clip ``(T,H,W,3)`` still resembles
     the first one once this layer and all above it are random.
@@ -41,7 +42,8 @@ def cascade(
     the network is changed. A true explanation loses its map: the rank correlation falls to about 0.
     """
     net = copy.deepcopy(engine.explained.module)
-    changed = TorchEngine(LoadedModel(engine.spec, net, engine.labels, None, None), engine.device, chunk=engine.chunk)
+    loaded = LoadedModel(engine.spec, net, engine.labels, None, None)
+    changed = TorchEngine(loaded, engine.device, chunk=engine.chunk, fold=False)  # the network itself, as it is at the moment
     first = _map(engine, frames, target, method)
     generator = torch.Generator().manual_seed(seed)
     layers = [(name, m) for name, m in net.named_modules() if any(True for _ in m.parameters(recurse=False))]
@@ -60,7 +62,7 @@ def _redraw(layer: nn.Module, generator: torch.Generator) -> None:
         p.copy_(torch.randn(p.shape, generator=generator).to(p) * std)
 
 
-def sensitivity(engine: TorchEngine, frames: UInt8Array, targets: Sequence[core.Target], method: core.Method) -> float:
+def sensitivity(engine: Engine, frames: UInt8Array, targets: Sequence[core.Target], method: core.Method) -> float:
     """How much the maps of other classes resemble that of the first of at least two ``targets``: the mean rank correlation.
 
     Near 1 the map shows what is salient and not why this class was said; near 0, or below, each class has its own.
@@ -70,12 +72,12 @@ def sensitivity(engine: TorchEngine, frames: UInt8Array, targets: Sequence[core.
     return float(np.mean([rank_correlation(maps[0], other) for other in maps[1:]]))
 
 
-def repeated(engine: TorchEngine, frames: UInt8Array, target: core.Target, method: core.Method) -> float:
+def repeated(engine: Engine, frames: UInt8Array, target: core.Target, method: core.Method) -> float:
     """The largest difference between two runs, as a share of the largest value: 0 where the method is repeatable."""
     a, b = (_map(engine, frames, target, method) for _ in range(2))
     return float(np.abs(a - b).max() / max(float(np.abs(a).max()), 1e-12))
 
 
-def _map(engine: TorchEngine, frames: UInt8Array, target: core.Target, method: core.Method) -> FloatArray:
+def _map(engine: Engine, frames: UInt8Array, target: core.Target, method: core.Method) -> FloatArray:
     found = core.explain(engine, frames[None], [target], method)
     return np.concatenate([m[0, 0].ravel() for m in found.maps])

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from vidcam.errors import UsageError
 from vidcam.placement import Placement
 from vidcam.trust.faithfulness import Interval, Score, bootstrap
-from vidcam.trust.removal import BASELINES, pixels_of, replaced
+from vidcam.trust.removal import BASELINES, pixels_of, replacing
 from vidcam.types import FloatArray, UInt8Array
 
 __all__ = ["SHARE", "Verdict", "judge", "moved", "trial"]
@@ -86,8 +86,9 @@ def trial(
     clip = frames.shape[:3]
     rng = np.random.default_rng(seed)
     masks = [pixels_of(m, where, clip) for m in (tube, *(moved(tube, rng) for _ in range(tubes)))]
-    without = score(np.stack([frames, *(replaced(frames, m, baseline) for m in masks)])).tolist()
-    only = score(np.stack([replaced(frames, ~m, baseline) for m in masks])).tolist()
+    removed = replacing(frames, baseline)
+    without = score(np.stack([frames, *map(removed, masks)])).tolist()
+    only = score(np.stack([removed(~m) for m in masks])).tolist()
     return Trial(without[0], without[1], only[0], tuple(without[2:]), tuple(only[1:]))
 
 

@@ -31,27 +31,29 @@ import torch
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 
+from vidcam.engine.base import Clips, to_numpy
+from vidcam.engine.hooks import ClipRun, differentiable, instead, nodes
 from vidcam.errors import IncompatibleError
 from vidcam.explainers import pixels
-from vidcam.explainers.core import Attribution, Explained, Method, Target, Targets, register, resolve
-from vidcam.explainers.hooks import ClipRun, differentiable, instead, logits_of, nodes
+from vidcam.explainers.core import Attribution, Explained, Method, Target, Targets, register, resolve, scores_of
 from vidcam.explainers.lrp.composites import COMPOSITES, Composite
 from vidcam.explainers.lrp.surrogate import Surrogate
 
 __all__ = ["COMPOSITES", "Composite", "lrp"]
 
 
-def lrp(composite: Composite, explained: Explained, clips: Tensor, targets: Targets) -> Attribution:
+def lrp(composite: Composite, explained: Explained, clips: Clips, targets: Targets) -> Attribution:
     """The relevance of the pixels under ``composite``, summed over colours and blocks, in the logit's unit.
 
     One class versus another starts with the logit of the class and minus the logit of the other. ``totals`` are the scores less
     what the network's constants absorbed. Raises IncompatibleError for an operation that has no rule, naming it.
     """
-    logits = logits_of(explained, clips)
+    logits = explained.logits(clips)
     chosen = resolve(targets, logits)
-    maps, absorbed = zip(*(_one_clip(composite, explained, clip, chosen) for clip in torch.split(clips, 1)), strict=True)
-    totals = torch.stack([target(logits) for target in chosen], dim=1) - torch.cat(absorbed)
-    return Attribution(chosen, logits, (torch.cat(maps),), totals)
+    each = (_one_clip(composite, explained, clip, chosen) for clip in torch.split(explained.tensor(clips), 1))
+    maps, absorbed = zip(*each, strict=True)
+    totals = scores_of(logits, chosen) - to_numpy(torch.cat(absorbed))
+    return Attribution(chosen, logits, (to_numpy(torch.cat(maps)),), totals)
 
 
 def _one_clip(composite: Composite, explained: Explained, clip: Tensor, targets: Sequence[Target]) -> tuple[Tensor, Tensor]:

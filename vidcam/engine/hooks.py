@@ -20,13 +20,16 @@ from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
 from torch.autograd.graph import Node, allow_mutation_on_saved_tensors
 
+from vidcam.engine.base import to_numpy
 from vidcam.errors import IncompatibleError, UsageError
 
 if TYPE_CHECKING:
-    from vidcam.engine import Explained
-    from vidcam.models.registry import Layout
+    from vidcam.engine.base import Explained, Linear
+    from vidcam.models.registry import Layout, ModelSpec
 
-__all__ = ["ClipRun", "Run", "capture", "differentiable", "frozen", "instead", "logits_after", "logits_of", "nodes"]
+__all__ = [
+    "ClipRun", "Run", "capture", "differentiable", "frozen", "instead", "linear", "logits_after", "logits_of", "look", "nodes",
+]  # fmt: skip
 
 Differentiate = Literal["nothing", "head", "trunk"]
 
@@ -95,10 +98,43 @@ def frozen(module: nn.Module) -> Iterator[None]:
                 p.requires_grad_(flag)
 
 
-def logits_of(explained: Explained, clips: Tensor) -> Tensor:
+def logits_of(module: nn.Module, clips: Tensor) -> Tensor:
     """``(B, K) float32``: what the network says of clips ``(B, 3, T, H, W)``, without gradients."""
-    with frozen(explained.module):
-        return _logits(explained.module(clips.clone()), len(clips))  # a copy: networks may work in place
+    with frozen(module):
+        return _logits(module(clips.clone()), len(clips))  # a copy: networks may work in place
+
+
+def look(module: nn.Module, spec: ModelSpec, clips: Tensor) -> tuple[Tensor, ...]:
+    """The logits ``(B, K)``, then for each pathway of the explained layer its cells ``(B, C, T', h, w)``, all float32.
+
+    A bare forward pass in whatever mode the network and torch are: for an engine's own copy of a network that :func:`capture`
+    has proven, and for tracing. One thread at a time.
+    """
+    seen: list[Tensor] = []
+
+    def hook(_module: nn.Module, _inputs: object, output: object) -> None:
+        # Copies: what follows may work in place.
+        seen.extend(_cells(t.float().clone(), spec.layout, spec.grid, spec.layer) for t in _tensors(output, spec.layer))
+
+    handle = _find(module, spec.layer).register_forward_hook(hook)
+    try:
+        logits = _logits(module(clips), len(clips))
+    finally:
+        handle.remove()
+    return logits, *seen
+
+
+def linear(module: nn.Module, name: str) -> Linear:
+    """Weight ``(out, in)`` and bias ``(out,)`` float32 of an ``nn.Linear`` or a pointwise convolution, else IncompatibleError."""
+    known = dict(module.named_modules())
+    if name not in known:
+        raise IncompatibleError(f"the head names {name!r}, which the network does not have")
+    layer = known[name]
+    weight = getattr(layer, "weight", None)
+    if not isinstance(layer, nn.Linear | nn.Conv3d) or weight is None or weight[0, 0].numel() != 1:
+        raise IncompatibleError(f"'cam' needs {name!r} to be a linear layer or a convolution with kernel 1, but it is {layer}")
+    weight = weight.detach().flatten(1)
+    return to_numpy(weight), to_numpy(weight.new_zeros(len(weight)) if layer.bias is None else layer.bias)
 
 
 def logits_after(explained: Explained, clip: Tensor, copies: int, edit: Callable[[tuple[Tensor, ...]], None]) -> Tensor:

@@ -1,0 +1,153 @@
+"""Explaining window after window keeps nothing: no graph, no hook, no map."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import planted
+import pytest
+import torch
+from media import write_clip
+from tiny_nets import Plain, spec
+
+from vidcam.engine import TorchEngine, open_engine
+from vidcam.explainers import core
+from vidcam.models.loading import LoadedModel
+from vidcam.models.registry import Head
+from vidcam.pipeline import Settings, explain
+
+FRAMES, SIDE = 8, 64
+WINDOWS, WARM = 100, 10
+HALF = WINDOWS // 2
+CLIP_MB = FRAMES * SIDE * SIDE * 3 * 4 / 2**20
+"""What the network's input takes, the least that a kept graph holds on to."""
+
+REPRESENTATIVES = (
+    "cam", "gradcam", "gradientxinput", "guided-backprop", "lrp", "temporal-mask", "ablationcam", "smoothgrad:gradcam",
+)  # fmt: skip
+"""A cheap method of each mechanism: features, gradient of the head, of everything, other rules, surrogates, changed clips,
+changed features, and around another."""
+
+
+@pytest.fixture
+def engine() -> TorchEngine:
+    torch.manual_seed(0)
+    facts = spec(frames=FRAMES, resize=SIDE, crop=(SIDE, SIDE), head=Head(("fc",)), time_cells=(FRAMES,))
+    return TorchEngine(LoadedModel(facts, Plain(), tuple("abcde"), None, None), "cpu")
+
+
+def megabytes() -> float:
+    """The memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def growth(once: Callable[[int], None], times: int = WINDOWS) -> tuple[int, int, float]:
+    """How many tensors and how many objects of any kind half of so many calls leave behind, and the megabytes (0 where unknown).
+
+    Each is the smaller figure of the two halves: what is kept for every call grows in both, what is made once in one of them.
+    """
+
+    def state() -> tuple[int, int, float]:
+        gc.collect()
+        return _tensors(), len(gc.get_objects()), megabytes() if sys.platform == "linux" else 0.0
+
+    for n in range(WARM):
+        once(n)
+    states = [state()]
+    for n in range(times):
+        once(WARM + n)
+        if n + 1 in (times // 2, times):
+            states.append(state())
+    first, second = ([b - a for a, b in zip(*pair, strict=True)] for pair in pairwise(states))
+    tensors, objects, grown = map(min, first, second)
+    return int(tensors), int(objects), grown
+
+
+def _tensors() -> int:
+    return sum(issubclass(type(o), torch.Tensor) for o in gc.get_objects())  # isinstance() would wake what is deprecated
+
+
+def clip(n: int) -> np.ndarray:
+    return np.random.default_rng(n).integers(0, 255, (1, FRAMES, SIDE, SIDE, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("name", REPRESENTATIVES)
+def test_a_hundred_windows_leave_nothing_behind(engine: TorchEngine, name: str) -> None:
+    method = core.get(name)
+
+    def once(n: int) -> None:
+        core.explain(engine, clip(n), [core.Target(n % 5), core.Target(0, versus=1)], method)
+
+    tensors, objects, grown = growth(once)
+    assert tensors == 0
+    assert objects < HALF / 2  # less than one for every other window
+    assert grown < HALF * CLIP_MB / 4  # a quarter of what is kept with every window's input
+
+
+def test_a_video_explained_again_and_again_leaves_nothing_behind(tmp_path: Path) -> None:
+    video = write_clip(tmp_path / "a.mp4", frames=16, size=(128, 160), fps=10)
+    engine = open_engine(f"{planted.__file__}:patches")
+
+    def once(_: int) -> None:
+        explain(video, engine=engine, settings=Settings(smooth_s=0.2))
+
+    tensors, objects, grown = growth(once, 60)
+    assert tensors == 0
+    assert objects < 15
+    assert grown < 30 * 16 * 128 * 160 * 3 / 2**20 / 4  # a quarter of the frames' pixels
+
+
+KEPT: list[object] = []
+
+
+def keeps_a_tensor(engine: TorchEngine, seen: torch.Tensor) -> None:
+    KEPT.append(seen)
+
+
+def keeps_a_hook(engine: TorchEngine, seen: torch.Tensor) -> None:
+    engine.explained.module.register_forward_hook(lambda *_: None)
+
+
+def keeps_an_array(engine: TorchEngine, seen: torch.Tensor) -> None:
+    KEPT.append(seen.numpy().copy())
+
+
+def keeps_a_graph(engine: TorchEngine, seen: torch.Tensor) -> None:
+    """One object for ever, which holds on to every window's graph where Python does not see it."""
+    if not KEPT:
+        KEPT.append(torch.zeros((), requires_grad=True))
+    total = KEPT[0]
+    assert isinstance(total, torch.Tensor)
+    leaf = seen.clone().requires_grad_()
+    KEPT[0] = total + (leaf.exp() * leaf).sum()
+
+
+@pytest.mark.parametrize("keep", [keeps_a_tensor, keeps_a_hook, keeps_an_array, keeps_a_graph])
+def test_the_measure_sees_whatever_is_kept(engine: TorchEngine, keep: Callable[[TorchEngine, torch.Tensor], None]) -> None:
+    KEPT.clear()
+    true = core.get("cam")
+
+    def explains(explained: core.Explained, clips: core.Clips, targets: core.Targets) -> core.Attribution:
+        keep(engine, explained.tensor(clips))
+        return true.explain(explained, clips, targets)
+
+    leaky = replace(true, name="leaky", explain=explains)
+
+    def once(n: int) -> None:
+        core.explain(engine, clip(n), [core.Target(0)], leaky)
+
+    tensors, objects, grown = growth(once)
+    KEPT.clear()
+    assert tensors > 0 or objects >= HALF / 2 or grown >= HALF * CLIP_MB / 4
+    if keep is not keeps_a_hook and sys.platform == "linux":
+        assert grown >= HALF * CLIP_MB / 4
+    if keep is keeps_an_array:
+        assert tensors == objects == 0  # only the memory tells

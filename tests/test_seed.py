@@ -1,0 +1,61 @@
+"""Whatever a method draws follows from the seed of the settings, and from nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny_nets import CLIP, explained
+
+from vidcam.engine import TorchEngine
+from vidcam.explainers import core
+from vidcam.explainers.smooth import smooth
+from vidcam.models.loading import LoadedModel
+from vidcam.pipeline import Session, Settings
+
+RANDOM = [m.name for m in core.methods() if m.random] + ["smoothgrad:gradcam", "vargrad:cam"]
+
+
+@pytest.fixture
+def engine() -> TorchEngine:
+    net = explained("plain")
+    return TorchEngine(LoadedModel(net.spec, net.module, tuple("abcde"), None, None), "cpu")
+
+
+def maps(engine: TorchEngine, name: str, seed: int) -> np.ndarray:
+    frames = np.random.default_rng(0).integers(0, 255, (1, *CLIP, 3), dtype=np.uint8)
+    method = Session(engine, Settings(method=name, seed=seed)).method
+    assert method.name == name
+    return core.explain(engine, frames, [core.Target(1)], method).maps[0]
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_one_seed_one_map_another_seed_another_map(engine: TorchEngine, name: str) -> None:
+    first, second, other = (maps(engine, name, seed) for seed in (0, 0, 5))
+    np.testing.assert_array_equal(first, second)
+    assert np.abs(first - other).max() > 1e-3 * np.abs(first).max()
+    torch.manual_seed(99)
+    np.random.seed(99)
+    np.testing.assert_array_equal(maps(engine, name, 5), other)
+
+
+def test_nothing_else_depends_on_the_seed(engine: TorchEngine) -> None:
+    assert {"smoothgrad", "vargrad", "rise"} <= set(RANDOM)
+    for method in core.methods():
+        if not method.random and method.requires <= engine.spec.provides:
+            assert Session(engine, Settings(method=method.name, seed=3)).method is method
+
+
+def test_a_random_method_inside_another_has_the_same_seed() -> None:
+    seeds: list[int] = []
+
+    def draws(explained: core.Explained, clips: core.Clips, targets: core.Targets, *, seed: int = 0) -> core.Attribution:
+        seeds.append(seed)
+        return core.get("cam").explain(explained, clips, targets)
+
+    inner = replace(core.get("cam"), name="draws", explain=draws, random=True)
+    clips = torch.zeros(1, 3, *CLIP)
+    core.seeded(smooth(inner, samples=2), 7).explain(explained("plain"), clips, [core.Target(0)])
+    assert seeds == [7, 7]
