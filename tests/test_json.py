@@ -1,0 +1,30 @@
+"""Every key of the JSON files is explained in docs/json.md."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from schemas import DOCS
+
+
+def keys(schema: object) -> Iterator[str]:
+    """The names of all properties, at any depth."""
+    if isinstance(schema, dict):
+        yield from schema.get("properties", {})
+        for part in schema.values():
+            yield from keys(part)
+    if isinstance(schema, list):
+        for part in schema:
+            yield from keys(part)
+
+
+@pytest.mark.parametrize("path", sorted(DOCS.glob("*.schema.json")), ids=lambda p: p.name)
+def test_every_key_is_explained(path: Path) -> None:
+    page = (DOCS / "json.md").read_text(encoding="utf-8")
+    explained = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]*)`", page))))
+    assert not set(keys(json.loads(path.read_text(encoding="utf-8")))) - explained
+    assert path.name in page
