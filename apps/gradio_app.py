@@ -1,0 +1,164 @@
+"""``vidcam app``: ask why an action model said what it said, in a browser."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import tempfile
+import time
+import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is there: nobody is told that it runs
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import gradio as gr
+from fastapi import FastAPI
+
+from vidcam.errors import UsageError, VidcamError
+from vidcam.live.guard import LOOPBACK
+
+from .studio import annotate, compare, live, menus, models, work
+from .studio.desk import Desk, Limits
+from .studio.intake import examples
+from .studio.parts import EVENT, PAGE
+from .studio.serve import Gate, listen, media, serving
+
+__all__ = ["Limits", "Options", "build", "run", "served"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What ``vidcam app`` was asked for. ``auth`` is ``user:password``."""
+
+    host: str = "127.0.0.1"
+    port: int = 7860
+    model: str = "auto"
+    device: str = "auto"
+    auth: str | None = None
+    share: bool = False
+    open: bool = False
+    limits: Limits = field(default_factory=Limits)
+    say: Callable[[str], None] = field(default=lambda words: None)
+
+
+def run(options: Options) -> None:
+    """Serve until interrupted. UsageError for what does not go together, VidcamError where the port is taken."""
+    with served(options) as address:
+        options.say(f"open {address}")
+        if options.host not in LOOPBACK and options.auth is None:
+            options.say("note: whoever can reach this machine can use the app: add --auth user:password to ask for a password")
+        if options.open:
+            webbrowser.open(address)
+        while True:
+            time.sleep(0.2)
+
+
+@contextmanager
+def served(options: Options) -> Iterator[str]:
+    """The app at its address. Everything that anybody brought or made is deleted at the end."""
+    auth = _auth(options)
+    model = menus.default_model(options.model)
+    logging.basicConfig(format="%(message)s")
+    with ExitStack() as stack:
+        listening = stack.enter_context(listen(options.host, options.port))
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vidcam-app-", ignore_cleanup_errors=True))).resolve()
+        os.environ["GRADIO_TEMP_DIR"] = str(root / "gradio")
+        desk = Desk(root, options.limits)
+        engines = work.Engines(options.device)
+        app = application(build(desk, engines, model=model), desk, live.Viewer(model, options.device))
+        here = options.host in LOOPBACK and not options.share
+        stack.enter_context(serving(Gate(app, here=here, auth=auth), listening, stopping=desk.shut))
+        host, port = options.host, listening.getsockname()[1]
+        if options.share:
+            options.say(f"for everybody: {_tunnel(port)}")
+        yield f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def build(desk: Desk, engines: work.Engines, *, model: str) -> gr.Blocks:
+    """The page."""
+    shelf = examples(clips())
+    demo: gr.Blocks
+    with gr.Blocks(title="vidcam", analytics_enabled=False, fill_width=True) as demo:
+        gr.HTML((PAGE / "header.html").read_text(encoding="utf-8"), elem_id="header", apply_default_css=False)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Annotate", id="annotate"):
+                tab = annotate.build(desk, engines, model=model, examples=shelf)
+            with gr.Tab("Compare", id="compare"):
+                compared = compare.build(desk, engines, model=model)
+            with gr.Tab("Live", id="live"):
+                live.build()
+            with gr.Tab("Models", id="models"):
+                shown = models.build(desk, [tab.model_menu, compared.model_menu])
+        tab.stage.input(compared.came, None, compared.outputs, **EVENT)
+        demo.load(tab.begin, None, tab.starting, **EVENT)
+        demo.load(shown.tables, None, shown.outputs, **EVENT)
+
+        def gone(request: gr.Request) -> None:
+            desk.close(str(request.session_hash))
+
+        demo.unload(gone)
+    return demo
+
+
+def application(demo: gr.Blocks, desk: Desk, viewer: Any) -> FastAPI:
+    """The page, the viewer and the files under one roof."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, routes=[*media(desk)])
+    app.mount("/live", viewer)
+    system = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Liberation Sans", "sans-serif"]
+    theme = gr.themes.Base(
+        primary_hue=gr.themes.colors.orange,
+        neutral_hue=gr.themes.colors.stone,
+        radius_size=gr.themes.sizes.radius_lg,
+        font=system,
+        font_mono=["ui-monospace", "monospace"],
+    )
+    mounted: FastAPI = gr.mount_gradio_app(
+        app,
+        demo.queue(default_concurrency_limit=None, api_open=False),
+        path="/",
+        theme=theme,
+        css_paths=[PAGE / "style.css"],
+        favicon_path=str(PAGE / "icon.svg"),
+        footer_links=[],
+        allowed_paths=[],
+        max_file_size=1,  # nothing comes in that way
+        show_error=False,
+        ssr_mode=False,
+        run_history=False,
+        enable_monitoring=False,
+        mcp_server=False,
+        pwa=False,
+    )
+    return mounted
+
+
+def clips() -> Path:
+    """The folder of the example clips: beside the package in a checkout, beside this file once installed."""
+    here = Path(__file__).resolve().parent
+    return next((p for p in (here / "clips", here.parent / "clips") if p.is_dir()), here / "clips")
+
+
+def _auth(options: Options) -> tuple[str, str] | None:
+    if options.auth is None:
+        if options.share:
+            raise UsageError("--share puts the app where everybody can reach it: add --auth user:password")
+        return None
+    user, colon, password = options.auth.partition(":")
+    if not (user and colon and password):
+        raise UsageError("--auth is a user and a password with a colon between them, as in --auth anna:secret")
+    return user, password
+
+
+def _tunnel(port: int) -> str:
+    from gradio.networking import setup_tunnel
+
+    try:
+        return setup_tunnel("127.0.0.1", port, secrets.token_urlsafe(32), None, None)
+    except Exception as error:
+        raise VidcamError(f"the public address of --share could not be had ({error}): try again, or leave --share out") from error

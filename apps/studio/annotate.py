@@ -1,0 +1,215 @@
+"""The Annotate tab: a video in, the answer out; how it is asked, and how it looks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from vidcam import Look, Settings
+from vidcam.errors import UsageError
+from vidcam.render import STYLES
+
+from . import facts, menus, work
+from .desk import Desk, Job, Session, sentence
+from .intake import Video, megabytes, minutes
+from .parts import EVENT, IDLE, failed, followed, guarded, part, working
+
+__all__ = ["Tab", "build", "take"]
+
+KEY = "annotate"
+LOOK = Look()
+NOBODY = [("nothing in particular", "")]
+
+
+class Tab(NamedTuple):
+    """The parts that others must know: ``begin`` gives ``starting`` their first values in a new tab of the browser."""
+
+    stage: gr.HTML
+    model_menu: gr.HTML
+    starting: list[Any]
+    begin: Callable[..., Any]
+
+
+def build(desk: Desk, engines: work.Engines, *, model: str, examples: list[Video]) -> Tab:
+    """The tab, with ``model`` chosen at first."""
+    with gr.Row(equal_height=False, elem_id="annotate"):
+        with gr.Column(scale=7, min_width=340):
+            stage = part("stage", {}, input=None, result=None, elem_id="stage")
+        with gr.Column(scale=4, min_width=320, elem_id="side"):
+            answer = part("answer", {}, elem_id="answer")
+            with gr.Group(visible=False, elem_id="look") as look:
+                style = gr.Radio([(s.replace("-", " ").capitalize(), s) for s in STYLES], value=LOOK.style, label="Drawn as")
+                with gr.Row():
+                    opacity = gr.Slider(
+                        0.05, 1.0, LOOK.opacity, step=0.01, label="Opacity", buttons=[], min_width=170, elem_id="opacity"
+                    )
+                    signed = gr.Checkbox(LOOK.signed, label="Against it too", min_width=130, elem_id="signed")
+            with gr.Group(elem_id="ask"):
+                model_menu = part("menu", model, items=menus.model_items(), note="", label="Model", elem_id="model")
+                method_menu = part(
+                    "menu", menus.own_method(model), items=menus.method_items(model), note="", label="Method", elem_id="method"
+                )
+                classes = gr.Dropdown(
+                    list(menus.labels(model)), value=[], multiselect=True, label="Evidence for", elem_id="classes",
+                    info="Nothing chosen: what the model says.",
+                )  # fmt: skip
+                versus = gr.Dropdown(_others(model), value="", label="Rather than", elem_id="versus")
+                verdict = gr.Checkbox(True, label="Test the evidence: does the answer need it?", elem_id="verdict")
+                with gr.Accordion("More", open=False):
+                    smoothing = gr.Radio(
+                        ["gaussian", "exponential", "flow", "none"], value="gaussian", label="Smoothing over time"
+                    )
+                    smooth_s = gr.Slider(0, 2, 0.25, step=0.05, label="Smoothing, seconds", buttons=[])
+                    hop = gr.Slider(0, 4, 0, step=0.05, label="Seconds between windows", info="0: half a clip.", buttons=[])
+                    cover = gr.Checkbox(False, label="Several crops that cover the whole frame")
+                    with gr.Row():
+                        start = gr.Number(0, label="From second", minimum=0, min_width=100)
+                        end = gr.Number(None, label="To second", minimum=0, min_width=100, placeholder="the end")
+            with gr.Row(elem_id="go"):
+                explain = gr.Button("Explain", variant="primary", elem_id="explain")
+                stop = gr.Button("Stop", visible=False, elem_id="stop")
+            job = part("job", IDLE, elem_id="job")
+
+    shown = [stage, answer, job, look, explain, stop]
+
+    def begin(request: gr.Request) -> Any:
+        session = desk.open(str(request.session_hash))
+        session.look = LOOK
+        words = f"up to {megabytes(desk.limits.size)} and {minutes(desk.limits.seconds)}"
+        shelf = [{"name": v.name, "facts": v.facts, "poster": v.poster} for v in examples]
+        value = {"token": session.token, "size": desk.limits.size, "words": words, "examples": shelf}
+        return gr.HTML(value=value, input=None, result=None), {}
+
+    def came(request: gr.Request) -> Any:
+        return guarded(lambda: fresh(desk.of(request.session_hash)), job)
+
+    def example(event: gr.EventData, request: gr.Request) -> Any:
+        name = event._data.get("name")
+
+        def chosen() -> Any:
+            session = desk.of(request.session_hash)
+            found = next((v for v in examples if v.name == name), None)
+            if found is None:
+                raise UsageError(f"{name!r} is none of the examples")
+            take(session, found)
+            return fresh(session)
+
+        return guarded(chosen, job)
+
+    def fresh(session: Session) -> Any:
+        """A video that nothing is known of yet."""
+        video = None if session.video is None else facts.of_video(session, session.video)
+        return {
+            stage: gr.HTML(input=video, result=None), answer: {}, job: IDLE, look: gr.Group(visible=False),
+            explain: gr.Button("Explain"),
+        }  # fmt: skip
+
+    def model_chosen(chosen: Any, method: Any, named: list[str] | None, request: gr.Request) -> Any:
+        def menus_for() -> Any:
+            desk.of(request.session_hash)
+            name, before = menus.check_model(chosen), str(method)
+            reason, own = menus.refusal(before, name), menus.own_method(name)
+            note = "" if reason is None else f"{reason[0].upper()}{reason[1:]}: {own} instead."
+            known = set(menus.labels(name))
+            return {
+                method_menu: gr.HTML(own if reason else before, items=menus.method_items(name), note=note),
+                classes: gr.Dropdown(choices=list(menus.labels(name)), value=[c for c in named or [] if c in known]),
+                versus: gr.Dropdown(choices=_others(name), value=""),
+            }
+
+        return guarded(menus_for, job)
+
+    async def follow(session: Session, now: Job) -> AsyncIterator[Any]:
+        """The job's progress, and in the end what came of it."""
+        async for words in followed(now, desk):
+            yield {job: words}
+        done = now.state == "done"
+        here = KEY in session.results
+        again = {
+            job: IDLE if done else working(now, desk), stop: gr.Button(visible=False), look: gr.Group(visible=done or here),
+            explain: gr.Button("Explain again" if done or here else "Explain", visible=True),
+        }  # fmt: skip
+        yield again | (finished(session, now.result) if done else {})
+
+    def finished(session: Session, result: work.Result) -> dict[Any, Any]:
+        before = session.results.get(KEY)
+        if before is not None and before.folder != result.folder:
+            session.forget(before.folder)
+        session.results[KEY] = result
+        value = facts.shown(result.analysis, result.number, session.serve(result.outputs["video"]))
+        words = facts.answered(result.analysis, session) | {"files": facts.downloads(session, result.outputs)}
+        return {stage: gr.HTML(result=value), answer: words}
+
+    async def run(
+        chosen: Any, method: Any, named: Any, other: Any, kind: Any, smooth: Any, every: Any, crops: Any, first: Any, last: Any,
+        tested: Any, request: gr.Request,
+    ) -> AsyncIterator[Any]:  # fmt: skip
+        try:
+            session = desk.of(request.session_hash)
+            name = menus.check_model(chosen)
+            settings = Settings(
+                method=str(method), classes=tuple(map(str, named or ())), versus=str(other) if other else None,
+                hop_s=float(every) or None, cover=bool(crops), smoothing=kind, smooth_s=0.0 if kind == "none" else float(smooth),
+                start_s=float(first) if first else None, end_s=float(last) if last else None, verdict=bool(tested),
+            )  # fmt: skip
+            now = desk.submit(session, work.explain(session, engines, name, settings))
+        except Exception as error:
+            yield {job: failed(sentence(error))}
+            return
+        yield {job: working(now, desk), explain: gr.Button(visible=False), stop: gr.Button(visible=True)}
+        async for update in follow(session, now):
+            yield update
+
+    async def look_chosen(drawn: str, strength: float, both: bool, request: gr.Request) -> AsyncIterator[Any]:
+        try:
+            session = desk.of(request.session_hash)
+            if drawn not in STYLES or not 0 < float(strength) <= 1:
+                raise UsageError(f"a picture is drawn as {', '.join(STYLES)}, with an opacity of 0 to 1")
+            session.look = Look(drawn, float(strength), bool(both))
+            before = session.results.get(KEY)
+            if before is None or (session.job is not None and session.job.active):
+                return  # a job that draws looks itself at what is chosen by then
+            now = desk.submit(session, work.redraw(session, before))
+        except Exception as error:
+            yield {job: failed(sentence(error))}
+            return
+        async for update in follow(session, now):
+            yield update
+
+    def halt(request: gr.Request) -> Any:
+        def stopped() -> Any:
+            session = desk.of(request.session_hash)
+            if session.job is None or not session.job.active:
+                return {job: gr.skip()}
+            session.job.cancel()
+            return {job: working(session.job, desk)}
+
+        return guarded(stopped, job)
+
+    asked = [model_menu, method_menu, classes, versus, smoothing, smooth_s, hop, cover, start, end, verdict]
+    stage.upload(came, None, shown, **EVENT)
+    stage.select(example, None, shown, **EVENT)
+    model_menu.input(model_chosen, [model_menu, method_menu, classes], [job, method_menu, classes, versus], **EVENT)
+    explain.click(run, asked, shown, **EVENT)
+    stop.click(halt, None, [job], **EVENT)
+    for changed in (style.input, signed.input, opacity.release):
+        changed(look_chosen, [style, opacity, signed], shown, **EVENT)
+    return Tab(stage, model_menu, [stage, answer], begin)
+
+
+def take(session: Session, video: Video) -> None:
+    """Make this the session's video; what was found out about another one is deleted. UsageError while it is worked on."""
+    if session.job is not None and session.job.active:
+        raise UsageError("Your last request is still being worked on: wait for it, or stop it.")
+    before, session.video = session.video, video
+    if before is not None and session.folder in before.path.parents and before.path.parent != video.path.parent:
+        session.forget(before.path.parent)
+    for result in session.results.values():
+        session.forget(result.folder)
+    session.results.clear()
+
+
+def _others(model: str) -> list[tuple[str, str]]:
+    return NOBODY + [(label, label) for label in menus.labels(model)]

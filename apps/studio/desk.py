@@ -1,0 +1,226 @@
+"""Who is served, and in which order: sessions with files of their own, and one heavy job at a time."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vidcam.errors import UsageError, VidcamError
+
+if TYPE_CHECKING:
+    from vidcam import Look
+
+    from .intake import Video
+
+__all__ = ["Cancelled", "Desk", "Job", "Limits", "Served", "Session", "sentence"]
+
+IDLE_S = 12 * 3600.0  # after which a session whose tab never said goodbye is forgotten
+LINE = 8  # jobs that may wait
+log = logging.getLogger("vidcam.app")
+
+
+class Cancelled(Exception):
+    """Raised inside a job by its own progress: the user wants it to end."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one may bring: ``size`` in bytes, ``seconds`` of video."""
+
+    size: int = 200_000_000
+    seconds: float = 300.0
+
+
+@dataclass(frozen=True)
+class Served:
+    """A file that its session may fetch, under this ``name``."""
+
+    path: Path
+    name: str
+    inline: bool = True
+
+
+def sentence(error: BaseException) -> str:
+    """What the page says of an error: its own words, or, where nobody meant it to happen, where the details are."""
+    if isinstance(error, VidcamError):
+        return str(error)
+    number = secrets.token_hex(2)
+    log.error("[%s] %s", number, error, exc_info=error)
+    return f"Something went wrong inside vidcam ({number}): the details are in the terminal in which it runs."
+
+
+class Job:
+    """Heavy work of one session. Its ``folder`` is there once it runs, and is gone again where it did not succeed."""
+
+    def __init__(self, session: Session, work: Callable[[Job], Any]) -> None:
+        self.session, self.folder = session, session.folder / f"job-{secrets.token_hex(4)}"
+        self.state = "waiting"
+        self.result: Any = None
+        self.message = ""
+        self._work = work
+        self._stop = threading.Event()
+        self._stage, self._done, self._total, self._began = "", 0, None, time.monotonic()  # type: tuple[str, int, int | None, float]
+
+    @property
+    def active(self) -> bool:
+        return self.state in ("waiting", "running")
+
+    def cancel(self) -> None:
+        """Ask it to end: it does so at its next progress."""
+        self._stop.set()
+
+    def progress(self, stage: str, done: int, total: int | None) -> None:
+        """Where the work is; raises :class:`Cancelled` where it was asked to end."""
+        if self._stop.is_set():
+            raise Cancelled
+        if stage != self._stage:
+            self._began = time.monotonic()
+        self._stage, self._done, self._total = stage, done, total
+
+    def told(self, *, before: int) -> dict[str, Any]:
+        """What the page shows of it, ``before`` others that come first."""
+        values: dict[str, Any] = {"state": self.state, "message": self.message, "before": before, "stage": self._stage}
+        spent, done, total = time.monotonic() - self._began, self._done, self._total
+        left = spent / done * (total - done) if done and total and spent > 0.5 else None
+        return values | {"done": done, "total": total, "left_s": left, "stopping": self._stop.is_set()}
+
+    def run(self) -> None:
+        """Do the work; called in the desk's one thread."""
+        try:
+            self.progress("", 0, None)
+            self.folder.mkdir(parents=True)
+            self.state = "running"
+            self.result = self._work(self)
+            self.progress("", 0, None)  # a wish to stop that came late is still kept
+            self.state = "done"
+        except Cancelled:
+            self.state = "cancelled"
+        except BaseException as error:
+            self.message = self.session.own_words(sentence(error))
+            self.state = "failed"
+        finally:
+            if self.state != "done":
+                shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@dataclass
+class Session:
+    """One open tab: its ``folder``, the ``video`` it asks about, the ``files`` it may fetch, and what was found out."""
+
+    token: str
+    folder: Path
+    video: Video | None = None
+    job: Job | None = None
+    look: Look | None = None
+    results: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, Served] = field(default_factory=dict)
+    seen: float = field(default_factory=time.monotonic)
+    closed: bool = False
+
+    def serve(self, path: Path, *, name: str = "", inline: bool = True) -> str:
+        """The address under which this file can be fetched; nobody else knows it."""
+        key = secrets.token_urlsafe(9)
+        self.files[key] = Served(path, name or path.name, inline)
+        return f"media/{self.token}/{key}"
+
+    def own_words(self, text: str) -> str:
+        """The text with the video under its owner's name, not under that of our copy of it."""
+        known = text if self.video is None else text.replace(str(self.video.path), self.video.name)
+        return known.replace(f"{self.folder}/", "")
+
+    def forget(self, folder: Path) -> None:
+        """Remove a folder and everything in it that could be fetched."""
+        self.files = {k: f for k, f in self.files.items() if folder not in f.path.parents}
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Desk:
+    """The sessions of one server, with their files under ``root``, and the line in which their jobs wait."""
+
+    def __init__(self, root: Path, limits: Limits = Limits()) -> None:
+        self.root, self.limits = root, limits
+        self._by_tab: dict[str, Session] = {}
+        self._by_token: dict[str, Session] = {}
+        self._line: list[Job] = []
+        self._lock = threading.Lock()
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="vidcam-job")
+
+    @property
+    def sessions(self) -> list[Session]:
+        return list(self._by_tab.values())
+
+    def open(self, tab: str) -> Session:
+        """A new session for the tab with this secret name; an earlier one of that name is closed."""
+        now = time.monotonic()
+        for name, old in list(self._by_tab.items()):
+            if name == tab or (now - old.seen > IDLE_S and not (old.job and old.job.active)):
+                self.close(name)
+        token = secrets.token_urlsafe(18)
+        session = Session(token, self.root / token)
+        session.folder.mkdir(parents=True)
+        with self._lock:
+            self._by_tab[tab] = self._by_token[token] = session
+        return session
+
+    def of(self, tab: str | None) -> Session:
+        """The tab's session. UsageError where it has none, or no longer."""
+        session = self._by_tab.get(tab or "")
+        if session is None:
+            raise UsageError("This page was away for too long and its files are deleted: load it again.")
+        session.seen = time.monotonic()
+        return session
+
+    def by_token(self, token: str) -> Session | None:
+        return self._by_token.get(token)
+
+    def close(self, tab: str) -> None:
+        """Forget a session: its job ends, its files are deleted."""
+        with self._lock:
+            session = self._by_tab.pop(tab, None)
+            if session is None:
+                return
+            del self._by_token[session.token]
+            session.closed = True
+        if session.job is not None:
+            session.job.cancel()
+        session.forget(session.folder)
+
+    def submit(self, session: Session, work: Callable[[Job], Any]) -> Job:
+        """Put work into the line. UsageError where this session has some there already, or the line is long."""
+        with self._lock:
+            if session.job is not None and session.job.active:
+                raise UsageError("Your last request is still being worked on: wait for it, or stop it.")
+            if len(self._line) > LINE:
+                raise UsageError(f"{LINE} others are waiting already: try again in a few minutes.")
+            job = session.job = Job(session, work)
+            self._line.append(job)
+        self._worker.submit(self._run, job)
+        return job
+
+    def before(self, job: Job) -> int:
+        """How many jobs come first."""
+        with self._lock:
+            return self._line.index(job) if job in self._line else 0
+
+    def shut(self) -> None:
+        """End everything; returns when the last job has."""
+        for tab in list(self._by_tab):
+            self.close(tab)
+        self._worker.shutdown(wait=True, cancel_futures=True)
+
+    def _run(self, job: Job) -> None:
+        try:
+            job.run()
+        finally:
+            with self._lock:
+                self._line.remove(job)
+            if job.session.closed:
+                shutil.rmtree(job.session.folder, ignore_errors=True)

@@ -1,0 +1,29 @@
+// What is being worked on: how far it is, how long it will take, or why it failed.
+const root = element.firstElementChild;
+root.setAttribute("role", "status");
+root.innerHTML = `<p class="words"></p><div class="bar"><i></i></div>`;
+const words = root.querySelector(".words"), fill = root.querySelector("i");
+const WORDS = { "": "Beginning", load: "Loading the model", weights: "Fetching the weights", look: "Looking what is in the video",
+  explain: "Looking for evidence", judge: "Testing the evidence", draw: "Drawing", write: "Writing the files" };
+
+const time = s => s < 60 ? `${Math.max(1, Math.round(s))} s` : `${Math.floor(s / 60)} min ${Math.round(s % 60)} s`;
+
+function show() {
+  const job = props.value ?? {}, { state, stage, done, total } = job;
+  root.dataset.state = state;
+  if (state === "failed") { words.textContent = job.message; return; }
+  if (state === "cancelled") { words.textContent = "Stopped. Nothing was kept."; return; }
+  if (job.stopping) { words.textContent = "Stopping"; return; }
+  if (state === "waiting") {
+    words.textContent = job.before > 0 ? `Waiting: ${job.before} ${job.before === 1 ? "other comes" : "others come"} first` : "Beginning";
+    fill.style.width = "0";
+    return;
+  }
+  const unit = stage === "weights" && total ? ` · ${(done / 1e6).toFixed(0)} of ${(total / 1e6).toFixed(0)} MB` : "";
+  const left = job.left_s != null ? ` · about ${time(job.left_s)} left` : "";
+  words.textContent = (WORDS[stage] ?? `Explaining by ${stage}`) + unit + left;
+  root.classList.toggle("unsure", !total);
+  fill.style.width = total ? `${Math.min(100, 100 * done / total)}%` : "100%";
+}
+watch("value", show);
+show();

@@ -1,0 +1,65 @@
+"""The page's own parts: HTML components whose drawing is in ``page/*.js``, and what is said to them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from .desk import Desk, Job, sentence
+
+__all__ = ["EVENT", "IDLE", "PAGE", "failed", "followed", "guarded", "part", "working"]
+
+PAGE = Path(__file__).with_name("page")
+EVENT: dict[str, Any] = {
+    "api_visibility": "private",
+    "show_progress": "hidden",
+    "concurrency_limit": None,  # heavy work waits in the desk's own line
+    "trigger_mode": "multiple",
+}
+IDLE = {"state": "idle"}
+POLL_S = 0.15
+
+
+@cache
+def _script(name: str) -> str:
+    return (PAGE / f"{name}.js").read_text(encoding="utf-8")
+
+
+def part(name: str, value: Any = None, **props: Any) -> gr.HTML:
+    """A part that ``page/NAME.js`` draws; ``props`` are seen by it and can be changed like the value."""
+    return gr.HTML(
+        value, html_template=f"<div class='vc-{name}'></div>", js_on_load=_script(name), apply_default_css=False, padding=False,
+        **props,
+    )  # fmt: skip
+
+
+def failed(message: str) -> dict[str, Any]:
+    return {"state": "failed", "message": message}
+
+
+def guarded(function: Callable[[], Any], notice: gr.HTML) -> Any:
+    """What the function returns; where it fails, a sentence in the part ``notice``."""
+    try:
+        return function()
+    except Exception as error:
+        return {notice: failed(sentence(error))}
+
+
+def working(job: Job, desk: Desk) -> dict[str, Any]:
+    return job.told(before=desk.before(job))
+
+
+async def followed(job: Job, desk: Desk) -> AsyncIterator[dict[str, Any]]:
+    """What the page shows of a job until it has ended."""
+    before: dict[str, Any] = {}
+    while job.active:
+        now = working(job, desk)
+        if now != before:
+            yield now
+        before = now
+        await asyncio.sleep(POLL_S)

@@ -1,0 +1,400 @@
+"""The app without a browser: who may come in, what may be brought, whose turn it is, and what the command says."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from media import write_clip
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from vidcam import apps, cli
+from vidcam.errors import InputError, UsageError, VidcamError
+
+app = apps.module("gradio_app")
+desk, facts, intake, menus, serve, work = (
+    apps.module(f"studio.{name}") for name in ("desk", "facts", "intake", "menus", "serve", "work")
+)
+CLIPS = Path(__file__).parent.parent / "clips"
+
+
+def until(condition: Any, seconds: float = 5.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def office(tmp_path: Path):
+    made = desk.Desk(tmp_path / "root", desk.Limits(size=300_000, seconds=4.0))
+    yield made
+    made.shut()
+    assert list((tmp_path / "root").iterdir()) == []  # whatever happened, nothing is left
+
+
+# --- whose turn it is
+
+
+def test_one_job_at_a_time_in_the_order_in_which_they_came(office) -> None:
+    gate, running, most, order = threading.Event(), [], [], []
+
+    def work(name: str):
+        def run(job: Any) -> str:
+            running.append(name)
+            most.append(len(running))
+            order.append(name)
+            gate.wait(5)
+            running.remove(name)
+            return name
+
+        return run
+
+    jobs = [office.submit(office.open(name), work(name)) for name in "abc"]
+    until(lambda: order == ["a"])
+    assert [office.before(job) for job in jobs] == [0, 1, 2]
+    assert [job.told(before=office.before(job))["state"] for job in jobs] == ["running", "waiting", "waiting"]
+    with pytest.raises(UsageError, match="last request is still being worked on"):
+        office.submit(jobs[0].session, work("again"))
+    gate.set()
+    until(lambda: not any(job.active for job in jobs))
+    assert order == ["a", "b", "c"]
+    assert max(most) == 1
+    assert [job.result for job in jobs] == ["a", "b", "c"]
+
+
+def test_a_job_that_is_stopped_or_fails_leaves_nothing_and_lets_the_next_one_run(office, caplog) -> None:
+    session = office.open("a")
+    begun = threading.Event()
+
+    def endless(job: Any) -> None:
+        (job.folder / "half.mp4").write_bytes(b"half")
+        begun.set()
+        while True:
+            job.progress("draw", 1, 10)
+            time.sleep(0.005)
+
+    def broken(job: Any) -> None:
+        (job.folder / "half.mp4").write_bytes(b"half")
+        raise ZeroDivisionError("secret detail")
+
+    def refused(job: Any) -> None:
+        raise InputError(f"{session.folder}/input-1/clip.mp4 is damaged")
+
+    job = office.submit(session, endless)
+    assert begun.wait(5)
+    assert job.folder.is_dir()
+    job.cancel()
+    until(lambda: job.state == "cancelled")
+    assert not job.folder.exists()
+    job = office.submit(session, broken)
+    until(lambda: job.state == "failed")
+    assert not job.folder.exists()
+    number = re.fullmatch(r"Something went wrong inside vidcam \((\w{4})\): the details are in the terminal .*", job.message)
+    assert number
+    assert "secret detail" not in job.message
+    assert f"[{number[1]}] secret detail" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+    job = office.submit(session, refused)
+    until(lambda: job.state == "failed")
+    assert job.message == "input-1/clip.mp4 is damaged"  # nobody is told where the server keeps things
+    job = office.submit(session, lambda job: 42)
+    until(lambda: job.state == "done")
+    assert job.result == 42
+
+
+def test_a_tab_that_is_closed_ends_its_job_and_takes_its_files_along(office) -> None:
+    first, second = office.open("a"), office.open("b")
+    begun = threading.Event()
+
+    def endless(job: Any) -> None:
+        begun.set()
+        while True:
+            job.progress("explain", 1, None)
+            time.sleep(0.005)
+
+    job = office.submit(first, endless)
+    waiting = office.submit(second, lambda job: "done")
+    assert begun.wait(5)
+    address = first.serve(first.folder / "x.mp4")
+    office.close("a")
+    until(lambda: job.state == "cancelled" and waiting.state == "done")
+    until(lambda: not first.folder.exists())
+    assert second.folder.is_dir()
+    assert office.by_token(address.split("/")[1]) is None
+    with pytest.raises(UsageError, match="away for too long"):
+        office.of("a")
+
+
+def test_the_line_has_an_end(office) -> None:
+    gate = threading.Event()
+    for n in range(desk.LINE + 1):  # one is worked on
+        office.submit(office.open(str(n)), lambda job: gate.wait(5))
+    with pytest.raises(UsageError, match=f"{desk.LINE} others are waiting already"):
+        office.submit(office.open("late"), lambda job: None)
+    gate.set()
+
+
+def test_the_time_left_is_that_of_the_stage(office, monkeypatch) -> None:
+    job = desk.Job(office.open("a"), lambda job: None)
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(desk.time, "monotonic", lambda: clock.now)
+    job.progress("explain", 0, 80)
+    clock.now += 4
+    job.progress("explain", 20, 80)
+    assert job.told(before=0)["left_s"] == pytest.approx(12.0)  # 20 took 4 s, 60 are left
+    job.progress("draw", 0, 80)
+    assert job.told(before=0)["left_s"] is None
+
+
+# --- what may come in
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("clip.mp4", "clip.mp4"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\Users\\anna\\my clip (1).mov", "my clip (1).mov"),
+        ("Straße ü.webm", "Straße ü.webm"),
+        ("<script>.mp4", "_script_.mp4"),
+        ("....mp4", "video.mp4"),
+        ("", "video"),
+        ("a" * 300 + ".mp4", "a" * 80 + ".mp4"),
+        ("x.m/p4\n", "p4_"),
+    ],
+)
+def test_names_become_harmless(given: str, kept: str) -> None:
+    assert intake.clean_name(given) == kept
+
+
+def test_only_real_videos_come_in_that_are_not_too_long(tmp_path: Path) -> None:
+    video = intake.look_at(CLIPS / "falling.mp4", "falling.mp4", desk.Limits())
+    assert video.facts == "3.5\xa0s · 480 × 360"
+    assert video.poster.startswith("data:image/jpeg;base64,")
+    assert not video.sound
+    with pytest.raises(InputError, match=r"falling.mp4 is longer than the 3 seconds that are allowed here: cut it"):
+        intake.look_at(CLIPS / "falling.mp4", "falling.mp4", desk.Limits(seconds=3))
+    lists = {
+        "list.mp4": f"ffconcat version 1.0\nfile '{CLIPS / 'falling.mp4'}'\n",
+        "list.m3u8": f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{CLIPS / 'falling.mp4'}\n#EXT-X-ENDLIST\n",
+        "text.mp4": "hello",
+        "empty.mp4": "",
+    }
+    for name, text in lists.items():  # a playlist would have other files of this machine read
+        (tmp_path / name).write_text(text)
+        with pytest.raises(InputError, match=f"^{name} is not a video in a format that is known here"):
+            intake.look_at(tmp_path / name, name, desk.Limits())
+    (tmp_path / "cut.mp4").write_bytes((CLIPS / "falling.mp4").read_bytes()[:2000])
+    with pytest.raises(InputError, match=r"^my\.mp4 ") as told:
+        intake.look_at(tmp_path / "cut.mp4", "my.mp4", desk.Limits())
+    assert str(tmp_path) not in str(told.value)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi", "mov", "ts", "webm"])
+def test_the_usual_containers_come_in(tmp_path: Path, suffix: str) -> None:
+    codec = {"webm": "libvpx", "avi": "mpeg4"}.get(suffix, "libx264")
+    path = write_clip(tmp_path / f"clip.{suffix}", frames=10, size=(48, 64), codec=codec)
+    assert intake.look_at(path, path.name, desk.Limits()).facts.endswith("64 × 48")
+
+
+def test_a_video_is_sent_checked_and_can_be_fetched_by_its_owner_only(office) -> None:
+    mine, other = office.open("a"), office.open("b")
+    client = TestClient(Starlette(routes=serve.media(office)))
+    content = (CLIPS / "falling.mp4").read_bytes()
+    assert client.post(f"/media/{mine.token}?name=my%20clip.mp4", content=content).json() == {}
+    assert mine.video.name == "my clip.mp4"
+    address = f"/{facts.of_video(mine, mine.video)['url']}"
+    got = client.get(address)
+    assert got.content == content
+    part = client.get(address, headers={"range": "bytes=100-199"})
+    assert (part.status_code, part.content) == (206, content[100:200])  # seeking needs it
+    assert client.get(address.replace(mine.token, other.token)).status_code == 404
+    for wrong in (f"/media/{mine.token}/..%2F..%2Fpasswd", f"/media/{mine.token}/video.mp4", "/media/x/y"):
+        assert client.get(wrong).status_code == 404
+    assert client.post("/media/nobody?name=a.mp4", content=content).status_code == 404
+    bad = client.post(f"/media/{mine.token}?name=bad.mp4", content=b"no video")
+    assert (bad.status_code, bad.json()["error"].partition(":")[0]) == (
+        400, "bad.mp4 is not a video in a format that is known here",
+    )  # fmt: skip
+    assert mine.video.name == "my clip.mp4"  # what was there stays
+    large = client.post(f"/media/{mine.token}?name=large.mp4", content=content + bytes(300_000))
+    assert large.status_code == 413
+    assert large.json()["error"].startswith("large.mp4 is larger than the 0.3 MB that are allowed here")
+    unsaid = client.post(f"/media/{mine.token}?name=large.mp4", content=(bytes(50_000) for _ in range(9)))  # of no stated length
+    assert (unsaid.status_code, unsaid.json()["error"].startswith("large.mp4 is larger")) == (400, True)
+    assert len(list(mine.folder.iterdir())) == 1
+    client.post(f"/media/{mine.token}?name=second.mp4", content=content)
+    assert client.get(address).status_code == 404  # the first one is gone, from the disk too
+    assert [p.name for p in mine.folder.glob("*/*")] == ["video.mp4"]
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(3, "3 seconds"), (60, "1 minute"), (90, "1.5 minutes"), (300, "5 minutes")])
+def test_limits_are_told_in_words(seconds: float, words: str) -> None:
+    assert intake.minutes(seconds) == words
+
+
+def test_weights_are_fetched_with_progress_and_the_download_can_be_stopped(office, monkeypatch) -> None:
+    let, seen = threading.Event(), []
+
+    def download(name: str, *, progress: Any) -> Path:
+        for done in range(0, 101, 10):
+            monkeypatch.setattr(work, "PROGRESS_S", -1.0)
+            progress(done * 10**6, 100 * 10**6)
+            seen.append(done)
+            let.wait(5)
+        return Path(name)
+
+    monkeypatch.setattr(work.loading, "download", download)
+    job = office.submit(office.open("a"), work.install("x3d_s"))
+    until(lambda: seen == [0])
+    told = job.told(before=0)
+    assert (told["stage"], told["done"], told["total"]) == ("weights", 0, 100_000_000)
+    job.cancel()
+    let.set()
+    until(lambda: job.state == "cancelled")
+    assert seen == [0]
+
+
+# --- who may come in
+
+
+async def nothing(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"in"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "/", {}, 200),
+        ("GET", "/", {"host": "evil.example"}, 403),  # a name that somebody else points here
+        ("POST", "/x", {"origin": "http://127.0.0.1"}, 200),
+        ("POST", "/x", {"origin": "http://evil.example"}, 403),
+        ("POST", "/x", {"origin": "null"}, 403),
+        ("POST", "/gradio_api/upload", {}, 403),
+        ("GET", "/gradio_api/proxy=http://evil.example", {}, 403),
+    ],
+)
+def test_the_gate_lets_in_pages_of_this_server(method: str, path: str, headers: dict[str, str], status: int) -> None:
+    client = TestClient(serve.Gate(nothing, here=True, auth=None), base_url="http://127.0.0.1")
+    answer = client.request(method, path, headers=headers)
+    assert answer.status_code == status
+    if status == 200:
+        assert "http" not in answer.headers["content-security-policy"]  # nothing from, or to, anybody else
+
+
+def test_a_password_is_asked_for_once() -> None:
+    gate = serve.Gate(nothing, here=False, auth=("anna", "se:cret"))
+    assert TestClient(gate).get("/").status_code == 401
+    for wrong in (("anna", "secret"), ("anna", ""), ("bert", "se:cret")):
+        assert TestClient(gate).get("/", auth=wrong).status_code == 401
+    client = TestClient(gate, base_url="https://machine.example")
+    assert client.get("/", auth=("anna", "se:cret")).status_code == 200
+    assert client.get("/").status_code == 200  # by the cookie, which websockets send too
+    assert TestClient(gate).get("/", headers={"cookie": "vidcam_app=guess"}).status_code == 401
+    assert (
+        TestClient(gate).get("/", headers={"authorization": "Bearer " + base64.b64encode(b"anna:se:cret").decode()}).status_code
+        == 401
+    )
+
+
+# --- menus and facts
+
+
+def test_menus_say_why_something_does_not_fit(monkeypatch) -> None:
+    items = {i["name"]: i for i in menus.method_items("mini")}
+    assert items["cam"]["reason"] is None
+    assert items["cam"]["detail"].endswith("the usual one here")
+    assert items["attention-rollout"]["reason"] == "method 'attention-rollout' needs attention, which model 'mini' does not have"
+    assert menus.refusal("attention-rollout", "mvit_v2_s") is None
+    models = {i["name"]: i for i in menus.model_items()}
+    assert models["mini"]["reason"] is None
+    assert models["x3d_s"]["reason"] == "its weights are not on this machine, and VIDCAM_OFFLINE forbids fetching them"
+    monkeypatch.delenv("VIDCAM_OFFLINE")
+    models = {i["name"]: i for i in menus.model_items()}
+    assert models["x3d_s"]["reason"] is None
+    assert models["x3d_s"]["detail"].endswith("is fetched first")
+    assert menus.default_model("auto") == "mini"
+    for name in ("evil.py:make", "os:system", None, ["mini"]):  # a page must not have code of its choice loaded
+        with pytest.raises(UsageError, match="not one of the models in the table"):
+            menus.check_model(name)
+
+
+def test_a_long_curve_is_thinned_without_losing_its_peaks() -> None:
+    times = np.linspace(0, 100, 20_001)
+    curve = np.zeros(20_001)
+    curve[12_345], curve[777] = 7.0, -9.0
+    curve[:100] = np.nan
+    thin, curves = facts._thin(times, {"walk": curve})
+    values = curves["walk"]
+    assert len(thin) == len(values) == facts.POINTS
+    assert max(v for v in values if v is not None) == 7.0
+    assert min(v for v in values if v is not None) == -9.0
+    assert values[0] is None
+    assert thin[values.index(7.0)] == pytest.approx(times[12_345], abs=100 / facts.POINTS)
+
+
+# --- the command
+
+
+@pytest.fixture
+def vidcam(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    def words(*words: object) -> tuple[int, str]:
+        monkeypatch.setattr(signal, "signal", lambda *_: None)
+        monkeypatch.setattr(sys, "argv", ["vidcam", "app", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return int(stop.value.code or 0), " ".join(capsys.readouterr().err.split())
+
+    return words
+
+
+def test_bad_requests_end_in_one_sentence(vidcam) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert vidcam("--port", port) == (
+            1,
+            f"error: port {port} on 127.0.0.1 is in use by another program; name another with --port, or 0 for any that is free",
+        )  # fmt: skip
+    assert vidcam("--auth", "anna") == (
+        2, "error: --auth is a user and a password with a colon between them, as in --auth anna:secret",
+    )  # fmt: skip
+    assert vidcam("--share") == (2, "error: --share puts the app where everybody can reach it: add --auth user:password")
+    code, sentence = vidcam("--model", "x3d_z")
+    assert (code, sentence.startswith("error: unknown model 'x3d_z': did you mean 'x3d_")) == (2, True)
+
+
+def test_share_that_fails_is_one_sentence(monkeypatch) -> None:
+    monkeypatch.setattr("gradio.networking.setup_tunnel", lambda *a, **k: (_ for _ in ()).throw(RuntimeError("no server")))
+    with pytest.raises(VidcamError, match=r"the public address of --share could not be had \(no server\)"):
+        app._tunnel(1)
+
+
+def test_it_ends_at_once_when_interrupted_and_leaves_nothing(tmp_path: Path) -> None:
+    environment = {**os.environ, "VIDCAM_OFFLINE": "1", "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", "from vidcam.cli import main; main()", "app", "--port", "0", "--model", "mini"]
+    for stop, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+            assert process.stderr is not None
+            said = process.stderr.readline()
+            assert re.match(r"open http://127\.0\.0\.1:\d+/", said)
+            process.send_signal(stop)
+            assert process.wait(20) == code
+            assert process.stderr.read().strip() == ""
+        assert list(tmp_path.glob("vidcam-app-*")) == []
