@@ -7,6 +7,7 @@ running the large ones takes seconds.
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 
 import numpy as np
@@ -252,8 +253,14 @@ def test_every_method_explains_or_is_refused_and_leaves_the_model_alone(name):
     interrupted(net, core.get("eigencam"), inputs, order[0], RuntimeError("stopped here"))
 
 
+COMPILED = ("mini", "x3d_xs", "x3d_s", "movinet_a0", "r3d_18", "slow_r50", "slowfast_r50", "mvit_v2_s")
+"""One of each kind of network, which takes seconds; all the others take minutes, up to ten, and are compiled when asked for."""
+
+
 @pytest.mark.parametrize("name", registry.names())
 def test_every_model_is_compiled_and_gives_what_torch_gives_or_says_why_not(name):
+    if name not in COMPILED and not os.environ.get("VIDCAM_TEST_EVERY_MODEL"):
+        pytest.skip("takes minutes; VIDCAM_TEST_EVERY_MODEL=1 runs it")
     net = network(name)
     spec = net.spec
     leaves_in_order(net, torch.randn(1, 3, spec.frames, *spec.crop, generator=torch.Generator().manual_seed(2)))

@@ -203,6 +203,16 @@ def test_a_close_second_that_wins_in_bfloat16_is_a_disagreement() -> None:
     assert disagreement(seen([1.0, 1.00001]), seen([1.0, 0.99999])) is None
 
 
+def test_what_is_compared_with_is_what_torch_gives() -> None:
+    model = located("pathways")
+    clip = np.random.default_rng(0).normal(size=(1, 3, *CLIP)).astype(np.float32)
+    _, seen = convert.convert(model.load().module, model.spec, clip)
+    wanted = Explained(model.load().module, model.spec).see(clip)
+    np.testing.assert_array_equal(seen.logits, wanted.logits)
+    for a, b in zip(seen.features, wanted.features, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 # --- the cache --------------------------------------------------------------------------------------------------------------
 
 
@@ -417,7 +427,7 @@ def test_what_cannot_be_converted_runs_in_torch_with_a_note(kind: type[Exception
 @pytest.mark.parametrize("engine", ["auto", "openvino", "openvino-bf16"])
 def test_a_wrong_conversion_is_noticed(engine: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     real, other = convert.convert, explained("plain", seed=1).module
-    monkeypatch.setattr(convert, "convert", lambda _module, spec, clip: real(other, spec, clip))
+    monkeypatch.setattr(convert, "convert", lambda module, spec, clip: (real(other, spec, clip)[0], real(module, spec, clip)[1]))
     run = opened(located(), monkeypatch, engine=engine)
     assert run.name == "torch"
     assert "not in OpenVINO: compiled, its results are off by" in run.notes[-1]
@@ -430,6 +440,17 @@ def test_a_wrong_conversion_is_noticed(engine: str, monkeypatch: pytest.MonkeyPa
 def test_without_openvino_it_is_torch_with_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "vidcam.engine.openvino", None)
     assert "runs in torch, because OpenVINO cannot be imported: " in only_note(opened(located(), monkeypatch))
+
+
+def test_where_openvino_cannot_use_the_processor_it_is_torch_with_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def get_property(self, *_: object) -> None:
+            raise RuntimeError('Exception from src/core.cpp:1\nDevice with "CPU" name is not registered')
+
+    monkeypatch.setattr(openvino, "_core", Broken)
+    note = only_note(opened(located(), monkeypatch))
+    assert note.endswith('not in OpenVINO: it does not work on this processor: Device with "CPU" name is not registered')
+    assert not openvino.has_bf16()
 
 
 def test_the_notes_reach_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

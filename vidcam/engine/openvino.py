@@ -28,7 +28,7 @@ from vidcam.engine.base import (
     head_logits,
     normalised,
     to_numpy,
-)  # fmt: skip
+)
 from vidcam.engine.cache import Entry
 from vidcam.engine.quiet import ov
 
@@ -168,16 +168,15 @@ def _compile(
     from vidcam.engine.convert import convert
 
     loaded = model.load()
-    plain = Explained(loaded.module, model.spec)
-    wanted, linears = plain.see(clip), plain.linears()
+    linears = Explained(loaded.module, model.spec).linears()
     try:
-        network = _core().compile_model(convert(loaded.module, model.spec, clip), "CPU", config)
+        converted, wanted = convert(loaded.module, model.spec, clip)
+        network = _core().compile_model(converted, "CPU", config)
         # The torch network is let go: it is seldom needed, and takes as much memory again.
         explained = _Compiled(network, model.spec, linears, load, bf16=bf16)
         found = explained.see(clip)
     except Exception as err:  # whatever two foreign libraries raise, torch can run the network all the same
-        reason = str(err).strip().splitlines() or [type(err).__name__]
-        raise Unsupported(f"it cannot be converted: {reason[-1]}") from err
+        raise Unsupported(f"it cannot be converted: {_reason(err)}") from err
     if problem := disagreement(found, wanted, bf16=bf16):
         raise Unsupported(f"compiled, {problem}")
     blob = np.frombuffer(network.export_model().getbuffer(), np.uint8)
@@ -186,13 +185,13 @@ def _compile(
 
 def _facts(model: Located, *, bf16: bool) -> dict[str, object]:
     """All that a compiled model depends on, in JSON's own types."""
-    spec, core = model.spec, _core()
+    spec = model.spec
     return {
         "weights": model.weights_sha256,
         "architecture": spec.architecture or spec.name,
         "layer": spec.layer,
         "precision": "bf16" if bf16 else "f32",
-        "processor": [_processor(), *sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))],
+        "processor": [_processor(), *sorted(_property("OPTIMIZATION_CAPABILITIES"))],
         "format": FORMAT,
         "openvino": ov.__version__,
         "sources": _sources(),
@@ -217,11 +216,26 @@ def _core() -> ov.Core:
     return ov.Core()
 
 
+def _property(name: str) -> Any:
+    """What OpenVINO says of the processor. Raises Unsupported where it cannot use it."""
+    try:
+        return _core().get_property("CPU", name)
+    except RuntimeError as err:
+        raise Unsupported(f"it does not work on this processor: {_reason(err)}") from err
+
+
 def _processor() -> str:
-    name: str = _core().get_property("CPU", "FULL_DEVICE_NAME")
-    return name.strip()
+    return str(_property("FULL_DEVICE_NAME")).strip()
 
 
 def has_bf16() -> bool:
     """Does the processor compute in bfloat16? (Where it does not, that would be many times slower.)"""
-    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    try:
+        return "BF16" in _property("OPTIMIZATION_CAPABILITIES")
+    except Unsupported:
+        return False
+
+
+def _reason(err: Exception) -> str:
+    """The last line of what went wrong: the first ones are places in OpenVINO's sources."""
+    return (str(err).strip().splitlines() or [type(err).__name__])[-1]

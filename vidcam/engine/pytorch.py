@@ -22,7 +22,7 @@ from vidcam.engine.base import (
     disagreement,
     head_logits,
     to_numpy,
-)  # fmt: skip
+)
 from vidcam.engine.hooks import look
 from vidcam.errors import UsageError, VidcamError
 
@@ -105,23 +105,24 @@ class _Folded(Explained):
         self._fast: nn.Module | None = None
 
     def see(self, clips: Clips) -> Seen:
-        batch = self.tensor(clips)
-        if self._fast is None:
-            self._fast = fold(self.module, self.spec, batch)
-        if self._fast is self.module and not self._bf16:
-            return super().see(batch)
-        with torch.inference_mode(), self._precision(batch):
-            logits, *features = (to_numpy(t) for t in look(self._fast, self.spec, batch))
+        logits, *features = map(to_numpy, self._look(clips))
         if self._bf16 and self.spec.head is not None:
             logits = head_logits(self.linears(), features, self.spec.head.ceiling)
         return Seen(logits, tuple(features))
 
     def logits(self, clips: Clips) -> Float32Array:
-        return self.see(clips).logits
+        if self._bf16 and self.spec.head is not None:
+            return self.see(clips).logits
+        return to_numpy(self._look(clips)[0])  # the features stay on the device
 
-    def _precision(self, batch: Tensor) -> AbstractContextManager[Any]:
+    def _look(self, clips: Clips) -> tuple[Tensor, ...]:
+        batch = self.tensor(clips)
+        if self._fast is None:
+            self._fast = fold(self.module, self.spec, batch)
         # Autocast also knows what has no kernel in bfloat16, such as average pooling over three axes on the CPU.
-        return torch.autocast(batch.device.type, torch.bfloat16) if self._bf16 else nullcontext()
+        precision = torch.autocast(batch.device.type, torch.bfloat16) if self._bf16 else nullcontext()
+        with torch.inference_mode(), precision:
+            return look(self._fast, self.spec, batch)
 
 
 def fold(module: nn.Module, spec: ModelSpec, clips: Tensor) -> nn.Module:

@@ -488,7 +488,10 @@ def _can_be_told(pictures: Picture, person: Bools, acting: Bools, active: Bools,
         # The contrast across the outline, place by place: the person's colour there against that of what is beside it.
         f, near = pictures[i].astype(np.float32), cv2.blur(inside.astype(np.float32), (9, 9))
         colour_there = cv2.blur(f * inside[..., None], (9, 9)) / np.maximum(near, 1e-3)[..., None]
-        seen.append(float(np.abs(f - colour_there).max(-1)[ring & (near > 0.02)].mean()))
+        edge = ring & (near > 0.02)
+        if not edge.any():
+            return False
+        seen.append(float(np.abs(f - colour_there).max(-1)[edge].mean()))
     return bool(seen) and float(np.mean(seen)) >= LEAST_CONTRAST
 
 
