@@ -149,6 +149,8 @@ def keeps_a_graph(engine: TorchEngine, seen: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("keep", [keeps_a_tensor, keeps_a_hook, keeps_an_array, keeps_a_graph])
 def test_the_measure_sees_whatever_is_kept(engine: TorchEngine, keep: Callable[[TorchEngine, torch.Tensor], None]) -> None:
+    if keep is keeps_an_array and _ask is None:
+        pytest.skip("only the C library's own count tells, and this one has none")
     KEPT.clear()
     true = core.get("cam")
 
