@@ -270,6 +270,8 @@ def test_a_snapshot_and_a_recording_are_saved_by_the_browser(browser, looped, tm
         assert shot[360:].max() > 200  # words
         page.get_by_role("button", name="Record").click()
         page.wait_for_timeout(1500)
+        drawn = page.evaluate("vidcamStats.pictures.length")
+        wait(page, f"vidcamStats.pictures.length > {drawn} + 40 || vidcamStats.pictures.length < {drawn}")  # on a busy machine
         with page.expect_download() as saved:
             page.get_by_role("button", name="Stop").click()
         path = tmp_path / saved.value.suggested_filename
