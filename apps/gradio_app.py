@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import secrets
@@ -98,6 +99,22 @@ def build(desk: Desk, engines: work.Engines, *, model: str) -> gr.Blocks:
         tab.stage.input(compared.came, None, compared.outputs, **EVENT)
         demo.load(tab.begin, None, tab.starting, **EVENT)
         demo.load(shown.tables, None, shown.outputs, **EVENT)
+
+        async def stay(request: gr.Request) -> None:
+            """Keep the tab's stream of answers open for as long as there is the tab.
+
+            Gradio shuts the stream with the last answer that is due and opens another for the next question; the answer to a
+            question that is asked in that very moment goes into the one that was shut.
+            """
+            name = str(request.session_hash)
+            for _ in range(100):  # its session is opened beside this
+                if desk.knows(name):
+                    break
+                await asyncio.sleep(0.1)
+            while desk.knows(name):
+                await asyncio.sleep(0.5)
+
+        demo.load(stay, None, None, **EVENT)
 
         def gone(request: gr.Request) -> None:
             desk.close(str(request.session_hash))

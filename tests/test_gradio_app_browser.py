@@ -9,6 +9,7 @@ import csv
 import json
 import os
 import re
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -39,13 +40,17 @@ WAIT_MS = 60_000
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[SimpleNamespace]:
-    """The app with mini and small limits; ``desk`` are its sessions, ``asked`` counts what the model is asked."""
+    """The app with mini and small limits: ``desk`` are its sessions, ``asked`` counts what the model is asked, which answers
+    while ``free`` is set."""
     asked: list[int] = []
+    free = threading.Event()
+    free.set()
     desks: list[Any] = []
     ask = core.explain
 
     def counted(engine: Any, frames: Any, *more: Any) -> Any:
         asked.append(len(frames))
+        free.wait(WAIT_MS / 1000)
         return ask(engine, frames, *more)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -54,7 +59,7 @@ def served() -> Iterator[SimpleNamespace]:
         patch.setattr(app, "Desk", lambda *words: desks.append(app_desk(*words)) or desks[-1])
         limits = app.Limits(size=20_000_000, seconds=300)
         with app.served(app.Options(port=0, model="mini", limits=limits)) as address:
-            yield SimpleNamespace(address=address, asked=asked, desk=desks[0])
+            yield SimpleNamespace(address=address, asked=asked, desk=desks[0], free=free)
         assert not desks[0].root.exists()
 
 
@@ -116,6 +121,16 @@ def explain(page: Any) -> None:
     page.locator("#explain").click()
     page.wait_for_selector(".vc-stage[data-state=done]")
     page.wait_for_function("document.querySelector('.vc-stage .screen video').readyState >= 2")
+
+
+def more(page: Any, label: str, value: str) -> None:
+    """Type into a field of the panel that opens; Gradio makes the fields when it does, and then gives them their values."""
+    page.get_by_role("button", name="More").click()
+    field = page.get_by_label(label)
+    field.wait_for()
+    page.wait_for_timeout(500)
+    field.fill(value)
+    field.press("Tab")
 
 
 def settled(page: Any) -> float:
@@ -214,9 +229,7 @@ def test_what_is_no_video_or_too_large_is_told_in_a_sentence(browser, served, tm
         page.wait_for_selector("#job [data-state=failed]")
         assert page.locator("#job .words").inner_text() == "There is no video yet: choose one, record one, or take an example."
         example(page, "falling")
-        page.get_by_role("button", name="More").click()
-        page.get_by_label("From second").fill("60")
-        page.get_by_label("From second").press("Tab")
+        more(page, "From second", "60")
         page.locator("#explain").click()
         page.wait_for_selector("#job [data-state=failed]")
         said = page.locator("#job .words").inner_text()
@@ -251,10 +264,14 @@ def test_two_users_wait_for_each_other_and_see_only_their_own(browser, served) -
         with opened(browser, served) as bert:
             example(anna, "three_actions")
             example(bert, "falling")
-            anna.locator("#explain").click()
-            anna.wait_for_selector("#stop:visible")
-            bert.locator("#explain").click()
-            bert.wait_for_function("/Waiting: 1 other comes first/.test(document.querySelector('#job .words').textContent)")
+            served.free.clear()
+            try:
+                anna.locator("#explain").click()
+                anna.wait_for_selector("#stop:visible")
+                bert.locator("#explain").click()
+                bert.wait_for_function("/Waiting: 1 other comes first/.test(document.querySelector('#job .words').textContent)")
+            finally:
+                served.free.set()
             for page in (anna, bert):
                 page.wait_for_selector(".vc-stage[data-state=done]")
             assert anna.locator(".vc-stage .eyebrow").inner_text().startswith("three_actions.mp4")
@@ -272,13 +289,15 @@ def test_two_users_wait_for_each_other_and_see_only_their_own(browser, served) -
 def test_stopping_leaves_nothing_behind(browser, served) -> None:
     with opened(browser, served) as page:
         example(page, "three_actions")
-        page.get_by_role("button", name="More").click()
-        page.get_by_label("number input for Seconds between windows").fill("0.05")
-        page.get_by_label("number input for Seconds between windows").press("Tab")
-        page.locator("#explain").click()
-        page.wait_for_function("/Looking for evidence/.test(document.querySelector('#job .words').textContent)")
-        assert len(list(page.session.folder.glob("job-*"))) == 1
-        page.locator("#stop").click()
+        more(page, "number input for Seconds between windows", "0.05")
+        served.free.clear()
+        try:
+            page.locator("#explain").click()
+            until(lambda: len(list(page.session.folder.glob("job-*"))) == 1, 20)
+            page.locator("#stop").click()
+            page.wait_for_function("document.querySelector('#job .words').textContent === 'Stopping'")
+        finally:
+            served.free.set()
         page.wait_for_function("document.querySelector('#job .words').textContent === 'Stopped. Nothing was kept.'")
         assert list(page.session.folder.iterdir()) == []
         assert page.locator("#explain").is_visible()
@@ -324,6 +343,7 @@ def test_files_of_others_and_of_the_machine_are_refused(browser, served) -> None
                 request = urllib.request.Request(f"{served.address}{way}{path}")
                 with pytest.raises(urllib.error.HTTPError) as refused:
                     urllib.request.urlopen(request, timeout=10)
+                refused.value.close()
                 assert refused.value.code in (400, 403, 404, 405), (way, path)
 
 

@@ -60,7 +60,7 @@ def test_it_knows_new_drawn_clips_and_how_sure_to_be(mini):
         probs = mini.probabilities(mini.predict(np.stack([drawn(label, i).frames for i in range(8)])))
         sure += probs.max(1).tolist()
         right += (probs.argmax(1) == mini.labels.index(label)).tolist()
-    assert np.mean(right) >= 0.85
+    assert np.mean(right) >= 0.9
     assert abs(np.mean(sure) - np.mean(right)) < 0.08
 
 
@@ -77,8 +77,8 @@ def test_its_evidence_lies_on_the_acting_parts_and_the_controls_do_not(mini):
             for name, values in maps.items():
                 rows[name].append(localisation.scores(values, covered, threshold=0.2))
     found = {name: localisation.mean(scored) for name, scored in rows.items()}
-    assert found["cam"].pointing >= 0.85
-    assert found["cam"].energy >= 0.55
+    assert found["cam"].pointing >= 0.95
+    assert found["cam"].energy >= 0.6
     for name in CONTROLS:
         assert found[name].energy < found["cam"].energy - 0.1, name  # motion energy comes nearest
         assert found[name].pointing < found["cam"].pointing - 0.2, name
@@ -123,7 +123,7 @@ def test_it_names_real_people_before_a_webcam(mini, assets):
         for clip in find_videos(assets / "clips/webcam" / folder)
     ]
     assert len(right) == 9
-    assert sum(right) >= 8
+    assert sum(right) == 9
 
 
 def test_it_says_none_of_these_of_unrelated_video(mini, assets):

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -281,6 +282,27 @@ def test_the_evidence_loss_moves_evidence_inside_and_leaves_unknown_cells_alone(
     assert (features.grad[..., 4:] == 0).all()
 
 
+def test_rest_is_what_a_loop_over_the_steps_gives_and_can_be_made_zero_unseen_by_the_softmax():
+    g = torch.Generator().manual_seed(1)
+    features, weight = torch.rand(3, 5, 4, 2, 3, generator=g), torch.randn(6, 5, generator=g) - 1
+    targets = torch.tensor([4, 0, 2])
+    where = torch.full((3, 4, 2, 3), losses.ELSEWHERE)
+    where[0, 1, 0, 2] = where[2, 0, 1, 1] = where[2, 3] = losses.ACTING  # in clip 1 nothing acts: it has no say
+
+    def rest(row: Callable[[int], torch.Tensor]) -> float:
+        steps = {0: (0, 2, 3), 2: (1, 2)}
+        cells = itertools.product(range(2), range(3))
+        return sum(float(row(b) @ features[b, :, t, y, x]) / 24 for (y, x) in cells for b in steps for t in steps[b])
+
+    own, common = losses.at_rest(features, weight, targets, where)
+    assert own == pytest.approx(rest(lambda b: weight[targets[b]]), rel=1e-5)
+    assert common == pytest.approx(rest(lambda _: weight.mean(0)), rel=1e-5)
+    centred = weight - own / common * weight.mean(0)
+    assert losses.at_rest(features, centred, targets, where)[0] == pytest.approx(0, abs=1e-5)
+    before, after = ((features.mean((2, 3, 4)) @ rows.T).softmax(1) for rows in (weight, centred))
+    torch.testing.assert_close(after, before)
+
+
 def test_covered_cells_are_those_within_half_a_cell_of_a_pixel():
     rng = np.random.default_rng(0)
     mask = rng.random((4, 32, 32)) < 0.01
@@ -459,6 +481,8 @@ def test_people_train_with_evidence_and_workers_change_nothing(net, tmp_path, mo
     assert without.labels == outs[0].labels
     assert (tmp_path / "twin/model.safetensors").read_bytes() != (tmp_path / "0/model.safetensors").read_bytes()
     assert {"inside", "pointing"} <= set(json.loads((tmp_path / "0/report.json").read_text()))
+    assert 0 <= json.loads((tmp_path / "0/model.json").read_text())["centred"] <= 1
+    assert "centred" not in json.loads((tmp_path / "twin/model.json").read_text())  # what zero is was not in question
 
 
 def test_a_folder_in_use_is_not_overwritten(net, folder, tmp_path):

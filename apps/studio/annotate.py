@@ -37,9 +37,9 @@ def build(desk: Desk, engines: work.Engines, *, model: str, examples: list[Video
     with gr.Row(equal_height=False, elem_id="annotate"):
         with gr.Column(scale=7, min_width=340):
             stage = part("stage", {}, input=None, result=None, elem_id="stage")
-        with gr.Column(scale=4, min_width=320, elem_id="side"):
+        with gr.Column(scale=4, min_width=320, elem_id="side", elem_classes="asks"):
             answer = part("answer", {}, elem_id="answer")
-            with gr.Group(visible=False, elem_id="look") as look:
+            with gr.Group(elem_id="look"):
                 style = gr.Radio([(s.replace("-", " ").capitalize(), s) for s in STYLES], value=LOOK.style, label="Drawn as")
                 with gr.Row():
                     opacity = gr.Slider(
@@ -68,11 +68,11 @@ def build(desk: Desk, engines: work.Engines, *, model: str, examples: list[Video
                         start = gr.Number(0, label="From second", minimum=0, min_width=100)
                         end = gr.Number(None, label="To second", minimum=0, min_width=100, placeholder="the end")
             with gr.Row(elem_id="go"):
-                explain = gr.Button("Explain", variant="primary", elem_id="explain")
-                stop = gr.Button("Stop", visible=False, elem_id="stop")
+                explain = gr.Button("Explain", variant="primary", elem_id="explain", elem_classes="go")
+                stop = gr.Button("Stop", elem_id="stop", elem_classes="stop")
             job = part("job", IDLE, elem_id="job")
 
-    shown = [stage, answer, job, look, explain, stop]
+    shown = [stage, answer, job, explain]
 
     def begin(request: gr.Request) -> Any:
         session = desk.open(str(request.session_hash))
@@ -101,10 +101,7 @@ def build(desk: Desk, engines: work.Engines, *, model: str, examples: list[Video
     def fresh(session: Session) -> Any:
         """A video that nothing is known of yet."""
         video = None if session.video is None else facts.of_video(session, session.video)
-        return {
-            stage: gr.HTML(input=video, result=None), answer: {}, job: IDLE, look: gr.Group(visible=False),
-            explain: gr.Button("Explain"),
-        }  # fmt: skip
+        return {stage: gr.HTML(input=video, result=None), answer: {}, job: IDLE, explain: gr.Button("Explain")}
 
     def model_chosen(chosen: Any, method: Any, named: list[str] | None, request: gr.Request) -> Any:
         def menus_for() -> Any:
@@ -126,11 +123,10 @@ def build(desk: Desk, engines: work.Engines, *, model: str, examples: list[Video
         async for words in followed(now, desk):
             yield {job: words}
         done = now.state == "done"
-        here = KEY in session.results
         again = {
-            job: IDLE if done else working(now, desk), stop: gr.Button(visible=False), look: gr.Group(visible=done or here),
-            explain: gr.Button("Explain again" if done or here else "Explain", visible=True),
-        }  # fmt: skip
+            job: IDLE if done else working(now, desk),
+            explain: gr.Button("Explain again" if done or KEY in session.results else "Explain"),
+        }
         yield again | (finished(session, now.result) if done else {})
 
     def finished(session: Session, result: work.Result) -> dict[Any, Any]:
@@ -158,7 +154,7 @@ def build(desk: Desk, engines: work.Engines, *, model: str, examples: list[Video
         except Exception as error:
             yield {job: failed(sentence(error))}
             return
-        yield {job: working(now, desk), explain: gr.Button(visible=False), stop: gr.Button(visible=True)}
+        yield {job: working(now, desk)}
         async for update in follow(session, now):
             yield update
 

@@ -37,7 +37,7 @@ def build(desk: Desk, engines: work.Engines, *, model: str) -> Tab:
     with gr.Row(equal_height=False):
         with gr.Column(scale=7, min_width=340):
             table = part("compared", None, input=None, elem_id="compared")
-        with gr.Column(scale=4, min_width=320):
+        with gr.Column(scale=4, min_width=320, elem_classes="asks"):
             with gr.Group(elem_id="ask-compare"):
                 model_menu = part("menu", model, items=menus.model_items(), note="", label="Model", elem_id="compare-model")
                 method_menu = part(
@@ -48,8 +48,8 @@ def build(desk: Desk, engines: work.Engines, *, model: str) -> Tab:
                     info="Nothing chosen: the two most probable answers.",
                 )  # fmt: skip
             with gr.Row():
-                go = gr.Button("Compare", variant="primary", elem_id="compare")
-                stop = gr.Button("Stop", visible=False)
+                go = gr.Button("Compare", variant="primary", elem_id="compare", elem_classes="go")
+                stop = gr.Button("Stop", elem_classes="stop")
             job = part("job", IDLE, elem_id="compare-job")
 
     def came(request: gr.Request) -> Any:
@@ -82,10 +82,10 @@ def build(desk: Desk, engines: work.Engines, *, model: str) -> Tab:
         except Exception as error:
             yield {job: failed(sentence(error))}
             return
-        yield {job: working(now, desk), go: gr.Button(visible=False), stop: gr.Button(visible=True)}
+        yield {job: working(now, desk)}
         async for words in followed(now, desk):
             yield {job: words}
-        update: dict[Any, Any] = {go: gr.Button(visible=True), stop: gr.Button(visible=False), job: IDLE}
+        update: dict[Any, Any] = {job: IDLE}
         if now.state == "done":
             update[table] = _finished(session, now.result)
         else:
@@ -103,7 +103,7 @@ def build(desk: Desk, engines: work.Engines, *, model: str) -> Tab:
         return guarded(stopped, job)
 
     model_menu.input(model_chosen, [model_menu, classes], [job, method_menu, classes], **EVENT)
-    go.click(run, [model_menu, method_menu, classes], [table, job, go, stop], **EVENT)
+    go.click(run, [model_menu, method_menu, classes], [table, job], **EVENT)
     stop.click(halt, None, [job], **EVENT)
     return Tab(model_menu, [table, job], came)
 

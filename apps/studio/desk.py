@@ -178,6 +178,10 @@ class Desk:
         session.seen = time.monotonic()
         return session
 
+    def knows(self, tab: str) -> bool:
+        """Whether the tab has a session."""
+        return tab in self._by_tab
+
     def by_token(self, token: str) -> Session | None:
         return self._by_token.get(token)
 

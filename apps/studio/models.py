@@ -25,8 +25,9 @@ class Tab(NamedTuple):
 
 def build(desk: Desk, others: list[gr.HTML]) -> Tab:
     """The tab; ``others`` are the menus of models elsewhere."""
-    job = part("job", IDLE, elem_id="models-job")
-    stop = gr.Button("Stop", visible=False, elem_id="models-stop")
+    with gr.Column(elem_classes="asks"):
+        job = part("job", IDLE, elem_id="models-job")
+        stop = gr.Button("Stop", elem_id="models-stop", elem_classes="stop")
     models = part("models", None, elem_id="models")
     part("methods", menus.methods_table(), elem_id="methods")
 
@@ -40,12 +41,12 @@ def build(desk: Desk, others: list[gr.HTML]) -> Tab:
         except Exception as error:
             yield {job: failed(sentence(error))}
             return
-        yield {job: working(now, desk), stop: gr.Button(visible=True)}
+        yield {job: working(now, desk)}
         async for words in followed(now, desk):
             yield {job: words}
         ended = IDLE if now.state == "done" else working(now, desk)
         fresh = {menu: gr.HTML(items=menus.model_items()) for menu in others}
-        yield {job: ended, stop: gr.Button(visible=False), models: tables()} | fresh
+        yield {job: ended, models: tables()} | fresh
 
     def halt(request: gr.Request) -> Any:
         def stopped() -> Any:
@@ -56,6 +57,6 @@ def build(desk: Desk, others: list[gr.HTML]) -> Tab:
 
         return guarded(stopped, job)
 
-    models.select(install, None, [job, stop, models, *others], **EVENT)
+    models.select(install, None, [job, models, *others], **EVENT)
     stop.click(halt, None, [job], **EVENT)
     return Tab([models], tables)

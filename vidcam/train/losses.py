@@ -12,6 +12,7 @@ __all__ = [
     "ACTING",
     "ELSEWHERE",
     "UNKNOWN",
+    "at_rest",
     "classes_loss",
     "ece",
     "evidence",
@@ -49,6 +50,24 @@ def evidence(features: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
     Zhou et al. 2016, eq. 2, divided by the number n of cells; ``weight (K,C)`` is the linear head's.
     """
     return torch.einsum("bc,bcthw->bthw", weight[targets], features) / features[0, 0].numel()
+
+
+def at_rest(features: Tensor, weight: Tensor, targets: Tensor, where: Tensor) -> tuple[float, float]:
+    """The evidence, in logits, of the steps at which nothing acts in clips in which something does: ``(own, common)``.
+
+    ``own`` is the sum for the clips' classes ``targets (B,)``, ``common`` that of the mean of all classes' rows. The rest is as
+    in :func:`evidence_loss`. A softmax does not see what is added to all classes alike, so training leaves open how much evidence
+    that is; taking ``own / common`` of the mean row from every row of ``weight`` makes the evidence at rest zero in the mean and
+    leaves the probabilities as they are.
+    """
+    acting = where == ACTING
+    still = ~acting.flatten(2).any(2) & acting.flatten(1).any(1)[:, None]
+    mean = weight.mean(0, keepdim=True)
+    own, common = (
+        float((evidence(features, rows, which).sum((2, 3)) * still).sum())
+        for rows, which in ((weight, targets), (mean, torch.zeros_like(targets)))
+    )
+    return own, common
 
 
 def share_inside(maps: Tensor, covered: Tensor) -> Tensor:

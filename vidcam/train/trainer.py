@@ -119,11 +119,10 @@ class Trainer:
         with self._autocast():
             logits = self._forward(self.module, batch.clips)
         loss = losses.classes_loss(logits.float(), targets, smoothing=self.recipe.smoothing)
-        if self.recipe.evidence and self._drawing and self._explains:
-            rows = self.module.get_submodule(self._linear or "").weight
-            assert isinstance(rows, Tensor)
+        if self._trains_evidence:
             features = self._features[-1].float()
-            cells = losses.evidence_loss(features, rows.float(), targets, batch.where.to(self.device))
+            rows = self._rows(self.module).float()
+            cells = losses.evidence_loss(features, rows, targets, batch.where.to(self.device))
             loss = loss + self.recipe.evidence * cells
         for p in self.module.parameters():
             p.grad = None
@@ -188,12 +187,8 @@ class Trainer:
     def test(self, *, final: bool, progress: Progress | None = None) -> Answers | None:
         """The averaged network's answers on the held-out clips; None where there are none."""
         self.averaged.eval()
-        batches = self.data.held_out(final=final)
-        if self._drawing and not final:
-            self._held = self._held or list(batches)
-            batches = iter(self._held)
         logits, targets, sources, inside, pointed, frames = [], [], [], [], 0.0, 0.0
-        for n, batch in enumerate(batches, 1):
+        for n, batch in enumerate(self._held_out(final=final), 1):
             given = self._forward(self.averaged, batch.clips).float()
             logits.append(given.cpu().numpy())
             targets.append(batch.targets.numpy())
@@ -201,8 +196,7 @@ class Trainer:
             covered = batch.where == losses.ACTING
             acting = covered.flatten(1).any(1)
             if self._explains and bool(acting.any()):
-                rows = self.averaged.get_submodule(self._linear or "").weight
-                assert isinstance(rows, Tensor)
+                rows = self._rows(self.averaged)
                 maps = losses.evidence(self._features[-1].float(), rows, batch.targets.to(self.device)).cpu()[acting]
                 covered = covered[acting]
                 inside.append(losses.share_inside(maps, covered).numpy())
@@ -217,6 +211,41 @@ class Trainer:
         return Answers.of(
             np.concatenate(logits), np.concatenate(targets), np.concatenate(sources), labels=self.data.labels, inside=shares
         )
+
+    @torch.no_grad()
+    def centre(self) -> float | None:
+        """Let the averaged network's evidence at rest be zero in the mean, where evidence was trained; the probabilities stay.
+
+        Returns how much of the mean row, 0 to 1, was taken from all rows of the linear head (:func:`losses.at_rest`).
+        """
+        if not self._trains_evidence:
+            return None
+        self.averaged.eval()
+        rows, own, common = self._rows(self.averaged), 0.0, 0.0
+        for batch in self._held_out(final=False):
+            self._forward(self.averaged, batch.clips)
+            there = self._features[-1].float(), rows.float(), batch.targets.to(self.device), batch.where.to(self.device)
+            sums = losses.at_rest(*there)
+            own, common = own + sums[0], common + sums[1]
+        share = min(max(own / common, 0.0), 1.0) if common else 0.0
+        rows -= share * rows.mean(0)
+        return share
+
+    @property
+    def _trains_evidence(self) -> bool:
+        return bool(self.recipe.evidence) and self._drawing and self._explains
+
+    def _rows(self, net: nn.Module) -> Tensor:
+        """The weight ``(K,C)`` of the linear head, by which the evidence is read off the features."""
+        rows = net.get_submodule(self._linear or "").weight
+        assert isinstance(rows, Tensor)
+        return rows
+
+    def _held_out(self, *, final: bool) -> Iterator[Batch]:
+        if not self._drawing or final:
+            return self.data.held_out(final=final)
+        self._held = self._held or list(self.data.held_out(final=False))
+        return iter(self._held)
 
     def _autocast(self) -> Any:
         return torch.autocast(self.device.type, self._precision) if self._precision else nullcontext()
