@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -282,24 +281,39 @@ def test_the_evidence_loss_moves_evidence_inside_and_leaves_unknown_cells_alone(
     assert (features.grad[..., 4:] == 0).all()
 
 
-def test_rest_is_what_a_loop_over_the_steps_gives_and_can_be_made_zero_unseen_by_the_softmax():
+def test_zero_is_what_least_squares_over_a_list_of_cells_gives_and_no_softmax_sees_it():
     g = torch.Generator().manual_seed(1)
-    features, weight = torch.rand(3, 5, 4, 2, 3, generator=g), torch.randn(6, 5, generator=g) - 1
+    features, weight = torch.rand(3, 5, 2, 3, 9, generator=g), 9 * torch.randn(6, 5, generator=g)
     targets = torch.tensor([4, 0, 2])
-    where = torch.full((3, 4, 2, 3), losses.ELSEWHERE)
-    where[0, 1, 0, 2] = where[2, 0, 1, 1] = where[2, 3] = losses.ACTING  # in clip 1 nothing acts: it has no say
-
-    def rest(row: Callable[[int], torch.Tensor]) -> float:
-        steps = {0: (0, 2, 3), 2: (1, 2)}
-        cells = itertools.product(range(2), range(3))
-        return sum(float(row(b) @ features[b, :, t, y, x]) / 24 for (y, x) in cells for b in steps for t in steps[b])
-
-    own, common = losses.at_rest(features, weight, targets, where)
-    assert own == pytest.approx(rest(lambda b: weight[targets[b]]), rel=1e-5)
-    assert common == pytest.approx(rest(lambda _: weight.mean(0)), rel=1e-5)
-    centred = weight - own / common * weight.mean(0)
-    assert losses.at_rest(features, centred, targets, where)[0] == pytest.approx(0, abs=1e-5)
-    before, after = ((features.mean((2, 3, 4)) @ rows.T).softmax(1) for rows in (weight, centred))
+    where = torch.full((3, 2, 3, 9), losses.ELSEWHERE)
+    where[0, 1, 0, 2] = where[2, 0, 1, 1] = where[2, 1] = losses.ACTING  # in clip 1 nothing acts: it has no say
+    where[0, 0, 2] = losses.UNKNOWN
+    zero = losses.Zero(5)
+    for i in range(3):
+        zero.add(features[[i]], weight, targets[[i]], where[[i]])
+    groups: dict[tuple[int, str], list[tuple[int, int, int]]] = {}
+    cells = list(itertools.product(range(2), range(3), range(9)))
+    for b, cell in itertools.product((0, 2), cells):
+        acting = [c for c in cells if where[b][c] == losses.ACTING]
+        near = any(max(abs(i - j) for i, j in zip(cell, c, strict=True)) <= losses.NEAR for c in acting)
+        if where[b][cell] != losses.UNKNOWN:
+            groups.setdefault((b, "acting" if cell in acting else "near" if near else "far"), []).append(cell)
+    assert {kind for _, kind in groups} == {"acting", "near", "far"}
+    rows, wanted = [], []
+    for (b, kind), members in groups.items():
+        for t, y, x in members:
+            weigh = math.sqrt((1 if kind == "acting" else 0.5) / len(members))
+            a = losses.LOCAL * features[b, :, t, y, x]
+            rows.append(weigh * a)
+            wanted.append(0.0 if kind == "acting" else weigh * (-losses.Zero.MARGIN - float(weight[targets[b]] @ a)))
+    matrix, right = torch.stack(rows).double(), torch.tensor(wanted).double()
+    ridge = math.sqrt(losses.Zero.RIDGE * float((matrix**2).sum()) / 5)
+    matrix, right = torch.cat([matrix, ridge * torch.eye(5)]), torch.cat([right, torch.zeros(5)])
+    expected = torch.linalg.lstsq(matrix, right[:, None]).solution[:, 0]
+    assert expected.abs().max() > 1
+    torch.testing.assert_close(zero.row().double(), expected, rtol=1e-4, atol=1e-4)
+    assert torch.equal(losses.Zero(5).row(), torch.zeros(5))
+    before, after = ((features.mean((2, 3, 4)) @ w.T).softmax(1) for w in (weight, weight + zero.row()))
     torch.testing.assert_close(after, before)
 
 
@@ -481,8 +495,6 @@ def test_people_train_with_evidence_and_workers_change_nothing(net, tmp_path, mo
     assert without.labels == outs[0].labels
     assert (tmp_path / "twin/model.safetensors").read_bytes() != (tmp_path / "0/model.safetensors").read_bytes()
     assert {"inside", "pointing"} <= set(json.loads((tmp_path / "0/report.json").read_text()))
-    assert 0 <= json.loads((tmp_path / "0/model.json").read_text())["centred"] <= 1
-    assert "centred" not in json.loads((tmp_path / "twin/model.json").read_text())  # what zero is was not in question
 
 
 def test_a_folder_in_use_is_not_overwritten(net, folder, tmp_path):

@@ -12,7 +12,7 @@ __all__ = [
     "ACTING",
     "ELSEWHERE",
     "UNKNOWN",
-    "at_rest",
+    "Zero",
     "classes_loss",
     "ece",
     "evidence",
@@ -52,24 +52,6 @@ def evidence(features: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
     return torch.einsum("bc,bcthw->bthw", weight[targets], features) / features[0, 0].numel()
 
 
-def at_rest(features: Tensor, weight: Tensor, targets: Tensor, where: Tensor) -> tuple[float, float]:
-    """The evidence, in logits, of the steps at which nothing acts in clips in which something does: ``(own, common)``.
-
-    ``own`` is the sum for the clips' classes ``targets (B,)``, ``common`` that of the mean of all classes' rows. The rest is as
-    in :func:`evidence_loss`. A softmax does not see what is added to all classes alike, so training leaves open how much evidence
-    that is; taking ``own / common`` of the mean row from every row of ``weight`` makes the evidence at rest zero in the mean and
-    leaves the probabilities as they are.
-    """
-    acting = where == ACTING
-    still = ~acting.flatten(2).any(2) & acting.flatten(1).any(1)[:, None]
-    mean = weight.mean(0, keepdim=True)
-    own, common = (
-        float((evidence(features, rows, which).sum((2, 3)) * still).sum())
-        for rows, which in ((weight, targets), (mean, torch.zeros_like(targets)))
-    )
-    return own, common
-
-
 def share_inside(maps: Tensor, covered: Tensor) -> Tensor:
     """How much ``(B,)`` of the positive evidence ``maps (B,T',h,w)`` lies on cells ``covered (B,T',h,w) bool``, 0 to 1."""
     positive = maps.clamp(min=0)
@@ -90,10 +72,55 @@ def evidence_loss(features: Tensor, weight: Tensor, targets: Tensor, where: Tens
     acting, elsewhere = where == ACTING, where == ELSEWHERE
     wanted = torch.where(acting, targets[:, None, None, None], len(weight))
     loss = F.cross_entropy(torch.cat([local, nothing], 1), wanted, reduction="none")
-    around = F.max_pool3d(acting[:, None].float(), 2 * NEAR + 1, stride=1, padding=NEAR)[:, 0] > 0
+    around = _around(acting)
     cells = acting.flatten(1).sum(1)
     inside = ((loss * acting).flatten(1).sum(1) / cells.clamp(min=1)).sum() / (cells > 0).sum().clamp(min=1)
     return inside + (_mean(loss, elsewhere & around) + _mean(loss, elsewhere & ~around)) / 2
+
+
+class Zero:
+    """Settles what no evidence is: the row ``v (C,)`` that is added to all rows of a linear head ``weight (K,C)`` after training.
+
+    A softmax does not see what is added to all classes alike, so the losses leave it open. ``v`` is what minimises, in the mean
+    of the clips in which something acts, ``(LOCAL (W_y + v) . A + MARGIN)^2`` over the cells elsewhere (near ones and others
+    weighing as much, as in :func:`evidence_loss`) plus ``(LOCAL v . A)^2`` over the acting cells: evidence elsewhere becomes
+    about zero, a little less so that what is left of it is not drawn, and that of the action changes as little as may be.
+    """
+
+    MARGIN = 0.4
+    RIDGE = 1e-3
+
+    def __init__(self, channels: int) -> None:
+        self._gram = torch.zeros(channels, channels, dtype=torch.float64)
+        self._wanted = torch.zeros(channels, dtype=torch.float64)
+
+    def add(self, features: Tensor, weight: Tensor, targets: Tensor, where: Tensor) -> None:
+        """Look at some more clips; shapes are those of :func:`evidence_loss`."""
+        acting = where == ACTING
+        near = _around(acting)
+        for clip in acting.flatten(1).any(1).nonzero()[:, 0].tolist():
+            elsewhere = where[clip] == ELSEWHERE
+            row = LOCAL * weight[targets[clip]].double()
+            for cells, share in ((elsewhere & near[clip], 0.5), (elsewhere & ~near[clip], 0.5), (acting[clip], 1.0)):
+                if bool(cells.any()):
+                    a = LOCAL * features[clip][:, cells].double()
+                    more = share / a.shape[1]
+                    self._gram += more * (a @ a.T).cpu()
+                    if share < 1:
+                        self._wanted -= more * (a @ (row @ a / LOCAL + self.MARGIN)).cpu()
+
+    def row(self) -> Tensor:
+        """``v (C,)``; zero where no clip had a say."""
+        size = self._gram.diagonal().mean()
+        if not size:
+            return self._wanted.float()
+        row: Tensor = torch.linalg.solve(self._gram + self.RIDGE * size * torch.eye(len(self._gram)), self._wanted)
+        return row.float()
+
+
+def _around(acting: Tensor) -> Tensor:
+    """The cells ``(B,T',h,w) bool`` that act or are within ``NEAR`` cells of one that does."""
+    return F.max_pool3d(acting[:, None].float(), 2 * NEAR + 1, stride=1, padding=NEAR)[:, 0] > 0
 
 
 def _mean(loss: Tensor, cells: Tensor) -> Tensor:

@@ -172,7 +172,7 @@ def _finish(
     trainer: Trainer, folder: Path, recipe: Recipe, labels: tuple[str, ...], remarks: Sequence[str], progress: Progress | None
 ) -> Result:
     """Settle what zero evidence is, round the weights as they are stored, calibrate, test, write the model and its report."""
-    centred = trainer.centre()
+    trainer.settle_zero()
     trainer.averaged.load_state_dict(trained.halved(trainer.averaged.state_dict()))
     found = trainer.test(final=False, progress=progress)
     temperature = losses.fit_temperature(found.window_logits, found.window_targets) if found else 1.0
@@ -180,8 +180,6 @@ def _finish(
         found = trainer.test(final=True, progress=progress)
     kept = {name: value for name, value in asdict(recipe).items() if name not in ("workers", "device")}  # these change nothing
     more: dict[str, object] = {"epochs": len(trainer.history), "recipe": kept}
-    if centred is not None:
-        more["centred"] = centred
     if found:
         more |= {"held_out": len(found.logits), "accuracy": found.accuracy, "ece": found.ece(temperature)} | found.inside
     write_report(folder, labels, found, temperature=temperature, history=trainer.history, remarks=remarks, facts=more)

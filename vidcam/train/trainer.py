@@ -213,23 +213,17 @@ class Trainer:
         )
 
     @torch.no_grad()
-    def centre(self) -> float | None:
-        """Let the averaged network's evidence at rest be zero in the mean, where evidence was trained; the probabilities stay.
-
-        Returns how much of the mean row, 0 to 1, was taken from all rows of the linear head (:func:`losses.at_rest`).
-        """
+    def settle_zero(self) -> None:
+        """Let the averaged network's evidence be about zero where nothing acts, if that was trained; probabilities stay."""
         if not self._trains_evidence:
-            return None
+            return
         self.averaged.eval()
-        rows, own, common = self._rows(self.averaged), 0.0, 0.0
+        rows = self._rows(self.averaged)
+        zero = losses.Zero(rows.shape[1])
         for batch in self._held_out(final=False):
             self._forward(self.averaged, batch.clips)
-            there = self._features[-1].float(), rows.float(), batch.targets.to(self.device), batch.where.to(self.device)
-            sums = losses.at_rest(*there)
-            own, common = own + sums[0], common + sums[1]
-        share = min(max(own / common, 0.0), 1.0) if common else 0.0
-        rows -= share * rows.mean(0)
-        return share
+            zero.add(self._features[-1].float(), rows.float(), batch.targets.to(self.device), batch.where.to(self.device))
+        rows += zero.row().to(rows)
 
     @property
     def _trains_evidence(self) -> bool:
