@@ -15,7 +15,7 @@ from vidcam.errors import VidcamError
 
 __all__ = ["run"]
 
-ENGINES = ("torch", "openvino")
+ENGINES = ("torch", "torch-bf16", "openvino", "openvino-bf16")
 CLASSES = 5
 
 
