@@ -23,12 +23,13 @@ from fastapi import FastAPI
 
 from vidcam.errors import UsageError, VidcamError
 from vidcam.live.guard import LOOPBACK
+from vidcam.live.serving import listen, serving
 
 from .studio import annotate, compare, live, menus, models, work
 from .studio.desk import Desk, Limits
 from .studio.intake import examples
 from .studio.parts import EVENT, PAGE
-from .studio.serve import Gate, listen, media, serving
+from .studio.serve import Gate, media
 
 __all__ = ["Limits", "Options", "build", "run", "served"]
 

@@ -1,9 +1,11 @@
 """How live the live viewer is: frames and evidence a second and the age of the heat, in a real browser on the same machine.
 
-    python benchmarks/live.py [--clip VIDEO] [--model mini] [--seconds 20] [--mode browser|file]
+    python benchmarks/live.py [--clip VIDEO] [--model mini] [--seconds 20] [--mode browser|file|echo ...]
 
 Chromium (on the PATH) opens the page; in ``browser`` mode its camera plays the clip and travels to the server, in ``file`` mode
-the server plays the clip. Prints a line of JSON. Server and browser share the machine, as they do for most users.
+the server plays the clip. ``echo`` is the yardstick: a Gradio page that streams the same camera to a server that sends every
+picture back as it came, and does nothing else. Prints a line of JSON for each; all three run where none is named. Server and
+browser share the machine, as they do for most users.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -25,10 +28,16 @@ import numpy as np
 from vidcam.engine import open_engine
 from vidcam.live import run, sources
 from vidcam.live.server import Room, cameras
+from vidcam.live.serving import listen
 from vidcam.live.watch import Watch
 from vidcam.reader import open_source
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
 CLIP = Path(__file__).parent.parent / "clips" / "jumping_jack.mp4"
+MODES = ["browser", "file", "echo"]
+WARM_MS = 6000
 
 
 def as_camera(clip: Path, path: Path, *, fps: int = 30) -> None:
@@ -59,31 +68,37 @@ def room_for(mode: str, clip: Path, model: str) -> Iterator[Room]:
         watch.close()
 
 
-def measure(mode: str, clip: Path, model: str, seconds: float) -> dict[str, object]:
+@contextlib.contextmanager
+def camera_page(clip: Path) -> Iterator[Page]:
+    """A page of a browser whose camera plays the clip."""
     from playwright.sync_api import sync_playwright
 
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    said: list[str] = []
-    with contextlib.ExitStack() as stack:
-        camera = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "camera.y4m"
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        camera = Path(folder) / "camera.y4m"
         as_camera(clip, camera)
-        room = stack.enter_context(room_for(mode, clip, model))
-        plan = run.Plan(source="", port=0, say=said.append)
-        stack.enter_context(run._serving(plan, room, stack.enter_context(run._listen(plan))))
-        playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(
             executable_path=chromium,
             args=["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
                   f"--use-file-for-fake-video-capture={camera}"],
         )  # fmt: skip
-        stack.callback(browser.close)
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        try:
+            yield browser.new_page(viewport={"width": 1280, "height": 800})
+        finally:
+            browser.close()
+
+
+def measure(mode: str, clip: Path, model: str, seconds: float) -> dict[str, object]:
+    said: list[str] = []
+    with contextlib.ExitStack() as stack:
+        room = stack.enter_context(room_for(mode, clip, model))
+        plan = run.Plan(source="", port=0, say=said.append)
+        stack.enter_context(run.serve(plan, room, stack.enter_context(listen(plan.host, 0))))
+        page = stack.enter_context(camera_page(clip))
         page.goto(said[0].removeprefix("open "))
-        page.wait_for_timeout(6000)  # until everything is warm
+        page.wait_for_timeout(WARM_MS)
         page.evaluate("for (const list of ['pictures', 'updates', 'ages']) vidcamStats[list].length = 0")
-        spent, began = time.process_time(), time.monotonic()
-        page.wait_for_timeout(1000 * seconds)
-        server_share = (time.process_time() - spent) / (time.monotonic() - began) / (os.cpu_count() or 1)
+        share = watched(page, seconds)
         found = page.evaluate("({...vidcamStats, answer: document.getElementById('answer').textContent})")
     ages = np.array(found["ages"])
     return {
@@ -95,9 +110,58 @@ def measure(mode: str, clip: Path, model: str, seconds: float) -> dict[str, obje
         "age_p50_ms": round(1000 * float(np.quantile(ages, 0.5))),
         "age_p95_ms": round(1000 * float(np.quantile(ages, 0.95))),
         "message_bytes": found["bytes"],
-        "server_share_of_cpu": round(server_share, 3),
+        "server_share_of_cpu": share,
         "load": [round(x, 2) for x in os.getloadavg()],
     }
+
+
+ECHO_STATS = """() => {
+  const stats = window.echoStats = {shown: []};
+  new MutationObserver(() => {
+    const picture = document.querySelector("#back img");
+    if (!picture || picture.src === stats.last) return;
+    stats.last = picture.src;
+    stats.shown.push(performance.now());
+  }).observe(document.getElementById("back"), {subtree: true, childList: true, attributes: true, attributeFilter: ["src"]});
+}"""
+
+
+def echo(clip: Path, seconds: float) -> dict[str, object]:
+    """What Gradio's own streaming of pictures gives where nothing is computed at all."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    import gradio as gr
+
+    with gr.Blocks(analytics_enabled=False) as demo:
+        seen = gr.Image(sources=["webcam"], streaming=True, type="numpy", elem_id="seen")
+        back = gr.Image(elem_id="back")
+        seen.stream(lambda picture: picture, [seen], [back], stream_every=1 / 30, time_limit=None, concurrency_limit=None)
+    try:
+        _, address, _ = demo.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, show_error=False)
+        with camera_page(clip) as page:
+            page.goto(address)
+            page.locator("#seen button", has_text="Access Webcam").click()
+            page.locator("#seen button", has_text="Record").click()
+            page.locator("#back img").wait_for()
+            page.evaluate(ECHO_STATS)
+            page.wait_for_timeout(WARM_MS)
+            page.evaluate("echoStats.shown.length = 0")
+            share = watched(page, seconds)
+            found = page.evaluate("echoStats")
+    finally:
+        demo.close()
+    return {
+        "mode": "echo",
+        "displayed_fps": round(rate(found["shown"]), 1),
+        "server_share_of_cpu": share,
+        "load": [round(x, 2) for x in os.getloadavg()],
+    }
+
+
+def watched(page: Page, seconds: float) -> float:
+    """Let the page run for so long; the share of the machine's processors that the server took meanwhile."""
+    spent, began = time.process_time(), time.monotonic()
+    page.wait_for_timeout(1000 * seconds)
+    return round((time.process_time() - spent) / (time.monotonic() - began) / (os.cpu_count() or 1), 3)
 
 
 def rate(times_ms: list[float]) -> float:
@@ -109,9 +173,13 @@ def main() -> None:
     parser.add_argument("--clip", type=Path, default=CLIP)
     parser.add_argument("--model", default="mini")
     parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--mode", choices=["browser", "file"], default="browser")
+    parser.add_argument("--mode", choices=MODES, nargs="+", default=MODES)
     given = parser.parse_args()
-    sys.stdout.write(json.dumps(measure(given.mode, given.clip, given.model, given.seconds)) + "\n")
+    for mode in given.mode:
+        clip, seconds = given.clip, given.seconds
+        found = echo(clip, seconds) if mode == "echo" else measure(mode, clip, given.model, seconds)
+        sys.stdout.write(json.dumps(found) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

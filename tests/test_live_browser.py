@@ -19,6 +19,7 @@ from vidcam import placement
 from vidcam.engine import open_engine
 from vidcam.live import run, sources
 from vidcam.live.server import Room, cameras
+from vidcam.live.serving import listen
 from vidcam.live.watch import Watch
 from vidcam.reader import open_source
 from vidcam.types import Box, Track
@@ -81,7 +82,7 @@ def served(room: Room) -> Iterator[str]:
     """The viewer at its address."""
     said: list[str] = []
     plan = run.Plan(source="", port=0, say=said.append)
-    with run._listen(plan) as listening, run._serving(plan, room, listening):
+    with listen(plan.host, 0) as listening, run.serve(plan, room, listening):
         yield said[0].removeprefix("open ")
 
 
@@ -257,6 +258,7 @@ def test_one_can_pause_look_back_step_and_go_on(browser, looped) -> None:
 def test_a_snapshot_and_a_recording_are_saved_by_the_browser(browser, looped, tmp_path) -> None:
     with opened(browser, looped) as page:
         wait_for_answer(page)
+        wait(page, "vidcamStats.pictures.length > 0")
         with page.expect_download() as saved:
             page.keyboard.press("s")
         assert re.fullmatch(r"vidcam-\d{8}T\d{6}\.png", saved.value.suggested_filename)

@@ -317,6 +317,7 @@ function film(to = composed) {
 }
 
 function shoot() {
+  if (!camera && !Number.isFinite(shownTime)) return; // nothing is shown yet
   const canvas = document.createElement("canvas");
   film(canvas);
   snapshot(canvas);

@@ -1,22 +1,14 @@
-"""The server: Gradio's page, the viewer, what comes in and goes out, and who is let in."""
+"""What comes in and goes out beside Gradio's page, and who is let in."""
 
 from __future__ import annotations
 
 import base64
 import hmac
 import secrets
-import socket
-import sys
-import threading
-import time
 import urllib.parse
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
-from typing import Any
 
-import uvicorn
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
@@ -25,15 +17,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from vidcam.errors import UsageError, VidcamError
+from vidcam.errors import UsageError
 from vidcam.live.guard import LOOPBACK, allowed
-from vidcam.live.server import MESSAGE
 
 from .annotate import take
 from .desk import Desk, sentence
 from .intake import clean_name, look_at, megabytes
 
-__all__ = ["Gate", "listen", "media", "serving"]
+__all__ = ["Gate", "media"]
 
 COOKIE = "vidcam_app"
 REFUSED = ("/gradio_api/upload", "/gradio_api/proxy", "/gradio_api/component_server", "/gradio_api/deep_link")
@@ -149,45 +140,3 @@ class Gate:
         except CookieError:
             return False
         return cookie is not None and hmac.compare_digest(cookie.value.encode(), self._pass.encode())
-
-
-@contextmanager
-def listen(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket at the asked address. VidcamError where the port is taken, UsageError where the address is not ours."""
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-    except OSError as error:
-        raise UsageError(f"{host!r} is no address of this machine: {error.strerror or error}") from error
-    with socket.socket(family, socket.SOCK_STREAM) as listening:
-        if sys.platform != "win32":
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((host, port))
-        except OSError as error:
-            why = "is in use by another program" if "in use" in str(error).lower() else f"cannot be opened ({error.strerror})"
-            raise VidcamError(f"port {port} on {host} {why}; name another with --port, or 0 for any that is free") from error
-        yield listening
-
-
-@contextmanager
-def serving(app: ASGIApp, listening: socket.socket, *, stopping: Callable[[], Any]) -> Iterator[None]:
-    """The server in a thread of its own; ``stopping`` is called before it is shut."""
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, ws="websockets-sansio", ws_max_size=MESSAGE, ws_per_message_deflate=False,
-        timeout_graceful_shutdown=1, server_header=False,
-    )  # fmt: skip
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listening],), name="vidcam-app", daemon=True)
-    thread.start()
-    while not server.started and thread.is_alive():
-        time.sleep(0.01)
-    if not thread.is_alive():
-        raise VidcamError("the server could not be started")
-    try:
-        yield
-    finally:
-        stopping()
-        server.should_exit = True
-        thread.join(4)
-        server.force_exit = True
-        thread.join(4)

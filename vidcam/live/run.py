@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import secrets
 import socket
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import uvicorn
 
 from vidcam import apps
 from vidcam.errors import UsageError, VidcamError
@@ -24,7 +20,8 @@ from vidcam.live.actions import Command, Post
 from vidcam.live.drawing import Recorder
 from vidcam.live.events import DEFAULT, Action, Lines
 from vidcam.live.guard import LOOPBACK
-from vidcam.live.server import MESSAGE, Room, cameras, viewer
+from vidcam.live.server import Room, cameras, viewer
+from vidcam.live.serving import listen, serving
 from vidcam.live.stream import DEFAULTS
 from vidcam.live.watch import Orders, Watch
 from vidcam.live.window import show
@@ -33,7 +30,7 @@ from vidcam.pipeline import Look, Settings
 if TYPE_CHECKING:
     from vidcam.engine import Engine
 
-__all__ = ["PORT", "Plan", "run"]
+__all__ = ["PORT", "Plan", "run", "serve"]
 
 PORT = 7870
 LOOK_S = 0.1  # how often it is looked whether all is over
@@ -81,10 +78,12 @@ def run(plan: Plan, load: Callable[[], Engine]) -> None:
         if plan.record.suffix.lower() != ".mp4":
             raise UsageError(f"a recording is an MP4 file, so its name must end in .mp4, got {plan.record}")
     with ExitStack() as stack:
-        listening = stack.enter_context(_listen(plan)) if served or plan.port is not None else None
-        if browser:
+        listening = None
+        if served or plan.port is not None:
+            listening = stack.enter_context(listen(plan.host, PORT if plan.port is None else plan.port))
+        if browser and listening is not None:
             room = cameras(load(), plan.settings, cpu=plan.cpu, orders=orders)
-            stack.enter_context(_serving(plan, room, listening))
+            stack.enter_context(serve(plan, room, listening))
             _wait(lambda: False)
         watch = Watch(sources.choose(plan.source, loop=plan.loop))
         stack.callback(watch.close)
@@ -95,7 +94,7 @@ def run(plan: Plan, load: Callable[[], Engine]) -> None:
             stack.callback(recorder.close)
         watch.go()
         if listening is not None:
-            stack.enter_context(_serving(plan, Room(watch), listening))
+            stack.enter_context(serve(plan, Room(watch), listening))
 
         def over() -> bool:
             if stream.error is not None or watch.capture.error is not None:
@@ -132,52 +131,15 @@ def _orders(plan: Plan) -> Orders:
 
 
 @contextmanager
-def _listen(plan: Plan) -> Iterator[socket.socket]:
-    """A socket at the asked address; VidcamError where the port is taken."""
-    port = PORT if plan.port is None else plan.port
-    try:
-        family = socket.getaddrinfo(plan.host, port, type=socket.SOCK_STREAM)[0][0]
-    except OSError as error:
-        raise UsageError(f"{plan.host!r} is no address of this machine: {error.strerror or error}") from error
-    with socket.socket(family, socket.SOCK_STREAM) as listening:
-        if sys.platform != "win32":
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((plan.host, port))
-        except OSError as error:
-            why = "is in use by another program" if "in use" in str(error).lower() else f"cannot be opened ({error.strerror})"
-            raise VidcamError(f"port {port} on {plan.host} {why}; name another with --port, or 0 for any that is free") from error
-        yield listening
-
-
-@contextmanager
-def _serving(plan: Plan, room: Room, listening: socket.socket | None) -> Iterator[None]:
-    """The server in a thread of its own."""
-    assert listening is not None
+def serve(plan: Plan, room: Room, listening: socket.socket) -> Iterator[None]:
+    """The room's page, or its metrics where the plan wants no page, at an address that is said."""
     page = None if plan.window or plan.headless else apps.folder("live")
     here = plan.host in LOOPBACK
     token = None if here else secrets.token_urlsafe(18)
     app = viewer(room, page, hosts=LOOPBACK if here else None, token=token)
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", ws="websockets-sansio", ws_max_size=MESSAGE,
-        ws_per_message_deflate=False,
-        timeout_graceful_shutdown=2, server_header=False,
-    )  # fmt: skip
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listening],), name="vidcam-server", daemon=True)
-    thread.start()
-    while not server.started and thread.is_alive():
-        time.sleep(0.01)
-    if not thread.is_alive():
-        raise VidcamError("the server could not be started")
     port = listening.getsockname()[1]
     name = f"[{plan.host}]" if ":" in plan.host else plan.host
     what = "open" if page is not None else "metrics at"
-    plan.say(f"{what} http://{name}:{port}/{'' if page is not None else 'metrics'}{f'?token={token}' if token else ''}")
-    try:
+    with serving(app, listening):
+        plan.say(f"{what} http://{name}:{port}/{'' if page is not None else 'metrics'}{f'?token={token}' if token else ''}")
         yield
-    finally:
-        server.should_exit = True
-        thread.join(5)
-        server.force_exit = True
-        thread.join(5)
