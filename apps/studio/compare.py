@@ -85,12 +85,10 @@ def build(desk: Desk, engines: work.Engines, *, model: str) -> Tab:
         yield {job: working(now, desk)}
         async for words in followed(now, desk):
             yield {job: words}
-        update: dict[Any, Any] = {job: IDLE}
         if now.state == "done":
-            update[table] = _finished(session, now.result)
+            yield {job: IDLE, table: _finished(session, now.result)}
         else:
-            update[job] = working(now, desk)
-        yield update
+            yield {job: working(now, desk)}
 
     def halt(request: gr.Request) -> Any:
         def stopped() -> Any:

@@ -81,7 +81,8 @@ def run(plan: Plan, load: Callable[[], Engine]) -> None:
         listening = None
         if served or plan.port is not None:
             listening = stack.enter_context(listen(plan.host, PORT if plan.port is None else plan.port))
-        if browser and listening is not None:
+        if browser:
+            assert listening is not None  # it has the page, or was refused above
             room = cameras(load(), plan.settings, cpu=plan.cpu, orders=orders)
             stack.enter_context(serve(plan, room, listening))
             _wait(lambda: False)

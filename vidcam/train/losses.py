@@ -100,14 +100,14 @@ class Zero:
         near = _around(acting)
         for clip in acting.flatten(1).any(1).nonzero()[:, 0].tolist():
             elsewhere = where[clip] == ELSEWHERE
-            row = LOCAL * weight[targets[clip]].double()
+            row = weight[targets[clip]].double()
             for cells, share in ((elsewhere & near[clip], 0.5), (elsewhere & ~near[clip], 0.5), (acting[clip], 1.0)):
                 if bool(cells.any()):
                     a = LOCAL * features[clip][:, cells].double()
                     more = share / a.shape[1]
                     self._gram += more * (a @ a.T).cpu()
                     if share < 1:
-                        self._wanted -= more * (a @ (row @ a / LOCAL + self.MARGIN)).cpu()
+                        self._wanted -= more * (a @ (row @ a + self.MARGIN)).cpu()
 
     def row(self) -> Tensor:
         """``v (C,)``; zero where no clip had a say."""
