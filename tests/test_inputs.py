@@ -482,6 +482,29 @@ def test_nothing_depends_on_the_chunk(method):
     assert (one.totals is not None) == (method == "integrated-gradients")
 
 
+@pytest.mark.parametrize("method", ["gradient", "gradientxinput", "guided-backprop"])
+def test_a_clip_costs_one_forward_pass(method):
+    net = explained("plain")
+    passes = 0
+
+    def count(_module, inputs, _output) -> None:
+        nonlocal passes
+        passes += len(inputs[0])
+
+    net.module.register_forward_hook(count)
+
+    def chosen(logits):
+        return [Target(int(logits.mean(0).argmax()))]
+
+    alone = run(method, net, chosen, clips()[:1])
+    assert passes == 1
+    passes = 0
+    both = run(method, net, chosen)
+    assert passes == 2 * len(clips())  # what all of them say decides what is explained
+    assert both.targets == tuple(chosen(both.logits))
+    close(alone.maps[0][0], run(method, net, alone.targets).maps[0][0])
+
+
 @pytest.mark.parametrize(("method", "name"), PAIRS)
 def test_the_model_is_left_as_it_was(method, name):
     net, row = explained(name), core.get(method)

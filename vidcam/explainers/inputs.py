@@ -121,7 +121,7 @@ def _path(explained: Explained, clip: Tensor, targets: Sequence[Target]) -> Tens
 
     total = clip.new_zeros(())
     for k in range(STEPS):
-        total = total + _maps(share, explained, clip * ((k + 0.5) / STEPS), targets)
+        total = total + _one(share, explained, clip * ((k + 0.5) / STEPS), targets)[2]
     return total / STEPS
 
 
@@ -144,17 +144,25 @@ def _size(_clip: Tensor, slope: Tensor) -> Tensor:
 
 
 def _explain(relevance: Relevance, explained: Explained, clips: Clips, targets: Targets, *, guided: bool = False) -> Attribution:
-    logits = explained.logits(clips)
-    chosen = resolve(targets, logits)
-    maps = [_maps(relevance, explained, clip, chosen, guided=guided) for clip in explained.tensor(clips)]
-    return Attribution(chosen, logits, (to_numpy(torch.stack(maps)),))
+    if callable(targets) and len(clips) > 1:  # what is chosen depends on all of them
+        targets = resolve(targets, explained.logits(clips))
+    chosen, logits, maps = zip(
+        *(_one(relevance, explained, clip, targets, guided=guided) for clip in explained.tensor(clips)), strict=True
+    )
+    return Attribution(chosen[0], to_numpy(torch.stack(logits)), (to_numpy(torch.stack(maps)),))
 
 
-def _maps(relevance: Relevance, explained: Explained, clip: Tensor, targets: Sequence[Target], *, guided: bool = False) -> Tensor:
-    """``(N, T, h, w)``: the relevance for each target over blocks, from one forward pass of the clip ``(3, T, H, W)``."""
+def _one(
+    relevance: Relevance, explained: Explained, clip: Tensor, targets: Targets, *, guided: bool = False
+) -> tuple[tuple[Target, ...], Tensor, Tensor]:
+    """The targets, the logits ``(K,)`` and the relevance for each target over blocks ``(N, T, h, w)``.
+
+    From one forward pass of the clip ``(3, T, H, W)``.
+    """
     with differentiable(explained, guided=guided) as run:
         seen = run(clip[None])
-        return torch.stack([over_blocks(relevance(clip, seen.gradients(target)[0])) for target in targets])
+        chosen = resolve(targets, to_numpy(seen.logits))
+        return chosen, seen.logits[0].detach(), torch.stack([over_blocks(relevance(clip, seen.gradients(t)[0])) for t in chosen])
 
 
 GRADIENT = register(
@@ -165,7 +173,7 @@ GRADIENT = register(
         requires=frozenset({"gradient"}),
         signed=False,
         complete=False,
-        cost="two forward passes, and a full backward pass for each class",
+        cost="one forward pass, and a full backward pass for each class",
         explain=gradient,
         family="input",
         cells=cells,
@@ -179,7 +187,7 @@ register(
         requires=frozenset({"gradient"}),
         signed=True,
         complete=False,
-        cost="two forward passes, and a full backward pass for each class",
+        cost="one forward pass, and a full backward pass for each class",
         explain=gradientxinput,
         family="input",
         cells=cells,
@@ -193,7 +201,7 @@ register(
         requires=frozenset({"gradient"}),
         signed=False,
         complete=False,
-        cost="two forward passes, and a full backward pass for each class",
+        cost="one forward pass, and a full backward pass for each class",
         explain=guided_backprop,
         family="input",
         cells=cells,
