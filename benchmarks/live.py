@@ -1,6 +1,6 @@
 """How live the live viewer is: frames and evidence a second and the age of the heat, in a real browser on the same machine.
 
-    python benchmarks/live.py [--clip VIDEO] [--model mini] [--seconds 20] [--mode browser|file|echo ...]
+    python -m benchmarks.live [--clip VIDEO] [--model mini] [--seconds 20] [--mode browser|file|echo ...]
 
 Chromium (on the PATH) opens the page; in ``browser`` mode its camera plays the clip and travels to the server, in ``file`` mode
 the server plays the clip. ``echo`` is the yardstick: a Gradio page that streams the same camera to a server that sends every
@@ -14,43 +14,28 @@ import argparse
 import contextlib
 import json
 import os
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
+from benchmarks.camera import with_camera
 from vidcam.engine import open_engine
 from vidcam.live import run, sources
 from vidcam.live.server import Room, cameras
 from vidcam.live.serving import listen
 from vidcam.live.watch import Watch
-from vidcam.reader import open_source
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, ViewportSize
 
 CLIP = Path(__file__).parent.parent / "clips" / "jumping_jack.mp4"
 MODES = ["browser", "file", "echo"]
 WARM_MS = 6000
-
-
-def as_camera(clip: Path, path: Path, *, fps: int = 30) -> None:
-    """The clip as the uncompressed file that Chromium takes for a camera."""
-    with open_source(clip) as source, path.open("wb") as file:
-        width, height = source.info.width // 2 * 2, source.info.height // 2 * 2
-        file.write(f"YUV4MPEG2 W{width} H{height} F{fps}:1 Ip A1:1 C420jpeg\n".encode())
-        due = source.info.start_s
-        for frame in source.frames():
-            picture = np.ascontiguousarray(frame.image[:height, :width])
-            while due < frame.end:
-                file.write(b"FRAME\n" + cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420).tobytes())
-                due += 1 / fps
+SCREEN: ViewportSize = {"width": 1280, "height": 800}
 
 
 @contextlib.contextmanager
@@ -68,33 +53,13 @@ def room_for(mode: str, clip: Path, model: str) -> Iterator[Room]:
         watch.close()
 
 
-@contextlib.contextmanager
-def camera_page(clip: Path) -> Iterator[Page]:
-    """A page of a browser whose camera plays the clip."""
-    from playwright.sync_api import sync_playwright
-
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        camera = Path(folder) / "camera.y4m"
-        as_camera(clip, camera)
-        browser = playwright.chromium.launch(
-            executable_path=chromium,
-            args=["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
-                  f"--use-file-for-fake-video-capture={camera}"],
-        )  # fmt: skip
-        try:
-            yield browser.new_page(viewport={"width": 1280, "height": 800})
-        finally:
-            browser.close()
-
-
 def measure(mode: str, clip: Path, model: str, seconds: float) -> dict[str, object]:
     said: list[str] = []
     with contextlib.ExitStack() as stack:
         room = stack.enter_context(room_for(mode, clip, model))
         plan = run.Plan(source="", port=0, say=said.append)
         stack.enter_context(run.serve(plan, room, stack.enter_context(listen(plan.host, 0))))
-        page = stack.enter_context(camera_page(clip))
+        page = stack.enter_context(with_camera(clip)).new_page(viewport=SCREEN)
         page.goto(said[0].removeprefix("open "))
         page.wait_for_timeout(WARM_MS)
         page.evaluate("for (const list of ['pictures', 'updates', 'ages']) vidcamStats[list].length = 0")
@@ -137,7 +102,8 @@ def echo(clip: Path, seconds: float) -> dict[str, object]:
         seen.stream(lambda picture: picture, [seen], [back], stream_every=1 / 30, time_limit=None, concurrency_limit=None)
     try:
         _, address, _ = demo.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, show_error=False)
-        with camera_page(clip) as page:
+        with with_camera(clip) as browser:
+            page = browser.new_page(viewport=SCREEN)
             page.goto(address)
             page.locator("#seen button", has_text="Access Webcam").click()
             page.locator("#seen button", has_text="Record").click()

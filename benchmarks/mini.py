@@ -1,6 +1,6 @@
 """What `mini` is worth on drawn clips that it has never seen: right answers, calibration, where its evidence lies, and its speed.
 
-    python benchmarks/mini.py [--clips 40] [--twin benchmarks/mini_twin] [--json OUT.json] [--card docs/mini.md]
+    python -m benchmarks.mini [--clips 40] [--twin benchmarks/mini_twin] [--json OUT.json] [--card docs/mini.md]
 
 The twin is the same network, trained in the same way but without being told where the evidence belongs. ``--card`` puts the
 tables between the markers of the model card, and the confusion matrix beside it as a picture. Needs the ``dev`` extra.

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # a process for each core: threads on top of that get in each other's way
 
@@ -27,3 +32,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("VIDCAM_OFFLINE", "1")
     monkeypatch.setenv("VIDCAM_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.delenv("VIDCAM_WEIGHTS", raising=False)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium with a camera that plays one of the project's clips; the test is skipped where there is none."""
+    from benchmarks.camera import CHROMIUM, with_camera
+
+    if CHROMIUM is None:
+        pytest.skip("needs a Chromium on the PATH (Debian: apt-get install chromium)")
+    with with_camera(ROOT / "clips" / "jumping_jack.mp4", fps=25) as chromium:
+        yield chromium

@@ -22,18 +22,15 @@ import cv2
 import numpy as np
 import pytest
 from test_gradio_app import until
-from test_live_browser import CHROMIUM, CLIPS, as_camera
 
 from vidcam import apps
 from vidcam.explainers import core
 from vidcam.reader import open_source
 
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium on the PATH (Debian: apt-get install chromium)"),
-    pytest.mark.filterwarnings(  # Gradio's own statistics, with pandas 3
-        "ignore:'future.no_silent_downcasting' is deprecated", "ignore:The copy keyword is deprecated"
-    ),
-]
+pytestmark = pytest.mark.filterwarnings(  # Gradio's own statistics, with pandas 3
+    "ignore:'future.no_silent_downcasting' is deprecated", "ignore:The copy keyword is deprecated"
+)
+CLIPS = Path(__file__).parent.parent / "clips"
 app = apps.module("gradio_app")
 WAIT_MS = 60_000
 
@@ -64,24 +61,6 @@ def served() -> Iterator[SimpleNamespace]:
 
 
 app_desk = app.Desk
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    camera = tmp_path_factory.mktemp("camera") / "clip.y4m"
-    as_camera(CLIPS / "jumping_jack.mp4", camera)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=[
-                "--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
-                f"--use-file-for-fake-video-capture={camera}",
-            ],
-        )  # fmt: skip
-        yield chromium
-        chromium.close()
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -26,8 +25,6 @@ from vidcam.types import Box, Track
 
 CLIPS = Path(__file__).parent.parent / "clips"
 ACTION = "jumping jack"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium on the PATH (Debian: apt-get install chromium)")
 WAIT_MS = 20_000
 
 LOOK = """() => {
@@ -42,39 +39,9 @@ LOOK = """() => {
 }"""
 
 
-def as_camera(clip: Path, path: Path) -> tuple[int, int]:
-    """The clip as the uncompressed file that Chromium takes for a camera; its (H, W)."""
-    with open_source(clip) as source, path.open("wb") as file:
-        size = source.info.height, source.info.width
-        file.write(f"YUV4MPEG2 W{size[1]} H{size[0]} F25:1 Ip A1:1 C420jpeg\n".encode())
-        frames = list(source.frames())
-        for time in np.arange(frames[0].time, frames[-1].end, 1 / 25):
-            shown = max((f for f in frames if f.time <= time + 1e-6), key=lambda f: f.time)
-            file.write(b"FRAME\n" + cv2.cvtColor(shown.image, cv2.COLOR_RGB2YUV_I420).tobytes())
-    return size
-
-
 @pytest.fixture(scope="module")
 def engine():
     return open_engine("mini")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    camera = tmp_path_factory.mktemp("camera") / "clip.y4m"
-    as_camera(CLIPS / "jumping_jack.mp4", camera)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=[
-                "--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
-                f"--use-file-for-fake-video-capture={camera}",
-            ],
-        )  # fmt: skip
-        yield chromium
-        chromium.close()
 
 
 @contextmanager
