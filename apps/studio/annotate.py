@@ -14,7 +14,7 @@ from vidcam.render import STYLES
 from . import facts, menus, work
 from .desk import Desk, Job, Session, sentence
 from .intake import Video, megabytes, minutes
-from .parts import EVENT, IDLE, failed, followed, guarded, part, working
+from .parts import EVENT, IDLE, failed, followed, guarded, halting, part, working
 
 __all__ = ["Tab", "build", "take"]
 
@@ -174,22 +174,12 @@ def build(desk: Desk, engines: work.Engines, *, model: str, examples: list[Video
         async for update in follow(session, now):
             yield update
 
-    def halt(request: gr.Request) -> Any:
-        def stopped() -> Any:
-            session = desk.of(request.session_hash)
-            if session.job is None or not session.job.active:
-                return {job: gr.skip()}
-            session.job.cancel()
-            return {job: working(session.job, desk)}
-
-        return guarded(stopped, job)
-
     asked = [model_menu, method_menu, classes, versus, smoothing, smooth_s, hop, cover, start, end, verdict]
     stage.upload(came, None, shown, **EVENT)
     stage.select(example, None, shown, **EVENT)
     model_menu.input(model_chosen, [model_menu, method_menu, classes], [job, method_menu, classes, versus], **EVENT)
     explain.click(run, asked, shown, **EVENT)
-    stop.click(halt, None, [job], **EVENT)
+    stop.click(halting(desk, job), None, [job], **EVENT)
     for changed in (style.input, signed.input, opacity.release):
         changed(look_chosen, [style, opacity, signed], shown, **EVENT)
     return Tab(stage, model_menu, [stage, answer], begin)

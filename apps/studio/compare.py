@@ -15,7 +15,7 @@ from vidcam.page import duration, jpeg, percent, seconds
 
 from . import facts, menus, work
 from .desk import Desk, Session, sentence
-from .parts import EVENT, IDLE, failed, followed, guarded, part, working
+from .parts import EVENT, IDLE, failed, followed, guarded, halting, part, working
 
 __all__ = ["build"]
 
@@ -90,19 +90,9 @@ def build(desk: Desk, engines: work.Engines, *, model: str) -> Tab:
         else:
             yield {job: working(now, desk)}
 
-    def halt(request: gr.Request) -> Any:
-        def stopped() -> Any:
-            session = desk.of(request.session_hash)
-            if session.job is None or not session.job.active:
-                return {job: gr.skip()}
-            session.job.cancel()
-            return {job: working(session.job, desk)}
-
-        return guarded(stopped, job)
-
     model_menu.input(model_chosen, [model_menu, classes], [job, method_menu, classes], **EVENT)
     go.click(run, [model_menu, method_menu, classes], [table, job], **EVENT)
-    stop.click(halt, None, [job], **EVENT)
+    stop.click(halting(desk, job), None, [job], **EVENT)
     return Tab(model_menu, [table, job], came)
 
 

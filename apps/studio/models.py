@@ -11,7 +11,7 @@ from vidcam.models import weights
 
 from . import menus, work
 from .desk import Desk, sentence
-from .parts import EVENT, IDLE, failed, followed, guarded, part, working
+from .parts import EVENT, IDLE, failed, followed, halting, part, working
 
 __all__ = ["build"]
 
@@ -48,15 +48,6 @@ def build(desk: Desk, others: list[gr.HTML]) -> Tab:
         fresh = {menu: gr.HTML(items=menus.model_items()) for menu in others}
         yield {job: ended, models: tables()} | fresh
 
-    def halt(request: gr.Request) -> Any:
-        def stopped() -> Any:
-            session = desk.of(request.session_hash)
-            if session.job is not None:
-                session.job.cancel()
-            return {job: gr.skip()}
-
-        return guarded(stopped, job)
-
     models.select(install, None, [job, models, *others], **EVENT)
-    stop.click(halt, None, [job], **EVENT)
+    stop.click(halting(desk, job), None, [job], **EVENT)
     return Tab([models], tables)

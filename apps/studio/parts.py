@@ -12,7 +12,7 @@ import gradio as gr
 
 from .desk import Desk, Job, sentence
 
-__all__ = ["EVENT", "IDLE", "PAGE", "failed", "followed", "guarded", "part", "working"]
+__all__ = ["EVENT", "IDLE", "PAGE", "failed", "followed", "guarded", "halting", "part", "working"]
 
 PAGE = Path(__file__).with_name("page")
 EVENT: dict[str, Any] = {
@@ -63,3 +63,19 @@ async def followed(job: Job, desk: Desk) -> AsyncIterator[dict[str, Any]]:
             yield now
         before = now
         await asyncio.sleep(POLL_S)
+
+
+def halting(desk: Desk, notice: gr.HTML) -> Callable[[gr.Request], Any]:
+    """What a button "Stop" does: the session's job is cancelled, and the part ``notice`` says so."""
+
+    def halt(request: gr.Request) -> Any:
+        def stopped() -> Any:
+            session = desk.of(request.session_hash)
+            if session.job is None or not session.job.active:
+                return {notice: gr.skip()}
+            session.job.cancel()
+            return {notice: working(session.job, desk)}
+
+        return guarded(stopped, notice)
+
+    return halt
