@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import re
@@ -227,9 +226,7 @@ def slow_command(tmp_path: Path) -> tuple[list[str], Path]:
 @pytest.mark.parametrize("moment", ["starting", "drawing"])
 def test_an_interrupt_leaves_the_old_file_and_no_other(kind: int, code: int, moment: str, tmp_path: Path) -> None:
     command, out = slow_command(tmp_path)
-    # A shell that runs the tests in the background makes its children deaf to Ctrl-C.
-    hears = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears)
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert child.stdout.readline() == "ready\n"
     deadline = time.monotonic() + 120
     if moment == "drawing":  # the temporary file is there

@@ -392,9 +392,12 @@ def test_it_ends_at_once_when_interrupted_and_leaves_nothing(tmp_path: Path) -> 
     for stop, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
             assert process.stderr is not None
-            said = process.stderr.readline()
-            assert re.match(r"open http://127\.0\.0\.1:\d+/", said)
-            process.send_signal(stop)
-            assert process.wait(20) == code
+            try:
+                said = process.stderr.readline()
+                assert re.match(r"open http://127\.0\.0\.1:\d+/", said)
+                process.send_signal(stop)
+                assert process.wait(20) == code
+            finally:
+                process.kill()  # one that does not end must not hold the tests
             assert process.stderr.read().strip() == ""
         assert list(tmp_path.glob("vidcam-app-*")) == []
