@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tracemalloc
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vidcam import timeline
 from vidcam.errors import UsageError
 from vidcam.timeline import NO_EVIDENCE, FlowField, RunningScale, Timeline, peaks, scale_of, segments, smooth
 from vidcam.types import Box, Evidence, Segment, Track
@@ -270,6 +272,31 @@ def test_smoothing_is_in_seconds_whatever_the_step(kind: str, causal: bool) -> N
     coarse, fine = half_second(0.1), half_second(0.025)
     # 0.05: a causal sum over points sits half a step later than the integral that both approximate
     np.testing.assert_allclose(coarse.maps, fine.maps[::4], atol=0.05 if causal else 0.005)
+
+
+@pytest.mark.parametrize(("kind", "causal"), [("gaussian", False), ("exponential", True), ("flow", False), ("flow", True)])
+@pytest.mark.parametrize("stretch", [1, 7])
+def test_stretch_by_stretch_is_the_same_to_the_last_bit(
+    kind: str, causal: bool, stretch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    maps = rng.normal(size=(50, 6, 8)).astype(np.float32)
+    maps[20:23] = np.nan
+    t = track(maps)
+    t = replace(t, times=np.delete(np.arange(54), [10, 11, 30, 31]) * 0.1)  # an uneven grid
+    flow, _ = moving_texture(60, 9.0, step=0.1)
+    whole = smooth(t, kind=kind, seconds=0.15, causal=causal, flow=flow).maps
+    monkeypatch.setattr(timeline, "_STRETCH", stretch)
+    np.testing.assert_array_equal(smooth(t, kind=kind, seconds=0.15, causal=causal, flow=flow).maps, whole)
+
+
+def test_smoothing_needs_little_room_beside_its_result() -> None:
+    t = track(np.ones((40_000, 7, 7), np.float32))
+    tracemalloc.start()
+    smooth(t, kind="gaussian", seconds=0.25)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1.5 * t.maps.nbytes
 
 
 def test_off_switches() -> None:

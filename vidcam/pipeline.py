@@ -363,6 +363,8 @@ def _analyse(source: Source, engine: Engine, settings: Settings, progress: Progr
     _fill_in(source, engine, settings, joined, shown)
 
     tracks = {label: joined.timeline.tracks(label) for label in shown}
+    for label in joined.timeline.labels:
+        joined.timeline.drop(label)  # it is all in the tracks
     drawn = {label: tuple(joined.smoothed(t) for t in parts) for label, parts in tracks.items()}
     curves = {label: np.sum([t.curve for t in parts], axis=0) for label, parts in drawn.items()}
     times = drawn[shown[0]][0].times

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -28,6 +28,7 @@ NO_EVIDENCE = 1e-6
 """The scale where there is nothing to scale: maps of exact zeros divided by it stay zero."""
 
 _FLOOR = 0.01  # weight of a window at its borders, 1 in its middle: small, so that it fades in; not 0, as it may be alone there
+_STRETCH = 512  # maps that are smoothed at once: what is needed meanwhile does not grow with the video
 _EPSILON = 1e-6  # steps: times that were added up in different orders still fall on the same grid point
 
 
@@ -185,27 +186,51 @@ def smooth(track: Track, *, kind: Smoothing, seconds: float, causal: bool = Fals
     exponential = causal or kind == "exponential"
     tau = seconds if causal else seconds / math.sqrt(2)
     reach = (7 * tau if exponential else 4 * seconds) * (1 + _EPSILON)  # what is beyond weighs less than 1/1000 of the middle
+    directions: tuple[Literal[-1, 1], ...] = (-1,) if causal else (-1, 1)
+
+    def kernel(apart: FloatArray) -> FloatArray:
+        weights = np.exp(-apart / tau) if exponential else np.exp(-0.5 * (apart / seconds) ** 2)
+        return np.where(apart <= reach, weights, 0.0)
+
+    times, smoothed = track.times, np.empty_like(track.maps)
+    for start in range(0, len(times), _STRETCH):
+        stop = min(start + _STRETCH, len(times))
+        # With all that reaches into the stretch, and a neighbour at least on either side.
+        first = max(0, min(int(np.searchsorted(times, times[start] - reach)), start - 1))
+        last = max(int(np.searchsorted(times, times[stop - 1] + reach, side="right")), stop + 1)
+        part = replace(track, times=times[first:last], maps=track.maps[first:last])
+        found = _averaged(part, kernel, reach, directions, flow if kind == "flow" else None)
+        smoothed[start:stop] = found[start - first : stop - first]
+    return replace(track, maps=smoothed)
+
+
+def _averaged(
+    track: Track,
+    kernel: Callable[[FloatArray], FloatArray],
+    reach: float,
+    directions: Sequence[Literal[-1, 1]],
+    flow: FlowField | None,
+) -> npt.NDArray[np.float32]:
+    """The track's maps, each the mean of those at most ``reach`` seconds away, weighted by the ``kernel`` of their distance."""
     maps = np.nan_to_num(track.maps)
     seen = (~np.isnan(track.maps)).astype(np.float32)
     total, weight = maps.astype(np.float64), seen.astype(np.float64)
-    directions: tuple[Literal[-1, 1], ...] = (-1,) if causal else (-1, 1)
     for direction in directions:
-        carried = carried_along(track, flow if kind == "flow" else None, direction)
+        carried = carried_along(track, flow, direction)
         for offset in range(1, len(track.times)):
             here = slice(offset, None) if direction < 0 else slice(None, -offset)
             there = slice(None, -offset) if direction < 0 else slice(offset, None)
             apart = np.abs(track.times[there] - track.times[here])
             if apart.min() > reach:
                 break
-            kernel = np.exp(-apart / tau) if exponential else np.exp(-0.5 * (apart / seconds) ** 2)
-            kernel = np.where(apart <= reach, kernel, 0.0)[:, None, None]
+            share = kernel(apart)[:, None, None]
             values, present = carried(maps[there], seen[there])
-            total[here] += kernel * values
-            weight[here] += kernel * present
+            total[here] += share * values
+            weight[here] += share * present
     with np.errstate(invalid="ignore", divide="ignore"):
         smoothed = (total / weight).astype(np.float32)
     smoothed[np.isnan(track.maps)] = np.nan
-    return replace(track, maps=smoothed)
+    return smoothed
 
 
 Carry = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
