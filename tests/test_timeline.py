@@ -487,6 +487,18 @@ def test_the_scale_holds_nearly_all_evidence() -> None:
     assert scale_of([track(maps * 7)], quantile=0.9) == pytest.approx(7 * scale, rel=1e-5)
 
 
+@pytest.mark.parametrize("quantile", [0.001, 0.3, 0.9, 0.995, 1.0])
+@pytest.mark.parametrize("spread", [0.1, 3.0])
+def test_the_scale_is_that_of_all_maps_sorted(quantile: float, spread: float) -> None:
+    rng = np.random.default_rng(4)
+    maps = (np.exp(rng.normal(0, spread, size=(1500, 5, 4))) * rng.choice([-1, 1], size=(1500, 5, 4))).astype(np.float32)
+    maps[700:720] = np.nan
+    strength = np.sort(np.abs(maps[~np.isnan(maps)]))
+    held = np.cumsum(strength, dtype=np.float64)
+    wanted = strength[min(np.searchsorted(held, quantile * held[-1] * (1 - 1e-12)), len(strength) - 1)]
+    assert scale_of([track(maps[:900]), track(maps[900:])], quantile=quantile) == wanted
+
+
 def test_an_outlier_does_not_set_the_scale_and_a_short_action_does() -> None:
     rng = np.random.default_rng(0)
     quiet = rng.normal(0, 0.01, size=(6000, 5, 5)).astype(np.float32)

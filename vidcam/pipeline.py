@@ -10,7 +10,7 @@ video and memory must not grow with its length.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
-from vidcam import placement, report, sampling, summary, timeline, tubes
+from vidcam import placement, report, sampling, spool, summary, timeline, tubes
 from vidcam.errors import InputError, UsageError
 from vidcam.explainers import core, probe
 from vidcam.flow import ahead
@@ -253,6 +253,16 @@ class _Joined:
             self._flow = timeline.FlowField(size=frame.size)
         self._flow.push(frame.image, time=frame.time)
 
+    def tracks(self, shown: Sequence[str]) -> dict[str, tuple[Track, ...]]:
+        """The joined evidence for the labels ``shown``, each explained in every window; all that is kept for it goes."""
+        for label in set(self.timeline.labels) - set(shown):
+            self.timeline.drop(label)
+        tracks = {}
+        for label in shown:  # one after the other, so that none is in memory twice for long
+            tracks[label] = self.timeline.tracks(label)
+            self.timeline.drop(label)
+        return tracks
+
     def smoothed(self, track: Track) -> Track:
         return timeline.smooth(track, kind=self._settings.smoothing, seconds=self._settings.smooth_s, flow=self._flow)
 
@@ -362,11 +372,10 @@ def _analyse(source: Source, engine: Engine, settings: Settings, progress: Progr
     shown = summary.shown_labels(joined.predictions, classes=settings.classes, versus=settings.versus)
     _fill_in(source, engine, settings, joined, shown)
 
-    tracks = {label: joined.timeline.tracks(label) for label in shown}
-    for label in joined.timeline.labels:
-        joined.timeline.drop(label)  # it is all in the tracks
+    tracks = joined.tracks(shown)
     drawn = {label: tuple(joined.smoothed(t) for t in parts) for label, parts in tracks.items()}
     curves = {label: np.sum([t.curve for t in parts], axis=0) for label, parts in drawn.items()}
+    _let_go(drawn)
     times = drawn[shown[0]][0].times
     hop_s = settings.hop_s or spec.clip_s / 2
     method = session.method
@@ -429,8 +438,10 @@ def _draw(source: Source, analysis: Analysis, outputs: Outputs, look: Look, prog
 
     def drawn() -> Iterator[tuple[Frame, Planes | None]]:
         with closing(ahead(source.frames(start=start_s, end=end_s), depth=AHEAD)) as frames:
-            for frame in frames:
+            for number, frame in enumerate(frames, 1):
                 yield frame, picture_of(frame) if outputs.video else None
+                if number % 1000 == 0:
+                    _let_go(analysis.drawn)
 
     def picture_of(frame: Frame) -> Planes:
         prediction, label = answers.at(frame.time)
@@ -465,6 +476,12 @@ def _draw(source: Source, analysis: Analysis, outputs: Outputs, look: Look, prog
         offset = writer.offset_s
         warnings += writer.warnings
     return replace(analysis, moments=tuple(film.moments), video_offset_s=offset, warnings=tuple(dict.fromkeys(warnings)))
+
+
+def _let_go(tracks: Mapping[str, Sequence[Track]]) -> None:
+    for parts in tracks.values():
+        for track in parts:
+            spool.let_go(track.maps)
 
 
 def _fill_in(source: Source, engine: Engine, settings: Settings, joined: _Joined, shown: Sequence[str]) -> None:

@@ -14,8 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from itertools import pairwise
+from typing import NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -275,7 +276,7 @@ def _fine(tracks: Sequence[Track], maps: Sequence[FloatArray], size: tuple[int, 
     field = np.zeros(size, np.float32)
     for (rows, down, columns, across), m in zip(patches, maps, strict=True):
         part = field[rows, columns]
-        spread = _product(_product(down, m), across)
+        spread = _spread_out(m, down, across)
         if norm is None:
             part[:] = spread
         else:
@@ -288,36 +289,60 @@ def _fine(tracks: Sequence[Track], maps: Sequence[FloatArray], size: tuple[int, 
 def _coarse(track: Track, m: FloatArray, grid: tuple[int, int], size: tuple[int, int]) -> FloatArray:
     """The map ``(h, w)`` of one crop at the centres of a ``grid`` over a picture of ``size``; held beyond its outermost cells."""
     down, across = _lattice(tuple(track.ys.tolist()), tuple(track.xs.tolist()), grid, size)
-    return _product(_product(down, m.astype(np.float32)), across)
+    return _spread_out(m.astype(np.float32), down, across)
 
 
 @lru_cache(maxsize=16)
-def _lattice(
-    ys: tuple[float, ...], xs: tuple[float, ...], grid: tuple[int, int], size: tuple[int, int]
-) -> tuple[FloatArray, FloatArray]:
+def _lattice(ys: tuple[float, ...], xs: tuple[float, ...], grid: tuple[int, int], size: tuple[int, int]) -> tuple[_Taps, _Taps]:
     at = [(np.arange(n) + 0.5) * length / n - 0.5 for n, length in zip(grid, size, strict=True)]
-    down, across = (hats(np.asarray(centres), where) for centres, where in zip((ys, xs), at, strict=True))
-    return down.astype(np.float32), np.ascontiguousarray(across.T, dtype=np.float32)
+    return _taps(ys, at[0]), _taps(xs, at[1])
 
 
-def _product(a: FloatArray, b: FloatArray) -> FloatArray:
-    """The matrix product, without numpy's threads: they wait for the decoder's and the encoder's (20 ms a picture, not 0.5)."""
-    out: FloatArray = cv2.gemm(a, b, 1.0, None, 0.0)  # type: ignore[call-overload]
+class _Taps(NamedTuple):
+    """Linear interpolation at n places: the two cells that each lies between, ``(n,)``, and their weights ``(n,) float32``."""
+
+    low: npt.NDArray[np.intp]
+    high: npt.NDArray[np.intp]
+    of_low: FloatArray
+    of_high: FloatArray
+
+
+def _taps(centres: Sequence[float], at: FloatArray, fade: FloatArray | float = 1.0) -> _Taps:
+    """Interpolation between ``centres``, held beyond the outermost, at the places ``at``, times ``fade``."""
+    position = np.interp(at, centres, np.arange(len(centres)))
+    low = np.clip(position.astype(np.intp), 0, max(len(centres) - 2, 0))
+    share = position - low
+    weights = ((w * fade).astype(np.float32) for w in (1 - share, share))
+    return _Taps(low, np.minimum(low + 1, len(centres) - 1), *weights)
+
+
+def _spread_out(m: FloatArray, down: _Taps, across: _Taps) -> FloatArray:
+    """The map ``(h, w)`` interpolated: ``(H, W)``.
+
+    Not as products with matrices, though they would be no slower: the threads of the libraries that multiply go on spinning for
+    a while after each product, in the way of the decoder and the encoder.
+    """
+    wide = m[:, across.low] * across.of_low + m[:, across.high] * across.of_high
+    out = np.empty((len(down.low), wide.shape[1]), np.float32)
+    edges = [0, *(np.flatnonzero(np.diff(down.low)) + 1).tolist(), len(out)]
+    for start, stop in pairwise(edges):  # the rows between the same two cells
+        low, high = wide[down.low[start]], wide[down.high[start]]
+        np.multiply(down.of_low[start:stop, None], low, out=out[start:stop])
+        out[start:stop] += down.of_high[start:stop, None] * high
     return out
 
 
-_Patch = tuple[slice, FloatArray, slice, FloatArray]
+_Patch = tuple[slice, _Taps, slice, _Taps]
 
 
 @lru_cache(maxsize=16)
 def _spread(
     lattice: tuple[tuple[tuple[float, ...], tuple[float, ...], Box], ...], size: tuple[int, int]
 ) -> tuple[tuple[_Patch, ...], FloatArray | None]:
-    """For each crop the pixels it covers and the matrices that take its map there; then what to multiply overlapping crops by.
+    """For each crop the pixels it covers and how its map is interpolated there; then what to multiply overlapping crops by.
 
-    Bilinear interpolation is separable: ``down (H, h) @ map @ across (w, W)``. The weights that fade a crop out towards the
-    edges it shares with others are separable too and are multiplied into the matrices. (``cv2.warpAffine`` and ``remap`` round
-    places to 1/32 of a cell, which shows as steps.)
+    Bilinear interpolation is separable. The weights that fade a crop out towards the edges it shares with others are separable
+    too and are multiplied into it. (``cv2.warpAffine`` and ``remap`` round places to 1/32 of a cell, which shows as steps.)
     """
     boxes = [seen for _, _, seen in lattice]
     outer = Box(min(b.y0 for b in boxes), min(b.x0 for b in boxes), max(b.y1 for b in boxes), max(b.x1 for b in boxes))
@@ -326,9 +351,9 @@ def _spread(
     for ys, xs, b in lattice:
         rows, fade_y = _fade((b.y0, b.y1), (outer.y0, outer.y1), size[0])
         columns, fade_x = _fade((b.x0, b.x1), (outer.x0, outer.x1), size[1])
-        down = hats(np.asarray(ys), np.arange(rows.start, rows.stop)) * fade_y[:, None]
-        across = hats(np.asarray(xs), np.arange(columns.start, columns.stop)) * fade_x[:, None]
-        patches.append((rows, down.astype(np.float32), columns, np.ascontiguousarray(across.T, dtype=np.float32)))
+        down = _taps(ys, np.arange(rows.start, rows.stop), fade_y)
+        across = _taps(xs, np.arange(columns.start, columns.stop), fade_x)
+        patches.append((rows, down, columns, across))
         weight[rows, columns] += np.outer(fade_y, fade_x)
     if len(patches) == 1:
         return tuple(patches), None

@@ -19,9 +19,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from vidcam import plain
+from vidcam import plain, spool
 from vidcam.errors import InputError
-from vidcam.files import save
+from vidcam.files import atomic_write, check_output, save
 from vidcam.page import Stretch, percent, render
 from vidcam.types import Analysis, Box, FloatArray, Prediction, Track
 
@@ -226,12 +226,15 @@ def write_npz(analysis: Analysis, path: PathLike, *, overwrite: bool = False) ->
         ),
     }
     for i, track in enumerate(tracks):
-        arrays[f"maps_{i}"] = track.maps.astype(np.float32)
+        arrays[f"maps_{i}"] = np.asarray(track.maps, dtype=np.float32)
         for name in ("times", "ys", "xs", "seen"):
             arrays[f"{name}_{i}"] = np.asarray(getattr(track, name), dtype=np.float64)
-    out = io.BytesIO()
-    np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
-    _save(analysis, path, out.getvalue(), overwrite=overwrite)
+    check_output(path, overwrite=overwrite, source=analysis.source.path)
+    with atomic_write(path, overwrite=overwrite) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():  # numpy.savez_compressed would have all of them in memory in the end
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+            spool.let_go(array)
 
 
 def load_maps(path: PathLike) -> dict[str, tuple[Track, ...]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -17,7 +17,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vidcam import spool
 from vidcam.errors import UsageError
+from vidcam.spool import Spool
 from vidcam.types import Box, Evidence, FloatArray, Segment, Track, UInt8Array
 
 __all__ = ["NO_EVIDENCE", "FlowField", "RunningScale", "Smoothing", "Timeline", "peaks", "scale_of", "segments", "smooth"]
@@ -28,6 +30,7 @@ NO_EVIDENCE = 1e-6
 """The scale where there is nothing to scale: maps of exact zeros divided by it stay zero."""
 
 _FLOOR = 0.01  # weight of a window at its borders, 1 in its middle: small, so that it fades in; not 0, as it may be alone there
+_BLOCK = 1 << 17  # bytes of maps that are kept together
 _STRETCH = 512  # maps that are smoothed at once: what is needed meanwhile does not grow with the video
 _EPSILON = 1e-6  # steps: times that were added up in different orders still fall on the same grid point
 
@@ -40,13 +43,94 @@ class _Crop(NamedTuple):
     seen: Box
 
 
-@dataclass
 class _Sums:
-    """Of one label and crop: by grid step, the weighted sum of the windows' maps and the sum of their weights."""
+    """Of one label and crop: for each grid step the weighted sum of the windows' maps and the sum of their weights.
 
-    cell_s: float
-    values: dict[int, npt.NDArray[np.float32]]
-    weights: dict[int, float]
+    They are kept in blocks of as many steps as fill ``_BLOCK`` bytes; all but those that the next window may need are put away in
+    the ``spool``.
+    """
+
+    def __init__(self, cell_s: float, shape: tuple[int, int], spool: Spool) -> None:
+        self.cell_s, self._spool = cell_s, spool
+        self._shape = (max(1, _BLOCK // (4 * shape[0] * shape[1])), *shape)
+        self._weights: dict[int, FloatArray] = {}
+        self._here: dict[int, npt.NDArray[np.float32]] = {}  # in the order in which they were used
+        self._away: dict[int, int] = {}
+
+    def add(self, first: int, values: FloatArray, weights: FloatArray) -> None:
+        """Add maps ``(N, h, w)`` with ``weights (N,)`` from the step ``first`` on."""
+        parts = list(self._parts(first, first + len(values)))
+        for block, here, there in parts:
+            sums = self._take(block)
+            sums[here] += weights[there, None, None] * values[there]
+            self._weights.setdefault(block, np.zeros(self._shape[0]))[here] += weights[there]
+        for block in list(self._here)[: -2 * len(parts) or None]:
+            place = self._spool.put(self._here[block])
+            if place is not None:
+                self._away[block] = place
+                del self._here[block]
+
+    def means(self, first: int, count: int) -> npt.NDArray[np.float32]:
+        """The maps ``(count, h, w)`` from the step ``first`` on; NaN where nothing was added."""
+        out = spool.empty((count, *self._shape[1:]))
+        for block, here, there in self._parts(first, first + count):
+            out[there] = np.nan
+            if block in self._weights:
+                weight = self._weights[block][here]
+                known = weight > 0
+                out[there][known] = self._read(block)[here][known] / weight[known, None, None]
+            spool.let_go(out)
+        return out
+
+    def forget(self, before: int) -> None:
+        """Forget the steps before ``before``."""
+        for block in [b for b in self._weights if b * self._shape[0] < before]:
+            gone = min(before - block * self._shape[0], self._shape[0])
+            self._weights[block][:gone] = 0
+            if not self._weights[block].any():
+                self._drop(block)
+            else:
+                self._take(block)[:gone] = 0
+
+    def close(self) -> None:
+        """Forget everything."""
+        for block in list(self._weights):
+            self._drop(block)
+
+    def reach(self) -> tuple[int, int] | None:
+        """The first step and the one after the last that something was added to; None where there is none."""
+        if not self._weights:
+            return None
+        low, high = min(self._weights), max(self._weights)
+        first, last = (np.flatnonzero(self._weights[b]) for b in (low, high))
+        return low * self._shape[0] + int(first[0]), high * self._shape[0] + int(last[-1]) + 1
+
+    def _read(self, block: int) -> npt.NDArray[np.float32]:
+        if block in self._here:
+            return self._here[block]
+        return self._spool.get(self._away[block], self._shape) if block in self._away else np.zeros(self._shape, np.float32)
+
+    def _take(self, block: int) -> npt.NDArray[np.float32]:
+        """The block, to be changed, as the one used last."""
+        sums = self._read(block)
+        self._here.pop(block, None)
+        self._here[block] = sums
+        if block in self._away:
+            self._spool.free(self._away.pop(block), self._shape)
+        return sums
+
+    def _drop(self, block: int) -> None:
+        del self._weights[block]
+        self._here.pop(block, None)
+        if block in self._away:
+            self._spool.free(self._away.pop(block), self._shape)
+
+    def _parts(self, first: int, stop: int) -> Iterator[tuple[int, slice, slice]]:
+        """The blocks that hold ``[first, stop)``: which, where in it, and where in an array that begins at ``first``."""
+        steps = self._shape[0]
+        for block in range(first // steps, -(-stop // steps)):
+            a, b = max(first, block * steps), min(stop, (block + 1) * steps)
+            yield block, slice(a - block * steps, b - block * steps), slice(a - first, b - first)
 
 
 class Timeline:
@@ -54,7 +138,7 @@ class Timeline:
 
     The time grid has a point every ``step_s`` seconds, counted from the start of the first window. A window counts at the points
     in its half-open span: its values linear between its cells' times and held out to the ends of the span, its weight a triangle
-    over the span, so that it fades in and out. Memory: one map for each grid point, label and crop; the windows are not kept.
+    over the span, so that it fades in and out. The windows are not kept; what has been joined of a long video lies in a file.
     """
 
     def __init__(self, *, step_s: float) -> None:
@@ -65,6 +149,7 @@ class Timeline:
         self._sums: dict[str, dict[_Crop, _Sums]] = {}
         self._spans: dict[str, dict[tuple[float, float], None]] = {}
         self._units: dict[str, tuple[str, str | None]] = {}
+        self._spool = Spool()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -77,6 +162,8 @@ class Timeline:
 
     def drop(self, label: str) -> None:
         """Forget all evidence for ``label``, and the memory that it took."""
+        for sums in self._sums.get(label, {}).values():
+            sums.close()
         for kept in (self._sums, self._spans, self._units):
             kept.pop(label, None)
 
@@ -87,12 +174,11 @@ class Timeline:
         first = math.ceil((before - self._anchor) / self.step_s - _EPSILON)
         for crops in self._sums.values():
             for sums in crops.values():
-                for step in [k for k in sums.weights if k < first]:
-                    del sums.weights[step], sums.values[step]
+                sums.forget(first)
         for spans in self._spans.values():
             for span in [s for s in spans if s[1] <= before]:
                 del spans[span]
-        for label in [name for name, crops in self._sums.items() if not any(s.weights for s in crops.values())]:
+        for label in [name for name, crops in self._sums.items() if not any(s.reach() for s in crops.values())]:
             self.drop(label)
 
     def add(self, evidence: Evidence) -> None:
@@ -109,38 +195,27 @@ class Timeline:
             self._anchor = start
         self._spans.setdefault(label, {})[evidence.span] = None
         crop = _Crop(tuple(evidence.ys), tuple(evidence.xs), evidence.seen)
-        sums = self._sums.setdefault(label, {}).setdefault(crop, _Sums(evidence.cell_s, {}, {}))
+        sums = self._sums.setdefault(label, {}).setdefault(crop, _Sums(evidence.cell_s, evidence.values.shape[1:], self._spool))
 
         first, stop = (math.ceil((t - self._anchor) / self.step_s - _EPSILON) for t in (start, end))
-        steps = range(first, stop)
         times = self._anchor + np.arange(first, stop) * self.step_s
         weights = _FLOOR + (1 - _FLOOR) * np.clip(1 - np.abs(2 * times - start - end) / (end - start), 0, 1)
-        for step, weight, values in zip(steps, weights, _at(evidence, times), strict=True):
-            if step in sums.weights:
-                sums.values[step] += weight * values
-                sums.weights[step] += weight
-            else:
-                sums.values[step] = (weight * values).astype(np.float32)
-                sums.weights[step] = weight
+        sums.add(first, _at(evidence, times), weights)
 
     def tracks(self, label: str) -> tuple[Track, ...]:
         """The joined evidence for ``label``, one :class:`Track` for each crop, all of a timeline on one grid; () for a new label.
 
         NaN at the points that no window explained for this label.
         """
-        parts = self._sums.get(label, {})
-        used = [step for crops in self._sums.values() for sums in crops.values() for step in sums.weights]
-        if not used or self._anchor is None:
+        reaches = [r for crops in self._sums.values() for sums in crops.values() if (r := sums.reach())]
+        if not reaches or self._anchor is None:
             return ()
-        first, count = min(used), max(used) - min(used) + 1
-        times = self._anchor + np.arange(first, first + count) * self.step_s
-        out = []
-        for crop, sums in parts.items():
-            maps = np.full((count, len(crop.ys), len(crop.xs)), np.nan, np.float32)
-            for step, weight in sums.weights.items():
-                maps[step - first] = sums.values[step] / weight
-            out.append(Track(label, times, maps, np.array(crop.ys), np.array(crop.xs), crop.seen, sums.cell_s))
-        return tuple(out)
+        first, stop = min(a for a, _ in reaches), max(b for _, b in reaches)
+        times = self._anchor + np.arange(first, stop) * self.step_s
+        return tuple(
+            Track(label, times, sums.means(first, stop - first), np.array(crop.ys), np.array(crop.xs), crop.seen, sums.cell_s)
+            for crop, sums in self._sums.get(label, {}).items()
+        )
 
 
 def _at(evidence: Evidence, times: FloatArray) -> npt.NDArray[np.float64]:
@@ -192,7 +267,7 @@ def smooth(track: Track, *, kind: Smoothing, seconds: float, causal: bool = Fals
         weights = np.exp(-apart / tau) if exponential else np.exp(-0.5 * (apart / seconds) ** 2)
         return np.where(apart <= reach, weights, 0.0)
 
-    times, smoothed = track.times, np.empty_like(track.maps)
+    times, smoothed = track.times, spool.empty(track.maps.shape)
     for start in range(0, len(times), _STRETCH):
         stop = min(start + _STRETCH, len(times))
         # With all that reaches into the stretch, and a neighbour at least on either side.
@@ -201,6 +276,8 @@ def smooth(track: Track, *, kind: Smoothing, seconds: float, causal: bool = Fals
         part = replace(track, times=times[first:last], maps=track.maps[first:last])
         found = _averaged(part, kernel, reach, directions, flow if kind == "flow" else None)
         smoothed[start:stop] = found[start - first : stop - first]
+        for maps in (track.maps, smoothed):
+            spool.let_go(maps)
     return replace(track, maps=smoothed)
 
 
@@ -361,12 +438,32 @@ def scale_of(tracks: Iterable[Track], *, quantile: float = 0.995) -> float:
     """
     if not 0 < quantile <= 1:
         raise UsageError(f"the scale's quantile must lie in (0, 1], got {quantile}")
-    parts = [np.abs(track.maps[~np.isnan(track.maps)]) for track in tracks]
-    strength = np.sort(np.concatenate(parts)) if parts else np.zeros(0)
-    held = np.cumsum(strength, dtype=np.float64)
-    if not len(held) or held[-1] <= 0:
+
+    def strengths() -> Iterator[npt.NDArray[np.float32]]:
+        for track in kept:
+            for start in range(0, len(track.maps), _STRETCH):
+                part = track.maps[start : start + _STRETCH]
+                yield np.abs(part[~np.isnan(part)]).astype(np.float32, copy=False)
+                spool.let_go(track.maps)
+
+    # Sorted and added up, all maps of a long video would need their memory several times over. The upper halves of the numbers'
+    # bits are in the order of the numbers: so first the sum of those with the same upper half, then the few that it hangs on.
+    kept = list(tracks)
+    sums = np.zeros(1 << 16)
+    for part in strengths():
+        sums += np.bincount(_upper(part), weights=part, minlength=len(sums))
+    held = np.cumsum(sums)
+    if held[-1] <= 0:
         return NO_EVIDENCE
-    return max(float(strength[np.searchsorted(held, quantile * held[-1])]), NO_EVIDENCE)
+    upper = int(np.searchsorted(held, quantile * held[-1]))
+    last = np.sort(np.concatenate([part[_upper(part) == upper] for part in strengths()]))
+    within = quantile * held[-1] - (held[upper - 1] if upper else 0.0)
+    at = int(np.searchsorted(np.cumsum(last, dtype=np.float64), within))
+    return max(float(last[min(at, len(last) - 1)]), NO_EVIDENCE)
+
+
+def _upper(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
+    return (values.view(np.uint32) >> 16).astype(np.uint16)
 
 
 class RunningScale:
