@@ -255,3 +255,66 @@ def test_a_clip_whose_action_is_too_small_to_be_seen_is_drawn_again(monkeypatch:
     assert least_share() >= clips.SMALLEST
     monkeypatch.setattr(clips, "TRIES", 1)
     assert least_share() < clips.SMALLEST
+
+
+def ways(label: str, count: int, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How far some hand, foot or head comes in the picture in clips of one person, in heights of the picture."""
+    made: list[tuple[str, list[tuple[bool, float]]]] = []
+    draw = clips._people_clip
+
+    def watched(rng, label, *args, **options):  # type: ignore[no-untyped-def]
+        out = draw(rng, label, *args, **options)
+        made.append((label, out[0].people))
+        return out
+
+    with monkeypatch.context() as patch:
+        patch.setattr(clips, "_people_clip", watched)
+        found = []
+        for seed in range(count):
+            made.clear()
+            sample(seed, label=label)
+            if len(made) and made[-1][0] == label:
+                found.append(made[-1][1][-1][1])  # of the clip that was kept, the one who acts
+    return found
+
+
+def test_who_does_something_else_moves_further_than_who_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clips, "_NONE_KINDS", {"person": 0.6, "close": 0.4})
+    rest = np.array(ways("standing idle", 120, monkeypatch))
+    other = np.array(ways(NONE, 60, monkeypatch))
+    assert len(rest) >= 120
+    assert (rest < clips.LEAST_STIR).mean() > 0.98
+    assert (other >= clips.LEAST_STIR).all()
+    monkeypatch.setattr(clips, "TRIES", 1)
+    assert (np.array(ways(NONE, 60, monkeypatch)) < clips.LEAST_STIR).any()
+
+
+def test_an_empty_place_is_not_none_of_these(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    wall = np.full((16, 64, 64, 3), 130, np.uint8)
+    texture = cv2.resize(rng.integers(0, 255, (30, 30, 3), dtype=np.uint8), (160, 64))
+    panned = np.stack([texture[:, 4 * i : 4 * i + 64] for i in range(16)])
+    assert not clips._more_than_a_place(wall)
+    assert not clips._more_than_a_place(np.repeat(panned[:1], 16, 0))  # textured, but still
+    flicker = wall + np.arange(16, dtype=np.uint8)[:, None, None, None] * 4
+    assert not clips._more_than_a_place(flicker)  # it changes, but there is nothing to see
+    assert clips._more_than_a_place(panned)
+
+    shown = iter([wall, wall, panned])
+    monkeypatch.setattr(clips, "_NONE_KINDS", {"pan": 1.0})
+    monkeypatch.setattr(clips.negatives, "KINDS", {"pan": lambda *_: next(shown)})
+    monkeypatch.setattr(clips, "degrade", lambda rng, pictures, t: pictures)
+    np.testing.assert_array_equal(sample(5, label=NONE, size=64).frames, panned)
+
+
+def test_a_crowd_has_people_who_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    stages: list[clips._Stage] = []
+    stage = clips._stage
+    monkeypatch.setattr(clips, "_stage", lambda *a, **k: stages.append(stage(*a, **k)) or stages[-1])
+    for kind in ("crowd", "pair"):
+        monkeypatch.setattr(clips, "_NONE_KINDS", {kind: 1.0})
+        for seed in range(25):
+            sample(seed, label=NONE)
+            heads, ways = zip(*stages[-1].people, strict=True)
+            assert sum(heads) >= 2
+            assert max(ways) >= clips.LEAST_STIR

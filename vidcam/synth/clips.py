@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -14,7 +14,22 @@ import numpy.typing as npt
 from vidcam.errors import UnknownNameError, UsageError
 from vidcam.synth import negatives
 from vidcam.synth.actions import MOTIONS, other
-from vidcam.synth.body import ARM_L, ARM_R, LEG_L, LEG_R, TORSO, Body, Floats, Pose, colour, mix, random_body, skeleton, unit
+from vidcam.synth.body import (
+    ARM_L,
+    ARM_R,
+    LEG_L,
+    LEG_R,
+    TORSO,
+    Body,
+    Floats,
+    Pose,
+    Skeleton,
+    colour,
+    mix,
+    random_body,
+    skeleton,
+    unit,
+)
 from vidcam.synth.degrade import degrade
 from vidcam.synth.draw import PART, PERSON, Camera, Light, Shape, chair, figure, held, look_at, orders, paint, patch
 from vidcam.synth.motion import Action, Stance, ease
@@ -27,6 +42,14 @@ Picture = npt.NDArray[np.uint8]
 TRIES, SMALLEST, LEAST_VISIBLE, LEAST_CONTRAST = 6, 0.016, 0.8, 45.0
 """How often a clip is drawn again that nobody could tell; the acting parts' least share of the picture, the least share of them
 that is not hidden, and the least contrast (of 255) across the person's outline."""
+
+LEAST_STIR = 0.07
+"""How far (in heights of the picture) a hand, a foot or the head must come of who does something that is none of the actions:
+further than anyone's who rests."""
+
+LEAST_TEXTURE, LEAST_CHANGE = 15.0, 8.0
+"""The least spread and the least change over time (of 255) of a blurred picture without people, where it is to be more than an
+empty place ("no person")."""
 
 CLASSES: tuple[str, ...] = (*MOTIONS, "no person")
 NONE = "none of these"
@@ -77,6 +100,7 @@ class _Stage:
     place_maps: Floats
     shapes: list[Shape] = field(default_factory=list)
     wall_shadow: tuple[float, float, float] | None = None
+    people: list[tuple[bool, float]] = field(default_factory=list)  # see _seen
 
     def render(self) -> tuple[Picture, npt.NDArray[np.uint8]]:
         """Pictures ``(T,H,W,3)`` and whose pixels they are ``(T,H,W)``."""
@@ -178,9 +202,8 @@ def _camera(
     return camera, view
 
 
-def _sees(camera: Camera, body: Body, pose: Pose, action: Action, t: Floats, size: tuple[int, int]) -> bool:
+def _sees(camera: Camera, s: Skeleton, action: Action, t: Floats, size: tuple[int, int]) -> bool:
     """Whether the acting hands, feet and the head are in the picture for most of the action."""
-    s = skeleton(body, pose)
     points = [s.wrist[:, g - ARM_L] for g in (ARM_L, ARM_R) if g in action.groups]
     points += [s.knee[:, g - LEG_L] for g in (LEG_L, LEG_R) if g in action.groups and ARM_L not in action.groups]
     points += [s.ankle[:, g - LEG_L] for g in (LEG_L, LEG_R) if g in action.groups and TORSO not in action.groups]
@@ -191,6 +214,20 @@ def _sees(camera: Camera, body: Body, pose: Pose, action: Action, t: Floats, siz
     xy = camera.project(np.stack(points, 1))[0][when]
     inside = (xy >= -2).all(-1) & (xy < np.array(size[::-1]) + 2).all(-1)
     return bool((inside.mean(0) >= 0.62).all())
+
+
+def _seen(camera: Camera, s: Skeleton, size: tuple[int, int]) -> tuple[bool, float]:
+    """Whether the head is mostly in the picture, and how far a hand, a foot, the head or the hips come in it, in its heights.
+
+    What the camera itself does is left out, and so are parts that are mostly outside.
+    """
+    h, w = size
+    still = replace(camera, shake=np.broadcast_to(np.eye(2, 3), camera.shake.shape))
+    points = np.stack([s.skull, s.wrist[:, 0], s.wrist[:, 1], s.ankle[:, 0], s.ankle[:, 1], s.pelvis], 1)
+    xy = still.project(points)[0]
+    inside = ((xy > 0) & (xy < (w, h))).all(-1).mean(0) > 0.5
+    way = np.linalg.norm(xy.max(0) - xy.min(0), axis=-1)
+    return bool(inside[0]), float((way * inside).max()) / h
 
 
 def _floor_row(camera: Camera, h: int) -> float | None:
@@ -238,6 +275,7 @@ def _act(
     """Put a person on the stage; ``groups`` are the acting parts, None for people who are not the acting one."""
     s = skeleton(body, pose, place=place, yaw=yaw)
     whose = [0] * 6 if groups is None else [PART if g in groups else PERSON for g in range(6)]
+    stage.people.append(_seen(stage.camera, s, stage.size))
     _floor_shadow(stage, body, s.ankle, s.pelvis)
     stage.shapes += figure(body, s, stage.camera, stage.light, whose=whose, grip=pose.grip)
 
@@ -311,7 +349,10 @@ def _people_clip(
     pose = action.pose(t + start)
     for _ in range(12):  # a camera that sees what makes the action
         camera, view = _camera(rng, label, body, seated=bool(seated), size=size, maps=maps, close=close, plain=plain)
-        if close or _sees(camera, body, pose, action, t + start, size):
+        s = skeleton(body, pose)
+        if label == NONE and _seen(camera, s, size)[1] < LEAST_STIR:
+            continue
+        if close or _sees(camera, s, action, t + start, size):
             break
     stage = _stage(rng, t, sub, size, camera, maps)
     if label in ("walking", "running") and not action.travels and maybe(0.5):  # the camera goes along
@@ -374,33 +415,46 @@ def _together(rng: Rng, t: Floats, size: tuple[int, int], maps: Floats) -> _Stag
     return stage
 
 
-def _none_frames(
-    rng: Rng, frames: int, dt: float, size: tuple[int, int], *, cuts: bool = True
-) -> tuple[Picture, npt.NDArray[np.uint8]]:
-    """Pictures and whose pixels of video that shows none of the actions."""
+@dataclass
+class _Take:
+    """What was drawn: pictures, whose pixels, whether it shows what it is to show, and the stage of one acting person."""
+
+    pictures: Picture
+    whose: npt.NDArray[np.uint8]
+    shows: bool = True
+    stage: _Stage | None = None
+
+
+_NONE_KINDS = {"person": 0.31, "close": 0.12, "crowd": 0.08, "pair": 0.09, "cut": 0.1} | dict.fromkeys(
+    negatives.KINDS, 0.3 / len(negatives.KINDS)
+)
+
+
+def _none_kind(rng: Rng) -> str:
+    return str(rng.choice([*_NONE_KINDS], p=[*_NONE_KINDS.values()]))
+
+
+def _none_take(rng: Rng, kind: str, frames: int, dt: float, size: tuple[int, int]) -> _Take:
+    """Video of a kind that shows none of the actions."""
     h, w = size
-    kinds = ["person", "close", "crowd", "pair", "cut"]
-    kind = str(
-        rng.choice(
-            [*kinds, *negatives.KINDS], p=[0.31, 0.12, 0.08, 0.09, 0.1, *[0.3 / len(negatives.KINDS)] * len(negatives.KINDS)]
-        )
-    )
-    if kind == "cut" and cuts and frames >= 4:
+    if kind == "cut" and frames >= 4:
         n = int(rng.integers(2, frames - 1))
-        a, aw = _none_frames(rng, n, dt, size, cuts=False)
-        b, bw = _none_frames(rng, frames - n, dt, size, cuts=rng.random() < 0.3)
-        return np.concatenate([a, b]), np.concatenate([aw, bw])
+        a, b = (_none_take(rng, _none_kind(rng), count, dt, size) for count in (n, frames - n))
+        return _Take(np.concatenate([a.pictures, b.pictures]), np.concatenate([a.whose, b.whose]))
     if kind in ("person", "close", "cut"):
-        return _people_clip(rng, NONE, frames, dt, size, close=kind == "close")[0].render()
+        stage = _people_clip(rng, NONE, frames, dt, size, close=kind == "close")[0]
+        return _Take(*stage.render(), stage.people[-1][1] >= LEAST_STIR, stage)
     t = _times(rng, frames, dt, 1)
     maps = shake(rng, t, h, w, strength=float(rng.choice([0.0, rng.uniform(0.5, 8)], p=[0.35, 0.65])))
-    if kind == "crowd":
-        camera, view = _camera(rng, "walking", random_body(rng), seated=False, size=size, maps=maps)
-        stage = _stage(rng, t, 1, size, camera, maps)
-        _bystanders(stage, view, int(rng.integers(3, 9)), wild=True, nearest=-0.6)
-        return stage.render()
-    if kind == "pair":  # two or more people close together, or a class that moves as one
-        return _together(rng, t, size, maps).render()
+    if kind in ("crowd", "pair"):
+        if kind == "crowd":
+            camera, view = _camera(rng, "walking", random_body(rng), seated=False, size=size, maps=maps)
+            stage = _stage(rng, t, 1, size, camera, maps)
+            _bystanders(stage, view, int(rng.integers(3, 9)), wild=True, nearest=-0.6)
+        else:  # two or more people close together, or a class that moves as one
+            stage = _together(rng, t, size, maps)
+        heads, ways = zip(*stage.people, strict=True)
+        return _Take(*stage.render(), sum(heads) > 1 and max(ways) >= LEAST_STIR)
     camera = look_at(
         np.zeros(3), azimuth=0.0, elevation=0.0, distance=3.0, roll=0.0, focal=(h, h), centre=(w / 2, h / 2), shake=maps
     )
@@ -408,8 +462,16 @@ def _none_frames(
     out = negatives.KINDS[kind](rng, stage.place, t, maps, size)
     if isinstance(out, list):
         stage.shapes += out
-        return stage.render()
-    return out, np.zeros(out.shape[:3], np.uint8)
+        return _Take(*stage.render())
+    return _Take(out, np.zeros(out.shape[:3], np.uint8), kind == "screen" or _more_than_a_place(out))
+
+
+def _more_than_a_place(pictures: Picture) -> bool:
+    """Whether pictures without people and things are textured and change enough to be more than an empty place."""
+    some = [cv2.GaussianBlur(pictures[i], (0, 0), 2.5).astype(np.float32) for i in (0, len(pictures) // 2, -1)]
+    texture = float(np.mean([f.std((0, 1)).max() for f in some]))
+    change = max(float(np.abs(f - some[0]).max(-1).mean()) for f in some[1:])
+    return texture >= LEAST_TEXTURE and change >= LEAST_CHANGE
 
 
 def sample(
@@ -443,19 +505,20 @@ def sample(
     dt = float(rng.uniform(1 / 12, 1 / 7)) if interval_s is None else interval_s
     t = np.arange(frames, dtype=np.float64) * dt
     active = np.zeros(frames, bool)
+    kind = _none_kind(rng) if label == NONE else ""
     for _ in range(TRIES):  # what nobody could tell has no label: it is drawn again
         if label == NONE:
-            pictures, whose = _none_frames(rng, frames, dt, (h, w))
+            take = _none_take(rng, kind, frames, dt, (h, w))
         elif label == "no person":
-            pictures, whose = _empty(rng, frames, dt, (h, w)).render()
+            take = _Take(*_empty(rng, frames, dt, (h, w)).render())
         else:
             stage, action, start = _people_clip(rng, label, frames, dt, (h, w), plain=plain)
-            pictures, whose = stage.render()
+            take = _Take(*stage.render(), stage=stage)
             active = action.active(t + start) if action.groups else active
-        if not plain:
-            pictures = degrade(rng, pictures, t)
-        person, parts = whose >= PERSON // 2, whose >= (PERSON + PART) // 2
-        if label in (NONE, "no person") or _can_be_told(pictures, person, parts if active.any() else person, active, stage):
+        pictures = take.pictures if plain else degrade(rng, take.pictures, t)
+        person, parts = take.whose >= PERSON // 2, take.whose >= (PERSON + PART) // 2
+        acting = parts if active.any() else person
+        if take.shows and (take.stage is None or _can_be_told(pictures, person, acting, active, take.stage)):
             break
     return Clip(pictures, 1 / dt, label, person, parts, active)
 

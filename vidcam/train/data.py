@@ -32,7 +32,7 @@ from vidcam.types import Geometry, UInt8Array
 
 __all__ = ["Batch", "Clips", "Item", "People", "read_folder", "split"]
 
-ALL_PLAIN, ALL_HARD = 0.08, 0.5
+ALL_PLAIN, ALL_HARD = 0.06, 0.4
 """Shares of the training until which drawn clips are plain, and after which all of them may be hard."""
 
 NONE_ODDS = 3.0

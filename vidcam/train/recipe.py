@@ -16,7 +16,7 @@ class Recipe:
 
     ``model`` is a name of the table or ``file.py:factory``; ``scratch`` starts from random weights (None: for people).
     ``trunk`` is ``"all"`` (every layer learns) or ``"frozen"`` (only the new head). ``epochs`` passes over the videos (None: 30),
-    or stretches of 250 batches of new people (None: 24). ``lr`` is AdamW's highest learning rate in the one cycle. ``evidence``
+    or stretches of 250 batches of new people (None: 40). ``lr`` is AdamW's highest learning rate in the one cycle. ``evidence``
     weighs the loss on where the evidence lies, known for drawn people only. ``holdout`` is a pattern of names that are kept back,
     ``keep`` the share of videos where there is none. ``patience`` stops after so many epochs without a better held-out loss
     (folders). ``flip`` mirrors clips at random: only where left and right mean the same. ``precision`` is ``auto`` (half on

@@ -83,7 +83,7 @@ def train(
         source: People | Clips
         if drawn:
             where = probe.placements(Explained(module.eval(), spec))[0]
-            source = People(spec, where, batch=recipe.batch, seed=recipe.seed, epochs=recipe.epochs or 30)
+            source = People(spec, where, batch=recipe.batch, seed=recipe.seed, epochs=recipe.epochs or 40)
         else:
             source = Clips(
                 spec, labels, learnt, kept, multi_label=multi_label, batch=recipe.batch, seed=recipe.seed, cache=folder / FRAMES,
