@@ -479,9 +479,7 @@ def _draw(source: Source, analysis: Analysis, outputs: Outputs, look: Look, prog
 
 
 def _let_go(tracks: Mapping[str, Sequence[Track]]) -> None:
-    for parts in tracks.values():
-        for track in parts:
-            spool.let_go(track.maps)
+    spool.let_go(*(track.maps for parts in tracks.values() for track in parts))
 
 
 def _fill_in(source: Source, engine: Engine, settings: Settings, joined: _Joined, shown: Sequence[str]) -> None:

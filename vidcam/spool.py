@@ -36,13 +36,14 @@ def empty(shape: tuple[int, ...]) -> Maps:
         return np.empty(shape, np.float32)
 
 
-def let_go(array: npt.NDArray[np.generic]) -> None:
-    """Give the memory back that looking at an array of :func:`empty` took; it stays what it is. Others are left alone."""
-    base: object = array
-    while isinstance(base, (np.ndarray, memoryview)):
-        base = base.base if isinstance(base, np.ndarray) else base.obj
-    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        base.madvise(mmap.MADV_DONTNEED)
+def let_go(*arrays: npt.NDArray[np.generic]) -> None:
+    """Give the memory back that looking at arrays of :func:`empty` took; they stay what they are. Others are left alone."""
+    for array in arrays:
+        base: object = array
+        while isinstance(base, (np.ndarray, memoryview)):
+            base = base.base if isinstance(base, np.ndarray) else base.obj
+        if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            base.madvise(mmap.MADV_DONTNEED)
 
 
 class Spool:

@@ -64,7 +64,7 @@ class _Sums:
             sums = self._take(block)
             sums[here] += weights[there, None, None] * values[there]
             self._weights.setdefault(block, np.zeros(self._shape[0]))[here] += weights[there]
-        for block in list(self._here)[: -2 * len(parts) or None]:
+        for block in list(self._here)[: -2 * len(parts)]:
             place = self._spool.put(self._here[block])
             if place is not None:
                 self._away[block] = place
@@ -113,14 +113,15 @@ class _Sums:
     def _take(self, block: int) -> npt.NDArray[np.float32]:
         """The block, to be changed, as the one used last."""
         sums = self._read(block)
-        self._here.pop(block, None)
+        self._release(block)
         self._here[block] = sums
-        if block in self._away:
-            self._spool.free(self._away.pop(block), self._shape)
         return sums
 
     def _drop(self, block: int) -> None:
         del self._weights[block]
+        self._release(block)
+
+    def _release(self, block: int) -> None:
         self._here.pop(block, None)
         if block in self._away:
             self._spool.free(self._away.pop(block), self._shape)
@@ -276,8 +277,7 @@ def smooth(track: Track, *, kind: Smoothing, seconds: float, causal: bool = Fals
         part = replace(track, times=times[first:last], maps=track.maps[first:last])
         found = _averaged(part, kernel, reach, directions, flow if kind == "flow" else None)
         smoothed[start:stop] = found[start - first : stop - first]
-        for maps in (track.maps, smoothed):
-            spool.let_go(maps)
+        spool.let_go(track.maps, smoothed)
     return replace(track, maps=smoothed)
 
 

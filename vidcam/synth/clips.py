@@ -347,9 +347,9 @@ def _people_clip(
     t = _times(rng, frames, dt, sub)
     maps = shake(rng, t, h, w, strength=_shake_strength(rng, label) * (not plain))
     pose = action.pose(t + start)
+    s = skeleton(body, pose)
     for _ in range(12):  # a camera that sees what makes the action
         camera, view = _camera(rng, label, body, seated=bool(seated), size=size, maps=maps, close=close, plain=plain)
-        s = skeleton(body, pose)
         if label == NONE and _seen(camera, s, size)[1] < LEAST_STIR:
             continue
         if close or _sees(camera, s, action, t + start, size):
@@ -366,7 +366,7 @@ def _people_clip(
         _bystanders(stage, view, int(rng.integers(1, 4)), nearest=1.0)
     _act(stage, body, pose, groups=action.groups)
     if maybe(0.35 if label == NONE else 0.03):
-        stage.shapes += held(rng, body, skeleton(body, pose), camera, stage.light)
+        stage.shapes += held(rng, body, s, camera, stage.light)
     seat = action.seat or ((body.hip + st.seat[1], st.seat[2]) if seated else None)
     if seat is not None and rng.random() < 0.8:
         wide = body.height * float(rng.uniform(0.9, 1.3))
