@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from vidcam.models.mini_net import Mini
 from vidcam.placement import Axis, Placement, covered
 from vidcam.train import Recipe, losses, train
 from vidcam.train.data import Clips, Item, People, read_folder, split
+from vidcam.train.recipe import EPOCHS, PEOPLE_EPOCHS
 from vidcam.train.report import Answers
 from vidcam.train.trainer import KERNELS, Kernels, one_cycle, optimizers
 
@@ -420,6 +422,12 @@ def test_drawn_clips_are_plain_at_first_and_hard_in_the_end():
     people = People(SPEC, WHERE, batch=2, seed=0, epochs=10, epoch_steps=10)
     assert [people.hard(step) for step in (0, 6, 40, 100)] == pytest.approx([0.0, 0.0, 1.0, 1.0])
     assert people.hard(23) == pytest.approx(0.5)
+
+
+def test_the_help_says_how_long_training_takes_by_default():
+    epochs = typing.get_type_hints(cli.train, include_extras=True)["epochs"]
+    said = next(m.show_default for m in epochs.__metadata__ if hasattr(m, "show_default"))
+    assert said == f"{EPOCHS}; {PEOPLE_EPOCHS} of 4000 clips for people"
 
 
 # The network and what is left of a training -------------------------------------------------------------------------------------

@@ -7,7 +7,10 @@ from typing import Literal
 
 from vidcam.errors import UsageError
 
-__all__ = ["Recipe"]
+__all__ = ["EPOCHS", "PEOPLE_EPOCHS", "Recipe"]
+
+EPOCHS, PEOPLE_EPOCHS = 30, 40
+"""Passes over a folder and stretches of drawn people, where no number is given; the command's help says them too."""
 
 
 @dataclass(frozen=True)
@@ -15,12 +18,13 @@ class Recipe:
     """How to train. What is left None follows from the data.
 
     ``model`` is a name of the table or ``file.py:factory``; ``scratch`` starts from random weights (None: for people).
-    ``trunk`` is ``"all"`` (every layer learns) or ``"frozen"`` (only the new head). ``epochs`` passes over the videos (None: 30),
-    or stretches of 250 batches of new people (None: 40). ``lr`` is AdamW's highest learning rate in the one cycle. ``evidence``
-    weighs the loss on where the evidence lies, known for drawn people only. ``holdout`` is a pattern of names that are kept back,
-    ``keep`` the share of videos where there is none. ``patience`` stops after so many epochs without a better held-out loss
-    (folders). ``flip`` mirrors clips at random: only where left and right mean the same. ``precision`` is ``auto`` (half on
-    hardware that has it, where it proves right) or ``float32``. ``workers`` processes draw or cut the clips.
+    ``trunk`` is ``"all"`` (every layer learns) or ``"frozen"`` (only the new head). ``epochs`` passes over the videos, or
+    stretches of 250 batches of new people (None: ``EPOCHS`` or ``PEOPLE_EPOCHS``). ``lr`` is AdamW's highest learning rate in
+    the one cycle. ``evidence`` weighs the loss on where the evidence lies, known for drawn people only. ``holdout`` is a
+    pattern of names that are kept back, ``keep`` the share of videos where there is none. ``patience`` stops after so many
+    epochs without a better held-out loss (folders). ``flip`` mirrors clips at random: only where left and right mean the
+    same. ``precision`` is ``auto`` (half on hardware that has it, where it proves right) or ``float32``. ``workers``
+    processes draw or cut the clips.
     """
 
     model: str = "mini"

@@ -22,7 +22,7 @@ from vidcam.models.registry import ModelSpec
 from vidcam.models.weights import Progress as BytesProgress
 from vidcam.train import losses
 from vidcam.train.data import Clips, People, read_folder, split
-from vidcam.train.recipe import Recipe
+from vidcam.train.recipe import EPOCHS, PEOPLE_EPOCHS, Recipe
 from vidcam.train.report import write_report
 from vidcam.train.trainer import Progress, Trainer, workers
 
@@ -83,11 +83,11 @@ def train(
         source: People | Clips
         if drawn:
             where = probe.placements(Explained(module.eval(), spec))[0]
-            source = People(spec, where, batch=recipe.batch, seed=recipe.seed, epochs=recipe.epochs or 40)
+            source = People(spec, where, batch=recipe.batch, seed=recipe.seed, epochs=recipe.epochs or PEOPLE_EPOCHS)
         else:
             source = Clips(
                 spec, labels, learnt, kept, multi_label=multi_label, batch=recipe.batch, seed=recipe.seed, cache=folder / FRAMES,
-                epochs=recipe.epochs or 30, flip=recipe.flip,
+                epochs=recipe.epochs or EPOCHS, flip=recipe.flip,
             )  # fmt: skip
             for done, _ in enumerate(source.prepare(), 1):
                 if progress:
