@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -142,7 +143,7 @@ def test_a_command_tells_its_own_memory_and_its_errors():
 def plan(tmp_path) -> Plan:
     clip = write_clip(tmp_path / "in.mp4", frames=20, size=(90, 160), fps=10)
     return Plan(
-        tmp_path, clip, models=("mini",), seconds=2, short_s=2, rounds=1, steps=1, step_patience_s=0.1, main_heights=(90,),
+        tmp_path, (clip,), models=("mini",), seconds=2, short_s=2, rounds=1, steps=1, step_patience_s=0.1, main_heights=(90,),
         engine_models=("mini",), method_models=("mini",), methods=("cam", "gradcam"), say=lambda line: None,
     )  # fmt: skip
 
@@ -158,6 +159,31 @@ def test_end_to_end_runs_and_every_contestant_draws_every_frame(plan):
         with av.open(str(plan.folder / f"{video}.mp4")) as made:
             assert sum(1 for _ in made.decode(video=0)) == 20, video
     assert (">plain transcode<" in steady.svg()) == (steady.plot == "figures")
+
+
+def test_of_several_clips_everybody_gets_each_once(plan, tmp_path, monkeypatch):
+    slower = write_clip(tmp_path / "slower.mp4", frames=8, size=(90, 160), fps=4)
+    seen = []
+
+    def took(name, ms_a_frame):
+        def run(clip, folder, **how):
+            with av.open(str(clip)) as video:
+                frames = sum(1 for _ in video.decode(video=0))
+            seen.append((name, clip.stem.split("-")[0]))
+            return commands.Took(9.0, frames * ms_a_frame[frames] / 1e3, 0.0)
+
+        return run
+
+    monkeypatch.setattr("benchmarks.speed.end_to_end.have_grad_cam", lambda: False)
+    monkeypatch.setattr(commands, "transcode", took("plain", {20: 3.0, 8: 5.0}))
+    monkeypatch.setattr(commands, "vidcam", took("vidcam", {20: 6.0, 8: 20.0}))
+    steady, _ = end_to_end._beside(replace(plan, clips=(*plan.clips, slower), rounds=7, patience_s=1e-9), 90)
+    assert seen == [("plain", "in"), ("vidcam", "in"), ("vidcam", "slower"), ("plain", "slower")]
+    assert {name: pytest.approx(some) for name, some in steady.samples.items()} == {
+        "plain transcode": [3.0, 5.0], "vidcam, mini": [6.0, 20.0]
+    }  # fmt: skip
+    assert steady.columns[0].ratios(steady.samples)["vidcam, mini"] == pytest.approx([0.5, 0.25])
+    assert steady.note.startswith("in (10 frames/s), slower (4 frames/s): each 2 s at 160×90, default settings")
 
 
 def test_methods_and_engines_run(plan):

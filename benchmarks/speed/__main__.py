@@ -1,6 +1,6 @@
 """Measures vidcam beside what it has to be compared with.
 
-    python -m benchmarks.speed [--quick] [--only PART ...] [--clip VIDEO] [--out DIR] [--page docs/performance.md]
+    python -m benchmarks.speed [--quick] [--only PART ...] [--clip VIDEO ...] [--out DIR] [--page docs/performance.md]
 
 Parts: end_to_end, engines, methods, scaling, gpu. Writes results.json, results.md and a plot for each table into --out; --page
 puts the tables of the parts that ran between the markers of that page, and their plots into `images` beside it. Takes about 25
@@ -73,7 +73,7 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="less of everything")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--clip", type=Path, default=CLIP, help="what the clips are made of, played over and over")
+    parser.add_argument("--clip", type=Path, nargs="+", default=[CLIP], help="what the clips are made of, played over and over")
     parser.add_argument("--out", type=Path, default=Path("build/speed"))
     parser.add_argument("--page", type=Path)
     args = parser.parse_args()
@@ -87,7 +87,7 @@ def main() -> None:
     os.environ["VIDCAM_OFFLINE"] = "1"
     with tempfile.TemporaryDirectory(prefix="vidcam-speed-") as name:
         os.environ["VIDCAM_CACHE"] = str(Path(name) / "cache")
-        plan = (Plan.quick if args.quick else Plan)(Path(name), args.clip.resolve())
+        plan = (Plan.quick if args.quick else Plan)(Path(name), tuple(clip.resolve() for clip in args.clip))
         for part in args.only:
             began = time.perf_counter()
             done[part] = PARTS[part](plan)

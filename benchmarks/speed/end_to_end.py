@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from benchmarks.speed import commands, inputs
 from benchmarks.speed.plan import NO_GRAD_CAM, Plan, have_grad_cam
@@ -15,7 +18,7 @@ from benchmarks.speed.race import Column, Race, rounds
 __all__ = ["run"]
 
 TRANSCODE = "plain transcode"
-Run = Callable[[], commands.Took]
+Run = Callable[[], tuple[commands.Took, inputs.Clip]]
 
 
 def run(plan: Plan) -> list[Race]:
@@ -23,24 +26,37 @@ def run(plan: Plan) -> list[Race]:
 
 
 def _beside(plan: Plan, height: int) -> list[Race]:
-    clip = inputs.made(plan.clip, plan.folder, height=height, seconds=plan.seconds)
+    clips = [inputs.made(clip, plan.folder, height=height, seconds=plan.seconds) for clip in plan.clips]
     weights = {model: inputs.weights_for(model, plan.folder) for model in plan.models}
     hand_model = plan.models[-1]
     by_hand = f"script with grad-cam, {hand_model}"
-    contestants: dict[str, Run] = {TRANSCODE: partial(commands.transcode, clip.path, plan.folder)}
+
+    def runs(command: Callable[..., commands.Took], **how: Any) -> Run:
+        turns = itertools.cycle(clips)
+
+        def run() -> tuple[commands.Took, inputs.Clip]:
+            clip = next(turns)
+            return command(clip.path, plan.folder, **how), clip
+
+        return run
+
+    contestants = {TRANSCODE: runs(commands.transcode)}
     for model in plan.models:
-        contestants[f"vidcam, {model}"] = partial(commands.vidcam, clip.path, plan.folder, model=model, weights=weights[model])
+        contestants[f"vidcam, {model}"] = runs(commands.vidcam, model=model, weights=weights[model])
     if have_grad_cam():
-        contestants[by_hand] = partial(commands.by_hand, clip.path, plan.folder, model=hand_model, weights=weights[hand_model])
-    found, _ = rounds(contestants, count=plan.rounds, patience_s=plan.patience_s, say=plan.say)
+        contestants[by_hand] = runs(commands.by_hand, model=hand_model, weights=weights[hand_model])
+    each = len(clips) > 1
+    count, patience_s = (len(clips), math.inf) if each else (plan.rounds, plan.patience_s)
+    found, _ = rounds(contestants, count=count, patience_s=patience_s, say=plan.say)
     columns = (
         Column("speed of the transcode", {name: TRANSCODE for name in contestants if name != TRANSCODE}),
         Column("times as fast as the script", {f"vidcam, {hand_model}": by_hand}),
     )
-    what = f"{clip.seconds:g} s at {2 * round(height * 8 / 9)}×{height}, {float(clip.fps):g} frames/s, default settings"
+    named = ", ".join(f"{source.stem} ({float(clip.fps):.3g} frames/s)" for source, clip in zip(plan.clips, clips, strict=True))
+    what = f"{named}: {'each ' * each}{plan.seconds:g} s at {2 * round(height * 8 / 9)}×{height}, default settings"
     notes = () if have_grad_cam() else (NO_GRAD_CAM,)
-    steady = {name: [1e3 * took.inside_s / clip.frames for took in some] for name, some in found.items()}
-    whole = {name: [took.wall_s for took in some] for name, some in found.items()}
+    steady = {name: [1e3 * took.inside_s / clip.frames for took, clip in some] for name, some in found.items()}
+    whole = {name: [took.wall_s for took, _ in some] for name, some in found.items()}
     return [
         Race(
             f"steady-{height}", f"End to end at {height} lines, in the steady state", "ms a frame", steady, columns,
@@ -55,7 +71,7 @@ def _beside(plan: Plan, height: int) -> list[Race]:
 
 def _start_up(plan: Plan) -> Race:
     """Commands that do next to nothing, with an empty cache and with a filled one."""
-    clip = inputs.made(plan.clip, plan.folder, height=256, seconds=2)
+    clip = inputs.made(plan.clips[0], plan.folder, height=256, seconds=2)
 
     def first(model: str, weights: Path | None, cache: Path | None) -> float:
         cache = cache or Path(tempfile.mkdtemp(dir=plan.folder))

@@ -21,7 +21,8 @@ def have_grad_cam() -> bool:
 
 @dataclass(frozen=True)
 class Plan:
-    """``folder`` is where clips, weights and videos are kept meanwhile; ``clip`` what the clips are made of.
+    """``folder`` is where clips, weights and videos are kept meanwhile; ``clips`` what the clips are made of. End to end
+    each of several is run once; everything else works on the first.
 
     ``models`` are those that are run end to end, the last one by hand too.
     ``rounds`` and ``patience_s`` as in :func:`benchmarks.speed.race.rounds`, for whole programs; ``steps`` rounds of what takes
@@ -29,7 +30,7 @@ class Plan:
     """
 
     folder: Path
-    clip: Path = CLIP
+    clips: tuple[Path, ...] = (CLIP,)
     models: tuple[str, ...] = MODELS
     seconds: float = 60.0
     short_s: float = 10.0
@@ -50,9 +51,9 @@ class Plan:
     say: Callable[[str], None] = field(default=lambda line: (sys.stderr.write(f"{line}\n"), None)[1])
 
     @classmethod
-    def quick(cls, folder: Path, clip: Path) -> Plan:
+    def quick(cls, folder: Path, clips: tuple[Path, ...]) -> Plan:
         """Less of everything."""
         return cls(
-            folder, clip, seconds=10, short_s=5, rounds=2, patience_s=15, steps=3, step_patience_s=1, heights=(256, 720),
+            folder, clips, seconds=10, short_s=5, rounds=2, patience_s=15, steps=3, step_patience_s=1, heights=(256, 720),
             lengths=((256, (5, 20, 60)),), classes=(1, 20), engine_models=MODELS, method_models=("mini",),
         )  # fmt: skip

@@ -25,7 +25,7 @@ def run(plan: Plan) -> list[Race]:
 
 def _length(plan: Plan, height: int, lengths: tuple[int, ...]) -> list[Race]:
     """Seconds of work for a second of video, and memory, with every report written."""
-    base = inputs.made(plan.clip, plan.folder, height=height, seconds=lengths[0])
+    base = inputs.made(plan.clips[0], plan.folder, height=height, seconds=lengths[0])
     names = {seconds: f"vidcam, {seconds:g} s" for seconds in lengths}
     contestants = {}
     reports = [word for kind in ("report.html", "maps.npz") for word in (f"--{kind.split('.')[0]}", plan.folder / kind)]
@@ -54,7 +54,7 @@ def _length(plan: Plan, height: int, lengths: tuple[int, ...]) -> list[Race]:
 def _size(plan: Plan) -> Race:
     contestants, versus, frames = {}, {}, 1
     for height in plan.heights:
-        clip = inputs.made(plan.clip, plan.folder, height=height, seconds=plan.short_s)
+        clip = inputs.made(plan.clips[0], plan.folder, height=height, seconds=plan.short_s)
         frames = clip.frames
         plain, ours = f"plain transcode, {height} lines", f"vidcam, mini, {height} lines"
         contestants[plain] = partial(commands.transcode, clip.path, plan.folder)
@@ -97,7 +97,7 @@ def _annotated(
     plan: Plan, model: str, settings: dict[str, tuple[str, ...]]
 ) -> tuple[dict[str, list[commands.Took]], inputs.Clip]:
     """One small clip annotated with these ``settings`` by name."""
-    clip = inputs.made(plan.clip, plan.folder, height=256, seconds=plan.short_s)
+    clip = inputs.made(plan.clips[0], plan.folder, height=256, seconds=plan.short_s)
     weights: Path | None = inputs.weights_for(model, plan.folder)
     contestants = {
         name: partial(commands.vidcam, clip.path, plan.folder, *words, model=model, weights=weights)
