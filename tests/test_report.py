@@ -307,6 +307,24 @@ def test_the_maps_come_back_as_they_were(tmp_path: Path) -> None:
                 np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
 
 
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.random.default_rng(0).normal(size=(700, 41, 37)).astype(np.float32),
+        np.asfortranarray(np.arange(900_000.0).reshape(3, 300_000)),
+        np.arange(12.0).reshape(3, 4)[:, ::2],
+        np.array("what is said of it"),
+        np.array([], dtype=np.str_),
+        np.empty((0, 3)),
+    ],
+)
+def test_an_array_written_in_pieces_is_the_file_that_numpy_writes(array):
+    ours, theirs = io.BytesIO(), io.BytesIO()
+    report._write_array(ours, array)
+    np.save(theirs, array)
+    assert ours.getvalue() == theirs.getvalue()
+
+
 def test_what_is_no_file_of_maps_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("hello")
     (tmp_path / "empty.npz").touch()

@@ -15,6 +15,7 @@ import zipfile
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -50,25 +51,12 @@ PathLike = str | os.PathLike[str]
 
 def to_json(analysis: Analysis) -> dict[str, object]:
     """The run as plain JSON values, the keys of docs/json.md; a number that is not finite becomes None."""
-    a, s = analysis, analysis.source
-    values: dict[str, object] = {
-        "schema_version": SCHEMA_VERSION,
-        "input": {
-            "path": s.path,
-            "duration_s": a.duration_s,
-            "frames": a.frames,
-            "fps": s.fps,
-            "width": s.width,
-            "height": s.height,
-            "rotation": s.rotation,
-            "audio": s.audio,
-            "codec": s.codec,
-            "start_s": s.start_s,
-        },
-        "model": dict.fromkeys(_MODEL_KEYS) | dict(a.model),
-        "method": a.method,
-        "versus": a.versus,
-        "unit": _unit(a),
+    return {key: plain.plain(value) for key, value in _values(analysis).items()}
+
+
+def _values(a: Analysis) -> dict[str, object]:
+    return {
+        **_about(a),
         "scale": a.scale,
         "engine": a.engine,
         "device": a.device,
@@ -87,12 +75,35 @@ def to_json(analysis: Analysis) -> dict[str, object]:
         "video_offset_s": a.video_offset_s,
         "timings_s": a.timings_s,
     }
-    return {key: plain.plain(value) for key, value in values.items()}
+
+
+def _about(a: Analysis) -> dict[str, object]:
+    """What was explained, and how: the first keys of the JSON, and what maps are stored with."""
+    s = a.source
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "input": {
+            "path": s.path,
+            "duration_s": a.duration_s,
+            "frames": a.frames,
+            "fps": s.fps,
+            "width": s.width,
+            "height": s.height,
+            "rotation": s.rotation,
+            "audio": s.audio,
+            "codec": s.codec,
+            "start_s": s.start_s,
+        },
+        "model": dict.fromkeys(_MODEL_KEYS) | dict(a.model),
+        "method": a.method,
+        "versus": a.versus,
+        "unit": _unit(a),
+    }
 
 
 def write_json(analysis: Analysis, path: PathLike, *, overwrite: bool = False) -> None:
     """Write :func:`to_json` as strict UTF-8 JSON, one top-level key a line. OutputError where it cannot be written."""
-    _save(analysis, path, plain.document(to_json(analysis)), overwrite=overwrite)
+    _save(analysis, path, plain.document(_values(analysis)), overwrite=overwrite)
 
 
 def _unit(analysis: Analysis) -> str:
@@ -215,15 +226,11 @@ def _vtt_text(label: str) -> str:
 def write_npz(analysis: Analysis, path: PathLike, *, overwrite: bool = False) -> None:
     """Write the raw signed maps on the model's own grid, with when and where each cell is; :func:`load_maps` reads them back."""
     tracks = [track for group in analysis.tracks.values() for track in group]
-    doc = to_json(analysis)
-    about = {key: doc[key] for key in ("schema_version", "input", "model", "method", "versus", "unit")}
     arrays: dict[str, npt.NDArray[np.generic]] = {
         "labels": np.array([plain.text(t.label) for t in tracks], dtype=np.str_),
         "cell_s": np.array([t.cell_s for t in tracks], dtype=np.float64),
         "source_hw": np.array([analysis.source.height, analysis.source.width]),
-        "about": np.array(
-            json.dumps({key: about[key] for key in ("schema_version", "input", "model", "method", "versus", "unit")})
-        ),
+        "about": np.array(json.dumps(plain.plain(_about(analysis)))),
     }
     for i, track in enumerate(tracks):
         arrays[f"maps_{i}"] = np.asarray(track.maps, dtype=np.float32)
@@ -231,10 +238,19 @@ def write_npz(analysis: Analysis, path: PathLike, *, overwrite: bool = False) ->
             arrays[f"{name}_{i}"] = np.asarray(getattr(track, name), dtype=np.float64)
     check_output(path, overwrite=overwrite, source=analysis.source.path)
     with atomic_write(path, overwrite=overwrite) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in arrays.items():  # numpy.savez_compressed would have all of them in memory in the end
+        for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
-            spool.let_go(array)
+                _write_array(member, array)
+
+
+def _write_array(file: IO[bytes], array: npt.NDArray[np.generic]) -> None:
+    """Write ``array`` as NPY a piece at a time; numpy's own writers would have much of it in memory, twice."""
+    np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+    flat = array.ravel(order="F" if array.flags.fnc else "C")
+    step = spool.LARGE // max(1, array.itemsize)
+    for start in range(0, flat.size, step):
+        file.write(flat[start : start + step].tobytes())
+        spool.let_go(array)
 
 
 def load_maps(path: PathLike) -> dict[str, tuple[Track, ...]]:

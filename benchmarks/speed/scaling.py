@@ -18,7 +18,7 @@ def run(plan: Plan) -> list[Race]:
     return [
         *(race for height, seconds in plan.lengths for race in _length(plan, height, seconds)),
         _size(plan),
-        _classes(plan),
+        *(_classes(plan, height) for height in plan.main_heights),
         _hop(plan),
     ]
 
@@ -69,17 +69,19 @@ def _size(plan: Plan) -> Race:
     )  # fmt: skip
 
 
-def _classes(plan: Plan) -> Race:
+def _classes(plan: Plan, height: int) -> Race:
     from vidcam.models import registry
 
     labels = registry.get("x3d_s").labels()
     named = {n: tuple(word for label in labels[:n] for word in ("--class", label)) for n in plan.classes}
-    found, clip = _annotated(plan, "x3d_s", {f"vidcam, {n} class{'es' * (n > 1)}": words for n, words in named.items()})
+    settings = {f"vidcam, {n} class{'es' * (n > 1)}": words for n, words in named.items()}
+    found, clip = _annotated(plan, "x3d_s", settings, height=height)
     names = list(found)
     return Race(
-        "classes", "Cost by number of classes", "ms a frame", _per_frame(found, clip),
+        f"classes-{height}", f"Cost by number of classes, {height} lines", "ms a frame", _per_frame(found, clip),
         (Column("of that of the first", dict.fromkeys(names, names[0]), speed=False),),
-        f"`vidcam annotate --class …` with x3d_s, {clip.seconds:g} s at 256 lines, without start-up.", "figures",
+        f"`vidcam annotate --class …` with x3d_s, {clip.seconds:g} s at {height} lines, without start-up. The panel below the "
+        "picture shows the evidence of up to four classes, each in rows of its own.", "figures",
     )  # fmt: skip
 
 
@@ -94,10 +96,10 @@ def _hop(plan: Plan) -> Race:
 
 
 def _annotated(
-    plan: Plan, model: str, settings: dict[str, tuple[str, ...]]
+    plan: Plan, model: str, settings: dict[str, tuple[str, ...]], *, height: int = 256
 ) -> tuple[dict[str, list[commands.Took]], inputs.Clip]:
-    """One small clip annotated with these ``settings`` by name."""
-    clip = inputs.made(plan.clips[0], plan.folder, height=256, seconds=plan.short_s)
+    """One short clip annotated with these ``settings`` by name."""
+    clip = inputs.made(plan.clips[0], plan.folder, height=height, seconds=plan.short_s)
     weights: Path | None = inputs.weights_for(model, plan.folder)
     contestants = {
         name: partial(commands.vidcam, clip.path, plan.folder, *words, model=model, weights=weights)
