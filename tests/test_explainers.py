@@ -110,7 +110,7 @@ def random_pair(shape, seed, *, scale=1.0):
 
 
 @pytest.mark.parametrize("name", ORACLES)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     shape=st.tuples(*(st.integers(1, n) for n in (2, 4, 3, 3, 4))),
     seed=st.integers(0, 10_000),
@@ -277,7 +277,7 @@ def test_at_a_gated_head_hirescam_is_cam(name):
     np.testing.assert_allclose(differentiated("hirescam", net).maps[0], run("cam", net).maps[0], atol=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(shape=st.tuples(*(st.integers(1, n) for n in (2, 30, 900, 900))), seed=st.integers(0, 100))
 def test_products_in_pieces_are_the_whole_ones(shape, seed):
     b, n, k, m = shape
@@ -322,7 +322,7 @@ def test_versus_is_the_difference_of_two_maps(method, name):
         assert maps[:, 2].any()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(shape=st.tuples(*(st.integers(1, n) for n in (2, 5, 3, 3, 4))), seed=st.integers(0, 10_000))
 def test_xgradcam_sums_to_the_same_as_hirescam(shape, seed):
     A, G = random_pair(shape, seed)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vidcam.errors import UsageError
@@ -58,7 +58,6 @@ def test_swscale_makes_the_same_planes(matrix):
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 99))
-@settings(deadline=None)
 def test_half_is_the_mean_of_each_two_by_two(h, w, seed):
     plane = np.random.default_rng(seed).integers(0, 256, (h, w), dtype=np.uint8)
     found = half(plane)

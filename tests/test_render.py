@@ -260,7 +260,7 @@ def test_a_heat_of_another_size_is_refused():
 
 
 @given(st.text(alphabet="abc ÄßжΩ日本한é…", max_size=60), st.integers(0, 300), st.sampled_from([11, 18, 40]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_fit_fits(words, room, size):
     shown = txt.fit(words, size, room)
     assert txt.width(shown, size) <= room

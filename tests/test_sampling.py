@@ -89,7 +89,7 @@ rhythms = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     times=rhythms,
     last_s=st.floats(0, 0.5),
@@ -273,7 +273,7 @@ def test_a_picture_too_narrow_for_the_crop_is_enlarged_in_its_shape():
     assert view.crop == (round((533 - 112) / 2), 0, 112, 160)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     source=st.tuples(st.integers(1, 400), st.integers(1, 400)),
     size=st.one_of(st.integers(1, 200), st.tuples(st.integers(1, 200), st.integers(1, 200))),
