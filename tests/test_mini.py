@@ -6,6 +6,7 @@ import json
 import socket
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -18,9 +19,10 @@ from vidcam.explainers import core
 from vidcam.models import registry
 from vidcam.models.weights import SHIPPED, find
 from vidcam.placement import placements_for
-from vidcam.reader import find_videos
+from vidcam.reader import find_videos, open_source
 from vidcam.trust import localisation
 from vidcam.trust.controls import CONTROLS
+from vidcam.types import Frame
 
 CLIPS = Path(__file__).parent.parent / "clips"
 SPEC = registry.get("mini")
@@ -124,6 +126,63 @@ def test_it_names_real_people_before_a_webcam(mini, assets):
     ]
     assert len(right) == 9
     assert sum(right) == 9
+
+
+def gamma(power: float):
+    return lambda image: cv2.LUT(image, (255 * (np.arange(256) / 255) ** power).astype(np.uint8))
+
+
+def closer(factor: float):
+    def change(image):
+        (h, w), (y, x) = image.shape[:2], ((1 - 1 / factor) / 2 * np.array(image.shape[:2])).astype(int)
+        return np.ascontiguousarray(image[y : h - y, x : w - x])
+
+    return change
+
+
+def moved(right: float, down: float):
+    def change(image):
+        h, w = image.shape[:2]
+        return cv2.warpAffine(image, np.array([[1, 0, right * w], [0, 1, down * h]]), (w, h), borderMode=cv2.BORDER_REPLICATE)
+
+    return change
+
+
+def further(image):
+    small = cv2.resize(image, None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA)
+    y, x = ((np.array(image.shape[:2]) - small.shape[:2]) // 2).tolist()
+    return cv2.copyMakeBorder(small, y, y, x, x, cv2.BORDER_REFLECT)
+
+
+@pytest.mark.parametrize(
+    ("change", "speed"),
+    [
+        pytest.param(lambda image: np.ascontiguousarray(image[:, ::-1]), 1.0, id="mirrored"),
+        pytest.param(gamma(1.8), 1.0, id="darker"),
+        pytest.param(gamma(0.55), 1.0, id="brighter"),
+        pytest.param(lambda image: 255 - image, 1.0, id="negative"),
+        pytest.param(lambda image: np.repeat(image[..., 1:2], 3, axis=2), 1.0, id="grey"),
+        pytest.param(lambda image: cv2.GaussianBlur(image, (0, 0), 3), 1.0, id="blurred"),
+        pytest.param(closer(1.4), 1.0, id="closer"),
+        pytest.param(further, 1.0, id="further"),
+        pytest.param(moved(-0.15, 0), 1.0, id="to the left"),
+        pytest.param(moved(0.15, 0.1), 1.0, id="to the right and down"),
+        pytest.param(lambda image: image, 0.7, id="slower"),
+        pytest.param(lambda image: image, 1.4, id="faster"),
+    ],
+)
+def test_it_names_them_in_another_light_place_and_speed(mini, assets, change, speed):
+    wrong = []
+    for folder, label in ACTIONS.items():
+        for clip in find_videos(assets / "clips/webcam" / folder):
+            session, found = pipeline.Session(mini, pipeline.Settings()), []
+            with open_source(clip) as source:
+                for frame in source.frames():
+                    found += session.push(Frame(change(frame.image), frame.time / speed, frame.duration / speed))
+            found += session.close()
+            said = mini.labels[np.mean([e.prediction.logits for e in found], axis=0).argmax()]
+            wrong += [f"{clip.name}: {said}"] if said != label else []
+    assert len(wrong) <= 1, wrong
 
 
 def test_it_says_none_of_these_of_unrelated_video(mini, assets):
