@@ -110,7 +110,7 @@ class Layer:
         for plane, part, keep, add in zip((out.y, out.u, out.v), parts, kept, self.add, strict=True):
             ground = plane[part]
             h, w = ground.shape
-            plane[part] = cv2.add(cv2.multiply(ground, keep[:h, :w], scale=1 / 255), add[:h, :w])
+            cv2.add(cv2.multiply(ground, keep[:h, :w], scale=1 / 255), add[:h, :w], dst=ground)
 
 
 def _tables(ink: Ink, matrix: Matrix) -> tuple[tuple[UInt8Array, ...], tuple[UInt8Array, ...]]:
