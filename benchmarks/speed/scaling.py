@@ -15,6 +15,8 @@ HOPS = (1.0, 0.5, 0.25, 0.1)
 
 
 def run(plan: Plan) -> list[Race]:
+    first = inputs.made(plan.clips[0], plan.folder, height=plan.heights[0], seconds=plan.short_s)
+    commands.vidcam(first.path, plan.folder, model="mini")  # what is made only once, such as a compiled model, is made now
     return [
         *(race for height, seconds in plan.lengths for race in _length(plan, height, seconds)),
         _size(plan),
@@ -32,7 +34,6 @@ def _length(plan: Plan, height: int, lengths: tuple[int, ...]) -> list[Race]:
     for seconds, name in names.items():
         clip = inputs.looped(base, plan.folder, round(seconds / lengths[0]))
         contestants[name] = partial(commands.vidcam, clip.path, plan.folder, *reports, model="mini")
-    commands.vidcam(base.path, plan.folder, model="mini")  # what is made only once, such as a compiled model, is made now
     found, _ = rounds(contestants, count=plan.rounds, patience_s=plan.patience_s, say=plan.say)
     length = {name: seconds for seconds, name in names.items()}
     times = {name: [1e3 * took.inside_s / length[name] for took in some] for name, some in found.items()}
