@@ -242,6 +242,22 @@ def test_an_interrupt_leaves_the_old_file_and_no_other(kind: int, code: int, mom
     assert sorted(p.name for p in tmp_path.iterdir()) == ["long.mp4", "long.vidcam.mp4"]
 
 
+@pytest.mark.parametrize(("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_lets_an_import_end(kind: int, code: int, tmp_path: Path) -> None:
+    # torch runs Python from its C++ while it is imported: an exception there is an abort(), with no clean-up at all
+    (tmp_path / "loaded.py").write_text(
+        f"import signal, time\nsignal.raise_signal({int(kind)})\ntime.sleep(0.3)\nprint('loaded', flush=True)\n"
+    )
+    code_run = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nimport vidcam.cli\n@vidcam.cli.app.command()\n"
+        "def load():\n    import loaded, time\n    time.sleep(20)\n    print('not stopped')\n"
+        "sys.argv = ['vidcam', 'load']\nvidcam.cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code_run], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (code, "loaded\n"), done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root to mount a small disk")
 def test_a_full_disk_is_said_in_one_sentence(tmp_path: Path) -> None:
     disk = tmp_path / "disk"

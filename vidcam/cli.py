@@ -5,8 +5,11 @@ Data goes to stdout, progress and messages to stderr. Exit codes: 0 done, 1 some
 
 from __future__ import annotations
 
+import functools
+import os
 import signal
 import sys
+import threading
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -693,13 +696,30 @@ def _table(rows: list[dict[str, Any]], *, as_json: bool, hidden: tuple[str, ...]
     console.print(table, width=None if console.is_terminal else 140)
 
 
-def _terminated(signum: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + signum)  # unwinds the stack, so that half-written files are removed
+def _stopped(signum: int, frame: FrameType | None) -> None:
+    """Unwind the stack at a signal, so that half-written files are removed; an import in progress is finished first.
+
+    A library that is being loaded runs Python from its C++ (torch does), and an exception there ends the process with abort().
+    """
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            # to the process, so that a main thread that waits meanwhile is woken; Windows wakes it either way, and kill() ends it
+            send = signal.raise_signal if os.name == "nt" else functools.partial(os.kill, os.getpid())
+            again = threading.Timer(0.05, send, (signum,))
+            again.daemon = True
+            again.start()
+            return
+        frame = frame.f_back
+    if signum == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + signum)
 
 
 def main() -> None:
     """Run the command line: the entry point of the ``vidcam`` command."""
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, _stopped)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where the shell has us ignore it
+        signal.signal(signal.SIGINT, _stopped)
     try:
         app()
     except VidcamError as error:
