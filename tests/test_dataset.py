@@ -126,6 +126,23 @@ def test_mistakes_come_first_and_show_both_evidences(trained, tmp_path: Path) ->
     assert "No video could be read" in (tmp_path / "n.html").read_text()
 
 
+def test_videos_of_a_class_may_have_any_shape(tmp_path: Path) -> None:
+    (tmp_path / "clapping").mkdir()
+    for n, (height, width) in enumerate([(96, 128), (90, 160), (160, 90)]):
+
+        def picture(i: int, height=height, width=width, n=n) -> np.ndarray:
+            image = cv2.resize(np.random.default_rng(n).integers(0, 255, (4, 4, 3)).astype(np.uint8), (width, height))
+            image[10:20, 5 * i : 5 * i + 20] = 255
+            return image
+
+        write_clip(tmp_path / "clapping" / f"v{n}.mp4", frames=10, size=(height, width), fps=10, picture=picture)
+    found = dataset.inspect(tmp_path, engine=open_engine("mini"))
+    assert [c.error for c in found.cases] == [None] * 3
+    for case in found.cases:
+        assert [s.place for s in case.suspicions][-1] == "what is the same in every video of the class"
+        assert all(0 <= s.share <= 1 for s in case.suspicions)
+
+
 def test_folders_that_do_not_fit_are_refused(trained, tmp_path: Path) -> None:
     _, engine, folder = trained
     with pytest.raises(InputError, match="has no class folders with videos"):

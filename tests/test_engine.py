@@ -362,6 +362,12 @@ def test_where_merging_would_change_something_it_is_left(module, layer):
     assert norms(module) > 0
 
 
+def test_norms_that_follow_each_batch_are_left():
+    net = Plain()
+    net.trunk.norm = nn.BatchNorm3d(net.trunk.norm.num_features, track_running_stats=False)
+    assert fold(net.eval(), spec(), torch.randn(2, 3, *CLIP)) is net
+
+
 def test_methods_that_take_the_network_apart_get_the_one_that_was_loaded():
     run, net = engine(), explained("plain")
     run.predict(film(1))

@@ -140,8 +140,11 @@ def test_seconds_between_windows_are_unseen(engines: dict[str, object], tmp_path
     )
     analysis = run(clip, engines["patches"], hop_s=2.0, tail="drop")  # windows of 0.8 s at 0, 2 and 4 s
     tracks = analysis.drawn["red square"]
-    looked = [placement.heat(tracks, time=t, scale=1.0, size=size, against=False) is not None for t in (0.3, 1.4, 2.3, 3.5, 4.3)]
-    assert looked == [True, False, True, False, True]
+    moments = (0.3, 1.4, 2.3, 3.5, 4.3, 4.9)
+    looked = [placement.heat(tracks, time=t, scale=1.0, size=size, against=False) is not None for t in moments]
+    assert looked == [True, False, True, False, True, False]
+    assert analysis.times_s[-1] > 4.8
+    assert np.isnan(analysis.curves["red square"][-1])
     seconds_seen = 3 * 0.8 / 5
     area_seen = (120 * 112 / 128) ** 2 / (120 * 160)
     assert analysis.unseen_fraction == pytest.approx(1 - seconds_seen * area_seen, abs=0.03)

@@ -115,6 +115,15 @@ def test_a_frame_stays_on_screen_until_the_next_one_comes():
     assert windows[0].times.tolist() == [0.0, 0.1, 0.1, 0.1, 0.1]
 
 
+def test_a_long_pause_is_kept_as_one_picture():
+    sampler = Sampler(frames=16, interval_s=0.1, hop_s=0.8)
+    sampler.push(np.zeros((64, 64, 3), np.uint8), time=0.0, duration=0.1)
+    windows = sampler.push(np.ones((64, 64, 3), np.uint8), time=240.0, duration=0.1)
+    assert len(windows) > 290
+    assert len({w.frames.__array_interface__["data"][0] for w in windows}) == 1
+    assert all(w.frames.shape == (16, 64, 64, 3) and not w.frames.any() for w in windows)
+
+
 def test_times_rounded_to_milliseconds_give_the_windows_of_exact_times():
     exact = [i / 30 for i in range(120)]
     rounded = [round(t, 3) for t in exact]

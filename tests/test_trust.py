@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import cv2
@@ -150,12 +151,20 @@ def test_figures_are_finite_whatever_the_map(seed, size, baseline):
 
 
 def test_the_bootstrap_interval_covers_the_mean_as_often_as_it_says():
-    rng = np.random.default_rng(0)
-    hits = 0
-    for i in range(200):
-        found = faithfulness.bootstrap(rng.normal(3.0, 1.0, 40), draws=400, seed=i)
-        hits += found.low <= 3.0 <= found.high
-    assert 0.88 <= hits / 200 <= 0.99
+    everything = (-math.inf, math.inf)
+    for n in (2, 3, 4, 6, 12, 40):
+        rng = np.random.default_rng(n)
+        hits = 0
+        for i in range(600):
+            found = faithfulness.bootstrap(rng.normal(3.0, 1.0, n), within=everything, draws=400, seed=i)
+            hits += found.low <= 3.0 <= found.high
+        assert 0.91 <= hits / 600 <= 0.98, n
+    one = faithfulness.bootstrap([0.42])
+    assert one.mean == 0.42
+    assert math.isnan(one.low)
+    assert math.isnan(one.high)
+    few = faithfulness.bootstrap([0.1, 0.9], within=(0.0, 1.0))
+    assert (few.low, few.high) == (0.0, 1.0)
     with pytest.raises(UsageError, match="at least one value, all finite"):
         faithfulness.bootstrap([1.0, float("nan")])
 
@@ -175,10 +184,50 @@ def test_the_verdict_tells_a_true_map_from_a_wrong_one(frames, truth):
     assert bad.word == "not supported"
     assert bad.removed == 0.0
     one, two = verdict.Trial(1.0, 0.9, 0.5, (1.0,), (0.5,)), verdict.Trial(1.0, 1.0, 0.5, (0.98,), (0.5,))
-    assert (one.margins, two.margins) == (pytest.approx([0.05]), pytest.approx([-0.01]))
+    assert one.margins == pytest.approx([0.05, -0.05])
+    assert two.margins == pytest.approx([-0.01, 0.01])
     assert verdict.judge([one, two]).word == "weak"
-    sufficient = verdict.Trial(1.0, 1.0, 0.8, (1.0, 1.0), (0.1, 0.0))  # another part would do as well, but nothing else does
+    # Another part would do as well, but nothing else does.
+    sufficient = verdict.Trial(1.0, 1.0, 0.8, (1.0,) * 3, (0.1, 0.0, 0.05))
     assert verdict.judge([sufficient] * 3).word == "supported"
+    assert verdict.judge([sufficient]).word == "weak"  # the best of four happens by chance one time in four
+
+
+@pytest.mark.parametrize("windows", [1, 2, 3, 4, 6, 9])
+def test_a_map_that_says_nothing_is_supported_as_seldom_as_the_interval_says(windows):
+    rng = np.random.default_rng(windows)
+    tubes = verdict.tubes_for(windows)
+    supported, surest = 0, 0
+    for _ in range(120):
+        trials = []
+        for _ in range(windows):
+            without, only = rng.random(1 + tubes), rng.random(1 + tubes)
+            trials.append(verdict.Trial(1.0, without[0], only[0], tuple(without[1:]), tuple(only[1:])))
+        supported += verdict.judge(trials).word == "supported"
+        best = [verdict.Trial(1.0, 0.0, 1.0, t.without_others, t.only_others) for t in trials]
+        surest += verdict.judge(best).word == "supported"
+    assert supported <= 8  # three are to be expected
+    assert surest == 120
+
+
+def test_the_interval_holds_what_an_exchange_of_tubes_cannot_tell_from_chance():
+    rng = np.random.default_rng(7)
+    worths = [np.append(0.4, rng.normal(0, 0.2, 8)), np.append(0.3, rng.normal(0, 0.2, 6))]
+    trials = [verdict.Trial(1.0, -w[0], w[0], tuple(-w[1:]), tuple(w[1:])) for w in worths]
+    made = verdict.judge(trials).margin
+
+    def outer(difference: float) -> tuple[float, float]:
+        """How often an exchange gives at least, and at most, what the true order gives, once a difference is taken off."""
+        left = [w - np.append(difference, np.zeros(len(w) - 1)) for w in worths]
+        found = []
+        for picked in itertools.product(*(range(len(w)) for w in left)):
+            found.append(np.mean([w[k] - np.delete(w, k).mean() for w, k in zip(left, picked, strict=True)]))
+        return float(np.mean(np.array(found) >= found[0] - 1e-12)), float(np.mean(np.array(found) <= found[0] + 1e-12))
+
+    assert made.mean == pytest.approx(np.mean([w[0] - w[1:].mean() for w in worths]))
+    assert made.low < made.mean < made.high
+    assert outer(made.low - 1e-6)[0] <= 0.025 < outer(made.low + 1e-6)[0]
+    assert outer(made.high + 1e-6)[1] <= 0.025 < outer(made.high - 1e-6)[1]
 
 
 def test_other_tubes_have_the_size_of_the_hot_one_and_lie_elsewhere():
@@ -194,18 +243,37 @@ def test_other_tubes_have_the_size_of_the_hot_one_and_lie_elsewhere():
 # Counterfactuals ---------------------------------------------------------------------------------------------------------------
 
 
+def per_frame(frames: int) -> Placement:
+    return Placement(Axis(0.0, 1.0, frames), Axis(1.5, 4.0, 1), Axis(1.5, 4.0, 1))
+
+
+def test_the_peak_is_where_the_cells_are_and_not_where_their_number_would_spread_them():
+    frames = np.broadcast_to(np.arange(16, dtype=np.uint8)[:, None, None, None], (16, 4, 4, 3)).copy()
+    where = Placement(Axis(0.0, 4.0, 4), Axis(1.5, 4.0, 1), Axis(1.5, 4.0, 1))  # cells at frames 0, 4, 8 and 12
+    seen = []
+
+    def score(clips: np.ndarray) -> np.ndarray:
+        seen.append(clips)
+        return np.zeros(len(clips))
+
+    counterfactual.counterfactuals(frames, np.eye(4)[2][:, None, None], where, score)
+    at = list(counterfactual.CHANGES).index("drop the peak") + 1
+    assert np.flatnonzero(seen[0][at, :, 0, 0, 0] != np.arange(16)).tolist() == [6, 7, 8, 9, 10]
+
+
 def ramp(n: int = 8) -> np.ndarray:
     return np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None] * 10, (n, 4, 4, 3)).copy()
 
 
 def test_each_change_is_what_its_name_says():
-    frames, values = ramp(), np.zeros((8, 1, 1))
-    values[5:7] = 1.0
+    frames, curve = ramp(), np.zeros(8)
+    curve[5:7] = 1.0
 
     def order(name: str) -> list[int]:
-        return (counterfactual.CHANGES[name](frames, values)[:, 0, 0, 0] // 10).tolist()
+        return (counterfactual.CHANGES[name](frames, curve)[:, 0, 0, 0] // 10).tolist()
 
-    assert order("freeze") == [4] * 8
+    assert order("freeze") == [5] * 8
+    assert (counterfactual.CHANGES["freeze"](frames, np.zeros(8))[:, 0, 0, 0] // 10).tolist() == [4] * 8
     assert order("reverse") == [7, 6, 5, 4, 3, 2, 1, 0]
     assert sorted(order("shuffle")) == list(range(8))
     assert order("shuffle") != list(range(8))
@@ -225,7 +293,7 @@ def test_each_change_is_what_its_name_says():
     ],
 )
 def test_what_a_model_uses_is_named(model, word):
-    found = [counterfactual.counterfactuals(ramp(), np.ones((8, 1, 1)), model)]
+    found = [counterfactual.counterfactuals(ramp(), np.ones((8, 1, 1)), per_frame(8), model)]
     assert set(found[0]) == {"as it is", *counterfactual.CHANGES}
     assert counterfactual.used(found).word == word
 
@@ -290,6 +358,13 @@ def test_evidence_is_counted_before_and_after_the_cut():
     assert splice(a, b)[:, 0, 0, 0].tolist() == [0, 0, 0, 9, 9, 9]
     with pytest.raises(UsageError, match="of one shape"):
         splice(a, b[:4])
+
+
+def test_a_map_that_is_the_same_everywhere_tells_what_chance_is():
+    where = Placement(Axis(0.0, 8.0, 2), Axis(3.5, 8.0, 2), Axis(3.5, 8.0, 2))  # as r3d_18 has it: two cells for 16 frames
+    even = np.ones(where.grid)
+    assert inside(even, where, 16, after=False) == pytest.approx((1 + 3.5 / 8) / 2)
+    assert inside(even, where, 16, after=True) == pytest.approx(4.5 / 8 / 2)
 
 
 def track(maps: np.ndarray) -> Track:

@@ -193,11 +193,12 @@ def _row(method: str, maps: _Maps, early: Sequence[bool], seed: int) -> Row:
     tried = [p for p, first in zip(maps.pairs, early, strict=True) if not first]
     scored = [localisation.scores(values, truth, threshold=at) for values, truth in tried]
     somewhere = maps.cells[1:] != (1, 1)  # one cell for the whole picture says when, not where
+    share = (0.0, 1.0)
     scores = {
-        key: bootstrap([getattr(s, key) for s in scored], seed=seed) if somewhere or key == "temporal" else None
+        key: bootstrap([getattr(s, key) for s in scored], within=share, seed=seed) if somewhere or key == "temporal" else None
         for key in localisation.NAMES
     }
-    inserted = bootstrap(maps.areas, seed=seed) if maps.areas else None
+    inserted = bootstrap(maps.areas, within=share, seed=seed) if maps.areas else None
     ms = 1e3 * float(np.median(maps.took)) / WINDOWS if maps.took else 0.0
     return Row(maps.model, method, maps.cells, len(scored), at, scores, inserted, ms)
 

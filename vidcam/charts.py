@@ -63,7 +63,7 @@ def bars(
     axes.barh(
         _short(names),
         means,
-        xerr=np.maximum(spans, 0),
+        xerr=np.fmax(spans, 0),  # NaN, no interval, too
         color=[OWN if n in own else ALSO if n in also else OTHERS for n in names],
         capsize=3,
         height=0.62,

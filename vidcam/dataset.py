@@ -34,7 +34,7 @@ MOMENTS = 8
 """Frames of each video, evenly spread, on which places are judged."""
 
 SIDE = 112
-"""Height of the pictures on which places are judged."""
+"""Height and width of the pictures on which places are judged."""
 
 MISTAKES, GALLERY, WIDTH = 40, 8, 260
 """How many mistakes a page shows, how many videos of each class, and how wide (pixels)."""
@@ -121,7 +121,7 @@ def inspect(
     where there are no class folders, UnknownNameError for a folder that is no label, UsageError for settings that name classes,
     IncompatibleError for a method that the model cannot bear.
     """
-    settings = settings or Settings()
+    settings = replace(settings or Settings(), cover=False)
     if settings.classes or settings.versus is not None:
         raise UsageError("in a folder each video is explained for its answer and its own class: name no classes")
     method = core.choose(settings.method, engine.spec).name
@@ -163,7 +163,7 @@ def _look(video: Path, name: str, wanted: str, engine: Engine, settings: Setting
     frames = _frames(video, [*times.tolist(), *peaks.values()])
     box = track.seen
     rows, columns = slice(round(box.y0), round(box.y1)), slice(round(box.x0), round(box.x1))
-    size = max(8, round(SIDE * (box.x1 - box.x0) / (box.y1 - box.y0))), SIDE
+    size = SIDE, SIDE  # of all videos, whatever their shape: places of a class are compared, and the network saw them alike too
     shrunk = [cv2.resize(frames[t][rows, columns], size, interpolation=cv2.INTER_AREA) for t in times.tolist()]
     maps = [np.maximum(0 if m is None else m, 0) for m in (track.at(float(t)) for t in times)]
     heat = [cv2.resize(np.asarray(m, np.float32), size, interpolation=cv2.INTER_LINEAR) for m in maps if np.ndim(m) == 2]
@@ -203,9 +203,7 @@ def _suspicions(s: _Seen, overlay: np.ndarray) -> tuple[flags.Suspicion, ...]:
     return (
         flags.suspicion("the border of the picture", s.heat, flags.border(size)),
         flags.suspicion("what never moves", s.heat, flags.static(s.frames)),
-        flags.suspicion(
-            "what is the same in every video of the class", s.heat, overlay if overlay.shape == size else np.zeros(size, bool)
-        ),
+        flags.suspicion("what is the same in every video of the class", s.heat, overlay),
     )
 
 

@@ -16,12 +16,13 @@ from vidcam import charts, page, placement, report, summary
 from vidcam.errors import UsageError
 from vidcam.explainers import core, probe
 from vidcam.files import save
-from vidcam.pipeline import Explanation, Progress, Session, Settings, explain, explanations
+from vidcam.pipeline import Explanation, Progress, Session, Settings, explain, explanations, telling
 from vidcam.plain import document, plain
 from vidcam.reader import Source, open_source
 from vidcam.timeline import FlowField, smooth
-from vidcam.trust import counterfactual, sanity, verdict
+from vidcam.trust import sanity, verdict
 from vidcam.trust.controls import CONTROLS
+from vidcam.trust.counterfactual import Used, counterfactuals, used
 from vidcam.trust.faithfulness import Curves, Faithfulness, Interval, bootstrap, curves, faithfulness, insertion
 from vidcam.trust.removal import BASELINES
 from vidcam.trust.smoothness import Smoothness, compared
@@ -60,7 +61,7 @@ class Evaluation:
     scores: Mapping[str, Mapping[str, Mapping[str, Interval]]]
     curves: Mapping[str, Curves]
     verdict: verdict.Verdict
-    used: counterfactual.Used
+    used: Used
     cascade: tuple[tuple[str, float], ...]
     sensitivity: float | None
     repeated: float
@@ -82,8 +83,8 @@ def evaluate(
 ) -> Evaluation:
     """Explain a video and test the explanation of its first label (or of the one class in ``settings``).
 
-    The tests run on the ``windows`` in which that label is most probable, through the model's centre crop. ``other`` is a second
-    video for the splice test. Raises what :func:`vidcam.explain` raises, UsageError for settings that cannot be tested.
+    The tests run on at most ``windows`` windows (:func:`vidcam.pipeline.telling`), through the model's centre crop. ``other`` is
+    a second video for the splice test. Raises what :func:`vidcam.explain` raises, UsageError for settings that cannot be tested.
     """
     if windows < 1:
         raise UsageError(f"at least 1 window is needed, got {windows}")
@@ -92,6 +93,7 @@ def evaluate(
     if len(settings.classes) > 1:
         raise UsageError(f"one explanation is tested at a time, got classes {', '.join(settings.classes)}: name one of them")
     began = time.perf_counter()
+    settings = replace(settings, cover=False)
     analysis = explain(path, engine=engine, settings=settings, progress=progress)
     label = analysis.labels[0]
     index = engine.labels.index(label)
@@ -120,10 +122,15 @@ def evaluate(
         scores=found[0],
         curves=found[1],
         verdict=verdict.judge(
-            [verdict.trial(e.clips[0], e.evidence[0].values, e.cells, prob, seed=i) for i, e in enumerate(tried)],
+            [
+                verdict.trial(
+                    e.clips[0], e.evidence[0].values, e.cells, prob, tubes=verdict.tubes_for(len(tried)), seed=settings.seed + i
+                )
+                for i, e in enumerate(tried)
+            ],
             seed=settings.seed,
         ),
-        used=counterfactual.used([counterfactual.counterfactuals(e.clips[0], e.evidence[0].values, prob) for e in tried]),
+        used=used([counterfactuals(e.clips[0], e.evidence[0].values, e.cells, prob) for e in tried]),
         cascade=tuple(sanity.cascade(engine, first, target, method, seed=settings.seed)),
         sensitivity=sanity.sensitivity(engine, first, [target, *others], method) if others else None,
         repeated=sanity.repeated(engine, first, target, method),
@@ -145,10 +152,9 @@ def _windows(
     count: int,
     seen: Callable[[Frame], None] = lambda frame: None,
 ) -> list[Explanation]:
-    """The windows in which the label is most probable, explained for it."""
-    index = engine.labels.index(label)
-    spans = {p.span for p in sorted(analysis.windows, key=lambda p: -p.probs[index])[:count]}
-    session = Session(engine, replace(settings, classes=(label,), cover=False), skip=lambda span: span not in spans)
+    """The windows in which the label is most probable and which do not overlap, explained for it."""
+    spans = telling(analysis.windows, engine.labels.index(label), count)
+    session = Session(engine, replace(settings, classes=(label,)), skip=lambda span: span not in spans)
     return list(explanations(source, session, seen))
 
 
@@ -177,11 +183,14 @@ def _tested(
                 if progress:
                     progress("test", done, total)
         scores[baseline] = {
-            name: {f.name: bootstrap([getattr(x, f.name) for x in row], seed=seed) for f in fields(Faithfulness)}
-            for name, row in rows.items()
+            name: {f.name: _interval(f.name, row, seed) for f in fields(Faithfulness)} for name, row in rows.items()
         }
         means[baseline] = Curves(*(np.mean([getattr(c, f.name) for c in own], 0) for f in fields(Curves)))
     return scores, means
+
+
+def _interval(name: str, row: Sequence[Faithfulness], seed: int) -> Interval:
+    return bootstrap([getattr(x, name) for x in row], within=(-1.0 if name == "gap" else 0.0, 1.0), seed=seed)
 
 
 def _inserted(tried: Sequence[Explanation], track: Track, prob: Callable[[UInt8Array], FloatArray]) -> float:
@@ -215,7 +224,10 @@ def _spliced(
         maps = [placement.join([m[0, i] for m in made.maps], where)[0] for i in range(2)]
         firsts.append(inside(maps[0], mine.cells, n, after=False))
         seconds.append(inside(maps[1], mine.cells, n, after=True))
-    return Spliced(_mean(firsts), _mean(seconds))
+    even = np.ones(mine.cells.grid)
+    return Spliced(
+        _mean(firsts), _mean(seconds), inside(even, mine.cells, n, after=False), inside(even, mine.cells, n, after=True)
+    )
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -277,8 +289,12 @@ def in_words(found: Evaluation) -> str:
         f"smoothing: flicker x {s.ratio:.2f}, lag {s.lag_s:.3f} s, insertion {found.insertion[0]:.3f} to {found.insertion[1]:.3f}"
     )
     if found.spliced:
-        first, second = ("nothing to place" if v is None else f"{v:.0%}" for v in (found.spliced.first, found.spliced.second))
-        lines.append(f"cut together: {first} before the cut, {second} after it (by chance 50%)")
+        cut = found.spliced
+        first, second = ("nothing to place" if v is None else f"{v:.0%}" for v in (cut.first, cut.second))
+        lines.append(
+            f"cut together: {first} before the cut (by chance {cut.first_chance:.0%}), "
+            f"{second} after it (by chance {cut.second_chance:.0%})"
+        )
     return "\n".join(lines)
 
 

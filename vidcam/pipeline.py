@@ -33,14 +33,18 @@ from vidcam.writer import VideoWriter
 if TYPE_CHECKING:
     from vidcam.engine import Engine
 
-__all__ = ["Explanation", "Look", "Outputs", "Progress", "Session", "Settings", "annotate", "draw", "explain", "explanations"]
+__all__ = [
+    "Explanation", "Look", "Outputs", "Progress", "Session", "Settings",
+    "annotate", "draw", "explain", "explanations", "telling",
+]  # fmt: skip
 
 Progress = Callable[[str, int, int | None], None]
 """Called as ``progress(stage, frames_done, frames_in_all or None)``; stages are ``"explain"``, ``"judge"``
 (windows, not frames) and ``"draw"``."""
 
 TIDY = 32  # windows after which candidates that have fallen back are forgotten
-TRIED = 6  # windows that a verdict rests on
+TRIED = 6  # windows that a verdict rests on, at most
+TOLERANCE_S = 0.001  # windows that overlap by less do not
 AHEAD = 6  # frames that a stage may be ahead of the next one
 CANDIDATES = 5  # classes explained in each window while nobody has named one
 
@@ -54,7 +58,7 @@ class Settings:
     half a clip. ``tail``: what happens to the end of the video, see :class:`vidcam.sampling.Sampler`. ``cover``: several crops
     that cover the whole frame instead of the model's centre crop. ``smoothing`` and ``smooth_s``: kind and standard deviation in
     seconds, 0 switches it off. ``start_s``, ``end_s``: the part of the video, in seconds from its first frame. ``verdict``: try
-    whether the model needs what the map shows (:mod:`vidcam.trust.verdict`), which costs about 50 more forward passes.
+    whether the model needs what the map shows (:mod:`vidcam.trust.verdict`), which costs about 100 more forward passes.
     """
 
     method: str | None = None
@@ -140,12 +144,12 @@ class Session:
         """The crops, known once the first frame has come."""
         return self._views
 
-    def push(self, frame: Frame) -> list[Explanation]:
-        """Take one frame; returns what it completed."""
+    def push(self, frame: Frame) -> Iterator[Explanation]:
+        """Take one frame; gives what it completed, each explained when it is asked for: a long pause completes many windows."""
         return self._explain_all(self.sample(frame))
 
-    def close(self) -> list[Explanation]:
-        """The end of the video: returns the explanation of its tail."""
+    def close(self) -> Iterator[Explanation]:
+        """The end of the video: gives the explanation of its tail."""
         return self._explain_all(self.rest())
 
     def sample(self, frame: Frame) -> list[Window]:
@@ -159,8 +163,8 @@ class Session:
         """The windows of the video's tail: no frame will come any more."""
         return self._sampler.close()
 
-    def _explain_all(self, windows: Iterable[Window]) -> list[Explanation]:
-        return [self.explain(w) for w in windows if not self._skip(w.span)]
+    def _explain_all(self, windows: Iterable[Window]) -> Iterator[Explanation]:
+        return (self.explain(w) for w in windows if not self._skip(w.span))
 
     def explain(self, window: Window) -> Explanation:
         """The model's answer to one window, and the evidence for it."""
@@ -253,13 +257,14 @@ class _Joined:
             self._flow = timeline.FlowField(size=frame.size)
         self._flow.push(frame.image, time=frame.time)
 
-    def tracks(self, shown: Sequence[str]) -> dict[str, tuple[Track, ...]]:
-        """The joined evidence for the labels ``shown``, each explained in every window; all that is kept for it goes."""
+    def tracks(self, shown: Sequence[str], *, until: float) -> dict[str, tuple[Track, ...]]:
+        """The joined evidence for the labels ``shown``, each explained in every window, up to the end of the video ``until``; all
+        that is kept for it goes."""
         for label in set(self.timeline.labels) - set(shown):
             self.timeline.drop(label)
         tracks = {}
         for label in shown:  # one after the other, so that none is in memory twice for long
-            tracks[label] = self.timeline.tracks(label)
+            tracks[label] = self.timeline.tracks(label, until=until)
             self.timeline.drop(label)
         return tracks
 
@@ -372,7 +377,7 @@ def _analyse(source: Source, engine: Engine, settings: Settings, progress: Progr
     shown = summary.shown_labels(joined.predictions, classes=settings.classes, versus=settings.versus)
     _fill_in(source, engine, settings, joined, shown)
 
-    tracks = joined.tracks(shown)
+    tracks = joined.tracks(shown, until=last)
     drawn = {label: tuple(joined.smoothed(t) for t in parts) for label, parts in tracks.items()}
     curves = {label: np.sum([t.curve for t in parts], axis=0) for label, parts in drawn.items()}
     _let_go(drawn)
@@ -497,8 +502,7 @@ def _judge(source: Source, engine: Engine, settings: Settings, analysis: Analysi
     """The analysis with a verdict on the evidence for its first label, from the windows in which that label is most probable."""
     label = analysis.labels[0]
     index = engine.labels.index(label)
-    tried = sorted(analysis.windows, key=lambda p: -p.probs[index])[:TRIED]
-    spans = {p.span for p in tried}
+    spans = telling(analysis.windows, index, TRIED)
     session = Session(engine, replace(settings, classes=(label,)), skip=lambda span: span not in spans)
 
     def prob(clips: UInt8Array) -> FloatArray:
@@ -506,10 +510,25 @@ def _judge(source: Source, engine: Engine, settings: Settings, analysis: Analysi
 
     trials: list[verdict.Trial] = []
     for e in explanations(source, session):
-        trials.append(verdict.trial(e.clips[0], e.evidence[0].values, e.cells, prob, seed=settings.seed + len(trials)))
+        crop = int(prob(e.clips).argmax()) if len(e.clips) > 1 else 0  # the one in which the label is most probable
+        values, seed = e.evidence[crop].values, settings.seed + len(trials)
+        trials.append(verdict.trial(e.clips[crop], values, e.cells, prob, tubes=verdict.tubes_for(len(spans)), seed=seed))
         if progress:
             progress("judge", len(trials), len(spans))
     return replace(analysis, verdict={"label": label, **asdict(verdict.judge(trials, seed=settings.seed))})
+
+
+def telling(windows: Sequence[Prediction], index: int, count: int) -> set[tuple[float, float]]:
+    """The spans of at most ``count`` windows on which an explanation of the class ``index`` is to be tested: those in which it is
+    most probable, at least half as much as in the best one; of windows that overlap only the best."""
+    best = sorted(windows, key=lambda p: -p.probs[index])
+    chosen: list[tuple[float, float]] = []
+    for p in best:
+        if len(chosen) == count or p.probs[index] < best[0].probs[index] / 2:
+            break
+        if all(p.span[0] >= end - TOLERANCE_S or p.span[1] <= start + TOLERANCE_S for start, end in chosen):
+            chosen.append(p.span)
+    return set(chosen)
 
 
 def explanations(source: Source, session: Session, seen: Callable[[Frame], None] = lambda frame: None) -> Iterator[Explanation]:

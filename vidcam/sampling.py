@@ -160,7 +160,10 @@ class Sampler:
         return self._window(window.start, shown, end if end > window.start else window.start + self._interval)
 
     def _window(self, start: float, shown: list[_Shown], end: float) -> Window:
-        return Window(np.stack([s.image for s in shown]), np.array([s.time for s in shown]), (start, end))
+        images = [s.image for s in shown]
+        still = all(i is images[0] for i in images)  # in a long pause there are many such windows: they share their picture
+        frames = np.broadcast_to(images[0], (len(images), *images[0].shape)) if still else np.stack(images)
+        return Window(frames, np.array([s.time for s in shown]), (start, end))
 
 
 def resize(picture: UInt8Array | Planes, geometry: Geometry) -> UInt8Array:

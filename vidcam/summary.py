@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, cast
@@ -51,9 +52,11 @@ def in_the_running(predictions: Sequence[Prediction]) -> frozenset[str]:
 
 def index_of(labels: Sequence[str], given: str) -> int:
     """The index of a label, whatever its case; UnknownNameError with the nearest labels otherwise."""
+    if given in labels:
+        return labels.index(given)
     wanted = " ".join(given.replace("_", " ").split()).casefold()
     for i, label in enumerate(labels):
-        if label == given or label.replace("_", " ").casefold() == wanted:
+        if label.replace("_", " ").casefold() == wanted:
             return i
     raise UnknownNameError("class", given, labels)
 
@@ -160,7 +163,7 @@ def run_facts(engine: Engine, *, seed: int) -> dict[str, object]:
 
 
 def versions() -> dict[str, str]:
-    found = {}
+    found = {"python": platform.python_version()}
     for package in ("vidcam", "openvino", "torch", "torchvision", "av", "numpy", "opencv-python"):
         try:
             found[package] = version(package)

@@ -203,15 +203,18 @@ class Timeline:
         weights = _FLOOR + (1 - _FLOOR) * np.clip(1 - np.abs(2 * times - start - end) / (end - start), 0, 1)
         sums.add(first, _at(evidence, times), weights)
 
-    def tracks(self, label: str) -> tuple[Track, ...]:
+    def tracks(self, label: str, *, until: float | None = None) -> tuple[Track, ...]:
         """The joined evidence for ``label``, one :class:`Track` for each crop, all of a timeline on one grid; () for a new label.
 
-        NaN at the points that no window explained for this label.
+        NaN at the points that no window explained for this label. The grid ends with the last window, or at the second ``until``
+        where that is later.
         """
         reaches = [r for crops in self._sums.values() for sums in crops.values() if (r := sums.reach())]
         if not reaches or self._anchor is None:
             return ()
         first, stop = min(a for a, _ in reaches), max(b for _, b in reaches)
+        if until is not None:
+            stop = max(stop, math.ceil((until - self._anchor) / self.step_s - _EPSILON))
         times = self._anchor + np.arange(first, stop) * self.step_s
         return tuple(
             Track(label, times, sums.means(first, stop - first), np.array(crop.ys), np.array(crop.xs), crop.seen, sums.cell_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,16 +28,16 @@ def rounds(
 ) -> tuple[dict[str, list[T]], dict[str, str]]:
     """What each contestant gave, at most ``count`` times, and why those that raised what is tolerated gave nothing.
 
-    All run once in each round, so that a busy minute hits all of them, each round beginning with another one. Who would take more
-    than ``patience_s`` in all runs less often, but once at least. With ``warm`` there is a round more, and the first result is
-    left out where there are others.
+    All run once in each round, so that a busy minute hits all of them, and in an order drawn anew for each round, so that nobody
+    always follows the same one, whose threads may not sleep yet. Who would take more than ``patience_s`` in all runs less often,
+    but once at least. With ``warm`` there is a round more, and the first result is left out where there are others.
     """
     found: dict[str, list[T]] = {name: [] for name in contestants}
     took: dict[str, list[float]] = {name: [] for name in contestants}
     failed: dict[str, str] = {}
-    names = list(contestants)
+    rng = random.Random(0)
     for turn in range(count + warm):
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+        for name in rng.sample(list(contestants), len(contestants)):
             counted = took[name][warm:]
             if name in failed or (took[name] and sum(counted) + took[name][-1] > patience_s):
                 continue
@@ -52,9 +53,10 @@ def rounds(
 
 
 def timed(function: Callable[[], object]) -> Callable[[], float]:
-    """A contestant whose figure is the milliseconds that ``function`` takes."""
+    """A contestant whose figure is the milliseconds that ``function`` takes, once it has run and has the caches to itself."""
 
     def run() -> float:
+        function()
         began = time.perf_counter()
         function()
         return 1e3 * (time.perf_counter() - began)

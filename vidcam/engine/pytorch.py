@@ -178,7 +178,7 @@ def _followed(module: nn.Module) -> Iterator[list[tuple[str, str]]]:
     for name, m in module.named_modules():
         if isinstance(m, nn.Conv3d):
             handles.append(m.register_forward_hook(note(name)))
-        elif isinstance(m, nn.BatchNorm3d):
+        elif isinstance(m, nn.BatchNorm3d) and m.running_mean is not None:  # else it follows each batch and cannot be merged
             handles.append(m.register_forward_hook(match(name)))
     try:
         yield pairs

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vidcam.placement import Placement
 from vidcam.trust.faithfulness import Score
 from vidcam.types import FloatArray, UInt8Array
 
@@ -23,11 +24,17 @@ def _speed(frames: UInt8Array, factor: float) -> UInt8Array:
     return np.asarray(frames[bounced])
 
 
-def _without_peak(frames: UInt8Array, values: FloatArray) -> UInt8Array:
+def _still(frames: UInt8Array, curve: FloatArray) -> UInt8Array:
+    """The frame with the most evidence held, of several such the one nearest to the middle."""
+    n = len(frames)
+    most = np.flatnonzero(curve == curve.max())
+    return np.repeat(frames[most[np.abs(most - n // 2).argmin()]][None], n, 0)
+
+
+def _without_peak(frames: UInt8Array, curve: FloatArray) -> UInt8Array:
     """The third of the window with the most evidence, replaced by the frame before it."""
     n = len(frames)
     length = max(1, n // 3)
-    curve = np.interp(np.linspace(0, 1, n), np.linspace(0, 1, len(values)), np.maximum(values, 0).sum((1, 2)))
     sums = np.convolve(curve, np.ones(length), "valid")
     first = int(sums.argmax())
     out = frames.copy()
@@ -36,15 +43,15 @@ def _without_peak(frames: UInt8Array, values: FloatArray) -> UInt8Array:
 
 
 CHANGES: dict[str, Callable[[UInt8Array, FloatArray], UInt8Array]] = {
-    "freeze": lambda f, v: np.repeat(f[len(f) // 2][None], len(f), 0),
-    "reverse": lambda f, v: f[::-1],
-    "shuffle": lambda f, v: f[np.random.default_rng(0).permutation(len(f))],
-    "half speed": lambda f, v: _speed(f, 0.5),
-    "double speed": lambda f, v: _speed(f, 2.0),
+    "freeze": _still,
+    "reverse": lambda f, c: f[::-1],
+    "shuffle": lambda f, c: f[np.random.default_rng(0).permutation(len(f))],
+    "half speed": lambda f, c: _speed(f, 0.5),
+    "double speed": lambda f, c: _speed(f, 2.0),
     "drop the peak": _without_peak,
 }
-"""Each makes another window of ``frames (T,H,W,3)``, knowing the map ``(T',h,w)``: the middle frame held; backwards; in a fixed
-random order; slower and faster around the middle; and without the stretch that has the most evidence."""
+"""Each makes another window of ``frames (T,H,W,3)``, knowing each frame's positive evidence ``(T,)``: the frame with the most of
+it held; backwards; in a fixed random order; slower and faster around the middle; and without the stretch that has the most."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +62,11 @@ class Used:
     left: dict[str, float]
 
 
-def counterfactuals(frames: UInt8Array, values: FloatArray, score: Score) -> dict[str, float]:
-    """The probability of the class as it is (``"as it is"``) and after each of ``CHANGES``, for one window and its map."""
-    clips = np.stack([frames, *(np.ascontiguousarray(change(frames, values)) for change in CHANGES.values())])
+def counterfactuals(frames: UInt8Array, values: FloatArray, where: Placement, score: Score) -> dict[str, float]:
+    """The probability of the class as it is (``"as it is"``) and after each of ``CHANGES``, for one window and its map
+    ``values (T',h,w)`` with cells at ``where``."""
+    curve = np.interp(np.arange(len(frames)), where.time.centres(), np.maximum(values, 0).sum((1, 2)))
+    clips = np.stack([frames, *(np.ascontiguousarray(change(frames, curve)) for change in CHANGES.values())])
     return dict(zip(("as it is", *CHANGES), map(float, score(clips)), strict=True))
 
 

@@ -20,10 +20,13 @@ __all__ = ["Spliced", "inside", "splice"]
 @dataclass(frozen=True)
 class Spliced:
     """The share of the positive evidence for the first part's answer that lies before the cut, and of that for the second part's
-    after it; each would be 0.5 by chance. None where nothing speaks for the answer."""
+    after it; None where nothing speaks for the answer. ``first_chance`` and ``second_chance`` are the shares of a map that is the
+    same everywhere: not 0.5 where few cells do not divide the window in its middle."""
 
     first: float | None
     second: float | None
+    first_chance: float
+    second_chance: float
 
 
 def splice(first: UInt8Array, second: UInt8Array) -> UInt8Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -11,11 +12,11 @@ import numpy.typing as npt
 
 from vidcam.errors import UsageError
 from vidcam.placement import Placement
-from vidcam.trust.faithfulness import Interval, Score, bootstrap
+from vidcam.trust.faithfulness import Interval, Score
 from vidcam.trust.removal import BASELINES, pixels_of, replacing
 from vidcam.types import FloatArray, UInt8Array
 
-__all__ = ["SHARE", "Verdict", "judge", "moved", "trial"]
+__all__ = ["SHARE", "Trial", "Verdict", "judge", "moved", "trial", "tubes_for"]
 
 Bools = npt.NDArray[np.bool_]
 Word = Literal["supported", "weak", "not supported"]
@@ -25,6 +26,13 @@ SHARE = 0.15
 
 MATTERS = 0.05
 """A smaller loss of probability is nothing to call support, however sure it is."""
+
+TUBES = 40
+"""Tubes elsewhere that a verdict rests on, over all its windows: were the hot one just another of them, it would be the best of
+all once in 41 times, so that even a single window can say something surely."""
+
+MOST = 300_000
+"""Exchanges that are counted out; of more, as many are drawn."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +64,16 @@ class Trial:
     only_others: tuple[float, ...]
 
     @property
-    def margins(self) -> list[float]:
-        """For each tube elsewhere, how much more the hot one is needed and how much more it suffices, in the mean."""
-        return [
-            ((without - self.without) + (self.only - only)) / 2
-            for without, only in zip(self.without_others, self.only_others, strict=True)
-        ]
+    def margins(self) -> FloatArray:
+        """``(1 + tubes,)``: how much more a tube is needed and suffices than the others, in the mean; the hot one comes first."""
+        without, only = np.array([self.without, *self.without_others]), np.array([self.only, *self.only_others])
+        worth = (only - without) / 2
+        return np.asarray((worth - worth.mean()) * len(worth) / (len(worth) - 1))
+
+
+def tubes_for(windows: int) -> int:
+    """How many tubes elsewhere are tried in each of so many windows, at least one."""
+    return max(6, math.ceil(TUBES / windows))
 
 
 def trial(
@@ -70,7 +82,7 @@ def trial(
     where: Placement,
     score: Score,
     *,
-    tubes: int = 6,
+    tubes: int = TUBES,
     baseline: str = "blur",
     seed: int = 0,
 ) -> Trial:
@@ -105,19 +117,41 @@ def moved(tube: Bools, rng: np.random.Generator) -> Bools:
 
 
 def judge(trials: Sequence[Trial], *, seed: int = 0) -> Verdict:
-    """The verdict over the windows of a video, at least one.
+    """The verdict over the windows of a video, at least one; they should not overlap, or they tell the same twice.
 
     *supported*: the hot tube is more needed, or suffices more, than tubes elsewhere, surely (the interval of the mean difference
     lies above 0) and noticeably (on average at least ``MATTERS``). *weak*: it is, but not both surely and noticeably.
     *not supported*: it is not. A network may know an action by more than one part, so either question alone would be too hard.
     """
-    margins = [float(np.mean(t.margins)) for t in trials]
-    margin = bootstrap(margins if len(trials) > 1 else trials[0].margins, seed=seed)  # of one window: over the other tubes
+    margin = _exchanged(trials, np.random.default_rng(seed))
     word: Word = "not supported" if margin.mean <= 0 else "weak"
-    if margin.low > 0 and margin.mean >= MATTERS:
+    if margin.low > 1e-9 and margin.mean >= MATTERS:  # not by the rounding of sums alone
         word = "supported"
     return Verdict(
         word, float(np.mean([t.whole - t.without for t in trials])),
         float(np.mean([t.whole - o for t in trials for o in t.without_others])), float(np.mean([t.only for t in trials])),
         float(np.mean([o for t in trials for o in t.only_others])), margin, len(trials),
     )  # fmt: skip
+
+
+def _exchanged(trials: Sequence[Trial], rng: np.random.Generator) -> Interval:
+    """The mean margin with the interval of a randomisation test (Edgington & Onghena 2007, chapter 3), turned round.
+
+    If the hot tubes were worth a certain difference more, and that were taken off them, any tube of a window might as well have
+    been the hot one. The interval holds the differences for which the mean margin is not among the outer 2.5 % of those that
+    arise when, in every way, one tube of each window is taken for the hot one. A single window is enough for it.
+    """
+    margin = float(np.mean([t.margins[0] for t in trials]))
+    means, gains = np.zeros(1), np.zeros(1)  # of an exchange: its mean margin, and what a difference that is taken off adds to it
+    for t in trials:
+        others = len(t.margins) - 1
+        means = np.add.outer(means, t.margins / len(trials)).ravel()
+        gains = np.add.outer(gains, np.array([-1.0, *[1 / others] * others]) / len(trials)).ravel()
+        if means.size > MOST:
+            kept = np.append(0, rng.integers(means.size, size=MOST))  # the first is no exchange at all
+            means, gains = means[kept], gains[kept]
+    outer = int(0.025 * means.size)  # as many of the exchanges, the true one among them
+    if outer < 1:
+        return Interval(margin, -1.0, 1.0)
+    fair = np.sort((margin - means[1:]) / np.maximum(1 + gains[1:], 1e-12))  # what makes each exchange as good as the true order
+    return Interval(margin, float(fair[outer - 1]), float(fair[-outer]))
