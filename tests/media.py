@@ -71,12 +71,14 @@ def write_clip(
     mirrored: bool = False,
     sar: Fraction | None = None,
     full_range: bool = False,
+    transfer: int | None = None,
     colorspace: str | None = None,
     b_frames: int = 0,
     gop: int = 12,
     audio: str | None = None,
     audio_s: float | None = None,
     faststart: bool = True,
+    fragmented: bool = False,
     picture: Callable[[int], np.ndarray] | None = None,
 ) -> Path:
     """A clip of ``frames`` pictures at ``path`` (the suffix chooses the container), and the path again.
@@ -84,7 +86,8 @@ def write_clip(
     ``picture(i)`` gives the picture as it should be *seen* (default: :func:`numbered`); with ``rotation`` (clockwise degrees that
     the player has to turn) and ``mirrored`` it is stored turned, with the display matrix that undoes it. ``size`` (height, width)
     is that of the seen picture before ``sar`` stretches it. ``times`` are seconds for a variable rate, ``start`` shifts all.
-    ``audio`` names an audio codec (a 440 Hz tone, ``audio_s`` long).
+    ``audio`` names an audio codec (a 440 Hz tone, ``audio_s`` long). ``transfer`` numbers the transfer characteristic as
+    H.273 does.
     """
     suffix = path.suffix
     picture = picture or (lambda i: numbered(i, size))
@@ -95,6 +98,8 @@ def write_clip(
     codec = codec or CODECS.get(suffix, "libx264")
     pix_fmt = pix_fmt or {"gif": "rgb8", "mjpeg": "yuvj420p"}.get(codec, "yuv420p")
     options = {"movflags": "+faststart"} if faststart and suffix in (".mp4", ".mov") else {}
+    if fragmented:
+        options = {"movflags": "+frag_keyframe+empty_moov+default_base_moof"}
     with av.open(str(path), "w", options=options) as out:
         stream = out.add_stream(codec, rate=Fraction(fps))
         context = stream.codec_context
@@ -115,6 +120,8 @@ def write_clip(
             context.colorspace = {"bt709": 1, "bt601": 6}[colorspace]
         if full_range:
             context.color_range = 2
+        if transfer is not None:
+            context.color_trc = transfer
         if rotation or mirrored:
             a, b, c, d = (v << 16 for v in TURNS[rotation, mirrored])
             stream.set_display_matrix((a, b, 0, c, d, 0, 0, 0, 1 << 30))

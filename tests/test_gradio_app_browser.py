@@ -33,12 +33,13 @@ pytestmark = pytest.mark.filterwarnings(  # Gradio's own statistics, with pandas
 CLIPS = Path(__file__).parent.parent / "clips"
 app = apps.module("gradio_app")
 WAIT_MS = 60_000
+SHOOTING = "VIDCAM_SCREENSHOTS" in os.environ  # what is shown then is what a user has, not the small limits of the tests
 
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[SimpleNamespace]:
-    """The app with mini and small limits: ``desk`` are its sessions, ``asked`` counts what the model is asked, which answers
-    while ``free`` is set."""
+    """The app with mini and small limits, without the network: ``desk`` are its sessions, ``asked`` counts what the model is
+    asked, which answers while ``free`` is set."""
     asked: list[int] = []
     free = threading.Event()
     free.set()
@@ -51,10 +52,11 @@ def served() -> Iterator[SimpleNamespace]:
         return ask(engine, frames, *more)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VIDCAM_OFFLINE", "1")
+        if not SHOOTING:
+            patch.setenv("VIDCAM_OFFLINE", "1")
         patch.setattr(core, "explain", counted)
         patch.setattr(app, "Desk", lambda *words: desks.append(app_desk(*words)) or desks[-1])
-        limits = app.Limits(size=20_000_000, seconds=300)
+        limits = app.Limits() if SHOOTING else app.Limits(size=20_000_000, seconds=300)
         with app.served(app.Options(port=0, model="mini", limits=limits)) as address:
             yield SimpleNamespace(address=address, asked=asked, desk=desks[0], free=free)
         assert not desks[0].root.exists()
@@ -396,6 +398,8 @@ def test_every_tab_on_large_and_small_screens_dark_and_light(browser, served, tm
         page.get_by_role("tab", name="Live").click()
         live = page.frame_locator("#live iframe")
         live.locator("#answer", has_text="jumping jack").wait_for()
+        if SHOOTING:
+            page.wait_for_timeout(45_000)  # until there is something to look back on
         shots("live")
         page.get_by_role("tab", name="Annotate").click()
         page.wait_for_selector("#live iframe", state="detached")  # the camera is let go

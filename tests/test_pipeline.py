@@ -159,6 +159,7 @@ def test_labels_are_found_whatever_their_case() -> None:
     assert [summary.index_of(labels, given) for given in ("playing drums", "ARM  wrestling", "yoga")] == [0, 1, 2]
     with pytest.raises(UnknownNameError, match="did you mean 'yoga'"):
         summary.index_of(labels, "yogha")
+    assert summary.index_of(("Yoga", "yoga"), "yoga") == 1
 
 
 def prediction(start: float, *logits: float) -> Prediction:

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from media import TURNS, UPRIGHT, corners, number, numbered, truncate, write_clip, write_images, write_sound
 
-from vidcam import reader
+from vidcam import opening, reader
 from vidcam.errors import InputError, UsageError
 from vidcam.reader import find_videos, open_source
 from vidcam.types import Frame
@@ -176,6 +176,19 @@ def test_where_seeking_fails_or_lands_too_late_the_frames_are_decoded_from_the_s
     assert [number(f.image) for f in read(path, start=0.5)] == list(range(15, 60))
 
 
+@pytest.mark.parametrize("parts", [(150, 300), (300, 150)])
+@pytest.mark.parametrize("name", ["a.ts", "a.mp4"])
+def test_a_range_of_joined_recordings_is_a_slice_of_the_whole(tmp_path, name, parts):
+    clips = [write_clip(tmp_path / f"{n}{name}", frames=n, fragmented=name == "a.mp4") for n in parts]
+    path = tmp_path / name
+    path.write_bytes(b"".join(c.read_bytes() for c in clips))
+    whole = [(f.time, number(f.image)) for f in read(path)]
+    assert [n for _, n in whole][-parts[1] + 20 :] == list(range(20, parts[1]))  # where MP4s are joined, some are lost
+    for start in (2.0, 4.0, 6.0, 8.0, 12.0):
+        part = [(f.time, number(f.image)) for f in read(path, start=start)]
+        assert part == [(t, n) for t, n in whole if t >= whole[0][0] + start - 0.0005]
+
+
 def test_ranges_that_hold_nothing_are_refused(tmp_path):
     source = open_source(write_clip(tmp_path / "a.mp4"))
     with pytest.raises(UsageError, match=r"0 <= start < end, got start=2 and end=1"):
@@ -305,6 +318,14 @@ def test_a_size_that_changes_on_the_way_is_brought_to_the_first(tmp_path):
     assert {f.image.shape for f in frames} == {(96, 128, 3)}
 
 
+@pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG"), (1, None), (14, None), (None, None)])
+def test_hdr_is_told(tmp_path, transfer, name):
+    with open_source(write_clip(tmp_path / "a.mp4", frames=2, pix_fmt="yuv420p10le", transfer=transfer)) as source:
+        list(source.frames())
+    told = f"this is HDR video ({name}): the model sees its raw levels, flatter than players show them"
+    assert source.warnings == ([] if name is None else [told])
+
+
 # Images -------------------------------------------------------------------------------------------------------------------------
 
 
@@ -390,6 +411,43 @@ def test_what_a_cut_off_file_still_holds_is_delivered_and_the_loss_told(tmp_path
     assert 30 <= len(frames) <= 60
     assert any("breaks off" in w and f"{len(frames) / 30:.2f} s of 3.00 s" in w for w in source.warnings)
     assert len(source.warnings) == len(set(source.warnings)) <= 2
+
+
+LONGER = {"duration named for each stream": "a.mkv", "duration of the whole file": "b.mkv", "flash": "a.flv"}
+
+
+def with_sound(path: Path, *, seconds: float) -> Path:
+    """Two seconds of pictures with so many of sound; ``b.mkv`` says how long it is, but not how long each stream is."""
+    write_clip(path, frames=60, audio="aac", audio_s=seconds)
+    if path.name == "b.mkv":
+        path.write_bytes(path.read_bytes().replace(b"DURATION", b"OTHERTAG"))
+    return path
+
+
+@pytest.mark.parametrize("kind", LONGER)
+def test_sound_that_is_longer_than_the_pictures_is_no_loss(tmp_path, kind):
+    path = with_sound(tmp_path / LONGER[kind], seconds=4.0)
+    assert len(read(path)) == 60
+    assert open_source(path).info.duration_s == pytest.approx(2.0 if path.name == "a.mkv" else 4.0, abs=0.03)
+
+
+@pytest.mark.parametrize("kind", LONGER)
+def test_the_loss_in_a_cut_off_file_with_sound_is_told(tmp_path, kind):
+    with open_source(truncate(with_sound(tmp_path / LONGER[kind], seconds=2.0), keep=0.5)) as source:
+        assert len(list(source.frames())) < 40
+    assert any("breaks off" in w and "s of 2.0" in w for w in source.warnings)
+
+
+@pytest.mark.parametrize(("name", "codec", "entry", "unknown"), [
+    ("a.mkv", "aac", b"A_AAC", b"A_ZZZ"), ("a.mp4", "libopus", b"Opus", b"apac"),
+])  # fmt: skip
+def test_sound_in_an_unknown_codec_is_left_out_and_told(tmp_path, name, codec, entry, unknown):
+    path = write_clip(tmp_path / name, audio=codec)
+    path.write_bytes(path.read_bytes().replace(entry, unknown))
+    with open_source(path) as source:
+        assert [number(f.image) for f in source.frames()] == list(range(30))
+    assert source.info.audio is None
+    assert source.warnings == ["the audio is in a codec that this installation cannot read: it is left out"]
 
 
 def test_damage_in_the_middle_is_told_and_what_follows_is_read(tmp_path):
@@ -508,7 +566,7 @@ def test_an_address_is_read_like_a_file(tmp_path, address):
 
 
 def test_an_address_that_does_not_answer_is_given_up(monkeypatch):
-    monkeypatch.setattr(reader, "OPEN_S", 0.3)
+    monkeypatch.setattr(opening, "OPEN_S", 0.3)
     began = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         with pytest.raises(InputError, match=r"cannot be opened: .*; check the address and the connection"):

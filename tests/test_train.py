@@ -7,11 +7,13 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import typing
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,7 @@ from torch import nn
 
 from vidcam import cli
 from vidcam.engine import TorchEngine, open_engine
-from vidcam.errors import InputError, OutputError, UsageError, WeightsError
+from vidcam.errors import InputError, OutputError, UsageError, VidcamError, WeightsError
 from vidcam.explainers import core
 from vidcam.models import registry, trained
 from vidcam.models.loading import load
@@ -32,7 +34,7 @@ from vidcam.train import Recipe, losses, train
 from vidcam.train.data import Clips, Item, People, read_folder, split
 from vidcam.train.recipe import EPOCHS, PEOPLE_EPOCHS
 from vidcam.train.report import Answers
-from vidcam.train.trainer import KERNELS, Kernels, one_cycle, optimizers
+from vidcam.train.trainer import KERNELS, Kernels, Trainer, one_cycle, optimizers
 
 FACTORY = """
 from vidcam.models.mini_net import Mini
@@ -78,15 +80,23 @@ def recipe(net: str, **changes: object) -> Recipe:
     return Recipe(**(facts | changes))
 
 
-def test_two_classes_are_learned_and_the_result_is_a_model(net, folder, tmp_path):
+def test_two_classes_are_learned_and_the_result_is_a_model(net, folder, tmp_path, monkeypatch):
     told: list[tuple[str, int, int | None]] = []
+    calibrated, ece = [], Answers.ece
+    monkeypatch.setattr(Answers, "ece", lambda self, temperature: calibrated.append(temperature) or ece(self, temperature))
     result = train(folder, tmp_path / "mine", recipe=recipe(net, holdout="person2_*"), progress=lambda *a: told.append(a))
     assert (result.labels, result.held_out, result.accuracy) == (("blue", "red"), 4, 1.0)
     report = json.loads((tmp_path / "mine" / "report.json").read_text())
     curve = [row["loss"] for row in report["history"]]
     assert curve[-1] < 0.6 * curve[0]
     assert report["confusion"] == [[2, 0], [0, 2]]
-    assert "Training report" in (tmp_path / "mine" / "report.html").read_text()
+    assert report["ece"] == result.ece
+    assert np.shape(calibrated[0]) == (4, 1)  # each clip by the others
+    assert "the epoch and the temperature were chosen on these held-out clips" in report["remarks"][-1]
+    page = (tmp_path / "mine" / "report.html").read_text()
+    assert "Training report" in page
+    assert f"calibration error {result.ece:.3f} at temperature" in page
+    assert "the figures are somewhat too good" in page
     assert told[-1][0] == "test"
     assert ("train", 32, 32) in told
     assert {p.name for p in (tmp_path / "mine").iterdir()} == {"model.json", "model.safetensors", "report.json", "report.html"}
@@ -159,6 +169,41 @@ def test_another_recipe_does_not_continue_a_training(net, folder, tmp_path):
         train(folder, tmp_path / "out", recipe=recipe(net, lr=0.01))
 
 
+@pytest.mark.parametrize(("broken", "keep"), [("loss", 0.2), ("loss", 0.0), ("weights", 0.0), ("answers", 0.2)])
+def test_a_training_that_diverges_says_so_and_leaves_the_epoch_before(net, folder, tmp_path, monkeypatch, broken, keep):
+    """From the second epoch on the loss is nan; or the weights are after its last step; or so large that the answers are inf."""
+    average, loss, calls, per_epoch = Trainer._average, losses.classes_loss, itertools.count(1), 4 if keep else 8
+
+    def spoil(self: Trainer) -> None:
+        average(self)
+        if self.step == 2 * per_epoch - 1:
+            self.averaged.get_submodule("fc").weight.data.fill_(math.nan if broken == "weights" else 3e38)
+
+    if broken == "loss":
+        monkeypatch.setattr(losses, "classes_loss", lambda *a, **k: loss(*a, **k) * (math.nan if next(calls) > per_epoch else 1))
+    else:
+        monkeypatch.setattr(Trainer, "_average", spoil)
+    with pytest.raises(VidcamError, match=r"training diverged in epoch 2 \(loss .*\): use a lower --lr than 0\.02"):
+        train(folder, tmp_path / "out", recipe=recipe(net, keep=keep))
+    assert torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)["step"] == per_epoch
+    assert not (tmp_path / "out" / "model.json").exists()
+
+
+def test_a_training_that_diverges_at_once_says_so(net, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(losses, "classes_loss", lambda logits, *_, **__: logits.sum() * math.nan)
+    with pytest.raises(VidcamError, match=r"training diverged in epoch 1 \(loss nan\): use a lower --lr than 0\.02"):
+        train(folder, tmp_path / "out", recipe=recipe(net))
+
+
+def test_people_that_diverge_leave_no_model(net, tmp_path, monkeypatch):
+    init = People.__init__
+    monkeypatch.setattr(People, "__init__", lambda self, *a, **k: init(self, *a, **(k | {"epoch_steps": 2, "held": 19})))
+    monkeypatch.setattr(losses, "evidence_loss", lambda features, *_: features.sum() * math.nan)
+    with pytest.raises(VidcamError, match="training diverged in epoch 1"):
+        train("people", tmp_path / "out", recipe=recipe(net, batch=2, epochs=1, workers=0))
+    assert not list((tmp_path / "out").iterdir())
+
+
 def test_batches_are_a_function_of_their_number(folder, tmp_path):
     labels, items, _ = read_folder(folder)
     made = [Clips(SPEC, labels, items, items, multi_label=False, batch=3, seed=4, cache=tmp_path / str(i)) for i in range(2)]
@@ -174,6 +219,21 @@ def test_batches_are_a_function_of_their_number(folder, tmp_path):
     assert drawn[3].clips.shape == (2, 4, 32, 32, 3)
 
 
+def test_a_long_held_out_video_comes_in_batches(folder, tmp_path, monkeypatch):
+    labels, items, _ = read_folder(folder)
+    clips = {
+        batch: Clips(SPEC, labels, items, items[:2], multi_label=False, batch=batch, seed=0, cache=tmp_path) for batch in (3, 999)
+    }
+    for made in clips.values():
+        monkeypatch.setattr(made, "_interval", 0.03)  # many windows in a short clip
+    whole = list(clips[999].held_out(final=False))
+    parts = list(clips[3].held_out(final=False))
+    assert [len(batch.clips) for batch in whole] == [9, 9]
+    assert [len(batch.clips) for batch in parts] == [3] * 6
+    for field in ("clips", "targets", "source"):
+        assert torch.equal(*(torch.cat([getattr(batch, field) for batch in found]) for found in (whole, parts)))
+
+
 SPEC = registry.ModelSpec(
     name="small", title="", family="tests", build=lambda: Mini(2, stem=4, widths=((4, 2),)), labels=lambda: ("blue", "red"),
     frames=4, interval_s=0.1, resize=32, crop=(32, 32), mean=(0.4,) * 3, std=(0.2,) * 3, layer="blocks",
@@ -185,47 +245,116 @@ WHERE = Placement(Axis(0.0, 1.0, 4), Axis(3.5, 8.0, 4), Axis(3.5, 8.0, 4))
 # Splitting ---------------------------------------------------------------------------------------------------------------------
 
 
-def items_of(names: list[str]) -> tuple[list[Item], int]:
+def items_of(names: list[str]) -> tuple[list[Item], list[str]]:
     labels = sorted({name.split("/")[0] for name in names})
-    return [Item(Path(name), name, (labels.index(name.split("/")[0]),)) for name in names], len(labels)
+    return [Item(Path(name), name, (labels.index(name.split("/")[0]),)) for name in names], labels
 
 
 def test_groups_stay_on_one_side():
     names = [f"{c}/person{p}_trial{t}.avi" for c in ("a", "b") for p in range(1, 6) for t in (1, 2, 3)]
-    items, classes = items_of(names)
+    items, labels = items_of(names)
     for seed in range(5):
-        train_on, kept, remark = split(items, classes, holdout=None, share=0.2, seed=seed)
-        assert remark is None
+        train_on, kept, remarks = split(items, labels, holdout=None, share=0.2, seed=seed)
+        assert remarks == ["videos were grouped by how their names begin, such as person1: 5 groups"]
         assert len(kept) == 6
-        assert {i.group for i in train_on}.isdisjoint({i.group for i in kept})
+        assert {i.beginning(1) for i in train_on}.isdisjoint({i.beginning(1) for i in kept})
         assert sorted(i.name for i in (*train_on, *kept)) == sorted(names)
 
 
 def test_one_group_is_split_by_file_and_says_so():
-    items, classes = items_of([f"{c}/person1_trial{t}.avi" for c in "ab" for t in (1, 2, 3)])
-    train_on, kept, remark = split(items, classes, holdout=None, share=0.2, seed=0)
-    assert kept
-    assert {i.labels for i in train_on} == {(0,), (1,)}
+    items, labels = items_of([f"{c}/person1_trial{t}.avi" for c in "ab" for t in (1, 2, 3)])
+    train_on, kept, (remark,) = split(items, labels, holdout=None, share=0.2, seed=0)
+    assert {i.labels for i in kept} == {i.labels for i in train_on} == {(0,), (1,)}
     assert "too good" in remark
 
 
+KTH = [
+    f"{a}/person{p:02}_{a}_d{d}_uncomp.avi" for a in ("boxing", "walking", "waving") for p in range(1, 26) for d in range(1, 5)
+]
+UCF = [f"{a}/v_{a}_g{g:02}_c{c:02}.avi" for a in ("ApplyEyeMakeup", "YoYo") for g in range(1, 11) for c in range(1, 5)]
+WEBCAM = [f"{a}/p{p}_{a}_{t}.mp4" for a in ("clap", "wave") for p in (1, 2, 3) for t in (1, 2, 3)]
+NUMBERED = [f"{a}/{a}_{n:03}.mp4" for a in ("clap", "wave") for n in range(1, 21)]
+MIXED = [*NUMBERED[20:], *(f"box/b{n}.mp4" for n in range(10))]
+
+
+@pytest.mark.parametrize(
+    ("names", "group", "groups", "held"),
+    [
+        (KTH, r"person\d+", 25, 60),
+        (UCF, r"v_.*_g\d+", 20, 16),
+        (WEBCAM, r"p\d", 3, 6),
+        (NUMBERED, None, 40, 8),
+        (MIXED, None, 30, 6),
+    ],
+)
+def test_groups_are_told_by_the_names(names, group, groups, held):
+    items, labels = items_of(names)
+    for seed in range(20):
+        train_on, kept, (remark,) = split(items, labels, holdout=None, share=0.2, seed=seed)
+        assert len(kept) == held
+        assert {i.labels for i in kept} == {i.labels for i in train_on} == {(n,) for n in range(len(labels))}
+        if group is None:
+            assert "each video was taken by itself" in remark
+            continue
+        here, there = ({re.match(group, i.path.stem)[0] for i in side} for side in (train_on, kept))
+        assert here.isdisjoint(there)
+        assert re.search(rf"such as {group}: {groups} groups$", remark)
+
+
+def test_every_class_that_can_spare_a_video_has_one_held_out():
+    items, labels = items_of([f"{a}/clip{a}{n}.mp4" for a in "abcdefghij" for n in range(5)] + ["k/only.mp4"])
+    for seed in range(50):
+        train_on, kept, remarks = split(items, labels, holdout=None, share=0.2, seed=seed)
+        assert sorted(Counter(i.labels for i in kept)) == [(n,) for n in range(10)]
+        assert max(Counter(i.labels for i in kept).values()) <= 2
+        assert {i.labels for i in train_on} == {(n,) for n in range(11)}
+        assert remarks[1:] == ["no video was held out of k: the figures say nothing of these classes"]
+    items, labels = items_of([f"{a}/clip{a}{n}.mp4" for a in "abcdefghij" for n in range(2)])
+    assert [i.labels for i in split(items, labels, holdout=None, share=0.2, seed=0)[1]] == [(n,) for n in range(10)]
+
+
+def test_no_class_loses_more_than_half_of_its_videos():
+    items, labels = items_of([*(f"{a}/{a}_{n}.mp4" for a in "ab" for n in range(20)), "a/odd_1.mp4", "b/odd_2.mp4"])
+    for seed in range(20):
+        kept = split(items, labels, holdout=None, share=0.2, seed=seed)[1]
+        assert {i.beginning(1) for i in kept} == {"odd"}
+
+
+def test_a_class_of_one_group_keeps_it_for_training_and_is_named():
+    items, labels = items_of(
+        [f"{a}/p{p}_{a}_{t}.mp4" for a, people in (("a", 5), ("b", 5), ("c", 1)) for p in range(people) for t in (1, 2)]
+    )
+    for seed in range(20):
+        train_on, kept, remarks = split(items, labels, holdout=None, share=0.2, seed=seed)
+        assert {i.beginning(1) for i in train_on}.isdisjoint({i.beginning(1) for i in kept})
+        assert {i.labels for i in kept} == {(0,), (1,)}
+        assert remarks[1:] == ["no video was held out of c: the figures say nothing of these classes"]
+
+
 def test_a_single_video_of_each_class_is_not_kept_back():
-    items, classes = items_of(["a/x.avi", "b/y.avi"])
-    assert split(items, classes, holdout=None, share=0.2, seed=0)[1:] == (
-        [], "every class has one video only, so none was kept back and nothing is known of the quality",
+    items, labels = items_of(["a/x.avi", "b/y.avi"])
+    assert split(items, labels, holdout=None, share=0.2, seed=0)[1:] == (
+        [], ["each video is the only one of a class, so none was kept back and nothing is known of the quality"],
+    )  # fmt: skip
+
+
+def test_nothing_is_kept_back_where_that_was_asked_for():
+    items, labels = items_of([f"{c}/p{p}_1.avi" for c in "ab" for p in range(10)])
+    assert split(items, labels, holdout=None, share=0.0, seed=0) == (
+        items, [], ["none was kept back, as asked, so nothing is known of the quality"],
     )  # fmt: skip
 
 
 def test_a_pattern_keeps_back_what_it_names():
-    items, classes = items_of([f"{c}/person{p}_x.avi" for c in "ab" for p in (1, 2)])
-    assert [i.name for i in split(items, classes, holdout="*/person2_*", share=0.2, seed=0)[1]] == [
+    items, labels = items_of([f"{c}/person{p}_x.avi" for c in "ab" for p in (1, 2)])
+    assert [i.name for i in split(items, labels, holdout="*/person2_*", share=0.2, seed=0)[1]] == [
         "a/person2_x.avi",
         "b/person2_x.avi",
     ]
     with pytest.raises(UsageError, match=r"fits none of the 4 videos, such as a/person1_x\.avi"):
-        split(items, classes, holdout="nobody*", share=0.2, seed=0)
+        split(items, labels, holdout="nobody*", share=0.2, seed=0)
     with pytest.raises(UsageError, match="leaves a class without a video"):
-        split(items, classes, holdout="a/*", share=0.2, seed=0)
+        split(items, labels, holdout="a/*", share=0.2, seed=0)
 
 
 def test_folders_that_hold_nothing_to_learn_are_refused(tmp_path):
@@ -239,6 +368,12 @@ def test_folders_that_hold_nothing_to_learn_are_refused(tmp_path):
         read_folder(tmp_path)
     (tmp_path / "labels.csv").write_text("one/a.mp4,x;y\none/b.mp4,x\n")
     with pytest.raises(InputError, match=r"line 2 of .*: no file"):
+        read_folder(tmp_path)
+    (tmp_path / "labels.csv").write_bytes("one/a.mp4,Tür öffnen\n".encode("cp1252"))
+    with pytest.raises(InputError, match=r"labels\.csv is not UTF-8 text: save it as 'CSV UTF-8'"):
+        read_folder(tmp_path)
+    (tmp_path / "labels.csv").write_text(f"one/a.mp4,{'x' * 200_000}\n")  # more than csv takes in one field
+    with pytest.raises(InputError, match=r"labels\.csv cannot be read as CSV \(field larger"):
         read_folder(tmp_path)
 
 
@@ -386,6 +521,22 @@ def test_windows_are_joined_to_clips():
     np.testing.assert_array_equal(found.confusion(), [[1, 0], [0, 1]])
 
 
+@pytest.mark.parametrize("clips", [1, 2, 23])
+def test_each_clip_is_calibrated_by_others(clips):
+    rng = np.random.default_rng(0)
+    sources = rng.permutation(np.repeat(np.arange(clips) + 5, 3))
+    truth = rng.integers(0, 4, clips)
+    logits = rng.normal(0, 2, (len(sources), 4)) + 3 * np.eye(4)[truth[sources - 5]]
+    found = Answers.of(logits, truth[sources - 5], sources, labels=tuple("abcd"), inside={})
+    expected = []
+    for clip in range(clips):
+        known = np.array([clips == 1 or (source - 5) % 10 != clip % 10 for source in sources])
+        expected.append([losses.fit_temperature(logits[known], truth[sources - 5][known])])
+    np.testing.assert_allclose(found.temperatures(), expected)
+    probs = [losses.probabilities(z, temperature=t).max() for z, (t,) in zip(found.logits, expected, strict=True)]
+    assert found.ece(found.temperatures()) == pytest.approx(losses.ece(np.array(probs), found.right))
+
+
 def test_the_cycle_goes_up_and_down():
     curve = [one_cycle(i / 1000) for i in range(1001)]
     assert max(curve) == pytest.approx(1.0)
@@ -487,6 +638,29 @@ def test_weights_to_start_from_are_used(net, folder, tmp_path):
             assert torch.equal(after[name], value.half().float()), name
     with pytest.raises(UsageError, match="exclude each other"):
         train(folder, tmp_path / "other", recipe=recipe(net), weights=tmp_path / "start.pt")
+
+
+def test_a_trained_model_learns_on(net, folder, tmp_path):
+    train(folder, tmp_path / "mine", recipe=recipe(net, epochs=2))
+    first = load(str(tmp_path / "mine")).module.state_dict()
+    other = tmp_path / "other"
+    for name, label in (("blue", "cold"), ("red", "warm")):
+        shutil.copytree(folder / name, other / label)
+    again = recipe(str(tmp_path / "mine"), scratch=None, epochs=1, trunk="frozen", lr=1e-8)
+    train(folder, tmp_path / "same", recipe=again)
+    train(other, tmp_path / "new", recipe=again)
+    with pytest.raises(UsageError, match="start from scratch exclude each other"):
+        train(folder, tmp_path / "x", recipe=recipe(str(tmp_path / "mine")))
+    with pytest.raises(UsageError, match="is what the training starts from: name another folder"):
+        train(folder, tmp_path / "mine", recipe=again, overwrite=True)
+    shutil.rmtree(tmp_path / "mine")  # it is not needed any more
+    same, new = (load(str(tmp_path / name)) for name in ("same", "new"))
+    assert (same.labels, new.labels) == (("blue", "red"), ("cold", "warm"))
+    for name, value in first.items():
+        if value.is_floating_point():
+            assert torch.allclose(same.module.state_dict()[name], value, atol=1e-3), name
+            head = name.startswith("fc.")
+            assert torch.equal(new.module.state_dict()[name], value) == (not head), name
 
 
 def test_people_train_with_evidence_and_workers_change_nothing(net, tmp_path, monkeypatch):

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import resource
+import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from time import monotonic
 
 import av
 import numpy as np
 import pytest
 from av.video.frame import PictureType
 
+from vidcam import opening
 from vidcam.errors import OutputError, UsageError
 from vidcam.writer import VideoWriter
 
@@ -298,6 +302,59 @@ def test_of_several_audio_streams_the_default_one_is_taken(tmp_path: Path) -> No
     save(tmp_path / "b.mp4", CONSTANT, source=tmp_path / "second.mkv")
     assert len(clicks_of(tmp_path / "a.mp4")) == 3
     assert len(clicks_of(tmp_path / "b.mp4")) == 0
+
+
+def test_an_audio_stream_in_an_unknown_codec_gives_way_to_the_next(tmp_path: Path) -> None:
+    source = clicking(tmp_path / "in.mkv", "aac", streams=2)  # the second is silent
+    source.write_bytes(source.read_bytes().replace(b"A_AAC", b"A_ZZZ", 1))
+    writer = save(tmp_path / "out.mp4", CONSTANT, source=source)
+    assert writer.warnings == []
+    assert len(packets_of(tmp_path / "out.mp4")) > 100
+    assert clicks_of(tmp_path / "out.mp4") == []
+
+
+def test_audio_in_an_unknown_codec_alone_is_told(tmp_path: Path) -> None:
+    source = clicking(tmp_path / "in.mkv", "aac")
+    source.write_bytes(source.read_bytes().replace(b"A_AAC", b"A_ZZZ"))
+    writer = save(tmp_path / "out.mp4", CONSTANT, source=source)
+    assert len(writer.warnings) == 1
+    assert "left out (it is in a codec that this installation cannot read)" in writer.warnings[0]
+    assert len(frames_of(tmp_path / "out.mp4")[0]) == len(CONSTANT)
+
+
+def test_a_colon_in_the_name_of_the_source_is_only_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.move(clicking(tmp_path / "in.mkv", "aac"), tmp_path / "12:30.mkv")
+    writer = save(tmp_path / "out.mp4", CONSTANT, source="12:30.mkv")
+    assert writer.warnings == []
+    assert len(clicks_of(tmp_path / "out.mp4")) == 3
+
+
+def test_a_server_that_keeps_silent_does_not_stop_the_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "OPEN_S", 0.3)
+    began = monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        writer = save(tmp_path / "out.mp4", CONSTANT, source=f"http://127.0.0.1:{silent.getsockname()[1]}/in.mp4")
+    assert monotonic() - began < 10
+    assert len(writer.warnings) == 1
+    assert "could not be read and is left out" in writer.warnings[0]
+
+
+@pytest.mark.parametrize("codec", ["aac", "mp2"])  # copied, encoded anew
+def test_sound_goes_on_where_recordings_were_joined(tmp_path: Path, codec: str) -> None:
+    first = clicking(tmp_path / "a.ts", codec, seconds=5, clicks=(0.5, 4.5))
+    second = clicking(tmp_path / "b.ts", codec, seconds=8, clicks=(1.0, 6.0))
+    joined = tmp_path / "in.ts"
+    joined.write_bytes(first.read_bytes() + second.read_bytes())
+    times = [i / 25 for i in range(325)]
+    clicks = np.array([0.5, 4.5, 6.0, 11.0])
+    # The second one goes on at the end of the last whole block of the first; a frame of AAC or MP2 is 26 ms.
+    writer = save(tmp_path / "whole.mp4", times, source=joined)
+    np.testing.assert_allclose(clicks_of(tmp_path / "whole.mp4"), clicks, atol=0.06)
+    assert writer.warnings == []
+    writer = save(tmp_path / "cut.mp4", [t for t in times if 5.5 <= t < 12], source=joined, start_s=5.5, end_s=12.0)
+    np.testing.assert_allclose(clicks_of(tmp_path / "cut.mp4"), clicks[2:] - 5.5, atol=0.06)
+    assert writer.warnings == []
 
 
 def test_audio_is_interleaved_with_the_pictures(tmp_path: Path) -> None:

@@ -44,12 +44,13 @@ class Bar:
         self._progress.stop()
 
     def out(self, line: str) -> None:
-        """A line of data on stdout, with no bar in its way."""
+        """A line of data on stdout, with no bar in its way; what stdout's encoding cannot hold becomes a question mark."""
         if self._quiet:
             return
         self.clear()
         self._progress.stop()
-        sys.stdout.write(f"{line}\n")
+        encoding = sys.stdout.encoding or "utf-8"
+        sys.stdout.write(f"{line}\n".encode(encoding, "replace").decode(encoding))
         sys.stdout.flush()
         self._progress.start()
 

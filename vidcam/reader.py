@@ -26,10 +26,11 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from vidcam.errors import InputError, UsageError
+from vidcam.opening import JUMP_S, is_url, open_container, restarts, sound_of
 from vidcam.planes import Matrix, Planes
 from vidcam.types import Frame, SourceInfo, UInt8Array
 
@@ -44,9 +45,7 @@ VIDEO_SUFFIXES = frozenset({
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 
 IMAGES_FPS = 25.0
-OPEN_S, READ_S = 8.0, 20.0  # how long an http(s) source may stay silent when it is opened, and while it is read
 TICK_S = 0.001  # what a frame that does not advance is moved on by: the finest step that every container can keep
-JUMP_S = 1.0  # a clock that falls back by more than this was restarted (joined recordings) and is continued
 _SCALER = int(Interpolation.BICUBIC) | int(Interpolation.FULL_CHR_H_INT)
 
 _Warn = Callable[[str], None]
@@ -111,7 +110,7 @@ def open_source(path: str | os.PathLike[str], *, fps: float | None = None) -> So
     if fps is not None and not (math.isfinite(fps) and fps > 0):
         raise UsageError(f"fps must be a positive number of images per second, got {fps}")
     name = os.fspath(path)
-    images = None if _is_url(name) else _find_images(Path(name))
+    images = None if is_url(name) else _find_images(Path(name))
     if images is not None:
         return _open_images(name, images, IMAGES_FPS if fps is None else fps)
     if fps is not None:
@@ -253,7 +252,12 @@ def _open_video(name: str) -> Source:
         if first is None:
             raise InputError(f"{name} holds no picture that can be decoded")
         look = _Look.of(first.picture, _ratio(stream.sample_aspect_ratio))
-        sound = container.streams.audio
+        sound = sound_of(container)
+        remarks = []
+        if container.streams.audio and sound is None:
+            remarks.append("the audio is in a codec that this installation cannot read: it is left out")
+        if hdr := _HDR.get(int(first.picture.color_trc)):
+            remarks.append(f"this is HDR video ({hdr}): the model sees its raw levels, flatter than players show them")
         info = SourceInfo(
             path=name,
             width=look.height if look.transposed else look.width,
@@ -262,7 +266,7 @@ def _open_video(name: str) -> Source:
             fps=_rate(stream),
             duration_s=_declared_s(container, stream, first.time),
             frames=stream.frames or None,
-            audio=sound[0].codec_context.name if sound else None,
+            audio=sound.codec_context.name if sound else None,
             codec=stream.codec_context.name,
             start_s=first.time,
         )
@@ -271,7 +275,9 @@ def _open_video(name: str) -> Source:
         with contextlib.closing(_pictures(info, start, warn)) as pictures:  # closes the file when the reading stops early
             yield from _range(name, pictures, start, end, info.start_s, look.converter())
 
-    return Source(info, read)
+    source = Source(info, read)
+    source.warnings += remarks
+    return source
 
 
 def _pictures(info: SourceInfo, start: float | None, warn: _Warn) -> Generator[_Timed, None, None]:
@@ -282,7 +288,7 @@ def _pictures(info: SourceInfo, start: float | None, warn: _Warn) -> Generator[_
             if entry is not None and not _seek(container, stream, entry):
                 continue
             damage, clock = _Damage(), _Clock(container, stream)
-            pictures: Iterator[_Timed] = map(clock.stamp, _decode(stream, container.demux(stream), damage))
+            pictures: Iterator[_Timed] = map(clock.stamp, _decode(stream, container.demux(), damage))
             if entry is not None:
                 first = next(pictures, None)
                 # A picture without a time of its own could be anywhere, and one after the target is too late.
@@ -290,12 +296,16 @@ def _pictures(info: SourceInfo, start: float | None, warn: _Warn) -> Generator[_
                     continue
                 pictures = itertools.chain([first], pictures)
             yield from pictures
-            damage.report(info, clock.end - info.start_s, slack=max(0.25, 2 * clock.duration), warn=warn)
+            own = _own_s(container, stream, info.start_s) is not None
+            reached = clock.end if own else max(clock.end, damage.reached)  # the longest stream makes the container's duration
+            damage.report(info, reached - info.start_s, slack=max(0.25, 2 * clock.duration), warn=warn)
             return
 
 
 def _seek(container: InputContainer, stream: VideoStream, target: float) -> bool:
-    """Go to a keyframe before ``target`` seconds; False where the container cannot."""
+    """Go to a keyframe before ``target`` seconds; False where the container cannot, or might land elsewhere."""
+    if restarts(container):
+        return False
     try:
         container.seek(math.floor((target - TICK_S) / _ratio(stream.time_base)), stream=stream)
     except FFmpegError:
@@ -305,13 +315,14 @@ def _seek(container: InputContainer, stream: VideoStream, target: float) -> bool
 
 @dataclass
 class _Damage:
-    """What went wrong while a video was decoded."""
+    """What went wrong while a video was decoded, and the second up to which any of its streams was stored."""
 
     ended_by: str = ""
     pieces: int = 0
+    reached: float = -math.inf
 
     def report(self, info: SourceInfo, reached: float, *, slack: float, warn: _Warn) -> None:
-        """Say in sentences what was lost; ``reached`` is the second up to which pictures came."""
+        """Say in sentences what was lost; ``reached`` is the second up to which it came."""
         total = info.duration_s
         why = f" ({self.ended_by})" if self.ended_by else ""
         if total is not None and total - reached > slack:
@@ -323,7 +334,7 @@ class _Damage:
 
 
 def _decode(stream: VideoStream, packets: Iterator[Any], damage: _Damage) -> Iterator[VideoFrame]:
-    """Every picture that can be decoded, in the order in which they are shown."""
+    """Every picture that can be decoded, in the order in which they are shown; ``packets`` may be of other streams too."""
 
     def attempt(decode: Callable[[], list[VideoFrame]]) -> list[VideoFrame]:
         try:
@@ -336,7 +347,10 @@ def _decode(stream: VideoStream, packets: Iterator[Any], damage: _Damage) -> Ite
 
     try:
         for packet in packets:  # the last one is empty: it makes the decoder give out what it still holds
-            yield from attempt(packet.decode)
+            if packet.pts is not None:
+                damage.reached = max(damage.reached, (packet.pts + (packet.duration or 0)) * _ratio(packet.time_base))
+            if packet.stream.index == stream.index:
+                yield from attempt(packet.decode)
     except FFmpegError as error:
         damage.ended_by = error.strerror or "damaged"
         yield from attempt(lambda: stream.codec_context.decode(None))
@@ -461,6 +475,7 @@ class _Look:
 
 
 _MATRICES: dict[int, Matrix] = {int(Colorspace.ITU709): "bt709", int(Colorspace.ITU601): "bt601", 6: "bt601"}
+_HDR = {int(ColorTrc.SMPTE2084): "PQ", int(ColorTrc.ARIB_STD_B67): "HLG"}
 _AS_THEY_ARE = ("yuv420p", "yuvj420p")
 _FULL = int(ColorRange.JPEG)
 _LEVELS = np.arange(256)
@@ -496,9 +511,8 @@ def _span_of_levels(picture: VideoFrame) -> int | None:
 @contextlib.contextmanager
 def _opened(name: str) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its video stream, ready to decode with several threads."""
-    address = name if _is_url(name) else f"file:{name}"  # so that a colon in a file's name is not taken for a protocol
     try:
-        container = av.open(address, timeout=(OPEN_S, READ_S))
+        container = open_container(name)
     except (FFmpegError, OSError) as error:
         raise _refusal(name, error) from error
     with container:
@@ -514,14 +528,10 @@ def _opened(name: str) -> Iterator[tuple[InputContainer, VideoStream]]:
         yield container, stream
 
 
-def _is_url(name: str) -> bool:
-    return re.match(r"https?://", name) is not None
-
-
 def _refusal(name: str, error: Exception) -> InputError:
     """The one sentence for what the system or FFmpeg says."""
     reason = getattr(error, "strerror", None) or str(error)
-    if _is_url(name):
+    if is_url(name):
         return InputError(f"{name} cannot be opened: {reason}; check the address and the connection")
     if isinstance(error, FileNotFoundError):
         return InputError(f"there is no file {name}")
@@ -543,15 +553,18 @@ def _rate(stream: VideoStream) -> float | None:
 
 def _declared_s(container: InputContainer, stream: VideoStream, first: float) -> float | None:
     """Seconds from the first picture to the end of the last one, as the container says; None where it does not."""
+    own = _own_s(container, stream, first)
+    if own is not None or not container.duration:
+        return own
+    begin = 0 if "matroska" in container.format.name else container.start_time or 0  # it counts from zero
+    return max(0.0, (begin + container.duration) / av.time_base - first)
+
+
+def _own_s(container: InputContainer, stream: VideoStream, first: float) -> float | None:
+    """The same, where it is said of the video itself and not only of all streams together, of which the sound may be longer."""
     if "matroska" in container.format.name:  # these count from zero, not from the first picture
         tag = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
-        if tag:
-            return max(0.0, int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]) - first)
-        return max(0.0, container.duration / av.time_base - first) if container.duration else None
+        return max(0.0, int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]) - first) if tag else None
     if container.format.name == "avi" and stream.frames:  # the duration of a cut-off one is guessed from its size
         return stream.frames / (_rate(stream) or IMAGES_FPS)
-    if stream.duration:
-        return stream.duration * _ratio(stream.time_base)
-    if container.duration:
-        return max(0.0, ((container.start_time or 0) + container.duration) / av.time_base - first)
-    return None
+    return stream.duration * _ratio(stream.time_base) if stream.duration else None

@@ -30,12 +30,13 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.filter import Graph
 from av.packet import Packet
-from av.stream import Discard, Disposition
+from av.stream import Discard
 from av.video.frame import PictureType
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
 from vidcam.errors import OutputError, UsageError
 from vidcam.files import atomic_write, check_output
+from vidcam.opening import JUMP_S, open_container, restarts, sound_of
 from vidcam.planes import Matrix, Planes
 from vidcam.types import UInt8Array
 from vidcam.yuv import from_rgb, to_rgb
@@ -247,9 +248,11 @@ class VideoWriter:
 class _Sound:
     """The audio of a source as packets of the output, handed over as far as the pictures have come; bad audio is no error."""
 
-    def __init__(self, source: InputContainer, output: OutputContainer, *, offset: float, start: float, end: float) -> None:
+    def __init__(
+        self, source: InputContainer, stream: AudioStream, output: OutputContainer, *, offset: float, start: float, end: float
+    ) -> None:
         self._input = source
-        self._stream = next((s for s in source.streams.audio if s.disposition & Disposition.default), source.streams.audio[0])
+        self._stream = stream
         self._offset, self._start, self._end = Fraction(offset), start, end
         self._lost: dict[str, int] = {}
         for other in source.streams:
@@ -353,7 +356,9 @@ class _Sound:
                     yield frame
 
     def _demuxed(self) -> Iterator[_Packet]:
+        """The packets on one clock: one that was started anew goes on from where it was, as that of the pictures does."""
         packets = self._input.demux(self._stream)
+        shift, end = 0, None
         while True:
             try:
                 packet = next(packets, None)
@@ -362,24 +367,35 @@ class _Sound:
                 return
             if packet is None:
                 return
-            if packet.size:
-                yield packet
+            if not packet.size:
+                continue
+            order = packet.dts if packet.dts is not None else packet.pts
+            if order is not None:
+                if end is not None and (end - order - shift) * packet.time_base > JUMP_S:
+                    shift = end - order
+                end = order + shift + (packet.duration or 0)
+            packet.dts = None if packet.dts is None else packet.dts + shift
+            packet.pts = None if packet.pts is None else packet.pts + shift
+            yield packet
 
 
 def _open_sound(
     path: str | os.PathLike[str], output: OutputContainer, *, offset: float, start: float, end: float
 ) -> _Sound | None:
     """The audio of the file at ``path`` in [start, end) on its own clock, None where it has none."""
-    source = av.open(os.fspath(path))
+    source = open_container(os.fspath(path))
     try:
-        if not source.streams.audio:
+        stream = sound_of(source)
+        if stream is None:
+            if source.streams.audio:
+                raise ValueError("it is in a codec that this installation cannot read")
             source.close()
             return None
-        if math.isfinite(start):
+        if math.isfinite(start) and not restarts(source):
             # A second of margin: the nearest key frame of the video need not be stored beside the audio of the same time.
             with suppress(av.FFmpegError):
                 source.seek(int((start - 1) * av.time_base))
-        return _Sound(source, output, offset=offset, start=start, end=end)
+        return _Sound(source, stream, output, offset=offset, start=start, end=end)
     except BaseException:
         source.close()
         raise

@@ -9,7 +9,8 @@ from __future__ import annotations
 import csv
 import fnmatch
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -120,16 +121,16 @@ class People(Dataset[Batch]):
 
 @dataclass(frozen=True)
 class Item:
-    """One video: ``name`` relative to the folder, what it shows, and the group that must not be torn apart."""
+    """One video: ``name`` relative to the folder, and what it shows."""
 
     path: Path
     name: str
     labels: tuple[int, ...]
 
-    @property
-    def group(self) -> str:
-        """The name without its last part: ``person1`` of ``person1_trial2``, ``v_Yoyo_g01`` of ``v_Yoyo_g01_c03``."""
-        return self.path.stem.rpartition("_")[0]
+    def beginning(self, parts: int) -> str:
+        """The first ``parts`` of the name, which ``_`` divides: ``person1`` of ``person1_trial2``; the path where that is all."""
+        every = self.path.stem.split("_")
+        return "_".join(every[:parts]) if parts < len(every) else str(self.path)
 
 
 def read_folder(folder: Path) -> tuple[tuple[str, ...], tuple[Item, ...], bool]:
@@ -157,15 +158,21 @@ def read_folder(folder: Path) -> tuple[tuple[str, ...], tuple[Item, ...], bool]:
 
 def _from_table(folder: Path, table: Path) -> tuple[tuple[str, ...], tuple[Item, ...], bool]:
     rows: list[tuple[str, list[str]]] = []
-    with table.open(encoding="utf-8-sig", newline="") as file:
-        for number, row in enumerate(csv.reader(file), 1):
-            if not row:
-                continue
-            if len(row) != 2:
-                raise InputError(f"line {number} of {table} must be path,label;label;..., got {','.join(row)}")
-            if not (folder / row[0].strip()).is_file():
-                raise InputError(f"line {number} of {table}: no file {folder / row[0].strip()}")
-            rows.append((row[0].strip(), [label.strip() for label in row[1].split(";") if label.strip()]))
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            lines = list(csv.reader(file))
+    except UnicodeDecodeError as err:
+        raise InputError(f"{table} is not UTF-8 text: save it as 'CSV UTF-8'") from err
+    except csv.Error as err:
+        raise InputError(f"{table} cannot be read as CSV ({err}): it must hold lines of path,label;label;...") from err
+    for number, row in enumerate(lines, 1):
+        if not row:
+            continue
+        if len(row) != 2:
+            raise InputError(f"line {number} of {table} must be path,label;label;..., got {','.join(row)}")
+        if not (folder / row[0].strip()).is_file():
+            raise InputError(f"line {number} of {table}: no file {folder / row[0].strip()}")
+        rows.append((row[0].strip(), [label.strip() for label in row[1].split(";") if label.strip()]))
     labels = sorted({label for _, found in rows for label in found})
     _at_least_two(labels, folder)
     items = tuple(Item(folder / name, name, tuple(sorted(map(labels.index, set(found))))) for name, found in rows)
@@ -178,48 +185,91 @@ def _at_least_two(labels: Sequence[str], folder: Path) -> None:
 
 
 def split(
-    items: Sequence[Item], classes: int, *, holdout: str | None, share: float, seed: int
-) -> tuple[list[Item], list[Item], str | None]:
-    """The videos to train on, those to keep back, and a remark where groups could not be kept together.
+    items: Sequence[Item], labels: Sequence[str], *, holdout: str | None, share: float, seed: int
+) -> tuple[list[Item], list[Item], list[str]]:
+    """The videos to train on, those to keep back, and remarks on what that leaves unknown.
 
     ``holdout`` is a pattern of names (``*/person3_*``); without one, whole groups are kept back until ``share`` of the videos is
-    reached, never the last ones of a class. Where all videos of a class are one group, single videos are kept back. UsageError
-    where the pattern leaves nothing to train on or keeps nothing.
+    reached and every class has some that can spare them, never more than half of a class. Where no group can be kept back,
+    single videos are. UsageError where the pattern leaves nothing to train on or keeps nothing.
     """
+    remarks = []
     if holdout is not None:
-        kept = [item for item in items if fnmatch.fnmatch(item.name, holdout) or fnmatch.fnmatch(item.path.name, holdout)]
-        rest = [item for item in items if item not in kept]
-        names = ", ".join(item.name for item in items[:3])
+        kept = {i for i, item in enumerate(items) if any(fnmatch.fnmatch(n, holdout) for n in (item.name, item.path.name))}
         if not kept:
+            names = ", ".join(item.name for item in items[:3])
             raise UsageError(f"the pattern {holdout!r} fits none of the {len(items)} videos, such as {names}")
-        if len({label for item in rest for label in item.labels}) < classes:
+        if len({label for i, item in enumerate(items) if i not in kept for label in item.labels}) < len(labels):
             raise UsageError(f"the pattern {holdout!r} leaves a class without a video to train on: make it narrower")
-        return rest, kept, None
-    for tidy in (True, False):
-        kept = _keep(items, share, seed, by_group=tidy)
-        if kept:
-            rest = [item for item in items if item not in kept]
-            torn = {item.group for item in kept} & {item.group for item in rest} - {""}
-            remark = "videos of the same group are on both sides, so the held-out figures are too good" if torn else None
-            return rest, kept, remark
-    return list(items), [], "every class has one video only, so none was kept back and nothing is known of the quality"
+    elif share == 0:
+        kept = set()
+        remarks.append("none was kept back, as asked, so nothing is known of the quality")
+    else:
+        groups = _groups(items)
+        alone = {str(item.path): [i] for i, item in enumerate(items)}
+        kept = _keep(items, groups, share, seed)
+        if not kept:
+            groups, kept = alone, _keep(items, alone, share, seed)
+        together = [name for name, members in groups.items() if len(members) > 1]
+        if not kept:
+            remarks.append("each video is the only one of a class, so none was kept back and nothing is known of the quality")
+        elif together:
+            remarks.append(f"videos were grouped by how their names begin, such as {together[0]}: {len(groups)} groups")
+        else:
+            remarks.append(
+                "the names tell no groups that could be kept back, so each video was taken by itself: where several show the "
+                "same person or place, the held-out figures are too good"
+            )
+    tested = {label for i in kept for label in items[i].labels}
+    unknown = [name for label, name in enumerate(labels) if label not in tested]
+    if kept and unknown:
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        remarks.append(f"no video was held out of {', '.join(unknown[:5])}{more}: the figures say nothing of these classes")
+    return [item for i, item in enumerate(items) if i not in kept], [items[i] for i in sorted(kept)], remarks
 
 
-def _keep(items: Sequence[Item], share: float, seed: int, *, by_group: bool) -> list[Item]:
-    groups: dict[str, list[Item]] = {}
-    for item in items:
-        groups.setdefault(item.group if by_group and item.group else item.name, []).append(item)
+def _groups(items: Sequence[Item]) -> dict[str, list[int]]:
+    """Videos, as indices, that must not be torn apart: those whose names begin alike, up to as few ``_`` as will do.
+
+    ``person01`` of ``person01_boxing_d1``, ``v_Yoyo_g01`` of ``v_Yoyo_g01_c03``: what is common to whole classes and nothing else
+    (``v``, ``v_Yoyo``) says no more than the class does, so it is divided by the next part of the names.
+    """
+    total = Counter(label for item in items for label in item.labels)
+    found: dict[str, list[int]] = {}
+    whole, parts = {"": list(range(len(items)))}, 0
+    while whole:
+        parts += 1
+        finer: dict[str, list[int]] = {}
+        for i in (i for members in whole.values() for i in members):
+            finer.setdefault(items[i].beginning(parts), []).append(i)
+        whole = {}
+        for name, members in finer.items():
+            inside = Counter(label for i in members for label in items[i].labels)
+            divide = inside.items() <= total.items() and name != str(items[members[0]].path)
+            (whole if divide else found)[name] = members
+    return found
+
+
+def _keep(items: Sequence[Item], groups: Mapping[str, Sequence[int]], share: float, seed: int) -> set[int]:
+    """The videos to keep back, as indices: always a group, in a random order, for the class that is furthest below its share."""
+    total = Counter(label for item in items for label in item.labels)
     names = sorted(groups)
-    order = np.random.default_rng([seed, 3]).permutation(len(names))
-    kept: list[Item] = []
-    for i in order:
-        if len(kept) >= share * len(items):
-            break
-        trial = kept + groups[names[i]]
-        rest = [item for item in items if item not in trial]
-        everything = {label for item in items for label in item.labels}
-        if {label for item in rest for label in item.labels} == everything and len(trial) <= 0.5 * len(items):
-            kept = trial
+    waiting: dict[int, list[str]] = {label: [] for label in sorted(total)}
+    for n in np.random.default_rng([seed, 3]).permutation(len(names)):
+        for label in {label for i in groups[names[n]] for label in items[i].labels}:
+            waiting[label].append(names[n])
+    kept: set[int] = set()
+    held: Counter[int] = Counter()
+    while waiting and (len(kept) < share * len(items) or any(not held[label] for label in waiting)):
+        label = min(waiting, key=lambda label: held[label] / total[label])
+        if not waiting[label]:
+            del waiting[label]
+            continue
+        group = groups[waiting[label].pop()]
+        more = Counter(label for i in group for label in items[i].labels)
+        if kept.isdisjoint(group) and all(2 * (held[label] + n) <= total[label] for label, n in more.items()):
+            kept.update(group)
+            held += more
     return kept
 
 
@@ -252,21 +302,24 @@ class Clips(Dataset[Batch]):
         epoch, at = divmod(step, self.epoch_steps)
         order = np.random.default_rng([self._seed, 1, epoch]).permutation(len(self.train) * WINDOWS) % len(self.train)
         places = range(at * self._batch, (at + 1) * self._batch)
-        chosen = [self.train[order[i % len(order)]] for i in places]
+        source = [int(order[i % len(order)]) for i in places]
+        chosen = [self.train[n] for n in source]
         clips = [
             self._altered(item, np.random.default_rng([self._seed, 2, epoch, i])) for i, item in zip(places, chosen, strict=True)
         ]
-        return self._batch_of(clips, chosen, [self.train.index(item) for item in chosen])
+        return self._batch_of(clips, chosen, source)
 
     def held_out(self, *, final: bool) -> Iterator[Batch]:
-        """Every window of every held-out video, half a window apart; the same for ``final``."""
+        """Every window of every held-out video, half a window apart, at most ``batch`` at once; the same for ``final``."""
         clip_s = self._frames * self._interval
         for n, item in enumerate(self.held):
             frames, times, geometry = self._decoded(item)
             last = max(float(times[-1]) - clip_s, 0.0)
             starts = [*np.arange(0.0, last, clip_s / 2), last]
-            clips = [geometry.cut(self._window(frames, times, start, self._interval)) for start in starts]
-            yield self._batch_of(clips, [item] * len(clips), [n] * len(clips))
+            for at in range(0, len(starts), self._batch):
+                some = starts[at : at + self._batch]
+                clips = [geometry.cut(self._window(frames, times, start, self._interval)) for start in some]
+                yield self._batch_of(clips, [item] * len(clips), [n] * len(clips))
 
     def prepare(self) -> Iterator[Item]:
         """Decode what is not decoded yet, one video after the other."""

@@ -127,8 +127,8 @@ def _mean(loss: Tensor, cells: Tensor) -> Tensor:
     return (loss * cells).sum() / cells.sum().clamp(min=1)
 
 
-def probabilities(logits: Floats, *, temperature: float = 1.0, multi_label: bool = False) -> Floats:
-    """Probabilities ``(..., K)`` float64 of ``logits / temperature``."""
+def probabilities(logits: Floats, *, temperature: float | Floats = 1.0, multi_label: bool = False) -> Floats:
+    """Probabilities ``(..., K)`` float64 of ``logits / temperature``, which is one number or one for each ``(..., 1)``."""
     z = np.asarray(logits, np.float64) / temperature
     if multi_label:
         return np.asarray(0.5 * (1 + np.tanh(z / 2)))

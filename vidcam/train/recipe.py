@@ -17,7 +17,8 @@ EPOCHS, PEOPLE_EPOCHS = 30, 40
 class Recipe:
     """How to train. What is left None follows from the data.
 
-    ``model`` is a name of the table or ``file.py:factory``; ``scratch`` starts from random weights (None: for people).
+    ``model`` is a name of the table, ``file.py:factory`` or a folder that training left, whose network then learns on;
+    ``scratch`` starts from random weights (None: for people, unless from such a folder).
     ``trunk`` is ``"all"`` (every layer learns) or ``"frozen"`` (only the new head). ``epochs`` passes over the videos, or
     stretches of 250 batches of new people (None: ``EPOCHS`` or ``PEOPLE_EPOCHS``). ``lr`` is AdamW's highest learning rate in
     the one cycle. ``evidence`` weighs the loss on where the evidence lies, known for drawn people only. ``holdout`` is a

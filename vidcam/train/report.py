@@ -18,17 +18,22 @@ __all__ = ["Answers", "write_report"]
 
 Floats = npt.NDArray[np.floating]
 
+FOLDS = 10
+"""Parts of the held-out clips, each of which is calibrated by the others."""
+
 
 @dataclass(frozen=True)
 class Answers:
     """A network's answers on held-out clips.
 
-    ``window_logits (N,K)`` with ``window_targets``; each clip's mean ``logits (n,K)`` with ``targets (n,)`` or ``(n,K)``.
+    ``window_logits (N,K)`` with ``window_targets``, each of the clip ``window_clips (N,)``, 0 to n - 1; each clip's mean
+    ``logits (n,K)`` with ``targets (n,)`` or ``(n,K)``.
     ``inside`` are shares of the evidence where the truth about it is known.
     """
 
     window_logits: Floats
     window_targets: npt.NDArray[np.generic]
+    window_clips: npt.NDArray[np.integer]
     logits: Floats
     targets: npt.NDArray[np.generic]
     labels: tuple[str, ...]
@@ -40,9 +45,9 @@ class Answers:
         inside: dict[str, float],
     ) -> Answers:  # fmt: skip
         """Windows joined to clips by their ``sources (N,)``."""
-        clips, first = np.unique(sources, return_index=True)
+        clips, first, clip_of = np.unique(sources, return_index=True, return_inverse=True)
         means = np.stack([logits[sources == clip].mean(0) for clip in clips])
-        return Answers(logits, targets, means, targets[first], labels, inside)
+        return Answers(logits, targets, clip_of, means, targets[first], labels, inside)
 
     @property
     def multi_label(self) -> bool:
@@ -67,8 +72,18 @@ class Answers:
         """The mean negative log-likelihood of the windows, uncalibrated."""
         return losses.nll(self.window_logits, self.window_targets)
 
-    def ece(self, temperature: float) -> float:
-        """The expected calibration error of the clips' answers."""
+    def temperatures(self) -> Floats:
+        """For each clip ``(n,1)`` a temperature fitted without it, on the other parts; a single clip has its own."""
+        n = len(self.logits)
+        folds = np.arange(n) % FOLDS
+        found = np.empty((n, 1))
+        for fold in range(min(FOLDS, n)):
+            others = (folds != fold)[self.window_clips] | (n == 1)
+            found[folds == fold] = losses.fit_temperature(self.window_logits[others], self.window_targets[others])
+        return found
+
+    def ece(self, temperature: float | Floats) -> float:
+        """The expected calibration error of the clips' answers, under one temperature or one for each ``(n,1)``."""
         probs = losses.probabilities(self.logits, temperature=temperature, multi_label=self.multi_label)
         if self.multi_label:  # every class of every clip is an answer
             said = probs > 0.5
@@ -92,8 +107,8 @@ class Answers:
 
 
 def write_report(
-    folder: Path, labels: Sequence[str], answers: Answers | None, *, temperature: float, history: Sequence[Mapping[str, float]],
-    remarks: Sequence[str], facts: Mapping[str, object],
+    folder: Path, labels: Sequence[str], answers: Answers | None, *, temperature: float, ece: float | None,
+    history: Sequence[Mapping[str, float]], remarks: Sequence[str], facts: Mapping[str, object],
 ) -> None:  # fmt: skip
     """``report.json`` with all numbers and ``report.html`` with the same as one page, in ``folder``."""
     doc: dict[str, object] = {"labels": list(labels), "temperature": temperature, "remarks": list(remarks), **facts}
@@ -104,7 +119,7 @@ def write_report(
     if answers:
         body.append(
             f"<p>{answers.accuracy:.1%} of {len(answers.logits)} held-out clips right; calibration error "
-            f"{answers.ece(temperature):.3f} at temperature {temperature:.3g} ({answers.ece(1.0):.3f} without).</p>"
+            f"{ece:.3f} at temperature {temperature:.3g} ({answers.ece(1.0):.3f} without).</p>"
         )
     body += [_curve(history, key) for key in ("loss", "held_out_loss", "accuracy", "inside", "pointing")]
     if answers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -31,12 +34,16 @@ __all__ = ["Result", "train"]
 PEOPLE = "people"
 DEFAULT = Recipe()
 CHECKPOINT, FRAMES = "checkpoint.pt", "frames"
+CHOSEN = (
+    "the epoch and the temperature were chosen on these held-out clips, so the figures are somewhat too good; the calibration "
+    "error is of each clip with a temperature fitted without it. `vidcam evaluate FOLDER` gives honest ones on videos kept aside"
+)
 
 
 @dataclass(frozen=True)
 class Result:
     """The folder that can be named as model, and how good it is: ``accuracy`` on ``held_out`` clips (None where none were kept),
-    ``ece`` with the fitted ``temperature``, and remarks in sentences."""
+    ``ece`` with a ``temperature`` that was fitted on others, and remarks in sentences."""
 
     folder: Path
     labels: tuple[str, ...]
@@ -65,20 +72,24 @@ def train(
     killed, with the same arguments, it continues with the last complete epoch and ends exactly as if nothing had happened.
     ``weights`` is a file to start from. ``progress`` is told the steps, ``say`` a sentence after each epoch. Raises InputError
     for data that cannot be read, OutputError where ``out`` holds a model and ``overwrite`` is not set, UsageError for what does
-    not fit together.
+    not fit together, VidcamError where the training diverges.
     """
     folder = Path(out).expanduser()
     _check(folder, overwrite=overwrite)
+    further = trained.is_trained(recipe.model)
+    if further and folder.resolve() == Path(recipe.model).expanduser().resolve():
+        raise UsageError(f"{folder} is what the training starts from: name another folder for its result")
     device = pick_device(recipe.device)
     drawn = os.fspath(data) == PEOPLE
     with _quiet_machine(recipe, drawing=drawn, device=device), torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         labels, items, multi_label = (People.names(), (), False) if drawn else read_folder(Path(data))
-        learnt, kept, remark = (
-            ((), (), None) if drawn else split(items, len(labels), holdout=recipe.holdout, share=recipe.keep, seed=recipe.seed)
+        learnt, kept, remarks = (
+            ((), (), []) if drawn else split(items, labels, holdout=recipe.holdout, share=recipe.keep, seed=recipe.seed)
         )
-        scratch = drawn if recipe.scratch is None else recipe.scratch
-        spec, module = _network(recipe, labels, weights, scratch=scratch, downloaded=downloaded)
+        scratch = drawn and not further if recipe.scratch is None else recipe.scratch
+        architecture = _architecture(recipe.model) if further else recipe.model
+        spec, module = _network(recipe, architecture, labels, weights, scratch=scratch, downloaded=downloaded)
         _make(folder)
         source: People | Clips
         if drawn:
@@ -95,8 +106,7 @@ def train(
         trainer = Trainer(spec, module, source, recipe, device, from_weights=not scratch)
         names = [item.name for item in (*learnt, *kept)]
         trainer.run(folder / CHECKPOINT, _fingerprint(recipe, labels, names, weights), progress, say)
-        remarks = [*([remark] if remark else []), *trainer.remarks]
-        result = _finish(trainer, folder, recipe, labels, remarks, progress)
+        result = _finish(trainer, folder, recipe, architecture, labels, [*remarks, *trainer.remarks], progress)
     (folder / CHECKPOINT).unlink(missing_ok=True)
     shutil.rmtree(folder / FRAMES, ignore_errors=True)
     return result
@@ -137,25 +147,34 @@ def _quiet_machine(recipe: Recipe, *, drawing: bool, device: torch.device) -> It
         torch.set_num_threads(before)
 
 
+def _architecture(folder: str) -> str:
+    """What the network of a trained model is built by: a name of the table or a factory. WeightsError where it is damaged."""
+    trained.read(folder)
+    return str(json.loads((Path(folder).expanduser() / trained.FACTS).read_text(encoding="utf-8"))["architecture"])
+
+
 def _network(
     recipe: Recipe,
+    architecture: str,
     labels: tuple[str, ...],
     weights: str | os.PathLike[str] | None,
     *,
     scratch: bool,
     downloaded: BytesProgress | None,
 ) -> tuple[ModelSpec, nn.Module]:
-    """The row and the network with an output for each label."""
+    """The row of the architecture and the network with an output for each label; its head is new where the labels are others."""
     from vidcam.models.loading import load
 
-    if scratch and weights is not None:
+    if scratch and (weights is not None or architecture != recipe.model):
         raise UsageError("weights to start from and a start from scratch exclude each other: leave one of them out")
-    if trained.is_trained(recipe.model):
-        raise UsageError(f"{recipe.model} is trained already: name its architecture as the model and its weights as the start")
-    spec = trained.base_of(recipe.model)
+    spec = trained.base_of(architecture)
     head = trained.head_name(spec)
-    module = spec.build().float() if scratch else load(recipe.model, weights=weights, progress=downloaded).module
-    if labels != spec.labels():
+    if scratch:
+        module, known = spec.build().float(), spec.labels()
+    else:
+        loaded = load(recipe.model, weights=weights, progress=downloaded)
+        module, known = loaded.module, loaded.labels
+    if labels != known:
         trained.rehead(module, head, len(labels))
     if recipe.trunk == "frozen":
         for name, p in module.named_parameters():
@@ -169,25 +188,33 @@ def _fingerprint(recipe: Recipe, labels: Sequence[str], names: Sequence[str], we
 
 
 def _finish(
-    trainer: Trainer, folder: Path, recipe: Recipe, labels: tuple[str, ...], remarks: Sequence[str], progress: Progress | None
-) -> Result:
+    trainer: Trainer, folder: Path, recipe: Recipe, architecture: str, labels: tuple[str, ...], remarks: Sequence[str],
+    progress: Progress | None,
+) -> Result:  # fmt: skip
     """Settle what zero evidence is, round the weights as they are stored, calibrate, test, write the model and its report."""
     trainer.settle_zero()
     trainer.averaged.load_state_dict(trained.halved(trainer.averaged.state_dict()))
     found = trainer.test(final=False, progress=progress)
     temperature = losses.fit_temperature(found.window_logits, found.window_targets) if found else 1.0
+    fair: float | npt.NDArray[np.floating] = temperature
     if found and isinstance(trainer.data, People):  # as many new ones as one likes: calibrated on some, tested on others
         found = trainer.test(final=True, progress=progress)
+    elif found:
+        fair = found.temperatures()
+        remarks = [*remarks, CHOSEN]
+    ece = found.ece(fair) if found else None
     kept = {name: value for name, value in asdict(recipe).items() if name not in ("workers", "device")}  # these change nothing
     more: dict[str, object] = {"epochs": len(trainer.history), "recipe": kept}
     if found:
-        more |= {"held_out": len(found.logits), "accuracy": found.accuracy, "ece": found.ece(temperature)} | found.inside
-    write_report(folder, labels, found, temperature=temperature, history=trainer.history, remarks=remarks, facts=more)
+        more |= {"held_out": len(found.logits), "accuracy": found.accuracy, "ece": ece, **found.inside}
+    write_report(
+        folder, labels, found, temperature=temperature, ece=ece, history=trainer.history, remarks=remarks, facts=more
+    )  # fmt: skip
     trained.write(
-        folder, trainer.averaged, architecture=recipe.model, labels=labels, temperature=temperature,
+        folder, trainer.averaged, architecture=architecture, labels=labels, temperature=temperature,
         multi_label=trainer.data.multi_label, more=more,
     )  # fmt: skip
     return Result(
-        folder, labels, len(found.logits) if found else 0, found.accuracy if found else None,
-        found.ece(temperature) if found else None, temperature, len(trainer.history), tuple(remarks),
+        folder, labels, len(found.logits) if found else 0, found.accuracy if found else None, ece, temperature,
+        len(trainer.history), tuple(remarks),
     )  # fmt: skip

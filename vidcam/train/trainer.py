@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from vidcam.engine.pytorch import normalise
-from vidcam.errors import UsageError, WeightsError
+from vidcam.errors import UsageError, VidcamError, WeightsError
 from vidcam.files import atomic_write
 from vidcam.models.registry import ModelSpec
 from vidcam.train import losses
@@ -165,12 +165,17 @@ class Trainer:
                 value.copy_(mine[name])
 
     def _epoch_ends(self, loss: float, say: Callable[[str], None]) -> bool:
-        """Test on the held-out clips, note it, keep what is best; returns whether to stop."""
+        """Test on the held-out clips, note it, keep what is best; returns whether to stop. VidcamError where it diverged."""
         epoch = self.step // self.data.epoch_steps
         row = {"epoch": float(epoch), "step": float(self.step), "loss": loss}
-        found = self.test(final=False)
-        if found is not None:
-            row |= {"held_out_loss": found.nll, "accuracy": found.accuracy} | found.inside
+        with np.errstate(invalid="ignore"):  # of logits without bounds; that is told here
+            found = self.test(final=False)
+            if found is not None:
+                row |= {"held_out_loss": found.nll, "accuracy": found.accuracy} | found.inside
+        sound = all(bool(p.isfinite().all()) for p in self.averaged.parameters())
+        if not sound or not all(map(math.isfinite, row.values())):
+            seen = row.get("held_out_loss", loss)
+            raise VidcamError(f"training diverged in epoch {epoch} (loss {seen:.3g}): use a lower --lr than {self._peak:g}")
         self.history.append(row)
         say(", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in row.items()))
         if self._drawing or found is None:
