@@ -22,7 +22,7 @@ import gradio as gr
 from fastapi import FastAPI
 
 from vidcam.errors import UsageError, VidcamError
-from vidcam.live.guard import LOOPBACK
+from vidcam.live.guard import LOOPBACK, proxy_name
 from vidcam.live.serving import listen, serving
 
 from .studio import annotate, compare, live, menus, models, work
@@ -36,12 +36,13 @@ __all__ = ["Limits", "Options", "build", "run", "served"]
 
 @dataclass(frozen=True)
 class Options:
-    """What ``vidcam app`` was asked for. ``auth`` is ``user:password``."""
+    """What ``vidcam app`` was asked for. ``auth`` is ``user:password``, ``name`` that of a proxy with https before the server."""
 
     host: str = "127.0.0.1"
     port: int = 7860
     model: str = "auto"
     device: str = "auto"
+    name: str | None = None
     auth: str | None = None
     share: bool = False
     open: bool = False
@@ -52,7 +53,7 @@ class Options:
 def run(options: Options) -> None:
     """Serve until interrupted. UsageError for what does not go together, VidcamError where the port is taken."""
     with served(options) as address:
-        options.say(f"open {address}")
+        options.say(f"open {address}" + (f" or, through the proxy, https://{proxy_name(options.name)}/" if options.name else ""))
         if options.host not in LOOPBACK and options.auth is None:
             options.say("note: whoever can reach this machine can use the app: add --auth user:password to ask for a password")
         if options.open:
@@ -65,6 +66,7 @@ def run(options: Options) -> None:
 def served(options: Options) -> Iterator[str]:
     """The app at its address. Everything that anybody brought or made is deleted at the end."""
     auth = _auth(options)
+    name = None if options.name is None else proxy_name(options.name)
     model = menus.default_model(options.model)
     logging.basicConfig(format="%(message)s")
     with ExitStack() as stack:
@@ -75,7 +77,7 @@ def served(options: Options) -> Iterator[str]:
         engines = work.Engines(options.device)
         app = application(build(desk, engines, model=model), desk, live.Viewer(model, options.device))
         here = options.host in LOOPBACK and not options.share
-        stack.enter_context(serving(Gate(app, here=here, auth=auth), listening, stopping=desk.shut))
+        stack.enter_context(serving(Gate(app, here=here, auth=auth, name=name), listening, stopping=desk.shut))
         host, port = options.host, listening.getsockname()[1]
         if options.share:
             options.say(f"for everybody: {_tunnel(port)}")
@@ -164,8 +166,9 @@ def clips() -> Path:
 
 def _auth(options: Options) -> tuple[str, str] | None:
     if options.auth is None:
-        if options.share:
-            raise UsageError("--share puts the app where everybody can reach it: add --auth user:password")
+        for option, given in (("--share", options.share), ("--name", options.name)):
+            if given:
+                raise UsageError(f"{option} puts the app where everybody can reach it: add --auth user:password")
         return None
     user, colon, password = options.auth.partition(":")
     if not (user and colon and password):

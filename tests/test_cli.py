@@ -194,6 +194,25 @@ def test_a_truncated_file_is_explained_as_far_as_it_goes(vidcam: Run, tmp_path: 
         assert len(list(written.frames())) == found["input"]["frames"]
 
 
+MISSING = {
+    "libGL.so.1: cannot open shared object file: No such file or directory": "libGL.so.1 is missing: apt-get install libgl1 ",
+    "libxcb.so.1: cannot open shared object file: No such file or directory": "libxcb.so.1 is missing: apt-get install libgl1 ",
+    "libva.so.2: cannot open shared object file: No such file or directory": "libva.so.2 is missing: install the package",
+}
+
+
+@pytest.mark.parametrize("message", [*MISSING, "cannot import name 'imread'"])
+def test_a_library_that_the_system_lacks_is_named_with_the_fix(message: str, clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "cv2.py").write_text(f"raise ImportError({message!r})\n")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nfrom vidcam.cli import main\nmain()"
+    done = subprocess.run([sys.executable, "-c", code, "annotate", str(clip)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    if message in MISSING:
+        assert MISSING[message] in one_line(done.stderr)
+    else:  # a defect, not a machine that lacks something
+        assert done.stderr.endswith(f"ImportError: {message}\n")
+
+
 def test_tables(vidcam: Run) -> None:
     code, out, _ = vidcam("models", "--json")
     assert code == 0

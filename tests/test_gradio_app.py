@@ -297,6 +297,22 @@ def test_the_gate_lets_in_pages_of_this_server(method: str, path: str, headers: 
         assert "http" not in answer.headers["content-security-policy"]  # nothing from, or to, anybody else
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "cam.example.com", "origin": "https://cam.example.com"}, 200),
+        ({"host": "127.0.0.1", "origin": "https://cam.example.com"}, 200),  # a proxy that keeps the name to itself
+        ({"host": "127.0.0.1", "origin": "https://evil.example"}, 403),
+        ({"host": "evil.example", "origin": "https://cam.example.com"}, 403),
+    ],
+)
+def test_the_gate_lets_in_pages_that_came_through_the_proxy(headers: dict[str, str], status: int) -> None:
+    gate = serve.Gate(nothing, here=True, auth=("anna", "secret"), name="cam.example.com")
+    client = TestClient(gate, base_url="http://127.0.0.1")
+    assert client.post("/x", headers=headers).status_code == (401 if status == 200 else 403)
+    assert client.post("/x", headers=headers, auth=("anna", "secret")).status_code == status
+
+
 def test_a_password_is_asked_for_once() -> None:
     gate = serve.Gate(nothing, here=False, auth=("anna", "se:cret"))
     assert TestClient(gate).get("/").status_code == 401
@@ -375,7 +391,10 @@ def test_bad_requests_end_in_one_sentence(vidcam) -> None:
     assert vidcam("--auth", "anna") == (
         2, "error: --auth is a user and a password with a colon between them, as in --auth anna:secret",
     )  # fmt: skip
-    assert vidcam("--share") == (2, "error: --share puts the app where everybody can reach it: add --auth user:password")
+    for words in (("--share",), ("--name", "cam.example.com")):
+        assert vidcam(*words) == (2, f"error: {words[0]} puts the app where everybody can reach it: add --auth user:password")
+    code, sentence = vidcam("--name", "https://cam.example.com/", "--auth", "anna:secret")
+    assert (code, "--name is the name at which a proxy with https is reached" in sentence) == (2, True)
     code, sentence = vidcam("--model", "x3d_z")
     assert (code, sentence.startswith("error: unknown model 'x3d_z': did you mean 'x3d_")) == (2, True)
 

@@ -14,6 +14,7 @@ import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -24,10 +25,13 @@ from test_live import until
 
 from vidcam import cli
 from vidcam.engine import open_engine
-from vidcam.live import run, window
+from vidcam.errors import OutputError, VidcamError
+from vidcam.live import drawing, run, window
 from vidcam.live.drawing import fit
+from vidcam.live.watch import Watch
 from vidcam.pipeline import Look, Settings
 from vidcam.reader import open_source
+from vidcam.writer import VideoWriter
 
 MODEL = f"{planted.__file__}:patches"
 OWN = ("--model", MODEL, "--engine", "torch")  # no note that it is not in OpenVINO
@@ -78,6 +82,8 @@ def clip(tmp_path: Path) -> Path:
         (["0", "--loop"], 2, "--loop is for files"),
         (["browser", "--headless"], 2, "the camera of a browser needs the page"),
         (["browser", "--record", "a.mp4"], 2, "--record for sources that are read here"),
+        (["clip.mp4", "--name", "https://cam.example.com/"], 2, "--name is the name at which a proxy with https is reached"),
+        (["clip.mp4", "--name", "cam.example.com", "--headless"], 2, "--name is for what is served"),
     ],
 )
 def test_bad_input_is_told_in_one_sentence_with_the_right_code(vidcam, clip, words, code, sentence) -> None:
@@ -169,6 +175,61 @@ def test_a_recording_has_the_words_and_the_heat_in_it(vidcam, tmp_path) -> None:
         if was.time < 1.4:  # nothing is known yet, so all of the picture is marked as unseen
             assert (difference > 30).mean() > 0.9
     assert hottest > 150
+
+
+def test_a_recording_whose_name_was_taken_meanwhile_gets_another_one(vidcam, clip, monkeypatch) -> None:
+    taken = [Path("seen.mp4"), Path("seen-2.mp4")]
+
+    def begin(*words, **more) -> VideoWriter:
+        for path in taken:
+            path.write_bytes(b"somebody else's")
+        return VideoWriter(*words, **more)
+
+    monkeypatch.setattr(drawing, "VideoWriter", begin)
+    code, _, err = vidcam(clip, *OWN, "--headless", "--record", "seen.mp4", "--events", "e.jsonl")
+    assert (code, err) == (0, "seen.mp4 cannot be written any more, so the recording is in seen-3.mp4\n")
+    assert [path.read_bytes() for path in taken] == [b"somebody else's"] * 2
+    with open_source("seen-3.mp4") as source:
+        assert len(list(source.frames())) == 45
+    assert not list(Path().glob(".*"))
+
+
+def test_a_recording_that_cannot_go_on_is_told_at_once_and_with_the_exit_code(vidcam, clip, monkeypatch) -> None:
+    class Full(VideoWriter):
+        def write(self, picture, *, time: float, duration: float) -> None:
+            if time > 0.5:
+                raise OutputError(f"cannot write {self.path}: the disk is full")
+            super().write(picture, time=time, duration=duration)
+
+    monkeypatch.setattr(drawing, "VideoWriter", Full)
+    code, _, err = vidcam(clip, *OWN, "--headless", "--record", "seen.mp4", "--events", "e.jsonl")
+    reason = "cannot write seen.mp4: the disk is full"
+    assert (code, err.splitlines()) == (1, [f"the recording has ended: {reason}", f"error: {reason}"])
+    assert sorted(path.name for path in Path().glob("*.mp4")) == ["clip.mp4"]
+    assert not list(Path().glob(".*"))
+
+
+def test_a_recording_that_gets_no_name_is_not_lost(vidcam, clip, monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise PermissionError(1, "not permitted")
+
+    monkeypatch.setattr(drawing, "os", SimpleNamespace(replace=fail))
+    code, _, err = vidcam(clip, *OWN, "--headless", "--record", "seen.mp4", "--events", "e.jsonl")
+    (whole,) = Path().glob(".*.mp4")
+    assert (code, err.splitlines()[-1]) == (1, f"error: cannot write seen.mp4: not permitted; the recording is in {whole}")
+    with open_source(whole) as source:
+        assert len(list(source.frames())) == 45
+
+
+def test_the_first_failure_is_the_one_that_ends_the_command(vidcam, clip, monkeypatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OutputError("no room")
+
+    monkeypatch.setattr(drawing, "VideoWriter", fail)
+    burns = property(lambda self: VidcamError("the camera burns") if self.capture.frames > 25 else None)
+    monkeypatch.setattr(Watch, "error", burns)
+    code, _, err = vidcam(clip, *OWN, "--headless", "--record", "seen.mp4", "--events", "e.jsonl")
+    assert (code, err.splitlines()) == (1, ["the recording has ended: no room", "error: the camera burns"])
 
 
 class Desktop:

@@ -6,22 +6,28 @@ import json
 import re
 import sys
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import planted
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_live import red_square, until
 
 from vidcam.engine import open_engine
 from vidcam.errors import OutputError, UnknownNameError, UsageError, VidcamError
 from vidcam.live import actions, run
+from vidcam.live import stream as streaming
 from vidcam.live.actions import Command, Films, Post
 from vidcam.live.events import Event, Lines, Worker
 from vidcam.live.rules import RELEASE_S, Follower, Rule, parse
+from vidcam.live.watch import Orders, Watch
 from vidcam.pipeline import Settings
 from vidcam.reader import open_source
 
@@ -108,6 +114,14 @@ def test_a_rule_is_followed_as_somebody_would_who_remembers_everything(gaps, bit
     assert [c.kind for c in follower.close(time=99.0)] == ["end"] * open_still
 
 
+def test_what_had_ended_by_the_second_zero_ended_then() -> None:
+    follower = Follower(Rule("b", ">", 0.5), ["a", "b"])
+    for prob, second in ((0.9, -1.0), (0.1, 0.0)):
+        found = follower.update(np.array([0.0, prob]), time=second)
+    assert found == []  # not yet for half a second
+    assert [(c.kind, c.since) for c in follower.close(time=0.2)] == [("end", 0.0)]
+
+
 def test_any_follows_each_class_for_itself() -> None:
     follower, found = Follower(Rule("any", ">", 0.4, 0.2), ["a", "b", "c"]), []
     for i in range(20):
@@ -190,7 +204,8 @@ def test_a_rule_runs_a_program_and_posts_to_an_address(mini, tmp_path) -> None:
     script.write_text(
         "import json, os, sys\n"
         "facts = {k: v for k, v in os.environ.items() if k.startswith('VIDCAM_')}\n"
-        "open(sys.argv[1], 'w').write(json.dumps([sys.argv[2:], facts]))\n"
+        "there = os.path.exists(facts['VIDCAM_SNAPSHOT'])\n"
+        "open(sys.argv[1], 'w').write(json.dumps([sys.argv[2:], facts, there]))\n"
     )
     got: list[tuple[str, dict]] = []
 
@@ -221,13 +236,105 @@ def test_a_rule_runs_a_program_and_posts_to_an_address(mini, tmp_path) -> None:
             desk.shutdown()
             thread.join()
     assert said == []
-    argv, facts = json.loads(out.read_text())
+    argv, facts, there = json.loads(out.read_text())
     assert argv == ["a b", "$HOME", ";", "`id`", "$(id)"]  # as they were written: there is no shell
     event = json.loads(facts["VIDCAM_EVENT"])
     assert facts["VIDCAM_ACTION"] == event["action"] == "falling down"
     assert float(facts["VIDCAM_SCORE"]) == event["score"] > 0.8
-    assert Path(facts["VIDCAM_SNAPSHOT"]).exists()
+    assert there  # the snapshot, when the program runs
     assert [(kind, body["event"]) for kind, body in got] == [("application/json", "start"), ("application/json", "end")]
+
+
+@pytest.fixture
+def told(tmp_path):
+    """Makes watches of a camera in the hand of the test: (the watch, its events, what was said)."""
+    made = []
+
+    def make(*rules: str, **more) -> tuple[Watch, list[Event], list[str]]:
+        lines: list[Event] = []
+        said: list[str] = []
+        watch = Watch(SimpleNamespace(name="camera 0", ends=False))
+        made.append(watch)
+        orders = Orders([parse(r) for r in rules], lines=lines.append, say=said.append, **more)
+        watch.explain(open_engine(f"{planted.__file__}:patches"), Settings(hop_s=0.1), orders=orders)
+        return watch, lines, said
+
+    yield make
+    for watch in made:
+        watch.close()
+    assert not [t.name for t in threading.enumerate() if t.name.startswith("vidcam-")]
+
+
+def seen(prob: float, second: float) -> SimpleNamespace:
+    """An update in which a red square has this probability."""
+    prediction = SimpleNamespace(prob=lambda label: prob, probs=np.array([prob, 1 - prob]))
+    return SimpleNamespace(time=second, heads={}, prediction=prediction)
+
+
+def test_what_goes_on_ends_with_the_camera_and_what_was_about_to_begin_does_not(told, monkeypatch) -> None:
+    noon, now = datetime(2025, 3, 1, 12, 0, 0, tzinfo=UTC), [0.0]
+    monkeypatch.setattr(streaming, "datetime", SimpleNamespace(now=lambda _: noon + timedelta(seconds=now[0])))
+    watch, events, _ = told("red square > 0.5 for 1s", "red square > 0.5 for 10s")
+    parts = [red_square(80), red_square(80, start=604.0)]  # ten minutes without the camera
+    last = []
+    for part in parts:
+        for frame in part:
+            now[0] = frame.time
+            watch.stream.push(frame)
+            watch.stream.settle()
+        last.append(watch.stream.update.time)
+    now[0] += 3600  # it is gone for good; an hour later somebody ends it
+    watch.close()
+    assert [(e.rule, e.end_s) for e in events] == [("red square > 0.5 for 1s", s) for s in (None, last[0], None, last[1])]
+    assert last[0] < 4.0 < 604.0 < events[2].start_s < last[1] < 608.0
+    for event in events:
+        assert event.start == noon + timedelta(seconds=event.start_s)
+        assert event.end is None or event.end == noon + timedelta(seconds=event.end_s)
+
+
+def test_rules_that_read_the_same_are_one(told) -> None:
+    watch, events, _ = told("red square > 0.5", "red square > 50%", '"red square" > .5')
+    for i in range(20):
+        watch.monitor.update(seen(0.9 if i < 10 else 0.1, 0.1 * i))
+    watch.close()
+    assert [(e.id, e.end_s) for e in events] == [(1, None), (1, pytest.approx(1.0))]
+    assert watch.monitor.counts == {("red square > 0.5", "red square"): 1}
+
+
+class Siren:
+    """An action that takes its time."""
+
+    name = "the siren"
+
+    def __init__(self) -> None:
+        self.gate, self.begun = threading.Event(), threading.Event()
+
+    def __call__(self, event: Event) -> None:
+        self.begun.set()
+        self.gate.wait(20)
+
+
+def test_an_action_that_takes_its_time_holds_up_no_line_no_film_and_no_other_action(told) -> None:
+    siren, bell, films = Siren(), [], []
+    action = bell.append
+
+    class Bell:
+        name = "the bell"
+
+        def __call__(self, event: Event) -> None:
+            action(event)
+
+    watch, events, said = told("red square > 0.5", actions=[siren, Bell()])
+    watch.monitor.films = films.append
+    for i in range(40):
+        for prob, second in ((0.9, 0.0), (0.1, 0.1), (0.1, 0.7)):
+            watch.monitor.update(seen(prob, i + second))
+        assert len(films) == 2 * (i + 1)  # at once
+        until(lambda i=i: len(events) == len(bell) == 2 * (i + 1))
+        assert siren.begun.wait(5)
+    assert films == events == bell
+    assert said == ["too many events at once: the siren was left out"] * 15  # of 80: one is done, 64 wait
+    siren.gate.set()
 
 
 # ----------------------------------------------------------------------------------------------------------- the actions
@@ -264,6 +371,14 @@ def test_programs_that_are_not_there_fail_or_take_too_long_are_told(monkeypatch)
         Command(f"{sys.executable} -c 'import time; time.sleep(60)'")(happened())
 
 
+def test_a_program_that_leaves_another_one_in_the_background_is_not_waited_for() -> None:
+    began = time.monotonic()
+    Command(
+        f"{sys.executable} -c \"import subprocess as s, sys; s.Popen([sys.executable, '-c', 'import time; time.sleep(6)'])\""
+    )(happened())
+    assert time.monotonic() - began < 4
+
+
 def test_an_address_must_be_one_and_answer() -> None:
     for address in ("ftp://host/x", "host/x", "file:///etc/passwd", "http://"):
         with pytest.raises(UsageError, match="posted to an http:// or https:// address"):
@@ -294,6 +409,21 @@ def test_a_worker_does_everything_in_order_survives_failures_and_does_not_pile_u
     assert worker.failures == len(said) == 100 - len(done) + 2
 
 
+def test_a_worker_says_what_it_gives_up_at_the_end() -> None:
+    said, gate = [], threading.Event()
+    worker = Worker(said.append, "the siren", waiting=1, goodbye_s=0.2)
+    worker.do(gate.wait)
+    until(worker._jobs.empty)
+    worker.do(lambda: None)
+    began = time.monotonic()
+    worker.close()
+    assert 0.2 <= time.monotonic() - began < 2
+    assert said == ["the siren was given up: not done 0.2 seconds after the end"]
+    gate.set()
+    until(worker._jobs.empty)
+    worker.close()
+
+
 def test_lines_are_added_to_a_file_and_a_folder_that_is_missing_is_told(tmp_path) -> None:
     lines = Lines(tmp_path / "seen.jsonl")
     lines(happened())
@@ -305,31 +435,65 @@ def test_lines_are_added_to_a_file_and_a_folder_that_is_missing_is_told(tmp_path
         Lines(tmp_path / "nowhere" / "seen.jsonl")
 
 
-def test_a_film_begins_before_the_event_and_ends_after_it_and_holds_no_more(tmp_path) -> None:
-    def jpeg(value: int) -> bytes:
-        return cv2.imencode(".jpg", np.full((36, 49, 3), value, np.uint8))[1].tobytes()
+def jpeg(value: int) -> bytes:
+    return cv2.imencode(".jpg", np.full((36, 49, 3), value, np.uint8))[1].tobytes()
 
+
+def values(film: Path) -> list[int]:
+    with open_source(film) as source:
+        assert (source.info.width, source.info.height) == (48, 36)  # H.264 wants even sizes
+        return [round(float(f.image.mean())) for f in source.frames()]
+
+
+@pytest.mark.parametrize(
+    ("hold_s", "late_s", "first_s", "last_s"),
+    [
+        (0, 1, 15, 27),  # five seconds before the event, which goes on for two, and five seconds after
+        (10, 0.2, 15, 37),
+        (10, 4, 15, 37),
+        (45, 1, 15, 72),
+        (120, 0, 80, 140),  # no more than a minute is kept: that before the rule began to hold
+    ],
+)
+def test_a_film_begins_before_the_event_and_ends_after_it_and_holds_no_more(tmp_path, hold_s, late_s, first_s, last_s) -> None:
     said: list[str] = []
     worker = Worker(said.append)
-    films = Films(tmp_path / "films", worker)
-    for i in range(300):
-        now = 0.1 * i
-        films.picture(jpeg(i % 250), time=now)
-        if i == 110:
-            films(happened(start_s=10.0))
-        if i == 125:
-            films(happened(start_s=10.0, **OVER))
+    films = Films(tmp_path / "films", worker, hold_s=hold_s)
+    told = round(10 * (20 + hold_s + late_s))
+    for i in range(2000):
+        films.picture(jpeg(i // 10), time=0.1 * i)  # the picture says its second
+        if i == told:
+            films(happened(start_s=20.0))
+        if i == told + 30:
+            films(happened(start_s=20.0, end_s=20.0 + hold_s + 2, end=OVER["end"]))
     films.close()
     worker.close()
     assert said == []
     (film,) = (tmp_path / "films").iterdir()
     assert film.name == "20250301T120000-0001-a-b-c.mp4"  # nothing in a label leaves the folder
-    with open_source(film) as source:
-        frames = list(source.frames())
-    assert (source.info.width, source.info.height) == (48, 36)  # H.264 wants even sizes
-    # From 6 s, the oldest that was still kept when the event was told, to five seconds after its end.
-    values = [round(float(f.image.mean())) for f in frames]
-    assert values[0] == pytest.approx(60, abs=3)
-    assert values[-1] == pytest.approx(170, abs=3)
-    assert frames[-1].time == pytest.approx(11.0, abs=0.01)
-    assert len(films._past) <= 52
+    shown = values(film)
+    assert shown[0] == pytest.approx(first_s, abs=3)
+    assert shown[-1] == pytest.approx(last_s, abs=3)
+    assert len(shown) == pytest.approx(10 * (last_s - first_s), abs=11)
+    assert films._past[-1][0] - films._past[0][0] <= min(hold_s + 10, 60) + 0.1
+
+
+def test_no_film_goes_over_a_gap(tmp_path) -> None:
+    worker = Worker(pytest.fail)
+    films = Films(tmp_path, worker)
+    for i in range(100):
+        films.picture(jpeg(50), time=0.1 * i)
+    films(happened(start_s=9.0))
+    films.gap(12.0)
+    films.picture(jpeg(100), time=10.0)  # encoded too late
+    for i in range(100):
+        films.picture(jpeg(200), time=12.0 + 0.1 * i)
+        if i == 20:
+            films(happened(id=2, start_s=14.0))
+    films(happened(**OVER))  # the first one, of which nothing is left to film
+    films.close()
+    worker.close()
+    first, second = sorted(tmp_path.iterdir())
+    assert (len(values(first)), len(values(second))) == (60, 100)
+    assert values(first) == pytest.approx([50] * 60, abs=3)
+    assert values(second) == pytest.approx([200] * 100, abs=3)

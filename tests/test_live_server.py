@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 import struct
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,12 +25,13 @@ from test_live import red_square
 
 from vidcam import apps
 from vidcam.engine import open_engine
-from vidcam.errors import UnknownNameError, VidcamError
-from vidcam.live import server, wire
-from vidcam.live.guard import LOOPBACK, allowed
+from vidcam.errors import UnknownNameError, UsageError, VidcamError
+from vidcam.live import run, server, wire
+from vidcam.live.guard import LOOPBACK, allowed, proxy_name
 from vidcam.live.pictures import encode
 from vidcam.live.rules import parse
 from vidcam.live.server import Room, cameras, viewer
+from vidcam.live.serving import listen
 from vidcam.live.watch import Orders, Watch
 from vidcam.pipeline import Settings
 
@@ -187,6 +191,16 @@ def test_a_slow_viewer_gets_the_newest_picture_next_and_holds_nobody_up(watch) -
         assert second < watch.stream.latest.time - 0.5  # and nothing of what was in between
 
 
+def test_pictures_that_cannot_be_shown_are_told(watch) -> None:
+    def fail(jpeg: bytes, at: float) -> None:
+        raise RuntimeError("no paper")
+
+    watch.pictures.add(fail)
+    watch.source.frames_due.release()
+    until(lambda: watch.state == "failed")
+    assert watch.reason == str(watch.error) == "the pictures cannot be shown: RuntimeError: no paper"
+
+
 def test_it_can_be_mounted_in_another_application(watch) -> None:
     app = Starlette(routes=[Mount("/live", viewer(Room(watch), PAGE, hosts=None))])
     with TestClient(app, base_url="http://anywhere.example") as client:
@@ -297,6 +311,76 @@ def test_a_page_of_this_server_is_welcome(host: str) -> None:
 )
 def test_other_sites_are_kept_out(headers: dict[str, str], reason: str) -> None:
     assert reason in allowed(scope(**headers), hosts=LOOPBACK, token=None)
+
+
+PROXY = "https://cam.example.com"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:7870", "cam.example.com", "cam.example.com:443"])  # nginx by itself, and told to
+def test_a_page_that_came_through_the_proxy_is_welcome_with_the_token(host: str) -> None:
+    for kind in ("http", "websocket"):
+        asked = scope(kind, host=host, origin=PROXY, cookie="vidcam_token=abc")
+        assert allowed(asked, hosts=LOOPBACK, token="abc", name="cam.example.com") is None
+        assert "wants the token" in allowed(scope(kind, host=host), hosts=LOOPBACK, token="abc", name="cam.example.com")
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({"host": "127.0.0.1:7870", "origin": "https://evil.example"}, "other sites"),
+        ({"host": "127.0.0.1:7870", "origin": "http://cam.example.com"}, "other sites"),
+        ({"host": "127.0.0.1:7870", "origin": "https://cam.example.com:8443"}, "other sites"),
+        ({"host": "127.0.0.1:7870", "origin": "https://cam.example.com.evil.example"}, "other sites"),
+        ({"host": "evil.example", "origin": PROXY}, "not called evil.example"),
+    ],
+)
+def test_a_proxy_lets_nobody_else_in(headers: dict[str, str], reason: str) -> None:
+    assert reason in allowed(scope(query="token=abc", **headers), hosts=LOOPBACK, token="abc", name="cam.example.com")
+
+
+def test_the_name_of_a_proxy_is_a_name() -> None:
+    assert proxy_name("Cam.Example.com:443") == "cam.example.com"
+    assert proxy_name("cam.example.com:8443") == "cam.example.com:8443"
+    for words in ("", "https://cam.example.com", "cam.example.com/", "a b", "-a", "cam.example.com:x"):
+        with pytest.raises(UsageError, match=r"such as cam\.example\.com"):
+            proxy_name(words)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:PORT", "cam.example.com"])
+def test_a_server_behind_a_proxy_shows_its_page_and_opens_its_websocket(watch, host: str) -> None:
+    said: list[str] = []
+    plan = run.Plan(source="0", name="cam.example.com", say=said.append)
+    with listen("127.0.0.1", 0) as listening, run.serve(plan, Room(watch), listening):
+        port = listening.getsockname()[1]
+        (words,) = said
+        found = re.fullmatch(
+            rf"open (http://127\.0\.0\.1:{port}/\?token=(\S+)) or, through the proxy, https://cam\.example\.com/\?token=\2", words
+        )
+        assert found
+
+        def ask(path: str, **headers: str) -> bytes:
+            lines = {"Host": host.replace("PORT", str(port)), "X-Forwarded-Proto": "https", **headers}
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+                words = "".join(f"{key.replace('_', '-')}: {value}\r\n" for key, value in lines.items())
+                client.sendall(f"GET {path} HTTP/1.1\r\n{words}\r\n".encode())
+                return client.recv(65536)
+
+        upgrade = {
+            "Upgrade": "websocket",
+            "Connection": "upgrade",
+            "Sec_WebSocket_Version": "13",
+            "Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        }
+        assert ask("/").startswith(b"HTTP/1.1 403")
+        first = ask(f"/?token={found[2]}", Connection="upgrade")  # as nginx sends it, with no upgrade asked for
+        assert first.startswith(b"HTTP/1.1 200")
+        assert f"set-cookie: vidcam_token={found[2]};".encode() in first
+        cookie = f"vidcam_token={found[2]}"
+        assert ask("/ws", **upgrade, Origin=PROXY, Cookie=cookie).startswith(b"HTTP/1.1 101")
+        assert ask("/ws", **upgrade, Origin=PROXY).startswith(b"HTTP/1.1 403")
+        assert ask("/ws", **upgrade, Origin="https://evil.example", Cookie=cookie).startswith(b"HTTP/1.1 403")
+        with urllib.request.urlopen(found[1]) as page:  # on the machine itself
+            assert b"vidcam live" in page.read()
 
 
 @given(st.text(max_size=40))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import signal
 import sys
 import threading
@@ -362,6 +363,9 @@ def live(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Of the page and the metrics; 0 is any free one.", show_default="7870")
     ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="HOST", help="Of a proxy with https before it, such as cam.example.com.")
+    ] = None,
     record: Annotated[Path | None, typer.Option(metavar="OUT.mp4", help="Write the annotated stream to a video.")] = None,
     events: Annotated[
         Path | None, typer.Option(metavar="OUT.jsonl", help="A line when something begins and when it ends; snapshots beside it.")
@@ -397,8 +401,9 @@ def live(
                 cover=crops is CropsName.cover,
             ),
             look=Look(style=style.value, opacity=opacity),
-            cpu=budget.share_of(cpu), loop=loop, host=host, port=port, window=window, headless=headless, record=record,
-            events=events, rules=tuple(rules or ()), command=command, post=post, films=clips, overwrite=overwrite, say=bar.say,
+            cpu=budget.share_of(cpu), loop=loop, host=host, port=port, name=name, window=window, headless=headless,
+            record=record, events=events, rules=tuple(rules or ()), command=command, post=post, films=clips, overwrite=overwrite,
+            say=bar.say,
         )  # fmt: skip
 
         def load() -> Engine:
@@ -428,6 +433,9 @@ def gradio_app(
     model: Annotated[str, typer.Option(help="A name from `vidcam models`, chosen at first and used for live.")] = "auto",
     host: Annotated[str, typer.Option(help="The address to serve on; use --auth where others can reach it.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any free one.")] = 7860,
+    name: Annotated[
+        str | None, typer.Option(metavar="HOST", help="Of a proxy with https before it, such as cam.example.com; needs --auth.")
+    ] = None,
     auth: Annotated[str | None, typer.Option(metavar="USER:PASSWORD", help="Ask whoever comes for these.")] = None,
     share: Annotated[bool, typer.Option("--share", help="A public address, through Gradio's servers; needs --auth.")] = False,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
@@ -444,7 +452,7 @@ def gradio_app(
     with Bar(quiet=quiet) as bar:
         page.run(
             page.Options(
-                host=host, port=port, model=model, device=device, auth=auth, share=share, open=open_browser,
+                host=host, port=port, model=model, device=device, name=name, auth=auth, share=share, open=open_browser,
                 limits=page.Limits(size=max_size * 1_000_000, seconds=60 * max_minutes), say=bar.say,
             )
         )  # fmt: skip
@@ -546,7 +554,9 @@ def train(
         str, typer.Argument(metavar="DATA", help="A folder of class folders of videos, or with a labels.csv; or `people`.")
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the trained model and its report.")],
-    model: Annotated[str, typer.Option(help="Start from this name of `vidcam models`, or file.py:factory.")] = "mini",
+    model: Annotated[
+        str, typer.Option(help="Start from this name of `vidcam models`, a trained folder, or file.py:factory.")
+    ] = "mini",
     weights: Annotated[Path | None, typer.Option(help="Weights to start from, instead of the model's own.")] = None,
     scratch: Annotated[
         bool | None, typer.Option("--scratch/--no-scratch", help="Start from random weights.", show_default="for people")
@@ -726,6 +736,14 @@ def main() -> None:
         _fail(str(error), 2 if isinstance(error, UsageError) else 1)
     except KeyboardInterrupt:  # between two commands of Python itself; the usual one becomes 130 inside Typer
         sys.exit(130)
+    except ImportError as error:
+        library = re.search(r"(lib[^\s/:]+\.so[\d.]*): cannot open shared object file", str(error))
+        if library is None:
+            raise
+        # What OpenCV needs of a system that has no desktop.
+        of_opencv = re.match(r"lib(GL|xcb|X11|gthread|glib)\b", library[1])
+        fix = "apt-get install libgl1 libglib2.0-0 (Debian, Ubuntu)" if of_opencv else "install the package that it belongs to"
+        _fail(f"the system library {library[1]} is missing: {fix}", 1)
     except OSError as error:
         _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hmac
 import secrets
-import urllib.parse
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from vidcam.errors import UsageError
-from vidcam.live.guard import LOOPBACK, allowed
+from vidcam.live.guard import LOOPBACK, allowed, own_page
 
 from .annotate import take
 from .desk import Desk, sentence
@@ -84,10 +83,13 @@ def media(desk: Desk) -> list[Route]:
 
 
 class Gate:
-    """Lets in whoever may come: by a name of this server, from a page of it, with the password where there is one."""
+    """Lets in whoever may come: by a name of this server, from a page of it, with the password where there is one.
 
-    def __init__(self, app: ASGIApp, *, here: bool, auth: tuple[str, str] | None) -> None:
-        self._app, self._hosts = app, LOOPBACK if here else None
+    ``name`` is that of a proxy with https before it.
+    """
+
+    def __init__(self, app: ASGIApp, *, here: bool, auth: tuple[str, str] | None, name: str | None = None) -> None:
+        self._app, self._hosts, self._name = app, LOOPBACK if here else None, name
         self._auth = None if auth is None else base64.b64encode(":".join(auth).encode()).decode()
         self._pass = secrets.token_urlsafe(18)  # for websockets, to which some browsers send no password
 
@@ -119,10 +121,11 @@ class Gate:
         await self._app(scope, receive, with_headers)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
-        reason = allowed(scope, hosts=self._hosts, token=None)
+        reason = allowed(scope, hosts=self._hosts, token=None, name=self._name)
         origin = headers.get("origin")
         if reason is None and scope.get("method", "GET") not in ("GET", "HEAD") and origin is not None:
-            reason = None if urllib.parse.urlsplit(origin).netloc == headers.get("host") else "pages of other sites may not ask"
+            welcome = own_page(origin, headers.get("host", ""), self._name)
+            reason = None if welcome else "pages of other sites may not ask"
         if reason is None and scope["path"].startswith(REFUSED):
             reason = "this way in is closed"
         if reason is not None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shlex
 import shutil
 import subprocess
+import tempfile
 import threading
 import urllib.error
 import urllib.request
@@ -29,7 +31,9 @@ __all__ = ["Command", "Films", "Post"]
 
 RUN_S, POST_S = 30.0, 10.0  # how long a command and an answer may take
 AROUND_S = 5.0  # of the video before and after an event
-LONGEST_S = 60.0  # of one film
+LATE_S = 5.0  # an event may be told so much later than its rule began to hold: the model is slow, the next window not there yet
+LONGEST_S = 60.0  # of one film, and of what is kept for the next one
+REELS, WRITE_S = 8, 60.0  # films that may wait to be written, and how long that may take after the end
 
 
 class Command:
@@ -47,6 +51,7 @@ class Command:
             raise UsageError(f"the command {words!r} cannot be taken apart: {error}") from error
         if not self.argv or shutil.which(self.argv[0]) is None:
             raise UsageError(f"there is no program {self.argv[0] if self.argv else words!r} that could be run for an event")
+        self.name = f"a run of {self.argv[0]}"
 
     def __call__(self, event: Event) -> None:
         if event.end is not None:
@@ -54,23 +59,28 @@ class Command:
         facts = event.to_json()
         names = ("action", "score", "rule", "start", "source", "box", "snapshot")
         fields = {f"VIDCAM_{n.upper()}": "" if facts[n] is None else str(facts[n]) for n in names}
+        said = b""
         try:
-            done = subprocess.run(
-                self.argv,
-                env={**os.environ, **fields, "VIDCAM_EVENT": json.dumps(facts)},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                timeout=RUN_S,
-                check=False,
-            )
+            with tempfile.TemporaryFile() as errors:  # not a pipe: that stays open as long as what was left in the background
+                done = subprocess.run(
+                    self.argv,
+                    env={**os.environ, **fields, "VIDCAM_EVENT": json.dumps(facts)},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=errors,
+                    timeout=RUN_S,
+                    check=False,
+                )
+                if done.returncode:
+                    errors.seek(0)
+                    said = errors.read()
         except subprocess.TimeoutExpired as error:
             raise VidcamError(f"{self.argv[0]} was ended: it took longer than {RUN_S:g} seconds") from error
         except OSError as error:
             raise VidcamError(f"{self.argv[0]} could not be run: {error.strerror or error}") from error
         if done.returncode:
-            said = done.stderr.decode(errors="replace").strip().splitlines()
-            raise VidcamError(f"{self.argv[0]} failed with code {done.returncode}" + (f": {said[-1]}" if said else ""))
+            lines = said.decode(errors="replace").strip().splitlines()
+            raise VidcamError(f"{self.argv[0]} failed with code {done.returncode}" + (f": {lines[-1]}" if lines else ""))
 
 
 class Post:
@@ -82,7 +92,8 @@ class Post:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(f"events are posted to an http:// or https:// address, got {address!r}")
         self.address = address
-        self.name = f"{parts.scheme}://{parts.hostname}{parts.path}"  # without a password or a key
+        self._where = f"{parts.scheme}://{parts.hostname}{parts.path}"  # without a password or a key
+        self.name = f"a post to {self._where}"
 
     def __call__(self, event: Event) -> None:
         body = json.dumps(event.to_json()).encode()
@@ -91,9 +102,9 @@ class Post:
             with urllib.request.urlopen(request, timeout=POST_S):
                 pass
         except urllib.error.HTTPError as error:
-            raise VidcamError(f"{self.name} refused the event: {error.code} {error.reason}") from error
+            raise VidcamError(f"{self._where} refused the event: {error.code} {error.reason}") from error
         except (OSError, ValueError) as error:
-            raise VidcamError(f"{self.name} cannot be reached: {getattr(error, 'reason', None) or error}") from error
+            raise VidcamError(f"{self._where} cannot be reached: {getattr(error, 'reason', None) or error}") from error
 
 
 @dataclass
@@ -104,28 +115,33 @@ class _Reel:
 
 
 class Films:
-    """Saves the video around each event, from five seconds before it to five seconds after, into a folder.
+    """Saves the video around each event, from five seconds before it to five seconds after, a minute at most, into a folder.
 
-    Give :meth:`picture` every picture as JPEG with its time: the last seconds are kept in memory, as they came.
+    Give :meth:`picture` every picture as JPEG with its time: the last seconds are kept in memory, as they came, so many that a
+    rule with a duration of ``hold_s`` finds what was before its event, but never more than a minute. No film goes over a gap.
     """
 
-    def __init__(self, folder: Path, worker: Worker) -> None:
+    def __init__(self, folder: Path, worker: Worker, *, hold_s: float = 0.0) -> None:
         """OutputError where the folder cannot be made."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot make the folder {folder}: {error.strerror or error}") from error
         self.folder, self._worker = folder, worker
+        self._keep_s = min(AROUND_S + hold_s + LATE_S, LONGEST_S)
+        self._begin = -math.inf
         self._past: deque[tuple[float, bytes]] = deque()
         self._reels: dict[tuple[str, int], _Reel] = {}
         self._lock = threading.Lock()
 
     def picture(self, jpeg: bytes, *, time: float) -> None:
         with self._lock:
+            if time < self._begin:  # encoded when the clip that it belongs to was over
+                return
             if self._past and time <= self._past[-1][0]:
                 self._past.clear()
             self._past.append((time, jpeg))
-            while self._past and self._past[0][0] < time - AROUND_S:
+            while self._past[0][0] < time - self._keep_s:
                 self._past.popleft()
             for key, reel in list(self._reels.items()):
                 reel.pictures.append((time, jpeg))
@@ -140,11 +156,21 @@ class Films:
             elif key in self._reels:
                 self._reels[key].until = event.end_s + AROUND_S
 
+    def gap(self, begin: float) -> None:
+        """A new clip begins at this second: what is being filmed ends, and nothing from before it is used again."""
+        with self._lock:
+            self._begin = begin
+            self._past.clear()
+            self._cut_all()
+
     def close(self) -> None:
         """Save what is still being filmed."""
         with self._lock:
-            for key in list(self._reels):
-                self._cut(key)
+            self._cut_all()
+
+    def _cut_all(self) -> None:
+        for key in list(self._reels):
+            self._cut(key)
 
     def _cut(self, key: tuple[str, int]) -> None:
         reel = self._reels.pop(key)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import secrets
 import threading
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import cv2
 import numpy as np
 
 from vidcam import placement
-from vidcam.errors import VidcamError
+from vidcam.errors import OutputError, VidcamError
 from vidcam.files import check_output
 from vidcam.live.running import Update
 from vidcam.live.stream import Stream
@@ -81,14 +85,18 @@ def fit(image: UInt8Array, size: tuple[int, int]) -> UInt8Array:
 
 
 class Recorder:
-    """Writes the annotated stream to an MP4 until :meth:`close`, in a thread of its own; the file's clock begins at zero.
+    """Writes the annotated stream to an MP4 while the ``with`` lasts, in a thread of its own; the file's clock begins at zero.
 
     What the machine cannot keep up with is left out, and counted in ``lost``. A gap in the stream becomes at most a second long.
+    A recording that cannot go on is told at once and raised at the end, where nothing else is; where only its name was taken
+    meanwhile, it gets another one beside it.
     """
 
     def __init__(self, stream: Stream, look: Look, path: Path, *, overwrite: bool, say: Callable[[str], None]) -> None:
-        check_output(path, overwrite=overwrite)
+        target = check_output(path, overwrite=overwrite)
         self.path, self.lost = path, 0
+        self.error: VidcamError | None = None
+        self._whole = target.with_name(f".{target.stem[:40]}.{secrets.token_hex(4)}.mp4")  # until it is complete
         self._overwrite, self._say = overwrite, say
         self._stream, self._painter = stream, Painter(stream, look)
         self._frames: queue.Queue[tuple[Frame, Update | None] | None] = queue.Queue(HELD)
@@ -97,7 +105,15 @@ class Recorder:
         self._thread.start()
         stream.on_frame.append(self._take)
 
-    def close(self) -> None:
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._close()
+        if self.error is not None and not isinstance(error, VidcamError):
+            raise self.error
+
+    def _close(self) -> None:
         """Finish the file."""
         self._stream.on_frame.remove(self._take)
         while not self._dead.is_set():
@@ -107,10 +123,12 @@ class Recorder:
             except queue.Full:
                 continue
         self._thread.join()
-        if self.lost:
+        if self.lost and self.error is None:
             self._say(f"{self.lost} frames are not in {self.path}: the machine could not keep up")
 
     def _take(self, frame: Frame) -> None:
+        if self._dead.is_set():
+            return
         try:
             self._frames.put_nowait((frame, self._stream.update))
         except queue.Full:
@@ -121,17 +139,36 @@ class Recorder:
             first = self._frames.get()
             if first is not None:
                 self._write(*first)
+                self._name()
         except VidcamError as error:
-            self._say(str(error))
+            self._fail(OutputError(str(error).replace(str(self._whole), str(self.path))))
         except Exception as error:  # a thread must not end in silence
-            self._say(f"recording to {self.path} failed: {type(error).__name__}: {error}")
+            self._fail(VidcamError(f"recording to {self.path} failed: {type(error).__name__}: {error}"))
         finally:
             self._dead.set()
+
+    def _fail(self, error: VidcamError) -> None:
+        self.error = error
+        self._say(f"the recording has ended: {error}")
+
+    def _name(self) -> None:
+        """Give the complete file its name, or a free one."""
+        try:
+            target = check_output(self.path, overwrite=self._overwrite)
+        except OutputError:
+            numbered = (self.path.with_name(f"{self.path.stem}-{n}{self.path.suffix}") for n in count(2))
+            target = next(path for path in numbered if not path.exists())
+            self._say(f"{self.path} cannot be written any more, so the recording is in {target}")
+            self.path = target
+        try:
+            os.replace(self._whole, target)
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror}; the recording is in {self._whole.name}") from error
 
     def _write(self, frame: Frame, update: Update | None) -> None:
         drawn = self._painter.draw(frame, update)
         clock, last = 0.0, frame.time
-        with VideoWriter(self.path, size=drawn.size, fps_hint=30.0, overwrite=self._overwrite) as writer:
+        with VideoWriter(self._whole, size=drawn.size, fps_hint=30.0) as writer:
             writer.write(drawn.picture, time=0.0, duration=0.0)
             while (item := self._frames.get()) is not None:
                 frame, update = item

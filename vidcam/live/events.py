@@ -7,10 +7,11 @@ import queue
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -75,18 +76,32 @@ def _utc(moment: datetime) -> str:
 
 
 class Action(Protocol):
-    """What is done about events; called in a worker's thread, may take its time, may raise VidcamError."""
+    """What is done about events; has a worker of its own, may take its time, may raise VidcamError."""
+
+    name: str
+    """For people who are told that it was left out."""
 
     def __call__(self, event: Event) -> None: ...
 
 
 class Worker:
-    """One thread that does jobs one after the other, so that nobody who watches has to wait for what is done about it."""
+    """One thread that does jobs one after the other, so that nobody who watches has to wait for what is done about it.
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    ``what`` names its jobs to people. No more than ``waiting`` of them wait: what is left out is said. So is what is not done
+    ``goodbye_s`` seconds after :meth:`close`.
+    """
+
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        what: str = "an action",
+        *,
+        waiting: int = WAITING,
+        goodbye_s: float = GOODBYE_S,
+    ) -> None:
         self.failures = 0
-        self._say = say
-        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(WAITING)
+        self._say, self._what, self._goodbye_s = say, what, goodbye_s
+        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(waiting)
         self._thread = threading.Thread(target=self._run, name="vidcam-worker", daemon=True)
         self._thread.start()
 
@@ -94,14 +109,20 @@ class Worker:
         try:
             self._jobs.put_nowait(job)
         except queue.Full:
-            self.failures += 1
-            self._say("too many events at once: an action was left out")
+            self._complain(f"too many events at once: {self._what} was left out")
+
+    def takes(self, action: Callable[[Event], None]) -> Callable[[Event], None]:
+        """``action`` as a job of this worker: who calls it does not wait."""
+        return lambda event: self.do(lambda: action(event))
 
     def close(self) -> None:
         """Do what is waiting, for some seconds at most."""
+        end = time.monotonic() + self._goodbye_s
         with suppress(queue.Full):
-            self._jobs.put(None, timeout=GOODBYE_S)
-        self._thread.join(GOODBYE_S)
+            self._jobs.put(None, timeout=self._goodbye_s)
+        self._thread.join(max(0.0, end - time.monotonic()))
+        if self._thread.is_alive():
+            self._complain(f"{self._what} was given up: not done {self._goodbye_s:g} seconds after the end")
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -125,21 +146,24 @@ class _Open:
 
 @dataclass
 class Monitor:
-    """Follows the rules on a stream and tells every event to the actions, once when it starts and once when it ends.
+    """Follows the rules on a stream and tells every event, once when it starts and once when it ends.
 
-    ``snapshots``: a folder for a picture of each event with its evidence, made where it is missing. Give :meth:`update` to the
-    stream's listeners; :meth:`close` ends what is still going on.
+    ``actions`` are jobs of ``worker``, after the snapshot: they should be quick. ``films`` is told directly, before the pictures
+    that it wants are gone. ``snapshots``: a folder for a picture of each event with its evidence, made where it is missing. Rules
+    that read the same are one. Give :meth:`update` to the stream's listeners; call :meth:`close` at the end of each clip.
     """
 
     stream: Stream
     rules: Sequence[Rule]
-    actions: Sequence[Action]
+    actions: Sequence[Callable[[Event], None]]
     worker: Worker
     snapshots: Path | None = None
+    films: Callable[[Event], None] | None = None
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._followers = [Follower(rule, self.stream.engine.labels) for rule in self.rules]
+        rules = {str(rule): rule for rule in self.rules}
+        self._followers = [Follower(rule, self.stream.engine.labels) for rule in rules.values()]
         self._open: dict[tuple[str, str], _Open] = {}
         self._ids = 0
         self._last: Update | None = None
@@ -154,6 +178,7 @@ class Monitor:
                 self._tell(crossing, update)
 
     def close(self) -> None:
+        """The clip is over, by a gap or for good: what is still going on ends with the last update."""
         if self._last is not None:
             for follower in self._followers:
                 for crossing in follower.close(time=self._last.time):
@@ -170,7 +195,7 @@ class Monitor:
                 rule=key[0],
                 action=crossing.label,
                 start_s=crossing.since,
-                start=self._clock(crossing.since),
+                start=self.stream.clock(crossing.since),
                 score=0.0,
             )
             going = self._open[key] = _Open(event, -1.0)
@@ -181,9 +206,11 @@ class Monitor:
                 self.worker.do(lambda: _write_snapshot(going.event, frame, update))
             event = going.event
         else:
-            event = replace(self._open.pop(key).event, end_s=crossing.since, end=self._clock(crossing.since))
+            event = replace(self._open.pop(key).event, end_s=crossing.since, end=self.stream.clock(crossing.since))
+        if self.films is not None:
+            self.films(event)
         for action in self.actions:
-            self.worker.do(lambda action=action: action(event))  # type: ignore[misc]
+            self.worker.takes(action)(event)
 
     def _improve(self, going: _Open, update: Update, label: str) -> None:
         prob = update.prediction.prob(label)
@@ -191,12 +218,6 @@ class Monitor:
             going.best = prob
             heads = update.heads.get(label, ())
             going.event = replace(going.event, score=prob, box=hot_box(heads) or going.event.box)
-
-    def _clock(self, second: float) -> datetime:
-        """A second of the stream as the time of day."""
-        latest = self.stream.latest
-        ago = 0.0 if latest is None else max(0.0, latest.time - second)
-        return datetime.now(UTC) - timedelta(seconds=ago)
 
     def _picture_path(self, event: Event) -> Path:
         assert self.snapshots is not None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import cv2
 
+from vidcam.errors import VidcamError
 from vidcam.types import Frame
 
 __all__ = ["Pictures", "encode"]
@@ -31,6 +32,7 @@ class Pictures:
     """Gives each listener ``(jpeg, time)`` of the newest frame, as fast as frames come and the machine can."""
 
     def __init__(self) -> None:
+        self.error: VidcamError | None = None
         self._news = threading.Condition()
         self._newest: Frame | None = None
         self._listeners: tuple[Listener, ...] = ()
@@ -61,14 +63,22 @@ class Pictures:
         self._thread.join()
 
     def _run(self) -> None:
-        while True:
-            with self._news:
-                self._news.wait_for(lambda: self._closed or (self._newest is not None and self._listeners))
-                if self._closed:
-                    return
-                frame, self._newest = self._newest, None
-                listeners = self._listeners
-            assert frame is not None
-            jpeg = encode(frame)
-            for listener in listeners:
-                listener(jpeg, frame.time)
+        try:
+            while self._show_next():
+                pass
+        except Exception as error:  # forwarded: a thread must not end in silence
+            self.error = VidcamError(f"the pictures cannot be shown: {type(error).__name__}: {error}")
+
+    def _show_next(self) -> bool:
+        """Encode the newest frame when there is one and somebody looks on; False when closed."""
+        with self._news:
+            self._news.wait_for(lambda: self._closed or (self._newest is not None and self._listeners))
+            if self._closed:
+                return False
+            frame, self._newest = self._newest, None
+            listeners = self._listeners
+        assert frame is not None
+        jpeg = encode(frame)
+        for listener in listeners:
+            listener(jpeg, frame.time)
+        return True

@@ -120,7 +120,11 @@ class Follower:
         return out
 
     def close(self, *, time: float) -> list[Crossing]:
-        """The end of the stream: what still holds, ends at ``time``."""
-        still = [Crossing("end", self.rule, self._labels[i], s.since or time) for i, s in self._states.items() if s.active]
+        """The end of a clip: what still holds, ends at ``time``, and what was about to, does not."""
+        still = [
+            Crossing("end", self.rule, self._labels[i], time if s.since is None else s.since)
+            for i, s in self._states.items()
+            if s.active
+        ]
         self._states.clear()
         return still

@@ -7,19 +7,19 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidcam import apps
-from vidcam.errors import UsageError, VidcamError
+from vidcam.errors import UsageError
 from vidcam.files import check_output
 from vidcam.live import rules as rulebook
 from vidcam.live import sources
 from vidcam.live.actions import Command, Post
 from vidcam.live.drawing import Recorder
 from vidcam.live.events import DEFAULT, Action, Lines
-from vidcam.live.guard import LOOPBACK
+from vidcam.live.guard import LOOPBACK, proxy_name
 from vidcam.live.server import Room, cameras, viewer
 from vidcam.live.serving import listen, serving
 from vidcam.live.stream import DEFAULTS
@@ -38,7 +38,10 @@ LOOK_S = 0.1  # how often it is looked whether all is over
 
 @dataclass(frozen=True)
 class Plan:
-    """What ``vidcam live`` was asked for. ``port`` None: the usual one, and none at all where there is no page."""
+    """What ``vidcam live`` was asked for. ``port`` None: the usual one, and none at all where there is no page.
+
+    ``name`` is that of a proxy with https before the server.
+    """
 
     source: str
     settings: Settings = DEFAULTS
@@ -47,6 +50,7 @@ class Plan:
     cpu: float = 0.75
     host: str = "127.0.0.1"
     port: int | None = None
+    name: str | None = None
     window: bool = False
     headless: bool = False
     record: Path | None = None
@@ -73,6 +77,10 @@ def run(plan: Plan, load: Callable[[], Engine]) -> None:
         raise UsageError("the camera of a browser needs the page: leave out --window and --headless")
     if browser and (plan.loop or plan.record is not None):
         raise UsageError("--loop is for files, and --record for sources that are read here; the page of `browser` records itself")
+    if plan.name is not None:
+        plan = replace(plan, name=proxy_name(plan.name))
+        if not served and plan.port is None:
+            raise UsageError("--name is for what is served: leave out --headless and --window, or add --port for the metrics")
     if plan.record is not None:
         check_output(plan.record, source=plan.source, overwrite=plan.overwrite)
         if plan.record.suffix.lower() != ".mp4":
@@ -91,15 +99,14 @@ def run(plan: Plan, load: Callable[[], Engine]) -> None:
         watch.start().capture.wait()  # what is not there is told before any weights are looked for
         stream = watch.explain(load(), plan.settings, cpu=plan.cpu, orders=orders)
         if plan.record is not None:
-            recorder = Recorder(stream, plan.look, plan.record, overwrite=plan.overwrite, say=plan.say)
-            stack.callback(recorder.close)
+            stack.enter_context(Recorder(stream, plan.look, plan.record, overwrite=plan.overwrite, say=plan.say))
         watch.go()
         if listening is not None:
             stack.enter_context(serve(plan, Room(watch), listening))
 
         def over() -> bool:
-            if stream.error is not None or watch.capture.error is not None:
-                raise stream.error or watch.capture.error or VidcamError("the stream has failed")
+            if watch.error is not None:
+                raise watch.error
             return watch.capture.over and not served
 
         if plan.window:
@@ -124,11 +131,11 @@ def _orders(plan: Plan) -> Orders:
         actions.append(Post(plan.post))
     if (actions or plan.films is not None) and not rules:
         raise UsageError("--run, --post and --clips say what to do when a rule holds: add --on RULE")
-    if plan.events is not None or plan.headless:
-        actions.insert(0, Lines(plan.events))
+    lines = Lines(plan.events) if plan.events is not None or plan.headless else None
+    if lines is not None:
         rules = rules or [DEFAULT]
     snapshots = None if plan.events is None else plan.events.with_suffix(".snapshots")
-    return Orders(rules, actions, snapshots=snapshots, films=plan.films, say=plan.say)
+    return Orders(rules, actions, lines=lines, snapshots=snapshots, films=plan.films, say=plan.say)
 
 
 @contextmanager
@@ -136,11 +143,13 @@ def serve(plan: Plan, room: Room, listening: socket.socket) -> Iterator[None]:
     """The room's page, or its metrics where the plan wants no page, at an address that is said."""
     page = None if plan.window or plan.headless else apps.folder("live")
     here = plan.host in LOOPBACK
-    token = None if here else secrets.token_urlsafe(18)
-    app = viewer(room, page, hosts=LOOPBACK if here else None, token=token)
+    token = None if here and plan.name is None else secrets.token_urlsafe(18)
+    app = viewer(room, page, hosts=LOOPBACK if here else None, token=token, name=plan.name)
     port = listening.getsockname()[1]
-    name = f"[{plan.host}]" if ":" in plan.host else plan.host
+    host = f"[{plan.host}]" if ":" in plan.host else plan.host
     what = "open" if page is not None else "metrics at"
+    rest = f"/{'' if page is not None else 'metrics'}{f'?token={token}' if token else ''}"
+    outside = f" or, through the proxy, https://{plan.name}{rest}" if plan.name else ""
     with serving(app, listening):
-        plan.say(f"{what} http://{name}:{port}/{'' if page is not None else 'metrics'}{f'?token={token}' if token else ''}")
+        plan.say(f"{what} http://{host}:{port}{rest}{outside}")
         yield

@@ -102,11 +102,18 @@ def cameras(engine: Engine, settings: Settings = DEFAULTS, *, cpu: float = 0.75,
     return Room(make=make)
 
 
-def viewer(room: Room, page: Path | None, *, hosts: Collection[str] | None = LOOPBACK, token: str | None = None) -> ASGIApp:
+def viewer(
+    room: Room,
+    page: Path | None,
+    *,
+    hosts: Collection[str] | None = LOOPBACK,
+    token: str | None = None,
+    name: str | None = None,
+) -> ASGIApp:
     """The application: ``/`` the page in the folder ``page`` (None: no page), ``/ws`` its websocket, ``/metrics``.
 
     It can be mounted in another application, under any path that ends in a slash. ``hosts`` are the names by which it may be
-    called (None: any), ``token`` a word that is asked for.
+    called (None: any), ``token`` a word that is asked for, ``name`` that of a proxy with https before it.
     """
 
     async def socket(websocket: WebSocket) -> None:
@@ -128,7 +135,7 @@ def viewer(room: Room, page: Path | None, *, hosts: Collection[str] | None = LOO
     routes: list[BaseRoute] = [Route("/metrics", measured)]
     if page is not None:
         routes += [WebSocketRoute("/ws", socket), Mount("/", StaticFiles(directory=page, html=True))]
-    return Guard(Starlette(routes=routes), hosts=hosts, token=token)
+    return Guard(Starlette(routes=routes), hosts=hosts, token=token, name=name)
 
 
 async def _tell(websocket: WebSocket, message: dict[str, Any]) -> None:

@@ -35,6 +35,7 @@ BEHIND_S = 0.25  # a file that lags more than this behind real time is played sl
 DRIFT_S = 1.0  # a stream whose clock is this far behind ours is set anew
 TICK_S = 0.001
 LARGEST = 2048  # pixels along a side of a picture that a browser sends
+SECRET = "pass|pwd|psw|user|login|token|key|secret|auth"  # what begins such a word is not shown
 
 
 class LiveSource(Protocol):
@@ -56,7 +57,7 @@ def choose(source: str, *, loop: bool = False) -> LiveSource:
     camera = re.fullmatch(r"(?:/dev/video)?(\d{1,3})", source)
     if camera or re.match(r"[a-z][a-z0-9+.\-]+://", source, re.IGNORECASE):
         if loop:
-            raise UsageError(f"--loop is for files: {source} has no end")
+            raise UsageError(f"--loop is for files: {source if camera else shown(source)} has no end")
         return Camera(int(camera[1])) if camera else Network(source)
     if not Path(source).exists() and not re.search(r"%0?\d*d|[*?]", source):
         raise InputError(
@@ -114,7 +115,7 @@ class Network:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self.name = re.sub(r"//[^/@]*@", "//", address)  # no password in messages
+        self.name = shown(address)
 
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
         options = {"rtsp_transport": "tcp", "analyzeduration": "1000000"}
@@ -137,8 +138,15 @@ class Network:
         except (FFmpegError, OSError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"{self.name} cannot be read: {_reason(error)}; check the address and the connection") from error
+            reason = _reason(error).replace(self.address, self.name)
+            raise InputError(f"{self.name} cannot be read: {reason}; check the address and the connection") from error
         raise InputError(f"{self.name} has stopped sending")
+
+
+def shown(address: str) -> str:
+    """The address as others may see it: without user and password, without the query, secrets in the path as ``***``."""
+    address = re.sub(r"//(?:[^/?#]*@|[^/@:\[]+:(?!\d*(?:[/?#]|$)).*@)", "//", address, count=1)
+    return re.sub(rf"((?:{SECRET})\w*=)[^&;]*", r"\1***", re.split(r"[?#]", address)[0], flags=re.IGNORECASE)
 
 
 def _reason(error: Exception) -> str:

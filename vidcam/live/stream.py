@@ -11,6 +11,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from statistics import median_low
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,8 +45,10 @@ def live_settings(settings: Settings) -> Settings:
 class Stream:
     """One source being explained. :meth:`push` takes frames; listeners get each frame and each :class:`Update`.
 
-    ``settings`` become those of :func:`live_settings`. ``cpu`` is the share of the machine that the whole program may use.
-    ``turn`` is a lock that streams of one engine share. Listeners are called in the threads that made the news; be quick.
+    Those of ``on_gap`` are told that a new clip begins, and at which second, before its first frame and after the last update
+    of the clip before it. ``settings`` become those of :func:`live_settings`. ``cpu`` is the share of the machine that the whole
+    program may use. ``turn`` is a lock that streams of one engine share. Listeners are called in the threads that made the news;
+    be quick.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Stream:
         """Seconds that the last explanation took."""
         self.on_frame: list[Callable[[Frame], None]] = []
         self.on_update: list[Callable[[Update], None]] = []
+        self.on_gap: list[Callable[[float], None]] = []
         self._session = Session(engine, self.settings)  # refuses settings that do not fit
         self._running = self._joined()
         self._engine_turn = turn or threading.Lock()
@@ -73,6 +78,8 @@ class Stream:
         self._size: tuple[int, int] | None = None
         self._arrived = 0.0
         self._arrivals: deque[float] = deque(maxlen=60)
+        self._steps: deque[float] = deque(maxlen=60)  # seconds from frame to frame, on the stream's clock
+        self._moment = 0.0, datetime.now(UTC)  # a second of the stream, and the time of day that it was
         self._still: tuple[float, UInt8Array] | None = None
         self._thread = threading.Thread(target=self._run, name="vidcam-explain", daemon=True)
         self._thread.start()
@@ -91,7 +98,7 @@ class Stream:
 
     @property
     def fps(self) -> float:
-        """Frames a second, by the last sixty."""
+        """Frames a second, by the last sixty of this clip."""
         arrivals = tuple(self._arrivals)
         return (len(arrivals) - 1) / (arrivals[-1] - arrivals[0]) if len(arrivals) > 1 and arrivals[-1] > arrivals[0] else 0.0
 
@@ -109,17 +116,24 @@ class Stream:
         still = 0.0 if self._still is None or self.latest is None else self.latest.time - self._still[0]
         return still if still >= STILL_S else 0.0
 
+    def clock(self, second: float) -> datetime:
+        """A second of the stream as the time of day (UTC), by when the newest frame came."""
+        newest, came = self._moment
+        return came + timedelta(seconds=second - newest)
+
     # --- what goes in
 
     def push(self, frame: Frame) -> None:
         """Take the next frame; the thread that captures calls it."""
-        last, usual = self.latest, 1 / self.fps if self.fps else 0.0
-        if last is not None and (frame.size != self._size or not 0 < frame.time - last.time <= max(GAP_S, 3 * usual)):
-            with self._explaining:  # another picture size, or a gap: a new clip begins
-                self._session = Session(self.engine, self.settings)
-                if frame.size != self._size or frame.time <= last.time:
-                    self._running = self._joined()
+        last = self.latest
+        if last is not None:
+            step, usual = frame.time - last.time, median_low(self._steps) if self._steps else 0.0
+            if frame.size != self._size or not 0 < step <= max(GAP_S, 3 * usual):
+                self._begin_anew(frame, last)
+            if step > 0:
+                self._steps.append(step)
         self._size, self.latest, self._arrived = frame.size, frame, time.monotonic()
+        self._moment = frame.time, datetime.now(UTC)
         self._arrivals.append(self._arrived)
         self._watch(frame)
         windows = self._session.sample(frame)
@@ -160,6 +174,16 @@ class Stream:
         self._thread.join()
 
     # --- the work
+
+    def _begin_anew(self, frame: Frame, last: Frame) -> None:
+        """Another picture size, or a gap: a new clip begins with this frame."""
+        with self._explaining:
+            self._session = Session(self.engine, self.settings)
+            if frame.size != self._size or frame.time <= last.time:
+                self._running = self._joined()
+            self._arrivals.clear()
+            for listener in tuple(self.on_gap):
+                listener(frame.time)
 
     def _joined(self) -> Running:
         spec, settings = self.engine.spec, self.settings

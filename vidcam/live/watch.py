@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from vidcam.live.actions import Films
+from vidcam.errors import VidcamError
+from vidcam.live.actions import REELS, WRITE_S, Films
 from vidcam.live.capture import Capture
-from vidcam.live.events import Action, Monitor, Worker
+from vidcam.live.events import Action, Event, Monitor, Worker
 from vidcam.live.pictures import Pictures
 from vidcam.live.rules import Rule
 from vidcam.live.sources import LiveSource
@@ -25,19 +26,20 @@ __all__ = ["Orders", "Watch"]
 
 
 class Orders:
-    """What is to be done about what is seen: which rules, which actions, where snapshots and films go."""
+    """What is to be done about what is seen: which rules, which actions, where lines, snapshots and films go."""
 
     def __init__(
         self,
         rules: Sequence[Rule] = (),
         actions: Sequence[Action] = (),
         *,
+        lines: Callable[[Event], None] | None = None,
         snapshots: Path | None = None,
         films: Path | None = None,
         say: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         self.rules, self.actions = tuple(rules), tuple(actions)
-        self.snapshots, self.films, self.say = snapshots, films, say
+        self.lines, self.snapshots, self.films, self.say = lines, snapshots, films, say
 
 
 class Watch:
@@ -78,17 +80,7 @@ class Watch:
         try:
             self.pictures = Pictures()
             if orders is not None and orders.rules:
-                worker = Worker(orders.say)
-                outer.callback(worker.close)
-                actions = list(orders.actions)
-                if orders.films is not None:
-                    films = Films(orders.films, worker)
-                    outer.callback(films.close)
-                    actions.append(films)
-                    self.pictures.add(lambda jpeg, time: films.picture(jpeg, time=time))
-                self.monitor = Monitor(stream, orders.rules, actions, worker, orders.snapshots)
-                outer.callback(self.monitor.close)
-                stream.on_update.append(self.monitor.update)
+                self.monitor = self._follow(stream, orders, outer)
         except BaseException:
             stream.close()
             self.pictures.close()
@@ -114,17 +106,22 @@ class Watch:
         return self._explained
 
     @property
+    def error(self) -> VidcamError | None:
+        """What has failed for good."""
+        return self.stream.error or self.capture.error or self.pictures.error
+
+    @property
     def state(self) -> Literal["opening", "running", "silent", "frozen", "waiting", "ended", "failed"]:
         """What goes on at present."""
-        if self.stream.error is not None:
+        if self.error is not None:
             return "failed"
         return "frozen" if self.capture.state == "running" and self.stream.frozen_s else self.capture.state
 
     @property
     def reason(self) -> str:
         """Why all is not well, in a sentence; empty where it is."""
-        if self.stream.error is not None:
-            return str(self.stream.error)
+        if self.error is not None:
+            return str(self.error)
         return {
             "silent": f"{self.source.name} sends nothing at present",
             "frozen": f"the picture of {self.source.name} has not changed for {self.stream.frozen_s:.0f} seconds",
@@ -135,6 +132,29 @@ class Watch:
     def close(self) -> None:
         """End everything; returns when all threads have ended."""
         self._stack.close()
+
+    def _follow(self, stream: Stream, orders: Orders, outer: ExitStack) -> Monitor:
+        """Who tells the events of the stream, and all who do something about them: whatever is slow has a worker of its own."""
+        told: list[Callable[[Event], None]] = [] if orders.lines is None else [orders.lines]
+        films = None
+        if orders.films is not None:
+            cutter = Worker(orders.say, "a film", waiting=REELS, goodbye_s=WRITE_S)
+            outer.callback(cutter.close)
+            films = Films(orders.films, cutter, hold_s=max(rule.hold_s for rule in orders.rules))
+            outer.callback(films.close)
+            self.pictures.add(lambda jpeg, time: films.picture(jpeg, time=time))
+            stream.on_gap.append(films.gap)
+        for action in orders.actions:
+            hand = Worker(orders.say, action.name)
+            outer.callback(hand.close)
+            told.append(hand.takes(action))
+        writer = Worker(orders.say, "a line or a snapshot")  # closed before those to whom it hands on
+        outer.callback(writer.close)
+        monitor = Monitor(stream, orders.rules, told, writer, orders.snapshots, films)
+        outer.callback(monitor.close)
+        stream.on_update.append(monitor.update)
+        stream.on_gap.append(lambda begin: monitor.close())
+        return monitor
 
     def _take(self, frame: Frame) -> None:
         if not self._going:
