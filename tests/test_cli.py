@@ -124,6 +124,7 @@ BAD = {
     "text renamed to mp4": (["text.mp4"], 1, "text.mp4"),
     "audio only": (["sound.m4a"], 1, "sound.m4a"),
     "no bytes": (["zero.mp4"], 1, "zero.mp4"),
+    "signed spotlight": (["clip.mp4", "--signed", "--style", "spotlight"], 2, "leave --signed out, or take --style heat"),
     "unknown model": (["clip.mp4", "--model", "r3d_81"], 2, "did you mean 'r3d_18'"),
     "unknown method": (["clip.mp4", "--method", "gradcamm"], 2, "did you mean 'gradcam'"),
     "unknown class": (["clip.mp4", "--class", "red sqare"], 2, "did you mean 'red square'"),

@@ -115,6 +115,7 @@ def test_what_cannot_be_said_is_null_and_not_a_number(found: evaluate.Evaluation
     validate(doc, "evaluate")
     assert "Maps of other classes" not in (tmp_path / "out.html").read_text()
     assert "other classes" not in evaluate.in_words(odd)
+    assert "down to fc: no evidence is left" in evaluate.in_words(odd)
 
 
 @pytest.mark.parametrize(

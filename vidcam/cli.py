@@ -164,6 +164,8 @@ def annotate(
         verdict=verdict,
         seed=seed,
     )
+    if signed and style is StyleName.spotlight:
+        raise UsageError("a spotlight shows only what speaks for the class: leave --signed out, or take --style heat or contour")
     look = pipeline.Look(style=style.value, opacity=opacity, signed=signed)
     with Bar(quiet=quiet) as bar:
         bar.begin("weights")

@@ -52,7 +52,7 @@ class Evaluation:
     over the windows, for this explanation and each control; ``curves[baseline]`` are the mean curves of this explanation.
     ``cascade`` are (layer, rank correlation) from the head down; ``sensitivity`` and ``repeated`` see :mod:`vidcam.trust.sanity`;
     ``insertion`` is the insertion area before and after smoothing; ``spliced`` is None without a second video. ``sensitivity`` is
-    None where the model has a single class.
+    None where the model has a single class, NaN where no other class has a map.
     """
 
     analysis: Analysis
@@ -282,8 +282,11 @@ def in_words(found: Evaluation) -> str:
             f"insertion {own['insertion'].mean:.3f}, deletion {own['deletion'].mean:.3f}"
         )
     name, r = found.cascade[-1]
-    others = "" if found.sensitivity is None else f"; other classes' maps: {found.sensitivity:.2f}"
-    lines.append(f"all layers random, down to {name}: rank correlation {r:.2f}{others}")
+    others = (
+        "" if found.sensitivity is None or math.isnan(found.sensitivity) else f"; other classes' maps: {found.sensitivity:.2f}"
+    )
+    left = "no evidence is left" if math.isnan(r) else f"rank correlation {r:.2f}"
+    lines.append(f"all layers random, down to {name}: {left}{others}")
     s = found.smoothness
     lines.append(
         f"smoothing: flicker x {s.ratio:.2f}, lag {s.lag_s:.3f} s, insertion {found.insertion[0]:.3f} to {found.insertion[1]:.3f}"

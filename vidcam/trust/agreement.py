@@ -105,8 +105,7 @@ def laid(tracks: Sequence[Track], times: FloatArray) -> Laid:
 
 def correlation(a: FloatArray, b: FloatArray) -> float:
     """Spearman's rank correlation of two maps of one shape; NaN where one of them is the same everywhere."""
-    first, second = _steps(a), _steps(b)
-    return math.nan if np.ptp(first) == 0 or np.ptp(second) == 0 else rank_correlation(first, second)
+    return rank_correlation(_steps(a), _steps(b))
 
 
 def overlap(a: FloatArray, b: FloatArray, share: float = HOTTEST) -> float:

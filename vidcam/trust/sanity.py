@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -19,11 +20,11 @@ __all__ = ["cascade", "rank_correlation", "repeated", "sensitivity"]
 
 
 def rank_correlation(a: FloatArray, b: FloatArray) -> float:
-    """Spearman's correlation of two maps of one shape, ties sharing their mean rank; 0 where one of them is constant."""
+    """Spearman's correlation of two maps of one shape, ties sharing their mean rank; NaN where one of them is constant."""
     x, y = (_ranks(np.asarray(m, np.float64).ravel()) for m in (a, b))
     x, y = x - x.mean(), y - y.mean()
     size = float(np.sqrt((x * x).sum() * (y * y).sum()))
-    return float((x * y).sum()) / size if size else 0.0
+    return float((x * y).sum()) / size if size else math.nan
 
 
 def _ranks(values: FloatArray) -> FloatArray:
@@ -39,7 +40,8 @@ def cascade(
     the first one once this layer and all above it are random.
 
     A layer is re-drawn with the standard deviation of its own values (batch norms: reset). The engine is left alone; a copy of
-    the network is changed. A true explanation loses its map: the rank correlation falls to about 0.
+    the network is changed. A true explanation loses its map: the rank correlation falls to about 0. Where no evidence is left at
+    all, as in a network that lets nothing through, there is no map to compare: NaN.
     """
     net = copy.deepcopy(engine.explained.module)
     loaded = LoadedModel(engine.spec, net, engine.labels, None, None)
@@ -65,11 +67,13 @@ def _redraw(layer: nn.Module, generator: torch.Generator) -> None:
 def sensitivity(engine: Engine, frames: UInt8Array, targets: Sequence[core.Target], method: core.Method) -> float:
     """How much the maps of other classes resemble that of the first of at least two ``targets``: the mean rank correlation.
 
-    Near 1 the map shows what is salient and not why this class was said; near 0, or below, each class has its own.
+    Near 1 the map shows what is salient and not why this class was said; near 0, or below, each class has its own. NaN where no
+    two maps can be compared.
     """
     found = core.explain(engine, frames[None], targets, method)
     maps = [np.concatenate([m[0, n].ravel() for m in found.maps]) for n in range(len(targets))]
-    return float(np.mean([rank_correlation(maps[0], other) for other in maps[1:]]))
+    alike = [r for r in (rank_correlation(maps[0], other) for other in maps[1:]) if not math.isnan(r)]
+    return float(np.mean(alike)) if alike else math.nan
 
 
 def repeated(engine: Engine, frames: UInt8Array, target: core.Target, method: core.Method) -> float:
