@@ -569,7 +569,7 @@ def train(
         typer.Option(metavar="PATTERN", help="Keep back the videos with such names.", show_default="a fifth, by group"),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Times through the videos.", show_default="30; 40 of 4000 clips for people")
+        int | None, typer.Option(min=1, help="Times through the videos.", show_default="30; 48 of 4000 clips for people")
     ] = None,
     patience: Annotated[int, typer.Option(min=1, help="Stop after so many epochs without getting better (folders).")] = 8,
     batch: Annotated[int, typer.Option(min=1, help="Clips in a step.")] = 16,

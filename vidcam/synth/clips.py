@@ -440,7 +440,7 @@ def _none_take(rng: Rng, kind: str, frames: int, dt: float, size: tuple[int, int
     if kind == "cut" and frames >= 4:
         n = int(rng.integers(2, frames - 1))
         a, b = (_none_take(rng, _none_kind(rng), count, dt, size) for count in (n, frames - n))
-        return _Take(np.concatenate([a.pictures, b.pictures]), np.concatenate([a.whose, b.whose]))
+        return _Take(np.concatenate([a.pictures, b.pictures]), np.concatenate([a.whose, b.whose]), a.shows or b.shows)
     if kind in ("person", "close", "cut"):
         stage = _people_clip(rng, NONE, frames, dt, size, close=kind == "close")[0]
         return _Take(*stage.render(), stage.people[-1][1] >= LEAST_STIR, stage)

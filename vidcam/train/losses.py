@@ -87,7 +87,7 @@ class Zero:
     about zero, a little less so that what is left of it is not drawn, and that of the action changes as little as may be.
     """
 
-    MARGIN = 0.4
+    MARGIN = 0.5
     RIDGE = 1e-3
 
     def __init__(self, channels: int) -> None:

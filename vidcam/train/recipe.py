@@ -9,7 +9,7 @@ from vidcam.errors import UsageError
 
 __all__ = ["EPOCHS", "PEOPLE_EPOCHS", "Recipe"]
 
-EPOCHS, PEOPLE_EPOCHS = 30, 40
+EPOCHS, PEOPLE_EPOCHS = 30, 48
 """Passes over a folder and stretches of drawn people, where no number is given; the command's help says them too."""
 
 

@@ -55,6 +55,10 @@ class Trainer:
         self.averaged = copy.deepcopy(self.module).eval()
         self._drawing = isinstance(data, People)
         self._frozen_norm = from_weights and not self._drawing
+        if self._drawing:  # no clip comes twice, so none can be learned by heart
+            for m in self.module.modules():
+                if isinstance(m, nn.Dropout):
+                    m.p = 0.0
         self.steps = data.epochs * data.epoch_steps
         default = 3e-3 if not from_weights else 5e-3 if recipe.trunk == "frozen" else 1e-3
         self._peak = recipe.lr or default
