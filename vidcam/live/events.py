@@ -37,7 +37,8 @@ GOODBYE_S = 8.0  # how long a worker may go on after the stream has ended
 class Event:
     """Something that began at ``start_s`` on the stream's clock (``start`` in UTC), and, once it is over, ended at ``end_s``.
 
-    ``score`` is the highest probability so far; ``box`` where the evidence was then, in source pixels; both None where unknown.
+    ``score`` is the highest probability so far; ``box`` where the evidence was when it was strongest, in source pixels; both
+    None where unknown.
     """
 
     id: int
@@ -142,6 +143,7 @@ class Worker:
 class _Open:
     event: Event
     best: float
+    hottest: float = 0.0
 
 
 @dataclass
@@ -213,11 +215,12 @@ class Monitor:
             self.worker.takes(action)(event)
 
     def _improve(self, going: _Open, update: Update, label: str) -> None:
-        prob = update.prediction.prob(label)
+        prob, heads = update.prediction.prob(label), update.heads.get(label, ())
         if prob > going.best:
-            going.best = prob
-            heads = update.heads.get(label, ())
-            going.event = replace(going.event, score=prob, box=hot_box(heads) or going.event.box)
+            going.best, going.event = prob, replace(going.event, score=prob)
+        strength = max((float(t.maps[-1].max()) for t in heads), default=0.0)
+        if strength > going.hottest:  # who has fallen lies still while the model is surest of it
+            going.hottest, going.event = strength, replace(going.event, box=hot_box(heads))
 
     def _picture_path(self, event: Event) -> Path:
         assert self.snapshots is not None
