@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from vidcam.errors import UnknownNameError, UsageError, VidcamError, WeightsError
+from vidcam.errors import Terminated, UnknownNameError, UsageError, VidcamError, WeightsError
 from vidcam.models import custom, layers
 from vidcam.models.loading import load
 from vidcam.models.registry import Head
@@ -235,6 +235,12 @@ def test_code_that_does_not_give_a_network(
     assert sys.path == path
     added = set(sys.modules) - modules
     assert all(module.startswith("_vidcam_custom_mine") for module in added)
+
+
+def test_a_signal_while_a_network_is_made_is_not_blamed_on_it(file: Path) -> None:
+    extend(file, "\nfrom vidcam.errors import Terminated\ndef stopped(): raise Terminated(143)\n")
+    with pytest.raises(Terminated):
+        custom.make(f"{file}:stopped")
 
 
 def test_imports_beside_the_file_work_and_the_file_shadows_nothing(file: Path) -> None:

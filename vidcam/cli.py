@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from vidcam.errors import UsageError, VidcamError
+from vidcam.errors import Terminated, UsageError, VidcamError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -724,7 +724,7 @@ def _stopped(signum: int, frame: FrameType | None) -> None:
         frame = frame.f_back
     if signum == signal.SIGINT:
         raise KeyboardInterrupt
-    raise SystemExit(128 + signum)
+    raise Terminated(128 + signum)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ __all__ = [
     "IncompatibleError",
     "InputError",
     "OutputError",
+    "Terminated",
     "UnknownNameError",
     "UsageError",
     "VidcamError",
@@ -77,3 +78,7 @@ class DownloadError(VidcamError, ConnectionError):
 
     def __str__(self) -> str:
         return " ".join(str(a) for a in self.args)
+
+
+class Terminated(SystemExit):
+    """The process was asked to end by a signal: nothing to be explained, and nobody's fault."""

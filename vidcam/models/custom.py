@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_args
 
-from vidcam.errors import UnknownNameError, UsageError, VidcamError
+from vidcam.errors import Terminated, UnknownNameError, UsageError, VidcamError
 from vidcam.models.labels import read
 from vidcam.models.registry import Head, Layout, ModelSpec
 
@@ -190,7 +190,7 @@ def _blaming(name: str) -> Iterator[None]:
     """Whatever the user's own code raises becomes a VidcamError that names it and chains the cause."""
     try:
         yield
-    except VidcamError:
+    except (VidcamError, Terminated):
         raise
     except (Exception, SystemExit) as err:
         raise VidcamError(f"{name} cannot be made, its own code raised {type(err).__name__}: {err}") from err
