@@ -52,7 +52,9 @@ def served() -> Iterator[SimpleNamespace]:
         return ask(engine, frames, *more)
 
     with pytest.MonkeyPatch.context() as patch:
-        if not SHOOTING:
+        if SHOOTING:
+            patch.delenv("VIDCAM_OFFLINE", raising=False)
+        else:
             patch.setenv("VIDCAM_OFFLINE", "1")
         patch.setattr(core, "explain", counted)
         patch.setattr(app, "Desk", lambda *words: desks.append(app_desk(*words)) or desks[-1])
