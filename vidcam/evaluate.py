@@ -16,9 +16,9 @@ from vidcam import charts, page, placement, report, summary
 from vidcam.errors import UsageError
 from vidcam.explainers import core, probe
 from vidcam.files import save
-from vidcam.pipeline import Explanation, Progress, Session, Settings, explain, explanations, telling
+from vidcam.pipeline import Explanation, Progress, Settings, explain, judged, telling
 from vidcam.plain import document, plain
-from vidcam.reader import Source, open_source
+from vidcam.reader import open_source
 from vidcam.timeline import FlowField, smooth
 from vidcam.trust import sanity, verdict
 from vidcam.trust.controls import CONTROLS
@@ -27,7 +27,7 @@ from vidcam.trust.faithfulness import Curves, Faithfulness, Interval, bootstrap,
 from vidcam.trust.removal import BASELINES
 from vidcam.trust.smoothness import Smoothness, compared
 from vidcam.trust.splice import Spliced, inside, splice
-from vidcam.types import Analysis, FloatArray, Frame, Track, UInt8Array
+from vidcam.types import Analysis, FloatArray, Track, UInt8Array
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
@@ -52,7 +52,7 @@ class Evaluation:
     over the windows, for this explanation and each control; ``curves[baseline]`` are the mean curves of this explanation.
     ``cascade`` are (layer, rank correlation) from the head down; ``sensitivity`` and ``repeated`` see :mod:`vidcam.trust.sanity`;
     ``insertion`` is the insertion area before and after smoothing; ``spliced`` is None without a second video. ``sensitivity`` is
-    None where the model has a single class, NaN where no other class has a map.
+    None where no other class has a map, as in a model with a single one.
     """
 
     analysis: Analysis
@@ -107,7 +107,7 @@ def evaluate(
     with open_source(path) as source:
         size = source.info.height, source.info.width
         flow = FlowField(size=size)
-        tried = _windows(source, engine, settings, analysis, label, windows, lambda f: flow.push(f.image, time=f.time))
+        tried = telling(source, engine, settings, analysis, count=windows, seen=lambda f: flow.push(f.image, time=f.time))
     found = _tested(tried, prob, baselines, settings.seed, progress)
     first = tried[0].clips[0]
     order = np.argsort(-tried[0].prediction.logits, kind="stable")
@@ -121,15 +121,7 @@ def evaluate(
         windows=len(tried),
         scores=found[0],
         curves=found[1],
-        verdict=verdict.judge(
-            [
-                verdict.trial(
-                    e.clips[0], e.evidence[0].values, e.cells, prob, tubes=verdict.tubes_for(len(tried)), seed=settings.seed + i
-                )
-                for i, e in enumerate(tried)
-            ],
-            seed=settings.seed,
-        ),
+        verdict=judged(tried, prob, seed=settings.seed),
         used=used([counterfactuals(e.clips[0], e.evidence[0].values, e.cells, prob) for e in tried]),
         cascade=tuple(sanity.cascade(engine, first, target, method, seed=settings.seed)),
         sensitivity=sanity.sensitivity(engine, first, [target, *others], method) if others else None,
@@ -141,21 +133,6 @@ def evaluate(
         else _spliced(max(tried, key=lambda e: e.prediction.probs[index]), other, engine, settings, target, method),
         seconds=time.perf_counter() - began,
     )
-
-
-def _windows(
-    source: Source,
-    engine: Engine,
-    settings: Settings,
-    analysis: Analysis,
-    label: str,
-    count: int,
-    seen: Callable[[Frame], None] = lambda frame: None,
-) -> list[Explanation]:
-    """The windows in which the label is most probable and which do not overlap, explained for it."""
-    spans = telling(analysis.windows, engine.labels.index(label), count)
-    session = Session(engine, replace(settings, classes=(label,)), skip=lambda span: span not in spans)
-    return list(explanations(source, session, seen))
 
 
 def _tested(
@@ -215,7 +192,7 @@ def _spliced(
     if index == target.index:
         raise UsageError(f"both videos are {label!r} to the model: the splice test needs one with another answer")
     with open_source(other) as source:
-        (theirs,) = _windows(source, engine, plain, theirs_whole, label, 1)
+        (theirs,) = telling(source, engine, plain, theirs_whole, count=1)
     a, b, n = mine.clips[0], theirs.clips[0], len(mine.clips[0])
     firsts, seconds = [], []
     for early, late, wanted in ((a, b, (target.index, index)), (b, a, (index, target.index))):
@@ -282,9 +259,7 @@ def in_words(found: Evaluation) -> str:
             f"insertion {own['insertion'].mean:.3f}, deletion {own['deletion'].mean:.3f}"
         )
     name, r = found.cascade[-1]
-    others = (
-        "" if found.sensitivity is None or math.isnan(found.sensitivity) else f"; other classes' maps: {found.sensitivity:.2f}"
-    )
+    others = "" if found.sensitivity is None else f"; other classes' maps: {found.sensitivity:.2f}"
     left = "no evidence is left" if math.isnan(r) else f"rank correlation {r:.2f}"
     lines.append(f"all layers random, down to {name}: {left}{others}")
     s = found.smoothness

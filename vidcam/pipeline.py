@@ -27,6 +27,7 @@ from vidcam.planes import Planes
 from vidcam.reader import Source, open_source
 from vidcam.render import Renderer, Style
 from vidcam.trust import verdict
+from vidcam.trust.faithfulness import Score
 from vidcam.types import Analysis, Evidence, FloatArray, Frame, Geometry, Heat, Prediction, Track, UInt8Array, Window
 from vidcam.writer import VideoWriter
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Explanation", "Look", "Outputs", "Progress", "Session", "Settings",
-    "annotate", "draw", "explain", "explanations", "telling",
+    "annotate", "draw", "explain", "explanations", "judged", "telling",
 ]  # fmt: skip
 
 Progress = Callable[[str, int, int | None], None]
@@ -44,7 +45,6 @@ Progress = Callable[[str, int, int | None], None]
 
 TIDY = 32  # windows after which candidates that have fallen back are forgotten
 TRIED = 6  # windows that a verdict rests on, at most
-TOLERANCE_S = 0.001  # windows that overlap by less do not
 AHEAD = 6  # frames that a stage may be ahead of the next one
 CANDIDATES = 5  # classes explained in each window while nobody has named one
 
@@ -499,36 +499,53 @@ def _fill_in(source: Source, engine: Engine, settings: Settings, joined: _Joined
 
 
 def _judge(source: Source, engine: Engine, settings: Settings, analysis: Analysis, progress: Progress | None) -> Analysis:
-    """The analysis with a verdict on the evidence for its first label, from the windows in which that label is most probable."""
+    """The analysis with a verdict on the evidence for its first label."""
     label = analysis.labels[0]
     index = engine.labels.index(label)
-    spans = telling(analysis.windows, index, TRIED)
-    session = Session(engine, replace(settings, classes=(label,)), skip=lambda span: span not in spans)
 
     def prob(clips: UInt8Array) -> FloatArray:
         return engine.probabilities(engine.predict(clips))[:, index]
 
-    trials: list[verdict.Trial] = []
-    for e in explanations(source, session):
-        crop = int(prob(e.clips).argmax()) if len(e.clips) > 1 else 0  # the one in which the label is most probable
-        values, seed = e.evidence[crop].values, settings.seed + len(trials)
-        trials.append(verdict.trial(e.clips[crop], values, e.cells, prob, tubes=verdict.tubes_for(len(spans)), seed=seed))
-        if progress:
-            progress("judge", len(trials), len(spans))
-    return replace(analysis, verdict={"label": label, **asdict(verdict.judge(trials, seed=settings.seed))})
+    found = judged(telling(source, engine, settings, analysis, count=TRIED), prob, seed=settings.seed, progress=progress)
+    return replace(analysis, verdict={"label": label, **asdict(found)})
 
 
-def telling(windows: Sequence[Prediction], index: int, count: int) -> set[tuple[float, float]]:
-    """The spans of at most ``count`` windows on which an explanation of the class ``index`` is to be tested: those in which it is
-    most probable, at least half as much as in the best one; of windows that overlap only the best."""
-    best = sorted(windows, key=lambda p: -p.probs[index])
-    chosen: list[tuple[float, float]] = []
+def telling(
+    source: Source,
+    engine: Engine,
+    settings: Settings,
+    analysis: Analysis,
+    *,
+    count: int,
+    seen: Callable[[Frame], None] = lambda frame: None,
+) -> list[Explanation]:
+    """At most ``count`` windows on which the explanation of the analysis' first label is to be tested, explained for it: those in
+    which it is most probable, at least half as much as in the best one; of windows that overlap only the best. ``seen`` is told
+    each frame."""
+    label = analysis.labels[0]
+    index = engine.labels.index(label)
+    best = sorted(analysis.windows, key=lambda p: -p.probs[index])
+    spans: list[tuple[float, float]] = []
     for p in best:
-        if len(chosen) == count or p.probs[index] < best[0].probs[index] / 2:
+        if len(spans) == count or p.probs[index] < best[0].probs[index] / 2:
             break
-        if all(p.span[0] >= end - TOLERANCE_S or p.span[1] <= start + TOLERANCE_S for start, end in chosen):
-            chosen.append(p.span)
-    return set(chosen)
+        if all(p.span[0] >= end - sampling.TOLERANCE_S or p.span[1] <= start + sampling.TOLERANCE_S for start, end in spans):
+            spans.append(p.span)
+    session = Session(engine, replace(settings, classes=(label,)), skip=lambda span: span not in spans)
+    return list(explanations(source, session, seen))
+
+
+def judged(tried: Sequence[Explanation], prob: Score, *, seed: int, progress: Progress | None = None) -> verdict.Verdict:
+    """The verdict on windows that were explained for one label, whose probability in clips ``prob`` gives: on each in the crop in
+    which the label is most probable."""
+    trials: list[verdict.Trial] = []
+    for n, e in enumerate(tried):
+        crop = int(prob(e.clips).argmax()) if len(e.clips) > 1 else 0
+        values, tubes = e.evidence[crop].values, verdict.tubes_for(len(tried))
+        trials.append(verdict.trial(e.clips[crop], values, e.cells, prob, tubes=tubes, seed=seed + n))
+        if progress:
+            progress("judge", n + 1, len(tried))
+    return verdict.judge(trials, seed=seed)
 
 
 def explanations(source: Source, session: Session, seen: Callable[[Frame], None] = lambda frame: None) -> Iterator[Explanation]:

@@ -74,7 +74,7 @@ def _model(plan: Plan, model: str, faster: dict[str, str], evidence: dict[str, s
         contestants |= {bare: timed(partial(engine.predict, frames)), full: timed(explained)}
         faster |= {bare: plain, full: plain}
         evidence[full] = bare
-    found, _ = rounds(contestants, count=3 * plan.steps, patience_s=plan.step_patience_s, warm=True)
+    found, _ = rounds(contestants, count=3 * plan.steps, patience_s=plan.step_patience_s)
     return found
 
 

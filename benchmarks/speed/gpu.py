@@ -51,7 +51,7 @@ def _race(plan: Plan, model: str) -> Race:
     peak = f"bf16 matrix product of {SIDE}"
     found, _ = rounds(
         {peak: timed(multiply)} | {f"vidcam, {n} windows at once": timed(partial(gpu.predict, frames[:n])) for n in BATCHES},
-        count=3 * plan.steps, patience_s=plan.step_patience_s, warm=True, say=plan.say,
+        count=3 * plan.steps, patience_s=plan.step_patience_s, say=plan.say,
     )  # fmt: skip
     done = {peak: 10 * 2 * SIDE**3 / 1e12} | {f"vidcam, {n} windows at once": n * work for n in BATCHES}
     per_work = {name: [took / done[name] for took in some] for name, some in found.items()}

@@ -67,9 +67,7 @@ def _race(plan: Plan, model: str) -> Race:
                 theirs[f"{name}, {package}"] = name
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # theirs, about hooks
-        found, failed = rounds(
-            contestants, count=plan.steps, patience_s=plan.step_patience_s, warm=True, tolerate=Exception, say=plan.say
-        )
+        found, failed = rounds(contestants, count=plan.steps, patience_s=plan.step_patience_s, tolerate=Exception, say=plan.say)
     notes += [f"{name} does not work here: {reason}" for name, reason in failed.items()]
     # Where vidcam refuses, because a rule does not hold on this network, others' figures are for something else.
     found = {name: some for name, some in found.items() if theirs.get(name, name) in found}

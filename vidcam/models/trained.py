@@ -19,7 +19,7 @@ from vidcam.models.registry import ModelSpec
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["base_of", "head_name", "is_trained", "read", "rehead", "write"]
+__all__ = ["architecture_of", "base_of", "head_name", "is_trained", "read", "rehead", "write"]
 
 FACTS, WEIGHTS = "model.json", "model.safetensors"
 
@@ -35,12 +35,7 @@ def read(name: str) -> tuple[ModelSpec, Path, bool]:
     WeightsError where the folder is damaged.
     """
     folder = Path(name).expanduser()
-    try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        base, labels = str(facts["architecture"]), tuple(map(str, facts["labels"]))
-        temperature, multi_label = float(facts["temperature"]), bool(facts["multi_label"])
-    except (OSError, ValueError, KeyError, TypeError) as err:
-        raise WeightsError(f"{folder / FACTS} cannot be read as the facts of a trained model ({err!r}): train it again") from err
+    base, labels, temperature, multi_label = _facts(folder)
     spec = base_of(base)
     head = head_name(spec)
 
@@ -53,6 +48,24 @@ def read(name: str) -> tuple[ModelSpec, Path, bool]:
         architecture=spec.architecture or spec.name,
     )  # fmt: skip
     return row, folder / WEIGHTS, spec.own
+
+
+def architecture_of(name: str) -> str:
+    """What the network of the trained model in the folder ``name`` is built by: a name of the table or a factory.
+
+    WeightsError where the folder is damaged.
+    """
+    return _facts(Path(name).expanduser())[0]
+
+
+def _facts(folder: Path) -> tuple[str, tuple[str, ...], float, bool]:
+    """The architecture, the labels, the temperature, and whether several labels may hold at once."""
+    try:
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        base, labels = str(facts["architecture"]), tuple(map(str, facts["labels"]))
+        return base, labels, float(facts["temperature"]), bool(facts["multi_label"])
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise WeightsError(f"{folder / FACTS} cannot be read as the facts of a trained model ({err!r}): train it again") from err
 
 
 def write(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -88,7 +87,7 @@ def train(
             ((), (), []) if drawn else split(items, labels, holdout=recipe.holdout, share=recipe.keep, seed=recipe.seed)
         )
         scratch = drawn and not further if recipe.scratch is None else recipe.scratch
-        architecture = _architecture(recipe.model) if further else recipe.model
+        architecture = trained.architecture_of(recipe.model) if further else recipe.model
         spec, module = _network(recipe, architecture, labels, weights, scratch=scratch, downloaded=downloaded)
         _make(folder)
         source: People | Clips
@@ -145,12 +144,6 @@ def _quiet_machine(recipe: Recipe, *, drawing: bool, device: torch.device) -> It
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _architecture(folder: str) -> str:
-    """What the network of a trained model is built by: a name of the table or a factory. WeightsError where it is damaged."""
-    trained.read(folder)
-    return str(json.loads((Path(folder).expanduser() / trained.FACTS).read_text(encoding="utf-8"))["architecture"])
 
 
 def _network(

@@ -64,16 +64,16 @@ def _redraw(layer: nn.Module, generator: torch.Generator) -> None:
         p.copy_(torch.randn(p.shape, generator=generator).to(p) * std)
 
 
-def sensitivity(engine: Engine, frames: UInt8Array, targets: Sequence[core.Target], method: core.Method) -> float:
+def sensitivity(engine: Engine, frames: UInt8Array, targets: Sequence[core.Target], method: core.Method) -> float | None:
     """How much the maps of other classes resemble that of the first of at least two ``targets``: the mean rank correlation.
 
-    Near 1 the map shows what is salient and not why this class was said; near 0, or below, each class has its own. NaN where no
-    two maps can be compared.
+    Near 1 the map shows what is salient and not why this class was said; near 0, or below, each class has its own. None where
+    no two maps can be compared.
     """
     found = core.explain(engine, frames[None], targets, method)
     maps = [np.concatenate([m[0, n].ravel() for m in found.maps]) for n in range(len(targets))]
     alike = [r for r in (rank_correlation(maps[0], other) for other in maps[1:]) if not math.isnan(r)]
-    return float(np.mean(alike)) if alike else math.nan
+    return float(np.mean(alike)) if alike else None
 
 
 def repeated(engine: Engine, frames: UInt8Array, target: core.Target, method: core.Method) -> float:
