@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 
+import cv2
 import pytest
 
-from vidcam.flow import ahead
+from vidcam.flow import ahead, alone
 
 
 def alive() -> int:
@@ -113,3 +114,22 @@ def test_nothing_runs_before_the_first_item_is_asked_for():
     stage = ahead(iter([1]))
     assert alive() == 0
     assert list(stage) == [1]
+
+
+def test_opencv_has_no_threads_of_its_own_while_stages_run_and_gets_them_back() -> None:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    try:
+        first, second = alone(), alone()
+        first.__enter__()
+        second.__enter__()
+        assert cv2.getNumThreads() == 1
+        first.__exit__(None, None, None)
+        assert cv2.getNumThreads() == 1  # another job still runs
+        second.__exit__(None, None, None)
+        assert cv2.getNumThreads() == 3
+        with pytest.raises(KeyError), alone():
+            raise KeyError
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)

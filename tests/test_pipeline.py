@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import planted
 import pytest
@@ -102,6 +103,35 @@ def test_the_evidence_of_all_crops_sums_to_the_logit_less_its_bias(engine: Torch
             assert len(parts) == len(session.views)
             total = sum(float(e.values.sum(dtype=np.float64)) for e in parts)
             assert total == pytest.approx(explanation.prediction.logit(label) - float(bias[i]), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("at_once", "cover", "method"), [(4, False, None), (3, False, "gradient"), (8, True, None), (2, True, None)]
+)
+def test_windows_that_are_computed_at_once_give_what_each_gives_alone(
+    engine: TorchEngine, red_then_blue: Path, at_once: int, cover: bool, method: str | None
+) -> None:
+    seen: list[int] = []
+    inner = engine.explained.see
+
+    def see(clips: np.ndarray) -> object:
+        seen.append(len(clips))
+        return inner(clips)
+
+    settings = pipeline.Settings(method=method, cover=cover, **PLAIN)
+    alone = pipeline.explain(red_then_blue, engine=engine, settings=settings)
+    engine.at_once, engine.chunk = at_once, max(4, at_once)
+    engine.explained.see = see  # type: ignore[method-assign]
+    together = pipeline.explain(red_then_blue, engine=engine, settings=settings)
+    if method != "gradient":
+        assert max(seen) == {4: 4, 8: 6, 2: 3}[at_once]  # whole windows, of three crops under cover
+    assert [w.span for w in together.windows] == [w.span for w in alone.windows]
+    assert together.labels == alone.labels
+    for a, b in zip(together.windows, alone.windows, strict=True):
+        np.testing.assert_allclose(a.logits, b.logits, rtol=1e-5, atol=1e-6)
+    for label in alone.labels:
+        for ours, theirs in zip(together.tracks[label], alone.tracks[label], strict=True):
+            np.testing.assert_allclose(ours.maps, theirs.maps, atol=1e-5 * alone.scale)
 
 
 def test_versus_is_the_difference_of_two_explanations(engine: TorchEngine, red_then_blue: Path) -> None:
@@ -225,13 +255,17 @@ def test_stages_beside_each_other_write_what_stages_in_a_row_write(
         # Compared here: x264 itself does not make the same bytes of the same pictures twice.
         planes = picture.y.tobytes() + picture.u.tobytes() + picture.v.tobytes()
         written[-1].append((hashlib.sha256(planes).digest(), time, duration))
+        assert cv2.getNumThreads() == 1
         write(self, picture, time=time, duration=duration)
 
     monkeypatch.setattr(VideoWriter, "write", spy)
+    cv2.setNumThreads(2)
     for outputs in (beside, in_a_row):
         written.append([])
         pipeline.annotate(source, outputs, engine=engine, settings=settings, look=look)
         monkeypatch.setattr(pipeline, "ahead", one_after_the_other)
+    assert cv2.getNumThreads() == 2
+    cv2.setNumThreads(-1)
     assert len(written[0]) == 40
     assert written[0] == written[1]
     for kind in ("csv", "vtt", "npz"):

@@ -1,17 +1,44 @@
-"""Stages that run beside each other: a worker thread makes the items of one stage while the next stage takes them."""
+"""Stages that run beside each other: a worker thread makes the items of one stage while the next stage takes them.
+
+While they do, OpenCV has no threads of its own (:func:`alone`): those go on spinning after each operation, in the way of the
+other stages.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from queue import Empty, Full, Queue
 from typing import Generic, TypeVar
 
+import cv2
+
 T = TypeVar("T")
 
-__all__ = ["ahead"]
+__all__ = ["ahead", "alone"]
 
 _TICK_S = 0.1  # how soon a stage that waits sees that the other side has gone
+
+_lock = threading.Lock()
+_alone = [0, 0]  # how many are inside of alone(), and OpenCV's threads before the first of them
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Inside, in all threads, OpenCV computes in the thread that calls it; the number of its threads is put back at the end."""
+    with _lock:
+        if _alone[0] == 0:
+            _alone[1] = cv2.getNumThreads()
+            cv2.setNumThreads(1)
+        _alone[0] += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _alone[0] -= 1
+            if _alone[0] == 0:
+                cv2.setNumThreads(_alone[1])
 
 
 class _End:

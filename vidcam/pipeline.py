@@ -21,7 +21,7 @@ import numpy as np
 from vidcam import placement, report, sampling, spool, summary, timeline, tubes
 from vidcam.errors import InputError, UsageError
 from vidcam.explainers import core, probe
-from vidcam.flow import ahead
+from vidcam.flow import ahead, alone
 from vidcam.jobs import Outputs
 from vidcam.planes import Planes
 from vidcam.reader import Source, open_source
@@ -119,6 +119,7 @@ class Session:
         self.engine = engine
         self.spec = engine.spec
         self._skip = skip
+        self._waiting: list[Window] = []  # fewer than the engine computes at once
         self._winners: dict[int, None] = {}  # every class that was a window's answer, in the order of appearance
         self.choose(settings)
         self._views: tuple[Geometry, ...] = ()
@@ -145,12 +146,15 @@ class Session:
         return self._views
 
     def push(self, frame: Frame) -> Iterator[Explanation]:
-        """Take one frame; gives what it completed, each explained when it is asked for: a long pause completes many windows."""
-        return self._explain_all(self.sample(frame))
+        """Take one frame; gives what it completed, explained when it is asked for: a long pause completes many windows.
+
+        An engine that computes several windows at once gets them so: what it gives comes later then, the last of it on closing.
+        """
+        return self._grouped(self.sample(frame))
 
     def close(self) -> Iterator[Explanation]:
         """The end of the video: gives the explanation of its tail."""
-        return self._explain_all(self.rest())
+        return self._grouped(self.rest(), last=True)
 
     def sample(self, frame: Frame) -> list[Window]:
         """The windows that this frame completes, for those who :meth:`explain` them in another thread, or not all of them."""
@@ -163,26 +167,55 @@ class Session:
         """The windows of the video's tail: no frame will come any more."""
         return self._sampler.close()
 
-    def _explain_all(self, windows: Iterable[Window]) -> Iterator[Explanation]:
-        return (self.explain(w) for w in windows if not self._skip(w.span))
+    def _grouped(self, windows: Iterable[Window], *, last: bool = False) -> Iterator[Explanation]:
+        at_once = max(1, self.engine.at_once // len(self._views)) if self._views else 1
+        for window in windows:
+            if not self._skip(window.span):
+                self._waiting.append(window)
+            if len(self._waiting) >= at_once:
+                yield from self._taken()
+        if last:
+            yield from self._taken()
+
+    def _taken(self) -> Iterator[Explanation]:
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            yield from self.explain_all(waiting)
 
     def explain(self, window: Window) -> Explanation:
         """The model's answer to one window, and the evidence for it."""
-        clips = np.stack([view.cut(window.frames) for view in self._views])
-        out = core.explain(self.engine, clips, self._targets, self.method)
-        logits = out.logits.mean(axis=0)
-        prediction = Prediction(logits, self.engine.probabilities(logits), self.engine.labels, window.span)
-        evidence, cells = [], self._placements[0]
-        for n, target in enumerate(out.targets):
-            for v, view in enumerate(self._views):
-                values, cells = placement.join([m[v, n] for m in out.maps], self._placements)
-                total = None if out.totals is None else float(out.totals[v, n])
-                evidence.append(self._place(values, cells, total, target, window, view))
-        return Explanation(prediction, tuple(evidence), window.times, clips, cells)
+        return self.explain_all([window])[0]
 
-    def _targets(self, logits: FloatArray) -> Sequence[core.Target]:
-        """What to explain in clips (crops of one window) with these logits ``(B, K)``."""
-        order = np.argsort(-logits.mean(axis=0), kind="stable")
+    def explain_all(self, windows: Sequence[Window]) -> list[Explanation]:
+        """The same for several windows that are computed together: what one after the other would give."""
+        crops = len(self._views)
+        clips = np.stack([view.cut(window.frames) for window in windows for view in self._views])
+        wanted: list[tuple[core.Target, ...]] = []  # in each window
+
+        def targets(logits: FloatArray) -> Sequence[core.Target]:
+            wanted[:] = [self._targets(own) for own in logits.reshape(len(windows), crops, -1).mean(axis=1)]
+            return tuple(dict.fromkeys(target for own in wanted for target in own))
+
+        out = core.explain(self.engine, clips, targets, self.method)
+        number = {target: n for n, target in enumerate(out.targets)}
+        found = []
+        for w, (window, own) in enumerate(zip(windows, wanted, strict=True)):
+            first = w * crops
+            logits = out.logits[first : first + crops].mean(axis=0)
+            prediction = Prediction(logits, self.engine.probabilities(logits), self.engine.labels, window.span)
+            evidence, cells = [], self._placements[0]
+            for target in own:
+                n = number[target]
+                for v, view in enumerate(self._views, first):
+                    values, cells = placement.join([m[v, n] for m in out.maps], self._placements)
+                    total = None if out.totals is None else float(out.totals[v, n])
+                    evidence.append(self._place(values, cells, total, target, window, view))
+            found.append(Explanation(prediction, tuple(evidence), window.times, clips[first : first + crops], cells))
+        return found
+
+    def _targets(self, logits: FloatArray) -> tuple[core.Target, ...]:
+        """What to explain in a window with these logits ``(K,)``."""
+        order = np.argsort(-logits, kind="stable")
         if self._classes:
             chosen = self._classes
         else:
@@ -190,7 +223,7 @@ class Session:
             self._winners.setdefault(answer)
             first = dict.fromkeys(int(i) for i in order[:CANDIDATES] if i != self._versus)
             chosen = tuple(first | dict.fromkeys(list(self._winners)[:CANDIDATES]))
-        return [core.Target(i, self._versus) for i in chosen]
+        return tuple(core.Target(i, self._versus) for i in chosen)
 
     def _place(
         self,
@@ -457,6 +490,7 @@ def _draw(source: Source, analysis: Analysis, outputs: Outputs, look: Look, prog
     film = summary.Film(analysis, heat=heat_of, style=look.style, signed=look.signed)
     offset = 0.0
     with ExitStack() as stack:
+        stack.enter_context(alone())
         writer: VideoWriter | None = None
         if outputs.video:
             writer = VideoWriter(
@@ -551,7 +585,10 @@ def judged(tried: Sequence[Explanation], prob: Score, *, seed: int, progress: Pr
 def explanations(source: Source, session: Session, seen: Callable[[Frame], None] = lambda frame: None) -> Iterator[Explanation]:
     """A whole source pushed through a session; ``seen`` is told each frame after what it completed."""
     frame = None
-    with closing(ahead(source.frames(start=session.settings.start_s, end=session.settings.end_s), depth=AHEAD)) as frames:
+    with (
+        alone(),
+        closing(ahead(source.frames(start=session.settings.start_s, end=session.settings.end_s), depth=AHEAD)) as frames,
+    ):
         for frame in frames:
             yield from session.push(frame)
             seen(frame)

@@ -244,7 +244,7 @@ def heat(
     centres to the pixels of the crop's ``seen`` rectangle; beyond the outermost centres their value is held, outside the
     rectangle there is nothing. Its positive part, cut at 1, is ``values``; its negative part ``against``. Where crops overlap
     they fade into one another linearly. Where ``coarse``, the map of a single crop is interpolated at the centres of
-    blocks of pixels only, an eighth of a cell wide and at most 4 pixels, and is held outside of the rectangle.
+    blocks of pixels only, an eighth of a cell wide and at most 4 pixels, and is held for a cell outside of the rectangle.
     """
     if not tracks:
         raise UsageError("heat needs at least one track")
@@ -287,15 +287,22 @@ def _fine(tracks: Sequence[Track], maps: Sequence[FloatArray], size: tuple[int, 
 
 
 def _coarse(track: Track, m: FloatArray, grid: tuple[int, int], size: tuple[int, int]) -> FloatArray:
-    """The map ``(h, w)`` of one crop at the centres of a ``grid`` over a picture of ``size``; held beyond its outermost cells."""
-    down, across = _lattice(tuple(track.ys.tolist()), tuple(track.xs.tolist()), grid, size)
-    return _spread_out(m.astype(np.float32), down, across)
+    """The map ``(h, w)`` of one crop at the centres of a ``grid`` over a picture of ``size``; 0 beyond a cell outside of it."""
+    rows, down, columns, across = _lattice(tuple(track.ys.tolist()), tuple(track.xs.tolist()), track.seen, grid, size)
+    field = np.zeros(grid, np.float32)
+    field[rows, columns] = _spread_out(m.astype(np.float32), down, across)
+    return field
 
 
 @lru_cache(maxsize=16)
-def _lattice(ys: tuple[float, ...], xs: tuple[float, ...], grid: tuple[int, int], size: tuple[int, int]) -> tuple[_Taps, _Taps]:
-    at = [(np.arange(n) + 0.5) * length / n - 0.5 for n, length in zip(grid, size, strict=True)]
-    return _taps(ys, at[0]), _taps(xs, at[1])
+def _lattice(ys: tuple[float, ...], xs: tuple[float, ...], seen: Box, grid: tuple[int, int], size: tuple[int, int]) -> _Patch:
+    def near(centres: tuple[float, ...], low: float, high: float, count: int, length: int) -> tuple[slice, _Taps]:
+        cell, at = (high - low) / len(centres), (np.arange(count) + 0.5) * length / count
+        inside = np.flatnonzero((at > low - cell) & (at < high + cell))
+        blocks = slice(int(inside[0]), int(inside[-1]) + 1)
+        return blocks, _taps(centres, at[blocks] - 0.5)
+
+    return *near(ys, seen.y0, seen.y1, grid[0], size[0]), *near(xs, seen.x0, seen.x1, grid[1], size[1])
 
 
 class _Taps(NamedTuple):

@@ -115,9 +115,12 @@ class Explained:
 class Engine(ABC):
     """A loaded model that runs. Threads may share it: they take turns.
 
-    ``chunk`` clips are computed at once, which bounds the memory. ``notes`` are what the user should know about how this engine
-    was chosen, in sentences. ``explained`` is the network as explanation methods see it.
+    At most ``chunk`` clips are computed at once, which bounds the memory. ``at_once`` is how many of them the pipeline gathers:
+    one, where several cost as much as one after the other. ``notes`` are what the user should know about how this engine was
+    chosen, in sentences. ``explained`` is the network as explanation methods see it.
     """
+
+    at_once = 1
 
     explained: Explained
 

@@ -54,6 +54,7 @@ class TorchEngine(Engine):
     ) -> None:
         super().__init__(model.spec, model.labels, model.weights_sha256, chunk=chunk, notes=notes)
         self._device = pick_device(device)
+        self.at_once = chunk if self._device.type == "cuda" else 1  # a single clip keeps few of a GPU's units busy
         self._bf16 = bf16
         module = model.module.eval().to(self._device)
         self.explained = _Folded(module, model.spec, bf16=bf16) if fold or bf16 else Explained(module, model.spec)
@@ -221,8 +222,10 @@ def _computes_bf16(device: torch.device) -> bool:
 
 def normalise(frames: UInt8Array, *, mean: Sequence[float], std: Sequence[float], device: torch.device | str = "cpu") -> Tensor:
     """Clips ``(B, T, H, W, 3) uint8`` as the network wants them: ``(B, 3, T, H, W) float32``, ``(x / 255 - mean) / std``."""
-    # Bytes travel to the device, not floats. torch.tensor copies: numpy's array may be read-only.
-    clips = torch.tensor(frames).to(device).permute(0, 4, 1, 2, 3).float().contiguous()
+    # Bytes travel to the device, not floats. torch.tensor copies: numpy's array may be read-only. From memory that cannot be
+    # swapped out a GPU fetches them by itself, while this thread goes on.
+    to_gpu = torch.device(device).type == "cuda"
+    clips = torch.tensor(frames, pin_memory=to_gpu).to(device, non_blocking=to_gpu).permute(0, 4, 1, 2, 3).float().contiguous()
     channel = (1, 3, 1, 1, 1)
     return clips.div_(255).sub_(clips.new_tensor(mean).view(channel)).div_(clips.new_tensor(std).view(channel))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -58,16 +59,23 @@ def pill(
     y0, x0, y1, x1 = box
     if y1 <= y0 or x1 <= x0:
         return
-    r = min((y1 - y0) / 2, (x1 - x0) / 2, radius if radius is not None else np.inf)
     top, left = int(np.floor(y0)), int(np.floor(x0))
-    ys = np.arange(top, int(np.ceil(y1))) + 0.5
-    xs = np.arange(left, int(np.ceil(x1))) + 0.5
-    dy = np.abs(ys - (y0 + y1) / 2) - (y1 - y0) / 2 + r
-    dx = np.abs(xs - (x0 + x1) / 2) - (x1 - x0) / 2 + r
+    blend(canvas, top, left, alpha * _rounded((y0 - top, x0 - left, y1 - top, x1 - left), radius), rgb)
+
+
+@lru_cache(maxsize=32)  # the cursor is drawn into every picture
+def _rounded(box: tuple[float, float, float, float], radius: float | None) -> FloatArray:
+    """How much of each pixel a rounded rectangle covers that begins in the first row and column."""
+    y0, x0, y1, x1 = box
+    r = min((y1 - y0) / 2, (x1 - x0) / 2, radius if radius is not None else np.inf)
+    dy = np.abs(np.arange(int(np.ceil(y1))) + 0.5 - (y0 + y1) / 2) - (y1 - y0) / 2 + r
+    dx = np.abs(np.arange(int(np.ceil(x1))) + 0.5 - (x0 + x1) / 2) - (x1 - x0) / 2 + r
     distance = np.hypot(dy.clip(0)[:, None], dx.clip(0)[None, :]) - r  # beyond the edge, as far as rounding matters
     if r == 0:
         distance = np.maximum(dy[:, None], dx[None, :])
-    blend(canvas, top, left, alpha * np.clip(0.5 - distance, 0, 1), rgb)
+    out: FloatArray = np.clip(0.5 - distance, 0, 1)
+    out.flags.writeable = False
+    return out
 
 
 def disc(canvas: UInt8Array, y: float, x: float, radius: float, rgb: RGB) -> None:

@@ -154,12 +154,12 @@ class Strip:
     def _clock(self, time: float) -> str:
         return clock(time - self.origin, decimals=2 if self.span[1] - self.span[0] < 60 else 1)
 
-    def _time_box(self, time: float) -> tuple[float, float]:
-        """The pixel edges ``[left, right)`` of the box with the time in it, which is as wide for all times."""
+    def _time_box(self, time: float) -> tuple[int, int]:
+        """The pixel edges ``[left, right)`` of the box with the time in it, which is of one width and moves by whole pixels."""
         s = self.sizes
-        half = self._widest / 2 + s.small * (0.55 + 0.2 * 1.9)
-        centre = min(max(self.x_of(time), s.pad / 2 + half), self.width - s.pad / 2 - half)
-        return centre - half, centre + half
+        wide = round(self._widest + s.small * 2 * (0.55 + 0.2 * 1.9))
+        left = min(max(round(self.x_of(time) - wide / 2), s.pad // 2), self.width - s.pad // 2 - wide)
+        return left, left + wide
 
     @cached_property
     def _widest(self) -> int:
@@ -167,7 +167,7 @@ class Strip:
         ends = ("".join("0" if c.isdigit() else c for c in self._clock(t)) for t in self.span)
         return max(txt.width(words, self.sizes.small, weight=txt.BOLD) for words in ends)
 
-    def _hidden(self, box: tuple[float, float]) -> list[tuple[int, int, float, str]]:
+    def _hidden(self, box: tuple[int, int]) -> list[tuple[int, int, float, str]]:
         """The time marks whose words the box would cover."""
         gap = self.sizes.small * 0.4
         return [mark for mark in self._marks if mark[1] > box[0] - gap and mark[0] < box[1] + gap]
