@@ -18,8 +18,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # a process for each core: thread
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that runs the tests in the background makes them, and the programs that they start, deaf to Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-settings.register_profile("untimed", deadline=None)  # a busy machine is no reason to fail
-settings.load_profile("untimed")
+# A busy machine is no reason to fail, and a run tries what the run before it tried: --hypothesis-profile=search tries anew.
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=1000)
+settings.load_profile("steady")
 
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT.parent / "shared" / "assets"

@@ -184,7 +184,10 @@ def test_a_slow_viewer_gets_the_newest_picture_next_and_holds_nobody_up(watch) -
             watch.source.frames_due.release()
             before = watch.stream.latest
             until(lambda before=before: watch.stream.latest is not before)
-            assert eager.next("picture")["time"] == watch.stream.latest.time
+            shown = [eager.next("picture")["time"]]
+            while shown[-1] != watch.stream.latest.time:  # one may have been on its way, and times only grow
+                shown.append(eager.next("picture")["time"])
+            assert len(shown) <= 2
         second = lazy.next("picture", got=False)["time"]  # as much as may be on its way
         slow.send_text('{"type":"got"}')
         assert lazy.next("picture")["time"] == watch.stream.latest.time

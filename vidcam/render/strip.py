@@ -35,7 +35,7 @@ def clock(seconds: float, *, decimals: int = 0) -> str:
 def ticks(start: float, end: float, most: int) -> tuple[FloatArray, int]:
     """Round seconds within [start, end], at most about ``most`` of them, and how many decimals they need."""
     step = next((s for s in _STEPS if (end - start) / s <= most), 14400 * max(1, int((end - start) / 14400 / max(1, most)) + 1))
-    return np.arange(np.ceil(start / step - 1e-9), np.floor(end / step + 1e-9) + 1) * step, 1 if step < 1 else 0
+    return np.arange(np.ceil((start - 1e-9) / step), np.floor((end + 1e-9) / step) + 1) * step, 1 if step < 1 else 0
 
 
 @dataclass(frozen=True)
