@@ -198,8 +198,11 @@ def clip_of(net: Explained) -> tuple[torch.Tensor, list[nn.Module]]:
     return full, leaves_in_order(net, full)
 
 
-QUICK = ("mini", "x3d_xs")
-"""Where also the methods that need hundreds of passes are tried; elsewhere only one of each family that differentiates all."""
+EVERYTHING = bool(os.environ.get("VIDCAM_TEST_EVERY_MODEL"))
+
+QUICK = ("mini", "x3d_xs") if EVERYTHING else ("mini",)
+"""Where also the methods that need hundreds of passes are tried, as on every kind of small network; elsewhere only one of
+each family that differentiates all."""
 
 SIBLINGS = ("mvit_base_32x3", "slowfast_r101", "swin3d_b", "swin3d_s", "x3d_l", "x3d_m")
 """More of the same layers as in another network, which are tried when asked for."""
@@ -220,7 +223,7 @@ def network(name: str) -> Explained:
 
 @pytest.mark.parametrize("name", registry.names())
 def test_every_method_explains_or_is_refused_and_leaves_the_model_alone(name):
-    if name in SIBLINGS and not os.environ.get("VIDCAM_TEST_EVERY_MODEL"):
+    if name in SIBLINGS and not EVERYTHING:
         pytest.skip("a larger one of its kind takes minutes; VIDCAM_TEST_EVERY_MODEL=1 runs it")
     net = network(name)
     spec, module = net.spec, net.module
@@ -264,7 +267,7 @@ COMPILED = ("mini", "x3d_xs", "x3d_s", "movinet_a0", "r3d_18", "slow_r50", "slow
 
 @pytest.mark.parametrize("name", registry.names())
 def test_every_model_is_compiled_and_gives_what_torch_gives_or_says_why_not(name):
-    if name not in COMPILED and not os.environ.get("VIDCAM_TEST_EVERY_MODEL"):
+    if name not in COMPILED and not EVERYTHING:
         pytest.skip("takes minutes; VIDCAM_TEST_EVERY_MODEL=1 runs it")
     net = network(name)
     spec = net.spec

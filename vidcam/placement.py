@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -329,13 +328,13 @@ def _spread_out(m: FloatArray, down: _Taps, across: _Taps) -> FloatArray:
     Not as products with matrices, though they would be no slower: the threads of the libraries that multiply go on spinning for
     a while after each product, in the way of the decoder and the encoder.
     """
-    wide = m[:, across.low] * across.of_low + m[:, across.high] * across.of_high
-    out = np.empty((len(down.low), wide.shape[1]), np.float32)
-    edges = [0, *(np.flatnonzero(np.diff(down.low)) + 1).tolist(), len(out)]
-    for start, stop in pairwise(edges):  # the rows between the same two cells
-        low, high = wide[down.low[start]], wide[down.high[start]]
-        np.multiply(down.of_low[start:stop, None], low, out=out[start:stop])
-        out[start:stop] += down.of_high[start:stop, None] * high
+    wide = m.take(across.low, axis=1) * across.of_low
+    wide += m.take(across.high, axis=1) * across.of_high
+    out: FloatArray = wide.take(down.low, axis=0)
+    out *= down.of_low[:, None]
+    high = wide.take(down.high, axis=0)
+    high *= down.of_high[:, None]
+    out += high
     return out
 
 

@@ -110,7 +110,8 @@ class Layer:
         for plane, part, keep, add in zip((out.y, out.u, out.v), parts, kept, self.add, strict=True):
             ground = plane[part]
             h, w = ground.shape
-            cv2.add(cv2.multiply(ground, keep[:h, :w], scale=1 / 255), add[:h, :w], dst=ground)
+            cv2.multiply(ground, keep[:h, :w], dst=ground, scale=1 / 255)
+            cv2.add(ground, add[:h, :w], dst=ground)
 
 
 def _tables(ink: Ink, matrix: Matrix) -> tuple[tuple[UInt8Array, ...], tuple[UInt8Array, ...]]:
