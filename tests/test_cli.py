@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import planted
@@ -212,6 +213,16 @@ def test_a_library_that_the_system_lacks_is_named_with_the_fix(message: str, cli
         assert MISSING[message] in one_line(done.stderr)
     else:  # a defect, not a machine that lacks something
         assert done.stderr.endswith(f"ImportError: {message}\n")
+
+
+def test_as_a_module_it_is_the_same_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "vidcam", "--version"], capture_output=True, text=True, check=False)
+    assert re.fullmatch(
+        rf"vidcam {version('vidcam')} \(python [\d.]+, openvino .*, torch {re.escape(version('torch'))}, .*\)\n", done.stdout
+    )
+    assert done.returncode == 0
+    done = subprocess.run([sys.executable, "-m", "vidcam", "annotate", "none.mp4"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "error: there is no file none.mp4\n")
 
 
 def test_tables(vidcam: Run) -> None:

@@ -203,17 +203,21 @@ def test_one_can_pause_look_back_step_and_go_on(browser, looped) -> None:
         assert page.evaluate(pixels) == held
 
         def back() -> float:
+            page.wait_for_timeout(200)
             return float(re.fullmatch(r"paused · (-?[\d.]+) s ago", page.locator("#held").inner_text())[1])
 
         first = back()
+        assert 0 <= first < 2
         for _ in range(5):
             page.keyboard.press("ArrowLeft")
-            page.wait_for_timeout(60)
-        assert 0.3 <= back() - first <= 0.8  # five pictures of twelve a second
+        assert 0.3 <= back() - first <= 2  # five pictures of twelve a second, or fewer on a busy machine
         assert page.evaluate(pixels) != held
+        for _ in range(5):
+            page.keyboard.press("ArrowRight")
+        assert back() == pytest.approx(first, abs=0.11)  # the moment of pausing may lie between two kept pictures
+        assert page.evaluate(pixels) == held
         box = page.locator("#timeline").bounding_box()
         page.mouse.click(box["x"] + box["width"] * (1 - 1.5 / 60), box["y"] + box["height"] / 2)
-        page.wait_for_timeout(200)
         assert back() == pytest.approx(1.5, abs=0.25)
         assert re.match(r"evidence of (0\.\d\d s (later|earlier)|this moment)", page.locator("#age").inner_text())
         page.keyboard.press("Space")

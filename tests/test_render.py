@@ -585,6 +585,30 @@ def test_the_filled_height_is_the_value():
     np.testing.assert_allclose(tall, np.array([0.25, 0.5, 0.75, 0.99]) * tall[-1], atol=2.1)
 
 
+def test_the_explained_label_has_a_lane_even_where_many_have_none(monkeypatch):
+    values = {name: np.ones(11) if name == "f" else -np.ones(11) for name in "abcdef"}
+    times = np.linspace(5, 15, 11)
+    r = Renderer(source_size=(480, 640), legend=LEGEND, curves={name: (times, v) for name, v in values.items()})
+    strip = r._strip
+    assert strip is not None
+    assert strip.lanes == ("a", "b", "c", "d")
+    heading, plot = strip.lane
+    last = 3 * (heading + plot + strip.sizes.pad // 2) + heading
+    for label, named in (("b", "abcd"), ("f", "abcf")):
+        said: list[str] = []
+        put = txt.put
+        monkeypatch.setattr(
+            txt,
+            "put",
+            lambda image, words, *rest, put=put, said=said, **how: (said.append(words), put(image, words, *rest, **how)),
+        )
+        out = strip.draw(label)
+        monkeypatch.undo()
+        assert [words for words in said if words in values] == list(named)
+        assert warm(out[last : last + plot, strip.plot_left + 2 : -20]).any() == (label == "f")
+        assert cool(out[heading : heading + plot, strip.plot_left + 2 : -20]).any()
+
+
 def test_a_single_moment_in_a_long_video_is_not_lost():
     values = np.zeros(9001)
     values[4500] = 1.0

@@ -38,6 +38,23 @@ models_app = typer.Typer(help="The models as a table; import and download weight
 app.add_typer(models_app, name="models")
 
 
+def _versions(asked: bool) -> None:
+    if asked:
+        from vidcam import summary
+
+        found = summary.versions()
+        typer.echo(f"vidcam {found.pop('vidcam')} ({', '.join(f'{name} {number}' for name, number in found.items())})")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_versions, is_eager=True, help="Show the versions and exit.")
+    ] = False,
+) -> None: ...
+
+
 class StyleName(StrEnum):
     heat = "heat"
     contour = "contour"

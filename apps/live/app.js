@@ -250,7 +250,7 @@ let line = null;
 
 function chart() {
   line ??= new Timeline($("timeline"), $("lines"), (time) => hold(time));
-  const now = held === null ? Math.max(memory.last, Number.isFinite(shownTime) ? shownTime : -Infinity) : line.span?.[1] ?? memory.last;
+  const now = held === null ? Math.max(memory.last, Number.isFinite(shownTime) ? shownTime : -Infinity) : line.span[1];
   line.draw(memory, { now, held, label: (held === null ? target : memory.at(held).news)?.label });
   $("timeline").setAttribute("aria-valuenow", held === null ? 0 : (held - now).toFixed(1));
 }
@@ -259,6 +259,7 @@ function chart() {
 
 async function hold(time) {
   if (!memory.pictures.length) return;
+  if (held === null) chart(); // its end is the moment that "ago" counts from
   held = Math.min(Math.max(time, memory.first), memory.last);
   document.body.classList.add("paused");
   $("pause").lastElementChild.textContent = "Live";
@@ -273,7 +274,7 @@ async function hold(time) {
       patches = news.patches;
       dirty = true;
     }
-    const back = (line?.span?.[1] ?? memory.last) - held;
+    const back = line.span[1] - held;
     $("held").hidden = false;
     $("held").textContent = `paused · ${back.toFixed(1)} s ago`;
     const apart = news ? news.time - picture.time : NaN;

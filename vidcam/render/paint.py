@@ -49,7 +49,7 @@ def blend(canvas: UInt8Array, y: int, x: int, coverage: FloatArray, rgb: RGB) ->
     y0, x0 = max(0, y), max(0, x)
     part = canvas[y0 : y + coverage.shape[0], x0 : x + coverage.shape[1]]
     a = coverage[y0 - y :, x0 - x :][: part.shape[0], : part.shape[1], None]
-    part[:] = np.rint(part * (1 - a) + np.array(rgb) * a).astype(np.uint8)
+    part[:] = np.rint(part + a * (np.array(rgb) - part))
 
 
 def pill(

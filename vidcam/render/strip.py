@@ -63,8 +63,13 @@ class Strip:
 
     @property
     def lanes(self) -> tuple[str, ...]:
-        """The labels that have a lane: the first few, fewer in a small picture."""
-        return tuple(self.curves)[: 2 if self.width < 22 * self.sizes.text else 4]
+        """The labels that have a lane: the first few, fewer in a small picture, which would be lower than its panel."""
+        letters = self.width / self.sizes.text
+        return tuple(self.curves)[: 2 if letters < 22 else 3 if letters < 44 else 4]
+
+    def _shown(self, label: str) -> tuple[str, ...]:
+        """The labels that have a lane while ``label`` is explained: it takes the last one if it has none of its own."""
+        return self.lanes if label in self.lanes or label not in self.curves else (*self.lanes[:-1], label)
 
     @property
     def beside(self) -> bool:
@@ -83,7 +88,7 @@ class Strip:
         pad = self.sizes.pad
         if not self.beside:
             return pad
-        widest = max(txt.width(words, self.sizes.small, weight=txt.BOLD) for name in self.lanes for words in self._words(name))
+        widest = max(txt.width(words, self.sizes.small, weight=txt.BOLD) for name in self.curves for words in self._words(name))
         return pad + min(widest, round(0.2 * self.width)) + pad
 
     @property
@@ -101,18 +106,18 @@ class Strip:
         return left + min(max((time - start) / (end - start), 0.0), 1.0) * (right - left)
 
     def draw(self, label: str) -> UInt8Array:
-        """The strip ``(height, width, 3) uint8`` without its cursor; the lane of ``label`` stands out."""
+        """The strip ``(height, width, 3) uint8`` without its cursor; the lane of ``label`` is there and stands out."""
         s = self.sizes
         out = np.empty((self.height, self.width, 3), np.uint8)
         out[:] = GROUND
-        values = {name: self._sampled(*self.curves[name]) for name in self.lanes}
+        values = {name: self._sampled(*self.curves[name]) for name in self._shown(label)}
         finite = np.concatenate([v[np.isfinite(v)] for v in values.values()])
         low, high = min(0.0, float(finite.min(initial=0))), max(0.0, float(finite.max(initial=0)))
         high = high if high > low else low + 1.0
         low, high = low - 0.04 * (high - low), high + 0.06 * (high - low)
         heading, plot = self.lane
         y = 0
-        for name in self.lanes:
+        for name in values:
             self._heading(out[y : y + (heading or plot)], name, strong=name == label)
             self._plot(out, y + heading, plot, name, values[name], (low, high), strong=name == label)
             y += heading + plot + s.pad // 2
@@ -195,13 +200,14 @@ class Strip:
         weight, tint = (txt.BOLD, TEXT) if strong else (txt.REGULAR, DIM)
         if self.beside:
             room = self.plot_left - 2 * s.pad
+            note = note if txt.width(note, s.small) <= room else _without_unit(note)
             first = round(len(row) / 2 - s.small * 0.18)
             txt.put(row, txt.fit(title, s.small, room, weight=weight), s.pad, first, s.small, tint, weight=weight)
             txt.put(row, txt.fit(note, s.small, room), s.pad, first + round(s.small * 1.15), s.small, DIM)
             return
         baseline = round(s.small * 1.12)
         if txt.width(note, s.small) > self.width * 0.45:
-            note = " ".join(note.split(" ")[:2])  # without the unit
+            note = _without_unit(note)
         note_x = self.width - s.pad - txt.width(note, s.small)
         if len(self.lanes) == 1 and txt.width(title, s.small) > note_x - 2 * s.pad:
             title = "evidence/s"
@@ -262,6 +268,10 @@ class Strip:
             if not out or left > out[-1][1] + s.small // 2:
                 out.append((left, left + wide, mark, words))
         return out
+
+
+def _without_unit(note: str) -> str:
+    return " ".join(note.split(" ")[:2])
 
 
 def _between(y: FloatArray, zero: float, rows: int, *, above: bool) -> FloatArray:
