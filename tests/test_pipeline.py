@@ -6,6 +6,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -69,23 +70,62 @@ def red_then_blue(tmp_path: Path) -> Path:
 PLAIN = {"smooth_s": 0.0, "hop_s": 0.4}
 
 
-def test_by_default_the_answers_of_the_parts_are_explained_everywhere(engine: TorchEngine, red_then_blue: Path) -> None:
-    analysis = pipeline.explain(red_then_blue, engine=engine, settings=pipeline.Settings(**PLAIN))
+@pytest.mark.parametrize("method", ["cam", "hirescam"])
+def test_by_default_the_answers_of_the_parts_are_explained_everywhere(
+    engine: TorchEngine, red_then_blue: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr(pipeline, "CHEAP_CANDIDATES", 3)
+    told: list[tuple[str, int, int | None]] = []
+    settings = pipeline.Settings(method=method, **PLAIN)
+    analysis = pipeline.explain(red_then_blue, engine=engine, settings=settings, progress=lambda *news: told.append(news))
     assert set(analysis.labels) == {"c0", "c1"}
     red, blue = analysis.curves["c0"], analysis.curves["c1"]
-    # Class 0 is not among the candidates of the blue windows: they had to be explained for it in another pass.
-    in_blue = [w for w in analysis.windows if w.span[0] >= 2.0]
-    assert in_blue
-    assert all("c0" not in dict(w.top(pipeline.CANDIDATES)) for w in in_blue)
+    # Class 1 is not among the candidates of the red windows: they had to be explained for it in another pass.
+    in_red = [w for w in analysis.windows if w.span[1] <= 2.0]
+    assert in_red
+    assert all("c1" not in dict(w.top(pipeline.CANDIDATES)) for w in in_red)
+    assert [news for news in told if news[0] == "fill in"] == [("fill in", n, 120) for n in range(1, 121)]
     assert np.isfinite(red).all()
     assert np.isfinite(blue).all()
     early, late = analysis.times_s < 1.2, analysis.times_s > 2.8
     assert red[early].min() > 10 * abs(red[late]).max()
     assert blue[late].min() > 10 * abs(blue[early]).max()
 
-    asked = pipeline.explain(red_then_blue, engine=engine, settings=pipeline.Settings(classes=("c0", "c1"), **PLAIN))
+    asked = pipeline.explain(red_then_blue, engine=engine, settings=replace(settings, classes=("c0", "c1")))
     for label in ("c0", "c1"):
         np.testing.assert_allclose(analysis.curves[label], asked.curves[label], rtol=1e-5, atol=1e-6)
+
+
+def test_classes_that_came_up_late_share_one_second_look(
+    engine: TorchEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added: list[tuple[str, tuple[float, float]]] = []
+    add = timeline.Timeline.add
+    monkeypatch.setattr(timeline.Timeline, "add", lambda self, e: (added.append((e.label, e.span)), add(self, e))[1])
+
+    def picture(i: int) -> np.ndarray:
+        return np.full((112, 224, 3), ((220, 10, 10), (10, 60, 220), (10, 220, 10))[i // 60], np.uint8)
+
+    with torch.no_grad():
+        engine.explained.module.head.weight[11] = torch.tensor([0.0, 9.0, 0.0])
+    clip = write_clip(tmp_path / "three.mp4", frames=180, size=(112, 224), picture=picture)
+    stages = []
+    settings = pipeline.Settings(method="hirescam", **PLAIN)
+    found = pipeline.explain(clip, engine=engine, settings=settings, progress=lambda stage, *_: stages.append(stage))
+    assert set(found.labels) == {"c0", "c1", "c11"}  # c1 is no candidate in the red windows, c11 none in the blue ones
+    assert stages == ["explain"] * 180 + ["fill in"] * 180
+    assert len(set(added)) == len(added)  # a window that counted twice would outweigh its neighbours
+    asked = pipeline.explain(clip, engine=engine, settings=replace(settings, classes=found.labels))
+    for label in found.labels:
+        np.testing.assert_allclose(found.curves[label], asked.curves[label], rtol=1e-5, atol=1e-6)
+
+
+def test_no_second_look_where_any_number_of_classes_comes_from_one_pass(engine: TorchEngine, red_then_blue: Path) -> None:
+    stages = []
+    settings = pipeline.Settings(method="cam", **PLAIN)
+    found = pipeline.explain(red_then_blue, engine=engine, settings=settings, progress=lambda stage, *_: stages.append(stage))
+    assert set(found.labels) == {"c0", "c1"}
+    assert stages == ["explain"] * 120
 
 
 def test_the_evidence_of_all_crops_sums_to_the_logit_less_its_bias(engine: TorchEngine, red_then_blue: Path) -> None:

@@ -9,6 +9,7 @@ video and memory must not grow with its length.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -40,13 +41,14 @@ __all__ = [
 ]  # fmt: skip
 
 Progress = Callable[[str, int, int | None], None]
-"""Called as ``progress(stage, frames_done, frames_in_all or None)``; stages are ``"explain"``, ``"judge"``
-(windows, not frames) and ``"draw"``."""
+"""Called as ``progress(stage, frames_done, frames_in_all or None)``; stages are ``"explain"``, seldom ``"fill in"``
+(explaining again some of it for a class that came up late), ``"judge"`` (windows, not frames) and ``"draw"``."""
 
 TIDY = 32  # windows after which candidates that have fallen back are forgotten
 TRIED = 6  # windows that a verdict rests on, at most
 AHEAD = 6  # frames that a stage may be ahead of the next one
 CANDIDATES = 5  # classes explained in each window while nobody has named one
+CHEAP_CANDIDATES = 20  # where the features give the evidence for any number of them
 
 
 @dataclass(frozen=True)
@@ -221,7 +223,8 @@ class Session:
         else:
             answer = next(int(i) for i in order if i != self._versus)
             self._winners.setdefault(answer)
-            first = dict.fromkeys(int(i) for i in order[:CANDIDATES] if i != self._versus)
+            count = CHEAP_CANDIDATES if self.method.family == "cam" else CANDIDATES
+            first = dict.fromkeys(int(i) for i in order[:count] if i != self._versus)
             chosen = tuple(first | dict.fromkeys(list(self._winners)[:CANDIDATES]))
         return tuple(core.Target(i, self._versus) for i in chosen)
 
@@ -393,22 +396,21 @@ def _analyse(source: Source, engine: Engine, settings: Settings, progress: Progr
     spec = session.spec
     joined = _Joined(settings, step_s=spec.interval_s)
     first, last, frames = 0.0, 0.0, 0
-    total = _expected_frames(source, settings)
+    counted = _counted("explain", _expected_frames(source, settings), progress)
 
     def seen(frame: Frame) -> None:
         nonlocal first, last, frames
         first = frame.time if frames == 0 else first
         last, frames = frame.end, frames + 1
         joined.watch(frame)
-        if progress:
-            progress("explain", frames, total)
+        counted(frame)
 
     for explanation in explanations(source, session, seen):
         joined.add(explanation)
     if not joined.predictions:
         raise InputError(f"{source.info.path} has no frames in the part that was asked for, from {settings.start_s or 0:g} s on")
     shown = summary.shown_labels(joined.predictions, classes=settings.classes, versus=settings.versus)
-    _fill_in(source, engine, settings, joined, shown)
+    _fill_in(source, session, joined, shown, _counted("fill in", frames, progress))
 
     tracks = joined.tracks(shown, until=last)
     drawn = {label: tuple(joined.smoothed(t) for t in parts) for label, parts in tracks.items()}
@@ -521,15 +523,24 @@ def _let_go(tracks: Mapping[str, Sequence[Track]]) -> None:
     spool.let_go(*(track.maps for parts in tracks.values() for track in parts))
 
 
-def _fill_in(source: Source, engine: Engine, settings: Settings, joined: _Joined, shown: Sequence[str]) -> None:
+def _fill_in(source: Source, session: Session, joined: _Joined, shown: Sequence[str], seen: Callable[[Frame], None]) -> None:
     """Explain the shown labels also in those windows where they had not been among the candidates; seldom needed."""
     spans = {p.span for p in joined.predictions}
-    for label in shown:
-        known = set(joined.timeline.explained(label))
-        if known >= spans:
-            continue
-        for explanation in explanations(source, Session(engine, replace(settings, classes=(label,)), skip=known.__contains__)):
-            joined.add(explanation, predicted=True)
+    known = {label: frozenset(joined.timeline.explained(label)) for label in shown}
+    late = tuple(label for label in shown if not known[label] >= spans)
+    if not late:
+        return
+    settings = replace(session.settings, classes=late)
+    again = Session(session.engine, settings, skip=lambda span: all(span in known[label] for label in late))
+    for found in explanations(source, again, seen):
+        new = tuple(e for e in found.evidence if e.span not in known[e.label])
+        joined.add(replace(found, evidence=new), predicted=True)
+
+
+def _counted(stage: str, total: int | None, progress: Progress | None) -> Callable[[Frame], None]:
+    """Tells ``progress`` of each frame of a stage."""
+    numbers = itertools.count(1)
+    return lambda frame: progress(stage, next(numbers), total) if progress else None
 
 
 def _judge(source: Source, engine: Engine, settings: Settings, analysis: Analysis, progress: Progress | None) -> Analysis:
