@@ -48,7 +48,7 @@ TIDY = 32  # windows after which candidates that have fallen back are forgotten
 TRIED = 6  # windows that a verdict rests on, at most
 AHEAD = 6  # frames that a stage may be ahead of the next one
 CANDIDATES = 5  # classes explained in each window while nobody has named one
-CHEAP_CANDIDATES = 20  # where the features give the evidence for any number of them
+CHEAP_CANDIDATES = 20  # in a file, where the features give the evidence for any number: a second look would cost more
 
 
 @dataclass(frozen=True)
@@ -112,13 +112,20 @@ class Explanation:
 class Session:
     """Frames in, explanations out: sampling, the model and the method, the same for a file and for a camera.
 
-    ``skip`` names windows, by their span, that need no explanation. Frames must come in the order of their times.
+    ``skip`` names windows, by their span, that need no explanation. Frames must come in the order of their times. ``cheap`` is
+    how many classes are explained in each window while nobody has named one, if all they need is the features.
     """
 
     def __init__(
-        self, engine: Engine, settings: Settings, *, skip: Callable[[tuple[float, float]], bool] = lambda span: False
+        self,
+        engine: Engine,
+        settings: Settings,
+        *,
+        skip: Callable[[tuple[float, float]], bool] = lambda span: False,
+        cheap: int = CANDIDATES,
     ) -> None:
         self.engine = engine
+        self._cheap = cheap
         self.spec = engine.spec
         self._skip = skip
         self._waiting: list[Window] = []  # fewer than the engine computes at once
@@ -223,7 +230,7 @@ class Session:
         else:
             answer = next(int(i) for i in order if i != self._versus)
             self._winners.setdefault(answer)
-            count = CHEAP_CANDIDATES if self.method.family == "cam" else CANDIDATES
+            count = self._cheap if self.method.family == "cam" else CANDIDATES
             first = dict.fromkeys(int(i) for i in order[:count] if i != self._versus)
             chosen = tuple(first | dict.fromkeys(list(self._winners)[:CANDIDATES]))
         return tuple(core.Target(i, self._versus) for i in chosen)
@@ -392,7 +399,7 @@ def _explained(source: Source, engine: Engine, settings: Settings, progress: Pro
 
 def _analyse(source: Source, engine: Engine, settings: Settings, progress: Progress | None) -> Analysis:
     """The first pass: every window explained, and all of them joined."""
-    session = Session(engine, settings)
+    session = Session(engine, settings, cheap=CHEAP_CANDIDATES)
     spec = session.spec
     joined = _Joined(settings, step_s=spec.interval_s)
     first, last, frames = 0.0, 0.0, 0
