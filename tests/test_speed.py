@@ -213,6 +213,15 @@ def test_scaling_names_what_it_ran(plan):
     assert ">vidcam, 4 s<" in times.svg()
 
 
+def test_what_others_took_of_the_processors_is_told():
+    before = "cpu  100 1 20 5000 7 2 3 40 9 9\ncpu0 50 1 10 2500 3 1 1 20 4 4\n"
+    after = "cpu  170 1 40 9000 9 2 3 50 99 99\ncpu0 85 1 20 4500 4 1 1 25 49 49\n"
+    assert speed.ticks(before) == (126, 40)
+    assert speed.lost(before, after).startswith("; 10% of the processors' time")  # 10 of 90 + 10
+    assert speed.lost(before, before).startswith("; 0% ")
+    assert speed.lost(None, after) == ""
+
+
 def test_the_page_has_a_place_for_every_part(tmp_path, monkeypatch, capsys):
     page = PAGE.read_text(encoding="utf-8")
     for part in speed.PARTS:

@@ -46,6 +46,26 @@ def machine() -> str:
     return f"{time.strftime('%Y-%m-%d')}, {name}, {os.cpu_count()} cores, {platform.system()}; {libraries}"
 
 
+def ticks(stat: str) -> tuple[int, int]:
+    """Of the text of Linux's ``/proc/stat``: how long the processors worked, and how long they were kept from it by others on the
+    same hardware, which only virtual machines know."""
+    user, nice, system, _idle, _waiting, hard, soft, stolen, *_ = map(int, stat.split("\n", 1)[0].split()[1:])
+    return user + nice + system + hard + soft, stolen
+
+
+def lost(before: str | None, after: str | None) -> str:
+    """What others took of the processors' time that was wanted between two readings; empty where the system does not tell."""
+    if before is None or after is None:
+        return ""
+    worked, stolen = (b - a for a, b in zip(ticks(before), ticks(after), strict=True))
+    return f"; {stolen / max(1, worked + stolen):.0%} of the processors' time went to other machines on the same hardware"
+
+
+def _stat() -> str | None:
+    stat = Path("/proc/stat")
+    return stat.read_text(encoding="ascii") if stat.exists() else None
+
+
 def section(races: list[Race], where: str, pictures: Path, address: str) -> str:
     """The tables of one part; their plots are written into ``pictures``."""
     texts = [f"<sub>{where}</sub>\n"]
@@ -77,7 +97,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/speed"))
     parser.add_argument("--page", type=Path)
     args = parser.parse_args()
-    where, done = machine(), dict[str, list[Race]]()
+    where, wheres, done = machine(), dict[str, str](), dict[str, list[Race]]()
     if args.page:
         for part in args.only:
             filled(args.page.read_text(encoding="utf-8"), part, "")  # what is wrong with the page is told before any work
@@ -89,19 +109,20 @@ def main() -> None:
         os.environ["VIDCAM_CACHE"] = str(Path(name) / "cache")
         plan = (Plan.quick if args.quick else Plan)(Path(name), tuple(clip.resolve() for clip in args.clip))
         for part in args.only:
-            began = time.perf_counter()
+            began, before = time.perf_counter(), _stat()
             done[part] = PARTS[part](plan)
+            wheres[part] = where + lost(before, _stat())
             plan.say(f"{part}: {time.perf_counter() - began:.0f} s in all")
             facts = {p: [race.as_dict() for race in races] for p, races in done.items()}
-            (args.out / "results.json").write_text(json.dumps({"machine": where, **facts}, indent=1) + "\n", encoding="utf-8")
-    text = "\n".join(section(races, where, args.out, "") for races in done.values() if races)
+            (args.out / "results.json").write_text(json.dumps({"machine": wheres, **facts}, indent=1) + "\n", encoding="utf-8")
+    text = "\n".join(section(races, wheres[part], args.out, "") for part, races in done.items() if races)
     (args.out / "results.md").write_text(text, encoding="utf-8")
     sys.stdout.write(text)
     if args.page:
         page = args.page.read_text(encoding="utf-8")
         for part, races in done.items():
             if races:
-                page = filled(page, part, section(races, where, args.page.parent / "images", "images/"))
+                page = filled(page, part, section(races, wheres[part], args.page.parent / "images", "images/"))
         args.page.write_text(page, encoding="utf-8")
 
 
