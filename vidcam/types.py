@@ -377,8 +377,10 @@ class Heat(_Value):
             v = getattr(self, name)
             if v is None and name == "against":
                 continue
-            if not (isinstance(v, np.ndarray) and v.ndim == 2 and v.dtype == np.float32 and v.size > 0):
-                raise UsageError(f"heat: {name} must be float32 (H, W), got {_short(v)}")
+            _require(
+                isinstance(v, np.ndarray) and v.ndim == 2 and v.dtype == np.float32 and v.size > 0,
+                f"heat: {name} must be float32 (H, W), got {_short(v)}",
+            )
             low, high = float(v.min()), float(v.max())
             _require(low >= 0.0 and high <= 1.0, f"heat: {name} must lie in [0, 1], got [{low}, {high}]")
         _require(math.isfinite(self.scale) and self.scale > 0, f"heat: the scale must be positive, got {self.scale}")

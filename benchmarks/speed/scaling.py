@@ -83,7 +83,7 @@ def _classes(plan: Plan, height: int) -> Race:
         f"classes-{height}", f"Cost by number of classes, {height} lines", "ms a frame", _per_frame(found, clip),
         (Column("of that of the first", dict.fromkeys(names, names[0]), speed=False),),
         f"`vidcam annotate --class …` with x3d_s, {clip.seconds:g} s at {height} lines, without start-up. The panel below the "
-        f"picture shows the evidence of up to {'four' if height > 360 else 'three'} classes at a time, each in rows of its own.",
+        "picture shows the evidence of up to four classes at a time, fewer in a small picture, each in rows of its own.",
         "figures",
     )  # fmt: skip
 

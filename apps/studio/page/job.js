@@ -4,7 +4,8 @@ root.setAttribute("role", "status");
 root.innerHTML = `<p class="words"></p><div class="bar"><i></i></div>`;
 const words = root.querySelector(".words"), fill = root.querySelector("i");
 const WORDS = { "": "Beginning", load: "Loading the model", weights: "Fetching the weights", look: "Looking what is in the video",
-  explain: "Looking for evidence", "fill in": "Looking again for an answer that came late", judge: "Testing the evidence", draw: "Drawing", write: "Writing the files" };
+  explain: "Looking for evidence", "fill in": "Looking again for an answer that came late",
+  judge: "Testing the evidence", draw: "Drawing", write: "Writing the files" };
 
 const time = s => s < 60 ? `${Math.max(1, Math.round(s))} s` : `${Math.floor(s / 60)} min ${Math.round(s % 60)} s`;
 
