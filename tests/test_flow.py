@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -47,6 +49,26 @@ def test_the_maker_is_never_further_ahead_than_asked():
             assert len(made) <= taken + 4 + 1  # in the queue, and one in the maker's hand
             if taken == 20:
                 break
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread cannot be nicer than its process")
+def test_stages_let_the_one_who_takes_go_first():
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, 0)
+
+    def first() -> Iterator[int]:
+        yield niceness()
+
+    def second() -> Iterator[tuple[int, int]]:
+        with closing(ahead(first())) as stage:
+            for before in stage:
+                yield before, niceness()
+
+    usual = niceness()
+    ((before, here),) = ahead(second())
+    assert here == max(usual, 5)
+    assert before == here  # not nicer with every stage, or the first would starve
+    assert niceness() == usual
 
 
 def test_an_error_comes_where_its_item_would_have():

@@ -1,14 +1,19 @@
 """Stages that run beside each other: a worker thread makes the items of one stage while the next stage takes them.
 
-While they do, OpenCV has no threads of its own (:func:`alone`): those go on spinning after each operation, in the way of the
+Where threads outnumber processors, who takes goes first. The last stage has the most to do, and inside of it, an encoder, threads
+wait for each other: one that is kept from its processor holds up all of them.
+
+While stages run, OpenCV has no threads of its own (:func:`alone`): those go on spinning after each operation, in the way of the
 other stages.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from queue import Empty, Full, Queue
 from typing import Generic, TypeVar
 
@@ -19,6 +24,8 @@ T = TypeVar("T")
 __all__ = ["ahead", "alone"]
 
 _TICK_S = 0.1  # how soon a stage that waits sees that the other side has gone
+
+_NICE = 5  # a third of the usual weight; with 10 the stages starve, and all with them, when something else runs beside them
 
 _lock = threading.Lock()
 _alone = [0, 0]  # how many are inside of alone(), and OpenCV's threads before the first of them
@@ -39,6 +46,13 @@ def alone() -> Iterator[None]:
             _alone[0] -= 1
             if _alone[0] == 0:
                 cv2.setNumThreads(_alone[1])
+
+
+def _step_back() -> None:
+    """Make this thread, and those that it will start, nicer than the usual one; only Linux has that, others mean the process."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # forbidden in some sandboxes
+            os.setpriority(os.PRIO_PROCESS, 0, max(_NICE, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 class _End:
@@ -65,6 +79,7 @@ class _Stage(Generic[T]):
         self.stop = threading.Event()
 
     def run(self) -> None:
+        _step_back()
         error: BaseException | None = None
         try:
             for item in self.items:

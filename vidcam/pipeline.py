@@ -483,9 +483,12 @@ def _draw(source: Source, analysis: Analysis, outputs: Outputs, look: Look, prog
             analysis.drawn[label], time=second, scale=analysis.scale, size=size, against=look.signed, coarse=True
         )
 
+    film = summary.Film(analysis, heat=heat_of, style=look.style, signed=look.signed)
+
     def drawn() -> Iterator[tuple[Frame, Planes | None]]:
         with closing(ahead(source.frames(start=start_s, end=end_s), depth=AHEAD)) as frames:
             for number, frame in enumerate(frames, 1):
+                film.offer(frame)
                 yield frame, picture_of(frame) if outputs.video else None
                 if number % 1000 == 0:
                     _let_go(analysis.drawn)
@@ -496,7 +499,6 @@ def _draw(source: Source, analysis: Analysis, outputs: Outputs, look: Look, prog
         top = prediction.top(5)
         return renderer.draw(frame.planes, heat=heat, time=frame.time, top=top, label=label, sampled=frame.time in sampled)
 
-    film = summary.Film(analysis, heat=heat_of, style=look.style, signed=look.signed)
     offset = 0.0
     with ExitStack() as stack:
         stack.enter_context(alone())
@@ -516,7 +518,6 @@ def _draw(source: Source, analysis: Analysis, outputs: Outputs, look: Look, prog
         for number, (frame, picture) in enumerate(pictures, 1):
             if writer and picture:
                 writer.write(picture, time=frame.time, duration=frame.duration)
-            film.offer(frame)
             if progress:
                 progress("draw", number, analysis.frames)
     warnings = [*analysis.warnings, *source.warnings]
