@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,13 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("VIDCAM_OFFLINE", "1")
     monkeypatch.setenv("VIDCAM_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.delenv("VIDCAM_WEIGHTS", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def same_draws() -> None:
+    """A network with random weights has the same ones in every run."""
+    if torch := sys.modules.get("torch"):  # a test that needs none does not wait for it
+        torch.manual_seed(0)
 
 
 @pytest.fixture(scope="module")

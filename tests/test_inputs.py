@@ -610,6 +610,6 @@ def test_a_second_thread_waits():
         other.join(0.3)
         assert other.is_alive()
         slope = look(clips()).gradients(Target(0))
-    other.join(30)
+    other.join(300)
     close(found[0], run("gradient", explained("plain")).maps[0])
     assert slope.any()

@@ -269,7 +269,7 @@ def test_what_goes_wrong_while_explaining_is_forwarded_and_ends_the_thread(open_
     for frame in red_square(30):
         stream.push(frame)
     stream.settle()
-    stream._thread.join(5)
+    stream._thread.join(60)
     assert not stream._thread.is_alive()
     assert str(stream.error) == "explaining failed: RuntimeError: the network fell over"
 
@@ -296,7 +296,7 @@ class Flaky:
             raise end
 
 
-def until(condition, seconds: float = 5.0) -> None:
+def until(condition, seconds: float = 180.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come to that"

@@ -143,7 +143,7 @@ def test_it_serves_until_it_is_interrupted_and_leaves_a_whole_recording(process,
         with urllib.request.urlopen(address + "metrics") as answer:
             return float(re.search(rf'^{name}{{source="clip.mp4"}} (\S+)$', answer.read().decode(), re.MULTILINE)[1])
 
-    until(lambda: metric("vidcam_windows_explained_total") > 3, 20)
+    until(lambda: metric("vidcam_windows_explained_total") > 3)
     assert not record.exists()  # appears complete or not at all
     one.send_signal(sent)
     out, err = one.communicate(timeout=20)

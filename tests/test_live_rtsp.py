@@ -82,23 +82,26 @@ def test_a_stream_goes_on_after_its_server_was_killed_and_started_again(server, 
         stream.on_update.append(lambda update: spans.append((update.prediction.span[0], update.time)))
         times: list[float] = []
         stream.on_frame.append(lambda frame: times.append(frame.time))
-        until(lambda: stream.explained >= 5, 10)
+        until(lambda: stream.explained >= 5)
         assert stream.size == (240, 320)
         first.kill()
         killed = time.monotonic()
-        until(lambda: watch.state == "waiting", 10)
+        until(lambda: watch.state == "waiting")
+        waiting = time.monotonic()
         assert watch.reason.startswith(f"rtsp://127.0.0.1:{port}/ball")
         before = stream.explained
         server(port)
-        until(lambda: stream.explained >= before + 5, 20)
+        until(lambda: stream.explained >= before + 5)
         assert watch.state == "running"
         assert watch.reason == ""
         assert watch.capture.reconnects >= 1
-        gap = int(np.argmax(np.diff(times)))
+        gap = int(np.searchsorted(times, waiting)) - 1
         assert times[gap] < killed + 0.2 < times[gap + 1]
         assert not [s for s in spans if s[0] <= times[gap] and s[1] >= times[gap + 1]]  # no window over the gap
-        assert np.median(np.diff(times)) == pytest.approx(0.04, abs=0.005)
-        assert stream.age_s < 1.5
+        until(lambda: np.median(np.diff(times[-100:])) == pytest.approx(0.04, abs=0.005))  # once the machine has caught up
+        assert (np.diff(times) > 0).all()
+        assert times[-1] < time.monotonic() + 0.002 * len(times)  # a burst is moved on by a thousandth for each picture
+        until(lambda: stream.age_s < 1.5)
     finally:
         watch.close()
     assert not [t.name for t in threading.enumerate() if t.name.startswith("vidcam-")]
@@ -112,7 +115,7 @@ def test_a_fall_is_seen_over_rtsp(server, tmp_path) -> None:
         watch.capture.wait()
         stream = watch.explain(open_engine("mini", device="cpu"), Settings(hop_s=0.2))
         watch.go()
-        until(lambda: stream.update is not None and stream.update.top[0][0] == "falling down", 15)
+        until(lambda: stream.update is not None and stream.update.top[0][0] == "falling down")
     finally:
         watch.close()
 
@@ -142,7 +145,7 @@ def test_motion_jpeg_over_http_is_watched_as_it_comes() -> None:
         found: list[tuple[float, int]] = []
         capture = Capture(sources.choose(f"http://127.0.0.1:{port}/"), lambda f: found.append((f.time, number(f.image)))).start()
         capture.wait()
-        until(lambda: len(found) >= 30, 20)
+        until(lambda: len(found) >= 30)
         capture.close()
         thread.join()
     numbers = [n for _, n in found]

@@ -369,7 +369,7 @@ def test_two_processes_may_be_the_first_and_none_calls_home(tmp_path: Path) -> N
     environment = os.environ | {"PYTHONPATH": paths, "HOME": str(home), "VIDCAM_CACHE": str(tmp_path / "cache")}
     commands = [[sys.executable, "-c", USE, str(tmp_path / f"{i}.npy")] for i in range(2)]
     running = [subprocess.Popen(c, env=environment, stderr=subprocess.PIPE, text=True) for c in commands]
-    errors = [process.communicate(timeout=120)[1] for process in running]
+    errors = [process.communicate(timeout=600)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0], errors
     np.testing.assert_array_equal(*(np.load(tmp_path / f"{i}.npy") for i in range(2)))
     assert len(entries(tmp_path / "cache")) == 1  # and no half-written file

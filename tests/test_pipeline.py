@@ -255,19 +255,47 @@ def test_in_the_running_are_the_best_and_those_that_win_now_and_then() -> None:
     assert summary.in_the_running([*windows, windows[0], windows[0]]) == {"a", "b", "c", "d"}
 
 
-def test_forgotten_candidates_change_nothing(engine: TorchEngine, red_then_blue: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("tidy", [1, 8])
+def test_forgotten_candidates_change_nothing(
+    engine: TorchEngine, red_then_blue: Path, monkeypatch: pytest.MonkeyPatch, tidy: int
+) -> None:
+    added: list[str] = []
+    dropped: list[str] = []
+    add, drop = timeline.Timeline.add, timeline.Timeline.drop
+    monkeypatch.setattr(timeline.Timeline, "add", lambda self, e: (added.append(e.label), add(self, e))[1])
+    monkeypatch.setattr(timeline.Timeline, "drop", lambda self, label: (dropped.append(label), drop(self, label))[1])
     settings = pipeline.Settings(smooth_s=0.0, hop_s=0.05)  # 80 windows
     monkeypatch.setattr(pipeline, "TIDY", 10**9)
     kept = pipeline.explain(red_then_blue, engine=engine, settings=settings)
-    monkeypatch.setattr(pipeline, "TIDY", 8)
-    dropped: list[str] = []
-    drop = timeline.Timeline.drop
-    monkeypatch.setattr(timeline.Timeline, "drop", lambda self, label: (dropped.append(label), drop(self, label))[1])
-    tidy = pipeline.explain(red_then_blue, engine=engine, settings=settings)
-    assert dropped
-    assert tidy.labels == kept.labels
+    assert set(added) == set(kept.labels)  # of what waited to the end the others were never joined
+    assert set(dropped) == set(kept.labels)  # once they were read
+    dropped.clear()
+    monkeypatch.setattr(pipeline, "TIDY", tidy)
+    found = pipeline.explain(red_then_blue, engine=engine, settings=settings)
+    assert set(dropped) > set(kept.labels)
+    assert found.labels == kept.labels
+    np.testing.assert_array_equal(found.times_s, kept.times_s)
     for label in kept.labels:
-        np.testing.assert_allclose(tidy.curves[label], kept.curves[label], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(found.curves[label], kept.curves[label], rtol=1e-4, atol=1e-6)
+
+
+def test_time_is_counted_from_the_first_window_also_where_none_of_its_candidates_is_shown(
+    engine: TorchEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "CHEAP_CANDIDATES", 1)
+    monkeypatch.setattr(pipeline, "TIDY", 10**9)
+    with torch.no_grad():
+        engine.explained.module.head.weight[11] = torch.tensor([0.0, 9.0, 0.0])
+
+    def picture(i: int) -> np.ndarray:
+        return np.full((112, 224, 3), (10, 220, 10) if i < 12 else (220, 10, 10), np.uint8)
+
+    clip = write_clip(tmp_path / "green_at_first.mp4", frames=120, size=(112, 224), picture=picture)
+    found = pipeline.explain(clip, engine=engine, settings=pipeline.Settings(smooth_s=0.0, hop_s=0.07))
+    assert found.windows[0].top(1)[0][0] == "c11"
+    assert found.labels == ("c0",)
+    assert found.times_s[0] == found.windows[0].span[0]
+    assert np.isfinite(found.curves["c0"]).all()
 
 
 def test_the_covered_share_counts_overlaps_once() -> None:

@@ -222,6 +222,14 @@ def test_what_others_took_of_the_processors_is_told():
     assert speed.lost(None, after) == ""
 
 
+def test_a_clip_that_is_not_there_is_named_before_any_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["speed", "--clip", str(PAGE), str(tmp_path / "gone.mp4"), "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit, match="2"):
+        speed.main()
+    assert f"--clip: there is no file {tmp_path / 'gone.mp4'}\n" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_page_has_a_place_for_every_part(tmp_path, monkeypatch, capsys):
     page = PAGE.read_text(encoding="utf-8")
     for part in speed.PARTS:

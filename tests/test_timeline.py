@@ -125,6 +125,38 @@ def test_windows_that_touch_leave_no_hole_between_them() -> None:
     np.testing.assert_array_equal(timeline.tracks("wave")[0].maps[:, 0, 0], np.ones(6))
 
 
+@pytest.mark.parametrize(
+    "times", [[0.1, np.nan, 0.3], [np.nan, 0.2, 0.3], [0.1, 0.2, np.inf], [-np.inf, 0.2, 0.3], [0.1, 0.3, 0.2], [0.1, 0.2]]
+)
+def test_evidence_is_refused_where_its_cells_have_no_place_in_time(times: list[float]) -> None:
+    with pytest.raises(UsageError, match="evidence: times must be 3 finite, never decreasing numbers, got "):
+        evidence(np.ones((3, 2, 2)), (0.0, 1.0), times=np.array(times))
+    evidence(np.ones((3, 2, 2)), (0.0, 1.0), times=np.array([0.1, 0.2, 0.2]))  # a frame that was repeated
+
+
+def test_evidence_is_refused_where_its_values_are_no_maps_of_numbers() -> None:
+    good = evidence(np.ones((3, 2, 2)), (0.0, 1.0))
+    for bad, said in (
+        (np.ones((2, 2), np.float32), r"float32 of shape \(T', h, w\), got float32\[2, 2\]"),
+        (np.ones((3, 2, 2)), r"got float64\[3, 2, 2\]"),
+        (np.zeros((0, 2, 2), np.float32), r"got float32\[0, 2, 2\]"),
+        (good.values.tolist(), "got "),
+    ):
+        with pytest.raises(UsageError, match=said):
+            replace(good, values=bad)
+    with pytest.raises(UsageError, match="evidence for 'wave' has non-finite values"):
+        replace(good, values=np.full((3, 2, 2), np.nan, np.float32))
+
+
+def test_the_grid_is_counted_from_where_it_was_begun() -> None:
+    timeline = Timeline(step_s=0.5)
+    timeline.begin(0.25)
+    timeline.add(evidence(np.ones((2, 1, 1)), (1.0, 2.0)))
+    timeline.begin(0.0)  # too late
+    timeline.add(evidence(np.ones((2, 1, 1)), (0.0, 1.0)))
+    np.testing.assert_array_equal(timeline.tracks("wave")[0].times, [0.25, 0.75, 1.25, 1.75])
+
+
 def test_a_window_fades_in_instead_of_stepping() -> None:
     timeline = Timeline(step_s=0.01)
     timeline.add(evidence(np.zeros((2, 1, 1)), (0.0, 2.0)))

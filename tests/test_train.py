@@ -142,7 +142,7 @@ def test_a_training_that_was_killed_continues(net, folder, tmp_path):
     )
     running = subprocess.Popen([sys.executable, "-c", code, str(folder), str(tmp_path / "out")], stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while not (tmp_path / "out" / "checkpoint.pt").exists() and running.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
     finally:

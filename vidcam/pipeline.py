@@ -10,8 +10,9 @@ video and memory must not grow with its length.
 from __future__ import annotations
 
 import itertools
+import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -207,18 +208,37 @@ class Session:
 
         out = core.explain(self.engine, clips, targets, self.method)
         number = {target: n for n, target in enumerate(out.targets)}
+        maps, cells = placement.join(out.maps, self._placements)
+        share = 1.0 / crops  # the answer is the mean over the crops, so each crop's evidence counts for its share
+        maps = (maps * share).astype(np.float32)
+        totals = None if out.totals is None else out.totals * share
+        centres = [cells.cell_centres(view) for view in self._views]
         found = []
         for w, (window, own) in enumerate(zip(windows, wanted, strict=True)):
             first = w * crops
             logits = out.logits[first : first + crops].mean(axis=0)
             prediction = Prediction(logits, self.engine.probabilities(logits), self.engine.labels, window.span)
-            evidence, cells = [], self._placements[0]
+            times = cells.cell_times(window.times, self.spec.interval_s)
+            evidence = []
             for target in own:
                 n = number[target]
-                for v, view in enumerate(self._views, first):
-                    values, cells = placement.join([m[v, n] for m in out.maps], self._placements)
-                    total = None if out.totals is None else float(out.totals[v, n])
-                    evidence.append(self._place(values, cells, total, target, window, view))
+                for v, (view, (ys, xs)) in enumerate(zip(self._views, centres, strict=True), first):
+                    evidence.append(
+                        Evidence(
+                            values=maps[v, n],
+                            times=times,
+                            ys=ys,
+                            xs=xs,
+                            seen=view.seen,
+                            span=window.span,
+                            cell_s=cells.time.stride * self.spec.interval_s,
+                            label=self.engine.labels[target.index],
+                            versus=None if target.versus is None else self.engine.labels[target.versus],
+                            method=self.method.name,
+                            complete=totals is not None,
+                            total=math.nan if totals is None else float(totals[v, n]),
+                        )
+                    )
             found.append(Explanation(prediction, tuple(evidence), window.times, clips[first : first + crops], cells))
         return found
 
@@ -235,39 +255,13 @@ class Session:
             chosen = tuple(first | dict.fromkeys(list(self._winners)[:CANDIDATES]))
         return tuple(core.Target(i, self._versus) for i in chosen)
 
-    def _place(
-        self,
-        values: FloatArray,
-        where: placement.Placement,
-        total: float | None,
-        target: core.Target,
-        window: Window,
-        view: Geometry,
-    ) -> Evidence:
-        share = 1.0 / len(self._views)  # the answer is the mean over the crops, so each crop's evidence counts for its share
-        ys, xs = where.cell_centres(view)
-        labels = self.engine.labels
-        return Evidence(
-            values=(values * share).astype(np.float32),
-            times=where.cell_times(window.times, self.spec.interval_s),
-            ys=ys,
-            xs=xs,
-            seen=view.seen,
-            span=window.span,
-            cell_s=where.time.stride * self.spec.interval_s,
-            label=labels[target.index],
-            versus=None if target.versus is None else labels[target.versus],
-            method=self.method.name,
-            complete=total is not None,
-            total=np.nan if total is None else total * share,
-        )
-
 
 class _Joined:
     """The windows of one video as they come in.
 
     What is kept is one map for each step of the timeline and each label in the running; labels that were candidates in some
-    window and have fallen back are forgotten (and explained anew, should they be shown after all).
+    window and have fallen back are forgotten (and explained anew, should they be shown after all). So that little is joined in
+    vain, evidence for candidates waits until that is seen to.
     """
 
     def __init__(self, settings: Settings, *, step_s: float) -> None:
@@ -275,22 +269,35 @@ class _Joined:
         self.predictions: list[Prediction] = []
         self.error: float | None = None
         self.sampled: set[float] = set()
+        self._waiting: list[Evidence] = []
         self._settings = settings
-        self._step_s = step_s
         self._flow: timeline.FlowField | None = None
 
     def add(self, explanation: Explanation, *, predicted: bool = False) -> None:
         """Take a window; ``predicted`` where its prediction is known and only evidence is added."""
+        self.timeline.begin(explanation.prediction.span[0])
         if not predicted:
             self.predictions.append(explanation.prediction)
             self.sampled.update(explanation.times.tolist())
         for evidence in explanation.evidence:
-            self.timeline.add(evidence)
             if evidence.complete:
                 self.error = max(self.error or 0.0, evidence.completeness_error)
-        if not self._settings.classes and not predicted and len(self.predictions) % TIDY == 0:
-            for label in set(self.timeline.labels) - summary.in_the_running(self.predictions):
-                self.timeline.drop(label)
+        if predicted or self._settings.classes:
+            for evidence in explanation.evidence:
+                self.timeline.add(evidence)
+            return
+        self._waiting += explanation.evidence
+        if len(self.predictions) % TIDY == 0:
+            self.keep(summary.in_the_running(self.predictions))
+
+    def keep(self, labels: Collection[str]) -> None:
+        """Join what waits for these labels, and forget all others."""
+        for evidence in self._waiting:
+            if evidence.label in labels:
+                self.timeline.add(evidence)
+        self._waiting.clear()
+        for label in set(self.timeline.labels) - set(labels):
+            self.timeline.drop(label)
 
     def watch(self, frame: Frame) -> None:
         """Follow the motion in the pictures, where the smoothing needs it."""
@@ -303,8 +310,6 @@ class _Joined:
     def tracks(self, shown: Sequence[str], *, until: float) -> dict[str, tuple[Track, ...]]:
         """The joined evidence for the labels ``shown``, each explained in every window, up to the end of the video ``until``; all
         that is kept for it goes."""
-        for label in set(self.timeline.labels) - set(shown):
-            self.timeline.drop(label)
         tracks = {}
         for label in shown:  # one after the other, so that none is in memory twice for long
             tracks[label] = self.timeline.tracks(label, until=until)
@@ -417,6 +422,7 @@ def _analyse(source: Source, engine: Engine, settings: Settings, progress: Progr
     if not joined.predictions:
         raise InputError(f"{source.info.path} has no frames in the part that was asked for, from {settings.start_s or 0:g} s on")
     shown = summary.shown_labels(joined.predictions, classes=settings.classes, versus=settings.versus)
+    joined.keep(shown)
     _fill_in(source, session, joined, shown, _counted("fill in", frames, progress))
 
     tracks = joined.tracks(shown, until=last)

@@ -182,6 +182,11 @@ class Timeline:
         for label in [name for name, crops in self._sums.items() if not any(s.reach() for s in crops.values())]:
             self.drop(label)
 
+    def begin(self, start: float) -> None:
+        """Count the grid from the second ``start``, as if a window had begun there; without effect once there is a grid."""
+        if self._anchor is None:
+            self._anchor = start
+
     def add(self, evidence: Evidence) -> None:
         """Blend one window in. UsageError where its values have another unit than what the label has already."""
         label = evidence.label
@@ -192,8 +197,8 @@ class Timeline:
                 f"by {unit[0]!r} versus {unit[1]!r}; use a timeline for each"
             )
         start, end = evidence.span
-        if self._anchor is None:
-            self._anchor = start
+        self.begin(start)
+        assert self._anchor is not None
         self._spans.setdefault(label, {})[evidence.span] = None
         crop = _Crop(tuple(evidence.ys), tuple(evidence.xs), evidence.seen)
         sums = self._sums.setdefault(label, {}).setdefault(crop, _Sums(evidence.cell_s, evidence.values.shape[1:], self._spool))

@@ -288,14 +288,13 @@ class Evidence(_Value):
 
     def __post_init__(self) -> None:
         v = self.values
-        _require(
-            isinstance(v, np.ndarray) and v.ndim == 3 and v.size > 0 and v.dtype == np.float32,
-            f"evidence: values must be float32 of shape (T', h, w), got {_short(v)}",
-        )
+        if not (isinstance(v, np.ndarray) and v.ndim == 3 and v.size > 0 and v.dtype == np.float32):
+            raise UsageError(f"evidence: values must be float32 of shape (T', h, w), got {_short(v)}")
         _require(bool(np.isfinite(v).all()), f"evidence for {self.label!r} has non-finite values")
         for name, n in (("times", v.shape[0]), ("ys", v.shape[1]), ("xs", v.shape[2])):
             a = np.asarray(getattr(self, name), dtype=np.float64)
-            if a.shape != (n,) or not np.isfinite(a).all() or (np.diff(a) < 0).any():
+            # Of numbers that never decrease, which NaN is not among, the outermost two tell of all that they are finite.
+            if a.shape != (n,) or not (math.isfinite(a[0]) and math.isfinite(a[-1]) and (a[1:] >= a[:-1]).all()):
                 raise UsageError(f"evidence: {name} must be {n} finite, never decreasing numbers, got {a}")
             object.__setattr__(self, name, a)
         _check_span(self.span)

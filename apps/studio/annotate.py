@@ -119,15 +119,24 @@ def build(desk: Desk, engines: work.Engines, *, model: str, examples: list[Video
         return guarded(menus_for, job)
 
     async def follow(session: Session, now: Job) -> AsyncIterator[Any]:
-        """The job's progress, and in the end what came of it."""
-        async for words in followed(now, desk):
-            yield {job: words}
-        done = now.state == "done"
-        again = {
-            job: IDLE if done else working(now, desk),
-            explain: gr.Button("Explain again" if done or KEY in session.results else "Explain"),
-        }
-        yield again | (finished(session, now.result) if done else {})
+        """The job's progress, and in the end what came of it, drawn again where another look was chosen too late for that."""
+        while True:
+            async for words in followed(now, desk):
+                yield {job: words}
+            result: work.Result | None = now.result if now.state == "done" else None
+            again = {
+                job: working(now, desk) if result is None else IDLE,
+                explain: gr.Button("Explain" if result is None and KEY not in session.results else "Explain again"),
+            }
+            yield again | ({} if result is None else finished(session, result))
+            kept = session.results.get(KEY) is result
+            if result is None or not kept or session.busy or session.look == result.look:
+                return
+            try:
+                now = desk.submit(session, work.redraw(session, result))
+            except UsageError as error:
+                yield {job: failed(str(error))}
+                return
 
     def finished(session: Session, result: work.Result) -> dict[Any, Any]:
         before = session.results.get(KEY)
@@ -154,7 +163,6 @@ def build(desk: Desk, engines: work.Engines, *, model: str, examples: list[Video
         except Exception as error:
             yield {job: failed(sentence(error))}
             return
-        yield {job: working(now, desk)}
         async for update in follow(session, now):
             yield update
 
@@ -165,8 +173,8 @@ def build(desk: Desk, engines: work.Engines, *, model: str, examples: list[Video
                 raise UsageError(f"a picture is drawn as {', '.join(STYLES)}, with an opacity of 0 to 1")
             session.look = Look(drawn, float(strength), bool(both))
             before = session.results.get(KEY)
-            if before is None or (session.job is not None and session.job.active):
-                return  # a job that draws looks itself at what is chosen by then
+            if before is None or session.busy:
+                return  # who draws, or follows that, looks itself at what is chosen by then
             now = desk.submit(session, work.redraw(session, before))
         except Exception as error:
             yield {job: failed(sentence(error))}
@@ -187,7 +195,7 @@ def build(desk: Desk, engines: work.Engines, *, model: str, examples: list[Video
 
 def take(session: Session, video: Video) -> None:
     """Make this the session's video; what was found out about another one is deleted. UsageError while it is worked on."""
-    if session.job is not None and session.job.active:
+    if session.busy:
         raise UsageError("Your last request is still being worked on: wait for it, or stop it.")
     before, session.video = session.video, video
     if before is not None and session.folder in before.path.parents and before.path.parent != video.path.parent:

@@ -82,7 +82,6 @@ def build(desk: Desk, engines: work.Engines, *, model: str) -> Tab:
         except Exception as error:
             yield {job: failed(sentence(error))}
             return
-        yield {job: working(now, desk)}
         async for words in followed(now, desk):
             yield {job: words}
         if now.state == "done":

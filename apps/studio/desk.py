@@ -58,13 +58,17 @@ def sentence(error: BaseException) -> str:
 
 
 class Job:
-    """Heavy work of one session. Its ``folder`` is there once it runs, and is gone again where it did not succeed."""
+    """Heavy work of one session. Its ``folder`` is there once it runs, and is gone again where it did not succeed.
+
+    ``followed`` is set by somebody who waits for its end, until what came of it is taken in.
+    """
 
     def __init__(self, session: Session, work: Callable[[Job], Any]) -> None:
         self.session, self.folder = session, session.folder / f"job-{secrets.token_hex(4)}"
         self.state = "waiting"
         self.result: Any = None
         self.message = ""
+        self.followed = False
         self._work = work
         self._stop = threading.Event()
         self._stage, self._done, self._total, self._began = "", 0, None, time.monotonic()  # type: tuple[str, int, int | None, float]
@@ -124,6 +128,11 @@ class Session:
     files: dict[str, Served] = field(default_factory=dict)
     seen: float = field(default_factory=time.monotonic)
     closed: bool = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is worked on, or has just ended and is not taken in yet."""
+        return self.job is not None and (self.job.active or self.job.followed)
 
     def serve(self, path: Path, *, name: str = "", inline: bool = True) -> str:
         """The address under which this file can be fetched; nobody else knows it."""
@@ -200,7 +209,7 @@ class Desk:
     def submit(self, session: Session, work: Callable[[Job], Any]) -> Job:
         """Put work into the line. UsageError where this session has some there already, or the line is long."""
         with self._lock:
-            if session.job is not None and session.job.active:
+            if session.busy:
                 raise UsageError("Your last request is still being worked on: wait for it, or stop it.")
             if len(self._line) > LINE:
                 raise UsageError(f"{LINE} others are waiting already: try again in a few minutes.")

@@ -41,7 +41,6 @@ def build(desk: Desk, others: list[gr.HTML]) -> Tab:
         except Exception as error:
             yield {job: failed(sentence(error))}
             return
-        yield {job: working(now, desk)}
         async for words in followed(now, desk):
             yield {job: words}
         ended = IDLE if now.state == "done" else working(now, desk)

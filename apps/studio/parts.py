@@ -55,14 +55,18 @@ def working(job: Job, desk: Desk) -> dict[str, Any]:
 
 
 async def followed(job: Job, desk: Desk) -> AsyncIterator[dict[str, Any]]:
-    """What the page shows of a job until it has ended."""
+    """What the page shows of a job until it has ended. The session is busy until the caller is told so."""
     before: dict[str, Any] = {}
-    while job.active:
-        now = working(job, desk)
-        if now != before:
-            yield now
-        before = now
-        await asyncio.sleep(POLL_S)
+    job.followed = True
+    try:
+        while job.active:
+            now = working(job, desk)
+            if now != before:
+                yield now
+            before = now
+            await asyncio.sleep(POLL_S)
+    finally:
+        job.followed = False
 
 
 def halting(desk: Desk, notice: gr.HTML) -> Callable[[gr.Request], Any]:

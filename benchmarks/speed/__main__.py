@@ -97,6 +97,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/speed"))
     parser.add_argument("--page", type=Path)
     args = parser.parse_args()
+    if missing := [str(clip) for clip in args.clip if not clip.is_file()]:
+        parser.error(f"--clip: there is no file {', '.join(missing)}")
     where, wheres, done = machine(), dict[str, str](), dict[str, list[Race]]()
     if args.page:
         for part in args.only:
