@@ -9,8 +9,8 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from test_contract import Snapshot
-from tiny_nets import CLASSES, explained, spec, tensors
+from support.tiny_nets import CLASSES, explained, spec, tensors
+from support.untouched import Snapshot
 from torch import nn
 from torch.nn import functional
 from torchvision.models.video.mvit import MSBlockConfig, MViT

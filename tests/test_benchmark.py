@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from schemas import strict, validate
+from support.schemas import strict, validate
 from torch import nn
 
 from vidcam import benchmark, charts, cli, synth

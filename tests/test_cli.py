@@ -13,9 +13,9 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-import planted
 import pytest
-from media import numbered, truncate, write_clip, write_images, write_sound
+from support import planted
+from support.media import numbered, truncate, write_clip, write_images, write_sound
 
 from vidcam import cli
 from vidcam.reader import open_source

@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from media import write_clip
-from schemas import strict, validate
+from support.media import write_clip
+from support.schemas import strict, validate
 
 from vidcam import cli, dataset
 from vidcam.engine import TorchEngine, open_engine

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from tiny_nets import CLASSES, CLIP, Plain, explained, spec
+from support.tiny_nets import CLASSES, CLIP, Plain, explained, spec
 from torch import nn
 
 from vidcam.engine import TorchEngine, open_engine

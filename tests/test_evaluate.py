@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import planted
 import pytest
-from media import write_clip
-from schemas import strict, validate
+from support import planted
+from support.media import write_clip
+from support.schemas import strict, validate
 
 from vidcam import cli, evaluate
 from vidcam.engine import TorchEngine, open_engine

@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_nets import CLASSES, GRID, NETS, clips, explained, tensors
+from support.tiny_nets import CLASSES, GRID, NETS, clips, explained, tensors
 from torch import nn
 
 from vidcam.engine.hooks import capture

@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from tiny_nets import clips, explained
+from support.tiny_nets import clips, explained
 from torch import nn
 
 from vidcam.explainers import ablation, core

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from media import write_clip
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
-from test_live import until
+from support.media import write_clip
+from support.waiting import until
 
 from vidcam import apps, cli
 from vidcam.errors import InputError, UsageError, VidcamError

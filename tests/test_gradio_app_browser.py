@@ -21,7 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from test_live import until
+from support.waiting import until
 
 from vidcam import apps
 from vidcam.explainers import core

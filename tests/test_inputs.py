@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from test_contract import Snapshot, checked, disturb, interrupted, leaves_in_order
-from tiny_nets import CLIP, NETS, clips, explained, spec, tensors
+from support.tiny_nets import CLIP, NETS, clips, explained, spec, tensors
+from support.untouched import Snapshot, checked, disturb, interrupted, leaves_in_order
 from torch import nn
 
 from vidcam.engine import TorchEngine

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from schemas import DOCS
+from support.schemas import DOCS
 
 
 def keys(schema: object) -> Iterator[str]:

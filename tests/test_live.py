@@ -12,11 +12,13 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
-import planted
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from media import write_clip
+from support import planted
+from support.media import write_clip
+from support.values import red_square
+from support.waiting import until
 
 from vidcam import pipeline, timeline
 from vidcam.engine import open_engine
@@ -61,17 +63,6 @@ def offline(engine, path: Path, settings: Settings) -> dict[tuple[float, float],
     with open_source(path) as source:
         session = Session(engine, live_settings(settings))
         return {e.prediction.span: e for e in pipeline.explanations(source, session)}
-
-
-def red_square(n: int, *, size: tuple[int, int] = (112, 112), start: float = 0.0, step: float = 0.05) -> list[Frame]:
-    """A red square that moves over grey."""
-    frames = []
-    for i in range(n):
-        image = np.full((*size, 3), 120, np.uint8)
-        at = 8 * (i % 10)
-        image[40:64, at : at + 24] = 220, 20, 20
-        frames.append(Frame(image, start + i * step, step))
-    return frames
 
 
 # ------------------------------------------------------------------------------------------------ the same as for a file
@@ -294,13 +285,6 @@ class Flaky:
             yield replace(frame, time=self.clock)
         if end is not None:
             raise end
-
-
-def until(condition, seconds: float = 180.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.005)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from test_live import until
+from support.waiting import until
 
 from vidcam import placement
 from vidcam.engine import open_engine

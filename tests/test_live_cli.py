@@ -18,10 +18,10 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
-import planted
 import pytest
-from media import write_clip
-from test_live import until
+from support import planted
+from support.media import write_clip
+from support.waiting import until
 
 from vidcam import cli
 from vidcam.engine import open_engine

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import planted
 import pytest
-from media import number, numbered
-from test_live import until
+from support import planted
+from support.media import number, numbered
+from support.waiting import until
 
 from vidcam.engine import open_engine
 from vidcam.errors import InputError
@@ -40,7 +40,7 @@ class Server:
 
     def __init__(self, port: int, *words: object) -> None:
         self.port = port
-        script = Path(__file__).parent / "rtsp_server.py"
+        script = Path(__file__).parent / "support" / "rtsp_server.py"
         self.process = subprocess.Popen(
             [SYSTEM_PYTHON, str(script), str(port), *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )

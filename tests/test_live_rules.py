@@ -14,11 +14,12 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
-import planted
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_live import red_square, until
+from support import planted
+from support.values import red_square
+from support.waiting import until
 
 from vidcam.engine import open_engine
 from vidcam.errors import OutputError, UnknownNameError, UsageError, VidcamError

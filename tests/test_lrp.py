@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from tiny_nets import CLASSES, clips, explained, spec, tensors
+from support.tiny_nets import CLASSES, clips, explained, spec, tensors
 from torch import Tensor, nn
 from torch.nn import functional as F
 from zennit import attribution as zennit_attribution

@@ -11,11 +11,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import planted
 import pytest
 import torch
-from media import write_clip
-from tiny_nets import Plain, spec
+from support import planted
+from support.media import write_clip
+from support.tiny_nets import Plain, spec
 
 from vidcam.engine import TorchEngine, open_engine
 from vidcam.explainers import core

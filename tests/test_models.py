@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from real_nets import EVERYTHING, fitted_pools
+from support.real_nets import EVERYTHING, fitted_pools
 from torch import Tensor, nn
 
 from vidcam.errors import UnknownNameError, UsageError

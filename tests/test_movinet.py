@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from tflite_files import MoViNetFile
+from support.tflite_files import MoViNetFile
 from torch.nn import functional as F
 
 from vidcam.errors import OutputError, WeightsError

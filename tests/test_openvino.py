@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from media import write_clip
-from tiny_nets import CLIP, explained
+from support.media import write_clip
+from support.tiny_nets import CLIP, explained
 
 from vidcam import engine as engines
 from vidcam import pipeline
@@ -391,7 +391,7 @@ def opened(model: Located, monkeypatch: pytest.MonkeyPatch, **options: object) -
 
 
 OWN = """
-from tiny_nets import Plain
+from support.tiny_nets import Plain
 
 def net():
     module = Plain()
@@ -477,7 +477,7 @@ def test_the_torch_network_is_loaded_only_when_it_is_asked_for() -> None:
 
 def test_a_row_that_is_registered_by_someone_else_is_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import torch
-    from tiny_nets import Plain, spec
+    from support.tiny_nets import Plain, spec
 
     from vidcam.models import registry
     from vidcam.models.loading import locate

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import captum.attr
 import numpy as np
-import planted
 import pytest
 import torch
-from media import write_clip
-from test_contract import Snapshot
-from test_placement import track
-from tiny_nets import CLASSES, CLIP, NETS, clips, explained, spec, tensors
+from support import planted
+from support.media import write_clip
+from support.tiny_nets import CLASSES, CLIP, NETS, clips, explained, spec, tensors
+from support.untouched import Snapshot
+from support.values import track
 from torch import nn
 
 from vidcam import pipeline, placement

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import planted
 import pytest
 import torch
-from media import write_clip
+from support import planted
+from support.media import write_clip
 from torch import nn
 
 from vidcam import pipeline, report, summary, timeline

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.values import track
 
 from vidcam.errors import IncompatibleError, UsageError
 from vidcam.models import registry
 from vidcam.placement import Axis, Placement, from_json, heat, join, measure, placements_for, to_json, unseen_fraction
-from vidcam.types import Box, Geometry, Track
+from vidcam.types import Box, Geometry
 
 RNG = np.random.default_rng
 
@@ -275,13 +276,6 @@ def test_join_refuses_what_does_not_fit():
 
 
 # --- heat -----------------------------------------------------------------------------------------------------------------------
-
-
-def track(ys, xs, seen, maps=None, *, times=(0.0, 1.0), label="a") -> Track:
-    ys, xs = np.asarray(ys, float), np.asarray(xs, float)
-    if maps is None:
-        maps = RNG(len(ys) * 31 + len(xs) + int(seen[1])).normal(size=(len(times), len(ys), len(xs)))
-    return Track(label, np.asarray(times, float), np.asarray(maps, np.float32), ys, xs, Box(*seen), 0.1)
 
 
 def literal_interpolation(m, ys, xs, y, x):

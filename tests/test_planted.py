@@ -6,9 +6,9 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-import planted
 import pytest
-from media import write_clip
+from support import planted
+from support.media import write_clip
 
 from vidcam import pipeline, placement
 from vidcam.engine import open_engine

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from real_nets import EVERYTHING
+from support.real_nets import EVERYTHING
 from torch import nn
 
 from vidcam.engine.hooks import capture

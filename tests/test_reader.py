@@ -19,7 +19,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from media import TURNS, UPRIGHT, corners, number, numbered, truncate, write_clip, write_images, write_sound
+from support.media import TURNS, UPRIGHT, corners, number, numbered, truncate, write_clip, write_images, write_sound
 
 from vidcam import opening, reader
 from vidcam.errors import InputError, UsageError

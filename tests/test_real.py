@@ -6,8 +6,8 @@ import hashlib
 from pathlib import Path
 
 import av
-import planted
 import pytest
+from support import planted
 
 from vidcam import pipeline, placement
 from vidcam.engine import TorchEngine, open_engine

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from schemas import strict, validate
+from support.schemas import strict, validate
 
 from vidcam import page, report
 from vidcam.errors import InputError, OutputError

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny_nets import CLIP, explained
+from support.tiny_nets import CLIP, explained
 
 from vidcam.engine import TorchEngine
 from vidcam.explainers import core

@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from media import write_clip
+from support.media import write_clip
 
 from benchmarks.speed import __main__ as speed
 from benchmarks.speed import by_hand, commands, end_to_end, engines, inputs, methods, scaling

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from media import write_clip
+from support.media import write_clip
 
 import vidcam
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from media import write_clip
+from support.media import write_clip
 from torch import nn
 
 from vidcam import cli

@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 
 import numpy as np
-import planted
 import pytest
-from media import write_clip
+from support import planted
+from support.media import write_clip
 
 from vidcam import pipeline, tubes
 from vidcam.engine import TorchEngine, open_engine

@@ -1,0 +1,75 @@
+"""The one place where vidcam reads the time or waits for it, so that a test can be the one who decides what time it is."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+
+__all__ = ["SYSTEM", "Clock", "Stop"]
+
+
+class Clock:
+    """The time of this machine.
+
+    Whatever reads the time or waits is given a clock when it is made, :data:`SYSTEM` unless a caller says otherwise.
+    """
+
+    def now(self) -> float:
+        """Return the seconds of a clock that never goes back; only differences mean anything."""
+        return time.monotonic()
+
+    def wall(self) -> datetime:
+        """Return the time of day, in UTC."""
+        return datetime.now(UTC)
+
+    def processor(self) -> float:
+        """Return the processor seconds that this process has used so far, on all cores."""
+        return time.process_time()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for ``seconds``."""
+        time.sleep(max(0.0, seconds))
+
+    def wait(self, condition: threading.Condition, ready: Callable[[], object], timeout: float | None = None) -> bool:
+        """Wait until ``ready()`` holds, for at most ``timeout`` seconds; return whether it does.
+
+        The caller holds ``condition``; whoever changes what ``ready`` reads notifies it.
+        """
+        return bool(condition.wait_for(ready, timeout))
+
+    async def wait_async(self, event: asyncio.Event, timeout: float) -> bool:
+        """Wait until ``event`` is set, for at most ``timeout`` seconds; return whether it is."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(event.wait(), timeout)
+        return event.is_set()
+
+
+SYSTEM = Clock()
+
+
+class Stop:
+    """Asks a thread to end: a flag whose :meth:`wait` is a pause on the clock that ends early if the flag is set."""
+
+    def __init__(self, clock: Clock = SYSTEM) -> None:
+        self._clock = clock
+        self._news = threading.Condition()
+        self._set = False
+
+    def set(self) -> None:
+        """Ask the thread to end."""
+        with self._news:
+            self._set = True
+            self._news.notify_all()
+
+    def is_set(self) -> bool:
+        """Return whether the thread was asked to end."""
+        return self._set
+
+    def wait(self, seconds: float) -> bool:
+        """Pause for ``seconds``, or until the flag is set; return whether it is."""
+        with self._news:
+            return self._clock.wait(self._news, self.is_set, seconds)
