@@ -7,7 +7,6 @@ import logging
 import os
 import secrets
 import tempfile
-import time
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,6 +20,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 import gradio as gr
 from fastapi import FastAPI
 
+from vidcam.clock import SYSTEM, Clock
 from vidcam.errors import UsageError, VidcamError
 from vidcam.live.guard import LOOPBACK, proxy_name
 from vidcam.live.serving import listen, serving
@@ -48,6 +48,7 @@ class Options:
     open: bool = False
     limits: Limits = field(default_factory=Limits)
     say: Callable[[str], None] = field(default=lambda words: None)
+    clock: Clock = SYSTEM
 
 
 def run(options: Options) -> None:
@@ -59,7 +60,7 @@ def run(options: Options) -> None:
         if options.open:
             webbrowser.open(address)
         while True:
-            time.sleep(0.2)
+            options.clock.sleep(0.2)
 
 
 @contextmanager
@@ -73,7 +74,7 @@ def served(options: Options) -> Iterator[str]:
         listening = stack.enter_context(listen(options.host, options.port))
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vidcam-app-", ignore_cleanup_errors=True))).resolve()
         os.environ["GRADIO_TEMP_DIR"] = str(root / "gradio")
-        desk = Desk(root, options.limits)
+        desk = Desk(root, options.limits, clock=options.clock).start()
         engines = work.Engines(options.device)
         app = application(build(desk, engines, model=model), desk, live.Viewer(model, options.device))
         here = options.host in LOOPBACK and not options.share
@@ -109,13 +110,13 @@ def build(desk: Desk, engines: work.Engines, *, model: str) -> gr.Blocks:
             Gradio shuts the stream with the last answer that is due and opens another for the next question; the answer to a
             question that is asked in that very moment goes into the one that was shut.
             """
-            name = str(request.session_hash)
+            name, never = str(request.session_hash), asyncio.Event()
             for _ in range(100):  # its session is opened beside this
                 if desk.knows(name):
                     break
-                await asyncio.sleep(0.1)
+                await desk.clock.wait_async(never, 0.1)
             while desk.knows(name):
-                await asyncio.sleep(0.5)
+                await desk.clock.wait_async(never, 0.5)
 
         demo.load(stay, None, None, **EVENT)
 

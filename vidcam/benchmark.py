@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vidcam import charts, page, placement, summary, synth
+from vidcam.clock import SYSTEM
 from vidcam.errors import IncompatibleError, UsageError
 from vidcam.explainers import core, probe
 from vidcam.files import save
@@ -126,7 +126,7 @@ def run(
         made: dict[str, tuple[list[FloatArray], placement.Placement]] = {}
         for method in list(chosen):
             places = probe.where(method, engine.explained)
-            began = time.perf_counter()
+            began = SYSTEM.now()
             try:
                 out = core.explain(engine, windows, [core.Target(index)], method)
             except IncompatibleError as refusal:
@@ -134,7 +134,7 @@ def run(
                 chosen.remove(method)
                 del found[method.name]
                 continue
-            found[method.name].took.append(time.perf_counter() - began)
+            found[method.name].took.append(SYSTEM.now() - began)
             joined = [placement.join([m[i, 0] for m in out.maps], places) for i in range(WINDOWS)]
             made[method.name] = [values for values, _ in joined], joined[0][1]
         for key, control in CONTROLS.items():

@@ -57,17 +57,23 @@ class Stop:
     def __init__(self, clock: Clock = SYSTEM) -> None:
         self._clock = clock
         self._news = threading.Condition()
+        self._others: list[threading.Condition] = []
         self._set = False
 
     def set(self) -> None:
         """Ask the thread to end."""
-        with self._news:
-            self._set = True
-            self._news.notify_all()
+        self._set = True
+        for condition in (self._news, *self._others):
+            with condition:
+                condition.notify_all()
 
     def is_set(self) -> bool:
         """Return whether the thread was asked to end."""
         return self._set
+
+    def wakes(self, condition: threading.Condition) -> None:
+        """Notify ``condition`` too when the flag is set, for a thread that waits there for something else as well."""
+        self._others.append(condition)
 
     def wait(self, seconds: float) -> bool:
         """Pause for ``seconds``, or until the flag is set; return whether it is."""

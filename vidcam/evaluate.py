@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vidcam import charts, page, placement, report, summary
+from vidcam.clock import SYSTEM
 from vidcam.errors import UsageError
 from vidcam.explainers import core, probe
 from vidcam.files import save
@@ -92,7 +92,7 @@ def evaluate(
         raise UsageError(f"unknown baseline {unknown[0]!r}: known are {', '.join(BASELINES)}")
     if len(settings.classes) > 1:
         raise UsageError(f"one explanation is tested at a time, got classes {', '.join(settings.classes)}: name one of them")
-    began = time.perf_counter()
+    began = SYSTEM.now()
     settings = replace(settings, cover=False)
     analysis = explain(path, engine=engine, settings=settings, progress=progress)
     label = analysis.labels[0]
@@ -131,7 +131,7 @@ def evaluate(
         spliced=None
         if other is None
         else _spliced(max(tried, key=lambda e: e.prediction.probs[index]), other, engine, settings, target, method),
-        seconds=time.perf_counter() - began,
+        seconds=SYSTEM.now() - began,
     )
 
 

@@ -12,18 +12,18 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from queue import Empty, Full, Queue
 from typing import Generic, TypeVar
 
 import cv2
 
+from vidcam.clock import SYSTEM, Clock
+
 T = TypeVar("T")
 
 __all__ = ["ahead", "alone"]
-
-_TICK_S = 0.1  # how soon a stage that waits sees that the other side has gone
 
 _NICE = 5  # a third of the usual weight; with 10 the stages starve, and all with them, when something else runs beside them
 
@@ -62,47 +62,64 @@ class _End:
         self.error = error
 
 
-def ahead(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
+def ahead(items: Iterable[T], depth: int = 4, *, clock: Clock = SYSTEM) -> Generator[T, None, None]:
     """The same items in the same order, made in a thread of their own, at most ``depth`` ahead of who takes them.
 
     An error in the making is raised where its item would have come. When the taker stops early, or is closed or interrupted, the
     maker stops before its next item, what it iterates over is closed in its own thread, and the thread has ended when this
-    generator has.
+    generator has. Both sides wait for each other by ``clock``, without a time-out.
     """
-    return _taken(_Stage(items, depth))
+    return _taken(_Stage(items, depth, clock))
 
 
 class _Stage(Generic[T]):
-    def __init__(self, items: Iterable[T], depth: int) -> None:
-        self.items = items
-        self.ready: Queue[T | _End] = Queue(depth)
-        self.stop = threading.Event()
+    def __init__(self, items: Iterable[T], depth: int, clock: Clock) -> None:
+        self._items = items
+        self._depth = depth
+        self._clock = clock
+        self._news = threading.Condition()
+        self._ready: deque[T | _End] = deque()
+        self._stopped = False
 
     def run(self) -> None:
+        """Make the items: what the stage's thread does."""
         _step_back()
         error: BaseException | None = None
         try:
-            for item in self.items:
+            for item in self._items:
                 if not self._give(item):
                     break
         except BaseException as raised:
             error = raised
         finally:
-            if isinstance(self.items, Generator):
+            if isinstance(self._items, Generator):
                 try:
-                    self.items.close()
+                    self._items.close()
                 except BaseException as raised:
                     error = error or raised
         self._give(_End(error))
 
+    def take(self) -> T | _End:
+        """Wait for the next item, or for the end."""
+        with self._news:
+            self._clock.wait(self._news, lambda: self._ready)
+            self._news.notify_all()
+            return self._ready.popleft()
+
+    def stop(self) -> None:
+        """Have the maker end before its next item. What is ready is dropped: an item that is held would keep a picture alive."""
+        with self._news:
+            self._stopped = True
+            self._ready.clear()
+            self._news.notify_all()
+
     def _give(self, item: T | _End) -> bool:
-        while not self.stop.is_set():
-            try:
-                self.ready.put(item, timeout=_TICK_S)
-            except Full:
-                continue
-            return True
-        return False
+        with self._news:
+            self._clock.wait(self._news, lambda: self._stopped or len(self._ready) < self._depth)
+            if not self._stopped:
+                self._ready.append(item)
+                self._news.notify_all()
+            return not self._stopped
 
 
 def _taken(stage: _Stage[T]) -> Generator[T, None, None]:
@@ -110,16 +127,12 @@ def _taken(stage: _Stage[T]) -> Generator[T, None, None]:
     thread.start()
     try:
         while True:
-            item = stage.ready.get()
+            item = stage.take()
             if isinstance(item, _End):
                 if item.error is not None:
                     raise item.error
                 return
             yield item
     finally:
-        stage.stop.set()
-        while thread.is_alive():
-            try:  # an item that is held here would keep a picture alive
-                stage.ready.get_nowait()
-            except Empty:
-                thread.join(_TICK_S)
+        stage.stop()
+        thread.join()

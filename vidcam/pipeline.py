@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import numpy as np
 
 from vidcam import placement, report, sampling, spool, summary, timeline, tubes
+from vidcam.clock import SYSTEM
 from vidcam.errors import InputError, UsageError
 from vidcam.explainers import core, probe
 from vidcam.flow import ahead, alone
@@ -350,11 +350,11 @@ def annotate(
     Every file appears complete or not at all. Raises what :func:`explain` raises, and OutputError where a file exists without
     ``overwrite`` or cannot be written.
     """
-    began = time.perf_counter()
+    began = SYSTEM.now()
     outputs.check(str(path))
     with open_source(path) as source:
         analysis = _explained(source, engine, settings, progress)
-        return _write(source, analysis, outputs, look, progress, {"explain": time.perf_counter() - began})
+        return _write(source, analysis, outputs, look, progress, {"explain": SYSTEM.now() - began})
 
 
 def draw(
@@ -372,10 +372,10 @@ def draw(
 def _write(
     source: Source, analysis: Analysis, outputs: Outputs, look: Look, progress: Progress | None, timings_s: dict[str, float]
 ) -> Analysis:
-    began = time.perf_counter()
+    began = SYSTEM.now()
     if outputs.video or outputs.html:
         analysis = _draw(source, analysis, outputs, look, progress)
-    timings_s = timings_s | {"draw": time.perf_counter() - began}
+    timings_s = timings_s | {"draw": SYSTEM.now() - began}
     analysis = replace(
         analysis,
         outputs={kind: str(target) for kind, target in outputs.paths().items()},

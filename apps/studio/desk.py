@@ -6,13 +6,12 @@ import logging
 import secrets
 import shutil
 import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vidcam.clock import SYSTEM, Clock
 from vidcam.errors import UsageError, VidcamError
 
 if TYPE_CHECKING:
@@ -63,19 +62,28 @@ class Job:
     ``followed`` is set by somebody who waits for its end, until what came of it is taken in.
     """
 
-    def __init__(self, session: Session, work: Callable[[Job], Any]) -> None:
+    def __init__(self, session: Session, work: Callable[[Job], Any], *, clock: Clock = SYSTEM) -> None:
         self.session, self.folder = session, session.folder / f"job-{secrets.token_hex(4)}"
         self.state = "waiting"
         self.result: Any = None
         self.message = ""
         self.followed = False
+        self.clock = clock
+        self.ended = threading.Event()
         self._work = work
         self._stop = threading.Event()
-        self._stage, self._done, self._total, self._began = "", 0, None, time.monotonic()  # type: tuple[str, int, int | None, float]
+        self._listeners: list[Callable[[], None]] = []
+        self._stage, self._done, self._total, self._began = "", 0, None, clock.now()  # type: tuple[str, int, int | None, float]
 
     @property
     def active(self) -> bool:
         return self.state in ("waiting", "running")
+
+    def on_end(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` when the job has ended, in the thread that ran it; at once if it has ended already."""
+        self._listeners.append(listener)
+        if self.ended.is_set():
+            listener()
 
     def cancel(self) -> None:
         """Ask it to end: it does so at its next progress."""
@@ -86,13 +94,13 @@ class Job:
         if self._stop.is_set():
             raise Cancelled
         if stage != self._stage:
-            self._began = time.monotonic()
+            self._began = self.clock.now()
         self._stage, self._done, self._total = stage, done, total
 
     def told(self, *, before: int) -> dict[str, Any]:
         """What the page shows of it, ``before`` others that come first."""
         values: dict[str, Any] = {"state": self.state, "message": self.message, "before": before, "stage": self._stage}
-        spent, done, total = time.monotonic() - self._began, self._done, self._total
+        spent, done, total = self.clock.now() - self._began, self._done, self._total
         left = spent / done * (total - done) if done and total and spent > 0.5 else None
         return values | {"done": done, "total": total, "left_s": left, "stopping": self._stop.is_set()}
 
@@ -113,6 +121,9 @@ class Job:
         finally:
             if self.state != "done":
                 shutil.rmtree(self.folder, ignore_errors=True)
+            self.ended.set()
+            for listener in self._listeners:
+                listener()
 
 
 @dataclass
@@ -126,7 +137,8 @@ class Session:
     look: Look | None = None
     results: dict[str, Any] = field(default_factory=dict)
     files: dict[str, Served] = field(default_factory=dict)
-    seen: float = field(default_factory=time.monotonic)
+    seen: float = 0.0
+    """When its tab last asked for something, on the desk's clock."""
     closed: bool = False
 
     @property
@@ -152,15 +164,24 @@ class Session:
 
 
 class Desk:
-    """The sessions of one server, with their files under ``root``, and the line in which their jobs wait."""
+    """The sessions of one server, with their files under ``root``, and the line in which their jobs wait.
 
-    def __init__(self, root: Path, limits: Limits = Limits()) -> None:
-        self.root, self.limits = root, limits
+    From :meth:`start` on, a thread does the jobs one after the other, until :meth:`shut`.
+    """
+
+    def __init__(self, root: Path, limits: Limits = Limits(), *, clock: Clock = SYSTEM) -> None:
+        self.root, self.limits, self.clock = root, limits, clock
         self._by_tab: dict[str, Session] = {}
         self._by_token: dict[str, Session] = {}
         self._line: list[Job] = []
-        self._lock = threading.Lock()
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="vidcam-job")
+        self._closed = False
+        self._news = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="vidcam-job", daemon=True)
+
+    def start(self) -> Desk:
+        """Begin to do the jobs."""
+        self._thread.start()
+        return self
 
     @property
     def sessions(self) -> list[Session]:
@@ -168,14 +189,14 @@ class Desk:
 
     def open(self, tab: str) -> Session:
         """A new session for the tab with this secret name; an earlier one of that name is closed."""
-        now = time.monotonic()
+        now = self.clock.now()
         for name, old in list(self._by_tab.items()):
             if name == tab or (now - old.seen > IDLE_S and not (old.job and old.job.active)):
                 self.close(name)
         token = secrets.token_urlsafe(18)
-        session = Session(token, self.root / token)
+        session = Session(token, self.root / token, seen=now)
         session.folder.mkdir(parents=True)
-        with self._lock:
+        with self._news:
             self._by_tab[tab] = self._by_token[token] = session
         return session
 
@@ -184,7 +205,7 @@ class Desk:
         session = self._by_tab.get(tab or "")
         if session is None:
             raise UsageError("This page was away for too long and its files are deleted: load it again.")
-        session.seen = time.monotonic()
+        session.seen = self.clock.now()
         return session
 
     def knows(self, tab: str) -> bool:
@@ -196,7 +217,7 @@ class Desk:
 
     def close(self, tab: str) -> None:
         """Forget a session: its job ends, its files are deleted."""
-        with self._lock:
+        with self._news:
             session = self._by_tab.pop(tab, None)
             if session is None:
                 return
@@ -208,32 +229,52 @@ class Desk:
 
     def submit(self, session: Session, work: Callable[[Job], Any]) -> Job:
         """Put work into the line. UsageError where this session has some there already, or the line is long."""
-        with self._lock:
+        with self._news:
             if session.busy:
                 raise UsageError("Your last request is still being worked on: wait for it, or stop it.")
             if len(self._line) > LINE:
                 raise UsageError(f"{LINE} others are waiting already: try again in a few minutes.")
-            job = session.job = Job(session, work)
+            job = session.job = Job(session, work, clock=self.clock)
             self._line.append(job)
-        self._worker.submit(self._run, job)
+            self._news.notify_all()
         return job
+
+    def step(self) -> bool:
+        """Do the first job in the line; return whether there was one. The thread calls this again and again."""
+        with self._news:
+            if not self._line:
+                return False
+            job = self._line[0]
+        try:
+            job.run()
+        finally:
+            with self._news:
+                self._line.remove(job)
+            if job.session.closed:
+                shutil.rmtree(job.session.folder, ignore_errors=True)
+        return True
 
     def before(self, job: Job) -> int:
         """How many jobs come first."""
-        with self._lock:
+        with self._news:
             return self._line.index(job) if job in self._line else 0
 
     def shut(self) -> None:
         """End everything; returns when the last job has."""
         for tab in list(self._by_tab):
             self.close(tab)
-        self._worker.shutdown(wait=True, cancel_futures=True)
+        with self._news:
+            self._closed = True
+            self._news.notify_all()
+        if self._thread.is_alive():
+            self._thread.join()
 
-    def _run(self, job: Job) -> None:
-        try:
-            job.run()
-        finally:
-            with self._lock:
-                self._line.remove(job)
-            if job.session.closed:
-                shutil.rmtree(job.session.folder, ignore_errors=True)
+    def _run(self) -> None:
+        while self._wait():
+            self.step()
+
+    def _wait(self) -> bool:
+        """Until there is a job; False when shut."""
+        with self._news:
+            self._news.wait_for(lambda: self._line or self._closed)
+            return bool(self._line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,13 @@ def working(job: Job, desk: Desk) -> dict[str, Any]:
 async def followed(job: Job, desk: Desk) -> AsyncIterator[dict[str, Any]]:
     """What the page shows of a job until it has ended. The session is busy until the caller is told so."""
     before: dict[str, Any] = {}
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+    def wake() -> None:
+        with suppress(RuntimeError):  # the server's loop has ended
+            loop.call_soon_threadsafe(ended.set)
+
+    job.on_end(wake)
     job.followed = True
     try:
         while job.active:
@@ -64,7 +72,7 @@ async def followed(job: Job, desk: Desk) -> AsyncIterator[dict[str, Any]]:
             if now != before:
                 yield now
             before = now
-            await asyncio.sleep(POLL_S)
+            await desk.clock.wait_async(ended, POLL_S)
     finally:
         job.followed = False
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -185,12 +184,12 @@ def _beside(page: Path) -> None:
 
 
 def _bytes(job: Job) -> Callable[[int, int | None], None]:
-    told = 0.0
+    told = -PROGRESS_S
 
     def progress(done: int, total: int | None) -> None:
         nonlocal told
-        if time.monotonic() - told > PROGRESS_S:
-            told = time.monotonic()
+        if (now := job.clock.now()) - told >= PROGRESS_S:
+            told = now
             job.progress("weights", done, total)
 
     return progress

@@ -43,8 +43,9 @@ class Command:
     ``VIDCAM_SOURCE``, ``VIDCAM_BOX``, ``VIDCAM_SNAPSHOT`` and, all of it as JSON, ``VIDCAM_EVENT``.
     """
 
-    def __init__(self, words: str) -> None:
-        """UsageError where there is no such program."""
+    def __init__(self, words: str, *, timeout_s: float = RUN_S) -> None:
+        """``timeout_s`` is how many seconds it may run. UsageError where there is no such program."""
+        self.timeout_s = timeout_s
         try:
             self.argv = shlex.split(words)
         except ValueError as error:
@@ -68,14 +69,14 @@ class Command:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=errors,
-                    timeout=RUN_S,
+                    timeout=self.timeout_s,
                     check=False,
                 )
                 if done.returncode:
                     errors.seek(0)
                     said = errors.read()
         except subprocess.TimeoutExpired as error:
-            raise VidcamError(f"{self.argv[0]} was ended: it took longer than {RUN_S:g} seconds") from error
+            raise VidcamError(f"{self.argv[0]} was ended: it took longer than {self.timeout_s:g} seconds") from error
         except OSError as error:
             raise VidcamError(f"{self.argv[0]} could not be run: {error.strerror or error}") from error
         if done.returncode:
@@ -86,8 +87,9 @@ class Command:
 class Post:
     """Posts every start and end of an event as JSON to an address."""
 
-    def __init__(self, address: str) -> None:
-        """UsageError where it is no http or https address."""
+    def __init__(self, address: str, *, timeout_s: float = POST_S) -> None:
+        """``timeout_s`` is how many seconds an answer may take. UsageError where it is no http or https address."""
+        self.timeout_s = timeout_s
         parts = urlsplit(address)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(f"events are posted to an http:// or https:// address, got {address!r}")
@@ -99,7 +101,7 @@ class Post:
         body = json.dumps(event.to_json()).encode()
         request = urllib.request.Request(self.address, body, {"Content-Type": "application/json"}, method="POST")
         try:
-            with urllib.request.urlopen(request, timeout=POST_S):
+            with urllib.request.urlopen(request, timeout=self.timeout_s):
                 pass
         except urllib.error.HTTPError as error:
             raise VidcamError(f"{self._where} refused the event: {error.code} {error.reason}") from error

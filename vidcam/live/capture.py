@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
 from typing import Literal
 
+from vidcam.clock import SYSTEM, Clock, Stop
 from vidcam.errors import InputError, VidcamError
 from vidcam.live.sources import LiveSource
 from vidcam.types import Frame
@@ -25,20 +24,32 @@ class Capture:
     """Reads ``source`` in a thread of its own and gives each frame to ``take``, which must be quick.
 
     A source that fails before its first frame has failed: :meth:`wait` raises what it said. Later failures are waited out, with
-    growing pauses, until :meth:`close`. ``take`` may raise: then the capture has failed.
+    growing pauses, until :meth:`close`. ``take`` may raise: then the capture has failed. ``changed`` is called whenever
+    :attr:`state` or :attr:`over` may have changed.
     """
 
-    def __init__(self, source: LiveSource, take: Callable[[Frame], None]) -> None:
+    def __init__(
+        self,
+        source: LiveSource,
+        take: Callable[[Frame], None],
+        *,
+        clock: Clock = SYSTEM,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
         self.source = source
         self.reconnects = 0
         self.frames = 0
         self.error: VidcamError | None = None
         self.reason = ""
         """Why there are no frames at present, in a sentence."""
-        self._take = take
+        self._take, self._clock, self._changed = take, clock, changed
         self._state: State = "opening"
         self._arrived = 0.0
-        self._stop = threading.Event()
+        self._reading: Iterator[Frame] | None = None
+        self._opened = 0
+        self._frames_before = 0  # the present opening of the source
+        self._pause = FIRST_S
+        self._stop = Stop(clock)
         self._known = threading.Event()  # whether the source works at all
         self._thread = threading.Thread(target=self._run, name="vidcam-capture", daemon=True)
 
@@ -49,7 +60,7 @@ class Capture:
     @property
     def state(self) -> State:
         """What the source does at present."""
-        quiet = self._state == "running" and time.monotonic() - self._arrived > SILENT_S
+        quiet = self._state == "running" and self._clock.now() - self._arrived > SILENT_S
         return "silent" if quiet else self._state
 
     @property
@@ -69,39 +80,70 @@ class Capture:
         if self._thread.is_alive():
             self._thread.join(GONE_S)
 
-    def _run(self) -> None:
-        pause = FIRST_S
-        while not self._stop.is_set():
-            before = self.frames
-            try:
-                with closing(self.source.frames(self._stop)) as frames:  # type: ignore[type-var]
-                    for frame in frames:
-                        self.frames += 1
-                        self._arrived = time.monotonic()
-                        self._state, self.reason = "running", ""
-                        self._known.set()
-                        self._take(frame)
-                if self.source.ends or self._stop.is_set():
-                    break
-                self.reason = f"{self.source.name} has stopped sending"
-            except InputError as error:
-                if not self._known.is_set():
-                    self._fail(error)
-                    return
-                self.reason = str(error)
-            except VidcamError as error:
+    def step(self) -> float | None:
+        """Take the next frame, opening the source if it is not open; the thread calls this again and again.
+
+        Return the seconds to wait before the next step, or None if there is none because the capture is over.
+        """
+        if self.over:
+            return None
+        try:
+            frame = self._next()
+            if frame is not None:
+                self._arrived = self._clock.now()
+                self.frames += 1
+                self._become("running", "")
+                self._take(frame)
+                return 0.0
+            if self.source.ends or self._stop.is_set():
+                self._become("ended", self.reason)
+                return None
+            reason = f"{self.source.name} has stopped sending"
+        except InputError as error:
+            if not self._known.is_set():
                 self._fail(error)
-                return
-            except Exception as error:  # a bug, or a library's: told where the others are, instead of a silent end
-                self._fail(VidcamError(f"{self.source.name} cannot be read: {type(error).__name__}: {error}"))
-                return
-            pause = FIRST_S if self.frames > before else min(pause * 2, LONGEST_S)
-            self._state = "waiting"
-            if not self._stop.wait(pause):
-                self.reconnects += 1
-        self._state = "ended"
-        self._known.set()
+                return None
+            reason = str(error)
+        except VidcamError as error:
+            self._fail(error)
+            return None
+        except Exception as error:  # a bug, or a library's: told where the others are, instead of a silent end
+            self._fail(VidcamError(f"{self.source.name} cannot be read: {type(error).__name__}: {error}"))
+            return None
+        self._pause = FIRST_S if self.frames > self._frames_before else min(self._pause * 2, LONGEST_S)
+        self._become("waiting", reason)
+        return self._pause
+
+    def _run(self) -> None:
+        while (pause := self.step()) is not None:
+            if pause:
+                self._stop.wait(pause)
+
+    def _next(self) -> Frame | None:
+        """The next frame of the source; None where it has ended, or was asked to."""
+        if self._stop.is_set():
+            return None
+        if self._reading is None:
+            self._opened += 1
+            self.reconnects = self._opened - 1
+            self._frames_before = self.frames
+            self._reading = self.source.frames(self._stop)
+        return next(self._reading, None)
+
+    def _let_go(self) -> None:
+        reading, self._reading = self._reading, None
+        if reading is not None and (close := getattr(reading, "close", None)):
+            close()
 
     def _fail(self, error: VidcamError) -> None:
-        self.error, self._state, self.reason = error, "failed", str(error)
-        self._known.set()
+        self.error = error
+        self._become("failed", str(error))
+
+    def _become(self, state: State, reason: str) -> None:
+        if state != "running":
+            self._let_go()
+        before, self._state, self.reason = self._state, state, reason
+        if state != "waiting":
+            self._known.set()
+        if state != before:
+            self._changed()

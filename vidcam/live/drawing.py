@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import queue
 import secrets
 import threading
+from collections import deque
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -87,9 +87,9 @@ def fit(image: UInt8Array, size: tuple[int, int]) -> UInt8Array:
 class Recorder:
     """Writes the annotated stream to an MP4 while the ``with`` lasts, in a thread of its own; the file's clock begins at zero.
 
-    What the machine cannot keep up with is left out, and counted in ``lost``. A gap in the stream becomes at most a second long.
-    A recording that cannot go on is told at once and raised at the end, where nothing else is; where only its name was taken
-    meanwhile, it gets another one beside it.
+    What the machine cannot keep up with is left out, and counted in ``lost``; a stream that does not run in real time waits
+    instead. A gap in the stream becomes at most a second long. A recording that cannot go on is told at once and raised at the
+    end, where nothing else is; where only its name was taken meanwhile, it gets another one beside it.
     """
 
     def __init__(self, stream: Stream, look: Look, path: Path, *, overwrite: bool, say: Callable[[str], None]) -> None:
@@ -99,8 +99,9 @@ class Recorder:
         self._whole = target.with_name(f".{target.stem[:40]}.{secrets.token_hex(4)}.mp4")  # until it is complete
         self._overwrite, self._say = overwrite, say
         self._stream, self._painter = stream, Painter(stream, look)
-        self._frames: queue.Queue[tuple[Frame, Update | None] | None] = queue.Queue(HELD)
-        self._dead = threading.Event()
+        self._frames: deque[tuple[Frame, Update | None]] = deque()
+        self._news = threading.Condition()
+        self._closed = self._ended = False
         self._thread = threading.Thread(target=self._run, name="vidcam-record", daemon=True)
         self._thread.start()
         stream.on_frame.append(self._take)
@@ -116,27 +117,36 @@ class Recorder:
     def _close(self) -> None:
         """Finish the file."""
         self._stream.on_frame.remove(self._take)
-        while not self._dead.is_set():
-            try:
-                self._frames.put(None, timeout=0.5)
-                break
-            except queue.Full:
-                continue
+        with self._news:
+            self._closed = True
+            self._news.notify_all()
         self._thread.join()
         if self.lost and self.error is None:
             self._say(f"{self.lost} frames are not in {self.path}: the machine could not keep up")
 
     def _take(self, frame: Frame) -> None:
-        if self._dead.is_set():
-            return
-        try:
-            self._frames.put_nowait((frame, self._stream.update))
-        except queue.Full:
-            self.lost += 1
+        with self._news:
+            if not self._stream.real_time:
+                self._news.wait_for(lambda: len(self._frames) < HELD or self._ended or self._closed)
+            if self._ended:
+                return
+            if len(self._frames) < HELD:
+                self._frames.append((frame, self._stream.update))
+                self._news.notify_all()
+            else:
+                self.lost += 1
+
+    def _next(self) -> tuple[Frame, Update | None] | None:
+        """The next frame to write; None once there will be no more."""
+        with self._news:
+            self._news.wait_for(lambda: self._frames or self._closed)
+            item = self._frames.popleft() if self._frames else None
+            self._news.notify_all()
+        return item
 
     def _run(self) -> None:
         try:
-            first = self._frames.get()
+            first = self._next()
             if first is not None:
                 self._write(*first)
                 self._name()
@@ -145,7 +155,10 @@ class Recorder:
         except Exception as error:  # a thread must not end in silence
             self._fail(VidcamError(f"recording to {self.path} failed: {type(error).__name__}: {error}"))
         finally:
-            self._dead.set()
+            with self._news:
+                self._ended = True
+                self._frames.clear()
+                self._news.notify_all()
 
     def _fail(self, error: VidcamError) -> None:
         self.error = error
@@ -170,7 +183,7 @@ class Recorder:
         clock, last = 0.0, frame.time
         with VideoWriter(self._whole, size=drawn.size, fps_hint=30.0) as writer:
             writer.write(drawn.picture, time=0.0, duration=0.0)
-            while (item := self._frames.get()) is not None:
+            while (item := self._next()) is not None:
                 frame, update = item
                 clock += min(max(frame.time - last, 0.001), 1.0)
                 last = frame.time

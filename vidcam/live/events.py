@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import queue
 import re
 import sys
 import threading
-import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +17,7 @@ import cv2
 import numpy as np
 
 from vidcam import placement, render
+from vidcam.clock import SYSTEM, Clock
 from vidcam.errors import OutputError, VidcamError
 from vidcam.files import check_output
 from vidcam.live.rules import Crossing, Follower, Rule
@@ -99,40 +98,76 @@ class Worker:
         *,
         waiting: int = WAITING,
         goodbye_s: float = GOODBYE_S,
+        clock: Clock = SYSTEM,
     ) -> None:
         self.failures = 0
-        self._say, self._what, self._goodbye_s = say, what, goodbye_s
-        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(waiting)
+        self._say, self._what, self._goodbye_s, self._clock = say, what, goodbye_s, clock
+        self._most = waiting
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._news = threading.Condition()
+        self._closed = self._ended = False
         self._thread = threading.Thread(target=self._run, name="vidcam-worker", daemon=True)
+
+    def start(self) -> Worker:
+        """Begin to do the jobs."""
         self._thread.start()
+        return self
 
     def do(self, job: Callable[[], None]) -> None:
-        try:
-            self._jobs.put_nowait(job)
-        except queue.Full:
+        """Have ``job`` done after those that wait."""
+        with self._news:
+            room = len(self._jobs) < self._most
+            if room:
+                self._jobs.append(job)
+                self._news.notify_all()
+        if not room:
             self._complain(f"too many events at once: {self._what} was left out")
 
     def takes(self, action: Callable[[Event], None]) -> Callable[[Event], None]:
         """``action`` as a job of this worker: who calls it does not wait."""
         return lambda event: self.do(lambda: action(event))
 
+    def step(self) -> bool:
+        """Do the next job that waits; return whether there was one. The thread calls this again and again."""
+        with self._news:
+            if not self._jobs:
+                return False
+            job = self._jobs.popleft()
+        try:
+            job()
+        except VidcamError as error:
+            self._complain(str(error))
+        except Exception as error:  # one bad job must not end the others
+            self._complain(f"an action failed: {type(error).__name__}: {error}")
+        return True
+
     def close(self) -> None:
-        """Do what is waiting, for some seconds at most."""
-        end = time.monotonic() + self._goodbye_s
-        with suppress(queue.Full):
-            self._jobs.put(None, timeout=self._goodbye_s)
-        self._thread.join(max(0.0, end - time.monotonic()))
-        if self._thread.is_alive():
+        """Return when what was waiting is done, or given up after some seconds."""
+        if not self._thread.is_alive():
+            return
+        with self._news:
+            self._closed = True
+            self._news.notify_all()
+            done = self._clock.wait(self._news, lambda: self._ended, self._goodbye_s)
+            if not done:
+                self._jobs.clear()
+        if done:
+            self._thread.join()
+        else:
             self._complain(f"{self._what} was given up: not done {self._goodbye_s:g} seconds after the end")
 
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            try:
-                job()
-            except VidcamError as error:
-                self._complain(str(error))
-            except Exception as error:  # one bad job must not end the others
-                self._complain(f"an action failed: {type(error).__name__}: {error}")
+        while self._wait():
+            self.step()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+    def _wait(self) -> bool:
+        """Until there is a job; False if there is none and no more will come."""
+        with self._news:
+            self._news.wait_for(lambda: self._jobs or self._closed)
+            return bool(self._jobs)
 
     def _complain(self, sentence: str) -> None:
         self.failures += 1
@@ -197,7 +232,7 @@ class Monitor:
                 rule=key[0],
                 action=crossing.label,
                 start_s=crossing.since,
-                start=self.stream.clock(crossing.since),
+                start=self.stream.time_of_day(crossing.since),
                 score=0.0,
             )
             going = self._open[key] = _Open(event, -1.0)
@@ -208,7 +243,7 @@ class Monitor:
                 self.worker.do(lambda: _write_snapshot(going.event, frame, update))
             event = going.event
         else:
-            event = replace(self._open.pop(key).event, end_s=crossing.since, end=self.stream.clock(crossing.since))
+            event = replace(self._open.pop(key).event, end_s=crossing.since, end=self.stream.time_of_day(crossing.since))
         if self.films is not None:
             self.films(event)
         for action in self.actions:

@@ -31,7 +31,9 @@ def encode(frame: Frame) -> bytes:
 class Pictures:
     """Gives each listener ``(jpeg, time)`` of the newest frame, as fast as frames come and the machine can."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, changed: Callable[[], None] = lambda: None) -> None:
+        """``changed`` is called when there is an :attr:`error`."""
+        self._changed = changed
         self.error: VidcamError | None = None
         self._news = threading.Condition()
         self._newest: Frame | None = None
@@ -68,6 +70,7 @@ class Pictures:
                 pass
         except Exception as error:  # forwarded: a thread must not end in silence
             self.error = VidcamError(f"the pictures cannot be shown: {type(error).__name__}: {error}")
+            self._changed()
 
     def _show_next(self) -> bool:
         """Encode the newest frame when there is one and somebody looks on; False when closed."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import socket
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidcam import apps
+from vidcam.clock import SYSTEM, Clock
 from vidcam.errors import UsageError
 from vidcam.files import check_output
 from vidcam.live import rules as rulebook
@@ -33,14 +33,15 @@ if TYPE_CHECKING:
 __all__ = ["PORT", "Plan", "run", "serve"]
 
 PORT = 7870
-LOOK_S = 0.1  # how often it is looked whether all is over
+LOOK_S = 0.5  # how often a program that waits looks whether it was interrupted
 
 
 @dataclass(frozen=True)
 class Plan:
     """What ``vidcam live`` was asked for. ``port`` None: the usual one, and none at all where there is no page.
 
-    ``name`` is that of a proxy with https before the server.
+    ``name`` is that of a proxy with https before the server. If ``real_time`` is false, a file is taken as fast as it can be
+    explained, and every window of it is.
     """
 
     source: str
@@ -61,6 +62,8 @@ class Plan:
     films: Path | None = None
     overwrite: bool = False
     say: Callable[[str], None] = field(default=lambda sentence: None)
+    real_time: bool = True
+    clock: Clock = SYSTEM
 
 
 def run(plan: Plan, load: Callable[[], Engine]) -> None:
@@ -93,8 +96,10 @@ def run(plan: Plan, load: Callable[[], Engine]) -> None:
             assert listening is not None  # it has the page, or was refused above
             room = cameras(load(), plan.settings, cpu=plan.cpu, orders=orders)
             stack.enter_context(serve(plan, room, listening))
-            _wait(lambda: False)
-        watch = Watch(sources.choose(plan.source, loop=plan.loop))
+            while True:
+                plan.clock.sleep(LOOK_S)
+        source = sources.choose(plan.source, loop=plan.loop, real_time=plan.real_time, clock=plan.clock)
+        watch = Watch(source, real_time=plan.real_time, clock=plan.clock)
         stack.callback(watch.close)
         watch.start().capture.wait()  # what is not there is told before any weights are looked for
         stream = watch.explain(load(), plan.settings, cpu=plan.cpu, orders=orders)
@@ -112,13 +117,9 @@ def run(plan: Plan, load: Callable[[], Engine]) -> None:
         if plan.window:
             show(watch, plan.look, over)
         else:
-            _wait(over)
+            while not watch.wait(over, LOOK_S):
+                pass
         stream.finish()
-
-
-def _wait(over: Callable[[], bool]) -> None:
-    while not over():
-        time.sleep(LOOK_S)
 
 
 def _orders(plan: Plan) -> Orders:

@@ -25,6 +25,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from vidcam.clock import SYSTEM, Clock
 from vidcam.errors import UsageError, VidcamError
 from vidcam.live import metrics, wire
 from vidcam.live.guard import LOOPBACK, Guard
@@ -85,7 +86,9 @@ class Room:
             watch.close()
 
 
-def cameras(engine: Engine, settings: Settings = DEFAULTS, *, cpu: float = 0.75, orders: Orders | None = None) -> Room:
+def cameras(
+    engine: Engine, settings: Settings = DEFAULTS, *, cpu: float = 0.75, orders: Orders | None = None, clock: Clock = SYSTEM
+) -> Room:
     """A room in which every viewer has the camera of its own browser explained, one engine for all.
 
     UsageError where the settings or the rules do not fit the model.
@@ -93,7 +96,7 @@ def cameras(engine: Engine, settings: Settings = DEFAULTS, *, cpu: float = 0.75,
     turn = threading.Lock()
 
     def make(source: Pushed) -> Watch:
-        watch = Watch(source)
+        watch = Watch(source, clock=clock)
         watch.explain(engine, settings, cpu=cpu, orders=orders, turn=turn)
         return watch.go().start()
 
@@ -199,11 +202,12 @@ class _Viewer:
     # --- in the server's loop
 
     async def _send(self) -> None:
-        told = -STATUS_S
+        clock = self._watch.clock
+        told = clock.now() - STATUS_S
         while True:
             self._news.clear()
-            if self._loop.time() - told >= STATUS_S:
-                told = self._loop.time()
+            if clock.now() - told >= STATUS_S:
+                told = clock.now()
                 await self._socket.send_text(wire.status(self._watch))
             while self._updates:
                 await self._socket.send_text(self._updates.popleft())
@@ -211,8 +215,7 @@ class _Viewer:
                 picture, self._picture = self._picture, None
                 self._in_flight += 1
                 await self._socket.send_bytes(picture)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), STATUS_S)
+            await clock.wait_async(self._news, STATUS_S)
 
     async def _listen(self) -> None:
         while True:

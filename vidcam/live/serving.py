@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
+from vidcam.clock import SYSTEM
 from vidcam.errors import UsageError, VidcamError
 from vidcam.live.server import MESSAGE
 
@@ -53,7 +53,7 @@ def serving(app: ASGIApp, listening: socket.socket, *, stopping: Callable[[], An
     thread = threading.Thread(target=server.run, args=([listening],), name="vidcam-server", daemon=True)
     thread.start()
     while not server.started and thread.is_alive():
-        time.sleep(0.01)
+        SYSTEM.sleep(0.01)
     if not thread.is_alive():
         raise VidcamError("the server could not be started")
     try:

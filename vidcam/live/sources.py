@@ -10,7 +10,6 @@ import io
 import math
 import re
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -23,6 +22,7 @@ import numpy as np
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
+from vidcam.clock import SYSTEM, Clock, Stop
 from vidcam.errors import InputError, UsageError
 from vidcam.reader import open_source
 from vidcam.types import Frame, UInt8Array
@@ -44,27 +44,28 @@ class LiveSource(Protocol):
     name: str
     ends: bool
 
-    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+    def frames(self, stop: Stop) -> Iterator[Frame]:
         """Frames in strictly increasing time, until the end or ``stop``. InputError where the source cannot be read."""
         ...
 
 
-def choose(source: str, *, loop: bool = False) -> LiveSource:
+def choose(source: str, *, loop: bool = False, real_time: bool = True, clock: Clock = SYSTEM) -> LiveSource:
     """The source that the words name: a number is a camera, an address a stream, anything else a file that is played.
 
-    UsageError where ``loop`` is asked of what has no end; InputError where a file is not there.
+    A file is played in real time, or as fast as its frames are taken if ``real_time`` is false. UsageError where ``loop`` is
+    asked of what has no end; InputError where a file is not there.
     """
     camera = re.fullmatch(r"(?:/dev/video)?(\d{1,3})", source)
     if camera or re.match(r"[a-z][a-z0-9+.\-]+://", source, re.IGNORECASE):
         if loop:
             raise UsageError(f"--loop is for files: {source if camera else shown(source)} has no end")
-        return Camera(int(camera[1])) if camera else Network(source)
+        return Camera(int(camera[1]), clock=clock) if camera else Network(source, clock=clock)
     if not Path(source).exists() and not re.search(r"%0?\d*d|[*?]", source):
         raise InputError(
             f"there is no file {source}; a source is a camera's number (0 is the first), an rtsp:// or http:// address, "
             f"a file, or the word {BROWSER}"
         )
-    return Recording(source, loop=loop)
+    return Recording(source, loop=loop, real_time=real_time, clock=clock)
 
 
 class Camera:
@@ -72,11 +73,11 @@ class Camera:
 
     ends = False
 
-    def __init__(self, index: int) -> None:
-        self.index = index
+    def __init__(self, index: int, *, clock: Clock = SYSTEM) -> None:
+        self.index, self._clock = index, clock
         self.name = f"camera {index}"
 
-    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+    def frames(self, stop: Stop) -> Iterator[Frame]:
         capture = _open_camera(self.index)
         try:
             if not capture.isOpened():
@@ -90,7 +91,7 @@ class Camera:
                 taken, picture = capture.read()
                 if not taken:
                     raise InputError(f"{self.name} gives no pictures any more; was it pulled out?")
-                last = max(time.monotonic(), last + TICK_S)
+                last = max(self._clock.now(), last + TICK_S)
                 yield Frame(_rgb(picture), last, 0.0)
         finally:
             capture.release()
@@ -113,20 +114,21 @@ class Network:
 
     ends = False
 
-    def __init__(self, address: str) -> None:
-        self.address = address
+    def __init__(self, address: str, *, open_s: float = OPEN_S, clock: Clock = SYSTEM) -> None:
+        """``open_s`` is how many seconds the address may stay silent when it is opened."""
+        self.address, self._open_s, self._clock = address, open_s, clock
         self.name = shown(address)
 
-    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+    def frames(self, stop: Stop) -> Iterator[Frame]:
         options = {"rtsp_transport": "tcp", "analyzeduration": "1000000"}
         try:
-            with av.open(self.address, options=options, timeout=(OPEN_S, READ_S)) as container:
+            with av.open(self.address, options=options, timeout=(self._open_s, READ_S)) as container:
                 stream = container.streams.best("video")
                 if not isinstance(stream, VideoStream):
                     raise InputError(f"{self.name} has no video in it")
                 stream.thread_type = "SLICE"  # threads by frames would hold frames back
                 recorded = bool(container.duration and container.duration > 0)
-                clock, pace = _Clock(), _Pace()
+                times, pace = _Dejitter(), _Pace(self._clock)
                 for picture in container.decode(stream):
                     if stop.is_set():
                         return
@@ -134,7 +136,7 @@ class Network:
                     if recorded and stated is not None and not pace.wait(stated, stop):
                         return
                     image: Any = picture.to_ndarray(format="rgb24")
-                    yield Frame(image, clock.at(stated, now=time.monotonic()), 0.0)
+                    yield Frame(image, times.at(stated, now=self._clock.now()), 0.0)
         except (FFmpegError, OSError) as error:
             if isinstance(error, InputError):
                 raise
@@ -155,7 +157,7 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-class _Clock:
+class _Dejitter:
     """A stream's seconds on this machine's monotonic clock, by the least delay that was seen; strictly increasing."""
 
     def __init__(self) -> None:
@@ -176,12 +178,13 @@ class _Clock:
 class _Pace:
     """Waits until a recorded time is due."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._begin: float | None = None
 
-    def wait(self, recorded: float, stop: threading.Event) -> bool:
+    def wait(self, recorded: float, stop: Stop) -> bool:
         """False where there is no need to go on."""
-        now = time.monotonic()
+        now = self._clock.now()
         if self._begin is None:
             self._begin = now - recorded
         late = now - (self._begin + recorded)
@@ -193,26 +196,27 @@ class _Pace:
 class Recording:
     """A file, or whatever else :func:`vidcam.open_source` reads, played in real time, over and over where ``loop``.
 
-    The frames keep the file's own times; each further round goes on where the one before it ended.
+    The frames keep the file's own times; each further round goes on where the one before it ended. If ``real_time`` is false,
+    they come as fast as they are taken.
     """
 
     ends = True
 
-    def __init__(self, path: str, *, loop: bool = False) -> None:
+    def __init__(self, path: str, *, loop: bool = False, real_time: bool = True, clock: Clock = SYSTEM) -> None:
         self.path = path
         self.name = Path(path).name
-        self.loop = loop
+        self.loop, self.real_time, self._clock = loop, real_time, clock
 
-    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+    def frames(self, stop: Stop) -> Iterator[Frame]:
         with open_source(self.path) as source:
-            pace, shift = _Pace(), 0.0
+            pace, shift = _Pace(self._clock), 0.0
             while True:
                 first = end = None
                 with closing(source.frames()) as reading:  # type: ignore[type-var]
                     for frame in reading:
                         first = frame.time if first is None else first
                         end = frame.end
-                        if not pace.wait(frame.time + shift, stop):
+                        if stop.is_set() or (self.real_time and not pace.wait(frame.time + shift, stop)):
                             return
                         yield replace(frame, time=frame.time + shift) if shift else frame
                 if not self.loop or first is None or end is None:
@@ -242,11 +246,12 @@ class Pushed:
             self._closed = True
             self._ready.notify()
 
-    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+    def frames(self, stop: Stop) -> Iterator[Frame]:
         last = -math.inf
+        stop.wakes(self._ready)
         while not stop.is_set():
             with self._ready:
-                self._ready.wait_for(lambda: self._newest or self._closed, timeout=0.5)
+                self._ready.wait_for(lambda: self._newest or self._closed or stop.is_set())
                 taken, self._newest = self._newest, None
                 if taken is None:
                     if self._closed:

@@ -7,16 +7,16 @@ frames of a window: the newest complete window is explained next. So what is exp
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from statistics import median_low
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vidcam.clock import SYSTEM, Clock
 from vidcam.errors import VidcamError
 from vidcam.explainers.core import Method
 from vidcam.live.budget import Budget
@@ -45,6 +45,9 @@ def live_settings(settings: Settings) -> Settings:
 class Stream:
     """One source being explained. :meth:`push` takes frames; listeners get each frame and each :class:`Update`.
 
+    Windows are explained in a thread of its own from :meth:`start` on. If ``real_time`` is false, each of them is, and
+    :meth:`push` waits for that; else the newest one is explained next.
+
     Those of ``on_gap`` are told that a new clip begins, and at which second, before its first frame and after the last update
     of the clip before it. ``settings`` become those of :func:`live_settings`. ``cpu`` is the share of the machine that the whole
     program may use. ``turn`` is a lock that streams of one engine share. Listeners are called in the threads that made the news;
@@ -52,9 +55,20 @@ class Stream:
     """
 
     def __init__(
-        self, engine: Engine, settings: Settings, *, cpu: float = 1.0, name: str = "", turn: threading.Lock | None = None
+        self,
+        engine: Engine,
+        settings: Settings,
+        *,
+        cpu: float = 1.0,
+        name: str = "",
+        turn: threading.Lock | None = None,
+        real_time: bool = True,
+        clock: Clock = SYSTEM,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
-        self.engine, self.settings, self.name = engine, live_settings(settings), name
+        """``changed`` is called when explaining has ended, by :meth:`close` or by an :attr:`error`."""
+        self.engine, self.settings, self.name, self.clock = engine, live_settings(settings), name, clock
+        self.real_time, self._changed = real_time, changed
         self.budget = Budget(cpu, least_s=self.settings.hop_s or HOP_S)
         self.error: VidcamError | None = None
         self.latest: Frame | None = None
@@ -75,14 +89,19 @@ class Stream:
         self._newest: tuple[Session, Window] | None = None
         self._last: tuple[Session, Window] | None = None
         self._busy = self._closed = False
+        self._began = clock.now()  # the last explanation
         self._size: tuple[int, int] | None = None
         self._arrived = 0.0
         self._arrivals: deque[float] = deque(maxlen=60)
         self._steps: deque[float] = deque(maxlen=60)  # seconds from frame to frame, on the stream's clock
-        self._moment = 0.0, datetime.now(UTC)  # a second of the stream, and the time of day that it was
+        self._moment = 0.0, clock.wall()  # a second of the stream, and the time of day that it was
         self._still: tuple[float, UInt8Array] | None = None
         self._thread = threading.Thread(target=self._run, name="vidcam-explain", daemon=True)
+
+    def start(self) -> Stream:
+        """Begin to explain."""
         self._thread.start()
+        return self
 
     # --- what is known
 
@@ -108,7 +127,7 @@ class Stream:
         update, latest = self.update, self.latest
         if update is None or latest is None:
             return None
-        return latest.time - update.time + (time.monotonic() - self._arrived)
+        return latest.time - update.time + (self.clock.now() - self._arrived)
 
     @property
     def frozen_s(self) -> float:
@@ -116,8 +135,8 @@ class Stream:
         still = 0.0 if self._still is None or self.latest is None else self.latest.time - self._still[0]
         return still if still >= STILL_S else 0.0
 
-    def clock(self, second: float) -> datetime:
-        """A second of the stream as the time of day (UTC), by when the newest frame came."""
+    def time_of_day(self, second: float) -> datetime:
+        """Return a second of the stream as the time of day (UTC), by when the newest frame came."""
         newest, came = self._moment
         return came + timedelta(seconds=second - newest)
 
@@ -132,13 +151,11 @@ class Stream:
                 self._begin_anew(frame, last)
             if step > 0:
                 self._steps.append(step)
-        self._size, self.latest, self._arrived = frame.size, frame, time.monotonic()
-        self._moment = frame.time, datetime.now(UTC)
+        self._size, self.latest, self._arrived = frame.size, frame, self.clock.now()
+        self._moment = frame.time, self.clock.wall()
         self._arrivals.append(self._arrived)
         self._watch(frame)
-        windows = self._session.sample(frame)
-        if windows:
-            self._offer(windows[-1], skipped=len(windows) - 1)
+        self._take(self._session.sample(frame))
         for listener in tuple(self.on_frame):
             listener(frame)
 
@@ -156,22 +173,43 @@ class Stream:
 
     def finish(self) -> None:
         """The source has ended: explain what it completed, and return when that is done."""
-        windows = self._session.rest() if self.latest is not None else []
-        if windows:
-            self._offer(windows[-1], skipped=len(windows) - 1)
+        self._take(self._session.rest() if self.latest is not None else [])
         self.settle()
 
-    def settle(self, timeout: float = 60.0) -> None:
-        """Until nothing is left to explain."""
+    def settle(self) -> None:
+        """Return when nothing is left to explain. A stream that was not started explains it now, in the calling thread."""
+        if not self._thread.is_alive():
+            while self.step():
+                pass
+            return
         with self._news:
-            self._news.wait_for(lambda: (self._newest is None and not self._busy) or self._closed, timeout)
+            self._news.wait_for(lambda: (self._newest is None and not self._busy) or self._closed)
+
+    def step(self) -> bool:
+        """Explain the newest window that waits; return whether there was one. The thread calls this again and again."""
+        with self._news:
+            if self._closed or self._newest is None:
+                return False
+            session, window = self._last = self._newest
+            self._newest, self._busy = None, True
+        self._began = self.clock.now()
+        try:
+            with self._explaining:
+                if session is self._session:  # else the clip that it belongs to is over
+                    self._explain(session, window)
+        finally:
+            with self._news:
+                self._busy = False
+                self._news.notify_all()
+        return True
 
     def close(self) -> None:
         """Stop explaining; returns when the thread has ended."""
         with self._news:
             self._closed = True
             self._news.notify_all()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     # --- the work
 
@@ -195,16 +233,22 @@ class Stream:
             chosen=bool(settings.classes),
         )
 
-    def _offer(self, window: Window, *, skipped: int) -> None:
-        with self._news:
-            self.skipped += skipped + (self._newest is not None)
-            self._newest = self._session, window
-            self._news.notify_all()
+    def _take(self, windows: Sequence[Window]) -> None:
+        """Have these windows explained: all of them, or, in real time, the newest."""
+        for window in windows if not self.real_time else windows[-1:]:
+            with self._news:
+                self.skipped += self._newest is not None
+                self._newest = self._session, window
+                self._news.notify_all()
+            if not self.real_time:
+                self.settle()
+        if self.real_time:
+            self.skipped += max(0, len(windows) - 1)
 
     def _run(self) -> None:
         try:
-            while self._explain_next():
-                pass
+            while self._wait():
+                self.step()
         except VidcamError as error:
             self.error = error
         except Exception as error:  # forwarded: a thread must not end in silence
@@ -212,36 +256,28 @@ class Stream:
         finally:
             with self._news:
                 self._closed = True
-                self._busy = False
                 self._news.notify_all()
+            self._changed()
 
-    def _explain_next(self) -> bool:
-        """Explain the newest window when there is one; False when closed."""
+    def _wait(self) -> bool:
+        """Until there is a window to explain and the processor's budget allows it; False when closed."""
+        pause = self.budget.look(spent_s=self.clock.processor(), now=self._began) if self.real_time else 0.0
         with self._news:
-            self._news.wait_for(lambda: self._newest is not None or self._closed)
-            if self._closed or self._newest is None:
-                return False
-            session, window = self._last = self._newest
-            self._newest, self._busy = None, True
-        began = time.perf_counter()
-        with self._explaining:
-            if session is self._session:  # else the clip that it belongs to is over
-                with self._engine_turn:
-                    explanation = session.explain(window)
-                update = self._running.add(explanation)
-                self.took_s = time.perf_counter() - began
-                self.explained += 1
-                self.update = update
-                self._remember(update)
-                for listener in tuple(self.on_update):
-                    listener(update)
-        pause = self.budget.look(spent_s=time.process_time(), now=began)
-        with self._news:
-            self._busy = False
-            self._news.notify_all()
             if pause > (self.settings.hop_s or HOP_S):
-                self._news.wait_for(lambda: self._closed, max(0.0, began + pause - time.perf_counter()))
-        return True
+                self.clock.wait(self._news, lambda: self._closed, self._began + pause - self.clock.now())
+            self._news.wait_for(lambda: self._newest is not None or self._closed)
+            return not self._closed
+
+    def _explain(self, session: Session, window: Window) -> None:
+        with self._engine_turn:
+            explanation = session.explain(window)
+        update = self._running.add(explanation)
+        self.took_s = self.clock.now() - self._began
+        self.explained += 1
+        self.update = update
+        self._remember(update)
+        for listener in tuple(self.on_update):
+            listener(update)
 
     def _remember(self, update: Update) -> None:
         past = self.past

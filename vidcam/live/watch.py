@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from vidcam.clock import SYSTEM, Clock
 from vidcam.errors import VidcamError
 from vidcam.live.actions import REELS, WRITE_S, Films
 from vidcam.live.capture import Capture
@@ -45,9 +46,11 @@ class Orders:
 class Watch:
     """Reads ``source`` from :meth:`start` on, and explains it from :meth:`go` on; :meth:`close` ends all threads."""
 
-    def __init__(self, source: LiveSource) -> None:
-        self.source = source
-        self.capture = Capture(source, self._take)
+    def __init__(self, source: LiveSource, *, real_time: bool = True, clock: Clock = SYSTEM) -> None:
+        """If ``real_time`` is false, every window is explained, and the source waits for that."""
+        self.source, self.real_time, self.clock = source, real_time, clock
+        self._news = threading.Condition()
+        self.capture = Capture(source, self._take, clock=clock, changed=self._tell)
         self.viewers = 0
         self.monitor: Monitor | None = None
         self._explained: Stream | None = None
@@ -76,9 +79,18 @@ class Watch:
         """
         # What is closed first is put on the stack last: the source, then what it feeds, then who acts on that.
         outer = ExitStack()
-        stream = Stream(engine, settings, cpu=cpu, name=self.source.name, turn=turn)
+        stream = Stream(
+            engine,
+            settings,
+            cpu=cpu,
+            name=self.source.name,
+            turn=turn,
+            real_time=self.real_time,
+            clock=self.clock,
+            changed=self._tell,
+        ).start()
         try:
-            self.pictures = Pictures()
+            self.pictures = Pictures(changed=self._tell)
             if orders is not None and orders.rules:
                 self.monitor = self._follow(stream, orders, outer)
         except BaseException:
@@ -129,6 +141,15 @@ class Watch:
             "running": "",
         }.get(self.state, self.capture.reason)
 
+    def wait(self, over: Callable[[], bool], seconds: float | None = None) -> bool:
+        """Wait until ``over()``, looked at whenever the source begins, ends or fails; for at most ``seconds``."""
+        with self._news:
+            return self.clock.wait(self._news, over, seconds)
+
+    def _tell(self) -> None:
+        with self._news:
+            self._news.notify_all()
+
     def close(self) -> None:
         """End everything; returns when all threads have ended."""
         self._stack.close()
@@ -138,17 +159,17 @@ class Watch:
         told: list[Callable[[Event], None]] = [] if orders.lines is None else [orders.lines]
         films = None
         if orders.films is not None:
-            cutter = Worker(orders.say, "a film", waiting=REELS, goodbye_s=WRITE_S)
+            cutter = Worker(orders.say, "a film", waiting=REELS, goodbye_s=WRITE_S, clock=self.clock).start()
             outer.callback(cutter.close)
             films = Films(orders.films, cutter, hold_s=max(rule.hold_s for rule in orders.rules))
             outer.callback(films.close)
             self.pictures.add(lambda jpeg, time: films.picture(jpeg, time=time))
             stream.on_gap.append(films.gap)
         for action in orders.actions:
-            hand = Worker(orders.say, action.name)
+            hand = Worker(orders.say, action.name, clock=self.clock).start()
             outer.callback(hand.close)
             told.append(hand.takes(action))
-        writer = Worker(orders.say, "a line or a snapshot")  # closed before those to whom it hands on
+        writer = Worker(orders.say, "a line or a snapshot", clock=self.clock).start()  # closed before those to whom it hands on
         outer.callback(writer.close)
         monitor = Monitor(stream, orders.rules, told, writer, orders.snapshots, films)
         outer.callback(monitor.close)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
 import cv2
@@ -43,7 +42,7 @@ def show(watch: Watch, look: Look, over: Callable[[], bool]) -> None:
                 if key == SPACE:
                     held = not held
                 if key == ord("s") and picture is not None:
-                    cv2.imwrite(str(Path(f"vidcam-{datetime.now():%Y%m%dT%H%M%S}.png")), picture)
+                    cv2.imwrite(str(Path(f"vidcam-{watch.clock.wall().astimezone():%Y%m%dT%H%M%S}.png")), picture)
         finally:
             cv2.destroyAllWindows()
     except cv2.error as error:
