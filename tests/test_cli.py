@@ -8,17 +8,19 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support import planted
 from support.media import numbered, truncate, write_clip, write_images, write_sound
+from support.waiting import HANG_S, vidcam_threads
 
 from vidcam import cli
 from vidcam.reader import open_source
+from vidcam.writer import VideoWriter
 
 OWN = ("--model", f"{planted.__file__}:patches", "--engine", "torch")  # no note that it is not in OpenVINO
 
@@ -26,10 +28,10 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def vidcam(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+def vidcam(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Run]:
     """Run the command in this process, in an empty folder: (exit code, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)  # the tests keep their own handlers
+    handlers = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
 
     def run(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["vidcam", *map(str, words)])
@@ -39,12 +41,14 @@ def vidcam(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, 
         code = stop.value.code
         return (0 if code is None else int(code)), out, err
 
-    return run
+    yield run
+    for kind, handler in handlers.items():
+        signal.signal(kind, handler)
 
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    return write_clip(tmp_path / "clip.mp4", frames=45, size=(120, 160))
+    return write_clip(tmp_path / "clip.mp4", frames=45, size=(96, 128))
 
 
 def one_line(err: str) -> str:
@@ -55,6 +59,7 @@ def one_line(err: str) -> str:
     return lines[0]
 
 
+@pytest.mark.portable
 def test_writes_everything_it_is_asked_for(vidcam: Run, clip: Path) -> None:
     code, out, err = vidcam(
         "annotate", clip, *OWN, "-o", "why.mp4", "--report", "why.html", "--json", "why.json", "--csv", "why.csv",
@@ -72,7 +77,7 @@ def test_writes_everything_it_is_asked_for(vidcam: Run, clip: Path) -> None:
         assert [f.time for f in written.frames()] == pytest.approx([f.time for f in source.frames()], abs=1e-3)
 
 
-def test_the_default_output_is_named_after_the_input_and_lies_here(vidcam: Run, clip: Path, tmp_path: Path) -> None:
+def test_the_default_output_lies_here_named_after_the_input(vidcam: Run, clip: Path, tmp_path: Path) -> None:
     code, out, _ = vidcam("annotate", clip, *OWN, "--quiet")
     assert (code, out) == (0, "")
     assert (tmp_path / "clip.vidcam.mp4").is_file()
@@ -184,7 +189,7 @@ def test_overwrite_replaces_the_old_file(vidcam: Run, clip: Path) -> None:
 
 
 def test_a_truncated_file_is_explained_as_far_as_it_goes(vidcam: Run, tmp_path: Path) -> None:
-    whole = write_clip(tmp_path / "cut.mp4", frames=120, size=(120, 160), picture=lambda i: numbered(i, (120, 160)))
+    whole = write_clip(tmp_path / "cut.mp4", frames=120, size=(96, 128), picture=lambda i: numbered(i, (96, 128)))
     truncate(whole, keep=0.6)
     code, _, err = vidcam("annotate", whole, *OWN, "--json", "cut.json")
     assert code == 0, err
@@ -203,8 +208,21 @@ MISSING = {
 }
 
 
-@pytest.mark.parametrize("message", [*MISSING, "cannot import name 'imread'"])
-def test_a_library_that_the_system_lacks_is_named_with_the_fix(message: str, clip: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("message", MISSING)
+def test_a_library_that_the_system_lacks_is_named_with_the_fix(
+    message: str, vidcam: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacks() -> None:
+        raise ImportError(message)
+
+    monkeypatch.setattr(cli, "app", lacks)
+    code, _, err = vidcam("annotate", "clip.mp4")
+    assert code == 1
+    assert MISSING[message] in one_line(err)
+
+
+@pytest.mark.parametrize("message", [next(iter(MISSING)), "cannot import name 'imread'"])
+def test_an_opencv_that_cannot_be_imported_is_told(message: str, clip: Path, tmp_path: Path) -> None:
     (tmp_path / "cv2.py").write_text(f"raise ImportError({message!r})\n")
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nfrom vidcam.cli import main\nmain()"
     done = subprocess.run([sys.executable, "-c", code, "annotate", str(clip)], capture_output=True, text=True, check=False)
@@ -215,6 +233,7 @@ def test_a_library_that_the_system_lacks_is_named_with_the_fix(message: str, cli
         assert done.stderr.endswith(f"ImportError: {message}\n")
 
 
+@pytest.mark.portable
 def test_as_a_module_it_is_the_same_command() -> None:
     done = subprocess.run([sys.executable, "-m", "vidcam", "--version"], capture_output=True, text=True, check=False)
     assert re.fullmatch(
@@ -225,6 +244,7 @@ def test_as_a_module_it_is_the_same_command() -> None:
     assert (done.returncode, done.stderr) == (1, "error: there is no file none.mp4\n")
 
 
+@pytest.mark.portable
 def test_tables(vidcam: Run) -> None:
     code, out, _ = vidcam("models", "--json")
     assert code == 0
@@ -234,78 +254,188 @@ def test_tables(vidcam: Run) -> None:
     assert "gradcam-slice" in out
 
 
-def test_help_has_examples_and_imports_nothing_heavy() -> None:
-    code = (
-        "import sys\nsys.argv=['vidcam','annotate','--help']\nimport vidcam.cli\n"
-        "try: vidcam.cli.main()\nexcept SystemExit: pass\n"
-        "bad={'torch','av','cv2','gradio','numpy'} & set(sys.modules)\nassert not bad, bad"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "Examples" in done.stdout
+def test_help_has_examples(vidcam: Run) -> None:
+    code, out, _ = vidcam("annotate", "--help")
+    assert code == 0
+    assert "Examples" in out
 
 
-def slow_command(tmp_path: Path) -> tuple[list[str], Path]:
-    clip = write_clip(tmp_path / "long.mp4", frames=900, size=(360, 480))
-    out = tmp_path / "long.vidcam.mp4"
-    out.write_bytes(b"the old video")
-    words = ["annotate", str(clip), *OWN, "-o", str(out), "--overwrite", "--json", str(tmp_path / "long.json")]
-    return [sys.executable, "-c", "from vidcam.cli import main; print('ready', flush=True); main()", *words], out
+# Signals ------------------------------------------------------------------------------------------------------------------------
+
+KINDS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+
+NETWORK = """
+import signal, threading
+from support.planted import patches
+
+def told():
+    signal.raise_signal({kind})
+    return patches()
+
+def waits():
+    print("here", flush=True)
+    threading.Event().wait()
+"""
+"""A file of networks. While one of them is made, the process is sent a signal, by itself or by whoever reads what it prints."""
 
 
-@pytest.mark.parametrize(("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("moment", ["starting", "drawing"])
-def test_an_interrupt_leaves_the_old_file_and_no_other(kind: int, code: int, moment: str, tmp_path: Path) -> None:
-    command, out = slow_command(tmp_path)
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert child.stdout.readline() == "ready\n"
-    deadline = time.monotonic() + 600
-    if moment == "drawing":  # the temporary file is there
-        while not list(tmp_path.glob(".*.part*")) and child.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-    else:
-        time.sleep(0.7)
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a video and an older output of its name."""
+    write_clip(tmp_path / "clip.mp4", frames=20, size=(96, 128))
+    (tmp_path / "clip.vidcam.mp4").write_bytes(b"the old video")
+    return tmp_path
+
+
+def words(model: str) -> list[str]:
+    return ["annotate", "clip.mp4", "--model", model, "--engine", "torch", "--overwrite", "--json", "clip.json"]
+
+
+def as_before(folder: Path) -> None:
+    """Nothing was written, and what was there before is still there."""
+    assert (folder / "clip.vidcam.mp4").read_bytes() == b"the old video"
+    assert sorted(p.name for p in folder.iterdir() if p.suffix != ".py") == ["clip.mp4", "clip.vidcam.mp4"]
+
+
+@pytest.mark.parametrize(("kind", "code"), KINDS)
+def test_a_signal_while_the_model_is_made_leaves_the_old_file(
+    kind: int, code: int, vidcam: Run, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    network = tmp_path_factory.mktemp("network") / "net.py"
+    network.write_text(NETWORK.format(kind=int(kind)))
+    found, out, _ = vidcam(*words(f"{network}:told"))
+    assert (found, out.strip()) == (code, "")
+    as_before(folder)
+
+
+@pytest.mark.parametrize(("kind", "code"), KINDS)
+def test_a_signal_while_pictures_are_written_leaves_the_old_file(
+    kind: int, code: int, vidcam: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts: list[Path] = []
+    write = VideoWriter.write
+
+    def told(self: VideoWriter, *picture: object, **times: float) -> None:
+        write(self, *picture, **times)
+        parts.extend(folder.glob(".*.part*"))
+        signal.raise_signal(kind)
+
+    monkeypatch.setattr(VideoWriter, "write", told)
+    found, out, _ = vidcam(*words(OWN[1]))
+    assert (found, out.strip()) == (code, "")
+    assert len(parts) == 1  # the first picture was in it
+    as_before(folder)
+    assert vidcam_threads() == []
+
+
+def interrupted(code: str, *words: str, kind: int, folder: Path) -> tuple[int, str]:
+    """Run ``code``, send it the signal once it has printed that it is ``here``: (exit code, stderr)."""
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(cli.__file__).parents[1])])
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, *words], cwd=folder, env=os.environ | {"PYTHONPATH": paths},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert child.stdout is not None
+    first = child.stdout.readline()
     child.send_signal(kind)
-    _, err = child.communicate(timeout=600)
-    assert child.returncode == code, err
+    _, err = child.communicate(timeout=HANG_S)
+    assert first == "here\n", err
+    return child.returncode, err
+
+
+def test_a_process_that_is_terminated_while_it_starts_ends_with_143(folder: Path) -> None:
+    (folder / "net.py").write_text(NETWORK.format(kind=0))
+    found, err = interrupted("from vidcam.cli import main; main()", *words("net.py:waits"), kind=signal.SIGTERM, folder=folder)
+    assert (found, err) == (143, "")
+    as_before(folder)
+
+
+WRITES_AND_WAITS = """
+import threading
+from pathlib import Path
+from vidcam.cli import main
+from vidcam.writer import VideoWriter
+
+write = VideoWriter.write
+
+def waits(self, *picture, **times):
+    write(self, *picture, **times)
+    assert len(list(Path().glob(".*.part*"))) == 1
+    print("here", flush=True)
+    threading.Event().wait()
+
+VideoWriter.write = waits
+main()
+"""
+
+
+def test_a_process_that_is_interrupted_while_it_writes_ends_with_130(folder: Path) -> None:
+    found, err = interrupted(WRITES_AND_WAITS, *words(OWN[1]), kind=signal.SIGINT, folder=folder)
+    assert found == 130, err
     assert "Traceback" not in err
-    assert out.read_bytes() == b"the old video"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["long.mp4", "long.vidcam.mp4"]
+    as_before(folder)
 
 
-@pytest.mark.parametrize(("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+# torch runs Python from its C++ while it is imported: an exception there is an abort(), with no clean-up at all.
+# The module that is imported here tells its process the signal, and goes on until it has been told again, twice.
+LOADED = """
+import signal
+import threading
+from vidcam.cli import told
+signal.raise_signal({kind})
+while len(told) < 3:
+    threading.Event().wait(0.01)
+print("loaded", flush=True)
+"""
+
+LOADS = """
+import signal, sys, threading
+import vidcam.cli as cli
+
+cli.told, stopped = [], cli._stopped
+
+def counted(*signal_and_frame):
+    cli.told.append(1)
+    stopped(*signal_and_frame)
+
+cli._stopped = counted
+sys.path.insert(0, {folder!r})
+
+@cli.app.command()
+def load():
+    import loaded
+    threading.Event().wait({seconds})
+    print("not stopped")
+
+sys.argv = ["vidcam", "load"]
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(("kind", "code"), KINDS)
 def test_an_interrupt_lets_an_import_end(kind: int, code: int, tmp_path: Path) -> None:
-    # torch runs Python from its C++ while it is imported: an exception there is an abort(), with no clean-up at all
-    (tmp_path / "loaded.py").write_text(
-        f"import signal, time\nsignal.raise_signal({int(kind)})\ntime.sleep(0.3)\nprint('loaded', flush=True)\n"
-    )
-    code_run = (
-        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nimport vidcam.cli\n@vidcam.cli.app.command()\n"
-        "def load():\n    import loaded, time\n    time.sleep(20)\n    print('not stopped')\n"
-        "sys.argv = ['vidcam', 'load']\nvidcam.cli.main()"
-    )
-    done = subprocess.run([sys.executable, "-c", code_run], capture_output=True, text=True, timeout=300, check=False)
+    (tmp_path / "loaded.py").write_text(LOADED.format(kind=int(kind)))
+    script = LOADS.format(folder=str(tmp_path), seconds=HANG_S)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=2 * HANG_S, check=False)
     assert (done.returncode, done.stdout) == (code, "loaded\n"), done.stderr
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root to mount a small disk")
-def test_a_full_disk_is_said_in_one_sentence(tmp_path: Path) -> None:
+def test_a_full_disk_is_said_in_one_sentence(vidcam: Run, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)], check=False, capture_output=True
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], check=False, capture_output=True
     ).returncode:
         pytest.skip("this machine does not let root mount a tmpfs")
     try:
         (disk / "old.mp4").write_bytes(b"the old video")
-        clip = write_clip(tmp_path / "clip.mp4", frames=300, size=(360, 480))
-        words = ["annotate", str(clip), *OWN, "-o", str(disk / "old.mp4"), "--overwrite"]
-        done = subprocess.run(
-            [sys.executable, "-c", "from vidcam.cli import main; main()", *words], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 1
-        assert "disk is full" in one_line(done.stderr)
+        noise = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+        clip = write_clip(tmp_path / "clip.mp4", frames=60, size=(96, 128), picture=lambda i: np.roll(noise, i, 0))
+        code, _, err = vidcam("annotate", clip, *OWN, "-o", disk / "old.mp4", "--overwrite")
+        assert code == 1
+        assert "disk is full" in one_line(err)
         assert [(p.name, p.read_bytes()) for p in disk.iterdir()] == [("old.mp4", b"the old video")]
     finally:
         subprocess.run(["umount", str(disk)], check=True)

@@ -5,18 +5,39 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import cv2
 import pytest
+from support.waiting import HANG_S, happened
 
+from vidcam.clock import Clock
 from vidcam.flow import ahead, alone
 
 
 def alive() -> int:
     return sum(t.name == "vidcam-ahead" for t in threading.enumerate())
+
+
+class Watching(Clock):
+    """Counts how often the maker, and who takes, had to wait for the other one."""
+
+    def __init__(self) -> None:
+        self._maker, self._taker = threading.Semaphore(0), threading.Semaphore(0)
+
+    def wait(self, condition: threading.Condition, ready: Callable[[], object], timeout: float | None = None) -> bool:
+        if not ready():
+            (self._maker if threading.current_thread().name == "vidcam-ahead" else self._taker).release()
+        return super().wait(condition, ready, timeout)
+
+    def maker_waits(self) -> None:
+        """Return when the maker waits once more than it was asked for here before."""
+        assert self._maker.acquire(timeout=HANG_S), "the maker does not wait"
+
+    def taker_waits(self) -> None:
+        """Return when who takes waits once more than it was asked for here before."""
+        assert self._taker.acquire(timeout=HANG_S), "nobody waits for an item"
 
 
 @pytest.fixture(autouse=True)
@@ -35,20 +56,35 @@ def test_the_items_come_in_their_order_from_another_thread():
     assert {thread for _, thread in found}.isdisjoint({threading.get_ident()})
 
 
-def test_the_maker_is_never_further_ahead_than_asked():
+def test_the_maker_goes_as_far_ahead_as_asked_and_then_waits():
     made: list[int] = []
+    clock, first_taken = Watching(), threading.Event()
 
     def items() -> Iterator[int]:
         for i in range(50):
+            if i == 1:
+                happened(first_taken)
             made.append(i)
             yield i
 
-    with closing(ahead(items(), depth=4)) as stage:
-        for taken, _ in enumerate(stage, 1):
-            time.sleep(0.002)
-            assert len(made) <= taken + 4 + 1  # in the queue, and one in the maker's hand
-            if taken == 20:
-                break
+    with closing(ahead(items(), depth=4, clock=clock)) as stage:
+        assert next(stage) == 0
+        first_taken.set()
+        for taken in range(1, 21):
+            clock.maker_waits()
+            assert len(made) == taken + 4 + 1  # in the queue, and one in the maker's hand
+            assert next(stage) == taken
+
+
+def test_who_takes_waits_for_an_item_that_is_still_being_made():
+    clock = Watching()
+
+    def items() -> Iterator[int]:
+        for i in range(3):
+            clock.taker_waits()
+            yield i
+
+    assert list(ahead(items(), clock=clock)) == [0, 1, 2]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread cannot be nicer than its process")
@@ -84,22 +120,30 @@ def test_an_error_comes_where_its_item_would_have():
     assert found == [1, 2]
 
 
-@pytest.mark.parametrize("wait_s", [0.0, 0.05])
-def test_stopping_early_closes_the_maker_in_its_own_thread(wait_s):
+@pytest.mark.parametrize("where", ["before a full queue", "between two items"])
+def test_stopping_early_closes_the_maker_in_its_own_thread(where: str) -> None:
     closed: list[int] = []
+    clock, first_taken, at_second, stopping = Watching(), threading.Event(), threading.Event(), threading.Event()
 
     def items() -> Iterator[int]:
         try:
-            i = 0
-            while True:
-                yield i
-                i += 1
+            yield 0
+            happened(first_taken)
+            if where == "between two items":
+                at_second.set()
+                happened(stopping)
+            yield from range(1, 100)
         finally:
             closed.append(threading.get_ident())
 
-    with closing(ahead(items(), depth=2)) as stage:
+    with closing(ahead(items(), depth=2, clock=clock)) as stage:
         assert next(stage) == 0
-        time.sleep(wait_s)  # so that the maker stands before a full queue
+        first_taken.set()
+        if where == "between two items":
+            happened(at_second)
+        else:
+            clock.maker_waits()
+        stopping.set()
     assert len(closed) == 1
     assert closed[0] != threading.get_ident()
 
@@ -138,7 +182,7 @@ def test_nothing_runs_before_the_first_item_is_asked_for():
     assert list(stage) == [1]
 
 
-def test_opencv_has_no_threads_of_its_own_while_stages_run_and_gets_them_back() -> None:
+def test_opencv_has_one_thread_while_stages_run_and_all_afterwards() -> None:
     before = cv2.getNumThreads()
     cv2.setNumThreads(3)
     try:

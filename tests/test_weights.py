@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from support.waiting import HANG_S, ended
 
 from vidcam.errors import DownloadError, UsageError, WeightsError
 from vidcam.models import weights as w
@@ -53,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         server = self.server
         server.requests.append({key.lower(): value for key, value in self.headers.items()})
-        server.hang.wait(10)
+        server.hang.wait(HANG_S)
         if server.status:
             self.send_error(server.status)
             return
@@ -81,13 +82,14 @@ class Handler(BaseHTTPRequestHandler):
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.delenv("VIDCAM_OFFLINE", raising=False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(w, "TIMEOUT_S", HANG_S)
     with Server() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
         server.hang.set()
         server.shutdown()
-        thread.join()
+        ended(thread)
 
 
 def official(server: Server, *, sha256: str | None = SUM[:8]) -> Weights:
@@ -147,7 +149,7 @@ def test_a_part_that_cannot_be_continued_is_started_anew(server: Server, how: st
     assert cached() == {"net.pth", "pins.json"}
 
 
-def test_a_part_as_long_as_the_file_does_not_lead_to_a_dead_end(server: Server) -> None:
+def test_a_part_as_long_as_the_file_is_no_dead_end(server: Server) -> None:
     w.cache_dir().mkdir(exist_ok=True)
     (w.cache_dir() / "net.pth.part").write_bytes(BODY)
     (w.cache_dir() / "net.pth.part.version").write_text('"v1"')
@@ -170,7 +172,7 @@ def test_a_wrong_checksum_discards_the_download_only(server: Server) -> None:
     assert cached() == {"other.pth"}
 
 
-def test_a_sum_that_nobody_published_is_pinned_at_the_first_download(server: Server) -> None:
+def test_an_unpublished_sum_is_pinned_at_the_first_download(server: Server) -> None:
     weights = official(server, sha256=None)
     path = w.fetch(weights)
     assert json.loads((path.parent / "pins.json").read_text()) == {"net.pth": SUM}

@@ -11,16 +11,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from time import monotonic
 
 import av
 import numpy as np
 import pytest
 from av.video.frame import PictureType
+from support.counting import timeouts_given
 
 from vidcam import opening
 from vidcam.errors import OutputError, UsageError
 from vidcam.writer import VideoWriter
+
+pytestmark = pytest.mark.portable
 
 SIZE = (48, 96)
 RATE = 44100
@@ -219,7 +221,7 @@ def test_audio_that_mp4_holds_is_copied_to_the_byte(tmp_path: Path, codec: str, 
     assert len(frames_of(tmp_path / "out.mp4")[0]) == len(CONSTANT)
 
 
-def test_aac_from_a_transport_stream_is_copied_without_its_headers(tmp_path: Path) -> None:
+def test_aac_of_a_transport_stream_is_copied_without_headers(tmp_path: Path) -> None:
     source = clicking(tmp_path / "in.ts", "aac")
     save(tmp_path / "out.mp4", LATE, source=source)
     before, after = packets_of(source), packets_of(tmp_path / "out.mp4")
@@ -304,7 +306,7 @@ def test_of_several_audio_streams_the_default_one_is_taken(tmp_path: Path) -> No
     assert len(clicks_of(tmp_path / "b.mp4")) == 0
 
 
-def test_an_audio_stream_in_an_unknown_codec_gives_way_to_the_next(tmp_path: Path) -> None:
+def test_a_stream_in_an_unknown_codec_gives_way_to_the_next(tmp_path: Path) -> None:
     source = clicking(tmp_path / "in.mkv", "aac", streams=2)  # the second is silent
     source.write_bytes(source.read_bytes().replace(b"A_AAC", b"A_ZZZ", 1))
     writer = save(tmp_path / "out.mp4", CONSTANT, source=source)
@@ -332,10 +334,10 @@ def test_a_colon_in_the_name_of_the_source_is_only_a_name(tmp_path: Path, monkey
 
 def test_a_server_that_keeps_silent_does_not_stop_the_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "OPEN_S", 0.3)
-    began = monotonic()
+    given = timeouts_given(monkeypatch)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         writer = save(tmp_path / "out.mp4", CONSTANT, source=f"http://127.0.0.1:{silent.getsockname()[1]}/in.mp4")
-    assert monotonic() - began < 10
+    assert (0.3, opening.READ_S) in given
     assert len(writer.warnings) == 1
     assert "could not be read and is left out" in writer.warnings[0]
 
@@ -530,8 +532,8 @@ def rss():
     return int(next(l for l in open("/proc/self/status") if l.startswith("VmRSS")).split()[1]) / 1024
 image = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
 with VideoWriter(sys.argv[1], size=(240, 320), source=sys.argv[2], preset="ultrafast", crf=40) as writer:
-    for i in range(700):
-        writer.write(np.roll(image, i, 1), time=i / 25, duration=0.04)
+    for i in range(300):
+        writer.write(np.roll(image, i, 1), time=i / 5, duration=0.2)
         if i == 100:
             early = rss()
     print(rss() - early)
@@ -541,17 +543,17 @@ with VideoWriter(sys.argv[1], size=(240, 320), source=sys.argv[2], preset="ultra
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/status")
 @pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
 def test_memory_stays_flat(tmp_path: Path, codec: str) -> None:
-    source = clicking(tmp_path / "in.mkv", codec, seconds=30)
+    source = clicking(tmp_path / "in.mkv", codec, seconds=60)
     arguments = [sys.executable, "-c", MEMORY, str(tmp_path / "out.mp4"), str(source)]
     grown = float(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout)
-    assert grown < 6  # MB; 600 raw pictures are 138 MB, the audio alone 5 MB
+    assert grown < 5  # MB, usually below 1; 200 raw pictures are 46 MB, their audio alone 7 MB where it is raw
 
 
 def test_real_clips_keep_their_timestamps_and_audio(assets: Path, tmp_path: Path) -> None:
     for name in ["kinetics/playing_drums.mp4", "kinetics/flipping_pancake.mkv", "other/portrait_skateboarding_dog.mp4"]:
         source = assets / "clips" / name
         with av.open(str(source)) as container:
-            times = [float(f.pts * f.time_base) for f in container.decode(video=0)]
+            times = sorted(float(p.pts * p.time_base) for p in container.demux(video=0) if p.size)
         out = tmp_path / f"{source.stem}.mp4"
         save(out, times, source=source)
         np.testing.assert_allclose(frames_of(out)[0], times, atol=2e-5)
