@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -16,17 +15,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import planted
+from support.clock import NOON, ManualClock
 from support.media import write_clip
 from support.values import red_square
-from support.waiting import until
+from support.waiting import ended, until, vidcam_threads
 
 from vidcam import pipeline, timeline
+from vidcam.clock import Stop
 from vidcam.engine import open_engine
 from vidcam.errors import InputError, UsageError, VidcamError
-from vidcam.live import capture as capturing
 from vidcam.live import sources
 from vidcam.live import stream as streaming
-from vidcam.live.budget import Budget, share_of
+from vidcam.live.budget import Budget, cores, share_of
 from vidcam.live.capture import Capture
 from vidcam.live.ranking import Ranking, clearly_above
 from vidcam.live.running import Update, hot_box
@@ -45,7 +45,7 @@ def engine():
 
 @pytest.fixture
 def open_stream(engine) -> Iterator:
-    """Makes streams and closes them; no thread may be left."""
+    """Makes streams, which explain in the test's own thread unless it starts them, and closes them; no thread may be left."""
     made = []
 
     def make(settings: Settings | None = None, *, engine=engine, **more) -> Stream:
@@ -56,7 +56,21 @@ def open_stream(engine) -> Iterator:
     yield make
     for stream in made:
         stream.close()
-    assert not [t.name for t in threading.enumerate() if t.name == "vidcam-explain"]
+    assert not vidcam_threads()
+
+
+class Meanwhile:
+    """An engine during whose computations something else happens."""
+
+    def __init__(self, engine, happens) -> None:
+        self._engine, self._happens = engine, happens
+
+    def __getattr__(self, name: str):
+        return getattr(self._engine, name)
+
+    def map(self, *words, **more):
+        self._happens()
+        return self._engine.map(*words, **more)
 
 
 def offline(engine, path: Path, settings: Settings) -> dict[tuple[float, float], Explanation]:
@@ -68,11 +82,11 @@ def offline(engine, path: Path, settings: Settings) -> dict[tuple[float, float],
 # ------------------------------------------------------------------------------------------------ the same as for a file
 
 
-def test_a_file_streamed_live_gives_the_predictions_and_evidence_of_the_offline_run(open_stream) -> None:
+def test_stream_of_a_file_explains_what_the_offline_run_explains(open_stream) -> None:
     mini = open_engine("mini", device="cpu")
     settings = Settings(hop_s=0.4)
     expected = offline(mini, CLIPS / "falling.mp4", settings)
-    stream = open_stream(settings, engine=mini)
+    stream = open_stream(settings, engine=mini, real_time=False)
     found: dict[tuple[float, float], Explanation] = {}
     explain = stream._running.add
 
@@ -84,7 +98,6 @@ def test_a_file_streamed_live_gives_the_predictions_and_evidence_of_the_offline_
     with open_source(CLIPS / "falling.mp4") as source:
         for frame in source.frames():
             stream.push(frame)
-            stream.settle()
     stream.finish()
     assert list(found) == list(expected)
     assert len(found) >= 5
@@ -99,48 +112,52 @@ def test_a_file_streamed_live_gives_the_predictions_and_evidence_of_the_offline_
     assert max((p.prediction for p in found.values()), key=lambda p: p.prob("falling down")).prob("falling down") > 0.8
 
 
-def test_what_a_slow_model_explains_is_what_it_would_have_explained_offline(engine, open_stream, tmp_path, monkeypatch) -> None:
+def test_slow_model_explains_the_newest_window_as_offline(engine, open_stream, tmp_path) -> None:
+    took_s, hop_s = 0.25, 0.1
     clip = write_clip(tmp_path / "clip.mp4", frames=60, size=(120, 160))
-    settings = Settings(hop_s=0.1)
+    settings = Settings(hop_s=hop_s)
     expected = offline(engine, clip, settings)
-    stream = open_stream(settings)
-    slow = stream._session.explain
-    took = []
+    clock = ManualClock(jumps=True)  # each frame comes when it is due, however long it takes here
+    begun: list[tuple[float, int]] = []
 
-    def explain(window):
-        began = time.monotonic()
-        time.sleep(0.25)
-        found = slow(window)
-        took.append(time.monotonic() - began)
-        return found
+    def frames_come() -> None:
+        begun.append((clock.now(), len(offered)))
+        while clock.now() < begun[-1][0] + took_s and not capture.over:
+            capture.step()
 
-    monkeypatch.setattr(stream._session, "explain", explain)
+    stream = open_stream(settings, engine=Meanwhile(engine, frames_come), clock=clock)
+    offered: list[tuple[float, float]] = []
+    sample = stream._session.sample
+    stream._session.sample = lambda frame: [offered.append(w.span) or w for w in sample(frame)]
     updates: list[Update] = []
     stream.on_update.append(updates.append)
-    capture = Capture(sources.choose(str(clip)), stream.push).start()
+    capture = Capture(sources.Recording(str(clip), clock=clock), stream.push, clock=clock)
     ages = []
     while not capture.over:
-        time.sleep(0.02)
+        if not stream.step():
+            capture.step()
         if stream.age_s is not None:
             ages.append(stream.age_s)
     stream.finish()
-    capture.close()
-    assert 3 <= len(updates) < len(expected)
+    assert capture.state == "ended"
+    assert clock.now() == pytest.approx(59 / 30, abs=1e-6)
+    assert [u.prediction.span for u in updates] == [offered[n - 1] for _, n in begun]  # the newest when it began
+    assert len(updates) == 6
     assert stream.skipped + len(updates) == len(expected)
     for update in updates:
         np.testing.assert_array_equal(update.prediction.logits, expected[update.prediction.span].prediction.logits)
-    assert max(ages) < 2 * max(took) + 0.4  # two explanations, a hop and a little: nothing queues
-    assert capture.state == "ended"
+    # One explanation that has just begun, the one before it, a hop, and the frames that were awaited: nothing queues.
+    assert max(ages) < 2 * took_s + hop_s + 3 / 30
 
 
-def test_the_picture_of_the_moment_is_that_of_the_joined_windows_looked_at_from_the_past(open_stream) -> None:
+def test_update_equals_the_joined_windows_smoothed_towards_the_past(open_stream) -> None:
     stream = open_stream(Settings(hop_s=0.2, smooth_s=0.3, classes=("red square",)))
     updates: list[Update] = []
     stream.on_update.append(updates.append)
     frames = red_square(60)
     for frame in frames:
         stream.push(frame)
-        stream.settle()
+        stream.step()
     whole = timeline.Timeline(step_s=stream.engine.spec.interval_s)  # forgets nothing
     session = Session(stream.engine, stream.settings)
     done = [e for frame in frames for e in session.push(frame)]
@@ -159,7 +176,7 @@ def test_the_picture_of_the_moment_is_that_of_the_joined_windows_looked_at_from_
         assert update.curves["red square"] == pytest.approx(head.maps[0].sum() / track.cell_s, rel=1e-4)
 
 
-def test_forgetting_changes_nothing_later_and_holds_the_memory(open_stream) -> None:
+def test_forgetting_the_past_changes_no_later_map(open_stream) -> None:
     stream = open_stream(Settings(hop_s=0.2))
     session = Session(stream.engine, stream.settings)
     full, lean = (timeline.Timeline(step_s=0.1) for _ in range(2))
@@ -181,7 +198,7 @@ def test_forgetting_changes_nothing_later_and_holds_the_memory(open_stream) -> N
 # ---------------------------------------------------------------------------------------------------- while it goes on
 
 
-def test_another_way_of_explaining_acts_at_once_without_a_new_frame(open_stream) -> None:
+def test_change_of_settings_acts_without_a_new_frame(open_stream) -> None:
     stream = open_stream(Settings(hop_s=0.2))
     for frame in red_square(40):
         stream.push(frame)
@@ -201,11 +218,9 @@ def test_another_way_of_explaining_acts_at_once_without_a_new_frame(open_stream)
     assert stream.settings.classes == ("nothing",)
 
 
-def test_no_window_is_made_of_pictures_from_before_and_after_a_gap_or_of_two_sizes(open_stream, monkeypatch) -> None:
-    now = [0.0]  # frames arrive when they were taken
-    clock = SimpleNamespace(monotonic=lambda: now[0], perf_counter=time.perf_counter, process_time=time.process_time)
-    monkeypatch.setattr(streaming, "time", clock)
-    stream = open_stream(Settings(hop_s=0.1))
+def test_window_never_spans_a_gap_or_two_picture_sizes(open_stream) -> None:
+    clock = ManualClock()
+    stream = open_stream(Settings(hop_s=0.1), clock=clock)
     spans, gaps = [], []
     stream.on_update.append(lambda update: spans.append((update.time, *update.prediction.span)))
     stream.on_gap.append(gaps.append)
@@ -217,9 +232,9 @@ def test_no_window_is_made_of_pictures_from_before_and_after_a_gap_or_of_two_siz
     ]
     for part in parts:
         for frame in part:
-            now[0] = frame.time
+            clock.advance(frame.time - clock.now())  # frames arrive when they were taken
             stream.push(frame)
-            stream.settle()
+            stream.step()
         assert stream.fps == pytest.approx(20)
     assert gaps == [part[0].time for part in parts[1:]]
     for part in parts:
@@ -229,7 +244,22 @@ def test_no_window_is_made_of_pictures_from_before_and_after_a_gap_or_of_two_siz
     assert stream.size == (96, 160)
 
 
-def test_a_source_with_a_frame_a_second_or_less_is_still_explained(open_stream) -> None:
+def test_age_counts_from_the_newest_frame_explained(open_stream) -> None:
+    clock = ManualClock()
+    stream = open_stream(Settings(hop_s=0.1), clock=clock)
+    assert stream.age_s is None
+    for frame in red_square(20):
+        clock.advance(frame.time - clock.now())
+        stream.push(frame)
+        stream.step()
+    explained = stream.update.time
+    assert stream.age_s == pytest.approx(clock.now() - explained)
+    clock.advance(3.0)
+    assert stream.age_s == pytest.approx(0.95 + 3.0 - explained)
+    assert stream.time_of_day(0.95) == NOON + timedelta(seconds=0.95)  # when that frame came
+
+
+def test_source_with_a_frame_a_second_is_explained(open_stream) -> None:
     stream = open_stream(Settings(hop_s=0.5))
     for frame in red_square(12, step=1.2):
         stream.push(frame)
@@ -237,7 +267,7 @@ def test_a_source_with_a_frame_a_second_or_less_is_still_explained(open_stream) 
     assert stream.explained > 0
 
 
-def test_a_frozen_picture_is_noticed_and_a_living_one_is_not(open_stream) -> None:
+def test_frozen_picture_is_noticed_after_five_seconds(open_stream) -> None:
     stream = open_stream()
     alive = red_square(130)
     for frame in alive:
@@ -250,19 +280,55 @@ def test_a_frozen_picture_is_noticed_and_a_living_one_is_not(open_stream) -> Non
     assert stream.frozen_s == 0
 
 
-def test_what_goes_wrong_while_explaining_is_forwarded_and_ends_the_thread(open_stream, monkeypatch) -> None:
-    stream = open_stream(Settings(hop_s=0.1))
-
-    def fail(window):
+def test_error_while_explaining_is_kept_and_ends_the_thread(engine, open_stream) -> None:
+    def fall_over() -> None:
         raise RuntimeError("the network fell over")
 
-    monkeypatch.setattr(stream._session, "explain", fail)
+    changed = threading.Event()
+    stream = open_stream(Settings(hop_s=0.1), engine=Meanwhile(engine, fall_over), changed=changed.set).start()
     for frame in red_square(30):
         stream.push(frame)
     stream.settle()
-    stream._thread.join(60)
-    assert not stream._thread.is_alive()
+    ended(stream._thread)
+    assert changed.is_set()
     assert str(stream.error) == "explaining failed: RuntimeError: the network fell over"
+
+
+def test_thread_pauses_as_the_processor_budget_says(engine, open_stream) -> None:
+    clock, began = ManualClock(jumps=True), []
+
+    def work() -> None:
+        began.append(clock.now())
+        clock.spent += 0.4 * cores()  # processor seconds
+        clock.advance(0.4)
+
+    stream = open_stream(Settings(hop_s=0.1), engine=Meanwhile(engine, work), cpu=0.25, clock=clock).start()
+    for frame in red_square(240):
+        stream.push(frame)
+        stream.settle()
+    # An explanation takes all of the machine for 0.4 s, a quarter of which is allowed: one begins every 1.6 s.
+    assert np.diff(began)[-5:] == pytest.approx(np.full(5, 1.6), rel=0.1)
+
+
+def test_started_stream_explains_the_same_and_leaves_no_thread(open_stream) -> None:
+    updates: list[Update] = []
+    stream = open_stream(Settings(hop_s=0.1)).start()
+    stream.on_update.append(updates.append)
+    for frame in red_square(30):
+        stream.push(frame)
+        stream.settle()
+    stream.close()
+    alone: list[Update] = []
+    other = open_stream(Settings(hop_s=0.1))
+    other.on_update.append(alone.append)
+    for frame in red_square(30):
+        other.push(frame)
+        other.settle()
+    assert [u.prediction.span for u in updates] == [u.prediction.span for u in alone]
+    assert len(updates) > 5
+    for one, two in zip(updates, alone, strict=True):
+        np.testing.assert_array_equal(one.heads["red square"][0].maps, two.heads["red square"][0].maps)
+    assert not vidcam_threads()
 
 
 # ----------------------------------------------------------------------------------------------------------- the source
@@ -278,7 +344,7 @@ class Flaky:
         self.tries = list(tries)
         self.clock = 0.0
 
-    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+    def frames(self, stop: Stop) -> Iterator[Frame]:
         count, end = self.tries.pop(0) if self.tries else (0, InputError("gone for good"))
         for frame in red_square(count):
             self.clock += 0.01
@@ -287,74 +353,137 @@ class Flaky:
             raise end
 
 
-@pytest.fixture
-def quick(monkeypatch) -> None:
-    monkeypatch.setattr(capturing, "FIRST_S", 0.02)
-    monkeypatch.setattr(capturing, "LONGEST_S", 0.08)
+def steps(capture: Capture, n: int) -> list[float]:
+    """Take ``n`` steps of the capture, or as many as there are: the pauses between them, in seconds."""
+    pauses = []
+    for _ in range(n):
+        if (pause := capture.step()) is None:
+            break
+        pauses.append(pause)
+    return pauses
 
 
-def test_a_source_that_never_worked_has_failed_with_its_own_words(quick) -> None:
-    capture = Capture(Flaky((0, InputError("camera 7 cannot be opened"))), lambda frame: None).start()
+def test_source_that_never_worked_fails_in_its_own_words() -> None:
+    capture = Capture(Flaky((0, InputError("camera 7 cannot be opened"))), lambda frame: None)
+    assert steps(capture, 9) == []
     with pytest.raises(InputError, match="camera 7 cannot be opened"):
         capture.wait()
     assert capture.state == "failed"
     assert capture.over
-    capture.close()
 
 
-def test_a_source_that_worked_once_is_opened_again_after_growing_pauses(quick, monkeypatch) -> None:
-    gone = InputError("camera 7 gives no pictures any more")
-    source = Flaky((3, gone), (0, gone), (0, gone), (0, gone), (4, None), (2, gone))
+GONE = InputError("camera 7 gives no pictures any more")
+
+
+def test_source_that_worked_once_is_reopened_after_growing_pauses() -> None:
+    source = Flaky((3, GONE), (0, GONE), (0, GONE), (0, GONE), (4, None), (2, GONE))
     taken: list[Frame] = []
-    pauses: list[float] = []
     capture = Capture(source, taken.append)
-    wait = capture._stop.wait
-    monkeypatch.setattr(capture._stop, "wait", lambda s: (pauses.append(s), wait(s))[1])
-    capture.start().wait()
-    until(lambda: len(taken) == 9)
-    until(lambda: capture.reconnects >= 7)
+    pauses = steps(capture, 4)
+    assert capture.state == "waiting"
+    assert capture.reason == "camera 7 gives no pictures any more"
+    pauses += steps(capture, 8)
+    assert capture.reason == "camera 7 has stopped sending"
+    assert len(taken) == 7
+    pauses += steps(capture, 9)
+    assert [p for p in pauses if p] == [0.5, 1.0, 2.0, 4.0, 0.5, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0]
+    assert len(taken) == 9
+    assert capture.reconnects == 11
     assert capture.reason == "gone for good"
     assert capture.state == "waiting"
-    assert pauses[:6] == pytest.approx([0.02, 0.04, 0.08, 0.08, 0.02, 0.02])
+
+
+def test_capture_thread_waits_its_pauses_and_ends_when_closed() -> None:
+    clock, taken = ManualClock(), []
+    capture = Capture(Flaky((3, GONE), (4, None)), taken.append, clock=clock).start()
+    capture.wait()
+    until(lambda: capture.state == "waiting" and clock.waits == [0.5])
+    assert len(taken) == 3
+    clock.advance(0.4)
+    assert capture.state == "waiting"
+    clock.advance(0.2)
+    until(lambda: len(taken) == 7 and clock.waits == [0.5, 0.5])
+    assert capture.reconnects == 1
     capture.close()
-    assert not capture._thread.is_alive()
+    ended(capture._thread)
+    assert capture.state == "ended"
 
 
-def test_the_source_that_falls_silent_is_called_so(quick, monkeypatch) -> None:
-    monkeypatch.setattr(capturing, "SILENT_S", 0.05)
-    source = sources.Pushed()
-    capture = Capture(source, lambda frame: None).start()
+def test_source_without_frames_for_two_seconds_is_silent() -> None:
+    clock, source = ManualClock(), sources.Pushed()
+    capture = Capture(source, lambda frame: None, clock=clock)
     _, jpeg = _jpeg()
     source.put(jpeg, at=1.0)
+    capture.step()
     capture.wait()
-    until(lambda: capture.state == "silent")
+    clock.advance(1.99)
+    assert capture.state == "running"
+    clock.advance(0.02)
+    assert capture.state == "silent"
     source.put(jpeg, at=2.0)
-    until(lambda: capture.state == "running")
+    capture.step()
+    assert capture.state == "running"
     source.close()
-    until(lambda: capture.state == "ended")
+    assert capture.step() is None
+    assert capture.state == "ended"
+
+
+def test_pushed_source_that_waits_is_stopped_at_once() -> None:
+    source = sources.Pushed()
+    capture = Capture(source, lambda frame: None).start()
+    source.put(_jpeg()[1], at=1.0)
+    capture.wait()
     capture.close()
+    ended(capture._thread)
+    assert capture.state == "ended"
 
 
-def test_who_takes_the_frames_may_fail_and_that_is_told() -> None:
+def test_error_of_the_frame_taker_fails_the_capture() -> None:
     def take(frame: Frame) -> None:
         raise VidcamError("no room for frames")
 
-    capture = Capture(Flaky((2, None)), take).start()
-    until(lambda: capture.over)
+    capture = Capture(Flaky((2, None)), take)
+    assert capture.step() is None
+    assert capture.over
     assert str(capture.error) == "no room for frames"
-    capture.close()
 
 
-def test_a_file_is_played_in_real_time_and_again_from_its_end(tmp_path) -> None:
+def test_file_is_played_in_real_time_and_again_from_its_end(tmp_path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", frames=12, fps=30)
-    stop, frames, began = threading.Event(), [], time.monotonic()
-    for frame in sources.Recording(str(clip), loop=True).frames(stop):
+    clock = ManualClock(now=7.0, jumps=True)
+    stop, frames = Stop(clock), []
+    for frame in sources.Recording(str(clip), loop=True, clock=clock).frames(stop):
+        assert clock.now() - 7.0 == pytest.approx(len(frames) / 30, abs=1e-3)  # when it is due
         frames.append(frame)
         if len(frames) == 30:
             stop.set()
-    assert time.monotonic() - began > 29 / 30 - 0.05
+    assert len(frames) == 30
+    assert clock.waits == pytest.approx(np.full(29, 1 / 30), abs=1e-3)
     assert np.diff([f.time for f in frames]) == pytest.approx(np.full(29, 1 / 30), abs=1e-3)
     np.testing.assert_array_equal(frames[3].image, frames[15].image)
+
+
+def test_file_that_lags_behind_real_time_is_played_slower(tmp_path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", frames=30, fps=30)
+    clock = ManualClock(jumps=True)
+    due = []
+    for n, _ in enumerate(sources.Recording(str(clip), clock=clock).frames(Stop(clock))):
+        due.append(clock.now())
+        if n in (5, 10):
+            clock.advance({5: 0.2, 10: 1.0}[n])  # a machine that is busy for a while
+    steps = np.diff(due)
+    assert steps[5] == pytest.approx(0.2, abs=1e-3)
+    assert steps[6:9] == pytest.approx(np.zeros(3), abs=1e-3)  # a small lag is caught up with
+    assert steps[10] == pytest.approx(1.0, abs=1e-3)
+    assert steps[11:] == pytest.approx(np.full(18, 1 / 30), abs=1e-3)  # a large one is not: no frame is left out
+
+
+def test_file_out_of_real_time_comes_without_waiting(tmp_path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", frames=12, fps=30)
+    clock = ManualClock()
+    frames = list(sources.Recording(str(clip), real_time=False, clock=clock).frames(Stop(clock)))
+    assert len(frames) == 12
+    assert clock.waits == []
 
 
 @given(
@@ -362,8 +491,8 @@ def test_a_file_is_played_in_real_time_and_again_from_its_end(tmp_path) -> None:
     rate=st.floats(5, 60),
     start=st.floats(-1e3, 1e5),
 )
-def test_a_streams_clock_never_runs_back_or_ahead_and_loses_the_jitter(delays, rate, start) -> None:
-    clock = sources._Clock()
+def test_dejitter_never_runs_back_or_ahead_and_loses_the_jitter(delays, rate, start) -> None:
+    clock = sources._Dejitter()
     stated = [start + i / rate for i in range(len(delays))]
     arrived = [100 + i / rate + d for i, d in enumerate(delays)]
     arrived = list(np.maximum.accumulate(arrived))
@@ -383,14 +512,14 @@ def _jpeg(size: tuple[int, int] = (48, 64)) -> tuple[np.ndarray, bytes]:
     return image, encode(Frame(image, 0.0, 0.0))
 
 
-def test_pictures_from_outside_are_decoded_in_their_colours_and_what_is_none_is_dropped(monkeypatch) -> None:
+def test_pushed_jpegs_keep_their_colours_and_others_are_dropped(monkeypatch) -> None:
     image, jpeg = _jpeg()
     large = cv2.imencode(".jpg", np.zeros((16, sources.LARGEST + 1, 3), np.uint8))[1].tobytes()
     assert np.abs(sources._decode(jpeg).astype(int) - image).max() < 8  # JPEG's loss; BGR would be off by 160
     assert sources._decode(large) is None
     assert sources._decode(b"GIF89a" + bytes(30)) is None
     assert sources._decode(jpeg[:20]) is None
-    source, stop, times = sources.Pushed(), threading.Event(), []
+    source, stop, times = sources.Pushed(), Stop(), []
     reading = source.frames(stop)
     for at in (1.0, 0.5, float("nan"), 1.5):  # a clock that goes back, or is none, is not believed
         source.put(jpeg, at=at)
@@ -405,13 +534,13 @@ def test_pictures_from_outside_are_decoded_in_their_colours_and_what_is_none_is_
     ("words", "kind"),
     [("0", sources.Camera), ("/dev/video2", sources.Camera), ("rtsp://h/a", sources.Network), ("http://h/a", sources.Network)],
 )
-def test_words_name_a_source(words: str, kind: type) -> None:
+def test_choose_finds_the_kind_of_source(words: str, kind: type) -> None:
     assert isinstance(sources.choose(words), kind)
     with pytest.raises(UsageError, match="--loop is for files"):
         sources.choose(words, loop=True)
 
 
-def test_words_that_name_nothing_say_what_is_allowed() -> None:
+def test_choose_refuses_what_is_no_source() -> None:
     with pytest.raises(InputError, match=r"no file nowhere\.mp4; a source is a camera's number"):
         sources.choose("nowhere.mp4")
     with pytest.raises(UsageError, match=r"--loop is for files: rtsp://10\.0\.0\.1/a has no end"):
@@ -435,11 +564,11 @@ def test_words_that_name_nothing_say_what_is_allowed() -> None:
         ("http://10.0.0.1:8080/video", "http://10.0.0.1:8080/video"),
     ],
 )
-def test_an_address_is_shown_without_its_secrets(address: str, name: str) -> None:
+def test_address_is_shown_without_its_secrets(address: str, name: str) -> None:
     assert sources.Network(address).name == name
 
 
-def test_what_the_library_says_of_an_address_is_told_without_its_secrets(monkeypatch) -> None:
+def test_library_error_is_told_without_the_secrets(monkeypatch) -> None:
     address = "rtsp://me:secret@10.0.0.1/a?key=secret"
 
     def fail(*_: object, **__: object) -> None:
@@ -447,7 +576,7 @@ def test_what_the_library_says_of_an_address_is_told_without_its_secrets(monkeyp
 
     monkeypatch.setattr(sources.av, "open", fail)
     with pytest.raises(InputError, match=r"rtsp://10\.0\.0\.1/a cannot be read: no answer from rtsp://10\.0\.0\.1/a; check"):
-        next(sources.Network(address).frames(threading.Event()))
+        next(sources.Network(address).frames(Stop()))
 
 
 # ------------------------------------------------------------------------------------------------------------ the budget
@@ -457,7 +586,7 @@ def test_what_the_library_says_of_an_address_is_told_without_its_secrets(monkeyp
     ("other", "cost", "share", "hop"),
     [(0.1, 0.08, 0.5, 0.1), (0.1, 0.08, 0.3, 0.2), (0.2, 0.5, 0.25, 5.0), (0.6, 0.1, 0.5, 5.0), (0.0, 1.0, 0.5, 1.0)],
 )
-def test_the_budget_settles_where_what_is_used_is_what_was_given(other: float, cost: float, share: float, hop: float) -> None:
+def test_budget_settles_at_the_share_that_was_given(other: float, cost: float, share: float, hop: float) -> None:
     """``other`` of two cores is used anyway, an explanation costs ``cost`` processor seconds."""
     budget, spent, now = Budget(share, least_s=0.1, machine=2), 0.0, 0.0
     pauses = []
@@ -473,7 +602,7 @@ def test_the_budget_settles_where_what_is_used_is_what_was_given(other: float, c
     assert np.ptp(pauses[-50:]) <= 0.02 * wanted  # no swinging
 
 
-def test_a_share_is_read_from_words() -> None:
+def test_share_of_the_processor_is_read_from_words() -> None:
     assert [share_of(w) for w in ("50%", "0.5", " 100 % ", "1")] == [0.5, 0.5, 1.0, 1.0]
     for words in ("0%", "150%", "half", "-5%", "2"):
         with pytest.raises(UsageError, match="such as 50%"):
@@ -484,7 +613,7 @@ def test_a_share_is_read_from_words() -> None:
 
 
 @given(st.lists(st.lists(st.floats(0, 1), min_size=6, max_size=6), min_size=1, max_size=40), st.floats(0.02, 1))
-def test_the_order_is_right_up_to_a_clear_lead_and_changes_only_for_one(rows, step) -> None:
+def test_ranking_changes_its_order_only_for_a_clear_lead(rows, step) -> None:
     labels = tuple("abcdef")
     ranking, before, mean = Ranking(labels), None, None
     for i, row in enumerate(rows):
@@ -505,7 +634,7 @@ def test_the_order_is_right_up_to_a_clear_lead_and_changes_only_for_one(rows, st
         before = order
 
 
-def test_two_labels_that_waver_keep_their_places_and_a_real_change_is_shown_within_a_second() -> None:
+def test_ranking_ignores_wavering_and_follows_a_real_change() -> None:
     ranking, firsts = Ranking(("sit", "fall")), []
     for i in range(100):
         probs = np.array([0.52, 0.48] if i // 8 % 2 else [0.47, 0.53])
@@ -517,7 +646,7 @@ def test_two_labels_that_waver_keep_their_places_and_a_real_change_is_shown_with
     assert ranking.top(1)[0][0] != firsts[0]
 
 
-def test_the_hot_box_holds_the_cells_around_the_hottest_one_and_stays_within_what_was_seen() -> None:
+def test_hot_box_surrounds_the_hottest_cell_within_the_crop() -> None:
     values = np.zeros((1, 6, 8), np.float32)
     values[0, 1:3, 2:5] = 1.0
     values[0, 2, 3] = 2.0
@@ -532,6 +661,6 @@ def test_the_hot_box_holds_the_cells_around_the_hottest_one_and_stays_within_wha
     assert hot_box(()) is None
 
 
-def test_only_exponential_and_past_settings_are_used() -> None:
+def test_live_settings_look_only_into_the_past() -> None:
     settings = live_settings(Settings(smoothing="gaussian", tail="shift"))
     assert (settings.tail, settings.smoothing, settings.hop_s) == ("drop", "exponential", streaming.HOP_S)

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from support import planted
 from support.media import write_clip
-from support.waiting import until
+from support.waiting import HANG_S, until, vidcam_threads
 
 from vidcam import cli
 from vidcam.engine import open_engine
@@ -49,7 +49,7 @@ def vidcam(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, 
         with pytest.raises(SystemExit) as stop:
             cli.main()
         out, err = capsys.readouterr()
-        assert not [t.name for t in threading.enumerate() if t.name.startswith("vidcam-")]
+        assert not vidcam_threads()
         return int(stop.value.code or 0), out, err
 
     return words
@@ -80,13 +80,16 @@ def clip(tmp_path: Path) -> Path:
         (["clip.mp4", "--method", "attention-rollout", "--headless"], 2, "needs attention"),
         (["clip.mp4", "--host", "256.0.0.1"], 2, "'256.0.0.1' is no address of this machine"),
         (["0", "--loop"], 2, "--loop is for files"),
+        (["0", "--headless", "--fast"], 2, "--fast is for files"),
+        (["clip.mp4", "--fast"], 2, "--fast goes with --headless"),
+        (["clip.mp4", "--fast", "--headless", "--loop"], 2, "--fast goes with --headless, and without --loop"),
         (["browser", "--headless"], 2, "the camera of a browser needs the page"),
         (["browser", "--record", "a.mp4"], 2, "--record for sources that are read here"),
         (["clip.mp4", "--name", "https://cam.example.com/"], 2, "--name is the name at which a proxy with https is reached"),
         (["clip.mp4", "--name", "cam.example.com", "--headless"], 2, "--name is for what is served"),
     ],
 )
-def test_bad_input_is_told_in_one_sentence_with_the_right_code(vidcam, clip, words, code, sentence) -> None:
+def test_bad_input_gives_one_sentence_and_the_exit_code(vidcam, clip, words, code, sentence) -> None:
     got, out, err = vidcam(*words, *OWN)
     lines = [line for line in err.splitlines() if line.strip()]
     assert (got, len(lines), out) == (code, 1, ""), err
@@ -94,7 +97,7 @@ def test_bad_input_is_told_in_one_sentence_with_the_right_code(vidcam, clip, wor
     assert sentence in lines[0]
 
 
-def test_a_port_in_use_is_told_before_anything_is_loaded(vidcam, clip) -> None:
+def test_port_in_use_is_told_before_anything_is_loaded(vidcam, clip) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         code, _, err = vidcam(clip, *OWN, "--port", port)
@@ -102,8 +105,10 @@ def test_a_port_in_use_is_told_before_anything_is_loaded(vidcam, clip) -> None:
     assert f"port {port} on 127.0.0.1 is in use by another program; name another with --port, or 0 for any that is free" in err
 
 
-def test_headless_tells_events_on_stdout_and_ends_with_the_file(vidcam) -> None:
-    code, out, err = vidcam(CLIPS / "falling.mp4", "--model", "mini", "--headless", "--on", "falling down > 0.7", "--cpu", "100%")
+def test_headless_prints_events_and_ends_with_the_file(vidcam) -> None:
+    code, out, err = vidcam(
+        CLIPS / "falling.mp4", "--model", "mini", "--hop", "0.2", "--headless", "--fast", "--on", "falling down > 0.7"
+    )
     assert (code, err) == (0, "")
     assert [json.loads(line)["event"] for line in out.splitlines()] == ["start", "end"]
 
@@ -120,7 +125,7 @@ def process(clip: Path) -> Iterator:
             stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"},
         )  # fmt: skip
         running.append(one)
-        assert select.select([one.stderr], [], [], 60)[0]
+        assert select.select([one.stderr], [], [], HANG_S)[0]
         return one, one.stderr.readline()
 
     yield start
@@ -132,7 +137,7 @@ def process(clip: Path) -> Iterator:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_it_serves_until_it_is_interrupted_and_leaves_a_whole_recording(process, tmp_path, sent, code) -> None:
+def test_interrupted_server_leaves_a_whole_recording(process, tmp_path, sent, code) -> None:
     record = tmp_path / "seen.mp4"
     one, line = process("--port", 0, "--record", record)
     address = re.fullmatch(r"open (http://127\.0\.0\.1:\d+/)\n", line)[1]
@@ -146,18 +151,21 @@ def test_it_serves_until_it_is_interrupted_and_leaves_a_whole_recording(process,
     until(lambda: metric("vidcam_windows_explained_total") > 3)
     assert not record.exists()  # appears complete or not at all
     one.send_signal(sent)
-    out, err = one.communicate(timeout=20)
+    out, err = one.communicate(timeout=HANG_S)
     assert (one.returncode, out) == (code, "")
     assert "Traceback" not in err
     with open_source(record) as source:
         frames = list(source.frames())
-    assert len(frames) > 20
     assert frames[0].time == 0
-    assert np.median(np.diff([f.time for f in frames])) == pytest.approx(1 / 30, abs=2e-3)
+    steps = 30 * np.diff([f.time for f in frames])
+    assert steps == pytest.approx(np.maximum(1, np.round(steps)), abs=0.06)  # a slow machine leaves frames out, and says so
+    assert len(frames) > 1
 
 
-def test_a_recording_has_the_words_and_the_heat_in_it(vidcam, tmp_path) -> None:
-    code, _, err = vidcam(CLIPS / "falling.mp4", "--model", "mini", "--headless", "--record", "seen.mp4", "--events", "e.jsonl")
+def test_recording_has_the_words_and_the_heat_in_it(vidcam, tmp_path) -> None:
+    code, _, err = vidcam(
+        CLIPS / "falling.mp4", "--model", "mini", "--headless", "--fast", "--record", "seen.mp4", "--events", "e.jsonl"
+    )
     assert (code, err) == (0, "")
     with open_source("seen.mp4") as source, open_source(CLIPS / "falling.mp4") as plain:
         drawn, raw = list(source.frames()), list(plain.frames())
@@ -177,7 +185,7 @@ def test_a_recording_has_the_words_and_the_heat_in_it(vidcam, tmp_path) -> None:
     assert hottest > 150
 
 
-def test_a_recording_whose_name_was_taken_meanwhile_gets_another_one(vidcam, clip, monkeypatch) -> None:
+def test_recording_whose_name_is_taken_gets_another_one(vidcam, clip, monkeypatch) -> None:
     taken = [Path("seen.mp4"), Path("seen-2.mp4")]
 
     def begin(*words, **more) -> VideoWriter:
@@ -186,7 +194,7 @@ def test_a_recording_whose_name_was_taken_meanwhile_gets_another_one(vidcam, cli
         return VideoWriter(*words, **more)
 
     monkeypatch.setattr(drawing, "VideoWriter", begin)
-    code, _, err = vidcam(clip, *OWN, "--headless", "--record", "seen.mp4", "--events", "e.jsonl")
+    code, _, err = vidcam(clip, *OWN, "--headless", "--fast", "--record", "seen.mp4", "--events", "e.jsonl")
     assert (code, err) == (0, "seen.mp4 cannot be written any more, so the recording is in seen-3.mp4\n")
     assert [path.read_bytes() for path in taken] == [b"somebody else's"] * 2
     with open_source("seen-3.mp4") as source:
@@ -194,7 +202,7 @@ def test_a_recording_whose_name_was_taken_meanwhile_gets_another_one(vidcam, cli
     assert not list(Path().glob(".*"))
 
 
-def test_a_recording_that_cannot_go_on_is_told_at_once_and_with_the_exit_code(vidcam, clip, monkeypatch) -> None:
+def test_recording_that_cannot_go_on_is_told_and_fails(vidcam, clip, monkeypatch) -> None:
     class Full(VideoWriter):
         def write(self, picture, *, time: float, duration: float) -> None:
             if time > 0.5:
@@ -202,33 +210,33 @@ def test_a_recording_that_cannot_go_on_is_told_at_once_and_with_the_exit_code(vi
             super().write(picture, time=time, duration=duration)
 
     monkeypatch.setattr(drawing, "VideoWriter", Full)
-    code, _, err = vidcam(clip, *OWN, "--headless", "--record", "seen.mp4", "--events", "e.jsonl")
+    code, _, err = vidcam(clip, *OWN, "--headless", "--fast", "--record", "seen.mp4", "--events", "e.jsonl")
     reason = "cannot write seen.mp4: the disk is full"
     assert (code, err.splitlines()) == (1, [f"the recording has ended: {reason}", f"error: {reason}"])
     assert sorted(path.name for path in Path().glob("*.mp4")) == ["clip.mp4"]
     assert not list(Path().glob(".*"))
 
 
-def test_a_recording_that_gets_no_name_is_not_lost(vidcam, clip, monkeypatch) -> None:
+def test_recording_that_cannot_be_renamed_is_kept(vidcam, clip, monkeypatch) -> None:
     def fail(*_: object) -> None:
         raise PermissionError(1, "not permitted")
 
     monkeypatch.setattr(drawing, "os", SimpleNamespace(replace=fail))
-    code, _, err = vidcam(clip, *OWN, "--headless", "--record", "seen.mp4", "--events", "e.jsonl")
+    code, _, err = vidcam(clip, *OWN, "--headless", "--fast", "--record", "seen.mp4", "--events", "e.jsonl")
     (whole,) = Path().glob(".*.mp4")
     assert (code, err.splitlines()[-1]) == (1, f"error: cannot write seen.mp4: not permitted; the recording is in {whole}")
     with open_source(whole) as source:
         assert len(list(source.frames())) == 45
 
 
-def test_the_first_failure_is_the_one_that_ends_the_command(vidcam, clip, monkeypatch) -> None:
+def test_first_failure_is_the_one_that_ends_the_command(vidcam, clip, monkeypatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OutputError("no room")
 
     monkeypatch.setattr(drawing, "VideoWriter", fail)
     burns = property(lambda self: VidcamError("the camera burns") if self.capture.frames > 25 else None)
     monkeypatch.setattr(Watch, "error", burns)
-    code, _, err = vidcam(clip, *OWN, "--headless", "--record", "seen.mp4", "--events", "e.jsonl")
+    code, _, err = vidcam(clip, *OWN, "--headless", "--fast", "--record", "seen.mp4", "--events", "e.jsonl")
     assert (code, err.splitlines()) == (1, ["the recording has ended: no room", "error: the camera burns"])
 
 
@@ -249,7 +257,7 @@ class Desktop:
         return self.keys.pop(0) if self.keys and len(self.shown) > 5 else -1
 
 
-def test_a_window_shows_the_annotated_picture_and_obeys_keys(monkeypatch, tmp_path, clip) -> None:
+def test_window_shows_the_annotated_picture_and_obeys_keys(monkeypatch, tmp_path, clip) -> None:
     monkeypatch.chdir(tmp_path)
     desktop = Desktop(monkeypatch, [ord("s"), ord("q")])
     plan = run.Plan(source=str(clip), window=True, loop=True, settings=Settings(hop_s=0.2), look=Look(style="contour"))
@@ -260,7 +268,7 @@ def test_a_window_shows_the_annotated_picture_and_obeys_keys(monkeypatch, tmp_pa
     assert not [t.name for t in threading.enumerate() if t.name.startswith("vidcam-")]
 
 
-def test_where_there_is_no_desktop_it_says_what_to_do(vidcam, clip, monkeypatch) -> None:
+def test_window_without_a_desktop_says_what_to_do(vidcam, clip, monkeypatch) -> None:
     def fail(*_: object) -> None:
         raise cv2.error("The function is not implemented")
 
@@ -271,7 +279,7 @@ def test_where_there_is_no_desktop_it_says_what_to_do(vidcam, clip, monkeypatch)
     assert "leave out --window to use the page in a web browser" in err
 
 
-def test_a_picture_of_another_size_is_fitted_in_its_own_shape() -> None:
+def test_fit_keeps_the_shape_of_a_picture() -> None:
     image = np.full((60, 80, 3), 200, np.uint8)
     out = fit(image, (100, 200))
     assert out.shape == (100, 200, 3)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import sys
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -17,21 +18,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import planted
+from support import planted, waiting
+from support.clock import NOON, ManualClock
 from support.values import red_square
-from support.waiting import until
+from support.waiting import vidcam_threads
 
+from vidcam.clock import SYSTEM, Clock
 from vidcam.engine import open_engine
 from vidcam.errors import OutputError, UnknownNameError, UsageError, VidcamError
-from vidcam.live import actions, run
-from vidcam.live import stream as streaming
+from vidcam.live import run
 from vidcam.live.actions import Command, Films, Post
 from vidcam.live.events import Event, Lines, Worker
 from vidcam.live.rules import RELEASE_S, Follower, Rule, parse
 from vidcam.live.watch import Orders, Watch
 from vidcam.pipeline import Settings
 from vidcam.reader import open_source
-from vidcam.types import Frame
 
 CLIPS = Path(__file__).parent.parent / "clips"
 
@@ -49,7 +50,7 @@ CLIPS = Path(__file__).parent.parent / "clips"
         ("for 3 > 0.1", Rule("for 3", ">", 0.1)),
     ],
 )
-def test_words_are_understood(words: str, rule: Rule) -> None:
+def test_rule_is_parsed_from_words(words: str, rule: Rule) -> None:
     assert parse(words) == rule
 
 
@@ -59,7 +60,7 @@ def test_words_are_understood(words: str, rule: Rule) -> None:
     threshold=st.integers(0, 1000).map(lambda n: n / 1000),
     hold=st.integers(0, 10_000).map(lambda n: n / 100),
 )
-def test_a_rule_written_out_is_the_rule(label, sign, threshold, hold) -> None:
+def test_rule_written_out_parses_to_itself(label, sign, threshold, hold) -> None:
     rule = Rule(label, sign, threshold, hold)
     assert parse(str(rule)) == rule
 
@@ -68,17 +69,17 @@ def test_a_rule_written_out_is_the_rule(label, sign, threshold, hold) -> None:
     "words",
     ["", "falling", "falling > ", "> 0.5", "falling = 0.5", "falling > 0.5 for", "falling > 0.5 for 1 fortnight", "a > b"],
 )
-def test_words_that_say_no_rule_are_refused_with_an_example(words: str) -> None:
+def test_parse_refuses_no_rule_with_an_example(words: str) -> None:
     with pytest.raises(UsageError, match=r"falling down > 0\.8 for 1s"):
         parse(words)
 
 
-def test_a_threshold_beyond_certainty_is_refused() -> None:
+def test_threshold_above_one_is_refused() -> None:
     with pytest.raises(UsageError, match="a probability is 0 to 1"):
         parse("falling > 80")
 
 
-def test_a_label_that_the_model_does_not_know_is_told() -> None:
+def test_rule_with_an_unknown_label_suggests_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'falling down'"):
         Follower(parse("faling down > 0.8"), ["walking", "falling down"])
 
@@ -104,7 +105,7 @@ def slowly(times: list[float], holds: list[bool], hold_s: float) -> list[tuple[s
     bits=st.lists(st.booleans(), min_size=60, max_size=60),
     hold=st.sampled_from([0.0, 0.1, 0.3, 1.0]),
 )
-def test_a_rule_is_followed_as_somebody_would_who_remembers_everything(gaps, bits, hold) -> None:
+def test_follower_agrees_with_looking_back_over_everything(gaps, bits, hold) -> None:
     times = np.cumsum(gaps) / 10
     holds = bits[: len(times)]
     follower, found = Follower(Rule("b", ">", 0.5, hold), ["a", "b"]), []
@@ -116,7 +117,7 @@ def test_a_rule_is_followed_as_somebody_would_who_remembers_everything(gaps, bit
     assert [c.kind for c in follower.close(time=99.0)] == ["end"] * open_still
 
 
-def test_what_had_ended_by_the_second_zero_ended_then() -> None:
+def test_follower_closes_at_second_zero_what_ended_then() -> None:
     follower = Follower(Rule("b", ">", 0.5), ["a", "b"])
     for prob, second in ((0.9, -1.0), (0.1, 0.0)):
         found = follower.update(np.array([0.0, prob]), time=second)
@@ -141,42 +142,25 @@ def mini():
     return open_engine("mini", device="cpu")
 
 
-def watch(
-    mini, tmp_path: Path, source: Path = CLIPS / "falling.mp4", came: list | None = None, **more
-) -> tuple[list[dict], list[str]]:
-    """Run the command on a clip without a page: the lines of its events, and what it said.
-
-    The clip waits for the model, so that a slow machine explains the same windows. ``came`` gets each frame's second, and between
-    which times of day it was pushed.
-    """
+def watch(mini, tmp_path: Path, source: Path = CLIPS / "falling.mp4", **more) -> tuple[list[dict], list[str]]:
+    """Run the command on a clip without a page, all windows of it: the lines of its events, and what it said."""
     said: list[str] = []
     plan = run.Plan(
-        source=str(source), settings=Settings(hop_s=0.2, smooth_s=0.15), headless=True, say=said.append,
+        source=str(source), settings=Settings(hop_s=0.2, smooth_s=0.15), headless=True, real_time=False, say=said.append,
         **{"events": tmp_path / "seen.jsonl", "cpu": 1.0} | more,
     )  # fmt: skip
-    before = {t.ident for t in threading.enumerate()}
-    push = streaming.Stream.push
-
-    def push_and_wait(stream: streaming.Stream, frame: Frame) -> None:
-        earliest = datetime.now(UTC)
-        push(stream, frame)
-        if came is not None:
-            came.append((timedelta(seconds=frame.time), earliest, datetime.now(UTC)))
-        stream.settle()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streaming.Stream, "push", push_and_wait)
-        run.run(plan, lambda: mini)
-    assert not [t.name for t in threading.enumerate() if t.ident not in before]
+    run.run(plan, lambda: mini)
+    assert not vidcam_threads()
     path = tmp_path / "seen.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else [], said
 
 
-def test_a_fall_is_told_with_its_time_its_place_and_a_picture(mini, tmp_path) -> None:
+def test_fall_is_told_with_time_place_snapshot_and_film(mini, tmp_path) -> None:
     truth = json.loads((CLIPS / "falling.json").read_text())
     (fall,) = truth["segments"]
-    came: list[tuple[timedelta, datetime, datetime]] = []
-    lines, said = watch(mini, tmp_path, came=came, rules=("falling down > 0.8 for 0.3s",), films=tmp_path / "films")
+    lines, said = watch(
+        mini, tmp_path, rules=("falling down > 0.8 for 0.3s",), films=tmp_path / "films", clock=ManualClock(now=60.0)
+    )
     assert said == []
     start, end = lines
     assert (start["event"], end["event"]) == ("start", "end")
@@ -185,10 +169,9 @@ def test_a_fall_is_told_with_its_time_its_place_and_a_picture(mini, tmp_path) ->
         assert line["rule"] == "falling down > 0.8 for 0.3s"
         # A window that ends with the fall knows it at the earliest; one that has seen it whole, surely.
         assert fall["start_s"] < line["start_s"] < fall["end_s"] + 1.0
-        # As long before a frame came as it lies before that frame in the clip; both are rounded to milliseconds.
-        told, rounded = datetime.fromisoformat(line["start"]), timedelta(milliseconds=2)
-        ago = [(at - timedelta(seconds=line["start_s"]), early, late) for at, early, late in came]
-        assert any(early - before - rounded <= told <= late - before + rounded for before, early, late in ago)
+        # All frames came a minute past noon; the rule began to hold before the newest of them.
+        came = (datetime.fromisoformat(line["start"]) - NOON).total_seconds() - 60
+        assert fall["start_s"] - line["start_s"] < came + 0.002 <= 0.004
     assert start["end"] is None
     assert end["end_s"] >= end["start_s"]
     assert 0.8 < start["score"] <= end["score"] <= 1
@@ -209,7 +192,7 @@ def test_a_fall_is_told_with_its_time_its_place_and_a_picture(mini, tmp_path) ->
     assert 2.5 < frames[-1].time <= 3.6  # the clip is no longer
 
 
-def test_without_rules_every_sure_answer_is_an_event_and_without_a_file_they_go_to_stdout(mini, tmp_path, capsys) -> None:
+def test_events_without_rules_or_file_go_to_stdout(mini, tmp_path, capsys) -> None:
     lines, _ = watch(mini, tmp_path, events=None)
     assert lines == []
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -220,7 +203,7 @@ def test_without_rules_every_sure_answer_is_an_event_and_without_a_file_they_go_
     assert all(t["snapshot"] is None for t in told)
 
 
-def test_a_rule_runs_a_program_and_posts_to_an_address(mini, tmp_path) -> None:
+def test_rule_runs_a_program_and_posts_to_an_address(mini, tmp_path) -> None:
     script = tmp_path / "alarm.py"
     script.write_text(
         "import json, os, sys\n"
@@ -271,10 +254,10 @@ def told(tmp_path):
     """Makes watches of a camera in the hand of the test: (the watch, its events, what was said)."""
     made = []
 
-    def make(*rules: str, **more) -> tuple[Watch, list[Event], list[str]]:
+    def make(*rules: str, clock: Clock = SYSTEM, **more) -> tuple[Watch, list[Event], list[str]]:
         lines: list[Event] = []
         said: list[str] = []
-        watch = Watch(SimpleNamespace(name="camera 0", ends=False))
+        watch = Watch(SimpleNamespace(name="camera 0", ends=False), clock=clock)
         made.append(watch)
         orders = Orders([parse(r) for r in rules], lines=lines.append, say=said.append, **more)
         watch.explain(open_engine(f"{planted.__file__}:patches"), Settings(hop_s=0.1), orders=orders)
@@ -283,7 +266,7 @@ def told(tmp_path):
     yield make
     for watch in made:
         watch.close()
-    assert not [t.name for t in threading.enumerate() if t.name.startswith("vidcam-")]
+    assert not vidcam_threads()
 
 
 def seen(prob: float, second: float) -> SimpleNamespace:
@@ -292,25 +275,24 @@ def seen(prob: float, second: float) -> SimpleNamespace:
     return SimpleNamespace(time=second, heads={}, prediction=prediction)
 
 
-def test_what_goes_on_ends_with_the_camera_and_what_was_about_to_begin_does_not(told, monkeypatch) -> None:
-    noon, now = datetime(2025, 3, 1, 12, 0, 0, tzinfo=UTC), [0.0]
-    monkeypatch.setattr(streaming, "datetime", SimpleNamespace(now=lambda _: noon + timedelta(seconds=now[0])))
-    watch, events, _ = told("red square > 0.5 for 1s", "red square > 0.5 for 10s")
+def test_event_ends_with_the_camera_and_none_begins_over_a_gap(told) -> None:
+    clock = ManualClock()
+    watch, events, _ = told("red square > 0.5 for 1s", "red square > 0.5 for 10s", clock=clock)
     parts = [red_square(80), red_square(80, start=604.0)]  # ten minutes without the camera
     last = []
     for part in parts:
         for frame in part:
-            now[0] = frame.time
+            clock.advance(frame.time - clock.now())
             watch.stream.push(frame)
             watch.stream.settle()
         last.append(watch.stream.update.time)
-    now[0] += 3600  # it is gone for good; an hour later somebody ends it
+    clock.advance(3600)  # it is gone for good; an hour later somebody ends it
     watch.close()
     assert [(e.rule, e.end_s) for e in events] == [("red square > 0.5 for 1s", s) for s in (None, last[0], None, last[1])]
     assert last[0] < 4.0 < 604.0 < events[2].start_s < last[1] < 608.0
     for event in events:
-        assert event.start == noon + timedelta(seconds=event.start_s)
-        assert event.end is None or event.end == noon + timedelta(seconds=event.end_s)
+        assert event.start == NOON + timedelta(seconds=event.start_s)
+        assert event.end is None or event.end == NOON + timedelta(seconds=event.end_s)
 
 
 def test_rules_that_read_the_same_are_one(told) -> None:
@@ -332,10 +314,10 @@ class Siren:
 
     def __call__(self, event: Event) -> None:
         self.begun.set()
-        self.gate.wait(300)
+        waiting.happened(self.gate)
 
 
-def test_an_action_that_takes_its_time_holds_up_no_line_no_film_and_no_other_action(told) -> None:
+def test_slow_action_holds_up_no_line_film_or_other_action(told) -> None:
     siren, bell, films = Siren(), [], []
     action = bell.append
 
@@ -351,8 +333,8 @@ def test_an_action_that_takes_its_time_holds_up_no_line_no_film_and_no_other_act
         for prob, second in ((0.9, 0.0), (0.1, 0.1), (0.1, 0.7)):
             watch.monitor.update(seen(prob, i + second))
         assert len(films) == 2 * (i + 1)  # at once
-        until(lambda i=i: len(events) == len(bell) == 2 * (i + 1))
-        assert siren.begun.wait(60)
+        waiting.until(lambda i=i: len(events) == len(bell) == 2 * (i + 1))
+        waiting.happened(siren.begun)
     assert films == events == bell
     assert said == ["too many events at once: the siren was left out"] * 15  # of 80: one is done, 64 wait
     siren.gate.set()
@@ -370,7 +352,7 @@ def happened(**changes) -> Event:
 OVER = {"end_s": 12.0, "end": datetime(2025, 3, 1, 12, 0, 2, tzinfo=UTC)}
 
 
-def test_a_label_with_signs_in_it_is_an_argument_of_nothing(tmp_path) -> None:
+def test_label_with_shell_signs_runs_nothing(tmp_path) -> None:
     out = tmp_path / "out"
     command = Command(f'{sys.executable} -c \'import os, sys; open(sys.argv[1], "w").write(os.environ["VIDCAM_ACTION"])\' {out}')
     command(happened(action="$(touch /tmp/x); rm -rf \"'`"))
@@ -380,27 +362,38 @@ def test_a_label_with_signs_in_it_is_an_argument_of_nothing(tmp_path) -> None:
     assert not out.exists()
 
 
-def test_programs_that_are_not_there_fail_or_take_too_long_are_told(monkeypatch) -> None:
+def test_command_that_is_missing_or_fails_is_told() -> None:
     with pytest.raises(UsageError, match="there is no program 'no-such-program'"):
         Command("no-such-program now")
     with pytest.raises(UsageError, match="cannot be taken apart: No closing quotation"):
         Command("echo 'a")
     with pytest.raises(VidcamError, match=r"failed with code 3: oh no"):
         Command(f"{sys.executable} -c 'import sys; sys.stderr.write(\"x\\noh no\\n\"); sys.exit(3)'")(happened())
-    monkeypatch.setattr(actions, "RUN_S", 0.3)
-    with pytest.raises(VidcamError, match=r"was ended: it took longer than 0\.3 seconds"):
-        Command(f"{sys.executable} -c 'import time; time.sleep(60)'")(happened())
 
 
-def test_a_program_that_leaves_another_one_in_the_background_is_not_waited_for() -> None:
-    began = time.monotonic()
-    Command(
-        f"{sys.executable} -c \"import subprocess as s, sys; s.Popen([sys.executable, '-c', 'import time; time.sleep(6)'])\""
-    )(happened())
-    assert time.monotonic() - began < 4
+def test_command_that_takes_too_long_is_ended_and_told(tmp_path) -> None:
+    pid = tmp_path / "pid"
+    script = f"import os, pathlib, signal; pathlib.Path({str(pid)!r}).write_text(str(os.getpid())); signal.pause()"
+    assert Command("echo now").timeout_s == 30
+    with pytest.raises(VidcamError, match=r"was ended: it took longer than 2 seconds"):
+        Command(shlex.join([sys.executable, "-c", script]), timeout_s=2)(happened())
+    if pid.exists():  # a slow machine may not have come that far
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid.read_text()), 0)
 
 
-def test_an_address_must_be_one_and_answer() -> None:
+def test_command_does_not_wait_for_a_program_left_in_the_background(tmp_path) -> None:
+    """The one in the background ends when the test says so, which is after the command has returned."""
+    fifo = tmp_path / "go"
+    os.mkfifo(fifo)
+    background = f"open({str(fifo)!r}).read()"
+    script = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {background!r}])"
+    Command(shlex.join([sys.executable, "-c", script]), timeout_s=waiting.HANG_S)(happened())
+    with fifo.open("w") as go:  # opens once it is read: the program is there and waits
+        go.write("go")
+
+
+def test_post_needs_an_address_that_answers() -> None:
     for address in ("ftp://host/x", "host/x", "file:///etc/passwd", "http://"):
         with pytest.raises(UsageError, match="posted to an http:// or https:// address"):
             Post(address)
@@ -409,43 +402,57 @@ def test_an_address_must_be_one_and_answer() -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_a_worker_does_everything_in_order_survives_failures_and_does_not_pile_up() -> None:
-    done, said, gate = [], [], threading.Event()
+def test_worker_keeps_the_order_survives_errors_and_drops_what_is_too_much() -> None:
+    done, said = [], []
     worker = Worker(said.append)
 
     def fail() -> None:
         raise VidcamError("the siren is broken")
 
-    worker.do(gate.wait)
     worker.do(fail)
     worker.do(lambda: 1 // 0)
     for i in range(100):
         worker.do(lambda i=i: done.append(i))
+    assert said == ["too many events at once: an action was left out"] * 38  # 64 wait
+    worker.start().close()
+    assert done == list(range(62))
+    assert said[38:] == ["the siren is broken", "an action failed: ZeroDivisionError: integer division or modulo by zero"]
+    assert worker.failures == len(said)
+
+
+def test_worker_steps_do_one_job_each() -> None:
+    done: list[int] = []
+    worker = Worker(pytest.fail)
+    for i in range(2):
+        worker.do(lambda i=i: done.append(i))
+    assert worker.step()
+    assert done == [0]
+    assert worker.step()
+    assert not worker.step()
+    assert done == [0, 1]
+
+
+def test_worker_says_what_it_gives_up_at_the_end() -> None:
+    clock, said, done = ManualClock(), [], []
+    begun, gate = threading.Event(), threading.Event()
+    worker = Worker(said.append, "the siren", goodbye_s=8.0, clock=clock).start()
+    worker.do(lambda: (begun.set(), waiting.happened(gate)))
+    worker.do(lambda: done.append("too late"))
+    waiting.happened(begun)
+    closing = threading.Thread(target=worker.close)
+    closing.start()
+    waiting.until(lambda: clock.waits == [8.0])
+    clock.advance(7.9)
+    assert said == []
+    clock.advance(0.2)
+    waiting.ended(closing)
+    assert said == ["the siren was given up: not done 8 seconds after the end"]
     gate.set()
-    worker.close()
-    assert done == list(range(len(done)))
-    assert 55 < len(done) < 70
-    assert said.count("the siren is broken") == 1
-    assert said.count("an action failed: ZeroDivisionError: integer division or modulo by zero") == 1
-    assert worker.failures == len(said) == 100 - len(done) + 2
+    waiting.ended(worker._thread)
+    assert done == []  # what was given up is not done later
 
 
-def test_a_worker_says_what_it_gives_up_at_the_end() -> None:
-    said, gate = [], threading.Event()
-    worker = Worker(said.append, "the siren", waiting=1, goodbye_s=0.2)
-    worker.do(gate.wait)
-    until(worker._jobs.empty)
-    worker.do(lambda: None)
-    began = time.monotonic()
-    worker.close()
-    assert 0.2 <= time.monotonic() - began < 2
-    assert said == ["the siren was given up: not done 0.2 seconds after the end"]
-    gate.set()
-    until(worker._jobs.empty)
-    worker.close()
-
-
-def test_lines_are_added_to_a_file_and_a_folder_that_is_missing_is_told(tmp_path) -> None:
+def test_lines_are_appended_and_a_missing_folder_is_told(tmp_path) -> None:
     lines = Lines(tmp_path / "seen.jsonl")
     lines(happened())
     Lines(tmp_path / "seen.jsonl")(happened(**OVER))
@@ -476,9 +483,9 @@ def values(film: Path) -> list[int]:
         (120, 0, 80, 140),  # no more than a minute is kept: that before the rule began to hold
     ],
 )
-def test_a_film_begins_before_the_event_and_ends_after_it_and_holds_no_more(tmp_path, hold_s, late_s, first_s, last_s) -> None:
+def test_film_begins_before_the_event_and_ends_after_it(tmp_path, hold_s, late_s, first_s, last_s) -> None:
     said: list[str] = []
-    worker = Worker(said.append)
+    worker = Worker(said.append).start()
     films = Films(tmp_path / "films", worker, hold_s=hold_s)
     told = round(10 * (20 + hold_s + late_s))
     for i in range(2000):
@@ -499,8 +506,8 @@ def test_a_film_begins_before_the_event_and_ends_after_it_and_holds_no_more(tmp_
     assert films._past[-1][0] - films._past[0][0] <= min(hold_s + 10, 60) + 0.1
 
 
-def test_no_film_goes_over_a_gap(tmp_path) -> None:
-    worker = Worker(pytest.fail)
+def test_film_does_not_span_a_gap(tmp_path) -> None:
+    worker = Worker(pytest.fail).start()
     films = Films(tmp_path, worker)
     for i in range(100):
         films.picture(jpeg(50), time=0.1 * i)

@@ -374,6 +374,9 @@ def live(
         str, typer.Option(metavar="SHARE", help="Of this machine's processor, for all of it; the hop adapts.")
     ] = "75%",
     loop: Annotated[bool, typer.Option("--loop", help="Play a file over and over.")] = False,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Explain every window of a file, as fast as the machine can (with --headless).")
+    ] = False,
     window: Annotated[bool, typer.Option("--window", help="A window of the desktop instead of the page.")] = False,
     headless: Annotated[
         bool, typer.Option("--headless", help="No picture anywhere; events go to stdout, or where --events says.")
@@ -420,7 +423,8 @@ def live(
                 cover=crops is CropsName.cover,
             ),
             look=Look(style=style.value, opacity=opacity),
-            cpu=budget.share_of(cpu), loop=loop, host=host, port=port, name=name, window=window, headless=headless,
+            cpu=budget.share_of(cpu), loop=loop, real_time=not fast, host=host, port=port, name=name, window=window,
+            headless=headless,
             record=record, events=events, rules=tuple(rules or ()), command=command, post=post, films=clips, overwrite=overwrite,
             say=bar.say,
         )  # fmt: skip

@@ -29,11 +29,14 @@ def encode(frame: Frame) -> bytes:
 
 
 class Pictures:
-    """Gives each listener ``(jpeg, time)`` of the newest frame, as fast as frames come and the machine can."""
+    """Gives each listener ``(jpeg, time)`` of the newest frame, as fast as frames come and the machine can.
 
-    def __init__(self, *, changed: Callable[[], None] = lambda: None) -> None:
-        """``changed`` is called when there is an :attr:`error`."""
-        self._changed = changed
+    If ``real_time`` is false, each frame is encoded, and :meth:`push` waits for that. ``changed`` is called when there is an
+    :attr:`error`.
+    """
+
+    def __init__(self, *, real_time: bool = True, changed: Callable[[], None] = lambda: None) -> None:
+        self._real_time, self._changed = real_time, changed
         self.error: VidcamError | None = None
         self._news = threading.Condition()
         self._newest: Frame | None = None
@@ -45,14 +48,16 @@ class Pictures:
     def push(self, frame: Frame) -> None:
         """Take the newest frame."""
         with self._news:
+            if not self._real_time:
+                self._news.wait_for(lambda: self._newest is None or not self._listeners or self._closed)
             self._newest = frame
-            self._news.notify()
+            self._news.notify_all()
 
     def add(self, listener: Listener) -> None:
         """Listeners are called in the thread that encodes, and must be quick."""
         with self._news:
             self._listeners = (*self._listeners, listener)
-            self._news.notify()
+            self._news.notify_all()
 
     def remove(self, listener: Listener) -> None:
         with self._news:
@@ -60,8 +65,10 @@ class Pictures:
 
     def close(self) -> None:
         with self._news:
+            if not self._real_time:
+                self._news.wait_for(lambda: self._newest is None or not self._listeners or self._closed)
             self._closed = True
-            self._news.notify()
+            self._news.notify_all()
         self._thread.join()
 
     def _run(self) -> None:
@@ -70,6 +77,9 @@ class Pictures:
                 pass
         except Exception as error:  # forwarded: a thread must not end in silence
             self.error = VidcamError(f"the pictures cannot be shown: {type(error).__name__}: {error}")
+            with self._news:
+                self._closed = True
+                self._news.notify_all()
             self._changed()
 
     def _show_next(self) -> bool:
@@ -78,10 +88,15 @@ class Pictures:
             self._news.wait_for(lambda: self._closed or (self._newest is not None and self._listeners))
             if self._closed:
                 return False
-            frame, self._newest = self._newest, None
-            listeners = self._listeners
+            frame, listeners = self._newest, self._listeners
+            if self._real_time:
+                self._newest = None
         assert frame is not None
         jpeg = encode(frame)
         for listener in listeners:
             listener(jpeg, frame.time)
+        with self._news:
+            if self._newest is frame:
+                self._newest = None
+                self._news.notify_all()
         return True

@@ -80,6 +80,8 @@ def run(plan: Plan, load: Callable[[], Engine]) -> None:
         raise UsageError("the camera of a browser needs the page: leave out --window and --headless")
     if browser and (plan.loop or plan.record is not None):
         raise UsageError("--loop is for files, and --record for sources that are read here; the page of `browser` records itself")
+    if not plan.real_time and (not plan.headless or plan.loop):
+        raise UsageError("--fast goes with --headless, and without --loop: what is shown or repeated is played in real time")
     if plan.name is not None:
         plan = replace(plan, name=proxy_name(plan.name))
         if not served and plan.port is None:

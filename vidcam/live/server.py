@@ -49,13 +49,16 @@ MESSAGE = 2_000_000  # bytes; a picture from a browser is far smaller
 class Room:
     """What the viewers look at: one source that all share, or, with ``make``, for each viewer the camera of its own browser.
 
-    ``make`` takes the source that a browser's pictures come from, and returns the started watch. ``watches`` are those that run.
+    ``make`` takes the source that a browser's pictures come from, and returns the started watch; ``most`` is how many cameras are
+    explained at the same time. ``watches`` are those that run.
     """
 
-    def __init__(self, shared: Watch | None = None, *, make: Callable[[Pushed], Watch] | None = None) -> None:
+    def __init__(
+        self, shared: Watch | None = None, *, make: Callable[[Pushed], Watch] | None = None, most: int = CAMERAS
+    ) -> None:
         if (shared is None) == (make is None):
             raise UsageError("a viewer shows either one shared source or the cameras of its browsers")
-        self.shared, self._make = shared, make
+        self.shared, self.most, self._make = shared, most, make
         self._lock = threading.Lock()
         self._own: dict[int, Watch] = {}
         self._count = 0
@@ -72,8 +75,8 @@ class Room:
             return
         assert self._make is not None
         with self._lock:
-            if len(self._own) >= CAMERAS:
-                raise UsageError(f"{CAMERAS} cameras are being explained already; try again when one of them has gone")
+            if len(self._own) >= self.most:
+                raise UsageError(f"{self.most} cameras are being explained already; try again when one of them has gone")
             self._count += 1
             source = Pushed(f"browser {self._count}")
             watch = self._own[number := self._count] = self._make(source)
@@ -87,9 +90,15 @@ class Room:
 
 
 def cameras(
-    engine: Engine, settings: Settings = DEFAULTS, *, cpu: float = 0.75, orders: Orders | None = None, clock: Clock = SYSTEM
+    engine: Engine,
+    settings: Settings = DEFAULTS,
+    *,
+    cpu: float = 0.75,
+    orders: Orders | None = None,
+    most: int = CAMERAS,
+    clock: Clock = SYSTEM,
 ) -> Room:
-    """A room in which every viewer has the camera of its own browser explained, one engine for all.
+    """A room in which every viewer has the camera of its own browser explained, one engine for all, for ``most`` viewers.
 
     UsageError where the settings or the rules do not fit the model.
     """
@@ -102,7 +111,7 @@ def cameras(
 
     make(source := Pushed()).close()  # what does not fit is told now, not to the first viewer
     source.close()
-    return Room(make=make)
+    return Room(make=make, most=most)
 
 
 def viewer(
@@ -156,23 +165,26 @@ class _Viewer:
         self._news = asyncio.Event()
         self._picture: bytes | None = None
         self._updates: deque[str] = deque(maxlen=16)
+        self._lock = threading.Lock()
         self._in_flight = 0
 
     async def run(self) -> None:
         """Until the page goes away."""
         watch, stream = self._watch, self._watch.stream
-        await self._socket.send_text(wire.hello(watch, browser=self._camera is not None, keep_s=KEEP_S))
-        await self._socket.send_text(wire.history(tuple(stream.past)))
-        if stream.update is not None:
-            self._updates.append(wire.update(stream.update, took_s=stream.took_s))
-        tasks = [asyncio.create_task(part()) for part in (self._send, self._listen)]
+        tasks: list[asyncio.Task[None]] = []
         watch.viewers += 1
-        stream.on_update.append(self._on_update)
-        if self._camera is None:
-            watch.pictures.add(self._on_picture)
-            if stream.latest is not None:
-                watch.pictures.push(stream.latest)
+        stream.on_update.append(self._on_update)  # before the past is read: nothing may fall between the two
         try:
+            await self._socket.send_text(wire.hello(watch, browser=self._camera is not None, keep_s=KEEP_S))
+            await self._socket.send_text(wire.history(tuple(stream.past)))
+            with self._lock:
+                if stream.update is not None and not self._updates:
+                    self._updates.append(wire.update(stream.update, took_s=stream.took_s))
+            tasks = [asyncio.create_task(part()) for part in (self._send, self._listen)]
+            if self._camera is None:
+                watch.pictures.add(self._on_picture)
+                if stream.latest is not None:
+                    watch.pictures.push(stream.latest)
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 with contextlib.suppress(WebSocketDisconnect):
@@ -188,7 +200,8 @@ class _Viewer:
     # --- called in the stream's threads
 
     def _on_update(self, update: Update) -> None:
-        self._updates.append(wire.update(update, took_s=self._watch.stream.took_s))
+        with self._lock:
+            self._updates.append(wire.update(update, took_s=self._watch.stream.took_s))
         self._wake()
 
     def _on_picture(self, jpeg: bytes, time: float) -> None:

@@ -59,6 +59,8 @@ def choose(source: str, *, loop: bool = False, real_time: bool = True, clock: Cl
     if camera or re.match(r"[a-z][a-z0-9+.\-]+://", source, re.IGNORECASE):
         if loop:
             raise UsageError(f"--loop is for files: {source if camera else shown(source)} has no end")
+        if not real_time:
+            raise UsageError(f"--fast is for files: {source if camera else shown(source)} comes as it comes")
         return Camera(int(camera[1]), clock=clock) if camera else Network(source, clock=clock)
     if not Path(source).exists() and not re.search(r"%0?\d*d|[*?]", source):
         raise InputError(
@@ -114,15 +116,15 @@ class Network:
 
     ends = False
 
-    def __init__(self, address: str, *, open_s: float = OPEN_S, clock: Clock = SYSTEM) -> None:
-        """``open_s`` is how many seconds the address may stay silent when it is opened."""
-        self.address, self._open_s, self._clock = address, open_s, clock
+    def __init__(self, address: str, *, open_s: float = OPEN_S, read_s: float = READ_S, clock: Clock = SYSTEM) -> None:
+        """``open_s`` is how many seconds it may stay silent when it is opened, ``read_s`` while it is read."""
+        self.address, self._open_s, self._read_s, self._clock = address, open_s, read_s, clock
         self.name = shown(address)
 
     def frames(self, stop: Stop) -> Iterator[Frame]:
         options = {"rtsp_transport": "tcp", "analyzeduration": "1000000"}
         try:
-            with av.open(self.address, options=options, timeout=(self._open_s, READ_S)) as container:
+            with av.open(self.address, options=options, timeout=(self._open_s, self._read_s)) as container:
                 stream = container.streams.best("video")
                 if not isinstance(stream, VideoStream):
                     raise InputError(f"{self.name} has no video in it")
@@ -140,7 +142,7 @@ class Network:
         except (FFmpegError, OSError) as error:
             if isinstance(error, InputError):
                 raise
-            reason = _reason(error).replace(self.address, self.name)
+            reason = _reason(error, self._read_s).replace(self.address, self.name)
             raise InputError(f"{self.name} cannot be read: {reason}; check the address and the connection") from error
         raise InputError(f"{self.name} has stopped sending")
 
@@ -151,9 +153,9 @@ def shown(address: str) -> str:
     return re.sub(rf"((?:{SECRET})\w*=)[^&;]*", r"\1***", re.split(r"[?#]", address)[0], flags=re.IGNORECASE)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, silent_s: float) -> str:
     if isinstance(error, av.error.ExitError | TimeoutError) or "Immediate exit" in str(error):
-        return f"it sent nothing for {READ_S:g} seconds"
+        return f"it sent nothing for {silent_s:g} seconds"
     return getattr(error, "strerror", None) or str(error)
 
 

@@ -90,7 +90,7 @@ class Watch:
             changed=self._tell,
         ).start()
         try:
-            self.pictures = Pictures(changed=self._tell)
+            self.pictures = Pictures(real_time=self.real_time, changed=self._tell)
             if orders is not None and orders.rules:
                 self.monitor = self._follow(stream, orders, outer)
         except BaseException:
