@@ -8,13 +8,14 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support import planted
+from support.command import exit_code
 from support.media import numbered, truncate, write_clip, write_images, write_sound
 from support.waiting import HANG_S, vidcam_threads
 
@@ -28,22 +29,15 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def vidcam(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Run]:
+def vidcam(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """Run the command in this process, in an empty folder: (exit code, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
-    handlers = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
 
     def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vidcam", *map(str, words)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        out, err = capsys.readouterr()
-        code = stop.value.code
-        return (0 if code is None else int(code)), out, err
+        code = exit_code(*words)
+        return (code, *capsys.readouterr())
 
-    yield run
-    for kind, handler in handlers.items():
-        signal.signal(kind, handler)
+    return run
 
 
 @pytest.fixture
