@@ -36,12 +36,25 @@ def assets() -> Path:
     return ASSETS
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test touches the network or the user's cache."""
-    monkeypatch.setenv("VIDCAM_OFFLINE", "1")
-    monkeypatch.setenv("VIDCAM_CACHE", str(tmp_path_factory.mktemp("cache")))
-    monkeypatch.delenv("VIDCAM_WEIGHTS", raising=False)
+@pytest.fixture(scope="session", autouse=True)
+def own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the tests away from the network and from the user's cache; they share one of their own, so a model is compiled once."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # that of the whole run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIDCAM_OFFLINE", "1")
+        patch.setenv("VIDCAM_CACHE", str(folder / "cache"))
+        patch.delenv("VIDCAM_WEIGHTS", raising=False)
+        yield
+
+
+@pytest.fixture
+def empty_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the test a cache of its own, with nothing in it."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("VIDCAM_CACHE", str(folder))
+    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,8 @@ from vidcam.models import weights as weight_files
 from vidcam.models.loading import available, load
 from vidcam.models.registry import Head
 
+pytestmark = pytest.mark.usefixtures("empty_cache")
+
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -91,7 +91,7 @@ def test_it_names_the_sample_clips(mini, clip, label):
     assert pipeline.explain(CLIPS / f"{clip}.mp4", engine=mini).top(1)[0][0] == label
 
 
-def test_without_a_network_auto_is_mini_and_says_so(tmp_path, own_cache, monkeypatch, capsys):
+def test_without_a_network_auto_is_mini_and_says_so(tmp_path, empty_cache, monkeypatch, capsys):
     def refuse(*_: object, **__: object) -> None:
         raise OSError("the network is off")
 

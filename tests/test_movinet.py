@@ -22,6 +22,8 @@ from vidcam.models.movinet import kinetics600
 from vidcam.models.movinet_import import IMPORTED_NAME, import_tflite, save_imported
 from vidcam.models.movinet_net import BLOCKS, CausalConv, MoViNetA0, SamePool, same_padding
 
+pytestmark = pytest.mark.usefixtures("empty_cache")
+
 PARAMETERS = 2_723_407
 
 

@@ -20,6 +20,8 @@ from vidcam.errors import DownloadError, UsageError, WeightsError
 from vidcam.models import weights as w
 from vidcam.models.registry import Weights
 
+pytestmark = pytest.mark.usefixtures("empty_cache")
+
 BODY = bytes(range(256)) * 4096  # 1 MiB
 SUM = hashlib.sha256(BODY).hexdigest()
 
@@ -79,7 +81,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def server(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.delenv("VIDCAM_OFFLINE", raising=False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(w, "TIMEOUT_S", HANG_S)
