@@ -38,7 +38,7 @@ def assets() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the tests away from the network and from the user's cache; they share one of their own, so a model is compiled once."""
+    """Keep the tests away from the network and the user's cache; they share a cache, so that a model is compiled once."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent  # that of the whole run

@@ -18,8 +18,8 @@ class ManualClock(Clock):
     """Stands still until :meth:`advance` moves it. At second 0 it is noon.
 
     A thread that waits on it goes on when what it waits for has happened, or when the clock was moved past its time-out.
-    With ``jumps``, nobody has to move it: whoever waits in vain moves it to the end of the time-out, so that a program runs through
-    at once, in one thread, as it would in time. ``waits`` are the time-outs asked for, in seconds, in order.
+    With ``jumps``, nobody has to move it: whoever waits in vain moves it to the end of the time-out, so that a program which
+    waits in one thread runs through at once, as it would in time. ``waits`` are the time-outs asked for, in seconds, in order.
     """
 
     def __init__(self, now: float = 0.0, *, jumps: bool = False) -> None:
