@@ -46,7 +46,7 @@ def clip(tmp_path: Path) -> Path:
 
 
 def one_line(err: str) -> str:
-    """The error line; there must be exactly one and no traceback."""
+    """Return the error line; there must be exactly one and no traceback."""
     lines = [line for line in err.splitlines() if line.strip()]
     assert len(lines) == 1, err
     assert lines[0].startswith("error: ")
@@ -77,7 +77,7 @@ def test_the_default_output_lies_here_named_after_the_input(vidcam: Run, clip: P
     assert (tmp_path / "clip.vidcam.mp4").is_file()
 
 
-def test_several_inputs_and_folders(vidcam: Run, tmp_path: Path) -> None:
+def test_several_inputs_and_folders_are_written_by_name(vidcam: Run, tmp_path: Path) -> None:
     (tmp_path / "in" / "deep").mkdir(parents=True)
     for name in ("a.mp4", "b.mkv", "deep/a.mp4"):
         write_clip(tmp_path / "in" / name, frames=12, size=(64, 64))
@@ -103,7 +103,7 @@ def test_one_bad_input_among_several_does_not_stop_the_others(vidcam: Run, clip:
     assert str(clip) in out
 
 
-def test_a_part_of_the_video(vidcam: Run, clip: Path) -> None:
+def test_a_part_of_the_video_has_only_its_frames(vidcam: Run, clip: Path) -> None:
     code, _, err = vidcam("annotate", clip, *OWN, "--start", 0.5, "--end", 1.0, "-o", "part.mp4")
     assert code == 0, err
     with open_source("part.mp4") as written:
@@ -239,7 +239,7 @@ def test_as_a_module_it_is_the_same_command() -> None:
 
 
 @pytest.mark.portable
-def test_tables(vidcam: Run) -> None:
+def test_models_and_methods_are_tables(vidcam: Run) -> None:
     code, out, _ = vidcam("models", "--json")
     assert code == 0
     assert {"r3d_18", "x3d_s", "slowfast_r50", "movinet_a0"} <= {row["name"] for row in json.loads(out)}
@@ -275,7 +275,7 @@ def waits():
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a video and an older output of its name."""
+    """Make a folder with a video and an older output of its name."""
     write_clip(tmp_path / "clip.mp4", frames=20, size=(96, 128))
     (tmp_path / "clip.vidcam.mp4").write_bytes(b"the old video")
     return tmp_path
@@ -286,7 +286,7 @@ def words(model: str) -> list[str]:
 
 
 def as_before(folder: Path) -> None:
-    """Nothing was written, and what was there before is still there."""
+    """Check that nothing was written, and that what was there before is still there."""
     assert (folder / "clip.vidcam.mp4").read_bytes() == b"the old video"
     assert sorted(p.name for p in folder.iterdir() if p.suffix != ".py") == ["clip.mp4", "clip.vidcam.mp4"]
 
@@ -337,7 +337,7 @@ def interrupted(code: str, *words: str, kind: int, folder: Path) -> tuple[int, s
     return child.returncode, err
 
 
-def test_a_process_that_is_terminated_while_it_starts_ends_with_143(folder: Path) -> None:
+def test_a_process_terminated_while_it_starts_ends_with_143(folder: Path) -> None:
     (folder / "net.py").write_text(NETWORK.format(kind=0))
     found, err = interrupted("from vidcam.cli import main; main()", *words("net.py:waits"), kind=signal.SIGTERM, folder=folder)
     assert (found, err) == (143, "")
@@ -363,7 +363,7 @@ main()
 """
 
 
-def test_a_process_that_is_interrupted_while_it_writes_ends_with_130(folder: Path) -> None:
+def test_a_process_interrupted_while_it_writes_ends_with_130(folder: Path) -> None:
     found, err = interrupted(WRITES_AND_WAITS, *words(OWN[1]), kind=signal.SIGINT, folder=folder)
     assert found == 130, err
     assert "Traceback" not in err
@@ -407,7 +407,7 @@ cli.main()
 
 
 @pytest.mark.parametrize(("kind", "code"), KINDS)
-def test_an_interrupt_lets_an_import_end(kind: int, code: int, tmp_path: Path) -> None:
+def test_a_signal_lets_an_import_end(kind: int, code: int, tmp_path: Path) -> None:
     (tmp_path / "loaded.py").write_text(LOADED.format(kind=int(kind)))
     script = LOADS.format(folder=str(tmp_path), seconds=HANG_S)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=2 * HANG_S, check=False)

@@ -62,7 +62,7 @@ def extend(file: Path, code: str) -> None:
     file.write_text(file.read_text() + textwrap.dedent(code))
 
 
-def test_a_plain_module_gets_the_documented_defaults_and_a_proven_layer(file: Path) -> None:
+def test_a_plain_module_gets_the_defaults_and_a_proven_layer(file: Path) -> None:
     loaded = load(f"{file}:plain")
     spec = loaded.spec
     assert (spec.frames, spec.interval_s, spec.resize, spec.crop) == (16, 1 / 15, 128, (112, 112))
@@ -221,7 +221,7 @@ def test_nothing_of_the_network_changes_when_it_is_looked_at(file: Path) -> None
         ("broken.py:f", VidcamError, "broken.py:f cannot be made, its own code raised SyntaxError"),
     ],
 )
-def test_code_that_does_not_give_a_network(
+def test_code_that_does_not_give_a_network_is_told(
     file: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: type[Exception], message: str
 ) -> None:
     extend(file, "\nSEED = 3\ndef number(): return 3\ndef raises(): return 1 / 0\ndef leaves(): raise SystemExit(3)\n")
@@ -243,7 +243,7 @@ def test_a_signal_while_a_network_is_made_is_not_blamed_on_it(file: Path) -> Non
         custom.make(f"{file}:stopped")
 
 
-def test_imports_beside_the_file_work_and_the_file_shadows_nothing(file: Path) -> None:
+def test_a_file_imports_what_lies_beside_it_and_shadows_nothing(file: Path) -> None:
     (file.parent / "beside_it.py").write_text("CLASSES = 4\n")
     named = file.with_name("json.py")
     file.rename(named)
@@ -281,7 +281,7 @@ def test_a_dotted_module_is_found_in_the_working_folder(file: Path, monkeypatch:
         del sys.modules[name]
 
 
-def test_two_pathways_and_channels_last_and_tokens(file: Path) -> None:
+def test_layouts_and_pathways_are_found_out(file: Path) -> None:
     extend(
         file,
         """

@@ -79,7 +79,7 @@ def test_the_engine_gives_what_the_method_gives(method):
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 100])
-def test_the_chunk_bounds_what_is_computed_at_once_and_changes_nothing(chunk):
+def test_the_chunk_bounds_what_is_computed_at_once_only(chunk):
     run = engine("deep", chunk=chunk)
     sizes = []
     handle = run.explained.module.register_forward_pre_hook(lambda _m, args: sizes.append(len(args[0])))
@@ -270,7 +270,7 @@ def test_the_engine_describes_itself():
         engine(chunk=0)
 
 
-def test_what_is_wrong_with_the_engine_is_said_before_anything_is_loaded(monkeypatch):
+def test_a_wrong_engine_is_told_before_anything_is_loaded(monkeypatch):
     monkeypatch.setattr("vidcam.models.loading.locate", lambda *_, **__: pytest.fail("loaded"))
     with pytest.raises(UsageError, match="unknown engine 'tensorrt': known: auto, openvino, openvino-bf16, torch"):
         open_engine("x3d_s", engine="tensorrt")
@@ -298,7 +298,7 @@ def test_open_engine_passes_on_what_it_was_given(monkeypatch):
     assert given.pop()[0] == "x3d_s"
 
 
-def test_softmax():
+def test_softmax_is_exact_for_large_logits():
     logits = np.array([[1000.0, 999.0, -1000.0], [0.0, 0.0, 0.0]])
     got = softmax(logits)
     assert got.dtype == np.float32
@@ -368,7 +368,7 @@ def test_norms_that_follow_each_batch_are_left():
     assert fold(net.eval(), spec(), torch.randn(2, 3, *CLIP)) is net
 
 
-def test_methods_that_take_the_network_apart_get_the_one_that_was_loaded():
+def test_methods_that_rebuild_the_network_get_the_loaded_one():
     run, net = engine(), explained("plain")
     run.predict(film(1))
     assert norms(run.explained.module) == norms(net.module) == 1

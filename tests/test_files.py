@@ -85,7 +85,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert (tmp_path / "there" / "real.txt").read_text() == "x"
 
 
-def test_what_cannot_be_an_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_an_output_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OutputError, match=r"the folder .*nowhere does not exist"):
         check_output(tmp_path / "nowhere" / "a.mp4")
     with pytest.raises(OutputError, match="it is a folder"):
@@ -118,7 +118,7 @@ def test_the_callers_own_errors_pass(tmp_path: Path) -> None:
     assert listing(tmp_path) == []
 
 
-def test_a_really_full_disk(tmp_path: Path) -> None:
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True).returncode:

@@ -182,7 +182,7 @@ def test_nothing_runs_before_the_first_item_is_asked_for():
     assert list(stage) == [1]
 
 
-def test_opencv_has_one_thread_while_stages_run_and_all_afterwards() -> None:
+def test_opencv_has_one_thread_while_stages_run_only() -> None:
     before = cv2.getNumThreads()
     cv2.setNumThreads(3)
     try:

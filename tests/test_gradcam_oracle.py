@@ -57,7 +57,7 @@ class Flat(nn.Module):
         return self.fc(self.trunk(x).mean((2, 3)) ** 3)
 
 
-def test_ablationcam_has_the_weights_of_grad_cam_on_a_single_frame():
+def test_ablationcam_has_the_weights_of_grad_cam_on_one_frame():
     # grad-cam's own works on pictures only (it repeats the input as if it had 4 axes), hence one frame.
     class Cubed(type(explained("plain").module)):
         def forward(self, x):

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from support.schemas import DOCS
 
+pytestmark = pytest.mark.portable
+
 
 def keys(schema: object) -> Iterator[str]:
-    """The names of all properties, at any depth."""
+    """Yield the names of all properties, at any depth."""
     if isinstance(schema, dict):
         yield from schema.get("properties", {})
         for part in schema.values():

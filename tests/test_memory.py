@@ -40,7 +40,7 @@ changed features, and around another."""
 
 @pytest.fixture(autouse=True)
 def _older_objects_do_not_count() -> Iterator[None]:
-    """What torch and others made when they were imported is left out of all counts: it is a million objects to look through."""
+    """Leave out of all counts what torch and others made when they were imported: a million objects to look through."""
     gc.collect()
     gc.freeze()
     yield
@@ -67,7 +67,7 @@ if _ask is not None:
 
 
 def megabytes() -> float:
-    """What this process has allocated and not freed; 0 where the C library cannot say.
+    """Return what this process has allocated and not freed; 0 if the C library cannot say.
 
     The size of the process would be noisy: memory that was freed is kept for a while, and a leak fills that first.
     """
@@ -78,7 +78,7 @@ def megabytes() -> float:
 
 
 def growth(once: Callable[[int], None], times: int = WINDOWS) -> tuple[int, int, float]:
-    """How many tensors and how many objects of any kind half of so many calls leave behind, and how many megabytes.
+    """Return how many tensors, objects of any kind and megabytes half of so many calls leave behind.
 
     Each is the smaller figure of the two halves: what is kept for every call grows in both, what is made once in one of them.
     """
@@ -149,7 +149,7 @@ def keeps_an_array(engine: TorchEngine, seen: torch.Tensor) -> None:
 
 
 def keeps_a_graph(engine: TorchEngine, seen: torch.Tensor) -> None:
-    """One object for ever, which holds on to every window's graph where Python does not see it."""
+    """Keep one object for ever, which holds on to every window's graph in places that Python does not see."""
     if not KEPT:
         KEPT.append(torch.zeros((), requires_grad=True))
     total = KEPT[0]

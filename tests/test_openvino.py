@@ -27,7 +27,7 @@ NETS = ("plain", "signed", "x3d", "movinet", "pathways", "channels-last", *WITHO
 
 
 def located(name: str = "plain", **changes: object) -> Located:
-    """One of the tiny networks as if it were of the table: with weights that have a name."""
+    """Return one of the tiny networks as if it were of the table: with weights that have a name."""
     net = explained(name)
     spec = dataclasses.replace(net.spec, name=name, **changes)
     loaded = LoadedModel(spec, net.module, spec.labels(), "0123", None)
@@ -43,7 +43,7 @@ def film(n: int, seed: int = 0) -> np.ndarray:
 
 
 def close(found: core.Attribution, wanted: core.Attribution, digits: float = 1e-4) -> None:
-    """All numbers to ``digits`` of their scale."""
+    """Compare all numbers to ``digits`` of their scale."""
     pairs = [(found.logits, wanted.logits), *zip(found.maps, wanted.maps, strict=True)]
     pairs += [] if wanted.totals is None else [(found.totals, wanted.totals)]
     for a, b in pairs:
@@ -52,7 +52,7 @@ def close(found: core.Attribution, wanted: core.Attribution, digits: float = 1e-
 
 @pytest.fixture
 def mini(monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """mini out of the cache: nothing is compiled any more."""
+    """Open mini out of the cache: nothing is compiled any more."""
     assert open_engine("mini").name == "openvino"
     monkeypatch.setattr(convert, "convert", lambda *_: pytest.fail("compiled again"))
     return open_engine("mini")
@@ -90,7 +90,7 @@ def test_a_result_is_not_overwritten_by_the_next() -> None:
     np.testing.assert_array_equal(first.features[0], kept[1])
 
 
-def test_threads_take_turns() -> None:
+def test_threads_that_predict_at_once_get_their_own_answers() -> None:
     run = open_compiled(located(), threads=2)
     clips = [film(2, seed) for seed in range(8)]
     wanted = [run.predict(clip) for clip in clips]
@@ -182,12 +182,12 @@ def seen(logits: list[float], features: float = 1.0) -> Seen:
         (seen([1.03, 0.5]), True, "off by 3.0e-02"),
     ],
 )
-def test_what_is_too_far_off(found: Seen, bf16: bool, told: str | None) -> None:
+def test_an_answer_too_far_off_is_told(found: Seen, bf16: bool, told: str | None) -> None:
     problem = disagreement(found, seen([1.0, 0.5]), bf16=bf16)
     assert problem is None if told is None else told in str(problem)
 
 
-def test_a_close_second_that_wins_in_bfloat16_is_a_disagreement() -> None:
+def test_a_close_second_that_wins_in_bfloat16_is_told() -> None:
     assert disagreement(seen([1.0, 1.005]), seen([1.0, 0.999]), bf16=True) == "it answers differently"
     assert disagreement(seen([1.0, 1.00001]), seen([1.0, 0.99999])) is None
 
@@ -211,26 +211,19 @@ def entries(folder: Path) -> list[Path]:
 
 @pytest.fixture
 def converted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the models that are converted from now on."""
+    """Collect the names of the models that are converted from now on."""
     found: list[str] = []
     real = convert.convert
     monkeypatch.setattr(convert, "convert", lambda module, spec, clip: found.append(spec.name) or real(module, spec, clip))
     return found
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache."""
-    monkeypatch.setenv("VIDCAM_CACHE", str(tmp_path))
-    return tmp_path
-
-
 @pytest.mark.portable
-def test_a_model_is_compiled_once(folder: Path, converted: list[str]) -> None:
+def test_a_model_is_compiled_once(empty_cache: Path, converted: list[str]) -> None:
     first, second = (open_compiled(located("x3d")).predict(film(2)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert converted == ["x3d"]
-    assert len(entries(folder)) == 1
+    assert len(entries(empty_cache)) == 1
 
 
 CHANGES = {
@@ -242,15 +235,15 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_another_version_compiles_anew_and_leaves_nothing_behind(
-    change: str, folder: Path, converted: list[str], monkeypatch: pytest.MonkeyPatch
+    change: str, empty_cache: Path, converted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_compiled(located())
-    before = entries(folder)
+    before = entries(empty_cache)
     CHANGES[change](monkeypatch)
     for _ in range(2):
         open_compiled(located())
     assert converted == ["plain"] * 2
-    assert entries(folder) == before
+    assert entries(empty_cache) == before
 
 
 @pytest.mark.parametrize(
@@ -263,7 +256,7 @@ def test_another_version_compiles_anew_and_leaves_nothing_behind(
     ],
     ids=["weights", "layer", "pixels", "architecture"],
 )
-def test_another_model_is_another_entry(other, folder: Path, converted: list[str]) -> None:
+def test_another_model_is_another_entry(other, empty_cache: Path, converted: list[str]) -> None:
     open_compiled(located())
     open_compiled(other(located()))
     assert len(converted) == 2
@@ -279,18 +272,18 @@ def damaged(data: bytes, how: str) -> bytes:
 
 
 @pytest.mark.parametrize("how", ["flipped early", "flipped", "flipped late", "empty", "cut", "other", "zeros"])
-def test_a_damaged_entry_is_made_anew(how: str, folder: Path, converted: list[str]) -> None:
+def test_a_damaged_entry_is_made_anew(how: str, empty_cache: Path, converted: list[str]) -> None:
     wanted = open_compiled(located()).predict(film(2))
-    (path,) = entries(folder)
+    (path,) = entries(empty_cache)
     path.write_bytes(damaged(path.read_bytes(), how))
     for _ in range(2):
         np.testing.assert_array_equal(open_compiled(located()).predict(film(2)), wanted)
     assert converted == ["plain"] * 2
 
 
-def test_no_byte_of_an_entry_can_be_wrong_unnoticed(folder: Path) -> None:
+def test_no_byte_of_an_entry_can_be_wrong_unnoticed(empty_cache: Path) -> None:
     open_compiled(located())
-    (path,) = entries(folder)
+    (path,) = entries(empty_cache)
     data = path.read_bytes()
     facts = openvino._facts(located(), bf16=False)
     kept = cache.read(path, facts)
@@ -304,10 +297,10 @@ def test_no_byte_of_an_entry_can_be_wrong_unnoticed(folder: Path) -> None:
             np.testing.assert_array_equal(found.linears[0][0], kept.linears[0][0])
 
 
-def test_an_entry_that_holds_another_network_is_not_believed(folder: Path, converted: list[str]) -> None:
+def test_an_entry_that_holds_another_network_is_not_believed(empty_cache: Path, converted: list[str]) -> None:
     """The facts are right and nothing is damaged, but the compiled network is not what torch saw."""
     open_compiled(located())
-    (path,) = entries(folder)
+    (path,) = entries(empty_cache)
     facts = openvino._facts(located(), bf16=False)
     kept = cache.read(path, facts)
     false = dataclasses.replace(kept, wanted=Seen(kept.wanted.logits + 0.01, kept.wanted.features))
@@ -321,9 +314,9 @@ def test_an_entry_that_holds_another_network_is_not_believed(folder: Path, conve
     assert converted == ["plain"] * 3
 
 
-def test_no_code_is_run_from_an_entry(folder: Path, converted: list[str]) -> None:
+def test_no_code_is_run_from_an_entry(empty_cache: Path, converted: list[str]) -> None:
     open_compiled(located())
-    (path,) = entries(folder)
+    (path,) = entries(empty_cache)
     with np.load(path) as kept:
         arrays = dict(kept)
     np.savez(path, **(arrays | {"logits": np.array([print], dtype=object)}), allow_pickle=True)
@@ -331,12 +324,12 @@ def test_no_code_is_run_from_an_entry(folder: Path, converted: list[str]) -> Non
     assert converted == ["plain"] * 2
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(folder: Path) -> None:
-    (folder / "compiled").write_text("in the way")
+def test_a_cache_that_cannot_be_written_is_done_without(empty_cache: Path) -> None:
+    (empty_cache / "compiled").write_text("in the way")
     np.testing.assert_allclose(open_compiled(located()).predict(film(1)), in_torch("plain").predict(film(1)), atol=1e-5)
 
 
-def test_two_may_be_the_first_to_compile(folder: Path, converted: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_may_be_the_first_to_compile(empty_cache: Path, converted: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """While one of them writes its entry, the other one compiles, writes and reads."""
     write, others = cache.write, []
 
@@ -352,7 +345,7 @@ def test_two_may_be_the_first_to_compile(folder: Path, converted: list[str], mon
     assert converted == ["plain"] * 2
     np.testing.assert_array_equal(open_compiled(located()).predict(film(2)), first)
     assert converted == ["plain"] * 2
-    assert len(entries(folder)) == 1  # and no half-written file
+    assert len(entries(empty_cache)) == 1  # and no half-written file
 
 
 # --- where torch has to do it -----------------------------------------------------------------------------------------------
@@ -393,7 +386,7 @@ def test_a_model_that_is_slow_there_runs_in_torch_with_a_note(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, AttributeError, ImportError])
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("empty_cache")
 def test_what_cannot_be_converted_runs_in_torch_with_a_note(kind: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise kind("Check failed\nNo conversion rule for aten::strange")
@@ -405,14 +398,14 @@ def test_what_cannot_be_converted_runs_in_torch_with_a_note(kind: type[Exception
 
 
 @pytest.mark.parametrize("engine", ["auto", "openvino", "openvino-bf16"])
-def test_a_wrong_conversion_is_noticed(engine: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+def test_a_wrong_conversion_is_noticed(engine: str, monkeypatch: pytest.MonkeyPatch, empty_cache: Path) -> None:
     real, other = convert.convert, explained("plain", seed=1).module
     monkeypatch.setattr(convert, "convert", lambda module, spec, clip: (real(other, spec, clip)[0], real(module, spec, clip)[1]))
     run = opened(located(), monkeypatch, engine=engine)
     assert run.name == "torch"
     assert "not in OpenVINO: compiled, its results are off by" in run.notes[-1]
     assert len(run.notes) == (2 if engine == "openvino-bf16" else 1)
-    assert not (folder / "compiled").exists()
+    assert not (empty_cache / "compiled").exists()
     with pytest.raises(Unsupported, match="off by"):
         open_compiled(located())
 

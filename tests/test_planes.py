@@ -15,6 +15,8 @@ from vidcam.planes import Planes
 from vidcam.sampling import resize, views
 from vidcam.yuv import from_rgb, half, to_rgb
 
+pytestmark = pytest.mark.portable
+
 SPACES = {"bt601": Colorspace.ITU601, "bt709": Colorspace.ITU709}
 
 
@@ -24,7 +26,7 @@ def smooth(h: int, w: int, seed: int = 0) -> np.ndarray:
 
 
 def literal(rgb: tuple[int, int, int], matrix: str) -> tuple[float, float, float]:
-    """ITU-R BT.601 and BT.709, section on the digital representation, for one colour."""
+    """Convert one colour by ITU-R BT.601 and BT.709, section on the digital representation."""
     r, g, b = (c / 255 for c in rgb)
     kr, kb = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}[matrix]
     bright = kr * r + (1 - kr - kb) * g + kb * b
@@ -69,7 +71,7 @@ def test_half_is_the_mean_of_each_two_by_two(h, w, seed):
 
 
 @pytest.mark.parametrize("size", [(240, 320), (241, 319), (320, 240)])
-def test_a_picture_is_the_same_scaled_before_its_conversion_and_after(size):
+def test_scaling_before_or_after_conversion_is_the_same(size):
     planes = from_rgb(smooth(*size))
     view = views(size, resize=112, crop=(112, 112), cover=False)[0]
     early = resize(planes, view).astype(int)

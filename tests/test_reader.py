@@ -38,7 +38,7 @@ def read(path: Path | str, **range_s: float) -> list[Frame]:
 
 
 def check_frames(frames: list[Frame], *, times: list[float], within: float = 1e-9) -> None:
-    """Each picture once and in order, at its time, shown until the next one; the right way up."""
+    """Check that each picture came once and in order, at its time, shown until the next one; the right way up."""
     assert [number(f.image) for f in frames] == list(range(len(times)))
     assert {corners(f.image) for f in frames} == {UPRIGHT}
     assert [f.time for f in frames] == pytest.approx(times, abs=within)
@@ -172,7 +172,7 @@ def test_a_late_start_decodes_from_a_near_keyframe(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("landing", [None, 1.5])
-def test_a_seek_that_fails_or_lands_too_late_decodes_from_the_start(tmp_path, monkeypatch, landing):
+def test_a_seek_that_fails_or_lands_late_decodes_from_the_start(tmp_path, monkeypatch, landing):
     path = write_clip(tmp_path / "a.mp4", frames=60, gop=10)
     seek = reader._seek
     monkeypatch.setattr(reader, "_seek", lambda c, s, t: landing is not None and seek(c, s, landing))
@@ -257,7 +257,7 @@ def test_odd_sizes_are_kept(tmp_path, name, settings):
 
 
 def yuv(rgb: tuple[int, int, int], matrix: int, full: bool, bits: int) -> list[int]:
-    """One colour in YUV by the definitions of ITU-R BT.601 and BT.709."""
+    """Return one colour in YUV by the definitions of ITU-R BT.601 and BT.709."""
     kr, kb = {601: (0.299, 0.114), 709: (0.2126, 0.0722)}[matrix]
     r, g, b = (v / 255 for v in rgb)
     y = kr * r + (1 - kr - kb) * g + kb * b
@@ -420,7 +420,7 @@ LONGER = {"duration named for each stream": "a.mkv", "duration of the whole file
 
 
 def with_sound(path: Path, *, seconds: float) -> Path:
-    """Two seconds of pictures with so many of sound; ``b.mkv`` says how long it is, but not how long each stream is."""
+    """Write two seconds of pictures with so many of sound; ``b.mkv`` says how long it is, but not how long each stream is."""
     write_clip(path, frames=60, audio="aac", audio_s=seconds)
     if path.name == "b.mkv":
         path.write_bytes(path.read_bytes().replace(b"DURATION", b"OTHERTAG"))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.waiting import ended
 
 from vidcam import placement
 from vidcam.errors import UnknownNameError, UsageError
@@ -32,6 +33,8 @@ from vidcam.render.panel import translucent
 from vidcam.render.strip import Strip, clock, ticks
 from vidcam.types import Box, Heat, Segment, Track
 from vidcam.yuv import from_rgb, to_rgb
+
+pytestmark = pytest.mark.portable
 
 SIZES = [(144, 256), (256, 144), (360, 204), (204, 360), (720, 1280), (1280, 720), (128, 96), (96, 128)]  # (H, W)
 LONG = "assembling and disassembling an unusually complicated bicycle with both hands"
@@ -261,7 +264,7 @@ def test_a_heat_of_another_size_is_refused():
 
 @given(st.text(alphabet="abc ÄßжΩ日本한é…", max_size=60), st.integers(0, 300), st.sampled_from([11, 18, 40]))
 @settings(max_examples=60)
-def test_fit_fits(words, room, size):
+def test_fitted_words_fit(words, room, size):
     shown = txt.fit(words, size, room)
     assert txt.width(shown, size) <= room
     if txt.width(words, size) <= room:
@@ -278,7 +281,7 @@ def test_clean_is_one_printable_line():
 
 
 def ink(words: str, size: int, weight: int = 400) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) of the drawn words, relative to where they start."""
+    """Return (left, top, right, bottom) of the drawn words, relative to where they start."""
     canvas = np.zeros((4 * size, txt.width(words, size, weight=weight) + 4 * size, 3), np.uint8)
     txt.put(canvas, words, size, 2 * size, size, (255, 255, 255), weight=weight)
     ys, xs = np.nonzero(canvas[..., 0] > 96)
@@ -306,7 +309,7 @@ def test_text_from_several_threads_looks_the_same():
     for t in threads:
         t.start()
     for t in threads:
-        t.join()
+        ended(t)
     assert len({b for r in results for b in r}) == 2
 
 
@@ -408,7 +411,7 @@ def test_any_size_gives_even_pictures_known_beforehand(size, style):
     np.testing.assert_array_equal(a.y[:h, w : w + w % 2], a.y[:h, w - 1 : w][:, : w % 2])  # nothing foreign in the added column
 
 
-def test_colours_do_not_swap():
+def test_red_stays_red_in_the_drawn_picture():
     image = np.zeros((240, 320, 3), np.uint8)
     image[100:140, 200:240] = (255, 0, 0)
     r = Renderer(source_size=(240, 320), legend=LEGEND)
@@ -489,7 +492,7 @@ def test_only_the_cursor_moves():
 
 @pytest.mark.parametrize("size", [(240, 320), (121, 163), (720, 1280)])
 @pytest.mark.parametrize("time", [0.0, 0.07, 3.3, 5.0, 9.93, 42.0])
-def test_the_columns_that_the_cursor_reaches_are_all_that_it_changes(size, time):
+def test_the_cursor_changes_only_the_columns_that_it_reaches(size, time):
     r = Renderer(source_size=size, legend=LEGEND, curves={"yoga": curve(), "b": curve()})
     strip = r._strip
     assert strip is not None
@@ -563,7 +566,7 @@ def cool(rgb: np.ndarray) -> np.ndarray:
     return rgb[..., 2].astype(int) > rgb[..., 0].astype(int) + 25
 
 
-def test_the_curve_is_filled_above_zero_in_warm_and_below_in_blue():
+def test_the_curve_is_warm_above_zero_and_blue_below():
     t = np.linspace(0, 1, 101)
     strip = strip_of(np.where(t < 0.5, 1.0, -1.0))
     heading, plot = strip.lane
@@ -585,7 +588,7 @@ def test_the_filled_height_is_the_value():
     np.testing.assert_allclose(tall, np.array([0.25, 0.5, 0.75, 0.99]) * tall[-1], atol=2.1)
 
 
-def test_the_explained_label_has_a_lane_even_where_many_have_none(monkeypatch):
+def test_the_explained_label_has_a_lane_even_if_many_have_none(monkeypatch):
     values = {name: np.ones(11) if name == "f" else -np.ones(11) for name in "abcdef"}
     times = np.linspace(5, 15, 11)
     r = Renderer(source_size=(480, 640), legend=LEGEND, curves={name: (times, v) for name, v in values.items()})
@@ -688,5 +691,5 @@ def test_ticks_are_round_few_and_inside(start, length, most):
         (-2, 0, "−2 s"),
     ],
 )
-def test_clock(seconds, decimals, words):
+def test_seconds_are_written_as_a_clock(seconds, decimals, words):
     assert clock(seconds, decimals=decimals) == words

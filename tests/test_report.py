@@ -49,7 +49,7 @@ def track(label: str, offset: float) -> Track:
 
 
 def analysis(**changes: Any) -> Analysis:
-    """Three seconds with a hole in the middle; labels, path and warnings that mean harm."""
+    """Return three seconds with a hole in the middle; labels, path and warnings that mean harm."""
     times = np.arange(0, 3, 0.25)
     first, second = np.sin(times) + 0.5, -np.cos(times)
     first[5:7] = second[5:7] = np.nan
@@ -223,7 +223,7 @@ def test_the_window_with_the_nearest_middle_answers(spans: list[tuple[int, int]]
 
 
 def cues(a: Analysis, folder: Path) -> list[tuple[float, float, str]]:
-    """What a player would show: the blocks of the file that have a timing line, entities resolved."""
+    """Return what a player would show: the blocks of the file that have a timing line, entities resolved."""
     report.write_vtt(a, folder / "a.vtt", overwrite=True)
     head, *blocks = (folder / "a.vtt").read_bytes().decode("utf-8").rstrip("\n").split("\n\n")
     assert re.fullmatch(r"WEBVTT( .*)?", head)
@@ -461,7 +461,7 @@ def test_long_tables_are_cut_and_say_so(tmp_path: Path) -> None:
     assert sum("title" in s and "walk, 75.0 %" in s["title"] for s in p.all("span")) == 1
 
 
-def test_a_page_with_next_to_nothing_to_say(tmp_path: Path) -> None:
+def test_a_page_says_that_there_is_next_to_nothing_to_say(tmp_path: Path) -> None:
     a = analysis(
         model={"name": "mine"}, settings={}, versions={}, curves={}, tracks={}, segments=(), moments=(), warnings=(), outputs={},
         timings_s={}, completeness_error=None, scale=math.nan, times_s=np.array([0.0]),

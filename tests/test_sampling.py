@@ -15,6 +15,8 @@ from vidcam.errors import UsageError
 from vidcam.sampling import TOLERANCE_S, Sampler, resize, views
 from vidcam.types import Geometry, Window
 
+pytestmark = pytest.mark.portable
+
 
 def picture(index: int) -> np.ndarray:
     return np.array([[[index & 255, index >> 8 & 255, index >> 16]]], np.uint8)
@@ -35,7 +37,7 @@ def run(times: Sequence[float], last_s: float, **settings: object) -> list[Windo
 
 
 def literal(times: Sequence[float], last_s: float, *, frames: int, interval_s: float, hop_s: float, tail: str):
-    """(frame numbers, span) of every window, by searching all frames for each sample's time."""
+    """Return (frame numbers, span) of every window, by searching all frames for each sample's time."""
     t0, end = times[0], times[-1] + (times[-1] + last_s - times[-1])
 
     def shown(sample: float) -> int | None:
@@ -124,7 +126,7 @@ def test_a_long_pause_is_kept_as_one_picture():
     assert all(w.frames.shape == (16, 64, 64, 3) and not w.frames.any() for w in windows)
 
 
-def test_times_rounded_to_milliseconds_give_the_windows_of_exact_times():
+def test_times_in_milliseconds_give_the_windows_of_exact_times():
     exact = [i / 30 for i in range(120)]
     rounded = [round(t, 3) for t in exact]
     setup = {"frames": 16, "interval_s": 1 / 15, "hop_s": 0.5, "tail": "shift"}
@@ -133,7 +135,7 @@ def test_times_rounded_to_milliseconds_give_the_windows_of_exact_times():
     assert picks[0][0] == list(range(0, 32, 2))
 
 
-def test_a_window_comes_out_with_the_first_frame_after_its_last_sample():
+def test_a_window_comes_with_the_frame_after_its_last_sample():
     sampler = Sampler(frames=3, interval_s=0.2, hop_s=0.2)
     came = [len(sampler.push(picture(i), time=i / 10, duration=0.1)) for i in range(9)]
     assert came == [0, 0, 0, 0, 0, 1, 0, 1, 0]
@@ -147,19 +149,19 @@ def test_a_window_comes_out_with_the_first_frame_after_its_last_sample():
         ("drop", [(0.0, 1.0), (1.0, 2.0)]),
     ],
 )
-def test_the_policies_at_the_end_of_the_video(tail, spans):
+def test_each_policy_ends_the_video_in_its_way(tail, spans):
     windows = check([i / 10 for i in range(23)], 0.1, frames=5, interval_s=0.2, hop_s=1.0, tail=tail)
     assert [w.span for w in windows] == [pytest.approx(s) for s in spans]
     last = [index_of(f) for f in windows[-1].frames]
     assert last == {"shift": [14, 16, 18, 20, 22], "hold": [20, 22, 22, 22, 22], "drop": [10, 12, 14, 16, 18]}[tail]
 
 
-def test_no_tail_window_where_the_last_one_reaches_the_end():
+def test_no_tail_window_if_the_last_one_reaches_the_end():
     for tail in ("shift", "hold"):
         assert len(check([i / 10 for i in range(20)], 0.1, frames=5, interval_s=0.2, hop_s=1.0, tail=tail)) == 2
 
 
-def test_nothing_is_held_where_the_video_ends_before_the_next_window_begins():
+def test_nothing_is_held_if_the_video_ends_between_windows():
     windows = check([i / 8 for i in range(8)], 0.125, frames=2, interval_s=0.2, hop_s=1.0, tail="hold")
     assert [w.span for w in windows] == [(0.0, 0.4)]
 
@@ -255,7 +257,7 @@ def test_resize_is_bilinear_between_pixel_centres():
             assert np.abs(got[y, x] - want).max() <= 1.0  # OpenCV rounds its weights to 11 bits
 
 
-def test_resize_checks_the_size_and_copies_nothing_where_there_is_nothing_to_do():
+def test_resize_checks_the_size_and_copies_nothing_needlessly():
     image = np.zeros((7, 9, 3), np.uint8)
     assert resize(image, Geometry((7, 9), (7, 9), (1, 1, 3, 3))) is image
     with pytest.raises(UsageError, match=r"the picture is \(7, 9\) .* for \(9, 7\)"):
@@ -276,7 +278,7 @@ def test_the_centre_crop_is_torchvisions(source, size, crop, resized, top_left):
     assert views(source, resize=size, crop=crop, cover=False) == (Geometry(source, resized, (*top_left, *crop)),)
 
 
-def test_a_picture_too_narrow_for_the_crop_is_enlarged_in_its_shape():
+def test_a_picture_too_narrow_for_the_crop_is_enlarged():
     (view,) = views((100, 30), resize=100, crop=(112, 160), cover=False)
     assert view.resized == (533, 160)
     assert view.crop == (round((533 - 112) / 2), 0, 112, 160)

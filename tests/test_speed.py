@@ -35,7 +35,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 
 
 def x264_options(path: Path) -> str:
-    """What x264 writes into every stream about how it was set."""
+    """Return what x264 writes into every stream about how it was set."""
     data = path.read_bytes()
     start = data.index(b"options: ")
     return data[start : data.index(b"\0", start)].rstrip(b"\x80").decode()
@@ -160,7 +160,7 @@ def test_a_command_tells_its_own_time_and_memory_and_its_errors(tmp_path, monkey
     looks = []
 
     def sleep(seconds):
-        """What the one who watches does between two looks: the command may end once it was looked at while it held all."""
+        """Let the command end once somebody looked at it while it held all; who watches does this between two looks."""
         if looks:
             Path("seen").touch()
         if Path("holds").exists():
@@ -191,7 +191,7 @@ WALL_S, PEAK_MB = 9.0, 123.0
 
 @pytest.fixture
 def in_process(monkeypatch):
-    """The commands run in this process, and are said to take ``WALL_S`` and ``PEAK_MB``; the script with grad-cam runs as ever,
+    """Run the commands in this process, and say that they take ``WALL_S`` and ``PEAK_MB``; the script with grad-cam runs as ever,
     because what it imports warns."""
     alone = commands.command
 

@@ -18,7 +18,7 @@ from vidcam.types import Box, Evidence
 
 
 def resident() -> int:
-    """Bytes of this process that lie in memory."""
+    """Return the bytes of this process that lie in memory."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -68,7 +68,7 @@ def test_a_spool_gives_back_what_it_got_and_reuses_places() -> None:
 
 
 def windows(count: int) -> list[Evidence]:
-    """Windows of two labels and two crops, in an order of their own; the second label is missing for a while."""
+    """Return windows of two labels and two crops, in an order of their own; the second label is missing for a while."""
     rng = np.random.default_rng(1)
     centres = np.linspace(3, 97, 14)
     return [

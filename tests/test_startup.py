@@ -1,4 +1,4 @@
-"""What a command loads before it does anything: nothing for help, and no torch where a compiled model is at hand."""
+"""What a command loads before it does anything: nothing for help, and no torch if a compiled model is at hand."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse
 
 
 def command(folder: Path, *words: str) -> set[str]:
-    """The modules that ``vidcam words...`` has loaded when it ends, without a network; the command must succeed."""
+    """Return the modules that ``vidcam words...`` has loaded when it ends, without a network; the command must succeed."""
     modules = folder / "modules.json"
     (folder / "sitecustomize.py").write_text(NO_NETWORK)
     (folder / "home").mkdir(exist_ok=True)

@@ -18,6 +18,8 @@ from vidcam.errors import UsageError
 from vidcam.timeline import NO_EVIDENCE, FlowField, RunningScale, Timeline, peaks, scale_of, segments, smooth
 from vidcam.types import Box, Evidence, Segment, Track
 
+pytestmark = pytest.mark.portable
+
 SEEN = Box(0, 0, 60, 80)
 
 
@@ -50,7 +52,7 @@ def pulse(n: int, at: int, *, size: tuple[int, int] = (1, 1), value: float = 1.0
 
 
 def value_at(times: list[float], cells: list[np.ndarray], t: float) -> np.ndarray:
-    """Linear between the cells, held past them, cells of one time averaged: said with loops."""
+    """Interpolate between the cells, hold them past the ends, average those of one time: said with loops."""
     merged: dict[float, list[np.ndarray]] = {}
     for time, cell in zip(times, cells, strict=True):
         merged.setdefault(float(time), []).append(cell.astype(float))
@@ -128,13 +130,13 @@ def test_windows_that_touch_leave_no_hole_between_them() -> None:
 @pytest.mark.parametrize(
     "times", [[0.1, np.nan, 0.3], [np.nan, 0.2, 0.3], [0.1, 0.2, np.inf], [-np.inf, 0.2, 0.3], [0.1, 0.3, 0.2], [0.1, 0.2]]
 )
-def test_evidence_is_refused_where_its_cells_have_no_place_in_time(times: list[float]) -> None:
+def test_evidence_without_places_in_time_is_refused(times: list[float]) -> None:
     with pytest.raises(UsageError, match="evidence: times must be 3 finite, never decreasing numbers, got "):
         evidence(np.ones((3, 2, 2)), (0.0, 1.0), times=np.array(times))
     evidence(np.ones((3, 2, 2)), (0.0, 1.0), times=np.array([0.1, 0.2, 0.2]))  # a frame that was repeated
 
 
-def test_evidence_is_refused_where_its_values_are_no_maps_of_numbers() -> None:
+def test_evidence_without_maps_of_numbers_is_refused() -> None:
     good = evidence(np.ones((3, 2, 2)), (0.0, 1.0))
     for bad, said in (
         (np.ones((2, 2), np.float32), r"float32 of shape \(T', h, w\), got float32\[2, 2\]"),
@@ -331,7 +333,7 @@ def test_smoothing_needs_little_room_beside_its_result() -> None:
     assert most < 1.5 * t.maps.nbytes
 
 
-def test_off_switches() -> None:
+def test_smoothing_can_be_switched_off() -> None:
     t = track(np.random.default_rng(0).normal(size=(20, 2, 2)))
     assert smooth(t, kind="none", seconds=1.0) is t
     assert smooth(t, kind="gaussian", seconds=0.0) is t
@@ -339,7 +341,7 @@ def test_off_switches() -> None:
     assert smooth(single, kind="gaussian", seconds=1.0) is single
 
 
-def test_what_smoothing_refuses() -> None:
+def test_settings_that_smoothing_cannot_use_are_refused() -> None:
     t = track(np.ones((5, 1, 1)))
     with pytest.raises(UsageError, match="a Gaussian looks into the future"):
         smooth(t, kind="gaussian", seconds=1, causal=True)
@@ -370,7 +372,7 @@ def texture(size: tuple[int, int]) -> np.ndarray:
 
 
 def moving_texture(n: int, speed: float, *, step: float, size: tuple[int, int] = (60, 80)) -> tuple[FlowField, float]:
-    """A picture that pans to the right by ``speed`` source pixels a step."""
+    """Return a picture that pans to the right by ``speed`` source pixels a step."""
     wide = texture((size[0], size[1] + math.ceil(n * speed) + 8))
     flow = FlowField(size=size, step_s=step)
     for i in range(n):
@@ -397,7 +399,7 @@ def test_the_flow_is_what_moved_in_cells() -> None:
     assert speed == 4.0
 
 
-def test_the_axes_of_the_flow() -> None:
+def test_the_flow_has_rows_and_columns_in_order() -> None:
     wide = texture((100, 80))
     flow = FlowField(size=(600, 800), step_s=0.1)  # the pictures pushed are ten times smaller than the source
     for i in range(4):
@@ -416,7 +418,7 @@ def test_pictures_between_the_steps_are_skipped() -> None:
 
 
 @pytest.mark.parametrize("size", [(20, 300), (300, 20), (8, 8), (60, 80), (1080, 1920)])
-def test_pictures_of_any_shape(size: tuple[int, int]) -> None:
+def test_the_flow_takes_pictures_of_any_shape(size: tuple[int, int]) -> None:
     flow = FlowField(size=size, step_s=0.1)
     for i in range(3):
         flow.push(np.roll(np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8), i, 1), time=i * 0.1)
@@ -531,7 +533,7 @@ def test_the_scale_is_that_of_all_maps_sorted(quantile: float, spread: float) ->
     assert scale_of([track(maps[:900]), track(maps[900:])], quantile=quantile) == wanted
 
 
-def test_an_outlier_does_not_set_the_scale_and_a_short_action_does() -> None:
+def test_a_short_action_sets_the_scale_and_an_outlier_does_not() -> None:
     rng = np.random.default_rng(0)
     quiet = rng.normal(0, 0.01, size=(6000, 5, 5)).astype(np.float32)
     action = quiet.copy()
@@ -596,7 +598,7 @@ def test_segments_of_hand_made_curves(curve: list[float], expected: list[tuple[f
     assert all(isinstance(s, Segment) for s in found)
 
 
-def test_segments_at_the_edge() -> None:
+def test_segments_need_two_moments_and_ordered_levels() -> None:
     assert segments("wave", np.array([1.0]), np.array([5.0]), high=2, low=1) == ()
     with pytest.raises(UsageError, match="got low=2 and high=1"):
         segments("wave", TIMES, np.zeros(12), high=1, low=2)
@@ -615,5 +617,5 @@ def test_segments_at_the_edge() -> None:
         ([1.0] * 12, 3, 0.0, (5,)),
     ],
 )
-def test_peaks(curve: list[float], n: int, gap: float, expected: tuple[int, ...]) -> None:
+def test_peaks_are_the_highest_moments_apart(curve: list[float], n: int, gap: float, expected: tuple[int, ...]) -> None:
     assert peaks(TIMES, np.array(curve, float), n=n, min_gap_s=gap) == expected

@@ -47,7 +47,7 @@ class Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}/{name}"
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away is part of the tests."""
+        """Say nothing: a client that goes away is part of the tests."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -77,7 +77,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(rest[: server.cuts.pop(0)] if server.cuts else rest)
 
     def log_message(self, *_args: object) -> None:
-        """Silence."""
+        """Say nothing."""
 
 
 @pytest.fixture
@@ -208,7 +208,7 @@ def test_a_server_that_hangs_is_given_up(server: Server, monkeypatch: pytest.Mon
         w.fetch(official(server))
 
 
-def test_a_server_that_is_not_there(server: Server) -> None:
+def test_a_server_that_is_not_there_is_told(server: Server) -> None:
     weights = Weights("http://127.0.0.1:9/net.pth", sha256=None, licence="", accuracy=0, protocol="")
     with pytest.raises(DownloadError, match=r"cannot download http://127\.0\.0\.1:9/net\.pth: .*refused"):
         w.fetch(weights)
@@ -222,12 +222,12 @@ def test_offline_never_asks_the_server(server: Server, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(("value", "expected"), [("", False), ("0", False), ("false", False), ("1", True), ("yes", True)])
-def test_the_offline_switch(monkeypatch: pytest.MonkeyPatch, value: str, expected: bool) -> None:
+def test_the_offline_switch_knows_yes_and_no(monkeypatch: pytest.MonkeyPatch, value: str, expected: bool) -> None:
     monkeypatch.setenv("VIDCAM_OFFLINE", value)
     assert w.offline() is expected
 
 
-def test_a_cache_that_cannot_be_written(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_is_told(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("VIDCAM_CACHE", str(tmp_path / "file"))
     with pytest.raises(DownloadError, match="File exists"):
@@ -317,6 +317,6 @@ def test_tensors_are_found_where_training_code_keeps_them(key: str | None) -> No
     assert w.tensors_of(checkpoint) == state
 
 
-def test_a_checkpoint_without_tensors() -> None:
+def test_a_checkpoint_without_tensors_is_refused() -> None:
     with pytest.raises(WeightsError, match="no tensors in the checkpoint, only epoch, lr"):
         w.tensors_of({"epoch": 3, "lr": 0.1})

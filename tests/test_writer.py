@@ -29,7 +29,7 @@ RATE = 44100
 
 
 def picture(index: int, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """Eight upright bars that spell ``index`` in black and white."""
+    """Draw eight upright bars that spell ``index`` in black and white."""
     bits = [(index >> b) & 1 for b in range(8)]
     row = np.repeat(np.array(bits, np.uint8) * 255, size[1] // 8)
     return np.ascontiguousarray(np.broadcast_to(row[None, :, None], (*size, 3)))
@@ -61,7 +61,7 @@ def packets_of(path: Path) -> list[tuple[float, bytes]]:
 
 
 def sound_of(path: Path) -> tuple[np.ndarray, float]:
-    """Samples of the first channel and the second at which they start, gaps filled with zeros by their timestamps."""
+    """Return the samples of the first channel, gaps filled with zeros, and the second at which they start."""
     with av.open(str(path)) as container:
         blocks, end = [], 0.0
         for f in container.decode(audio=0):
@@ -80,7 +80,7 @@ def sound_of(path: Path) -> tuple[np.ndarray, float]:
 
 
 def clicks_of(path: Path) -> list[float]:
-    """The seconds at which the bursts of :func:`clicking` begin."""
+    """Return the seconds at which the bursts of :func:`clicking` begin."""
     sound, start = sound_of(path)
     with av.open(str(path)) as container:
         rate = container.streams.audio[0].codec_context.sample_rate
@@ -101,7 +101,7 @@ def clicking(
     streams: int = 1,
     **options: str,
 ) -> Path:
-    """A file of sound alone: bursts of 50 ms at ``start`` + ``clicks``; nothing at all is stored for the seconds in ``skip``."""
+    """Write sound alone: bursts of 50 ms at ``start`` + ``clicks``; nothing at all is stored for the seconds in ``skip``."""
     block = 1024
     t = np.arange(round(seconds * rate)) / rate
     wave = np.zeros(len(t), np.float32)
@@ -454,7 +454,7 @@ def test_nothing_appears_before_the_end(tmp_path: Path) -> None:
 
 
 def save_noise(path: Path, count: int) -> None:
-    """A file of about 18 kB a picture."""
+    """Write a file of about 18 kB a picture."""
     rng = np.random.default_rng(0)
     with VideoWriter(path, size=(128, 128), overwrite=True) as writer:
         for i in range(count):
@@ -463,7 +463,7 @@ def save_noise(path: Path, count: int) -> None:
 
 @contextmanager
 def disk_of(size: int, folder: Path) -> Iterator[Path]:
-    """A file system of ``size`` bytes, rounded down to pages of 4096."""
+    """Mount a file system of ``size`` bytes, rounded down to pages of 4096."""
     folder.mkdir()
     options = f"size={size // 4096 * 4096}"
     if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True).returncode:
@@ -474,7 +474,7 @@ def disk_of(size: int, folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", folder], check=True)
 
 
-def test_a_really_full_disk(tmp_path: Path) -> None:
+def test_a_full_disk_is_told_and_keeps_the_old_file(tmp_path: Path) -> None:
     with disk_of(400_000, tmp_path / "disk") as disk:
         (disk / "out.mp4").write_bytes(bytes(200_000))
         with pytest.raises(OutputError, match="the disk is full; free some space"):
@@ -482,7 +482,7 @@ def test_a_really_full_disk(tmp_path: Path) -> None:
         assert [(p.name, p.stat().st_size) for p in disk.iterdir()] == [("out.mp4", 200_000)]
 
 
-def test_a_disk_that_is_full_when_the_index_moves_to_the_front(tmp_path: Path) -> None:
+def test_a_disk_that_is_full_at_the_index_is_told(tmp_path: Path) -> None:
     save_noise(tmp_path / "ample.mp4", 20)
     with disk_of((tmp_path / "ample.mp4").stat().st_size - 1, tmp_path / "disk") as disk:
         with pytest.raises(OutputError, match="the disk is full; free some space"):
@@ -490,7 +490,7 @@ def test_a_disk_that_is_full_when_the_index_moves_to_the_front(tmp_path: Path) -
         assert list(disk.iterdir()) == []
 
 
-def test_a_file_size_limit(tmp_path: Path) -> None:
+def test_a_file_above_the_limit_is_told_and_removed(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
@@ -501,7 +501,7 @@ def test_a_file_size_limit(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_refused(tmp_path: Path) -> None:
+def test_outputs_and_pictures_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     (tmp_path / "old.mp4").write_bytes(b"old")
     with pytest.raises(OutputError, match="exists already; use --overwrite"):
         VideoWriter(tmp_path / "old.mp4", size=SIZE)
