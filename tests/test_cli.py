@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -330,7 +331,10 @@ def interrupted(code: str, *words: str, kind: int, folder: Path) -> tuple[int, s
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert child.stdout is not None
+    guard = threading.Timer(HANG_S, child.kill)
+    guard.start()
     first = child.stdout.readline()
+    guard.cancel()
     child.send_signal(kind)
     _, err = child.communicate(timeout=HANG_S)
     assert first == "here\n", err

@@ -10,7 +10,7 @@ from contextlib import closing
 
 import cv2
 import pytest
-from support.waiting import HANG_S, happened
+from support.waiting import HANG_S, ended, happened
 
 from vidcam.clock import Clock
 from vidcam.flow import ahead, alone
@@ -136,26 +136,31 @@ def test_stopping_early_closes_the_maker_in_its_own_thread(where: str) -> None:
         finally:
             closed.append(threading.get_ident())
 
-    with closing(ahead(items(), depth=2, clock=clock)) as stage:
-        assert next(stage) == 0
-        first_taken.set()
-        if where == "between two items":
-            happened(at_second)
-        else:
-            clock.maker_waits()
-        stopping.set()
+    def take_one() -> None:
+        with closing(ahead(items(), depth=2, clock=clock)) as stage:
+            assert next(stage) == 0
+            first_taken.set()
+            if where == "between two items":
+                happened(at_second)
+            else:
+                clock.maker_waits()
+            stopping.set()
+
+    taker = threading.Thread(target=take_one, daemon=True)
+    taker.start()
+    ended(taker)
     assert len(closed) == 1
-    assert closed[0] != threading.get_ident()
+    assert closed[0] != taker.ident
 
 
 def test_an_interrupt_in_the_last_stage_ends_all_stages():
-    ended: list[str] = []
+    done: list[str] = []
 
     def first() -> Iterator[int]:
         try:
             yield from range(10_000)
         finally:
-            ended.append("first")
+            done.append("first")
 
     def second() -> Iterator[int]:
         try:
@@ -163,7 +168,7 @@ def test_an_interrupt_in_the_last_stage_ends_all_stages():
                 for i in stage:
                     yield 2 * i
         finally:
-            ended.append("second")
+            done.append("second")
 
     def last() -> None:
         with closing(ahead(second())) as stage:
@@ -173,7 +178,7 @@ def test_an_interrupt_in_the_last_stage_ends_all_stages():
 
     with pytest.raises(KeyboardInterrupt):
         last()
-    assert sorted(ended) == ["first", "second"]
+    assert sorted(done) == ["first", "second"]
 
 
 def test_nothing_runs_before_the_first_item_is_asked_for():
