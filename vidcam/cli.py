@@ -80,6 +80,24 @@ class TailName(StrEnum):
     drop = "drop"
 
 
+Facts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fact",
+        metavar="KEY=VALUE",
+        help="How your own network wants its clips, such as mean=0.5,0.5,0.5 or frames=8; repeatable.",
+    ),
+]
+TrustCode = Annotated[bool, typer.Option("--trust-code", help="Run the code that a trained folder names.")]
+
+
+def facts_of(words: list[str] | None) -> dict[str, object]:
+    """Return what --fact says."""
+    from vidcam.models.custom import facts_of_words
+
+    return facts_of_words(words or ())
+
+
 EXAMPLES = """
 [bold]Examples[/bold]
 
@@ -111,6 +129,8 @@ def annotate(
     weights: Annotated[Path | None, typer.Option(help="Weights: safetensors, or a torch state dict.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Class names: one a line, or a JSON list.")] = None,
     layer: Annotated[str | None, typer.Option(help="Explain this module instead of the model's own choice.")] = None,
+    fact: Facts = None,
+    trust_code: TrustCode = False,
     method: Annotated[
         str | None,
         typer.Option(
@@ -186,7 +206,17 @@ def annotate(
     look = pipeline.Look(style=style.value, opacity=opacity, signed=signed)
     with Bar(quiet=quiet) as bar:
         bar.begin("weights")
-        loaded = open_engine(model, weights=weights, labels=labels, layer=layer, device=device, engine=engine, progress=bar.bytes)
+        loaded = open_engine(
+            model,
+            weights=weights,
+            labels=labels,
+            layer=layer,
+            facts=facts_of(fact),
+            trust_code=trust_code,
+            device=device,
+            engine=engine,
+            progress=bar.bytes,
+        )
         for note in loaded.notes:
             bar.say(f"note: {note}")
         failed = 0
@@ -231,6 +261,8 @@ def evaluate(
     model: Annotated[str, typer.Option(help="A name from `vidcam models`, a trained folder, or a factory.")] = "auto",
     weights: Annotated[Path | None, typer.Option(help="Weights: safetensors, or a torch state dict.")] = None,
     layer: Annotated[str | None, typer.Option(help="Explain this module instead of the model's own choice.")] = None,
+    fact: Facts = None,
+    trust_code: TrustCode = False,
     method: Annotated[
         list[str] | None,
         typer.Option(
@@ -296,7 +328,9 @@ def evaluate(
     )  # fmt: skip
     with Bar(quiet=quiet) as bar:
         bar.begin("weights")
-        loaded = open_engine(model, weights=weights, layer=layer, device=device, progress=bar.bytes)
+        loaded = open_engine(
+            model, weights=weights, layer=layer, facts=facts_of(fact), trust_code=trust_code, device=device, progress=bar.bytes
+        )
         for note in loaded.notes:
             bar.say(f"note: {note}")
         bar.begin(Path(source).name or source)
@@ -354,6 +388,8 @@ def live(
     weights: Annotated[Path | None, typer.Option(help="Weights: safetensors, or a torch state dict.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Class names: one a line, or a JSON list.")] = None,
     layer: Annotated[str | None, typer.Option(help="Explain this module instead of the model's own choice.")] = None,
+    fact: Facts = None,
+    trust_code: TrustCode = False,
     method: Annotated[
         str | None,
         typer.Option(
@@ -432,7 +468,15 @@ def live(
         def load() -> Engine:
             bar.begin("weights")
             loaded = open_engine(
-                model, weights=weights, labels=labels, layer=layer, device=device, engine=engine, progress=bar.bytes
+                model,
+                weights=weights,
+                labels=labels,
+                layer=layer,
+                facts=facts_of(fact),
+                trust_code=trust_code,
+                device=device,
+                engine=engine,
+                progress=bar.bytes,
             )
             bar.clear()
             for note in loaded.notes:
@@ -512,6 +556,8 @@ def compare(
     model: Annotated[str, typer.Option(help="A name from `vidcam models`, a trained folder, or a factory.")] = "auto",
     weights: Annotated[Path | None, typer.Option(help="Weights: safetensors, or a torch state dict.")] = None,
     layer: Annotated[str | None, typer.Option(help="Explain this module instead of the model's own choice.")] = None,
+    fact: Facts = None,
+    trust_code: TrustCode = False,
     hop: Annotated[float | None, typer.Option(metavar="S", help="Seconds between windows.", show_default="half a clip")] = None,
     smooth: Annotated[float, typer.Option(metavar="S", help="Smoothing over time in seconds; 0 is off.")] = 0.25,
     start: Annotated[float | None, typer.Option(metavar="S", help="Begin this many seconds into the video.")] = None,
@@ -539,7 +585,9 @@ def compare(
     )
     with Bar(quiet=quiet) as bar:
         bar.begin("weights")
-        loaded = open_engine(model, weights=weights, layer=layer, device=device, progress=bar.bytes)
+        loaded = open_engine(
+            model, weights=weights, layer=layer, facts=facts_of(fact), trust_code=trust_code, device=device, progress=bar.bytes
+        )
         for note in loaded.notes:
             bar.say(f"note: {note}")
         bar.begin(Path(video).name or video)
@@ -598,6 +646,7 @@ def train(
     evidence: Annotated[float, typer.Option(min=0, help="Weight of where the evidence lies (people).")] = 2.0,
     flip: Annotated[bool, typer.Option("--flip", help="Mirror at random: only where left and right mean the same.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    trust_code: TrustCode = False,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that prepare clips.", show_default="by machine")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a trained model.")] = False,
@@ -619,6 +668,7 @@ def train(
             output,
             recipe=recipe,
             weights=weights,
+            trust_code=trust_code,
             overwrite=overwrite,
             progress=bar.frames,
             downloaded=bar.bytes,

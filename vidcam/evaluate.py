@@ -91,7 +91,8 @@ def evaluate(
     if unknown := [b for b in baselines if b not in BASELINES]:
         raise UsageError(f"unknown baseline {unknown[0]!r}: known are {', '.join(BASELINES)}")
     if len(settings.classes) > 1:
-        raise UsageError(f"one explanation is tested at a time, got classes {', '.join(settings.classes)}: name one of them")
+        given = ", ".join(map(str, settings.classes))
+        raise UsageError(f"one explanation is tested at a time, got classes {given}: name one of them")
     began = SYSTEM.now()
     settings = replace(settings, cover=False)
     analysis = explain(path, engine=engine, settings=settings, progress=progress)

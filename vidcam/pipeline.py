@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
@@ -56,8 +57,9 @@ CHEAP_CANDIDATES = 20  # in a file, where the features give the evidence for any
 class Settings:
     """How to explain. Everything has a default; what is left None follows from the model.
 
-    ``method``: a registered name, None for ``cam`` where it is exact, else ``gradcam``. ``classes``: labels to explain, empty
-    for the model's own answers. ``versus``: explain each class against this label. ``hop_s``: seconds between windows, None for
+    ``method``: a registered name, None for ``cam`` where it is exact, else ``gradcam``. ``classes``: labels to explain, or
+    indices of outputs, empty for the model's own answers. ``versus``: explain each class against this label.
+    ``hop_s``: seconds between windows, None for
     half a clip. ``tail``: what happens to the end of the video, see :class:`vidcam.sampling.Sampler`. ``cover``: several crops
     that cover the whole frame instead of the model's centre crop. ``smoothing`` and ``smooth_s``: kind and standard deviation in
     seconds, 0 switches it off. ``start_s``, ``end_s``: the part of the video, in seconds from its first frame. ``verdict``: try
@@ -65,7 +67,7 @@ class Settings:
     """
 
     method: str | None = None
-    classes: tuple[str, ...] = ()
+    classes: tuple[str | int, ...] = ()
     versus: str | None = None
     hop_s: float | None = None
     tail: Literal["shift", "hold", "drop"] = "shift"
@@ -82,6 +84,12 @@ class Settings:
             raise UsageError(f"the hop must be 0.01 to 3600 seconds, got {self.hop_s}")
         if not 0 <= self.smooth_s <= 60:
             raise UsageError(f"smoothing must be 0 to 60 seconds, got {self.smooth_s}")
+        if isinstance(self.classes, str) or not all(isinstance(c, str | int) for c in self.classes):
+            raise UsageError(
+                f"classes are a tuple of labels or of indices of outputs, such as ('clapping',) or (3,), got {self.classes!r}"
+            )
+        if not all(math.isfinite(s) for s in (self.start_s, self.end_s) if s is not None):
+            raise UsageError(f"the start and the end must be numbers of seconds, got {self.start_s} and {self.end_s}")
         if self.start_s is not None and self.start_s < 0:
             raise UsageError(f"the start must not be negative, got {self.start_s}")
         if self.end_s is not None and self.end_s <= (self.start_s or 0.0):
@@ -332,6 +340,7 @@ def explain(
     ``path`` as for :func:`vidcam.open_source`. Raises InputError where nothing can be read, UnknownNameError for a class that the
     model does not know, IncompatibleError for a method that it cannot bear.
     """
+    _check(path, engine)
     with open_source(path) as source:
         return _explained(source, engine, settings, progress)
 
@@ -351,6 +360,7 @@ def annotate(
     ``overwrite`` or cannot be written.
     """
     began = SYSTEM.now()
+    _check(path, engine)
     outputs.check(str(path))
     with open_source(path) as source:
         analysis = _explained(source, engine, settings, progress)
@@ -367,6 +377,13 @@ def draw(
     outputs.check(str(path))
     with open_source(path) as source:
         return _write(source, analysis, outputs, look, progress, {})
+
+
+def _check(path: object, engine: object) -> None:
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(f"a video is named by its path, a URL or a folder of images, got a {type(path).__name__}")
+    if not hasattr(engine, "explained"):
+        raise UsageError(f"the engine is what vidcam.open_engine gives, got a {type(engine).__name__}: {engine!r}")
 
 
 def _write(
@@ -404,6 +421,8 @@ def _explained(source: Source, engine: Engine, settings: Settings, progress: Pro
 
 def _analyse(source: Source, engine: Engine, settings: Settings, progress: Progress | None) -> Analysis:
     """The first pass: every window explained, and all of them joined."""
+    by_name = tuple(c if isinstance(c, str) else engine.labels[summary.index_of(engine.labels, c)] for c in settings.classes)
+    settings = replace(settings, classes=by_name)
     session = Session(engine, settings, cheap=CHEAP_CANDIDATES)
     spec = session.spec
     joined = _Joined(settings, step_s=spec.interval_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, cast
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from vidcam import timeline
-from vidcam.errors import UnknownNameError
+from vidcam.errors import UnknownNameError, UsageError
 from vidcam.render import Legend, Style, thumb
 from vidcam.types import Analysis, FloatArray, Frame, Heat, Moment, Prediction, Segment
 
@@ -24,7 +25,7 @@ FILM = 6  # pictures in the film strip of a report
 FILM_WIDTH = 480  # pixels
 
 
-def shown_labels(predictions: Sequence[Prediction], *, classes: Sequence[str], versus: str | None) -> tuple[str, ...]:
+def shown_labels(predictions: Sequence[Prediction], *, classes: Sequence[str | int], versus: str | None) -> tuple[str, ...]:
     """The labels whose evidence is shown: those that were asked for, else the video's answer and what wins a good part of it."""
     labels = predictions[0].labels
     if classes:
@@ -50,14 +51,28 @@ def in_the_running(predictions: Sequence[Prediction]) -> frozenset[str]:
     return frozenset(labels[i] for i in {*np.argsort(-mean)[:SHOWN].tolist(), *np.flatnonzero(wins >= WINS / 2).tolist()})
 
 
-def index_of(labels: Sequence[str], given: str) -> int:
-    """The index of a label, whatever its case; UnknownNameError with the nearest labels otherwise."""
+def index_of(labels: Sequence[str], given: str | int) -> int:
+    """Return the index of the output that a label, whatever its case, or an index names.
+
+    Raises:
+        UnknownNameError: There is none, with the nearest labels.
+        UsageError: Several outputs have that name, which :func:`vidcam.models.labels.distinct` told apart.
+    """
+    if isinstance(given, int) and not isinstance(given, bool):
+        if not 0 <= given < len(labels):
+            raise UsageError(f"the model has {len(labels)} outputs, 0 to {len(labels) - 1}; there is no output {given}")
+        return given
+    if not isinstance(given, str):
+        raise UsageError(f"a class is a label or the index of an output, got a {type(given).__name__}: {given!r}")
     if given in labels:
         return labels.index(given)
     wanted = " ".join(given.replace("_", " ").split()).casefold()
-    for i, label in enumerate(labels):
-        if label.replace("_", " ").casefold() == wanted:
-            return i
+    plain = [label.replace("_", " ").casefold() for label in labels]
+    if wanted in plain:
+        return plain.index(wanted)
+    alike = [label for label, words in zip(labels, plain, strict=True) if re.fullmatch(rf"{re.escape(wanted)} #\d+", words)]
+    if alike:
+        raise UsageError(f"{len(alike)} outputs are called {given!r}: name one of them, {' or '.join(map(repr, alike))}")
     raise UnknownNameError("class", given, labels)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ def open_engine(
     weights: str | os.PathLike[str] | None = None,
     labels: str | os.PathLike[str] | None = None,
     layer: str | None = None,
+    facts: Mapping[str, object] | None = None,
+    trust_code: bool = False,
     device: str = "auto",
     engine: str = "auto",
     threads: int | None = None,
@@ -36,8 +39,8 @@ def open_engine(
     """The model called ``model``, loaded and ready to run.
 
     ``auto`` is ``x3d_s``, trained on Kinetics-400, or, where its weights are neither here nor to be had, the built-in ``mini``;
-    then ``notes`` says so. ``weights``, ``labels``, ``layer`` and ``progress`` as in :func:`vidcam.models.loading.load`, whose
-    errors it raises; ``device`` as in :class:`~vidcam.engine.pytorch.TorchEngine`.
+    then ``notes`` says so. ``weights``, ``labels``, ``layer``, ``facts``, ``trust_code`` and ``progress`` as in
+    :func:`vidcam.models.loading.load`, whose errors it raises; ``device`` as in :class:`~vidcam.engine.pytorch.TorchEngine`.
 
     ``engine``: ``auto`` is OpenVINO on the CPU and torch elsewhere. Where OpenVINO cannot run the model, or not rightly, torch
     does, and ``notes`` says why. ``-bf16`` computes in bfloat16, faster and less exactly (logits within 2 %); a processor or a
@@ -56,7 +59,7 @@ def open_engine(
         from vidcam.engine.pytorch import pick_device
 
         pick_device(device)
-    found, notes = _located(model, weights, labels, layer, progress)
+    found, notes = _located(model, weights, labels, layer, facts, trust_code, progress)
     if compiled:
         device = "cpu"
         opened = _compiled(found, threads, notes, bf16=precision == "bf16")
@@ -72,13 +75,17 @@ def _located(
     weights: str | os.PathLike[str] | None,
     labels: str | os.PathLike[str] | None,
     layer: str | None,
+    facts: Mapping[str, object] | None,
+    trust_code: bool,
     progress: Progress | None,
 ) -> tuple[Located, list[str]]:
-    """The model, and what the user should know about which it is."""
+    """The model, and what the user should know about it."""
     from vidcam.models.loading import locate
 
+    name = AUTO if model == "auto" else model
     try:
-        return locate(AUTO if model == "auto" else model, weights=weights, labels=labels, layer=layer, progress=progress), []
+        found = locate(name, weights=weights, labels=labels, layer=layer, facts=facts, trust_code=trust_code, progress=progress)
+        return found, list(found.notes)
     except DownloadError as err:
         if model != "auto":
             raise

@@ -87,8 +87,10 @@ class Explained:
 
     def see(self, clips: Clips) -> Seen:
         """What the network says of the clips, and what the layer gives, from one forward pass without gradients."""
-        from vidcam.engine.hooks import capture
+        from vidcam.engine.hooks import capture, logits_of
 
+        if not self.spec.layer:
+            return Seen(to_numpy(logits_of(self.module, self.tensor(clips))), ())
         with capture(self) as run:
             seen = run(self.tensor(clips))
         return Seen(to_numpy(seen.logits), tuple(to_numpy(f) for f in seen.features))

@@ -116,6 +116,8 @@ def look(module: nn.Module, spec: ModelSpec, clips: Tensor) -> tuple[Tensor, ...
         # Copies: what follows may work in place.
         seen.extend(_cells(t.float().clone(), spec.layout, spec.grid, spec.layer) for t in _tensors(output, spec.layer))
 
+    if not spec.layer:
+        return (_logits(module(clips), len(clips)),)
     handle = _find(module, spec.layer).register_forward_hook(hook)
     try:
         logits = _logits(module(clips), len(clips))

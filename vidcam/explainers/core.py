@@ -186,8 +186,12 @@ def check(method: Method, spec: ModelSpec) -> None:
 
 
 def choose(name: str | None, spec: ModelSpec, *, seed: int = 0) -> Method:
-    """The method called ``name``, checked and :func:`seeded`; for None ``cam`` where it is exact, else ``gradcam``."""
-    method = get(name or ("cam" if "linear-head" in spec.provides else "gradcam"))
+    """The method called ``name``, checked and :func:`seeded`.
+
+    For None it is the first of ``cam`` (where it is exact), ``gradcam``, ``smoothgrad``, ``occlusion`` that works on the model.
+    """
+    usual = ("cam", "gradcam", "smoothgrad", "occlusion")
+    method = get(name or next(m for m in usual if get(m).requires <= spec.provides))
     check(method, spec)
     return seeded(method, seed)
 

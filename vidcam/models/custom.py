@@ -7,6 +7,7 @@ with any of the keys of ``DEFAULTS``; what is missing there is taken from it.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import importlib.util
@@ -14,9 +15,10 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, get_args
 
 from vidcam.errors import Terminated, UnknownNameError, UsageError, VidcamError
@@ -26,7 +28,7 @@ from vidcam.models.registry import Head, Layout, ModelSpec
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["DEFAULTS", "describe", "is_custom", "make"]
+__all__ = ["DEFAULTS", "Described", "describe", "facts_of_words", "is_custom", "is_file", "make"]
 
 DEFAULTS: Mapping[str, Any] = {
     "frames": 16,
@@ -46,9 +48,70 @@ short side 128, centre crop 112, Kinetics' mean and deviation); the layer is fou
 0``, ..."""
 
 
+ASSUMED = ("frames", "interval_s", "resize", "crop", "mean", "std")
+"""What is assumed, and said, if nobody states it."""
+
+NUMBERS = {"frames": 1, "interval_s": 1, "resize": (1, 2), "crop": (1, 2), "mean": 3, "std": 3, "grid": 3}
+"""How many numbers a fact has that can be given as words."""
+
+
 def is_custom(name: str) -> bool:
     """Is this ``where:factory`` and not the name of a row of the table?"""
-    return ":" in name
+    return ":" in name or is_file(name)
+
+
+def is_file(name: str) -> bool:
+    """Is this a Python file, or another file that people take for a model, without a factory?"""
+    return Path(name).suffix in (".py", *FOREIGN) and Path(name).expanduser().is_file()
+
+
+FOREIGN = {
+    ".onnx": "an ONNX graph, whose layers and gradients cannot be looked into: give the PyTorch network that it was made of",
+    ".pkl": "a pickle, which runs code when it is read: save model.state_dict() and give it as --weights",
+    ".pickle": "a pickle, which runs code when it is read: save model.state_dict() and give it as --weights",
+    ".pt": "a weight file: give it as --weights, and the network that it belongs to as --model",
+    ".pth": "a weight file: give it as --weights, and the network that it belongs to as --model",
+    ".ckpt": "a weight file: give it as --weights, and the network that it belongs to as --model",
+    ".safetensors": "a weight file: give it as --weights, and the network that it belongs to as --model",
+    ".torchscript": "a TorchScript archive, whose layers cannot be looked into: give the PyTorch network that it was made of",
+}
+"""What a file that is no Python is, by its suffix, and what to do instead."""
+
+
+def facts_of_words(words: Sequence[str]) -> dict[str, object]:
+    """Return the facts that ``KEY=VALUE`` words state: numbers with commas between them, or a name.
+
+    >>> facts_of_words(["mean=0.5,0.5,0.5", "frames=8"])
+    {'mean': (0.5, 0.5, 0.5), 'frames': 8}
+
+    Raises:
+        UsageError: A word is no such fact.
+    """
+    facts: dict[str, object] = {}
+    for word in words:
+        key, equals, text = (part.strip() for part in word.partition("="))
+        if not equals or key not in (*NUMBERS, "layout"):
+            raise UsageError(f"a fact is KEY=VALUE with a key of {', '.join((*NUMBERS, 'layout'))}, got {word!r}")
+        if key == "layout":
+            facts[key] = text
+            continue
+        try:
+            values = tuple(int(v) if v.strip().lstrip("+-").isdigit() else float(v) for v in text.split(","))
+        except ValueError:
+            raise UsageError(f"the fact {key} is numbers with commas between them, got {text!r}") from None
+        if key == "crop" and len(values) == 1:
+            values *= 2  # a square
+        facts[key] = values[0] if len(values) == 1 else values
+    return facts
+
+
+@dataclass(frozen=True)
+class Described:
+    """A network of the user's own: its row of facts, the number of its outputs, and what the user should know of it."""
+
+    spec: ModelSpec
+    outputs: int
+    notes: tuple[str, ...]
 
 
 def make(name: str) -> ModelSpec | nn.Module:
@@ -60,6 +123,10 @@ def make(name: str) -> ModelSpec | nn.Module:
     from torch import nn
 
     where, _, attribute = name.rpartition(":")
+    if is_file(name):
+        if what := FOREIGN.get(Path(name).suffix):
+            raise UsageError(f"{name} is {what}")
+        raise UsageError(f"{name} is a file: name the factory in it too, {_factories(name)}")
     if not where or not attribute.isidentifier():
         raise UsageError(f"a model of your own is package.module:factory or path/to/file.py:factory, got {name!r}")
     with _importable(where), _blaming(name):
@@ -73,32 +140,69 @@ def make(name: str) -> ModelSpec | nn.Module:
         made = factory()
     if not isinstance(made, ModelSpec | nn.Module):
         raise UsageError(f"{name}() must return a torch.nn.Module or a ModelSpec, it returned a {type(made).__name__}")
-    return made
+    return made if isinstance(made, ModelSpec) else _original(name, made)
 
 
-def describe(name: str, module: nn.Module, *, layer: str | None = None) -> tuple[ModelSpec, int]:
-    """The row of facts of a network of your own, and the number of its outputs.
+def _original(name: str, module: nn.Module) -> nn.Module:
+    """The network itself of what ``torch.compile`` or a decorator that switches gradients off made of it.
 
-    The facts are those of its attribute ``vidcam``, completed by DEFAULTS and by one run of the network. ``layer`` overrides
-    the one that is stated. Where none is, it is found only in a network that is provably global average pooling and a linear
-    layer (see :func:`~vidcam.models.layers.find_layer`); ``head`` is set only where a run shows it to be exact.
+    UsageError for TorchScript.
     """
-    from vidcam.models.layers import find_layer, point_at
+    import torch
 
-    facts = dict(DEFAULTS) | _stated(name, module)
-    fact = partial(_fact, name, facts)
-    stated_layer = facts["layer"]
+    compiled = getattr(module, "_orig_mod", None)  # of the same parameters
+    if isinstance(compiled, torch.nn.Module):
+        module = compiled
+    for part in module.modules():
+        forward = type(part).forward
+        # torch.no_grad() and torch.inference_mode() decorate by this file.
+        if forward.__code__.co_filename.endswith("_contextlib.py") and hasattr(forward, "__wrapped__"):
+            part.forward = MethodType(forward.__wrapped__, part)
+    if isinstance(module, torch.jit.ScriptModule):
+        raise UsageError(
+            f"{name}() returns a TorchScript module, whose layers cannot be looked into: return the network that it was made of"
+        )
+    return module
+
+
+def _factories(name: str) -> str:
+    """The functions and classes that a file defines, as ``file.py:one or file.py:two``; found without running it."""
+    try:
+        tree = ast.parse(Path(name).expanduser().read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return f"{name}:factory"
+    kinds = ast.FunctionDef | ast.ClassDef
+    found = [node.name for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")]
+    return " or ".join(f"{name}:{one}" for one in found[:8]) or f"{name}:factory; it defines none"
+
+
+def describe(name: str, module: nn.Module, *, layer: str | None = None, facts: Mapping[str, object] | None = None) -> Described:
+    """Return the row of facts of a network of your own, as one run of it shows them.
+
+    The facts are those given, completed by those of its attribute ``vidcam`` and by DEFAULTS; what is assumed is told.
+    ``layer`` overrides the one that is stated. If none is, it is found only in a network that is provably global average pooling
+    and a linear layer (see :func:`~vidcam.models.layers.find_layer`); in others no layer is explained, and methods that need one
+    are refused. ``head`` is set only if a run shows it to be exact.
+    """
+    from vidcam.models.layers import NO_LAYER, find_layer, has_gradients, outputs_of, point_at
+
+    stated = _checked(f"the facts given for {name}", facts or {})
+    known = _stated(name, module) | stated
+    notes = [_assumed(name, known)] if any(key not in known for key in ASSUMED) else []
+    all_facts = dict(DEFAULTS) | known
+    fact = partial(_fact, name, all_facts)
+    stated_layer = all_facts["layer"]
     (frames,), (interval_s,), crop = fact("frames", int, 1), fact("interval_s", float, 1), fact("crop", int, 2)
-    resize = facts["resize"]
-    head = facts["head"]
-    if facts["layout"] not in get_args(Layout):
-        raise UsageError(f"{name}: `vidcam['layout']` must be one of {', '.join(get_args(Layout))}, got {facts['layout']!r}")
+    resize = all_facts["resize"]
+    head = all_facts["head"]
+    if all_facts["layout"] not in get_args(Layout):
+        raise UsageError(f"{name}: the fact layout must be one of {', '.join(get_args(Layout))}, got {all_facts['layout']!r}")
     spec = ModelSpec(
         name=name,
         title=f"{type(module).__name__}, yours",
         family="custom",
         build=lambda: module,
-        labels=lambda: _labels(name, facts["labels"], outputs),
+        labels=lambda: _labels(name, all_facts["labels"], outputs),
         frames=frames,
         interval_s=interval_s,
         resize=fact("resize", int, 1)[0] if isinstance(resize, int) else fact("resize", int, 2),
@@ -106,24 +210,52 @@ def describe(name: str, module: nn.Module, *, layer: str | None = None) -> tuple
         mean=fact("mean", float, 3, positive=False),
         std=fact("std", float, 3),
         layer=str(stated_layer),
-        layout=facts["layout"],
-        grid=facts["grid"] and fact("grid", int, 3),
+        layout=all_facts["layout"],
+        grid=all_facts["grid"] and fact("grid", int, 3),
         head=head if isinstance(head, Head | None) else Head((head,) if isinstance(head, str) else tuple(head)),
         time_cells=(),
         paper="",
     )
-    chosen = layer or stated_layer or find_layer(module, name=name, frames=frames, crop=crop)
-    spec, outputs = point_at(module, spec, chosen, keep_head=layer in (None, stated_layer))
-    return spec, outputs
+    chosen = layer or stated_layer
+    if chosen is None:
+        chosen, why = find_layer(module, name=name, frames=frames, crop=crop)
+        notes += [why] if why else []
+    if chosen == NO_LAYER:
+        spec, outputs = replace(spec, layer=NO_LAYER, head=None), outputs_of(module, frames=frames, crop=crop)
+    else:
+        spec, outputs = point_at(module, spec, chosen, keep_head=layer in (None, stated_layer))
+    if not has_gradients(module, frames=frames, crop=crop):
+        # Where the cells of a layer look is measured by gradients too.
+        spec = replace(spec, layer=NO_LAYER, head=None, time_cells=(), differentiable=False)
+        notes.append(f"{name} computes without gradients (torch.no_grad or detach in its forward): only perturbation works on it")
+    return Described(spec, outputs, tuple(notes))
+
+
+def _assumed(name: str, known: Mapping[str, object]) -> str:
+    missing = [key for key in ASSUMED if key not in known]
+    words = ", ".join(f"{key} {_words(DEFAULTS[key])}" for key in missing)
+    return (
+        f"{name} does not say how its clips are made, so those of torchvision's 18-layer networks are assumed: {words}. "
+        "State them in its attribute `vidcam`, or with --fact KEY=VALUE"
+    )
+
+
+def _words(value: Any) -> str:
+    values = value if isinstance(value, tuple) else (value,)
+    return " × ".join(map(str, values)) if len(values) == 2 else ",".join(f"{v:.4g}" for v in values)
 
 
 def _stated(name: str, module: nn.Module) -> dict[str, Any]:
     facts = getattr(module, "vidcam", {})
     if not isinstance(facts, Mapping):
         raise UsageError(f"{name}: the attribute `vidcam` must be a dict of facts, got a {type(facts).__name__}")
+    return _checked(f"the attribute `vidcam` of {name}", facts)
+
+
+def _checked(where: str, facts: Mapping[Any, object]) -> dict[str, Any]:
     for key in facts:
         if key not in DEFAULTS:
-            raise UnknownNameError(f"fact in the attribute `vidcam` of {name}", str(key), DEFAULTS)
+            raise UnknownNameError(f"fact in {where}", str(key), DEFAULTS)
     return dict(facts)
 
 
@@ -136,7 +268,7 @@ def _fact(
     right = all(isinstance(v, allowed) and not isinstance(v, bool) and (v > 0 or not positive) for v in values)
     if not right or len(values) != count:
         what = f"{'positive ' if positive else ''}{'whole ' if kind is int else ''}number{'s' if count > 1 else ''}"
-        raise UsageError(f"{name}: `vidcam[{key!r}]` must be {count} {what}, got {facts[key]!r}")
+        raise UsageError(f"{name}: the fact {key} must be {count} {what}, got {facts[key]!r}")
     return tuple(kind(v) for v in values)
 
 

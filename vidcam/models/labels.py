@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections import Counter
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
 from vidcam.errors import UsageError
 
-__all__ = ["kinetics400", "kinetics600", "read"]
+__all__ = ["distinct", "kinetics400", "kinetics600", "read"]
 
 
 def kinetics400() -> tuple[str, ...]:
@@ -35,8 +38,8 @@ def _shipped(name: str) -> tuple[str, ...]:
 def read(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """The labels in a file, in the order of the outputs.
 
-    The file is text with one label a line, or JSON: a list of labels, or Kinetics' own ``{"label": index}``. UsageError where it
-    is none of these.
+    The file is text with one label a line, or JSON: a list of labels, Kinetics' own ``{"label": index}``, or the
+    ``{"index": "label"}`` of Hugging Face's ``id2label``. UsageError if it is none of these.
     """
     path = Path(path)
     try:
@@ -56,16 +59,32 @@ def _from_lines(path: Path, text: str) -> tuple[str, ...]:
     return tuple(lines)
 
 
+FORMS = 'a list of non-empty strings, or an object {"label": index} or {"index": "label"} with every index from 0 once'
+
+
 def _from_json(path: Path, text: str) -> tuple[str, ...]:
     try:
         value = json.loads(text)
-    except json.JSONDecodeError as err:
-        raise UsageError(f"{path} is not JSON: {err}") from err
+    except (ValueError, RecursionError) as err:  # a number or a nesting too large to be read is no list of labels either
+        raise UsageError(f"{path} is not JSON that can be read: {err}") from err
     if isinstance(value, dict):
-        if not all(isinstance(index, int) for index in value.values()) or sorted(value.values()) != list(range(len(value))):
-            raise UsageError(f'{path}: a JSON object of labels must be {{"label": index}} with every index from 0 once')
-        # Kinetics' published file wraps the names of several words in a second pair of quotes.
-        value = [name.strip('"') for name in sorted(value, key=value.__getitem__)]
+        by_index: dict[object, object] = {}
+        for key, other in value.items():
+            # Kinetics' published file wraps the names of several words in a second pair of quotes.
+            index, name = (_whole(key), other) if isinstance(other, str) else (other, key.strip('"'))
+            by_index[index if type(index) is int else None] = name
+        value = [by_index.get(i) for i in range(len(value))]
     if not isinstance(value, list) or not all(isinstance(name, str) and name.strip() for name in value):
-        raise UsageError(f'{path}: labels in JSON are a list of non-empty strings, or an object {{"label": index}}')
+        raise UsageError(f"{path}: labels in JSON are {FORMS}")
     return tuple(value)
+
+
+def _whole(text: str) -> int | None:
+    """The number that a short text of digits is."""
+    return int(text) if re.fullmatch(r"\d{1,9}", text) else None
+
+
+def distinct(labels: Sequence[str]) -> tuple[str, ...]:
+    """Tell outputs of one name apart: ``walk`` twice becomes ``walk #0`` and ``walk #2``, by the index of the output."""
+    often = {name for name, times in Counter(labels).items() if times > 1}
+    return tuple(f"{name} #{i}" if name in often else name for i, name in enumerate(labels))

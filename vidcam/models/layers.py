@@ -12,11 +12,18 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
 from vidcam.errors import UnknownNameError, UsageError, VidcamError
 from vidcam.models.registry import Head, Layout, ModelSpec
 
-__all__ = ["check_layer", "exact_head", "find_layer", "point_at", "random_clips", "reproduces"]
+__all__ = [
+    "NO_LAYER", "check_layer", "exact_head", "find_layer", "has_gradients", "last_activation", "outputs_of", "point_at",
+    "random_clips", "reproduces",
+]  # fmt: skip
+
+NO_LAYER = ""
+"""In the place of a layer's name: nothing inside the network is looked at; methods that need no more than its answers work."""
 
 TOLERANCE = 1e-4
 """How far, relative to the largest evidence, a head's logits may be from the network's before it is called inexact."""
@@ -84,18 +91,21 @@ def point_at(module: nn.Module, spec: ModelSpec, layer: str, *, keep_head: bool)
     return seen, logits.shape[1]
 
 
-def find_layer(module: nn.Module, *, name: str, frames: int, crop: tuple[int, int]) -> str:
-    """The layer of a network with convolutions, global average pooling and one linear layer, whose output is what is pooled.
+def find_layer(module: nn.Module, *, name: str, frames: int, crop: tuple[int, int]) -> tuple[str, str]:
+    """Find the layer whose output is what is pooled, in a network of convolutions, global average pooling and a linear layer.
 
     It is not guessed: that layer's average through the linear layer must give the network's logits. Of several such modules the
-    one nearest to the root wins, then the last. UsageError that lists candidates where there is none.
+    one nearest to the root wins, then the last.
+
+    Returns:
+        Its name and nothing more; or :data:`NO_LAYER` and a sentence that lists candidates, if there is none.
     """
     seen: list[Candidate] = []
 
     def note(module_name: str) -> Callable[[object], None]:
         def hook(output: object) -> None:
             if isinstance(output, Tensor) and output.ndim == 5 and output.shape[2:].numel() > 1:
-                seen.append(Candidate(module_name, tuple(output.shape), output.mean(dim=(2, 3, 4))))
+                seen.append(Candidate(module_name, tuple(output.shape), output.detach().mean(dim=(2, 3, 4))))
 
         return hook
 
@@ -105,16 +115,28 @@ def find_layer(module: nn.Module, *, name: str, frames: int, crop: tuple[int, in
     once = [candidate for candidate in seen if runs.count(candidate.name) == 1]
     exact = [candidate for candidate in once if exact_head(module, candidate.mean, logits)]
     if exact:
-        return min(reversed(exact), key=lambda candidate: candidate.name.count(".")).name
+        return min(reversed(exact), key=lambda candidate: candidate.name.count(".")).name, ""
     shown = [f"{candidate.name} {list(candidate.shape[1:])}" for candidate in once[-8:]]
-    raise UsageError(
-        f"{name}: name the layer to explain; none was found whose average through a linear layer gives the logits. "
+    return NO_LAYER, (
+        f"{name}: no layer was found whose average through a linear layer gives the logits, so only methods that need none work, "
+        "unless you name the layer to explain. "
         + (
             f"Layers with cells (channels, time, rows, columns), last ones: {', '.join(shown)}"
             if shown
-            else "No layer gives cells."
+            else "No layer gives cells of a whole clip."
         )
     )
+
+
+def outputs_of(module: nn.Module, *, frames: int, crop: tuple[int, int]) -> int:
+    """Return the number of the network's outputs, checked to be logits."""
+    return _run(module, random_clips(frames, crop), {}).shape[1]
+
+
+def has_gradients(module: nn.Module, *, frames: int, crop: tuple[int, int]) -> bool:
+    """Return whether the logits can be differentiated down to the clips: not if the forward switches gradients off."""
+    with torch.enable_grad(), _nothing_saved():
+        return bool(module(random_clips(frames, crop)[:1].requires_grad_().clone()).requires_grad)
 
 
 def exact_head(module: nn.Module, pooled: Tensor, logits: Tensor) -> Head | None:
@@ -157,7 +179,6 @@ def _linear(module: nn.Module, name: str) -> tuple[Tensor, Tensor] | None:
     return weight.detach().flatten(1).float(), bias.detach().float() if isinstance(bias, Tensor) else torch.zeros(())
 
 
-@torch.no_grad()
 def _run(module: nn.Module, clips: Tensor, watchers: Mapping[str, Callable[[object], None]]) -> Tensor:
     """The network's logits ``(B,K)`` for ``clips``; each watcher is shown the output of the module it is named for."""
     with ExitStack() as stack:
@@ -165,7 +186,9 @@ def _run(module: nn.Module, clips: Tensor, watchers: Mapping[str, Callable[[obje
             handle = module.get_submodule(name).register_forward_hook(lambda _module, _inputs, output, see=see: see(output))
             stack.callback(handle.remove)
         try:
-            logits = module(clips)
+            # The graph tells what the last operation is; what a backward pass would need is not kept.
+            with torch.enable_grad(), _nothing_saved():
+                logits = module(clips.clone().requires_grad_().clone())
         except VidcamError:
             raise
         except Exception as err:
@@ -178,15 +201,57 @@ def _run(module: nn.Module, clips: Tensor, watchers: Mapping[str, Callable[[obje
         raise UsageError(f"a network must turn clips (B,3,T,H,W) into logits (B,K); for {tuple(clips.shape)} it gave {got}")
     if not bool(logits.isfinite().all()):
         raise UsageError("the network gives logits that are not finite on a random clip")
+    if activation := last_activation(logits):
+        raise UsageError(
+            f"the network gives probabilities; vidcam explains logits: take the {activation} out of it, its last operation"
+        )
     if bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-4).all()):
         raise UsageError("the network gives probabilities; vidcam explains logits: take the softmax out of it")
-    return logits.float()
+    return logits.detach().float()
+
+
+def _nothing_saved() -> saved_tensors_hooks:
+    """Inside, autograd notes what was done and keeps none of the numbers, which nobody will differentiate."""
+    return saved_tensors_hooks(lambda tensor: torch.empty(0), lambda nothing: nothing)
+
+
+RESHAPING = (
+    *(
+        "Alias",
+        "AsStrided",
+        "Cat",
+        "Clone",
+        "Expand",
+        "Index",
+        "Mean",
+        "Permute",
+        "Reshape",
+        "Select",
+        "Slice",
+        "Split",
+        "Squeeze",
+    ),
+    *("Stack", "Sum", "ToCopy", "Transpose", "T", "Unbind", "Unsqueeze", "UnsafeSplit", "View"),
+)
+"""Operations of autograd that move or average numbers without changing what they mean."""
+
+
+def last_activation(outputs: Tensor) -> str | None:
+    """Return ``sigmoid`` or ``softmax`` if that is what the outputs come out of, reshaped or averaged at most; else None."""
+    node = outputs.grad_fn
+    while node is not None:
+        name = node.name().partition("Backward")[0].lstrip("_")
+        if name in ("Sigmoid", "Softmax"):
+            return name.lower()
+        before = [n for n, _ in node.next_functions if n is not None]
+        node = before[0] if name in RESHAPING and before else None
+    return None
 
 
 def _copy(output: object) -> object:
     """What a layer gave, safe from operations that work in place afterwards."""
     if isinstance(output, Tensor):
-        return output.clone()
+        return output.detach().clone()
     return [_copy(one) for one in output] if isinstance(output, list | tuple) else output
 
 

@@ -83,7 +83,8 @@ class ModelSpec:
     ``time_cells`` is the number of independent time cells of each pathway. Logits are divided by ``temperature`` before they
     become probabilities; with ``multi_label`` each class has its own (a sigmoid), else they share one (a softmax).
     ``architecture`` is the name of the row whose network this is with other weights, None for the row itself.
-    ``compiles`` is False where OpenVINO was seen to be hardly faster than torch.
+    ``compiles`` is False where OpenVINO was seen to be hardly faster than torch. ``differentiable`` is False where the network
+    switches gradients off.
     """
 
     name: str
@@ -111,6 +112,7 @@ class ModelSpec:
     multi_label: bool = False
     architecture: str | None = None
     compiles: bool = True
+    differentiable: bool = True
 
     def __post_init__(self) -> None:
         if self.frames < 1 or not self.interval_s > 0:
@@ -124,8 +126,14 @@ class ModelSpec:
     def provides(self) -> frozenset[str]:
         """What methods may require of this model: ``features``, ``gradient``, ``linear-head`` where CAM is exact, ``attention``,
         ``convolutional`` where the explained layer is laid out as convolutions do it, which transformers do not."""
-        more = {"linear-head": self.head, "attention": self.attention, "convolutional": self.layout == "channels-first"}
-        return frozenset({"features", "gradient"} | {name for name, fact in more.items() if fact})
+        more = {
+            "features": self.layer,
+            "gradient": self.differentiable,
+            "linear-head": self.head,
+            "attention": self.attention,
+            "convolutional": self.layer and self.layout == "channels-first",
+        }
+        return frozenset(name for name, fact in more.items() if fact)
 
     @property
     def own(self) -> bool:

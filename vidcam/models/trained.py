@@ -29,14 +29,14 @@ def is_trained(name: str) -> bool:
     return ":" not in name and (Path(name).expanduser() / FACTS).is_file() and name not in registry.names()
 
 
-def read(name: str) -> tuple[ModelSpec, Path, bool]:
+def read(name: str, *, trust_code: bool = False) -> tuple[ModelSpec, Path, bool]:
     """The row of the trained model in the folder ``name``, its weight file, and whether its network is code of the user's.
 
-    WeightsError where the folder is damaged.
+    Raises what :func:`architecture_of` raises.
     """
     folder = Path(name).expanduser()
-    base, labels, temperature, multi_label = _facts(folder)
-    spec = base_of(base)
+    spec = base_of(architecture_of(name, trust_code=trust_code))
+    _, labels, temperature, multi_label = _facts(folder)
     head = head_name(spec)
 
     def build() -> nn.Module:
@@ -50,12 +50,19 @@ def read(name: str) -> tuple[ModelSpec, Path, bool]:
     return row, folder / WEIGHTS, spec.own
 
 
-def architecture_of(name: str) -> str:
+def architecture_of(name: str, *, trust_code: bool = False) -> str:
     """What the network of the trained model in the folder ``name`` is built by: a name of the table or a factory.
 
+    A folder is data, and data must not run code: UsageError if it names a factory, which is code, unless ``trust_code``.
     WeightsError where the folder is damaged.
     """
-    return _facts(Path(name).expanduser())[0]
+    base = _facts(Path(name).expanduser())[0]
+    if custom.is_custom(base) and not trust_code:
+        raise UsageError(
+            f"the network of {name} is made by the code {base!r}, which would be run: if you trust it, add --trust-code "
+            "(trust_code=True)"
+        )
+    return base
 
 
 def _facts(folder: Path) -> tuple[str, tuple[str, ...], float, bool]:
@@ -64,7 +71,7 @@ def _facts(folder: Path) -> tuple[str, tuple[str, ...], float, bool]:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         base, labels = str(facts["architecture"]), tuple(map(str, facts["labels"]))
         return base, labels, float(facts["temperature"]), bool(facts["multi_label"])
-    except (OSError, ValueError, KeyError, TypeError) as err:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as err:
         raise WeightsError(f"{folder / FACTS} cannot be read as the facts of a trained model ({err!r}): train it again") from err
 
 
@@ -102,7 +109,7 @@ def base_of(name: str) -> ModelSpec:
     made = custom.make(name)
     if isinstance(made, ModelSpec):
         return made
-    spec, _ = custom.describe(name, made.eval())
+    spec = custom.describe(name, made.eval()).spec
 
     def build() -> nn.Module:
         again = custom.make(name)

@@ -32,6 +32,8 @@ Progress = Callable[[int, int | None], None]
 
 TIMEOUT_S = 5.0
 ATTEMPTS = 4
+WRAPS = ("model_state", "state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "ema", "module")
+"""Keys under which training code keeps a network's tensors, in the order in which they are looked for."""
 BLOCK = 1 << 18
 PINS = "pins.json"
 SHIPPED = Path(__file__).with_name("shipped")
@@ -175,11 +177,11 @@ def tensors_of(checkpoint: Mapping[str, object]) -> dict[str, Tensor]:
     """
     import torch
 
-    for key in ("model_state", "state_dict", "model_state_dict", "model"):
-        inner = checkpoint.get(key)
-        if isinstance(inner, Mapping):
-            checkpoint = inner
+    for _ in range(3):  # a wrap in a wrap in a wrap
+        inner = next((found for key in WRAPS if isinstance(found := checkpoint.get(key), Mapping) and found), None)
+        if inner is None:
             break
+        checkpoint = inner
     tensors = {str(name): value for name, value in checkpoint.items() if isinstance(value, torch.Tensor)}
     if not tensors:
         raise WeightsError(f"no tensors in the checkpoint, only {', '.join(map(str, list(checkpoint)[:5])) or 'nothing'}")

@@ -60,6 +60,7 @@ def train(
     *,
     recipe: Recipe = DEFAULT,
     weights: str | os.PathLike[str] | None = None,
+    trust_code: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
     downloaded: BytesProgress | None = None,
@@ -69,7 +70,8 @@ def train(
 
     ``out`` can then be named wherever a model is asked for; a report lies beside it. Started again after it was stopped or
     killed, with the same arguments, it continues with the last complete epoch and ends exactly as if nothing had happened.
-    ``weights`` is a file to start from. ``progress`` is told the steps, ``say`` a sentence after each epoch. Raises InputError
+    ``weights`` is a file to start from; ``trust_code`` allows it from a folder that names code.
+    ``progress`` is told the steps, ``say`` a sentence after each epoch. Raises InputError
     for data that cannot be read, OutputError where ``out`` holds a model and ``overwrite`` is not set, UsageError for what does
     not fit together, VidcamError where the training diverges.
     """
@@ -87,8 +89,10 @@ def train(
             ((), (), []) if drawn else split(items, labels, holdout=recipe.holdout, share=recipe.keep, seed=recipe.seed)
         )
         scratch = drawn and not further if recipe.scratch is None else recipe.scratch
-        architecture = trained.architecture_of(recipe.model) if further else recipe.model
-        spec, module = _network(recipe, architecture, labels, weights, scratch=scratch, downloaded=downloaded)
+        architecture = trained.architecture_of(recipe.model, trust_code=trust_code) if further else recipe.model
+        spec, module = _network(
+            recipe, architecture, labels, weights, scratch=scratch, trust_code=trust_code, downloaded=downloaded
+        )
         _make(folder)
         source: People | Clips
         if drawn:
@@ -153,6 +157,7 @@ def _network(
     weights: str | os.PathLike[str] | None,
     *,
     scratch: bool,
+    trust_code: bool,
     downloaded: BytesProgress | None,
 ) -> tuple[ModelSpec, nn.Module]:
     """The row of the architecture and the network with an output for each label; its head is new where the labels are others."""
@@ -165,7 +170,7 @@ def _network(
     if scratch:
         module, known = spec.build().float(), spec.labels()
     else:
-        loaded = load(recipe.model, weights=weights, progress=downloaded)
+        loaded = load(recipe.model, weights=weights, trust_code=trust_code, progress=downloaded)
         module, known = loaded.module, loaded.labels
     if labels != known:
         trained.rehead(module, head, len(labels))

@@ -1,0 +1,408 @@
+"""Networks as people bring them: what is not stated is said, what cannot be right is refused, what is odd is told apart."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from support.media import write_clip
+from torch import nn
+
+import vidcam
+from vidcam.engine.pytorch import TorchEngine
+from vidcam.errors import IncompatibleError, UsageError, WeightsError
+from vidcam.models import custom, labels, layers
+from vidcam.models.loading import load, locate
+
+CODE = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, outputs=5, end=None):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = nn.Conv3d(3, 8, (3, 7, 7), (1, 4, 4), (1, 3, 3))
+        self.body = nn.Sequential(nn.ReLU(), nn.Conv3d(8, 12, 3, 2, 1), nn.ReLU())
+        self.fc = nn.Linear(12, outputs)
+        self.end = end
+        self.vidcam = FACTS
+
+    def forward(self, x):
+        z = self.fc(self.body(self.stem(x)).mean((2, 3, 4)))
+        return z if self.end is None else self.end(z)
+
+FACTS = {"frames": 8, "interval_s": 0.1, "resize": 40, "crop": (32, 32), "mean": (0.5,) * 3, "std": (0.5,) * 3}
+
+def plain(): return Net()
+def silent():
+    net = Net()
+    net.vidcam = {"frames": 8, "crop": (32, 32)}
+    return net
+def one(): return Net(1)
+def convolved():
+    class Conv(Net):
+        def forward(self, x):
+            return self.last(self.body(self.stem(x))).mean((2, 3, 4))
+    net = Conv(1)
+    net.last = nn.Conv3d(12, 1, 1)
+    return net
+def gated_one():
+    return Net(1, lambda z: z + z.tanh())
+def sigmoid(): return Net(end=torch.sigmoid)
+def averaged_softmax():
+    return Net(end=lambda z: torch.stack([z.softmax(1), (2 * z).softmax(1)]).mean(0))
+def small_logits():
+    net = Net()
+    with torch.no_grad():
+        net.fc.weight.mul_(0.01)
+        net.fc.bias.fill_(0.2)
+    return net
+def compiled(): return torch.compile(Net())
+class Decorated(Net):
+    @torch.no_grad()
+    def forward(self, x):
+        return super().forward(x)
+def decorated(): return Decorated()
+class Inside(Net):
+    def forward(self, x):
+        with torch.no_grad():
+            return super().forward(x)
+def inside(): return Inside()
+def scripted():
+    import warnings
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2))
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.cnn = nn.Sequential(nn.Conv2d(3, 8, 7, 8, 3), nn.ReLU())
+        self.rnn = nn.LSTM(8, 8, batch_first=True)
+        self.fc = nn.Linear(8, 5)
+        self.vidcam = FACTS
+    def forward(self, x):
+        frames = torch.stack([self.cnn(x[:, :, t]).mean((2, 3)) for t in range(x.shape[2])], 1)
+        return self.fc(self.rnn(frames)[0][:, -1])
+def recurrent(): return Recurrent()
+"""
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("own") / "nets.py"
+    path.write_text(CODE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", frames=30, size=(48, 64))
+
+
+def clips(net: nn.Module) -> torch.Tensor:
+    return layers.random_clips(8, (32, 32))
+
+
+# ------------------------------------------------------------------------------------------------- what is not stated is said
+
+
+def test_facts_that_nobody_states_are_assumed_and_told(file: Path) -> None:
+    told = locate(f"{file}:silent").notes[-1]
+    assert "interval_s 0.06667, resize 128, mean 0.4322,0.3947,0.3765, std 0.228,0.2215,0.217. State them" in told
+    assert "frames" not in told
+    assert not [note for note in locate(f"{file}:plain").notes if "assumed" in note]
+
+
+def test_facts_given_complete_and_override_the_networks_own(file: Path) -> None:
+    facts = custom.facts_of_words(["mean=0.1,0.2,0.3", "std=1,1,1", "interval_s=0.2", "resize=36", "frames=4"])
+    found = locate(f"{file}:silent", facts=facts)
+    assert not [note for note in found.notes if "assumed" in note]
+    spec = found.spec
+    assert (spec.mean, spec.std, spec.interval_s, spec.resize, spec.frames) == ((0.1, 0.2, 0.3), (1, 1, 1), 0.2, 36, 4)
+    assert spec.crop == (32, 32)  # its own
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("mean", "a fact is KEY=VALUE with a key of frames, interval_s,"),
+        ("colour=1", "a fact is KEY=VALUE with a key of"),
+        ("mean=red", "the fact mean is numbers with commas between them, got 'red'"),
+    ],
+)
+def test_fact_words_that_state_nothing_are_refused(word: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        custom.facts_of_words([word])
+
+
+def test_facts_for_a_network_of_the_table_are_refused() -> None:
+    with pytest.raises(UsageError, match="facts are for a network of your own"):
+        locate("mini", facts={"frames": 4})
+
+
+def test_network_without_weights_is_told_and_recorded(file: Path, clip: Path, tmp_path: Path) -> None:
+    torch.save(load(f"{file}:plain").module.state_dict(), tmp_path / "net.pt")
+    assert locate(f"{file}:plain", weights=tmp_path / "net.pt").notes == ()
+    engine = vidcam.open_engine(f"{file}:plain", engine="torch")
+    assert "no --weights were given; random ones answer at random" in engine.notes[0]
+    out = tmp_path / "out.json"
+    vidcam.annotate(clip, vidcam.Outputs(json=out), engine=engine)
+    assert engine.notes[0] in json.loads(out.read_text())["warnings"]
+
+
+# --------------------------------------------------------------------------------------------------------- outputs and names
+
+
+def test_outputs_of_one_name_are_told_apart_by_index(file: Path, clip: Path, tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("walk\nrun\nwalk\njump\nsit\n")
+    loaded = load(f"{file}:plain", labels=names)
+    assert loaded.labels == ("walk #0", "run", "walk #2", "jump", "sit")
+    with torch.no_grad():
+        loaded.module.fc.bias[2] += 5
+    engine = TorchEngine(loaded, "cpu")
+    found = vidcam.explain(clip, engine=engine)
+    assert found.labels[0] == "walk #2"
+    alone = vidcam.explain(clip, engine=engine, settings=vidcam.Settings(classes=(2,)))
+    assert alone.labels == ("walk #2",)
+    np.testing.assert_array_equal(alone.curves["walk #2"], found.curves["walk #2"])
+    with pytest.raises(UsageError, match="2 outputs are called 'Walk': name one of them, 'walk #0' or 'walk #2'"):
+        vidcam.explain(clip, engine=engine, settings=vidcam.Settings(classes=("Walk",)))
+    with pytest.raises(UsageError, match="5 outputs, 0 to 4; there is no output 5"):
+        vidcam.explain(clip, engine=engine, settings=vidcam.Settings(classes=(5,)))
+
+
+@pytest.mark.parametrize("name", ["one", "convolved", "gated_one"])
+def test_single_output_is_a_binary_logit_with_its_counterpart(file: Path, tmp_path: Path, name: str) -> None:
+    single = custom.make(f"{file}:{name}").eval()
+    (tmp_path / "names.txt").write_text("falling\n")
+    loaded = load(f"{file}:{name}", labels=tmp_path / "names.txt")
+    assert loaded.labels == ("falling", "not falling")
+    engine = TorchEngine(loaded, "cpu")
+    with torch.no_grad():
+        z = single(clips(single))
+        pair = loaded.module(clips(single)).numpy()
+    np.testing.assert_allclose(pair, torch.cat([z, -z], 1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(engine.probabilities(pair)[:, 0], torch.sigmoid(z[:, 0]), rtol=1e-5)
+    np.testing.assert_allclose(engine.probabilities(pair).sum(1), 1, rtol=1e-6)
+    assert ("linear-head" in loaded.spec.provides) == (name != "gated_one")
+
+
+def test_evidence_for_the_counterpart_is_the_evidence_against(file: Path, clip: Path) -> None:
+    engine = vidcam.open_engine(f"{file}:one", engine="torch")
+    found = vidcam.explain(clip, engine=engine, settings=vidcam.Settings(classes=("class 0", "not class 0")))
+    np.testing.assert_allclose(found.curves["class 0"], -found.curves["not class 0"], rtol=1e-5, atol=1e-7)
+    assert np.abs(found.curves["class 0"]).max() > 0
+    assert found.completeness_error < 1e-4
+
+
+def test_distinct_changes_only_names_that_occur_twice() -> None:
+    assert labels.distinct(("a", "b", "a", "c #1")) == ("a #0", "b", "a #2", "c #1")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('{"0": "a", "1": "b", "2": "a"}', ("a", "b", "a")),
+        ('{"10": "k", "0": "a", "1": "b", "2": "c", "3": "d", "4": "e", "5": "f", "6": "g", "7": "h", "8": "i", "9": "j"}',
+         tuple("abcdefghijk")),
+        ('{"b": 1, "a": 0}', ("a", "b")),
+    ],
+)  # fmt: skip
+def test_labels_are_read_from_both_kinds_of_json_object(tmp_path: Path, text: str, names: tuple[str, ...]) -> None:
+    path = tmp_path / "labels.json"
+    path.write_text(text)
+    assert labels.read(path) == names
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"0": "a", "2": "b"}', '{"a": 0, "b": 0}', '{"a": true}', "[1]", "[" * 10**5, '{"a": 1' + "0" * 5000 + "}", '{"0": ["a"]}'],
+)
+def test_labels_in_other_json_are_refused_in_a_sentence(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "labels.json"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"labels\.json"):
+        labels.read(path)
+
+
+# -------------------------------------------------------------------------------------------------- what cannot be right
+
+
+@pytest.mark.parametrize(("name", "activation"), [("sigmoid", "sigmoid"), ("averaged_softmax", "softmax")])
+@pytest.mark.parametrize("layer", [None, "body"])
+def test_network_that_gives_probabilities_is_refused(file: Path, name: str, activation: str, layer: str | None) -> None:
+    with pytest.raises(UsageError, match=f"gives probabilities; vidcam explains logits: take the {activation} out of it"):
+        load(f"{file}:{name}", layer=layer)
+
+
+def test_small_logits_are_not_taken_for_probabilities(file: Path) -> None:
+    loaded = load(f"{file}:small_logits")
+    with torch.no_grad():
+        logits = loaded.module(clips(loaded.module))
+    assert 0 < logits.min() < logits.max() < 1
+    assert loaded.spec.layer == "body"
+
+
+def test_compiled_and_decorated_networks_are_explained_as_the_plain_one(file: Path, clip: Path) -> None:
+    def maps(name: str) -> list[np.ndarray]:
+        engine = vidcam.open_engine(f"{file}:{name}", engine="torch")
+        return [t.maps for t in vidcam.explain(clip, engine=engine, settings=vidcam.Settings(classes=(1,))).tracks["class 1"]]
+
+    plain = maps("plain")
+    assert np.abs(plain[0]).max() > 0
+    for name in ("compiled", "decorated"):
+        np.testing.assert_array_equal(maps(name)[0], plain[0])
+
+
+def test_network_that_switches_gradients_off_bears_perturbation_only(file: Path) -> None:
+    found = locate(f"{file}:inside")
+    assert found.spec.provides == frozenset()
+    assert found.notes[-1].endswith("only perturbation works on it")
+    engine = vidcam.open_engine(f"{file}:inside", engine="torch")
+    with pytest.raises(IncompatibleError, match=r"'gradcam' needs features, gradient.*these methods work on it: .*occlusion"):
+        vidcam.pipeline.Session(engine, vidcam.Settings(method="gradcam"))
+
+
+def test_torchscript_is_refused_in_a_sentence(file: Path) -> None:
+    with pytest.raises(UsageError, match="returns a TorchScript module, whose layers cannot be looked into"):
+        load(f"{file}:scripted")
+
+
+def test_recurrent_network_bears_occlusion_that_finds_its_pixels(file: Path, clip: Path) -> None:
+    engine = vidcam.open_engine(f"{file}:recurrent", engine="torch")
+    assert engine.spec.provides == {"gradient"}
+    found = vidcam.explain(clip, engine=engine, settings=vidcam.Settings(method="occlusion", classes=(0,), smooth_s=0))
+    assert np.abs(found.tracks["class 0"][0].maps).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nets.py", r"is a file: name the factory in it too, .*nets\.py:Net or .*nets\.py:plain or .*nets\.py:silent"),
+        ("net.onnx", "is an ONNX graph, whose layers and gradients cannot be looked into"),
+        ("net.pkl", "is a pickle, which runs code when it is read"),
+        ("net.pth", "is a weight file: give it as --weights"),
+        ("net.torchscript", "is a TorchScript archive"),
+    ],
+)
+def test_file_that_is_no_factory_is_told_what_it_is(file: Path, name: str, message: str) -> None:
+    path = file.with_name(name)
+    if not path.exists():
+        path.write_bytes(b"x")
+    with pytest.raises(UsageError, match=message):
+        load(str(path))
+
+
+# ------------------------------------------------------------------------------------------------------------- checkpoints
+
+
+@pytest.mark.parametrize(
+    ("prefix", "wraps"),
+    [("module.", ()), ("_orig_mod.", ("state_dict",)), ("module.model.", ("model_state_dict",)), ("", ("checkpoint", "ema"))],
+)
+def test_checkpoint_of_training_code_is_unwrapped_and_told(file: Path, tmp_path: Path, prefix: str, wraps: tuple) -> None:
+    state = {k: v + 1 for k, v in custom.make(f"{file}:plain").state_dict().items()}
+    kept: dict = {prefix + k: v for k, v in state.items()}
+    for key in reversed(wraps):
+        kept = {"epoch": 3, key: kept}
+    torch.save(kept, tmp_path / "net.pt")
+    if wraps[:1] == ("checkpoint",):
+        with pytest.raises(WeightsError, match="no tensors in the checkpoint, only epoch, checkpoint"):
+            load(f"{file}:plain", weights=tmp_path / "net.pt")
+        return
+    found = locate(f"{file}:plain", weights=tmp_path / "net.pt")
+    for name, value in found.load().module.state_dict().items():
+        assert torch.equal(value, state[name]), name
+    assert [repr(prefix) in note for note in found.notes] == [True]
+
+
+def test_prefix_that_the_network_has_too_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "two.py").write_text(
+        "import torch\nfrom torch import nn\nfrom nets import Net\n\nclass Two(nn.Module):\n    def __init__(self):\n"
+        "        super().__init__()\n        self.model = Net()\n"
+        "        self.vidcam = self.model.vidcam | {'layer': 'model.body'}\n"
+        "    def forward(self, x):\n        return self.model(x)\n\ndef two(): return Two()\n"
+    )
+    (tmp_path / "nets.py").write_text(CODE)
+    state = custom.make(f"{tmp_path / 'two.py'}:two").state_dict()
+    torch.save(state, tmp_path / "two.pt")
+    assert locate(f"{tmp_path / 'two.py'}:two", weights=tmp_path / "two.pt").notes == ()
+
+
+def test_checkpoint_that_does_not_fit_names_the_cause_and_near_names(file: Path, tmp_path: Path) -> None:
+    state = custom.make(f"{file}:plain").state_dict()
+    torch.save({k.replace("body.1", "body.conv"): v for k, v in state.items()}, tmp_path / "renamed.pt")
+    with pytest.raises(WeightsError, match=r"nearest names: body\.1\.weight where the file has body\.conv\.weight"):
+        load(f"{file}:plain", weights=tmp_path / "renamed.pt")
+    torch.save({k: v[:3] if k.startswith("fc") else v for k, v in state.items()}, tmp_path / "three.pt")
+    with pytest.raises(WeightsError, match=r"with another number of outputs \(3\): build it with as many"):
+        load(f"{file}:plain", weights=tmp_path / "three.pt")
+    torch.save({f"layer{i}.weight": torch.zeros(2) for i in range(9)}, tmp_path / "other.pt")
+    with pytest.raises(WeightsError, match="likely a checkpoint of another network"):
+        load(f"{file}:plain", weights=tmp_path / "other.pt")
+
+
+def test_checkpoint_is_read_before_any_code_is_run(tmp_path: Path) -> None:
+    (tmp_path / "bomb.py").write_text("raise RuntimeError('it was run')\n")
+    (tmp_path / "bad.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(WeightsError, match="cannot be read as weights"):
+        load(f"{tmp_path / 'bomb.py'}:build", weights=tmp_path / "bad.pt")
+
+
+# ------------------------------------------------------------------------------------------------------------ trained folders
+
+
+def test_trained_folder_that_names_code_runs_it_only_if_trusted(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    (tmp_path / "evil.py").write_text(f"import pathlib\npathlib.Path({str(ran)!r}).touch()\ndef build(): raise SystemExit\n")
+    folder = tmp_path / "trained"
+    folder.mkdir()
+    facts = {"architecture": f"{tmp_path / 'evil.py'}:build", "labels": ["a", "b"], "temperature": 1, "multi_label": False}
+    (folder / "model.json").write_text(json.dumps(facts))
+    with pytest.raises(
+        UsageError, match=r"is made by the code .*evil\.py:build', which would be run: if you trust it, add --trust-code"
+    ):
+        load(str(folder))
+    assert not ran.exists()
+    with pytest.raises(vidcam.errors.VidcamError, match="cannot be made, its own code raised SystemExit"):
+        load(str(folder), trust_code=True)
+    assert ran.exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 10**5, '{"architecture": "mini", "labels": [], "temperature": 1e999, "multi_label": 1}', "{}"]
+)
+def test_damaged_facts_of_a_trained_folder_end_in_a_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "model.json").write_text(text)
+    with pytest.raises(vidcam.errors.VidcamError):
+        load(str(tmp_path))
+
+
+# ----------------------------------------------------------------------------------------------------------------- settings
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"classes": "clapping"}, r"classes are a tuple of labels or of indices of outputs, such as \('clapping',\) or \(3,\)"),
+        ({"classes": (3.5,)}, "classes are a tuple of labels or of indices"),
+        ({"start_s": float("nan")}, "the start and the end must be numbers of seconds, got nan"),
+        ({"end_s": float("inf")}, "the start and the end must be numbers of seconds, got None and inf"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(words: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        vidcam.Settings(**words)
+
+
+def test_explain_refuses_what_is_no_path_and_no_engine(clip: Path) -> None:
+    with pytest.raises(UsageError, match=r"the engine is what vidcam\.open_engine gives, got a str: 'mini'"):
+        vidcam.explain(clip, engine="mini")
+    with pytest.raises(UsageError, match="a video is named by its path, a URL or a folder of images, got a ndarray"):
+        vidcam.explain(np.zeros((8, 32, 32, 3), np.uint8), engine="mini")
