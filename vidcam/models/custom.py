@@ -153,15 +153,16 @@ def _original(name: str, module: nn.Module) -> nn.Module:
     compiled = getattr(module, "_orig_mod", None)  # of the same parameters
     if isinstance(compiled, torch.nn.Module):
         module = compiled
-    for part in module.modules():
-        forward = type(part).forward
-        # torch.no_grad() and torch.inference_mode() decorate by this file.
-        if forward.__code__.co_filename.endswith("_contextlib.py") and hasattr(forward, "__wrapped__"):
-            part.forward = MethodType(forward.__wrapped__, part)
     if isinstance(module, torch.jit.ScriptModule):
         raise UsageError(
             f"{name}() returns a TorchScript module, whose layers cannot be looked into: return the network that it was made of"
         )
+    for part in module.modules():
+        forward = getattr(type(part), "forward", None)
+        # torch.no_grad() and torch.inference_mode() decorate by this file.
+        code = getattr(forward, "__code__", None)
+        if code is not None and code.co_filename.endswith("_contextlib.py") and hasattr(forward, "__wrapped__"):
+            part.forward = MethodType(forward.__wrapped__, part)
     return module
 
 
