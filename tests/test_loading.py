@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.real_nets import fit_pools, small_positions
 
 from vidcam.errors import DownloadError, UnknownNameError, UsageError, WeightsError
 from vidcam.models import labels, registry
@@ -87,7 +88,7 @@ def test_batch_counters_may_be_missing(weights: Path, tmp_path: Path) -> None:
     assert load("x3d_xs", weights=tmp_path / "old.pth").spec.name == "x3d_xs"
 
 
-def test_another_layer_brings_its_own_cells_and_a_head_only_where_it_is_exact(weights: Path) -> None:
+def test_another_layer_has_its_own_cells_and_only_an_exact_head(weights: Path) -> None:
     row = registry.get("x3d_xs")
     assert load("x3d_xs", weights=weights, layer=row.layer).spec is row
     spec = load("x3d_xs", weights=weights, layer="blocks.3").spec
@@ -104,16 +105,16 @@ def test_another_layer_brings_its_own_cells_and_a_head_only_where_it_is_exact(we
         ("s3d", "features", ("channels-first", (3,), None, None)),  # a sliding average: the middle cell counts twice
         ("swin3d_t", "features.0", ("channels-last", (4,), None, None)),
         ("swin3d_t", "patch_embed.proj", ("channels-first", (4,), None, None)),
-        ("mvit_v2_s", "blocks.10.norm1", ("tokens", (8,), (8, 14, 14), None)),
+        ("mvit_v2_s", "blocks.10.norm1", ("tokens", (4,), (4, 4, 4), None)),
     ],
 )
 def test_layouts_of_other_layers(name: str, layer: str, expected: tuple[object, ...]) -> None:
     from vidcam.models.layers import point_at
 
-    row = registry.get(name)
-    shorter = {"s3d": 24, "swin3d_t": 8}  # faster, and these networks take clips of any length
-    row = dataclasses.replace(row, frames=shorter.get(name, row.frames), crop=(112, 112) if name == "swin3d_t" else row.crop)
-    spec, outputs = point_at(row.build().eval(), row, layer, keep_head=False)
+    with small_positions(registry.get(name)) as row:
+        module = row.build().eval()
+    fit_pools(module)
+    spec, outputs = point_at(module, row, layer, keep_head=False)
     assert (spec.layout, spec.time_cells, spec.grid, spec.head) == expected
     assert outputs == 400
 

@@ -197,6 +197,11 @@ def test_shipped_centres_agree_with_receptive_field_arithmetic(name):
     assert shipped is not None, f"measure it: python -m vidcam.explainers.probe {name}"
     assert len(shipped) == 1
     assert spec.grid in (None, shipped[0].grid)
+    if name not in THEORY:  # a new row: the cells divide the clip evenly, until its arithmetic is written down
+        for axis, size in zip((shipped[0].time, shipped[0].y, shipped[0].x), (spec.frames, *spec.crop), strict=True):
+            assert axis.stride * axis.count == pytest.approx(size, rel=0.2), axis
+            assert axis.centres().mean() == pytest.approx((size - 1) / 2, abs=axis.stride), axis
+        return
     time, space = THEORY[name]
     for axis, (offset, stride) in ((shipped[0].time, time), (shipped[0].y, space), (shipped[0].x, space)):
         assert np.abs(axis.centres() - Axis(offset, stride, axis.count).centres()).max() <= 0.1 * stride, axis

@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import pytest
 from support import planted
+from support.real_nets import EVERYTHING
 
 from vidcam import pipeline, placement
 from vidcam.engine import TorchEngine, open_engine
@@ -64,7 +65,21 @@ def clips() -> list[str]:
     from conftest import ASSETS
 
     folder = ASSETS / "clips"
-    return [str(p.relative_to(folder)) for d in sorted(folder.rglob("*")) if d.is_dir() for p in _videos(d)] or ["none"]
+    found: dict[object, Path] = {}
+    for path in (p for d in sorted(folder.rglob("*")) if d.is_dir() for p in _videos(d)):
+        key = path if EVERYTHING else _kind(path)
+        if key not in found or path.stat().st_size < found[key].stat().st_size:
+            found[key] = path
+    return sorted(str(p.relative_to(folder)) for p in found.values()) or ["none"]
+
+
+def _kind(path: Path) -> tuple[object, ...]:
+    """Return what tells files apart that are read or written in different ways; of each kind the smallest file is tried."""
+    with av.open(str(path)) as file:
+        video = file.streams.video[0]
+        codec = video.codec_context
+        sound = file.streams.audio[0].codec_context.name if file.streams.audio else None
+        return path.suffix, codec.name, codec.pix_fmt, codec.height > codec.width, video.average_rate == video.base_rate, sound
 
 
 def _videos(folder: Path) -> list[Path]:
@@ -77,7 +92,7 @@ def _videos(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("name", clips())
-def test_every_frame_comes_out_once_at_its_time_with_the_same_sound(name: str, assets: Path, tmp_path: Path) -> None:
+def test_every_frame_comes_out_once_in_time_with_its_sound(name: str, assets: Path, tmp_path: Path) -> None:
     clip, out = assets / "clips" / name, tmp_path / "out.mp4"
     engine = open_engine(f"{planted.__file__}:patches")
     analysis = pipeline.annotate(clip, Outputs(video=out), engine=engine, settings=pipeline.Settings(hop_s=0.8))

@@ -81,7 +81,7 @@ def test_only_what_is_removed_changes_and_it_is_gone(baseline, frames, truth):
     assert out.dtype == np.uint8
 
 
-def test_inpainting_continues_what_is_around_and_survives_empty_frames():
+def test_inpainting_continues_what_is_around_also_if_all_is_gone():
     ramp = np.broadcast_to(np.linspace(20, 220, 32)[None, None, :, None], (2, 32, 32, 3)).astype(np.uint8)
     removed = np.zeros((2, 32, 32), bool)
     removed[0, 12:20, 12:20] = True
@@ -132,7 +132,7 @@ def test_a_true_map_is_faithful_and_a_wrong_one_is_not(baseline, frames, truth):
     assert bad.gap < 0.5
 
 
-def test_maps_that_say_nothing_do_not_profit_from_the_order_of_the_cells(frames):
+def test_flat_maps_do_not_profit_from_the_order_of_the_cells(frames):
     flat = faithfulness.curves(frames, np.zeros(WHERE.grid), WHERE, redness, baseline="blur")
     again = faithfulness.curves(frames, np.ones(WHERE.grid), WHERE, redness, baseline="blur")
     np.testing.assert_array_equal(flat.deletion, again.deletion)
@@ -150,7 +150,7 @@ def test_figures_are_finite_whatever_the_map(seed, size, baseline):
     assert np.isfinite(list(vars(found).values())).all()
 
 
-def test_the_bootstrap_interval_covers_the_mean_as_often_as_it_says():
+def test_bootstrap_interval_covers_the_mean_as_often_as_it_says():
     everything = (-math.inf, math.inf)
     for n in (2, 3, 4, 6, 12, 40):
         rng = np.random.default_rng(n)
@@ -194,11 +194,11 @@ def test_the_verdict_tells_a_true_map_from_a_wrong_one(frames, truth):
 
 
 @pytest.mark.parametrize("windows", [1, 2, 3, 4, 6, 9])
-def test_a_map_that_says_nothing_is_supported_as_seldom_as_the_interval_says(windows):
+def test_random_map_is_supported_as_seldom_as_the_interval_says(windows):
     rng = np.random.default_rng(windows)
     tubes = verdict.tubes_for(windows)
-    supported, surest = 0, 0
-    for _ in range(120):
+    supported, surest, times = 0, 0, 120 if windows < 6 else 40  # the more windows, the more exchanges
+    for _ in range(times):
         trials = []
         for _ in range(windows):
             without, only = rng.random(1 + tubes), rng.random(1 + tubes)
@@ -206,11 +206,11 @@ def test_a_map_that_says_nothing_is_supported_as_seldom_as_the_interval_says(win
         supported += verdict.judge(trials).word == "supported"
         best = [verdict.Trial(1.0, 0.0, 1.0, t.without_others, t.only_others) for t in trials]
         surest += verdict.judge(best).word == "supported"
-    assert supported <= 8  # three are to be expected
-    assert surest == 120
+    assert supported <= times / 15  # one in forty is to be expected
+    assert surest == times
 
 
-def test_the_interval_holds_what_an_exchange_of_tubes_cannot_tell_from_chance():
+def test_interval_is_that_of_every_exchange_of_tubes():
     rng = np.random.default_rng(7)
     worths = [np.append(0.4, rng.normal(0, 0.2, 8)), np.append(0.3, rng.normal(0, 0.2, 6))]
     trials = [verdict.Trial(1.0, -w[0], w[0], tuple(-w[1:]), tuple(w[1:])) for w in worths]
@@ -230,7 +230,7 @@ def test_the_interval_holds_what_an_exchange_of_tubes_cannot_tell_from_chance():
     assert outer(made.high + 1e-6)[1] <= 0.025 < outer(made.high - 1e-6)[1]
 
 
-def test_other_tubes_have_the_size_of_the_hot_one_and_lie_elsewhere():
+def test_other_tubes_have_the_hot_ones_size_and_lie_elsewhere():
     tube = np.zeros((4, 6, 6), bool)
     tube[1:3, 1:3, 1:3] = True
     rng = np.random.default_rng(0)
@@ -247,7 +247,7 @@ def per_frame(frames: int) -> Placement:
     return Placement(Axis(0.0, 1.0, frames), Axis(1.5, 4.0, 1), Axis(1.5, 4.0, 1))
 
 
-def test_the_peak_is_where_the_cells_are_and_not_where_their_number_would_spread_them():
+def test_dropped_peak_is_at_the_placed_cell():
     frames = np.broadcast_to(np.arange(16, dtype=np.uint8)[:, None, None, None], (16, 4, 4, 3)).copy()
     where = Placement(Axis(0.0, 4.0, 4), Axis(1.5, 4.0, 1), Axis(1.5, 4.0, 1))  # cells at frames 0, 4, 8 and 12
     seen = []
@@ -324,7 +324,7 @@ def test_rank_correlation_by_hand():
     assert sanity.rank_correlation(a, np.array([9.0, 1.0, 3.0, 4.0])) == pytest.approx(-1.5 / np.sqrt(4.5 * 5.0))
 
 
-def test_random_weights_destroy_the_map_and_the_engine_is_left_alone(engine):
+def test_random_weights_destroy_the_map_but_not_the_engine(engine):
     frames = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
     before = {name: p.clone() for name, p in engine.explained.module.state_dict().items()}
     found = list(sanity.cascade(engine, frames, core.Target(1), core.get("cam")))
@@ -375,7 +375,7 @@ def track(maps: np.ndarray) -> Track:
     )  # fmt: skip
 
 
-def test_flicker_is_the_change_between_neighbours_and_motion_is_no_flicker():
+def test_flicker_is_the_change_between_neighbours_without_motion():
     still = np.ones((6, 3, 4))
     assert smoothness.flicker(track(still), None) == 0.0
     blinking = still * np.array([1.0, 0.0] * 3)[:, None, None]
