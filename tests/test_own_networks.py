@@ -14,8 +14,9 @@ from torch import nn
 import vidcam
 from vidcam.engine.pytorch import TorchEngine
 from vidcam.errors import IncompatibleError, UsageError, WeightsError
+from vidcam.explainers import core
 from vidcam.models import custom, labels, layers
-from vidcam.models.loading import load, locate
+from vidcam.models.loading import LoadedModel, load, locate
 
 CODE = """
 import torch
@@ -297,6 +298,101 @@ def test_file_that_is_no_factory_is_told_what_it_is(file: Path, name: str, messa
         path.write_bytes(b"x")
     with pytest.raises(UsageError, match=message):
         load(str(path))
+
+
+# ----------------------------------------------------------------------------------------------------- tokens, folded frames
+
+
+class Patches(nn.Module):
+    """Patches of 4x16x16 pixels as tokens in some order, a class token before them; it answers how red each of five tokens is."""
+
+    def __init__(self, order: str, *, mixed: bool = False) -> None:
+        super().__init__()
+        self.order, self.mixed = order, mixed
+        self.patch = nn.Conv3d(3, 8, (4, 16, 16), (4, 16, 16))
+        self.tokens = nn.Identity()
+        self.fc = nn.Linear(8, 5)
+        torch.manual_seed(0)
+        for p in self.parameters():
+            nn.init.normal_(p)
+        self.vidcam = {
+            "frames": 16, "interval_s": 0.1, "resize": 64, "crop": (64, 64), "mean": (0.0,) * 3, "std": (1.0,) * 3,
+            "layer": "tokens", "layout": "tokens", "grid": (4, 4, 4),
+        }  # fmt: skip
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        cells = self.patch(x)
+        if self.mixed:  # every token sees all of the clip
+            cells = cells.mean(dim=(2, 3, 4), keepdim=True).expand_as(cells)
+        tokens = cells.permute(0, *(2 + "thw".index(axis) for axis in self.order), 1).flatten(1, 3)
+        tokens = self.tokens(torch.cat([torch.zeros_like(tokens[:, :1]), tokens], 1))
+        return self.fc(tokens[:, 1:].mean(1))
+
+
+@pytest.mark.parametrize("order", ["thw", "hwt", "wth"])
+def test_order_of_tokens_is_measured_and_a_planted_cell_found(order: str) -> None:
+    net = Patches(order).eval()
+    found = custom.describe("net", net)
+    assert found.spec.order == order
+    place = (2, 0, 3)  # time, row, column
+    clip = torch.zeros(1, 3, 16, 64, 64)
+    t, y, x = (slice(n * i, n * (i + 1)) for n, i in zip((4, 16, 16), place, strict=True))
+    clip[:, :, t, y, x] = 1.0
+    explained = vidcam.engine.Explained(net, found.spec)
+    moved = np.abs(explained.see(clip.numpy()).features[0] - explained.see(np.zeros_like(clip)).features[0]).sum((0, 1))
+    assert np.unravel_index(moved.argmax(), moved.shape) == place
+    assert np.count_nonzero(moved) == 1
+
+
+def test_order_of_tokens_that_cannot_be_told_must_be_stated() -> None:
+    net = Patches("thw", mixed=True).eval()
+    with pytest.raises(UsageError, match=r"order over time, rows and columns cannot be told .*: state it as the fact order"):
+        custom.describe("net", net)
+    assert custom.describe("net", net, facts={"order": "hwt"}).spec.order == "hwt"
+    with pytest.raises(UsageError, match=r"the fact order must be one of thw, .*, got 'xyz'"):
+        custom.describe("net", net, facts={"order": "xyz"})
+
+
+class Shifted(nn.Module):
+    """A 2-D network on frames folded into the batch, clip by clip or frame by frame, that shifts channels in time (TSM)."""
+
+    def __init__(self, *, by_clip: bool = True, shift: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.by_clip, self.shift = by_clip, shift
+        self.cnn = nn.Sequential(nn.Conv2d(3, 8, 7, 8, 3), nn.ReLU())
+        self.fc = nn.Linear(8, 5)
+        self.vidcam = {"frames": 8, "crop": (32, 32), "resize": 40, "interval_s": 0.1, "mean": (0.5,) * 3, "std": (0.5,) * 3}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        clips, _, frames, *size = x.shape
+        if self.shift:
+            x = torch.cat([x[:, :1].roll(1, 2), x[:, 1:2].roll(-1, 2), x[:, 2:]], 1)
+        folded = (x.transpose(1, 2) if self.by_clip else x.permute(2, 0, 1, 3, 4)).reshape(-1, 3, *size)
+        found = self.fc(self.cnn(folded).mean((2, 3)))
+        return found.view(clips, frames, -1).mean(1) if self.by_clip else found.view(frames, clips, -1).mean(0)
+
+
+def test_folded_frames_are_unfolded_and_cam_is_exact() -> None:
+    net = Shifted().eval()
+    found = custom.describe("net", net)
+    assert (found.spec.layer, found.spec.layout, found.spec.time_cells, found.notes) == ("cnn", "folded", (8,), ())
+    assert found.spec.provides >= {"features", "gradient", "linear-head"}
+    engine = TorchEngine(LoadedModel(found.spec, net, tuple("abcde"), None, None), "cpu")
+    clips = np.random.default_rng(0).integers(0, 256, (2, 8, 32, 32, 3), np.uint8)
+    clips[1, 5:] = 0
+    for method in ("cam", "gradcam"):
+        got = core.explain(engine, clips, [core.Target(1)], core.get(method))
+        assert got.maps[0].shape == (2, 1, 8, 4, 4)
+        assert np.ptp(got.maps[0][1, 0, 5:], axis=0).max() < 1e-6  # of the frames that are alike
+    exact = core.explain(engine, clips, [core.Target(1)], core.get("cam"))
+    np.testing.assert_allclose(exact.maps[0].sum((2, 3, 4)), exact.totals, rtol=1e-4)
+
+
+def test_frames_folded_otherwise_are_refused_as_a_layer() -> None:
+    net = Shifted(by_clip=False).eval()
+    with pytest.raises(UsageError, match="its frames are not folded clip by clip"):
+        custom.describe("net", net, layer="cnn")
 
 
 # ------------------------------------------------------------------------------------------------------------- checkpoints

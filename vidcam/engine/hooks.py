@@ -71,7 +71,7 @@ class Run:
                     f"after layer {name!r} only the class token leads to the logits, so its {leaf.shape[1] - 1} other tokens say "
                     "nothing: choose an earlier layer, such as the last block's first norm"
                 )
-            grads.append(_cells(grad, spec.layout, spec.grid, name))
+            grads.append(_cells(grad, spec, len(self.logits)))
         return tuple(grads)
 
 
@@ -114,7 +114,7 @@ def look(module: nn.Module, spec: ModelSpec, clips: Tensor) -> tuple[Tensor, ...
 
     def hook(_module: nn.Module, _inputs: object, output: object) -> None:
         # Copies: what follows may work in place.
-        seen.extend(_cells(t.float().clone(), spec.layout, spec.grid, spec.layer) for t in _tensors(output, spec.layer))
+        seen.extend(_cells(t.float().clone(), spec, len(clips)) for t in _tensors(output, spec.layer))
 
     if not spec.layer:
         return (_logits(module(clips), len(clips)),)
@@ -149,7 +149,7 @@ def logits_after(explained: Explained, clip: Tensor, copies: int, edit: Callable
 
     def hook(_module: nn.Module, _inputs: object, output: object) -> object:
         raw = [t.repeat(copies, *[1] * (t.ndim - 1)) for t in _tensors(output, explained.layer)]
-        edit(tuple(_cells(t, explained.layout, explained.spec.grid, explained.layer) for t in raw))
+        edit(tuple(_cells(t, explained.spec, copies) for t in raw))
         return _packed(raw, output)
 
     with frozen(explained.module):
@@ -176,6 +176,7 @@ def capture(explained: Explained, *, differentiate: Differentiate = "nothing") -
     module, spec = explained.module, explained.spec
     layer = _find(module, explained.layer)
     seen: list[tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = []
+    batch = 1  # clips in the present run
 
     def hook(_module: nn.Module, _inputs: object, output: object) -> object:
         if seen:
@@ -188,7 +189,7 @@ def capture(explained: Explained, *, differentiate: Differentiate = "nothing") -
         if differentiate == "head":
             raw = tuple(t.requires_grad_() for t in raw)
         plain = raw if differentiate == "trunk" else tuple(t.detach() for t in raw)
-        features = tuple(_cells(t, spec.layout, spec.grid, explained.layer) for t in plain)
+        features = tuple(_cells(t, spec, batch) for t in plain)
         seen.append((features, raw))
         torch.set_grad_enabled(differentiate == "head")  # for the rest of this forward; `run` puts the mode back
         if differentiate == "nothing":
@@ -198,6 +199,8 @@ def capture(explained: Explained, *, differentiate: Differentiate = "nothing") -
         return _packed([source.clone().to(t.dtype) for source, t in zip(sources, tensors, strict=True)], output)
 
     def run(clips: Tensor) -> Run:
+        nonlocal batch
+        batch = len(clips)
         seen.clear()
         with torch.set_grad_enabled(differentiate == "trunk"):
             logits = _logits(module(clips), len(clips))
@@ -335,10 +338,10 @@ def _only_positive(gradients: tuple[Tensor | None, ...]) -> tuple[Tensor | None,
     return tuple(g if g is None else g.clamp(min=0) for g in gradients)
 
 
-def _cells(output: Tensor, layout: Layout, grid: tuple[int, int, int] | None, layer: str) -> Tensor:
-    """The layer's output as ``(B, C, T', h, w)``. Raises UsageError where its shape does not fit the layout."""
-    shape = tuple(output.shape)
-    if layout == "tokens":
+def _cells(output: Tensor, spec: ModelSpec, clips: int) -> Tensor:
+    """The layer's output for so many clips as ``(B, C, T', h, w)``. Raises UsageError where its shape does not fit the layout."""
+    shape, layer, grid = tuple(output.shape), spec.layer, spec.grid
+    if spec.layout == "tokens":
         if grid is None:
             raise UsageError(f"layer {layer!r} gives tokens, so it needs a grid (T', h, w)")
         if output.ndim != 3 or shape[1] != 1 + grid[0] * grid[1] * grid[2]:
@@ -346,11 +349,16 @@ def _cells(output: Tensor, layout: Layout, grid: tuple[int, int, int] | None, la
                 f"layer {layer!r} should give (clips, 1 + {grid[0]}*{grid[1]}*{grid[2]} tokens, channels) for the grid {grid}, "
                 f"but it gives {shape}: choose another layer, or correct the grid"
             )
-        return output[:, 1:].reshape(shape[0], *grid, shape[2]).movedim(-1, 1)
+        sides = [grid["thw".index(axis)] for axis in spec.order]
+        return output[:, 1:].reshape(shape[0], *sides, shape[2]).permute(0, 4, *(1 + spec.order.index(axis) for axis in "thw"))
+    if spec.layout == "folded":
+        if output.ndim != 4 or 0 in shape or shape[0] % clips:
+            raise UsageError(f"layer {layer!r} should give (clips * T', channels, h, w), but it gives {shape} for {clips} clips")
+        return output.reshape(clips, -1, *shape[1:]).movedim(1, 2)
     if output.ndim != 5 or 0 in shape:
-        wanted = "(clips, channels, T', h, w)" if layout == "channels-first" else "(clips, T', h, w, channels)"
+        wanted = "(clips, channels, T', h, w)" if spec.layout == "channels-first" else "(clips, T', h, w, channels)"
         raise UsageError(f"layer {layer!r} should give {wanted}, but it gives {shape}: choose a layer of the 3-D trunk")
-    return output if layout == "channels-first" else output.movedim(-1, 1)
+    return output if spec.layout == "channels-first" else output.movedim(-1, 1)
 
 
 def _find(module: nn.Module, layer: str) -> nn.Module:

@@ -30,7 +30,7 @@ def placements(explained: Explained, *, cache: Path | None = None) -> tuple[Plac
     from vidcam.explainers import measuring
 
     sums = [float(p.detach().double().abs().sum()) for p in explained.module.parameters()]
-    facts = (explained.layer, explained.layout, spec.grid, clip, str(explained.module), sums)
+    facts = (explained.layer, explained.layout, spec.grid, spec.order, clip, str(explained.module), sums)
     folder = cache or cache_dir() / "placements"
     path = folder / f"{hashlib.sha256(repr(facts).encode()).hexdigest()[:32]}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):  # no such file, or not one of ours: measure

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from vidcam.errors import Terminated, UnknownNameError, UsageError, VidcamError
 from vidcam.models.labels import read
-from vidcam.models.registry import Head, Layout, ModelSpec
+from vidcam.models.registry import ORDERS, Head, Layout, ModelSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,6 +40,7 @@ DEFAULTS: Mapping[str, Any] = {
     "layer": None,
     "layout": "channels-first",
     "grid": None,
+    "order": None,
     "head": None,
     "labels": None,
 }
@@ -52,6 +53,7 @@ ASSUMED = ("frames", "interval_s", "resize", "crop", "mean", "std")
 """What is assumed, and said, if nobody states it."""
 
 NUMBERS = {"frames": 1, "interval_s": 1, "resize": (1, 2), "crop": (1, 2), "mean": 3, "std": 3, "grid": 3}
+WORDS = ("layout", "order")
 """How many numbers a fact has that can be given as words."""
 
 
@@ -90,9 +92,9 @@ def facts_of_words(words: Sequence[str]) -> dict[str, object]:
     facts: dict[str, object] = {}
     for word in words:
         key, equals, text = (part.strip() for part in word.partition("="))
-        if not equals or key not in (*NUMBERS, "layout"):
-            raise UsageError(f"a fact is KEY=VALUE with a key of {', '.join((*NUMBERS, 'layout'))}, got {word!r}")
-        if key == "layout":
+        if not equals or key not in (*NUMBERS, *WORDS):
+            raise UsageError(f"a fact is KEY=VALUE with a key of {', '.join((*NUMBERS, *WORDS))}, got {word!r}")
+        if key in WORDS:
             facts[key] = text
             continue
         try:
@@ -160,9 +162,9 @@ def _original(name: str, module: nn.Module) -> nn.Module:
     for part in module.modules():
         forward = getattr(type(part), "forward", None)
         # torch.no_grad() and torch.inference_mode() decorate by this file.
-        code = getattr(forward, "__code__", None)
-        if code is not None and code.co_filename.endswith("_contextlib.py") and hasattr(forward, "__wrapped__"):
-            part.forward = MethodType(forward.__wrapped__, part)
+        code, plain = getattr(forward, "__code__", None), getattr(forward, "__wrapped__", None)
+        if plain is not None and code is not None and code.co_filename.endswith("_contextlib.py"):
+            part.forward = MethodType(plain, part)
     return module
 
 
@@ -198,6 +200,8 @@ def describe(name: str, module: nn.Module, *, layer: str | None = None, facts: M
     head = all_facts["head"]
     if all_facts["layout"] not in get_args(Layout):
         raise UsageError(f"{name}: the fact layout must be one of {', '.join(get_args(Layout))}, got {all_facts['layout']!r}")
+    if all_facts["order"] is not None and all_facts["order"] not in ORDERS:
+        raise UsageError(f"{name}: the fact order must be one of {', '.join(ORDERS)}, got {all_facts['order']!r}")
     spec = ModelSpec(
         name=name,
         title=f"{type(module).__name__}, yours",
@@ -213,6 +217,7 @@ def describe(name: str, module: nn.Module, *, layer: str | None = None, facts: M
         layer=str(stated_layer),
         layout=all_facts["layout"],
         grid=all_facts["grid"] and fact("grid", int, 3),
+        order=all_facts["order"] or ORDERS[0],
         head=head if isinstance(head, Head | None) else Head((head,) if isinstance(head, str) else tuple(head)),
         time_cells=(),
         paper="",
@@ -224,7 +229,9 @@ def describe(name: str, module: nn.Module, *, layer: str | None = None, facts: M
     if chosen == NO_LAYER:
         spec, outputs = replace(spec, layer=NO_LAYER, head=None), outputs_of(module, frames=frames, crop=crop)
     else:
-        spec, outputs = point_at(module, spec, chosen, keep_head=layer in (None, stated_layer))
+        spec, outputs = point_at(
+            module, spec, chosen, keep_head=layer in (None, stated_layer), measure_order=all_facts["order"] is None
+        )
     if not has_gradients(module, frames=frames, crop=crop):
         # Where the cells of a layer look is measured by gradients too.
         spec = replace(spec, layer=NO_LAYER, head=None, time_cells=(), differentiable=False)

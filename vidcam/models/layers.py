@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from vidcam.errors import UnknownNameError, UsageError, VidcamError
-from vidcam.models.registry import Head, Layout, ModelSpec
+from vidcam.models.registry import ORDERS, Head, Layout, ModelSpec
 
 __all__ = [
     "NO_LAYER", "check_layer", "exact_head", "find_layer", "has_gradients", "last_activation", "outputs_of", "point_at",
@@ -55,12 +55,15 @@ def check_layer(module: nn.Module, layer: str) -> None:
         raise UnknownNameError("layer", layer, known)
 
 
-def point_at(module: nn.Module, spec: ModelSpec, layer: str, *, keep_head: bool) -> tuple[ModelSpec, int]:
+def point_at(
+    module: nn.Module, spec: ModelSpec, layer: str, *, keep_head: bool, measure_order: bool = False
+) -> tuple[ModelSpec, int]:
     """The row with ``layer`` as the explained layer, cells and layout as seen in one run; and the number of the network's
     outputs.
 
     ``head`` is set where it is seen to be exact: the row's own with ``keep_head`` (UsageError where it is not), else any linear
     layer that is. UnknownNameError for a layer that does not exist; UsageError where its output has no cells.
+    With ``measure_order`` the order of tokens is measured (:func:`token_order`).
     """
     check_layer(module, layer)
     caught: list[object] = []
@@ -73,6 +76,8 @@ def point_at(module: nn.Module, spec: ModelSpec, layer: str, *, keep_head: bool)
     if not maps or len(maps) != len(given):
         raise UsageError(f"layer {layer!r} of {spec.name} gives no tensor: name one whose output is (B,C,T,h,w)")
     layout, grids = _read_layout(layer, spec, [tuple(m.shape) for m in maps])
+    if layout == "folded":
+        _check_folding(module, spec, layer, maps[0])
     pooled = torch.cat([_pooled(m, layout) for m in maps], dim=1)
     head = spec.head if keep_head else None
     if head and not reproduces(module, head, pooled, logits):
@@ -88,7 +93,79 @@ def point_at(module: nn.Module, spec: ModelSpec, layer: str, *, keep_head: bool)
         time_cells=tuple(t for t, _, _ in grids),
         head=head or exact_head(module, pooled, logits),
     )
+    if layout == "tokens" and measure_order:
+        seen = replace(seen, order=token_order(module, seen))
     return seen, logits.shape[1]
+
+
+def token_order(module: nn.Module, spec: ModelSpec) -> str:
+    """Measure in which order the tokens of the explained layer run over time, rows and columns.
+
+    Noise in the last frames, the lowest rows and the rightmost columns of a clip moves those tokens most that look there. In the
+    right order they are the last along time, rows and columns, each for itself.
+
+    Returns:
+        One of :data:`~vidcam.models.registry.ORDERS`.
+
+    Raises:
+        UsageError: No order is clearly the best, as in a network that mixes all tokens evenly.
+    """
+    assert spec.grid is not None
+    clip = random_clips(spec.frames, spec.crop)[:1]
+    clips = [clip]
+    for axis, cells in enumerate(spec.grid, start=2):
+        changed = clip.clone()
+        last = changed.narrow(axis, clip.shape[axis] - (length := max(1, clip.shape[axis] // cells)), length)
+        last += torch.randn(last.shape, generator=torch.Generator().manual_seed(axis))
+        clips.append(changed)
+    caught: list[Tensor] = []
+    _run(module, torch.cat(clips), {spec.layer: lambda output: caught.append(_tensor(output).detach().clone())})
+    tokens = caught[0][:, 1:].double()
+    moved = (tokens[1:] - tokens[:1]).norm(dim=2)  # (3 probes, tokens)
+    scores = {}
+    for order in ORDERS:
+        sides = [spec.grid["thw".index(axis)] for axis in order]
+        where = moved.reshape(3, *sides).permute(0, *(1 + order.index(axis) for axis in "thw"))
+        last = torch.stack([where[i].select(i, -1).mean() / where[i].mean().clamp(min=1e-30) for i in range(3)])
+        scores[order] = float(last.prod())
+    best = max(scores, key=lambda order: scores[order])
+    same = [order for order in ORDERS if _same_cells(spec.grid, order, best)]
+    others = max((score for order, score in scores.items() if order not in same), default=0.0)
+    if scores[best] < CLEAR * others:
+        raise UsageError(
+            f"layer {spec.layer!r} of {spec.name} gives tokens, and their order over time, rows and columns cannot be told from "
+            f"what they look at: state it as the fact order, one of {', '.join(ORDERS)} (the last letter runs fastest)"
+        )
+    return same[0]
+
+
+CLEAR = 1.2
+"""How much better the best order of tokens must fit than any other."""
+
+
+def _same_cells(grid: tuple[int, int, int], one: str, other: str) -> bool:
+    """Do two orders lay the tokens out alike? They do where they differ by axes of a single cell."""
+    long = [axis for axis, cells in zip("thw", grid, strict=True) if cells > 1]
+    return [axis for axis in one if axis in long] == [axis for axis in other if axis in long]
+
+
+def _tensor(output: object) -> Tensor:
+    while isinstance(output, list | tuple):
+        output = output[0]
+    assert isinstance(output, Tensor)
+    return output
+
+
+def _check_folding(module: nn.Module, spec: ModelSpec, layer: str, output: Tensor) -> None:
+    """UsageError unless the first half of a folded output is that of the first of two clips."""
+    caught: list[Tensor] = []
+    _run(module, random_clips(spec.frames, spec.crop)[:1], {layer: lambda found: caught.append(_tensor(found).detach().clone())})
+    alone = caught[0]
+    if len(alone) * 2 != len(output) or (alone - output[: len(alone)]).abs().max() > TOLERANCE * alone.abs().max():
+        raise UsageError(
+            f"layer {layer!r} of {spec.name} gives {list(output.shape)}, whose first half is not what the first clip "
+            "alone gives: its frames are not folded clip by clip, so they cannot be told apart"
+        )
 
 
 def find_layer(module: nn.Module, *, name: str, frames: int, crop: tuple[int, int]) -> tuple[str, str]:
@@ -106,6 +183,9 @@ def find_layer(module: nn.Module, *, name: str, frames: int, crop: tuple[int, in
         def hook(output: object) -> None:
             if isinstance(output, Tensor) and output.ndim == 5 and output.shape[2:].numel() > 1:
                 seen.append(Candidate(module_name, tuple(output.shape), output.detach().mean(dim=(2, 3, 4))))
+            elif isinstance(output, Tensor) and output.ndim == 4 and len(output) % 2 == 0 and output.shape[2:].numel() > 1:
+                unfolded = output.detach().reshape(2, -1, *output.shape[1:]).movedim(1, 2)  # two clips
+                seen.append(Candidate(module_name, tuple(unfolded.shape), unfolded.mean(dim=(2, 3, 4))))
 
         return hook
 
@@ -265,13 +345,13 @@ def _read_layout(layer: str, spec: ModelSpec, shapes: Sequence[tuple[int, ...]])
             return layout, fitting
     raise UsageError(
         f"layer {layer!r} of {spec.name} gives {' and '.join(str(list(shape)) for shape in shapes)}, which is no map of several "
-        "cells: name one whose output is (B,C,T,h,w), (B,T,h,w,C), or (B,1+T*h*w,C) with a known grid"
+        "cells: name one whose output is (B,C,T,h,w), (B,T,h,w,C), (B*T,C,h,w), or (B,1+T*h*w,C) with a known grid"
     )
 
 
 def _layouts(first: Layout) -> Iterator[Layout]:
     yield first
-    yield from (layout for layout in ("channels-first", "channels-last", "tokens") if layout != first)
+    yield from (layout for layout in ("channels-first", "channels-last", "tokens", "folded") if layout != first)
 
 
 def _grid(shape: tuple[int, ...], layout: Layout, spec: ModelSpec) -> tuple[int, int, int] | None:
@@ -283,6 +363,9 @@ def _grid(shape: tuple[int, ...], layout: Layout, spec: ModelSpec) -> tuple[int,
         cells = (shape[1] - 1) // spec.grid[0]
         grids = [(spec.grid[0], h, cells // h) for h in range(1, cells + 1) if cells % h == 0]
         return next((grid for grid in grids if _like_the_crop(grid, spec.crop)), None)
+    if layout == "folded":
+        t, h, w = (shape[0] // 2, *shape[2:]) if len(shape) == 4 and shape[0] % 2 == 0 else (0, 0, 0)  # two clips
+        return (t, h, w) if t and _like_the_crop((t, h, w), spec.crop) else None
     if len(shape) != 5:
         return None
     t, h, w = shape[2:] if layout == "channels-first" else shape[1:4]
@@ -299,4 +382,6 @@ def _pooled(output: Tensor, layout: Layout) -> Tensor:
     """The average over the cells, ``(B,C)``."""
     if layout == "tokens":
         return output[:, 1:].mean(dim=1)
+    if layout == "folded":
+        return output.mean(dim=(2, 3)).reshape(2, -1, output.shape[1]).mean(dim=1)
     return output.mean(dim=(2, 3, 4) if layout == "channels-first" else (1, 2, 3))

@@ -13,10 +13,14 @@ from vidcam.errors import UnknownNameError, UsageError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["Attention", "Head", "Layout", "ModelSpec", "Weights", "get", "names", "register", "specs"]
+__all__ = ["ORDERS", "Attention", "Head", "Layout", "ModelSpec", "Weights", "get", "names", "register", "specs"]
 
-Layout = Literal["channels-first", "channels-last", "tokens"]
-"""How the explained layer lays out its output: (B,C,T,h,w), (B,T,h,w,C), or (B,1+T*h*w,C) with a class token first."""
+Layout = Literal["channels-first", "channels-last", "tokens", "folded"]
+"""How the explained layer lays out its output: (B,C,T,h,w), (B,T,h,w,C), (B,1+T*h*w,C) with a class token first, or (B*T,C,h,w),
+the frames of each clip one after the other."""
+
+ORDERS = ("thw", "twh", "htw", "hwt", "wth", "wht")
+"""The orders in which tokens can run over time, rows (h) and columns (w); the last letter runs fastest."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +82,8 @@ class ModelSpec:
     A clip is ``frames`` pictures ``interval_s`` seconds apart. ``resize`` is the length of the short side, or ``(height,
     width)``; ``crop`` is ``(height, width)``; pixels are divided by 255, then normalised by ``mean`` and ``std``.
     ``layer`` is the dotted name of the explained module; its output is one tensor laid out as ``layout``, or a list of them (one
-    for each pathway); ``grid`` is (T', h, w) where the layout does not tell. ``head`` is None where no closed form is exact.
-    ``attention`` is None where there is none that can be rolled out.
+    for each pathway); ``grid`` is (T', h, w) where the layout does not tell, ``order`` that of tokens. ``head`` is None where no
+    closed form is exact. ``attention`` is None where there is none that can be rolled out.
     ``time_cells`` is the number of independent time cells of each pathway. Logits are divided by ``temperature`` before they
     become probabilities; with ``multi_label`` each class has its own (a sigmoid), else they share one (a softmax).
     ``architecture`` is the name of the row whose network this is with other weights, None for the row itself.
@@ -105,6 +109,7 @@ class ModelSpec:
     weights: Weights | None = None
     layout: Layout = "channels-first"
     grid: tuple[int, int, int] | None = None
+    order: str = ORDERS[0]
     attention: Attention | None = None
     adapt: Callable[[Mapping[str, object]], Mapping[str, Tensor]] | None = None
     convert: Callable[[Path, Path], Path] | None = None
