@@ -33,10 +33,15 @@ from .studio.serve import Gate, media
 
 __all__ = ["Limits", "Options", "build", "run", "served"]
 
+OPENING_S = 600.0  # longer than a tab takes to open its session on the busiest machine
+
 
 @dataclass(frozen=True)
 class Options:
-    """What ``vidcam app`` was asked for. ``auth`` is ``user:password``, ``name`` that of a proxy with https before the server."""
+    """What ``vidcam app`` was asked for. ``auth`` is ``user:password``, ``name`` that of a proxy with https before the server.
+
+    ``begun`` is given the desk before anybody is served.
+    """
 
     host: str = "127.0.0.1"
     port: int = 7860
@@ -48,6 +53,7 @@ class Options:
     open: bool = False
     limits: Limits = field(default_factory=Limits)
     say: Callable[[str], None] = field(default=lambda words: None)
+    begun: Callable[[Desk], None] = field(default=lambda desk: None)
     clock: Clock = SYSTEM
 
 
@@ -75,6 +81,7 @@ def served(options: Options) -> Iterator[str]:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vidcam-app-", ignore_cleanup_errors=True))).resolve()
         os.environ["GRADIO_TEMP_DIR"] = str(root / "gradio")
         desk = Desk(root, options.limits, clock=options.clock).start()
+        options.begun(desk)
         engines = work.Engines(options.device)
         app = application(build(desk, engines, model=model), desk, live.Viewer(model, options.device))
         here = options.host in LOOPBACK and not options.share
@@ -111,9 +118,8 @@ def build(desk: Desk, engines: work.Engines, *, model: str) -> gr.Blocks:
             question that is asked in that very moment goes into the one that was shut.
             """
             name, never = str(request.session_hash), asyncio.Event()
-            for _ in range(100):  # its session is opened beside this
-                if desk.knows(name):
-                    break
+            end = desk.clock.now() + OPENING_S
+            while not desk.knows(name) and desk.clock.now() < end:  # its session is opened beside this
                 await desk.clock.wait_async(never, 0.1)
             while desk.knows(name):
                 await desk.clock.wait_async(never, 0.5)

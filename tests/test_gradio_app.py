@@ -10,17 +10,16 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
+from support.clock import ManualClock
 from support.media import write_clip
-from support.waiting import until
+from support.waiting import HANG_S, happened, until
 
 from vidcam import apps, cli
 from vidcam.errors import InputError, UsageError, VidcamError
@@ -32,9 +31,13 @@ desk, facts, intake, menus, serve, work = (
 CLIPS = Path(__file__).parent.parent / "clips"
 
 
+LIMITS = desk.Limits(size=300_000, seconds=4.0)
+
+
 @pytest.fixture
 def office(tmp_path: Path):
-    made = desk.Desk(tmp_path / "root", desk.Limits(size=300_000, seconds=4.0))
+    """A desk whose jobs run when the test says so, in its own thread."""
+    made = desk.Desk(tmp_path / "root", LIMITS, clock=ManualClock())
     yield made
     made.shut()
     assert list((tmp_path / "root").iterdir()) == []  # whatever happened, nothing is left
@@ -43,43 +46,49 @@ def office(tmp_path: Path):
 # --- whose turn it is
 
 
-def test_one_job_at_a_time_in_the_order_in_which_they_came(office) -> None:
-    gate, running, most, order = threading.Event(), [], [], []
+def test_jobs_run_one_at_a_time_in_the_order_they_came(office) -> None:
+    gates = {name: threading.Event() for name in "abc"}
+    begun = {name: threading.Event() for name in "abc"}
+    running, most, order = [], [], []
 
     def work(name: str):
         def run(job: Any) -> str:
             running.append(name)
             most.append(len(running))
             order.append(name)
-            gate.wait(180)
+            begun[name].set()
+            happened(gates[name])
             running.remove(name)
             return name
 
         return run
 
     jobs = [office.submit(office.open(name), work(name)) for name in "abc"]
-    until(lambda: order == ["a"])
+    office.start()
+    happened(begun["a"])
+    assert order == ["a"]
     assert [office.before(job) for job in jobs] == [0, 1, 2]
     assert [job.told(before=office.before(job))["state"] for job in jobs] == ["running", "waiting", "waiting"]
     with pytest.raises(UsageError, match="last request is still being worked on"):
         office.submit(jobs[0].session, work("again"))
-    gate.set()
-    until(lambda: not any(job.active for job in jobs))
+    for name, job in zip("abc", jobs, strict=True):
+        happened(begun[name])
+        gates[name].set()
+        happened(job.ended)
     assert order == ["a", "b", "c"]
     assert max(most) == 1
     assert [job.result for job in jobs] == ["a", "b", "c"]
 
 
-def test_a_job_that_is_stopped_or_fails_leaves_nothing_and_lets_the_next_one_run(office, caplog) -> None:
+def test_a_job_that_is_stopped_or_fails_leaves_nothing(office, caplog) -> None:
     session = office.open("a")
-    begun = threading.Event()
 
-    def endless(job: Any) -> None:
+    def stopped(job: Any) -> None:
         (job.folder / "half.mp4").write_bytes(b"half")
-        begun.set()
-        while True:
-            job.progress("draw", 1, 10)
-            time.sleep(0.005)
+        job.cancel()
+        assert job.told(before=0)["stopping"]
+        job.progress("draw", 1, 10)
+        raise AssertionError("it goes on")
 
     def broken(job: Any) -> None:
         (job.folder / "half.mp4").write_bytes(b"half")
@@ -88,14 +97,13 @@ def test_a_job_that_is_stopped_or_fails_leaves_nothing_and_lets_the_next_one_run
     def refused(job: Any) -> None:
         raise InputError(f"{session.folder}/input-1/clip.mp4 is damaged")
 
-    job = office.submit(session, endless)
-    assert begun.wait(180)
-    assert job.folder.is_dir()
-    job.cancel()
-    until(lambda: job.state == "cancelled")
+    job = office.submit(session, stopped)
+    office.step()
+    assert (job.state, job.active) == ("cancelled", False)
     assert not job.folder.exists()
     job = office.submit(session, broken)
-    until(lambda: job.state == "failed")
+    office.step()
+    assert job.state == "failed"
     assert not job.folder.exists()
     number = re.fullmatch(r"Something went wrong inside vidcam \((\w{4})\): the details are in the terminal .*", job.message)
     assert number
@@ -103,51 +111,90 @@ def test_a_job_that_is_stopped_or_fails_leaves_nothing_and_lets_the_next_one_run
     assert f"[{number[1]}] secret detail" in caplog.text
     assert "ZeroDivisionError" in caplog.text
     job = office.submit(session, refused)
-    until(lambda: job.state == "failed")
+    office.step()
+    assert job.state == "failed"
     assert job.message == "input-1/clip.mp4 is damaged"  # nobody is told where the server keeps things
     job = office.submit(session, lambda job: 42)
-    until(lambda: job.state == "done")
-    assert job.result == 42
+    office.step()
+    assert (job.state, job.result) == ("done", 42)
+    assert not office.step()  # nothing waits
+
+
+def test_a_job_is_stopped_from_another_thread_while_it_runs(office) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work(job: Any) -> None:
+        begun.set()
+        happened(go_on)
+        job.progress("draw", 1, 10)
+
+    office.start()
+    job = office.submit(office.open("a"), work)
+    happened(begun)
+    assert job.folder.is_dir()
+    told = []
+    job.on_end(lambda: told.append((job.state, job.folder.exists())))
+    job.cancel()
+    go_on.set()
+    happened(job.ended)
+    until(lambda: told)
+    assert told == [("cancelled", False)]
+
+
+def test_a_job_that_is_stopped_while_it_waits_is_never_begun(office) -> None:
+    job = office.submit(office.open("a"), lambda job: "done")
+    job.cancel()
+    assert office.step()
+    assert (job.state, job.result) == ("cancelled", None)
 
 
 def test_a_tab_that_is_closed_ends_its_job_and_takes_its_files_along(office) -> None:
     first, second = office.open("a"), office.open("b")
-    begun = threading.Event()
 
-    def endless(job: Any) -> None:
-        begun.set()
-        while True:
-            job.progress("explain", 1, None)
-            time.sleep(0.005)
+    def closed(job: Any) -> None:
+        office.close("a")
+        job.progress("explain", 1, None)
+        raise AssertionError("it goes on")
 
-    job = office.submit(first, endless)
+    job = office.submit(first, closed)
     waiting = office.submit(second, lambda job: "done")
-    assert begun.wait(180)
     address = first.serve(first.folder / "x.mp4")
-    office.close("a")
-    until(lambda: job.state == "cancelled" and waiting.state == "done")
-    until(lambda: not first.folder.exists())
+    assert office.by_token(address.split("/")[1]) is first
+    assert office.step()
+    assert (job.state, waiting.state) == ("cancelled", "waiting")
+    assert not first.folder.exists()
+    assert office.step()
+    assert waiting.state == "done"
     assert second.folder.is_dir()
     assert office.by_token(address.split("/")[1]) is None
     with pytest.raises(UsageError, match="away for too long"):
         office.of("a")
 
 
+def test_a_session_that_nobody_asked_for_in_twelve_hours_is_forgotten(office) -> None:
+    old, kept = office.open("a"), office.open("b")
+    office.clock.advance(desk.IDLE_S)
+    office.of("b")
+    office.open("c")
+    assert office.knows("a")
+    office.clock.advance(1)
+    office.open("d")
+    assert [office.knows(name) for name in "abcd"] == [False, True, True, True]
+    assert (old.closed, kept.closed) == (True, False)
+    assert not old.folder.exists()
+
+
 def test_the_line_has_an_end(office) -> None:
-    gate = threading.Event()
-    for n in range(desk.LINE + 1):  # one is worked on
-        office.submit(office.open(str(n)), lambda job: gate.wait(180))
+    for n in range(desk.LINE + 1):  # one would be worked on
+        office.submit(office.open(str(n)), lambda job: None)
     with pytest.raises(UsageError, match=f"{desk.LINE} others are waiting already"):
         office.submit(office.open("late"), lambda job: None)
-    gate.set()
 
 
-def test_the_time_left_is_that_of_the_stage(office, monkeypatch) -> None:
-    job = desk.Job(office.open("a"), lambda job: None)
-    clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr(desk.time, "monotonic", lambda: clock.now)
+def test_the_time_left_is_that_of_the_stage(office) -> None:
+    job = desk.Job(office.open("a"), lambda job: None, clock=office.clock)
     job.progress("explain", 0, 80)
-    clock.now += 4
+    office.clock.advance(4)
     job.progress("explain", 20, 80)
     assert job.told(before=0)["left_s"] == pytest.approx(12.0)  # 20 took 4 s, 60 are left
     job.progress("draw", 0, 80)
@@ -241,26 +288,24 @@ def test_limits_are_told_in_words(seconds: float, words: str) -> None:
     assert intake.minutes(seconds) == words
 
 
-def test_weights_are_fetched_with_progress_and_the_download_can_be_stopped(office, monkeypatch) -> None:
-    let, seen = threading.Event(), []
+def test_weights_are_fetched_with_progress_and_can_be_stopped(office, monkeypatch) -> None:
+    told: list[tuple[str, int, int]] = []
 
     def download(name: str, *, progress: Any) -> Path:
         for done in range(0, 101, 10):
-            monkeypatch.setattr(work, "PROGRESS_S", -1.0)
+            if done == 60:
+                job.cancel()
             progress(done * 10**6, 100 * 10**6)
-            seen.append(done)
-            let.wait(60)
+            now = job.told(before=0)
+            told.append((now["stage"], now["done"] // 10**6, now["total"] // 10**6))
+            office.clock.advance(0.4 * work.PROGRESS_S)
         return Path(name)
 
     monkeypatch.setattr(work.loading, "download", download)
     job = office.submit(office.open("a"), work.install("x3d_s"))
-    until(lambda: seen == [0])
-    told = job.told(before=0)
-    assert (told["stage"], told["done"], told["total"]) == ("weights", 0, 100_000_000)
-    job.cancel()
-    let.set()
-    until(lambda: job.state == "cancelled")
-    assert seen == [0]
+    office.step()
+    assert job.state == "cancelled"
+    assert told == [("weights", done, 100) for done in (0, 0, 0, 30, 30, 30)]  # not oftener than people can read it
 
 
 # --- who may come in
@@ -409,7 +454,7 @@ def test_it_ends_at_once_when_interrupted_and_leaves_nothing(tmp_path: Path) -> 
                 said = process.stderr.readline()
                 assert re.match(r"open http://127\.0\.0\.1:\d+/", said)
                 process.send_signal(stop)
-                assert process.wait(20) == code
+                assert process.wait(HANG_S) == code
             finally:
                 process.kill()  # one that does not end must not hold the tests
             assert process.stderr.read().strip() == ""

@@ -6,12 +6,11 @@ import json
 import re
 import socket
 import struct
-import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import numpy as np
 import pytest
 from hypothesis import given
@@ -21,19 +20,21 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 from support import planted
+from support.clock import ManualClock
+from support.hand import Hand
 from support.values import red_square
-from support.waiting import until
+from support.waiting import HANG_S, until, vidcam_threads
 
 from vidcam import apps
 from vidcam.engine import open_engine
 from vidcam.errors import UnknownNameError, UsageError, VidcamError
-from vidcam.live import capture, run, server, wire
+from vidcam.live import run, server, wire
 from vidcam.live.guard import LOOPBACK, allowed, proxy_name
 from vidcam.live.pictures import encode
 from vidcam.live.rules import parse
 from vidcam.live.server import Room, cameras, viewer
 from vidcam.live.serving import listen
-from vidcam.live.watch import Orders, Watch
+from vidcam.live.watch import Orders
 from vidcam.pipeline import Settings
 
 HERE = "http://127.0.0.1:7870"
@@ -46,36 +47,20 @@ def engine():
     return open_engine(f"{planted.__file__}:patches")
 
 
-class Played:
-    """A source in the hand of the test."""
-
-    name, ends = "the camera", True
-
-    def __init__(self) -> None:
-        self.frames_due = threading.Semaphore(0)
-        self.closed = False
-
-    def frames(self, stop: threading.Event) -> Iterator:
-        for frame in red_square(200):
-            while not self.frames_due.acquire(timeout=0.02):
-                if stop.is_set() or self.closed:
-                    return
-            yield frame
+@pytest.fixture
+def shown(engine) -> Iterator[Hand]:
+    """A red square that has been watched for one and a half seconds."""
+    orders = Orders([parse("red square > 0.5")])
+    shown = Hand(engine, red_square(60), Settings(hop_s=0.1, smooth_s=0.0), orders=orders)
+    shown.push(30)
+    yield shown
+    shown.watch.close()
+    until(lambda: not vidcam_threads())
 
 
 @pytest.fixture
-def watch(engine, monkeypatch) -> Iterator[Watch]:
-    monkeypatch.setattr(capture, "SILENT_S", 600.0)  # a slow machine's pauses are no silence
-    source = Played()
-    watch = Watch(source).start()
-    watch.explain(engine, Settings(hop_s=0.1, smooth_s=0.0), orders=Orders([parse("red square > 0.5")]))
-    watch.go()
-    source.frames_due.release(30)
-    until(lambda: watch.stream.latest is not None and watch.stream.latest.time > 1.4)
-    watch.stream.settle()
-    yield watch
-    watch.close()
-    assert not [t.name for t in threading.enumerate() if t.name.startswith("vidcam-")]
+def watch(shown):
+    return shown.watch
 
 
 class Page:
@@ -84,9 +69,13 @@ class Page:
     def __init__(self, socket) -> None:
         self.socket = socket
 
+    async def _receive(self) -> dict:
+        with anyio.fail_after(HANG_S):
+            return await self.socket._send_rx.receive()
+
     def next(self, kind: str, *, got: bool = True) -> dict:
         for _ in range(200):
-            message = self.socket.receive()
+            message = self.socket.portal.call(self._receive)
             if message.get("bytes") is not None:
                 at, jpeg = wire.taken(message["bytes"])
                 if got:
@@ -100,7 +89,7 @@ class Page:
         raise AssertionError(f"no {kind} came")
 
 
-def test_a_page_gets_everything_it_needs_to_draw(watch, engine) -> None:
+def test_a_page_gets_everything_it_needs_to_draw(shown, watch, engine) -> None:
     with TestClient(viewer(Room(watch), PAGE), base_url=HERE) as client:
         assert client.get("/").text.startswith("<!doctype html>")
         with client.websocket_connect(SOCKET) as socket:
@@ -129,6 +118,7 @@ def test_a_page_gets_everything_it_needs_to_draw(watch, engine) -> None:
             assert picture["time"] == watch.stream.latest.time
             assert picture["jpeg"] == encode(watch.stream.latest)
             assert watch.viewers == 1
+            shown.clock.advance(1.1 * server.STATUS_S)
             told = page.next("status")
             assert (told["state"], told["size"]) == ("running", [112, 112])
             assert told["settings"] == {"method": "cam", "class": None, "versus": None, "smooth_s": 0.0}
@@ -136,7 +126,7 @@ def test_a_page_gets_everything_it_needs_to_draw(watch, engine) -> None:
         assert watch.stream.on_update == [watch.monitor.update]  # nobody is told who has gone
 
 
-def test_a_choice_acts_at_once_for_all_viewers_and_a_wrong_one_is_told(watch) -> None:
+def test_a_choice_acts_at_once_for_all_viewers(shown, watch) -> None:
     with (
         TestClient(viewer(Room(watch), PAGE), base_url=HERE) as client,
         client.websocket_connect(SOCKET) as first,
@@ -144,12 +134,24 @@ def test_a_choice_acts_at_once_for_all_viewers_and_a_wrong_one_is_told(watch) ->
     ):
         one, two = Page(first), Page(second)
         for page in (one, two):
-            page.next("evidence")
+            assert page.next("evidence")["label"] == "red square"
+            assert page.next("picture")["time"] == watch.stream.latest.time
         choice = {"type": "choose", "method": "gradcam", "class": "nothing", "versus": "red square", "smooth_s": 0.4}
         first.send_text(json.dumps(choice))
         for page in (one, two):
             assert page.next("evidence")["label"] == "nothing"
-            until(lambda page=page: page.next("status")["settings"]["method"] == "gradcam")
+        shown.clock.advance(1.1 * server.STATUS_S)  # who has not chosen is told with the next status
+        for page in (one, two):
+            told = page.next("status")["settings"]
+            while told["method"] != "gradcam":  # the one of the beginning
+                told = page.next("status")["settings"]
+            assert told == {"method": "gradcam", "class": "nothing", "versus": "red square", "smooth_s": 0.4}
+
+
+def test_a_wrong_choice_is_told_and_changes_nothing(watch) -> None:
+    with TestClient(viewer(Room(watch), PAGE), base_url=HERE) as client, client.websocket_connect(SOCKET) as socket:
+        page = Page(socket)
+        before = watch.stream.settings
         for wrong, words in (
             ({"class": "nobody"}, "unknown class 'nobody'"),
             ({"method": "attention-rollout"}, "needs"),
@@ -157,46 +159,42 @@ def test_a_choice_acts_at_once_for_all_viewers_and_a_wrong_one_is_told(watch) ->
             ({"smooth_s": 1e9}, "0 to 5 seconds"),
             ({"class": "nothing", "versus": "nothing"}, "against itself"),
         ):
-            second.send_text(json.dumps({"type": "choose", **wrong}))
-            assert words in two.next("error")["message"]
+            socket.send_text(json.dumps({"type": "choose", **wrong}))
+            assert words in page.next("error")["message"]
         for noise in ("[]", "no json", '{"type":"rm"}', '{"type":"choose","method":1}'):
-            second.send_text(noise)
-        second.send_bytes(b"not for us")
-        assert two.next("error")["message"].startswith("the method must be a name")
-        assert watch.stream.settings.classes == ("nothing",)
+            socket.send_text(noise)
+        socket.send_bytes(b"not for us")
+        assert page.next("error")["message"].startswith("the method must be a name")
+        assert watch.stream.settings == before
 
 
-def test_a_slow_viewer_gets_the_newest_picture_next_and_holds_nobody_up(watch) -> None:
+def test_a_slow_viewer_gets_the_newest_picture_next_and_holds_nobody_up(shown, watch) -> None:
     with (
         TestClient(viewer(Room(watch), PAGE), base_url=HERE) as client,
         client.websocket_connect(SOCKET) as slow,
-        client.websocket_connect(SOCKET) as quick,
     ):
-        lazy, eager = Page(slow), Page(quick)
-        lazy.next("picture", got=False)
-        while eager.next("picture")["time"] != watch.stream.latest.time:
-            pass  # until what is on its way is there
-        again = 0
-        for _ in range(12):
-            before = watch.stream.latest
-            watch.source.frames_due.release()
-            until(lambda before=before: watch.stream.latest is not before)
-            while (shown := eager.next("picture")["time"]) == before.time:
-                again += 1
-            assert shown == watch.stream.latest.time
-        assert again <= 1  # everybody who comes has the last picture shown to all, and two have come
-        second = lazy.next("picture", got=False)["time"]  # as much as may be on its way
-        slow.send_text('{"type":"got"}')
-        assert lazy.next("picture")["time"] == watch.stream.latest.time
-        assert second < watch.stream.latest.time - 0.5  # and nothing of what was in between
+        lazy = Page(slow)
+        first = watch.stream.latest.time
+        assert lazy.next("picture", got=False)["time"] == first
+        with client.websocket_connect(SOCKET) as quick:
+            eager = Page(quick)
+            assert eager.next("picture")["time"] == first
+            # Who comes has the last picture shown to all: the second, and as many may be on their way.
+            assert lazy.next("picture", got=False)["time"] == first
+            for _ in range(12):
+                shown.push()
+                assert eager.next("picture")["time"] == watch.stream.latest.time  # none is left out, and none comes twice
+            slow.send_text('{"type":"got"}')
+            assert lazy.next("picture")["time"] == watch.stream.latest.time  # and nothing of what was in between
+            assert watch.stream.latest.time == pytest.approx(first + 12 * 0.05)
 
 
-def test_pictures_that_cannot_be_shown_are_told(watch) -> None:
+def test_pictures_that_cannot_be_shown_are_told(shown, watch) -> None:
     def fail(jpeg: bytes, at: float) -> None:
         raise RuntimeError("no paper")
 
     watch.pictures.add(fail)
-    watch.source.frames_due.release()
+    shown.push()
     until(lambda: watch.state == "failed")
     assert watch.reason == str(watch.error) == "the pictures cannot be shown: RuntimeError: no paper"
 
@@ -222,9 +220,11 @@ def test_the_page_asks_nobody_else_for_anything() -> None:
     assert "unsafe" not in policy
 
 
-def test_metrics_tell_the_state_in_the_format_of_prometheus(watch) -> None:
+def test_metrics_tell_the_state_in_the_format_of_prometheus(shown, watch) -> None:
     from prometheus_client.parser import text_string_to_metric_families as parsed
 
+    late = watch.stream.latest.time - watch.stream.update.time
+    shown.clock.advance(0.75)
     with TestClient(viewer(Room(watch), None), base_url=HERE) as client:
         answer = client.get("/metrics")
         assert client.get("/").status_code == 404  # no page where none is wanted
@@ -236,7 +236,9 @@ def test_metrics_tell_the_state_in_the_format_of_prometheus(watch) -> None:
     assert found["vidcam_frames_total", "the camera"] == watch.capture.frames == 30
     assert found["vidcam_windows_explained_total", "the camera"] == watch.stream.explained > 0
     assert found["vidcam_source_up", "the camera"] == 1
-    assert found["vidcam_evidence_age_seconds", "the camera"] > 0
+    assert found["vidcam_frames_per_second", "the camera"] == pytest.approx(20)
+    assert found["vidcam_evidence_age_seconds", "the camera"] == pytest.approx(late + 0.75)
+    assert 0 <= late < 0.1  # a frame or two
     assert found["vidcam_probability", "red square", "the camera"] == pytest.approx(
         watch.stream.update.prediction.prob("red square")
     )
@@ -246,30 +248,33 @@ def test_metrics_tell_the_state_in_the_format_of_prometheus(watch) -> None:
 # ------------------------------------------------------------------------------------------------- a browser's own camera
 
 
-def test_each_browser_has_its_own_camera_explained_and_nothing_stays_when_it_goes(engine, monkeypatch) -> None:
-    monkeypatch.setattr(server, "CAMERAS", 2)
-    room = cameras(engine, Settings(hop_s=0.1, smooth_s=0.0))
-    red, grey = red_square(40), [f.image * 0 + 90 for f in red_square(40)]
+def test_each_browser_has_its_own_camera_and_nothing_stays_when_it_goes(engine) -> None:
+    room = cameras(engine, Settings(hop_s=0.1, smooth_s=0.0), most=2, clock=ManualClock())
+    red, grey = red_square(20), [f.image * 0 + 90 for f in red_square(20)]
     with TestClient(viewer(room, PAGE), base_url=HERE) as client:
         with client.websocket_connect(SOCKET) as first, client.websocket_connect(SOCKET) as second:
             one, two = Page(first), Page(second)
-            assert one.next("hello")["browser"] is True
-            until(lambda: {w.stream.name for w in room.watches} == {"browser 1", "browser 2"})
+            names = [page.next("hello")["source"] for page in (one, two)]
+            assert sorted(names) == ["browser 1", "browser 2"]
+            by_name = {watch.stream.name: watch for watch in room.watches}
+            mine, theirs = (by_name[name] for name in names)
             with client.websocket_connect(SOCKET) as third:
                 assert "2 cameras are being explained already" in Page(third).next("error")["message"]
-            for frame, blank in zip(red, grey, strict=True):
+            for n, (frame, blank) in enumerate(zip(red, grey, strict=True), start=1):
                 first.send_bytes(wire.picture(encode(frame), frame.time))
                 second.send_bytes(wire.picture(encode(type(frame)(blank, frame.time, 0.0)), frame.time + 500))
-                time.sleep(0.01)
+                until(lambda n=n: mine.capture.frames == theirs.capture.frames == n)  # of two at once, the newer is taken
             first.send_bytes(b"\x00" * 20)  # no picture, and not the end of the world
-            mine, theirs = one.next("evidence"), two.next("evidence")
-            assert mine["label"] == "red square"
-            assert theirs["label"] == "nothing"
-            assert theirs["time"] > 500 > mine["time"]
+            red_one, grey_one = one.next("evidence"), two.next("evidence")
+            assert red_one["label"] == "red square"
+            assert grey_one["label"] == "nothing"
+            assert grey_one["time"] > 500 > red_one["time"]
+            first.send_bytes(wire.picture(encode(red[-1]), 1.0))
+            until(lambda: mine.capture.frames == 21)
         until(lambda: room.watches == [])
         with client.websocket_connect(SOCKET) as again:
             assert Page(again).next("hello")["source"] == "browser 3"
-    until(lambda: not [t.name for t in threading.enumerate() if t.name.startswith("vidcam-")])
+    until(lambda: not vidcam_threads())
 
 
 def test_settings_that_do_not_fit_are_told_before_any_viewer_comes(engine) -> None:
@@ -277,7 +282,7 @@ def test_settings_that_do_not_fit_are_told_before_any_viewer_comes(engine) -> No
         cameras(engine, Settings(classes=("nobody",)))
     with pytest.raises(UnknownNameError, match="unknown class"):
         cameras(engine, orders=Orders([parse("nobody > 0.5")]))
-    assert not [t.name for t in threading.enumerate() if t.name.startswith("vidcam-")]
+    assert vidcam_threads() == []
 
 
 # ----------------------------------------------------------------------------------------------------------- who may look
@@ -360,7 +365,7 @@ def test_a_server_behind_a_proxy_shows_its_page_and_opens_its_websocket(watch, h
 
         def ask(path: str, **headers: str) -> bytes:
             lines = {"Host": host.replace("PORT", str(port)), "X-Forwarded-Proto": "https", **headers}
-            with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+            with socket.create_connection(("127.0.0.1", port), timeout=HANG_S) as client:
                 words = "".join(f"{key.replace('_', '-')}: {value}\r\n" for key, value in lines.items())
                 client.sendall(f"GET {path} HTTP/1.1\r\n{words}\r\n".encode())
                 return client.recv(65536)
@@ -379,7 +384,7 @@ def test_a_server_behind_a_proxy_shows_its_page_and_opens_its_websocket(watch, h
         assert ask("/ws", **upgrade, Origin=PROXY, Cookie=cookie).startswith(b"HTTP/1.1 101")
         assert ask("/ws", **upgrade, Origin=PROXY).startswith(b"HTTP/1.1 403")
         assert ask("/ws", **upgrade, Origin="https://evil.example", Cookie=cookie).startswith(b"HTTP/1.1 403")
-        with urllib.request.urlopen(found[1]) as page:  # on the machine itself
+        with urllib.request.urlopen(found[1], timeout=HANG_S) as page:  # on the machine itself
             assert b"vidcam live" in page.read()
 
 

@@ -1,6 +1,7 @@
 // The viewer: what comes from the server, what is on the screen, what the keys and controls do.
 
 import { Camera } from "./camera.js";
+import { clock } from "./clock.js";
 import { Heat } from "./heat.js";
 import { Link } from "./link.js";
 import { Memory } from "./memory.js";
@@ -21,7 +22,11 @@ let dirty = true, chartDue = 0;
 const composed = document.createElement("canvas");
 
 // How well it goes, for whoever wants to measure it.
-const stats = (window.vidcamStats = { pictures: [], updates: [], ages: [], bytes: 0 });
+// `drawn` is what the overlay shows and how often it was drawn, `settled` when the heat has come to rest on that; `held` the picture
+// that is looked at while paused; `received` how many pictures have come from the server, `shown` the time of the one on the screen.
+const stats = (window.vidcamStats = {
+  pictures: [], updates: [], ages: [], bytes: 0, drawn: { times: 0 }, held: null, received: 0, shown: null,
+});
 const tally = (list, value) => { list.push(value); if (list.length > 6000) list.splice(0, 3000); };
 
 // --- from the server
@@ -50,7 +55,7 @@ const link = new Link({
     facts();
   },
   evidence(news, bytes) {
-    tally(stats.updates, performance.now());
+    tally(stats.updates, clock.now());
     memory.addEvidence(news);
     stats.bytes = bytes;
     if (held !== null) return;
@@ -62,11 +67,12 @@ const link = new Link({
   },
   picture(time, blob) {
     memory.addPicture(time, blob);
+    stats.received += 1;
     show(time, blob).finally(() => link.say({ type: "got" }));
   },
   error({ message }) { notice(message, 6000); },
   lost() { state("lost", "The connection to vidcam is lost; trying again."); },
-});
+}, clock);
 
 async function show(time, blob) {
   if (held !== null) return;
@@ -74,7 +80,7 @@ async function show(time, blob) {
   if (held === null) {
     put(image);
     shownTime = time;
-    tally(stats.pictures, performance.now());
+    tally(stats.pictures, clock.now());
     displayed();
   }
   image.close();
@@ -89,6 +95,7 @@ function put(image) {
 
 /** A new picture is on the screen. */
 function displayed() {
+  stats.shown = shownTime;
   if (target) {
     const age = shownTime - target.time;
     tally(stats.ages, age);
@@ -114,7 +121,7 @@ function offerCamera() {
         if (held !== null) return;
         shownTime = time;
         resize($("camera").videoWidth, $("camera").videoHeight);
-        tally(stats.pictures, performance.now());
+        tally(stats.pictures, clock.now());
         displayed();
       },
     });
@@ -156,6 +163,8 @@ function tick(now) {
     if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
     const [width, height] = seenSize();
     heat.draw(canvas, { patches, width, height }, look);
+    const { from = null, settled = true } = patches;
+    stats.drawn = { ...look, evidence: from?.number ?? null, settled, times: stats.drawn.times + 1 };
   }
   if (now > chartDue) {
     chartDue = now + 100;
@@ -239,11 +248,11 @@ function state(name, reason) {
 let noticeTimer = 0;
 
 function notice(sentence, forMs = 0) {
-  clearTimeout(noticeTimer);
+  clock.forget(noticeTimer);
   noticeTimer = 0;
   $("notice").hidden = !sentence;
   $("notice").firstElementChild.textContent = sentence;
-  if (forMs) noticeTimer = setTimeout(() => { noticeTimer = 0; notice(""); }, forMs);
+  if (forMs) noticeTimer = clock.later(() => { noticeTimer = 0; notice(""); }, forMs);
 }
 
 let line = null;
@@ -276,6 +285,7 @@ async function hold(time) {
     }
     const back = line.span[1] - held;
     $("held").hidden = false;
+    stats.held = { time: held, picture: picture.time, back };
     $("held").textContent = `paused · ${back.toFixed(1)} s ago`;
     const apart = news ? news.time - picture.time : NaN;
     $("age").textContent = !news ? "" : Math.abs(apart) < 0.05 ? "evidence of this moment"
@@ -287,7 +297,7 @@ async function hold(time) {
 }
 
 function goOn() {
-  held = null;
+  held = stats.held = null;
   document.body.classList.remove("paused");
   $("pause").lastElementChild.textContent = "Pause";
   $("held").hidden = true;
@@ -356,14 +366,14 @@ function fillMenus() {
   $("versus").replaceChildren(option("", "anything else"), ...hello.labels.map((l) => option(l, l)));
 }
 
-let chosen = 0; // when somebody last chose something: what the server says about it may still be old
+let chosen = -Infinity; // when somebody last chose something: what the server says about it may still be old
 
 function setIfIdle(control, value) {
-  if (performance.now() - chosen > 1500 && document.activeElement !== control) control.value = value;
+  if (clock.now() - chosen > 1500 && document.activeElement !== control) control.value = value;
 }
 
 function choose() {
-  chosen = performance.now();
+  chosen = clock.now();
   outputs();
   link.say({
     type: "choose", method: $("method").value, class: $("class").value || null, versus: $("versus").value || null,

@@ -1,5 +1,7 @@
 // The camera of this browser: shown as it is, and sent to the server as small JPEGs, no more than the model can use.
 
+import { clock } from "./clock.js";
+
 export class Camera {
   /** `sent(time, blob)` gets every picture that goes to the server, `shown(time)` is called for every one that is displayed. */
   constructor(video, { side, every_s }, { sent, shown }) {
@@ -36,7 +38,7 @@ export class Camera {
     this.video.hidden = false;
     await this.video.play();
     const next = () => {
-      this.shown(performance.now() / 1000);
+      this.shown(clock.now() / 1000);
       this.take();
       this.handle = this.video.requestVideoFrameCallback(next);
     };
@@ -45,7 +47,7 @@ export class Camera {
 
   /** Sends this picture, if it is time. */
   async take() {
-    const video = this.video, now = performance.now() / 1000;
+    const video = this.video, now = clock.now() / 1000;
     if (this.busy || now < this.last + this.gap_s - 0.004 || !video.videoWidth) return;
     const scale = Math.min(1, this.side / Math.min(video.videoWidth, video.videoHeight));
     const width = Math.round(video.videoWidth * scale), height = Math.round(video.videoHeight * scale);

@@ -4,8 +4,9 @@ const FIRST_MS = 500, LONGEST_MS = 8000;
 
 export class Link {
   /** `on` maps the types of messages to functions; `picture` gets pictures, `lost` and `found` the state of the connection. */
-  constructor(on) {
+  constructor(on, clock) {
     this.on = on;
+    this.clock = clock;
     this.pause = FIRST_MS;
     this.open();
   }
@@ -29,7 +30,7 @@ export class Link {
     socket.onclose = ({ code }) => {
       refused = code === 4000;
       if (!refused) this.on.lost?.();
-      setTimeout(() => this.open(), refused ? LONGEST_MS : this.pause);
+      this.clock.later(() => this.open(), refused ? LONGEST_MS : this.pause);
       this.pause = Math.min(this.pause * 2, LONGEST_MS);
     };
   }

@@ -1,12 +1,14 @@
 // Saving what is on the screen: a picture, or a recording. Everything stays in this browser; the server is not asked.
 
+import { clock } from "./clock.js";
+
 function save(blob, suffix) {
   const link = document.createElement("a");
   const stamp = new Date().toISOString().replace(/\.\d+Z$/, "").replace(/[-:]/g, "");
   link.download = `vidcam-${stamp}.${suffix}`;
   link.href = URL.createObjectURL(blob);
   link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  clock.later(() => URL.revokeObjectURL(link.href), 10000);
 }
 
 /** Draws the picture, its evidence and a line of words into a canvas. `paint(canvas)` draws the evidence. */

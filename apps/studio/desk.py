@@ -112,18 +112,18 @@ class Job:
             self.state = "running"
             self.result = self._work(self)
             self.progress("", 0, None)  # a wish to stop that came late is still kept
-            self.state = "done"
+            state = "done"
         except Cancelled:
-            self.state = "cancelled"
+            state = "cancelled"
         except BaseException as error:
             self.message = self.session.own_words(sentence(error))
-            self.state = "failed"
-        finally:
-            if self.state != "done":
-                shutil.rmtree(self.folder, ignore_errors=True)
-            self.ended.set()
-            for listener in self._listeners:
-                listener()
+            state = "failed"
+        if state != "done":
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.state = state  # only now: who is told that it was stopped finds nothing of it
+        self.ended.set()
+        for listener in self._listeners:
+            listener()
 
 
 @dataclass

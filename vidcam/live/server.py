@@ -215,12 +215,12 @@ class _Viewer:
     # --- in the server's loop
 
     async def _send(self) -> None:
-        clock = self._watch.clock
-        told = clock.now() - STATUS_S
+        clock, stream = self._watch.clock, self._watch.stream
+        told, size = clock.now() - STATUS_S, stream.size
         while True:
             self._news.clear()
-            if clock.now() - told >= STATUS_S:
-                told = clock.now()
+            if clock.now() - told >= STATUS_S or stream.size != size:  # the evidence lies on a picture of that size
+                told, size = clock.now(), stream.size
                 await self._socket.send_text(wire.status(self._watch))
             while self._updates:
                 await self._socket.send_text(self._updates.popleft())
@@ -228,7 +228,7 @@ class _Viewer:
                 picture, self._picture = self._picture, None
                 self._in_flight += 1
                 await self._socket.send_bytes(picture)
-            await clock.wait_async(self._news, STATUS_S)
+            await clock.wait_async(self._news, told + STATUS_S - clock.now())
 
     async def _listen(self) -> None:
         while True:

@@ -170,6 +170,7 @@ function show(src, at, playing) {
   lost.textContent = "";
   if (video.getAttribute("src") === src) return;
   wanted = { at, playing };
+  root.dataset.video = "opening";
   video.src = src;
 }
 
@@ -177,6 +178,7 @@ video.addEventListener("loadedmetadata", () => {
   if (wanted?.at != null) video.currentTime = Math.max(0, wanted.at);
   if (wanted?.playing) video.play();
   wanted = null;
+  root.dataset.video = "open";
 });
 
 function view(name) {

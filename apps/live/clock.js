@@ -1,0 +1,9 @@
+// The one place where the viewer reads the time or waits for it.
+
+export const clock = {
+  /** Milliseconds of a clock that never goes back. */
+  now: () => performance.now(),
+  /** Calls `action` after `ms` milliseconds; what it returns can be given to `forget`. */
+  later: (action, ms) => setTimeout(action, ms),
+  forget: (timer) => clearTimeout(timer),
+};

@@ -1,0 +1,55 @@
+"""A camera in the hand of a test: each of its frames comes when the test says so, and is explained before the test goes on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from support.clock import ManualClock
+from vidcam.live.watch import Orders, Watch
+from vidcam.pipeline import Settings
+from vidcam.types import Frame
+
+if TYPE_CHECKING:
+    from vidcam.clock import Stop
+    from vidcam.engine import Engine
+
+
+class Given:
+    """A source of these frames."""
+
+    name, ends = "the camera", True
+
+    def __init__(self, frames: Sequence[Frame]) -> None:
+        self.given = frames
+
+    def frames(self, stop: Stop) -> Iterator[Frame]:
+        yield from self.given
+
+
+class Hand:
+    """A watch that nothing happens to before :meth:`push`. Its clock is at least at the newest frame."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        frames: Sequence[Frame],
+        settings: Settings,
+        *,
+        orders: Orders | None = None,
+        turn: threading.Lock | None = None,
+    ) -> None:
+        self.clock = ManualClock()
+        self.watch = Watch(Given(frames), clock=self.clock)
+        self.stream = self.watch.explain(engine, settings, orders=orders, turn=turn)
+        self.watch.go()
+        self._times = [frame.time for frame in frames]
+
+    def push(self, frames: int = 1, *, explained: bool = True) -> None:
+        """Let the next frames come; return once they are ``explained``."""
+        for _ in range(frames):
+            self.clock.advance(max(0.0, self._times[self.watch.capture.frames] - self.clock.now()))
+            assert self.watch.capture.step() == 0.0
+            if explained:
+                self.stream.settle()
