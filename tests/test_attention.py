@@ -285,7 +285,7 @@ def test_uniform_attention_is_a_uniform_map(build, given):
 @pytest.mark.parametrize(
     ("build", "given"), [(mvit, [POOLED]), (mvit_v2_with_class, [POOLED]), (mvit_pytorchvideo, [POOLED]), (swin, [])]
 )
-def test_the_method_shares_the_tokens_out_among_the_cells_whatever_the_class(build, given):
+def test_rollout_shares_tokens_among_cells_whatever_the_class(build, given):
     found = net(build, *given)
     (place,) = probe.placements(found)
     before = Snapshot(found.module)
@@ -314,7 +314,7 @@ def test_the_method_shares_the_tokens_out_among_the_cells_whatever_the_class(bui
         assert float(maps[b, 0].sum()) == pytest.approx(float(row.sum()), rel=1e-5)
 
 
-def test_a_forward_pass_that_stops_leaves_the_network_and_the_process_alone():
+def test_stopped_forward_pass_leaves_network_and_process_alone():
     found = net(swin)
     probe.placements(found)
     found.module.head.register_forward_pre_hook(lambda *_: 1 / 0)
@@ -337,7 +337,7 @@ def test_sharing_out_keeps_the_sum_and_the_middle():
     assert float((got.sum((0, 2)) * 14 * torch.arange(3)).sum() / got.sum()) == pytest.approx(float(middle), rel=1e-5)
 
 
-def test_softmaxes_are_seen_however_they_are_called_and_only_those_of_attention():
+def test_only_softmaxes_of_attention_are_seen_however_called():
     x = torch.randn(2, 3, 4, 5)
     with attention.softmaxes() as found:
         torch.softmax(x, -1)

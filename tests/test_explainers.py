@@ -151,7 +151,7 @@ def test_equation_19_is_the_derivatives_of_the_exponential_score():
     np.testing.assert_allclose(got, np.maximum(M, 0) / math.exp(float(S.detach())), rtol=1e-9)
 
 
-def test_gradcam_plus_plus_stays_bounded_where_activations_are_negative():
+def test_gradcam_plus_plus_is_bounded_for_negative_activations():
     # Equation 19's denominator 2 + G * sum(A) is zero here.
     A, G = np.full((1, 1, 1, 1, 2), -1.0), np.ones((1, 1, 1, 1, 2))
     A[..., 0] = 0.0
@@ -304,7 +304,7 @@ def test_at_a_linear_head_the_gradient_is_known_without_autograd(name, method, m
         np.testing.assert_allclose(a, b, atol=(1e-4 if method == "xgradcam" else 1e-6) * np.abs(b).max())
 
 
-def test_where_the_head_is_not_what_the_row_says_the_gradient_is_autograds():
+def test_gradient_is_autograds_if_the_head_is_not_as_stated():
     net = explained("x3d")
     liar = Explained(net.module, dataclasses.replace(net.spec, head=Head(("first", "fc"), ceiling=0.1)))
     for method in GRADIENT:
@@ -400,7 +400,7 @@ def full_backward(net: Explained, inputs, target):
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_the_head_only_gradient_is_that_of_the_full_backward_pass(name):
+def test_head_only_gradient_is_that_of_the_full_backward_pass(name):
     net = explained(name)
     for target in TARGETS:
         slow = full_backward(net, clips(), target)
@@ -430,7 +430,7 @@ def r3d_18() -> Explained:
 
 
 @pytest.mark.parametrize("layer", ["layer3", "layer4.0", "stem", "layer2.1.conv2"])
-def test_layers_in_the_middle_of_a_real_network_with_in_place_sums(r3d_18, layer):
+def test_middle_layers_of_a_real_network_with_in_place_sums(r3d_18, layer):
     net = Explained(r3d_18.module, dataclasses.replace(r3d_18.spec, layer=layer))
     inputs = torch.randn(1, 3, 4, 32, 32)
     ((slow_a, slow_g),) = full_backward(net, inputs, Target(7, versus=300))
@@ -441,7 +441,7 @@ def test_layers_in_the_middle_of_a_real_network_with_in_place_sums(r3d_18, layer
     np.testing.assert_allclose(fast, slow_g, atol=1e-5 * float(slow_g.abs().max()))
 
 
-def test_pooled_over_the_volume_or_for_each_slice_is_not_the_same_in_the_middle_of_a_network():
+def test_pooling_each_slice_differs_from_pooling_the_volume():
     net = explained("deep")
     a, b = run("gradcam", net).maps[0], run("gradcam-slice", net).maps[0]
     assert (a - b).abs().max() > 0.01 * a.abs().max()
@@ -472,7 +472,7 @@ def test_looking_does_not_change_the_logits(name, differentiate):
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_the_trunk_can_be_differentiated_with_respect_to_the_clip(name):
+def test_trunk_can_be_differentiated_with_respect_to_the_clip(name):
     net = explained(name)
     inputs = clips().requires_grad_()
     with capture(net, differentiate="trunk") as look:
@@ -565,7 +565,7 @@ def test_a_pathway_without_a_way_to_the_logits_is_refused():
     assert net.module.both.forward == forward
 
 
-def test_a_layer_after_which_only_the_class_token_counts_is_refused():
+def test_layer_before_only_the_class_token_counts_is_refused():
     net = explained("tokens")
     late = Explained(net.module, dataclasses.replace(net.spec, layer="out"))
     with pytest.raises(UsageError, match="only the class token leads to the logits, so its 36 other tokens say nothing"):

@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from support.tiny_nets import CLIP, NETS, clips, explained, spec, tensors
 from support.untouched import Snapshot, checked, disturb, interrupted, leaves_in_order
+from support.waiting import ended, until
 from torch import nn
 
-from vidcam.engine import TorchEngine
+from vidcam.engine import TorchEngine, hooks
 from vidcam.engine.hooks import differentiable
 from vidcam.errors import IncompatibleError, UnknownNameError, UsageError
 from vidcam.explainers import core, inputs, probe
@@ -131,7 +132,7 @@ def test_versus_is_the_difference_of_shares(method, name):
     close(maps[:, 2], maps[:, 0] - maps[:, 1], digits=1e-4)
 
 
-def test_the_gradient_of_a_difference_is_not_the_difference_of_two_maps():
+def test_gradient_of_a_difference_is_no_difference_of_two_maps():
     net, x = explained("plain"), clips().requires_grad_()
     maps = run("gradient", net, [Target(3), Target(1), Target(3, versus=1)]).maps[0]
     logits = net.module(x)
@@ -140,7 +141,7 @@ def test_the_gradient_of_a_difference_is_not_the_difference_of_two_maps():
     assert (maps[:, 2] - (maps[:, 0] - maps[:, 1])).abs().max() > 0.1 * maps[:, 2].max()
 
 
-def test_gradient_times_input_sums_to_the_logit_where_there_are_no_biases():
+def test_gradient_times_input_sums_to_the_logit_without_biases():
     for activations in ((torch.relu_,), (nn.ReLU(), nn.ReLU(), nn.ReLU())):
         found = run("gradientxinput", chain(*activations, bias=False))
         scores = torch.stack([t(found.logits) for t in TARGETS], 1)
@@ -154,7 +155,7 @@ def test_gradient_times_input_sums_to_the_logit_where_there_are_no_biases():
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_integrated_gradients_sum_to_what_the_clip_adds_to_the_mean_colour(name):
+def test_integrated_gradients_sum_to_what_the_clip_adds(name):
     net, x = explained(name), clips()
     found = run("integrated-gradients", net)
     with torch.no_grad():
@@ -166,10 +167,10 @@ def test_integrated_gradients_sum_to_what_the_clip_adds_to_the_mean_colour(name)
 
 
 def test_integrated_gradients_come_closer_with_more_steps(monkeypatch):
-    net, errors = explained("plain"), []
+    net, x, errors = explained("plain"), clips()[:1], []
     for steps in (2, 32, 256):
         monkeypatch.setattr(inputs, "STEPS", steps)
-        found = run("integrated-gradients", net)
+        found = run("integrated-gradients", net, TARGETS[:2], x)
         errors.append(float((found.maps[0].sum((2, 3, 4)) - found.totals).abs().max() / found.totals.abs().max()))
     assert errors[0] > 3 * errors[1] > 9 * errors[2]
     assert errors[2] < 3e-3
@@ -344,7 +345,7 @@ def noisy(x: torch.Tensor, *, samples: int, noise: float, seed: int) -> list[tor
 
 
 @pytest.mark.parametrize("inner", ["gradient", "cam", "gradcam", "eigencam", "gradientxinput"])
-def test_smoothing_any_method_is_the_mean_and_the_variance_over_noisy_clips(inner):
+def test_smoothing_is_the_mean_and_variance_over_noisy_clips(inner):
     net, x = explained("pathways"), clips()
     x[1] *= 3  # another range, another noise
     for samples, noise, seed in ((16, 0.15, 0), (3, 0.4, 7)):
@@ -390,7 +391,7 @@ def test_a_clip_without_contrast_gets_no_noise():
     assert run("vargrad", net, x=x).maps[0].max() <= 1e-12
 
 
-def test_smoothing_leaves_the_process_random_state_alone_and_follows_its_seed():
+def test_smoothing_follows_its_seed_and_keeps_the_random_state():
     net, method = explained("plain"), core.get("gradcam")
     before = torch.get_rng_state()
     first, second, other = (core.seeded(smooth(method), s).explain(net, clips(), TARGETS).maps[0] for s in (1, 1, 2))
@@ -589,27 +590,44 @@ def test_a_run_frees_what_the_one_before_kept():
         gc.collect()
         return sum(type(o) is torch.Tensor for o in gc.get_objects())
 
-    net, x, counts = explained("deep"), clips(), []
+    net, x, counts = explained("deep"), clips()[:1], []
     with differentiable(net) as look:
         for _ in range(4):
             look(x).gradients(Target(0))
             counts.append(tensors())
     assert counts[1:] == counts[:1] * 3
     after = []
-    for _ in range(3):
-        run("integrated-gradients", net, [Target(0)])
+    for _ in range(2):
+        run("gradient", net, [Target(0)], x)
         after.append(tensors())
-    assert after[1:] == after[:1] * 2
+    assert after[1] == after[0]
 
 
-def test_a_second_thread_waits():
-    net, found = explained("deep"), []
-    other = threading.Thread(target=lambda: found.append(run("gradient", explained("plain")).maps[0]))
+class Watched:
+    """A lock that says when a thread has to wait for it."""
+
+    def __init__(self) -> None:
+        self.lock, self.waited = threading.RLock(), threading.Event()
+
+    def __enter__(self) -> None:
+        if not self.lock.acquire(blocking=False):
+            self.waited.set()
+            self.lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+
+def test_second_thread_waits_until_the_first_has_its_gradients(monkeypatch):
+    lock, net, found = Watched(), explained("deep"), []
+    monkeypatch.setattr(hooks, "_MUTATION", lock)
+    other = threading.Thread(target=lambda: found.append(run("gradient", explained("plain")).maps[0]), daemon=True)
     with differentiable(net) as look:
         other.start()
-        other.join(0.3)
-        assert other.is_alive()
+        until(lambda: lock.waited.is_set() or not other.is_alive())
+        assert lock.waited.is_set()
+        assert not found
         slope = look(clips()).gradients(Target(0))
-    other.join(300)
+    ended(other)
     close(found[0], run("gradient", explained("plain")).maps[0])
     assert slope.any()
