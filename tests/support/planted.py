@@ -55,4 +55,5 @@ FACTS = {
     "mean": (0.0, 0.0, 0.0),
     "std": (1.0, 1.0, 1.0),
     "labels": LABELS,
+    "own_weights": True,
 }

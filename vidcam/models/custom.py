@@ -43,10 +43,11 @@ DEFAULTS: Mapping[str, Any] = {
     "order": None,
     "head": None,
     "labels": None,
+    "own_weights": False,
 }
 """What holds for a module that says nothing: the clip and pixels of torchvision's 18-layer networks (16 frames at 15 a second,
 short side 128, centre crop 112, Kinetics' mean and deviation); the layer is found where it can be proven; labels are ``class
-0``, ..."""
+0``, ...; ``own_weights`` says that the factory's weights are meant, else it is told that none were given."""
 
 
 ASSUMED = ("frames", "interval_s", "resize", "crop", "mean", "std")
@@ -109,11 +110,15 @@ def facts_of_words(words: Sequence[str]) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class Described:
-    """A network of the user's own: its row of facts, the number of its outputs, and what the user should know of it."""
+    """A network of the user's own: its row of facts, the number of its outputs, and what the user should know of it.
+
+    ``own_weights`` says that the weights its code gave it are meant.
+    """
 
     spec: ModelSpec
     outputs: int
     notes: tuple[str, ...]
+    own_weights: bool
 
 
 def make(name: str) -> ModelSpec | nn.Module:
@@ -236,7 +241,7 @@ def describe(name: str, module: nn.Module, *, layer: str | None = None, facts: M
         # Where the cells of a layer look is measured by gradients too.
         spec = replace(spec, layer=NO_LAYER, head=None, time_cells=(), differentiable=False)
         notes.append(f"{name} computes without gradients (torch.no_grad or detach in its forward): only perturbation works on it")
-    return Described(spec, outputs, tuple(notes))
+    return Described(spec, outputs, tuple(notes), bool(all_facts["own_weights"]))
 
 
 def _assumed(name: str, known: Mapping[str, object]) -> str:

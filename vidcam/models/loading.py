@@ -160,13 +160,13 @@ def _seen(
     notes: list[str] = []
     if path:
         notes += _fill(name, module, path, row, state)
-    elif row is None:
-        notes.append(
-            f"{name} has the weights that its own code gave it, because no --weights were given; random ones answer at random"
-        )
     if row is None:
         found = custom.describe(name, module, layer=layer, facts=facts)
         spec, outputs = found.spec, found.outputs
+        if not path and not found.own_weights:
+            notes.append(
+                f"{name} has the weights that its own code gave it, because no --weights were given; random ones answer at random"
+            )
         notes += found.notes
     else:
         spec, outputs = layers.point_at(module, row, layer or row.layer, keep_head=layer in (None, row.layer))
