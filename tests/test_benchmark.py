@@ -94,7 +94,7 @@ def test_the_truth_scores_one_and_the_controls_far_less(engine, watched, monkeyp
         assert row.clips == truth.clips
 
 
-def test_what_is_hot_all_the_time_finds_no_more_of_it_than_there_is(engine, watched, monkeypatch) -> None:
+def test_map_that_is_hot_all_the_time_finds_no_more_than_chance(engine, watched, monkeypatch) -> None:
     """The share of the frames in which something acts, about half: a map has to do better to know when."""
     planted(monkeypatch, lambda: np.ones_like(watched[-1]))
     always, *_, motion = benchmark.run(engine, ["planted"], clips=2, insertion=False).rows

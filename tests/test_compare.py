@@ -27,6 +27,8 @@ from vidcam.render.paint import GROUND
 from vidcam.trust import agreement
 from vidcam.types import Box, Heat, Track
 
+pytestmark = pytest.mark.xdist_group("compare")  # one comparison takes seconds, once for all tests
+
 MODEL = f"{planted.__file__}:patches"
 BOTH = Settings(classes=("red square", "nothing"))
 
@@ -236,7 +238,7 @@ def test_what_does_not_work_here_is_told_and_left_out(
         compare.compare(clip, engine=engine, settings=BOTH, methods=("attention-rollout", "late"))
 
 
-def test_by_default_one_of_each_family_and_the_two_most_probable_classes(engine: TorchEngine, clip: Path) -> None:
+def test_default_is_one_of_each_family_and_the_two_top_classes(engine: TorchEngine, clip: Path) -> None:
     chosen, refused = compare._chosen((), engine.spec)
     assert [m.name for m in chosen] == ["cam", "gradcam++", "layercam", "eigencam", "gradientxinput", "lrp"]
     assert refused == {}
@@ -313,7 +315,7 @@ def test_every_cell_is_the_frame_with_its_own_heat() -> None:
     assert abs(np.flatnonzero(lane).mean() - w / 2) < 1.5  # the cursor is in the middle at half time
 
 
-def test_what_speaks_for_the_other_class_is_shown_in_the_second_colour() -> None:
+def test_evidence_for_the_other_class_is_in_the_second_colour() -> None:
     rng = np.random.default_rng(3)
     image = rng.integers(0, 255, (96, 128, 3), dtype=np.uint8)
     times = np.linspace(0, 2, 201)

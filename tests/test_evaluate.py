@@ -22,6 +22,8 @@ from vidcam.pipeline import Settings
 from vidcam.trust.controls import CONTROLS
 from vidcam.trust.splice import Spliced
 
+pytestmark = pytest.mark.xdist_group("evaluate")  # one evaluation takes seconds, once for all tests
+
 
 def film(path: Path, *, red: bool) -> Path:
     def picture(i: int) -> np.ndarray:

@@ -222,7 +222,7 @@ class Concatenating(nn.Module):
         return torch.cat(x, 1)
 
 
-def test_slowfast_gives_each_pathway_its_frames_and_keeps_the_clip() -> None:
+def test_slowfast_gives_pathways_their_frames_and_keeps_the_clip() -> None:
     net = nn.Module()
     net.blocks = nn.ModuleList([Overwriting(), Overwriting(), Concatenating()])
     caught: dict[int, list[Tensor]] = {}

@@ -398,7 +398,7 @@ def test_bias_in_another_unit_is_refused(network, tmp_path) -> None:
         import_tflite(tmp_path / "x.tflite")
 
 
-def test_damaged_files_end_in_a_weights_error_or_in_sound_weights(network, tmp_path) -> None:
+def test_damaged_files_give_a_weights_error_or_sound_weights(network, tmp_path) -> None:
     """Cuts anywhere, and bytes overwritten in the tables before the weights (inside the weights nobody could notice)."""
     file = MoViNetFile(network.state_dict(), "int8")
     data = bytes(file.bytes())

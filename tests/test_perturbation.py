@@ -68,7 +68,7 @@ def test_the_family_is_complete():
     assert set(METHODS) == {m.name for m in core.methods() if m.family == "perturbation"}
 
 
-def test_the_blur_is_a_gaussian_in_space_of_a_fifth_of_the_shorter_side():
+def test_blur_is_a_gaussian_of_a_fifth_of_the_shorter_side():
     clip = torch.randn(3, 2, 11, 14, generator=torch.Generator().manual_seed(0))
     np.testing.assert_allclose(perturbation.blurred(clip), blur_in_loops(clip.numpy()), atol=1e-5)
     np.testing.assert_allclose(perturbation.blurred(torch.full((1, 1, 9, 9), 0.7)), 0.7, atol=1e-6)
@@ -76,7 +76,7 @@ def test_the_blur_is_a_gaussian_in_space_of_a_fifth_of_the_shorter_side():
 
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_explains_every_small_network_and_leaves_it_alone(method, name):
+def test_every_method_explains_and_keeps_every_small_network(method, name):
     net = explained(name)
     places = probe.where(core.get(method), net)
     before = Snapshot(net.module)
@@ -137,7 +137,7 @@ def test_versus_is_the_difference_of_two_maps(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_all_targets_share_the_passes_and_few_clips_exist_at_once(method):
+def test_targets_share_the_passes_and_few_clips_exist_at_once(method):
     net = explained("plain")
     batches = []
 
@@ -315,7 +315,7 @@ def alike(shape):
     return [spline((np.arange(n)[:, None] - np.arange(n)) * min(n, most) / n) for n, most in zip(shape, (4, 7, 7), strict=True)]
 
 
-def test_the_masks_have_the_mean_and_the_covariance_that_they_claim():
+def test_masks_have_the_mean_and_covariance_that_they_claim():
     shape = (6, 14, 9)
     mask = perturbation.rise_masks(shape, 4000)
     drawn = np.stack([mask(i).numpy() for i in range(4000)])
@@ -340,7 +340,7 @@ class Linear(nn.Module):
         return self.fc(x.flatten(1))
 
 
-def test_rise_of_a_linear_network_has_the_expectation_that_can_be_computed():
+def test_rise_of_a_linear_network_has_the_computed_expectation():
     # Score = constant + sum over places of gain * mask, so the covariance is that of the masks, summed.
     torch.manual_seed(0)
     shape, count = (4, 9, 9), 4000
@@ -489,7 +489,7 @@ def test_the_copies_of_the_features_are_bounded(monkeypatch):
     assert rows == [1, 4, 1, 3]  # five channels of one pathway, three of the other
 
 
-def test_only_what_follows_the_layer_is_computed_for_each_channel():
+def test_only_what_follows_the_layer_is_run_for_each_channel():
     net = explained("deep")
     sizes = {"trunk": [], "block": []}
     for name, found in sizes.items():
