@@ -599,7 +599,7 @@ def test_several_labels_train_as_sigmoids_and_are_explained_each(net, tmp_path):
         write_clip(root / f"clip{n}.mp4", frames=10, size=(40, 48), fps=20, picture=picture)
         rows.append(f"clip{n}.mp4,{';'.join(['red'] * red + ['blue'] * blue)}")
     (root / "labels.csv").write_text("\n".join(rows))
-    result = train(root, tmp_path / "out", recipe=recipe(net, epochs=15, lr=0.03, patience=100, holdout="clip[01].mp4"))
+    result = train(root, tmp_path / "out", recipe=recipe(net, epochs=25, lr=0.03, patience=100, holdout="clip[01].mp4"))
     assert result.labels == ("blue", "red")
     assert result.accuracy == 1.0
 
