@@ -180,6 +180,21 @@ def rows(a: Analysis, folder: Path) -> list[list[str]]:
     return list(csv.reader(io.StringIO(data, newline=""), strict=True))
 
 
+def test_exports_load_in_the_usual_libraries(tmp_path: Path) -> None:
+    import pandas
+    import webvtt
+
+    a = analysis()
+    for kind in ("csv", "vtt", "npz"):
+        WRITERS[kind](a, tmp_path / f"a.{kind}")
+    table = pandas.read_csv(tmp_path / "a.csv")
+    np.testing.assert_allclose(table["time_s"], a.times_s, atol=1e-6)
+    cues = webvtt.read(tmp_path / "a.vtt").captions
+    assert {f"00:00:{s.start_s:06.3f}" for s in a.segments} <= {c.start for c in cues}
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as arrays:
+        assert arrays.files
+
+
 def test_the_csv_has_a_row_for_each_time(tmp_path: Path) -> None:
     a = analysis()
     header, *body = rows(a, tmp_path)

@@ -16,6 +16,7 @@ from vidcam import pipeline, tubes
 from vidcam.engine import TorchEngine, open_engine
 from vidcam.errors import OutputError, UsageError
 from vidcam.jobs import Outputs
+from vidcam.reader import open_source
 from vidcam.types import Analysis
 
 
@@ -96,29 +97,49 @@ def test_run_lengths_give_the_mask_back(seed: int) -> None:
 
 def test_every_format_holds_the_same_tubes(analysis: Analysis, tmp_path: Path) -> None:
     found = tubes.find(analysis)
-    for name in ("t.json", "t.csv", "t.coco.json"):
+    for name in ("t.json", "t.csv"):
         tubes.write(analysis, tmp_path / name)
     plain = json.loads((tmp_path / "t.json").read_text())
-    coco = json.loads((tmp_path / "t.coco.json").read_text())
     rows = list(csv.DictReader(io.StringIO((tmp_path / "t.csv").read_text())))
-    assert [t["share"] for t in plain["tubes"]] == [t.share for t in found] == [a["score"] for a in coco["annotations"]]
-    assert (
-        len(rows) == sum(len(t.outlines) for t in found) == sum(b is not None for a in coco["annotations"] for b in a["bboxes"])
-    )
-    assert coco["categories"] == [{"id": 1, "name": "red square"}]
-    for tube, annotation in zip(found, coco["annotations"], strict=True):
-        at = {o.time: o for o in tube.outlines}
-        for time, box, mask, area in zip(
-            coco["videos"][0]["time_s"], annotation["bboxes"], annotation["segmentations"], annotation["areas"], strict=True
-        ):
-            assert (box is None) == (time not in at)
-            if box is not None:
-                x, y, w, h = map(int, box)
-                inside = [v for i, n in enumerate(mask["counts"]) for v in [i % 2 == 1] * n]
-                picture = np.array(inside).reshape(128, 128).T
-                assert picture.sum() == area
-                ys, xs = np.nonzero(picture)
-                assert (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1) == (x, y, x + w, y + h)
+    assert [t["share"] for t in plain["tubes"]] == [t.share for t in found]
+    assert len(rows) == sum(len(t.outlines) for t in found)
+    boxes = [(o.time, *tubes._xywh(o.box)) for t in found for o in t.outlines]
+    assert boxes == [(b["time_s"], *b["box"]) for t in plain["tubes"] for b in t["boxes"]]
+    written = [[float(row[key]) for key in ("time_s", "x", "y", "width", "height")] for row in rows]
+    assert np.array(boxes) == pytest.approx(np.array(written))
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
+def test_coco_file_loads_in_pycocotools_with_the_frames(analysis: Analysis, clip: Path, tmp_path: Path, capsys) -> None:
+    from pycocotools.coco import COCO
+
+    tubes.write(analysis, tmp_path / "t.coco.json")
+    coco = COCO(tmp_path / "t.coco.json")
+    capsys.readouterr()  # it talks
+    found = tubes.find(analysis)
+    with open_source(clip) as source:
+        times = [frame.time for frame in source.frames()]
+    images = coco.loadImgs(sorted(coco.getImgIds()))
+    assert [image["time_s"] for image in images] == times
+    assert [image["frame_id"] for image in images] == list(range(len(times)))
+    assert [c["name"] for c in coco.loadCats(coco.getCatIds())] == ["red square"]
+    steps = np.unique(np.concatenate([t.times for tracks in analysis.drawn.values() for t in tracks]))
+    number = 0
+    for image in images:
+        step = min(steps, key=lambda s: (round(abs(s - image["time_s"]), 9), s))
+        wanted = {t.id: o for t in found for o in t.outlines if o.time == step}
+        here = coco.loadAnns(coco.getAnnIds(imgIds=image["id"]))
+        assert {a["track_id"] for a in here} == set(wanted)
+        number += len(here)
+        for annotation in here:
+            outline = wanted[annotation["track_id"]]
+            assert annotation["bbox"] == tubes._xywh(outline.box)
+            mask = coco.annToMask(annotation)
+            assert mask.shape == (image["height"], image["width"]) == (128, 128)
+            assert mask.sum() == annotation["area"]
+            ys, xs = np.nonzero(mask)
+            assert [xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1] == annotation["bbox"]
+    assert number > len(images) / 2
 
 
 def test_what_cannot_be_written_is_refused(analysis: Analysis, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
@@ -427,12 +428,14 @@ def _analyse(source: Source, engine: Engine, settings: Settings, progress: Progr
     spec = session.spec
     joined = _Joined(settings, step_s=spec.interval_s)
     first, last, frames = 0.0, 0.0, 0
+    frame_times = array("d")
     counted = _counted("explain", _expected_frames(source, settings), progress)
 
     def seen(frame: Frame) -> None:
         nonlocal first, last, frames
         first = frame.time if frames == 0 else first
         last, frames = frame.end, frames + 1
+        frame_times.append(frame.time)
         joined.watch(frame)
         counted(frame)
 
@@ -465,6 +468,7 @@ def _analyse(source: Source, engine: Engine, settings: Settings, progress: Progr
         windows=tuple(joined.predictions),
         probs=engine.probabilities(np.mean([p.logits for p in joined.predictions], axis=0, dtype=np.float64)),
         times_s=times,
+        frame_times_s=np.array(frame_times),
         sampled_s=np.array(sorted(joined.sampled)),
         curves=curves,
         tracks=tracks,

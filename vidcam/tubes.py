@@ -209,36 +209,54 @@ def to_csv(tubes: Sequence[Tube]) -> str:
 
 
 def to_coco(analysis: Analysis, tubes: Sequence[Tube]) -> dict[str, object]:
-    """Annotations of one video in the form of COCO's video datasets: a category for each label, an annotation for a tube.
+    """Return the tubes in COCO's format, as ``pycocotools.coco.COCO`` reads it.
 
-    The "frames" are the steps of the timeline; ``time_s`` has their seconds. ``bboxes`` and ``segmentations`` have an entry for
-    each, None where the tube is not there. Evidence against a label has a category of its own.
+    There is an image for each frame of the source (``frame_id`` counts them from the first one that was analysed, ``time_s`` is
+    its second), a category for each label (evidence against a label has one of its own), and an annotation for each tube and
+    frame, with the ``track_id`` of its tube. A frame has the outlines of the step of the timeline that is nearest to it.
     """
-    times = sorted({o.time for t in tubes for o in t.outlines} | set(analysis.times_s.tolist()))
-    names = list(dict.fromkeys(_category(t) for t in tubes))
+    name = Path(analysis.source.path).name
     size = [analysis.source.height, analysis.source.width]
-    annotations = []
+    names = list(dict.fromkeys(_category(t) for t in tubes))
+    at: dict[float, list[tuple[Tube, Outline]]] = {}
     for t in tubes:
-        at = {o.time: o for o in t.outlines}
-        there = [at.get(time) for time in times]
-        annotations.append(
+        for o in t.outlines:
+            at.setdefault(o.time, []).append((t, o))
+    images: list[dict[str, object]] = []
+    annotations: list[dict[str, object]] = []
+    for n, (time, step) in enumerate(zip(analysis.frame_times_s.tolist(), _nearest_steps(analysis), strict=True)):
+        images.append(
             {
-                "id": t.id, "video_id": 1, "category_id": names.index(_category(t)) + 1, "iscrowd": 0, "score": t.share,
-                "start_s": t.start_s, "end_s": t.end_s, "height": size[0], "width": size[1],
-                "bboxes": [o and _xywh(o.box) for o in there],
-                "areas": [o and sum(o.runs[1::2]) for o in there],
-                "segmentations": [o and {"size": size, "counts": list(o.runs)} for o in there],
+                "id": n + 1, "video_id": 1, "frame_id": n, "time_s": time, "file_name": f"{name}#{n}",
+                "height": size[0], "width": size[1],
             }
         )  # fmt: skip
-    video = {
-        "id": 1, "file_name": Path(analysis.source.path).name, "height": size[0], "width": size[1], "length": len(times),
-        "time_s": times,
-    }  # fmt: skip
+        for t, o in at.get(step, []):
+            annotations.append(
+                {
+                    "id": len(annotations) + 1, "image_id": n + 1, "video_id": 1, "track_id": t.id,
+                    "category_id": names.index(_category(t)) + 1, "iscrowd": 0, "score": t.share,
+                    "bbox": _xywh(o.box), "area": sum(o.runs[1::2]), "segmentation": {"size": size, "counts": list(o.runs)},
+                }
+            )  # fmt: skip
     return {
-        "videos": [video],
+        "info": {"description": f"Evidence found by vidcam in {name} ({analysis.method})"},
+        "licenses": [],
+        "videos": [{"id": 1, "file_name": name, "height": size[0], "width": size[1], "length": len(images)}],
+        "images": images,
         "categories": [{"id": i, "name": name} for i, name in enumerate(names, 1)],
         "annotations": annotations,
     }
+
+
+def _nearest_steps(analysis: Analysis) -> list[float]:
+    """For each frame of the source, the time of the nearest step of the timeline."""
+    steps = np.unique(np.concatenate([t.times for tracks in analysis.drawn.values() for t in tracks]))
+    after = np.searchsorted(steps, analysis.frame_times_s).clip(0, len(steps) - 1)
+    before = (after - 1).clip(0)
+    closer = analysis.frame_times_s - steps[before] <= steps[after] - analysis.frame_times_s
+    found: list[float] = np.where(closer, steps[before], steps[after]).tolist()
+    return found
 
 
 def _category(t: Tube) -> str:

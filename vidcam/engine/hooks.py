@@ -25,7 +25,7 @@ from vidcam.errors import IncompatibleError, UsageError
 
 if TYPE_CHECKING:
     from vidcam.engine.base import Explained, Linear
-    from vidcam.models.registry import Layout, ModelSpec
+    from vidcam.models.registry import ModelSpec
 
 __all__ = [
     "ClipRun", "Run", "capture", "differentiable", "frozen", "instead", "linear", "logits_after", "logits_of", "look", "nodes",
