@@ -148,7 +148,7 @@ def test_a_job_that_is_stopped_while_it_waits_is_never_begun(office) -> None:
     assert (job.state, job.result) == ("cancelled", None)
 
 
-def test_a_tab_that_is_closed_ends_its_job_and_takes_its_files_along(office) -> None:
+def test_a_closed_tab_ends_its_job_and_takes_its_files_along(office) -> None:
     first, second = office.open("a"), office.open("b")
 
     def closed(job: Any) -> None:
@@ -171,7 +171,7 @@ def test_a_tab_that_is_closed_ends_its_job_and_takes_its_files_along(office) -> 
         office.of("a")
 
 
-def test_a_session_that_nobody_asked_for_in_twelve_hours_is_forgotten(office) -> None:
+def test_a_session_unused_for_twelve_hours_is_forgotten(office) -> None:
     old, kept = office.open("a"), office.open("b")
     office.clock.advance(desk.IDLE_S)
     office.of("b")
@@ -252,7 +252,7 @@ def test_the_usual_containers_come_in(tmp_path: Path, suffix: str) -> None:
     assert intake.look_at(path, path.name, desk.Limits()).facts.endswith("64 × 48")
 
 
-def test_a_video_is_sent_checked_and_can_be_fetched_by_its_owner_only(office) -> None:
+def test_a_video_is_checked_and_fetched_by_its_owner_only(office) -> None:
     mine, other = office.open("a"), office.open("b")
     client = TestClient(Starlette(routes=serve.media(office)))
     content = (CLIPS / "falling.mp4").read_bytes()

@@ -168,7 +168,7 @@ def needle(page: Any) -> float:
     return float(page.locator(".plot").get_attribute("aria-valuenow"))
 
 
-def test_a_video_is_explained_looked_through_redrawn_and_taken_home(browser, served, tmp_path) -> None:
+def test_a_video_is_explained_redrawn_and_taken_home(browser, served, tmp_path) -> None:
     with opened(browser, served) as page:
         bring(page, CLIPS / "jumping_jack.mp4")
         page.wait_for_selector(".vc-stage[data-state=ready]")

@@ -10,7 +10,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +215,7 @@ def test_heat_over_a_browsers_camera_lies_on_who_moves(browser) -> None:
         area = float((x1 - x0) * (y1 - y0))
         assert total > 0
         assert inside / total > 0.8 > area + 0.15  # the person fills far less of the picture
-        until(lambda: watch.stream.latest.time - watch.stream.update.time < 0.5)
+        assert 0 <= watch.stream.latest.time - watch.stream.update.time < 0.25  # a sample or two of the network's
 
 
 def test_a_browser_without_a_camera_says_so(browser, engine) -> None:
@@ -300,7 +300,7 @@ def test_a_control_of_the_look_acts_on_the_picture_that_is_held(browser, hand, a
         assert page.locator("#held").is_hidden()
 
 
-def test_a_choice_of_class_changes_what_is_explained_and_a_wrong_one_is_told(browser, hand, address) -> None:
+def test_a_chosen_class_is_explained_and_a_wrong_choice_told(browser, hand, address) -> None:
     with opened(browser, address) as page:
         push(hand, page)
         assert text(page, "answer") == RED_SQUARE
@@ -418,12 +418,13 @@ def test_a_lost_connection_is_tried_again_after_growing_pauses(browser, hand) ->
       window.tried = 0;
       window.WebSocket = class extends Real { constructor(...words) { super(...words); window.tried += 1; } };
     """
-    stack = served(room)
-    address = stack.__enter__()
-    with opened(browser, address, still=True, before=counted, excused=("WebSocket connection to",)) as page:
+    excused = ("WebSocket connection to",)
+    with ExitStack() as server, ExitStack() as stack:
+        address = server.enter_context(served(room))
+        page = stack.enter_context(opened(browser, address, still=True, before=counted, excused=excused))
         wait(page, "vidcamStats.received > 0")
         assert (page.evaluate("tried"), page.evaluate("pauses")) == (1, [])
-        stack.__exit__(None, None, None)
+        server.close()
         pauses = []
         for n, pause in enumerate((0.5, 1, 2, 4, 8, 8), start=1):
             pauses.append(round(1000 * pause))
@@ -468,7 +469,7 @@ def test_a_snapshot_is_the_picture_with_its_heat_and_words(browser, hand, addres
     assert shot[HEIGHT:].max() > 200  # words
 
 
-def test_a_recording_is_saved_by_the_browser_and_shows_what_was_shown(browser, hand, address, tmp_path) -> None:
+def test_a_recording_saved_by_the_browser_shows_what_was_shown(browser, hand, address, tmp_path) -> None:
     with opened(browser, address) as page:
         push(hand, page)
         first = hand.watch.capture.frames - 1

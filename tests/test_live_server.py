@@ -168,7 +168,7 @@ def test_a_wrong_choice_is_told_and_changes_nothing(watch) -> None:
         assert watch.stream.settings == before
 
 
-def test_a_slow_viewer_gets_the_newest_picture_next_and_holds_nobody_up(shown, watch) -> None:
+def test_a_slow_viewer_gets_the_newest_picture_next(shown, watch) -> None:
     with (
         TestClient(viewer(Room(watch), PAGE), base_url=HERE) as client,
         client.websocket_connect(SOCKET) as slow,
@@ -248,7 +248,7 @@ def test_metrics_tell_the_state_in_the_format_of_prometheus(shown, watch) -> Non
 # ------------------------------------------------------------------------------------------------- a browser's own camera
 
 
-def test_each_browser_has_its_own_camera_and_nothing_stays_when_it_goes(engine) -> None:
+def test_each_browser_has_its_own_camera_until_it_goes(engine) -> None:
     room = cameras(engine, Settings(hop_s=0.1, smooth_s=0.0), most=2, clock=ManualClock())
     red, grey = red_square(20), [f.image * 0 + 90 for f in red_square(20)]
     with TestClient(viewer(room, PAGE), base_url=HERE) as client:
@@ -277,7 +277,7 @@ def test_each_browser_has_its_own_camera_and_nothing_stays_when_it_goes(engine) 
     until(lambda: not vidcam_threads())
 
 
-def test_settings_that_do_not_fit_are_told_before_any_viewer_comes(engine) -> None:
+def test_settings_that_do_not_fit_are_told_before_a_viewer_comes(engine) -> None:
     with pytest.raises(UnknownNameError, match="unknown class"):
         cameras(engine, Settings(classes=("nobody",)))
     with pytest.raises(UnknownNameError, match="unknown class"):
@@ -322,7 +322,7 @@ PROXY = "https://cam.example.com"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:7870", "cam.example.com", "cam.example.com:443"])  # nginx by itself, and told to
-def test_a_page_that_came_through_the_proxy_is_welcome_with_the_token(host: str) -> None:
+def test_a_page_through_the_proxy_is_welcome_with_the_token(host: str) -> None:
     for kind in ("http", "websocket"):
         asked = scope(kind, host=host, origin=PROXY, cookie="vidcam_token=abc")
         assert allowed(asked, hosts=LOOPBACK, token="abc", name="cam.example.com") is None
@@ -352,7 +352,7 @@ def test_the_name_of_a_proxy_is_a_name() -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:PORT", "cam.example.com"])
-def test_a_server_behind_a_proxy_shows_its_page_and_opens_its_websocket(watch, host: str) -> None:
+def test_a_server_behind_a_proxy_serves_page_and_websocket(watch, host: str) -> None:
     said: list[str] = []
     plan = run.Plan(source="0", name="cam.example.com", say=said.append)
     with listen("127.0.0.1", 0) as listening, run.serve(plan, Room(watch), listening):
@@ -394,7 +394,7 @@ def test_only_the_token_opens_where_one_is_asked_for(guess: str) -> None:
     assert (refused is None) == (guess == "s3cret-ü")
 
 
-def test_the_token_comes_with_the_address_then_as_a_cookie_or_as_a_bearer(watch) -> None:
+def test_the_token_comes_by_address_then_by_cookie_or_bearer(watch) -> None:
     with TestClient(viewer(Room(watch), PAGE, hosts=None, token="abc"), base_url="http://10.0.0.5") as client:
         assert client.get("/").status_code == 403
         assert "wants the token" in client.get("/metrics").text
