@@ -435,8 +435,8 @@ class Analysis(_Value):
     ``probs (K,)`` are those of the whole video, from the windows' mean logits, as if it were pooled over all of it.
     ``tracks`` holds, for each explained label, one raw (unsmoothed) :class:`Track` for each crop; ``drawn`` the same after
     smoothing, which is what the picture shows. ``curves`` holds the smoothed signed evidence per second of each label at
-    ``times_s``; ``frame_times_s`` are the times of all ``frames`` of the video, ``sampled_s`` of those that the model was shown. ``model``, ``settings`` and ``versions`` are
-    plain JSON values.
+    ``times_s``; ``frame_times_s`` are the times of all ``frames`` of the video, ``sampled_s`` of those that the model was shown.
+    ``model``, ``settings`` and ``versions`` are plain JSON values.
     ``verdict`` is a :class:`vidcam.trust.verdict.Verdict` with the label it is about, as plain values; None where none was asked.
     ``video_offset_s`` is the second of the stream at which the written video's own clock begins: 0 unless the writer moved it.
     """
