@@ -28,7 +28,7 @@ from vidcam.engine import open_engine
 from vidcam.errors import OutputError, UnknownNameError, UsageError, VidcamError
 from vidcam.live import run
 from vidcam.live.actions import Command, Films, Post
-from vidcam.live.events import Event, Lines, Worker
+from vidcam.live.events import Event, Lines, Onsets, Worker
 from vidcam.live.rules import RELEASE_S, Follower, Rule, parse
 from vidcam.live.watch import Orders, Watch
 from vidcam.pipeline import Settings
@@ -146,8 +146,8 @@ def watch(mini, tmp_path: Path, source: Path = CLIPS / "falling.mp4", **more) ->
     """Run the command on a clip without a page, all windows of it: the lines of its events, and what it said."""
     said: list[str] = []
     plan = run.Plan(
-        source=str(source), settings=Settings(hop_s=0.2, smooth_s=0.15), headless=True, real_time=False, say=said.append,
-        **{"events": tmp_path / "seen.jsonl", "cpu": 1.0} | more,
+        source=str(source), headless=True, real_time=False, say=said.append,
+        **{"events": tmp_path / "seen.jsonl", "cpu": 1.0, "settings": Settings(hop_s=0.2, smooth_s=0.15)} | more,
     )  # fmt: skip
     run.run(plan, lambda: mini)
     assert not vidcam_threads()
@@ -167,11 +167,12 @@ def test_fall_is_told_with_time_place_snapshot_and_film(mini, tmp_path) -> None:
     for line in lines:
         assert (line["id"], line["action"], line["source"]) == (1, "falling down", "falling.mp4")
         assert line["rule"] == "falling down > 0.8 for 0.3s"
+        assert line["start_s"] == pytest.approx(fall["start_s"], abs=0.35)
         # A window that ends with the fall knows it at the earliest; one that has seen it whole, surely.
-        assert fall["start_s"] < line["start_s"] < fall["end_s"] + 1.0
-        # All frames came a minute past noon; the rule began to hold before the newest of them.
-        came = (datetime.fromisoformat(line["start"]) - NOON).total_seconds() - 60
-        assert fall["start_s"] - line["start_s"] < came + 0.002 <= 0.004
+        assert fall["start_s"] < line["rule_start_s"] < fall["end_s"] + 1.0
+        # All frames came a minute past noon; the rule had held for 0.3 s when the newest of them came.
+        newest = line["start_s"] - (datetime.fromisoformat(line["start"]) - NOON).total_seconds() + 60
+        assert line["rule_start_s"] + 0.3 - 0.002 <= newest <= truth["frames"][-1]["time_s"] + 0.002
     assert start["end"] is None
     assert end["end_s"] >= end["start_s"]
     assert 0.8 < start["score"] <= end["score"] <= 1
@@ -272,7 +273,7 @@ def told(tmp_path):
 def seen(prob: float, second: float) -> SimpleNamespace:
     """An update in which a red square has this probability."""
     prediction = SimpleNamespace(prob=lambda label: prob, probs=np.array([prob, 1 - prob]))
-    return SimpleNamespace(time=second, heads={}, prediction=prediction)
+    return SimpleNamespace(time=second, heads={}, recent={}, prediction=prediction)
 
 
 def test_event_ends_with_the_camera_and_none_begins_over_a_gap(told) -> None:
@@ -289,10 +290,38 @@ def test_event_ends_with_the_camera_and_none_begins_over_a_gap(told) -> None:
     clock.advance(3600)  # it is gone for good; an hour later somebody ends it
     watch.close()
     assert [(e.rule, e.end_s) for e in events] == [("red square > 0.5 for 1s", s) for s in (None, last[0], None, last[1])]
-    assert last[0] < 4.0 < 604.0 < events[2].start_s < last[1] < 608.0
+    assert (events[0].start_s, events[2].start_s) == (0.0, 604.0)
+    assert last[0] < 4.0 < 604.0 < last[1] < 608.0
     for event in events:
         assert event.start == NOON + timedelta(seconds=event.start_s)
         assert event.end is None or event.end == NOON + timedelta(seconds=event.end_s)
+
+
+def test_events_begin_and_end_where_the_actions_do(mini, tmp_path) -> None:
+    truth = json.loads((CLIPS / "three_actions.json").read_text())["segments"]
+    lines, _ = watch(mini, tmp_path, CLIPS / "three_actions.mp4", settings=Settings(hop_s=0.2, smooth_s=0.15))
+    found = {line["action"]: line for line in lines if line["event"] == "end"}
+    for action in truth:
+        line = found[action["label"]]
+        assert line["start_s"] == pytest.approx(action["start_s"], abs=0.7)
+        assert line["end_s"] == pytest.approx(action["end_s"], abs=0.7)
+        assert line["rule_start_s"] > line["start_s"] + 0.3  # known later than it began
+    late = [abs(found[a["label"]]["rule_start_s"] - a["start_s"]) for a in truth]
+    near = [abs(found[a["label"]]["start_s"] - a["start_s"]) for a in truth]
+    assert sum(near) < sum(late) / 2
+
+
+def test_onset_is_where_the_evidence_rises_to_a_quarter() -> None:
+    times = np.round(np.arange(0, 3, 0.1), 6)
+    values = np.where((times >= 1.0) & (times < 2.0), 4.0, 0.0)
+    values[9], values[20] = 1.0, 0.9  # a quarter is enough, less is not
+    onsets = Onsets(clip_s=1.6, keep_s=10.0)
+    onsets.update(SimpleNamespace(time=2.9, recent={"wave": (times, values)}))
+    assert onsets.start("wave", 1.9) == pytest.approx(0.9)
+    assert onsets.end("wave", 2.9) == pytest.approx(2.0)
+    assert onsets.start("sit", 1.9) == pytest.approx(1.9 - 0.8)  # nothing is known of it: the middle of the window
+    onsets.clear()
+    assert onsets.start("wave", 1.9) == pytest.approx(1.9 - 0.8)
 
 
 def test_rules_that_read_the_same_are_one(told) -> None:
@@ -300,7 +329,9 @@ def test_rules_that_read_the_same_are_one(told) -> None:
     for i in range(20):
         watch.monitor.update(seen(0.9 if i < 10 else 0.1, 0.1 * i))
     watch.close()
-    assert [(e.id, e.end_s) for e in events] == [(1, None), (1, pytest.approx(1.0))]
+    assert [(e.id, e.rule_end_s) for e in events] == [(1, None), (1, pytest.approx(1.0))]
+    half = watch.stream.engine.spec.clip_s / 2  # without evidence, the middle of the window
+    assert (events[1].start_s, events[1].end_s) == (pytest.approx(-half), pytest.approx(1.0 - half))
     assert watch.monitor.counts == {("red square > 0.5", "red square"): 1}
 
 

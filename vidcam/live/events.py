@@ -20,12 +20,12 @@ from vidcam import placement, render
 from vidcam.clock import SYSTEM, Clock
 from vidcam.errors import OutputError, VidcamError
 from vidcam.files import check_output
-from vidcam.live.rules import Crossing, Follower, Rule
+from vidcam.live.rules import RELEASE_S, Crossing, Follower, Rule
 from vidcam.live.running import Update, hot_box
 from vidcam.live.stream import Stream
 from vidcam.types import Box, Frame
 
-__all__ = ["DEFAULT", "Action", "Event", "Lines", "Monitor", "Worker"]
+__all__ = ["DEFAULT", "Action", "Event", "Lines", "Monitor", "Onsets", "Worker"]
 
 DEFAULT = Rule("any", ">", 0.6, 0.5)
 WAITING = 64  # jobs in the queue of a worker; more would be told too late to be of use
@@ -36,8 +36,10 @@ GOODBYE_S = 8.0  # how long a worker may go on after the stream has ended
 class Event:
     """Something that began at ``start_s`` on the stream's clock (``start`` in UTC), and, once it is over, ended at ``end_s``.
 
-    ``score`` is the highest probability so far; ``box`` where the evidence was when it was strongest, in source pixels; both
-    None where unknown.
+    These are the seconds between which the evidence for it lies (:class:`Onsets`). The rule itself held from ``rule_start_s`` to
+    ``rule_end_s``: an answer of the model has the second of the last frame of its window, so that is up to a window later.
+    ``score`` is the highest probability so far; ``box`` where the evidence was when it was strongest, in source pixels; both None
+    where unknown.
     """
 
     id: int
@@ -47,6 +49,8 @@ class Event:
     start_s: float
     start: datetime
     score: float
+    rule_start_s: float = 0.0
+    rule_end_s: float | None = None
     box: Box | None = None
     snapshot: Path | None = None
     end_s: float | None = None
@@ -65,6 +69,8 @@ class Event:
             "end": None if self.end is None else _utc(self.end),
             "start_s": round(self.start_s, 3),
             "end_s": None if self.end_s is None else round(self.end_s, 3),
+            "rule_start_s": round(self.rule_start_s, 3),
+            "rule_end_s": None if self.rule_end_s is None else round(self.rule_end_s, 3),
             "score": round(self.score, 4),
             "box": None if b is None else [round(v, 1) for v in (b.x0, b.y0, b.x1 - b.x0, b.y1 - b.y0)],
             "snapshot": None if self.snapshot is None else str(self.snapshot),
@@ -174,6 +180,56 @@ class Worker:
         self._say(sentence)
 
 
+class Onsets:
+    """Remembers the evidence of the last seconds, to say when an action began and ended.
+
+    The answer to a window is that of its last frame's second, but what it rests on lies anywhere in it: an action is known about
+    half a window late. It began where the evidence for it rose above a quarter of its highest in that window, and ended where it
+    fell below.
+    """
+
+    SHARE = 0.25
+
+    def __init__(self, *, clip_s: float, keep_s: float) -> None:
+        """``clip_s`` is the length of a window; ``keep_s`` how far back a rule may have begun to hold."""
+        self._clip_s, self._keep_s = clip_s, clip_s + keep_s
+        self._curves: dict[str, dict[float, float]] = {}
+
+    def update(self, update: Update) -> None:
+        """Take the newest evidence: what is known of a second may still change while windows look at it."""
+        for label, (times, values) in update.recent.items():
+            self._curves.setdefault(label, {}).update(zip(np.round(times, 6).tolist(), values.tolist(), strict=True))
+        for label, curve in list(self._curves.items()):
+            for time in [t for t in curve if t < update.time - self._keep_s]:
+                del curve[time]
+            if not curve:
+                del self._curves[label]
+
+    def clear(self) -> None:
+        """Forget everything: another clip begins."""
+        self._curves.clear()
+
+    def start(self, label: str, since: float) -> float:
+        """Return when an action began whose rule holds since the second ``since``."""
+        return self._edge(label, since, first=True)
+
+    def end(self, label: str, since: float) -> float:
+        """Return when an action ended whose rule no longer holds since the second ``since``."""
+        return self._edge(label, since, first=False)
+
+    def _edge(self, label: str, since: float, *, first: bool) -> float:
+        window = sorted((t, v) for t, v in self._curves.get(label, {}).items() if since - self._clip_s <= t <= since)
+        values = np.array([v for _, v in window])
+        if not len(window) or not values.max() > 0:
+            return since - self._clip_s / 2  # nothing tells: the middle of the window
+        strong = np.flatnonzero(values >= self.SHARE * values.max())
+        times = [t for t, _ in window]
+        if first:
+            return float(times[strong[0]])
+        step = times[1] - times[0] if len(times) > 1 else 0.0
+        return float(min(since, times[strong[-1]] + step))
+
+
 @dataclass
 class _Open:
     event: Event
@@ -201,6 +257,8 @@ class Monitor:
     def __post_init__(self) -> None:
         rules = {str(rule): rule for rule in self.rules}
         self._followers = [Follower(rule, self.stream.engine.labels) for rule in rules.values()]
+        clip_s = self.stream.engine.spec.clip_s
+        self._onsets = Onsets(clip_s=clip_s, keep_s=max((rule.hold_s for rule in rules.values()), default=0.0) + RELEASE_S)
         self._open: dict[tuple[str, str], _Open] = {}
         self._ids = 0
         self._last: Update | None = None
@@ -208,6 +266,7 @@ class Monitor:
     def update(self, update: Update) -> None:
         """Take the newest update."""
         self._last = update
+        self._onsets.update(update)
         for key, going in self._open.items():
             self._improve(going, update, key[1])
         for follower in self._followers:
@@ -220,20 +279,23 @@ class Monitor:
             for follower in self._followers:
                 for crossing in follower.close(time=self._last.time):
                     self._tell(crossing, self._last)
+        self._onsets.clear()
 
     def _tell(self, crossing: Crossing, update: Update) -> None:
         key = str(crossing.rule), crossing.label
         if crossing.kind == "start":
             self._ids += 1
             self.counts[key] = self.counts.get(key, 0) + 1
+            begin = self._onsets.start(crossing.label, crossing.since)
             event = Event(
                 id=self._ids,
                 source=self.stream.name,
                 rule=key[0],
                 action=crossing.label,
-                start_s=crossing.since,
-                start=self.stream.time_of_day(crossing.since),
+                start_s=begin,
+                start=self.stream.time_of_day(begin),
                 score=0.0,
+                rule_start_s=crossing.since,
             )
             going = self._open[key] = _Open(event, -1.0)
             self._improve(going, update, crossing.label)
@@ -243,7 +305,9 @@ class Monitor:
                 self.worker.do(lambda: _write_snapshot(going.event, frame, update))
             event = going.event
         else:
-            event = replace(self._open.pop(key).event, end_s=crossing.since, end=self.stream.time_of_day(crossing.since))
+            going = self._open.pop(key)
+            over = max(going.event.start_s, crossing.since if crossing.gone else self._onsets.end(crossing.label, crossing.since))
+            event = replace(going.event, end_s=over, end=self.stream.time_of_day(over), rule_end_s=crossing.since)
         if self.films is not None:
             self.films(event)
         for action in self.actions:

@@ -70,12 +70,16 @@ def parse(words: str) -> Rule:
 
 @dataclass(frozen=True)
 class Crossing:
-    """A rule's condition for ``label`` has held for long enough (``start``), or is over (``end``), ``since`` this second."""
+    """A rule's condition for ``label`` has held for long enough (``start``), or is over (``end``), ``since`` this second.
+
+    ``gone``: it is over because the clip is, while the condition still held.
+    """
 
     kind: Literal["start", "end"]
     rule: Rule
     label: str
     since: float
+    gone: bool = False
 
 
 @dataclass
@@ -122,7 +126,7 @@ class Follower:
     def close(self, *, time: float) -> list[Crossing]:
         """The end of a clip: what still holds, ends at ``time``, and what was about to, does not."""
         still = [
-            Crossing("end", self.rule, self._labels[i], time if s.since is None else s.since)
+            Crossing("end", self.rule, self._labels[i], time if s.since is None else s.since, gone=s.since is None)
             for i, s in self._states.items()
             if s.active
         ]

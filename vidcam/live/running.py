@@ -27,6 +27,8 @@ class Update:
     ``time`` is that of the newest frame that it rests on; ``top`` the ranked (label, probability) pairs, averaged and steadied;
     ``label`` what the heat explains. ``heads`` holds, for each label whose evidence is known now, one track of a single time for
     each crop; ``curves`` their signed evidence per second; ``scale`` the raw evidence that draws as 1.0. ``number`` counts.
+    ``recent`` holds, for each of these labels, the seconds that were looked at lately and the unsmoothed evidence per second in
+    each of them.
     """
 
     number: int
@@ -39,6 +41,7 @@ class Update:
     scale: float
     method: str
     versus: str | None
+    recent: Mapping[str, tuple[FloatArray, FloatArray]]
 
 
 class Running:
@@ -74,7 +77,11 @@ class Running:
         else:
             shown = tuple(name for name, _ in top if name in known) or known[:1]
             label = shown[0]
-        heads = {name: self._head(name) for name in shown}
+        heads, recent = {}, {}
+        for name in shown:
+            tracks = self._timeline.tracks(name)
+            heads[name] = tuple(map(self._head, tracks))
+            recent[name] = tracks[0].times, np.nansum([t.curve for t in tracks], axis=0)
         if self._scale is None:
             first = evidence[0]
             cells = first.values.size * sum(e.label == first.label for e in evidence)
@@ -93,15 +100,13 @@ class Running:
             scale=self._scale.update(strength, time=time),
             method=evidence[0].method,
             versus=evidence[0].versus,
+            recent=recent,
         )
 
-    def _head(self, label: str) -> tuple[Track, ...]:
-        """The label's evidence at the last moment that windows have looked at, as tracks of that one moment."""
-        out = []
-        for track in self._timeline.tracks(label):
-            smooth = timeline.smooth(track, kind="exponential", seconds=self._smooth_s, causal=True)
-            out.append(replace(smooth, times=smooth.times[-1:], maps=smooth.maps[-1:]))
-        return tuple(out)
+    def _head(self, track: Track) -> Track:
+        """The evidence at the last moment that windows have looked at, as a track of that one moment."""
+        smooth = timeline.smooth(track, kind="exponential", seconds=self._smooth_s, causal=True)
+        return replace(smooth, times=smooth.times[-1:], maps=smooth.maps[-1:])
 
 
 def hot_box(tracks: tuple[Track, ...], *, share: float = 0.5) -> Box | None:
