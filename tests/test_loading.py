@@ -10,6 +10,7 @@ import pytest
 import torch
 from support.real_nets import fit_pools, small_positions
 
+from vidcam.engine import automatic
 from vidcam.errors import DownloadError, UnknownNameError, UsageError, WeightsError
 from vidcam.models import labels, registry
 from vidcam.models import weights as weight_files
@@ -161,3 +162,20 @@ def test_the_number_of_labels_must_be_that_of_the_outputs(weights: Path, tmp_pat
     path.write_text('["a", "b"]')
     with pytest.raises(UsageError, match=r"x3d_xs has 400 outputs, but there are 2 labels in .*mine\.json"):
         load("x3d_xs", weights=weights, labels=path)
+
+
+def test_auto_takes_the_most_accurate_network_that_is_here(empty_cache: Path) -> None:
+    def bring(name: str) -> None:
+        weights = registry.get(name).weights
+        (empty_cache / (weights.imported or weights.filename)).touch()
+
+    assert automatic() == ("x3d_s", "")
+    for name, chosen in (("movinet_a0", "movinet_a0"), ("x3d_m", "x3d_m"), ("mvit_v2_s", "x3d_m"), ("x3d_xs", "x3d_m")):
+        bring(name)
+        found, why = automatic()
+        assert found == chosen
+        assert why.startswith(
+            f"the model is {chosen} ({len(registry.get(chosen).labels())} classes), because its weights are here"
+        )
+    bring("x3d_s")
+    assert automatic() == ("x3d_s", "")

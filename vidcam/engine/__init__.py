@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vidcam.models.loading import Located
     from vidcam.models.weights import Progress
 
-__all__ = ["ENGINES", "Engine", "Explained", "Seen", "TorchEngine", "normalise", "open_engine", "pick_device"]
+__all__ = ["ENGINES", "Engine", "Explained", "Seen", "TorchEngine", "automatic", "normalise", "open_engine", "pick_device"]
 
 ENGINES = ("auto", "openvino", "openvino-bf16", "torch", "torch-bf16")
 
@@ -38,8 +38,8 @@ def open_engine(
 ) -> Engine:
     """The model called ``model``, loaded and ready to run.
 
-    ``auto`` is ``x3d_s``, trained on Kinetics-400, or, where its weights are neither here nor to be had, the built-in ``mini``;
-    then ``notes`` says so. ``weights``, ``labels``, ``layer``, ``facts``, ``trust_code`` and ``progress`` as in
+    ``auto`` is what :func:`automatic` says, or, if its weights are not to be had, the built-in ``mini``; ``notes`` says which and
+    why. ``weights``, ``labels``, ``layer``, ``facts``, ``trust_code`` and ``progress`` as in
     :func:`vidcam.models.loading.load`, whose errors it raises; ``device`` as in :class:`~vidcam.engine.pytorch.TorchEngine`.
 
     ``engine``: ``auto`` is OpenVINO on the CPU and torch elsewhere. Where OpenVINO cannot run the model, or not rightly, torch
@@ -82,10 +82,10 @@ def _located(
     """The model, and what the user should know about it."""
     from vidcam.models.loading import locate
 
-    name = AUTO if model == "auto" else model
+    name, why = automatic() if model == "auto" else (model, "")
     try:
         found = locate(name, weights=weights, labels=labels, layer=layer, facts=facts, trust_code=trust_code, progress=progress)
-        return found, list(found.notes)
+        return found, [*([why] if why else []), *found.notes]
     except DownloadError as err:
         if model != "auto":
             raise
@@ -94,6 +94,27 @@ def _located(
             f"this is the small built-in model {BUILT_IN}, which knows {len(found.labels)} everyday movements of one person, "
             f"because the weights of {AUTO} are not here: {err}"
         ]
+
+
+def automatic() -> tuple[str, str]:
+    """Return the name of the model that ``auto`` stands for on this machine, and why it is not the usual one, in a sentence.
+
+    That is ``x3d_s``, trained on Kinetics-400. If its weights are not here, but those of other networks of hundreds of classes
+    are, it is the most accurate of these, first among those that OpenVINO speeds up: nothing needs to be fetched.
+    """
+    from vidcam.models import registry
+    from vidcam.models.loading import available
+
+    if available(registry.get(AUTO)):
+        return AUTO, ""
+    here = [spec for spec in registry.specs() if spec.name != BUILT_IN and not spec.own and available(spec)]
+    if not here:
+        return AUTO, ""
+    best = max(here, key=lambda spec: (spec.compiles, spec.weights.accuracy if spec.weights else 0.0))
+    return (
+        best.name,
+        f"the model is {best.name} ({len(best.labels())} classes), because its weights are here and those of {AUTO} are not",
+    )
 
 
 def _compiled(found: Located, threads: int | None, notes: list[str], *, bf16: bool) -> Engine | None:
