@@ -13,6 +13,7 @@ import numpy as np
 
 from vidcam import charts, page, placement, report, summary
 from vidcam.clock import SYSTEM
+from vidcam.engine import unknown_to
 from vidcam.errors import UsageError
 from vidcam.explainers import core, probe
 from vidcam.files import save
@@ -97,6 +98,8 @@ def evaluate(
     settings = replace(settings, cover=False)
     analysis = explain(path, engine=engine, settings=settings, progress=progress)
     label = analysis.labels[0]
+    if label in engine.spec.rejects:
+        raise UsageError(f"there is no evidence for {label!r} to test: {unknown_to(engine.spec)}, or name a class with --class")
     index = engine.labels.index(label)
     versus = None if settings.versus is None else summary.index_of(engine.labels, settings.versus)
     target = core.Target(index, versus)

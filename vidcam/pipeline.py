@@ -23,6 +23,7 @@ import numpy as np
 
 from vidcam import placement, report, sampling, spool, summary, timeline, tubes
 from vidcam.clock import SYSTEM
+from vidcam.engine import unknown_to
 from vidcam.errors import InputError, UsageError
 from vidcam.explainers import core, probe
 from vidcam.flow import ahead, alone
@@ -443,12 +444,12 @@ def _analyse(source: Source, engine: Engine, settings: Settings, progress: Progr
         joined.add(explanation)
     if not joined.predictions:
         raise InputError(f"{source.info.path} has no frames in the part that was asked for, from {settings.start_s or 0:g} s on")
-    shown = summary.shown_labels(joined.predictions, classes=settings.classes, versus=settings.versus)
+    shown = summary.shown_labels(joined.predictions, classes=settings.classes, versus=settings.versus, rejects=spec.rejects)
     joined.keep(shown)
     _fill_in(source, session, joined, shown, _counted("fill in", frames, progress))
 
     tracks = joined.tracks(shown, until=last)
-    drawn = {label: tuple(joined.smoothed(t) for t in parts) for label, parts in tracks.items()}
+    drawn = {label: tuple(map(_nothing if label in spec.rejects else joined.smoothed, parts)) for label, parts in tracks.items()}
     curves = {label: np.sum([t.curve for t in parts], axis=0) for label, parts in drawn.items()}
     _let_go(drawn)
     times = drawn[shown[0]][0].times
@@ -482,8 +483,13 @@ def _analyse(source: Source, engine: Engine, settings: Settings, progress: Progr
             summary.covered([p.span for p in joined.predictions], first, last),
         ),
         versus=settings.versus,
-        warnings=(*engine.notes, *source.warnings),
+        warnings=(*engine.notes, *source.warnings, *([unknown_to(spec)] if shown[0] in spec.rejects else [])),
     )
+
+
+def _nothing(track: Track) -> Track:
+    """The track without evidence, at no cost in memory."""
+    return replace(track, maps=np.broadcast_to(np.float32(0), track.maps.shape))
 
 
 def _draw(source: Source, analysis: Analysis, outputs: Outputs, look: Look, progress: Progress | None) -> Analysis:
@@ -583,6 +589,8 @@ def _counted(stage: str, total: int | None, progress: Progress | None) -> Callab
 def _judge(source: Source, engine: Engine, settings: Settings, analysis: Analysis, progress: Progress | None) -> Analysis:
     """The analysis with a verdict on the evidence for its first label."""
     label = analysis.labels[0]
+    if label in engine.spec.rejects:
+        return analysis  # a warning says that the model does not know this
     index = engine.labels.index(label)
 
     def prob(clips: UInt8Array) -> FloatArray:

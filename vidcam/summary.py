@@ -25,8 +25,13 @@ FILM = 6  # pictures in the film strip of a report
 FILM_WIDTH = 480  # pixels
 
 
-def shown_labels(predictions: Sequence[Prediction], *, classes: Sequence[str | int], versus: str | None) -> tuple[str, ...]:
-    """The labels whose evidence is shown: those that were asked for, else the video's answer and what wins a good part of it."""
+def shown_labels(
+    predictions: Sequence[Prediction], *, classes: Sequence[str | int], versus: str | None, rejects: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """The labels whose evidence is shown: those that were asked for, else the video's answer and what wins a good part of it.
+
+    Of those that mean "none of the others" (``rejects``) only the answer itself is named.
+    """
     labels = predictions[0].labels
     if classes:
         return tuple(dict.fromkeys(labels[index_of(labels, c)] for c in classes))
@@ -39,7 +44,7 @@ def shown_labels(predictions: Sequence[Prediction], *, classes: Sequence[str | i
         mean[other] = -np.inf
     answer = int(mean.argmax())
     wins = np.bincount(probs.argmax(axis=1), minlength=len(labels)) / len(predictions)
-    others = [int(i) for i in np.argsort(-mean, kind="stable") if wins[i] >= WINS and i != answer]
+    others = [int(i) for i in np.argsort(-mean, kind="stable") if wins[i] >= WINS and i != answer and labels[i] not in rejects]
     return tuple(labels[i] for i in [answer, *others][:SHOWN])
 
 

@@ -14,9 +14,12 @@ from vidcam.errors import DownloadError, UnknownNameError, UsageError
 if TYPE_CHECKING:
     from vidcam.engine.pytorch import TorchEngine, normalise, pick_device
     from vidcam.models.loading import Located
+    from vidcam.models.registry import ModelSpec
     from vidcam.models.weights import Progress
 
-__all__ = ["ENGINES", "Engine", "Explained", "Seen", "TorchEngine", "automatic", "normalise", "open_engine", "pick_device"]
+__all__ = [
+    "ENGINES", "Engine", "Explained", "Seen", "TorchEngine", "automatic", "normalise", "open_engine", "pick_device", "unknown_to",
+]  # fmt: skip
 
 ENGINES = ("auto", "openvino", "openvino-bf16", "torch", "torch-bf16")
 
@@ -115,6 +118,18 @@ def automatic() -> tuple[str, str]:
         best.name,
         f"the model is {best.name} ({len(best.labels())} classes), because its weights are here and those of {AUTO} are not",
     )
+
+
+def unknown_to(spec: ModelSpec) -> str:
+    """Return the sentence for a video in which the model sees none of what it knows, and which model here may know more."""
+    classes = len(spec.labels()) - len(spec.rejects)
+    other, _ = automatic()
+    from vidcam.models import registry
+    from vidcam.models.loading import available
+
+    row = registry.get(other)
+    hint = f"; {other} ({len(row.labels())} classes) may know it" + ("" if available(row) else ", once its weights are fetched")
+    return f"this is none of the {classes} actions that {spec.name} knows" + ("" if other == spec.name else hint)
 
 
 def _compiled(found: Located, threads: int | None, notes: list[str], *, bf16: bool) -> Engine | None:

@@ -53,10 +53,20 @@ class Running:
     does not glow; elsewhere nobody knows how much is much.
     """
 
-    def __init__(self, labels: tuple[str, ...], *, step_s: float, clip_s: float, smooth_s: float, chosen: bool) -> None:
+    def __init__(
+        self,
+        labels: tuple[str, ...],
+        *,
+        step_s: float,
+        clip_s: float,
+        smooth_s: float,
+        chosen: bool,
+        rejects: tuple[str, ...] = (),
+    ) -> None:
+        """``rejects`` are the labels without evidence, see :class:`vidcam.models.registry.ModelSpec`."""
         self._smooth_s, self._step_s = smooth_s, step_s
         self._keep_s = clip_s + FADED * smooth_s
-        self._chosen = chosen
+        self._chosen, self._rejects = chosen, rejects
         self._timeline = timeline.Timeline(step_s=step_s)
         self._ranking = Ranking(labels)
         self._scale: timeline.RunningScale | None = None
@@ -80,6 +90,8 @@ class Running:
         heads, recent = {}, {}
         for name in shown:
             tracks = self._timeline.tracks(name)
+            if name in self._rejects:  # there is no evidence for "none of these"
+                tracks = tuple(replace(track, maps=np.zeros_like(track.maps)) for track in tracks)
             heads[name] = tuple(map(self._head, tracks))
             recent[name] = tracks[0].times, np.nansum([t.curve for t in tracks], axis=0)
         if self._scale is None:

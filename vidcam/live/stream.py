@@ -231,6 +231,7 @@ class Stream:
             clip_s=spec.clip_s,
             smooth_s=settings.smooth_s,
             chosen=bool(settings.classes),
+            rejects=spec.rejects,
         )
 
     def _take(self, windows: Sequence[Window]) -> None:

@@ -50,5 +50,6 @@ register(
             file="mini/model.safetensors",
         ),
         temperature=FACTS["temperature"],
+        rejects=("none of these",),
     )
 )

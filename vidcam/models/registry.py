@@ -87,7 +87,8 @@ class ModelSpec:
     ``time_cells`` is the number of independent time cells of each pathway. Logits are divided by ``temperature`` before they
     become probabilities; with ``multi_label`` each class has its own (a sigmoid), else they share one (a softmax).
     ``architecture`` is the name of the row whose network this is with other weights, None for the row itself.
-    ``compiles`` is False where OpenVINO was seen to be hardly faster than torch. ``differentiable`` is False where the network
+    ``compiles`` is False where OpenVINO was seen to be hardly faster than torch. ``rejects`` are the labels which say that none
+    of the others holds: there is no evidence for them to show. ``differentiable`` is False where the network
     switches gradients off.
     """
 
@@ -117,6 +118,7 @@ class ModelSpec:
     multi_label: bool = False
     architecture: str | None = None
     compiles: bool = True
+    rejects: tuple[str, ...] = ()
     differentiable: bool = True
 
     def __post_init__(self) -> None:

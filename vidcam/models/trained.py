@@ -45,7 +45,7 @@ def read(name: str, *, trust_code: bool = False) -> tuple[ModelSpec, Path, bool]
     row = replace(
         spec, name=name, title=f"{spec.title}, trained by you", family="trained", build=build, labels=lambda: labels,
         weights=None, adapt=None, convert=None, temperature=temperature, multi_label=multi_label,
-        architecture=spec.architecture or spec.name,
+        architecture=spec.architecture or spec.name, rejects=tuple(label for label in spec.rejects if label in labels),
     )  # fmt: skip
     return row, folder / WEIGHTS, spec.own
 
