@@ -104,6 +104,17 @@ def test_one_bad_input_among_several_does_not_stop_the_others(vidcam: Run, clip:
     assert str(clip) in out
 
 
+def test_a_name_that_no_file_can_have_does_not_stop_the_others(vidcam: Run, clip: Path, tmp_path: Path) -> None:
+    long = clip.with_name("é" * 124 + ".mp4")  # 252 bytes, to which a suffix comes
+    clip.rename(long)
+    code, out, err = vidcam("annotate", "x" * 300 + ".mp4", "nul\x1b.mp4", long, *OWN, "--out-dir", "out")
+    assert code == 1
+    assert [path.suffixes for path in (tmp_path / "out").iterdir()] == [[".vidcam", ".mp4"]]
+    assert len(out.splitlines()) == 1
+    assert "error: nul\\x1b.mp4: " in err
+    assert "2 of 3 inputs could not be explained" in err
+
+
 def test_a_part_of_the_video_has_only_its_frames(vidcam: Run, clip: Path) -> None:
     code, _, err = vidcam("annotate", clip, *OWN, "--start", 0.5, "--end", 1.0, "-o", "part.mp4")
     assert code == 0, err

@@ -20,3 +20,14 @@ def test_what_cannot_be_printed_is_a_question_mark(monkeypatch: pytest.MonkeyPat
     with Bar(quiet=False) as bar:
         bar.out(f"{NAME}: клип")
     assert data.getvalue().decode(encoding) == printed
+
+
+def test_control_characters_are_written_out(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "a\x1b[2Jb\x07\u202ec\x9b.mp4"
+    with Bar(quiet=False) as bar:
+        bar.begin(hostile)
+        bar.say(f"note: {hostile}")
+        bar.out(f"{hostile}: клип\nsecond line")
+    out, err = capsys.readouterr()
+    assert out == "a\\x1b[2Jb\\x07\\u202ec\\x9b.mp4: клип\nsecond line\n"
+    assert err == "note: a\\x1b[2Jb\\x07\\u202ec\\x9b.mp4\n"

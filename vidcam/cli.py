@@ -219,14 +219,15 @@ def annotate(
         )
         for note in loaded.notes:
             bar.say(f"note: {note}")
+        pipeline.Session(loaded, settings)  # what is wrong for every input is told once
         failed = 0
         for number, (source, outputs) in enumerate(jobs, 1):
             name = Path(source).name or source
             bar.begin(name if len(jobs) == 1 else f"{number}/{len(jobs)} {name}")
             try:
                 analysis = pipeline.annotate(source, outputs, engine=loaded, settings=settings, look=look, progress=bar.frames)
-            except VidcamError as error:
-                if len(jobs) == 1 or isinstance(error, UsageError):
+            except (VidcamError, OSError) as error:
+                if len(jobs) == 1:
                     raise
                 failed += 1
                 bar.say(f"error: {source}: {error}", always=True)

@@ -14,6 +14,9 @@ from vidcam.reader import IMAGE_SUFFIXES, find_videos, open_source
 
 __all__ = ["Outputs", "plan"]
 
+LONGEST = 200
+"""Bytes of a file name that is made from an input's: file systems take 255, and a suffix comes behind it."""
+
 KINDS = ("video", "html", "json", "csv", "vtt", "npz", "tubes")
 
 
@@ -92,7 +95,11 @@ def plan(
 
 def _expand(given: str) -> list[str]:
     path = Path(given)
-    if not path.is_dir():
+    try:
+        folder = path.is_dir()
+    except (OSError, ValueError):  # a name that no file can have: told where it is read
+        folder = False
+    if not folder:
         return [given]
     try:
         return [str(p) for p in find_videos(path)]
@@ -106,7 +113,8 @@ def _name(source: str) -> str:
     """A file name for what is made from ``source``, harmless whatever a URL contains."""
     path = unquote(urlsplit(source).path) if re.match(r"https?://", source, re.IGNORECASE) else source
     stem = Path(path.rstrip("/")).resolve().stem if path == source else Path(path.rstrip("/")).stem
-    return re.sub(r"[^\w\-. ()\[\]]", "_", stem).strip(". ") or "video"
+    name = re.sub(r"[^\w\-. ()\[\]]", "_", stem).strip(". ") or "video"
+    return name.encode()[:LONGEST].decode(errors="ignore")
 
 
 def _unique(name: str, taken: set[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import unicodedata
 from typing import Any
 
 from rich.console import Console
@@ -13,8 +14,18 @@ NAME = 36  # characters of a name beside its bar
 
 
 def plain(text: str) -> str:
-    """``text`` on one line, with nothing in it that Rich would take for markup."""
-    return escape(" ".join(text.split()))
+    """Return ``text`` on one line, with nothing in it that Rich would take for markup, or a terminal for a command."""
+    return escape(printable(" ".join(text.split())))
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with control characters written out, as in ``\\x1b``.
+
+    File names and labels come from strangers: an escape sequence in one could rewrite the screen, and marks of writing direction
+    could turn a name around.
+    """
+    hostile = (c for c in set(text) if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp"))
+    return text.translate({ord(c): c.encode("unicode_escape").decode("ascii") for c in hostile})
 
 
 class Bar:
@@ -50,7 +61,7 @@ class Bar:
         self.clear()
         self._progress.stop()
         encoding = sys.stdout.encoding or "utf-8"
-        sys.stdout.write(f"{line}\n".encode(encoding, "replace").decode(encoding))
+        sys.stdout.write(f"{printable(line)}\n".encode(encoding, "replace").decode(encoding))
         sys.stdout.flush()
         self._progress.start()
 
@@ -60,6 +71,7 @@ class Bar:
 
     def begin(self, name: str) -> None:
         self.clear()
+        name = printable(name)
         self._name = name if len(name) <= NAME else f"{name[: NAME // 2 - 1]}…{name[-NAME // 2 :]}"
 
     def clear(self) -> None:
