@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from vidcam.engine import AUTO, BUILT_IN
+from vidcam.engine import BUILT_IN, automatic
 from vidcam.errors import IncompatibleError, UsageError
 from vidcam.explainers import core
 from vidcam.models import loading, registry, weights
@@ -37,7 +37,8 @@ def default_model(wanted: str) -> str:
     """The name of the table that ``wanted`` stands for: ``auto`` is what is on this machine. UnknownNameError for others."""
     if wanted != "auto":
         return registry.get(wanted).name
-    return AUTO if loading.available(registry.get(AUTO)) else BUILT_IN
+    best, _ = automatic()
+    return best if loading.available(registry.get(best)) else BUILT_IN
 
 
 @cache
