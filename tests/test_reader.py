@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import http.server
 import itertools
 import os
+import re
 import socket
+import struct
 import threading
 import weakref
+import zlib
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import av
 import cv2
 import numpy as np
 import pytest
 from support.counting import timeouts_given
-from support.media import TURNS, UPRIGHT, corners, number, numbered, truncate, write_clip, write_images, write_sound
+from support.media import (
+    TURNS,
+    UPRIGHT,
+    at_decoding_times,
+    corners,
+    empty_png,
+    joined,
+    number,
+    numbered,
+    truncate,
+    write_animation,
+    write_clip,
+    write_images,
+    write_sound,
+)
 from support.waiting import HANG_S, ended
 
 from vidcam import opening, reader
@@ -87,6 +107,49 @@ def test_b_frames_in_avi_come_evenly_without_stored_times(tmp_path, codec):
     check_frames(frames, times=[frames[0].time + i / 30 for i in range(30)])
 
 
+def restored(path: Path | str, **range_s: float) -> list[Frame]:
+    """Read a file whose times are those of decoding; that is told."""
+    with open_source(path) as source:
+        frames = list(source.frames(**range_s))
+        (warning,) = source.warnings
+        assert "the times at which they are decoded" in warning
+        return frames
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [
+    ("libx264", ".mp4"), ("libx264", ".mkv"), ("libx264", ".ts"), ("libx264", ".flv"), ("mpeg4", ".mp4"), ("mpeg4", ".mkv"),
+])  # fmt: skip
+def test_b_frames_at_decoding_times_get_their_own(tmp_path, codec, suffix):
+    right = write_clip(tmp_path / "a.mp4", frames=60, b_frames=3 if codec == "libx264" else 2, codec=codec)
+    frames = restored(at_decoding_times(right, tmp_path / f"b{suffix}"))
+    numbers = [number(f.image) for f in frames]
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) >= 58  # MP4 leaves out what is shown before zero
+    within = 0.0011 if suffix in (".mkv", ".flv") else 1e-4
+    offset = frames[0].time - numbers[0] / 30
+    assert [f.time - offset for f in frames] == pytest.approx([n / 30 for n in numbers], abs=within)
+    if suffix == ".mp4":
+        assert offset == pytest.approx(0.0, abs=1e-4)
+
+
+def test_a_range_at_decoding_times_is_a_slice_of_the_whole(tmp_path):
+    right = write_clip(tmp_path / "a.mp4", frames=60, b_frames=3, gop=10)
+    path = at_decoding_times(right, tmp_path / "b.mp4")
+    whole = restored(path)
+    for start in (0.5, 1.0, 1.5):
+        part = restored(path, start=start)
+        assert [(f.time, number(f.image)) for f in part] == [
+            (f.time, number(f.image)) for f in whole if f.time >= whole[0].time + start - 0.0005
+        ]
+
+
+def test_decoding_times_that_begin_later_are_told(tmp_path, monkeypatch):
+    right = write_clip(tmp_path / "a.mp4", frames=60, b_frames=3)
+    monkeypatch.setattr(reader, "PROBED", 0)  # nothing is seen of it at the beginning
+    times = [f.time for f in restored(at_decoding_times(right, tmp_path / "b.mp4"))]
+    assert np.diff(times[4:]) == pytest.approx(1 / 30, abs=1e-4)
+
+
 def test_a_variable_rate_and_a_late_start_keep_their_times(tmp_path):
     times = [0.0, 0.04, 0.1, 0.5, 0.533, 1.9]
     path = write_clip(tmp_path / "a.mp4", times=times, start=3.5)
@@ -139,6 +202,9 @@ def test_missing_times_follow_from_the_frame_before():
 def test_times_that_stand_still_or_restart_are_continued():
     assert Ticks.stamps([0, 1, 1, 2, 1, 3]) == pytest.approx([0, 0.1, 0.101, 0.2, 0.201, 0.3])
     assert Ticks.stamps([100, 101, 0, 1, 5]) == pytest.approx([10.0, 10.1, 10.2, 10.3, 10.7])
+    assert Ticks.stamps([0, 1, 2, 3, 4, 5, 0, 1, 2]) == pytest.approx([i / 10 for i in range(9)])
+    huge = Ticks.stamps([2**62, 2**62, 2**62])
+    assert huge == sorted(set(huge))
 
 
 # Ranges -------------------------------------------------------------------------------------------------------------------------
@@ -321,6 +387,34 @@ def test_a_size_that_changes_on_the_way_is_brought_to_the_first(tmp_path):
     assert {f.image.shape for f in frames} == {(96, 128, 3)}
 
 
+def in_its_own_shape(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Check that all but the middle ``size`` of the image is black, and return the middle."""
+    y, x = (image.shape[0] - size[0]) // 2, (image.shape[1] - size[1]) // 2
+    middle = image[y : y + size[0], x : x + size[1]].copy()
+    rest = image.copy()
+    rest[y : y + size[0], x : x + size[1]] = 0
+    assert not rest.any()
+    return middle
+
+
+def test_a_shape_that_changes_on_the_way_is_kept_on_black(tmp_path):
+    wide, high = (96, 128), (128, 96)
+    parts = [write_clip(tmp_path / f"{i}.ts", frames=20, size=s) for i, s in enumerate((wide, high))]
+    path = joined(tmp_path / "a.ts", *parts)
+    with open_source(path) as source:
+        for _ in range(2):
+            frames = list(source.frames())
+    assert source.warnings == [
+        "the video changes its size on the way, from 128x96 to 96x128: those pictures are shown in their own shape, on black"
+    ]
+    assert {f.size for f in frames} == {wide}
+    assert [number(f.image) for f in frames[:20]] == list(range(20))
+    middles = [in_its_own_shape(f.image, (96, 72)) for f in frames[20:]]
+    assert len(middles) >= 19
+    assert {corners(m) for m in middles} == {UPRIGHT}
+    assert [number(m) for m in middles] == list(range(20 - len(middles), 20))
+
+
 @pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG"), (1, None), (14, None), (None, None)])
 def test_hdr_is_told(tmp_path, transfer, name):
     with open_source(write_clip(tmp_path / "a.mp4", frames=2, pix_fmt="yuv420p10le", transfer=transfer)) as source:
@@ -368,6 +462,70 @@ def test_images_get_the_first_ones_size_and_damage_is_told(tmp_path):
     assert "2.png cannot be read" in source.warnings[0]
 
 
+def test_an_image_of_another_shape_keeps_it_on_black(tmp_path):
+    folder = write_images(tmp_path / "shots", names=["0.png"])
+    cv2.imwrite(str(folder / "1.png"), cv2.cvtColor(numbered(1, (128, 96)), cv2.COLOR_RGB2BGR))
+    with open_source(folder) as source:
+        _, image = (f.image for f in source.frames())
+    assert source.warnings == [
+        f"{folder} changes its size on the way, from 128x96 to 96x128: those pictures are shown in their own shape, on black"
+    ]
+    middle = in_its_own_shape(image, (96, 72))
+    assert (number(middle), corners(middle)) == (1, UPRIGHT)
+
+
+DELAYS = [100, 200, 50, 400, 40]
+
+
+@pytest.mark.parametrize("name", ["a.webp", "a.png", "a.apng", "a.gif"])
+def test_an_animation_has_all_its_frames_at_their_times(tmp_path, name):
+    path = write_animation(tmp_path / name, delays_ms=DELAYS)
+    frames = read(path)
+    check_frames(frames, times=[0, 0.1, 0.3, 0.35, 0.75])
+    assert frames[-1].duration == pytest.approx(0.04)
+    assert (open_source(path).info.width, open_source(path).info.height) == (128, 96)
+    for start, first in ((0.1, 1), (0.34, 3), (0.75, 4)):
+        assert [number(f.image) for f in read(path, start=start)] == list(range(first, 5))
+    assert [number(f.image) for f in read(path, start=0.1, end=0.35)] == [1, 2]
+    with pytest.raises(UsageError, match="fps is only for images"):
+        open_source(path, fps=5)
+
+
+def test_an_animated_webp_tells_its_length_and_short_delays(tmp_path):
+    path = write_animation(tmp_path / "a.webp", delays_ms=[100, 0, 10, 200])
+    check_frames(read(path), times=[0, 0.1, 0.2, 0.3])  # none that is too short for a screen, as in browsers
+    info = open_source(path).info
+    assert (info.frames, info.duration_s, info.fps) == (4, pytest.approx(0.5), pytest.approx(8.0))
+
+
+def test_a_damaged_animated_webp_is_told_or_refused(tmp_path):
+    path = write_animation(tmp_path / "a.webp", delays_ms=[100] * 8)
+    data = bytearray(path.read_bytes())
+    at = [m.start() for m in re.finditer(b"ANMF", data)][5] + 40
+    data[at : at + 20] = bytes(20)
+    path.write_bytes(data)
+    with open_source(path) as source:
+        assert 1 <= len(list(source.frames())) < 8
+    assert "a.webp breaks off after" in source.warnings[0]
+    path.write_bytes(data[:64])
+    with pytest.raises(InputError):
+        open_source(path)
+
+
+@pytest.mark.parametrize("holds", ["gif", "tiff", "mp4"])
+def test_an_image_that_holds_another_kind_is_read(tmp_path, holds):
+    path = tmp_path / "a.png"
+    made = tmp_path / f"b.{holds}"
+    if holds == "gif":
+        write_animation(made, delays_ms=[100, 100])
+    elif holds == "tiff":
+        write_images(tmp_path, names=[made.name])
+    else:
+        write_clip(made, frames=2)
+    made.rename(path)
+    assert [number(f.image) for f in read(path)] == ([0, 1] if holds == "gif" else [0])
+
+
 def test_a_rate_is_only_for_images(tmp_path):
     with pytest.raises(UsageError, match="fps is only for images"):
         open_source(write_clip(tmp_path / "a.mp4", frames=2), fps=10)
@@ -398,6 +556,144 @@ def test_only_one_frame_is_held_back(tmp_path):
         most = max(most, len(alive))
         del frame
     assert most == 1
+
+
+def pictures_alive() -> int:
+    """Return how many of PyAV's decoded pictures are in memory."""
+    return sum(isinstance(o, av.VideoFrame) for o in gc.get_objects())
+
+
+def test_no_picture_outlives_its_reading_without_gc(tmp_path):
+    path = write_clip(tmp_path / "a.mov", codec="mjpeg", frames=6, rotation=90)
+    gc.collect()
+    before = pictures_alive()
+    gc.disable()
+    try:
+        open_source(path).close()
+        assert pictures_alive() == before
+        with open_source(path) as source:
+            assert len(list(source.frames())) == 6
+            next(source.frames(start=0.1))
+        assert pictures_alive() == before
+        with open_source(path) as source, pytest.raises(InputError):
+            list(source.frames(start=5.0))
+        assert pictures_alive() == before
+    finally:
+        gc.enable()
+
+
+# Sizes that nobody has ----------------------------------------------------------------------------------------------------------
+
+
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the list of what is decoded from now on."""
+    found: list[str] = []
+    decode, imdecode = reader._decode, cv2.imdecode
+
+    def counted(*words: object) -> Iterator[av.VideoFrame]:
+        for picture in decode(*words):
+            found.append("picture")
+            yield picture
+
+    monkeypatch.setattr(reader, "_decode", counted)
+    monkeypatch.setattr(cv2, "imdecode", lambda *a: found.append("image") or imdecode(*a))
+    return found
+
+
+WILD_GIF = (
+    b"GIF89a"
+    + struct.pack("<HHBBB", 16000, 16000, 0x80, 0, 0)
+    + bytes(6)
+    + b"\x2c"
+    + struct.pack("<HHHHB", 0, 0, 16000, 16000, 0)
+)
+WILD_BMP = (
+    b"BM" + bytes(8) + struct.pack("<I", 54) + struct.pack("<IiiHHIIiiII", 40, 2**31 - 1, -(2**31), 1, 24, 0, 0, 0, 0, 0, 0)
+)
+WILD_WEBP = b"RIFF" + struct.pack("<I", 100) + b"WEBPVP8X" + struct.pack("<IB3xHBHB", 10, 2, 16382, 0, 16382, 0) + bytes(100)
+WILD_JPEG = b"\xff\xd8\xff\xe0\x00\x04ab\xff\xc0" + struct.pack(">HBHHB", 11, 8, 65500, 65500, 1) + bytes(100)
+WILD = {
+    "a.gif": (
+        WILD_GIF + b"\x02\x01\x00\x00\x3b",
+        "no picture that can be decoded, or only some that are over the limit of 120000000 pixels",
+    ),
+    "a.bmp": (WILD_BMP + bytes(100), "2147483647x2147483648 pixels, and the limit is 120000000 in all"),
+    "a.webp": (WILD_WEBP, "16383x16383 pixels, and the limit is 120000000 in all"),
+    "a.jpg": (WILD_JPEG, "65500x65500 pixels, and the limit is 120000000 in all"),
+}
+
+
+@pytest.mark.parametrize("name", WILD)
+def test_a_picture_over_the_limit_is_refused_undecoded(tmp_path, monkeypatch, name):
+    data, told = WILD[name]
+    (tmp_path / name).write_bytes(data)
+    found = decoded(monkeypatch)
+    with pytest.raises(InputError, match=f"{told}.*VIDCAM_MAX_PIXELS"):
+        open_source(tmp_path / name)
+    assert found == []
+
+
+def test_a_png_of_a_few_kilobytes_and_900_million_pixels(tmp_path, monkeypatch):
+    path = empty_png(tmp_path / "a.png", size=(1, 30000))
+    data = path.read_bytes()
+    head = b"IHDR" + struct.pack(">II", 30000, 30000) + data[24:29]
+    path.write_bytes(data[:12] + head + struct.pack(">I", zlib.crc32(head)) + data[33:])
+    found = decoded(monkeypatch)
+    with pytest.raises(InputError, match="30000x30000 pixels"):
+        open_source(path)
+    assert found == []
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.avi", "a.mkv", "a.ts", "a.gif", "a.png", "a.webp"])
+def test_the_limit_of_pixels_can_be_set(tmp_path, monkeypatch, name):
+    if name.endswith((".png", ".webp")):
+        write_animation(tmp_path / name, delays_ms=[100, 100])
+    else:
+        write_clip(tmp_path / name, fps=10, frames=4, codec="mjpeg" if name == "a.avi" else None)
+    found = decoded(monkeypatch)
+    monkeypatch.setenv("VIDCAM_MAX_PIXELS", str(96 * 128 - 1))
+    with pytest.raises(InputError, match=r"limit (is|of) 12287 .*VIDCAM_MAX_PIXELS"):
+        open_source(tmp_path / name)
+    assert found == []
+    monkeypatch.setenv("VIDCAM_MAX_PIXELS", str(96 * 128))
+    assert number(read(tmp_path / name)[0].image) == 0
+    monkeypatch.setenv("VIDCAM_MAX_PIXELS", "many")
+    with pytest.raises(UsageError, match="VIDCAM_MAX_PIXELS must be a whole number of pixels, such as 120000000, got 'many'"):
+        open_source(tmp_path / name)
+
+
+@pytest.mark.parametrize("kind", ["joined", "lying header", "stretched"])
+def test_a_picture_that_grows_over_the_limit_is_not_decoded(tmp_path, monkeypatch, kind):
+    small = write_clip(tmp_path / "small.ts", frames=20, sar=Fraction(4, 1) if kind == "stretched" else None)
+    large = write_clip(tmp_path / "large.ts", frames=20, size=(192, 256))
+    path = tmp_path / "a.ts"
+    if kind == "joined":
+        joined(path, small, large)
+    elif kind == "stretched":
+        path = small
+    else:
+        path = write_clip(tmp_path / "a.avi", codec="mjpeg", frames=20, size=(192, 256))
+        path.write_bytes(path.read_bytes().replace(struct.pack("<II", 256, 192), struct.pack("<II", 128, 96)))
+    monkeypatch.setenv("VIDCAM_MAX_PIXELS", "20000")
+    if kind == "joined":
+        with open_source(path) as source:
+            assert [number(f.image) for f in source.frames()] == list(range(20))
+        assert any("or are of more than 20000 pixels (VIDCAM_MAX_PIXELS)" in w for w in source.warnings)
+    else:
+        told = "only some that are over the limit of 20000 pixels" if kind == "lying header" else "512x96 pixels"
+        with pytest.raises(InputError, match=told):
+            open_source(path)
+
+
+def test_an_image_over_the_limit_is_left_out_and_told(tmp_path, monkeypatch):
+    folder = write_images(tmp_path / "shots", names=["0.png", "1.png", "2.png"])
+    cv2.imwrite(str(folder / "1.png"), numbered(1, (192, 256)))
+    monkeypatch.setenv("VIDCAM_MAX_PIXELS", "20000")
+    with open_source(folder) as source:
+        assert [number(f.image) for f in source.frames()] == [0, 2]
+    (warning,) = source.warnings
+    assert "1.png has pictures of 256x192 pixels" in warning
+    assert warning.endswith("; the image before it is shown longer")
 
 
 # Damage -------------------------------------------------------------------------------------------------------------------------
@@ -495,6 +791,13 @@ def test_what_the_decoder_holds_at_a_break_is_delivered(tmp_path):
 # Refusals -----------------------------------------------------------------------------------------------------------------------
 
 
+def bound(path: Path) -> None:
+    """Make a socket at the path."""
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(os.path.relpath(path))  # its name must be short
+
+
+SDP = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 50000 RTP/AVP 96\na=rtpmap:96 H264/90000\n"
 BAD = {
     "missing.mp4": (lambda p: p, "there is no file .*missing.mp4"),
     "missing.png": (lambda p: p, "there is no file .*missing.png"),
@@ -505,6 +808,15 @@ BAD = {
     "bad.png": (lambda p: p.write_text("not a picture"), "cannot be read as an image"),
     "sound.m4a": (write_sound, "holds no video, only audio"),
     "sound_with_cover.m4a": (lambda p: write_sound(p, cover=True), "holds no video, only audio"),
+    "stream.sdp": (lambda p: p.write_text(SDP), "is a list of other files or addresses, not a video"),
+    "list.txt": (lambda p: p.write_text("ffconcat version 1.0\nfile a.mp4\n"), "is a list of other files or addresses"),
+    "fifo": (os.mkfifo, "fifo is a pipe, not a file"),
+    "fifo.png": (os.mkfifo, r"fifo\.png is a pipe, not a file"),
+    "socket.mp4": (bound, "is a socket, not a file"),
+    "zero.mp4": (lambda p: p.symlink_to("/dev/zero"), "is a device, not a file"),
+    "n" * 300 + ".mp4": (lambda p: p, "cannot be opened: File name too long"),
+    "zero\0byte.mp4": (lambda p: p, "cannot be the name of a file"),
+    "half\ud800pair.png": (lambda p: p, "cannot be the name of a file"),
     "no_index.mp4": (lambda p: truncate(write_clip(p, faststart=False), keep=0.6), "cut off before its index"),
     "no_frame.mp4": (lambda p: truncate(write_clip(p, frames=90), keep=0.05), "holds no picture that can be decoded"),
 }
@@ -517,7 +829,7 @@ def test_what_is_no_video_is_refused_in_one_sentence(tmp_path, name):
     with pytest.raises(InputError, match=message) as caught:
         open_source(tmp_path / name)
     assert "\n" not in str(caught.value)
-    assert str(tmp_path / name) in str(caught.value)
+    assert str(tmp_path / name) in str(caught.value) or ascii(name)[1:-1] in str(caught.value)
 
 
 def test_a_file_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
@@ -529,6 +841,17 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(av, "open", refuse)  # root, who runs many a test, may read everything
     with pytest.raises(InputError, match="may not be read: you lack the permission"):
         open_source(path)
+
+
+@pytest.mark.parametrize(("name", "entry"), [("a.mp4", b"VideoHandler"), ("a.mp4", b"Caffee"), ("a.mkv", b"Caffee"),
+                                              ("a.avi", b"Caffee"), ("a.flv", b"Caffee"), ("a.mov", b"Caffee")])  # fmt: skip
+def test_names_that_are_not_utf_8_do_not_matter(tmp_path, name, entry):
+    path = write_clip(tmp_path / name, frames=5, title="Caffee")
+    data = path.read_bytes()
+    assert entry in data
+    path.write_bytes(data.replace(entry, entry[:3] + b"\xe9" + entry[4:]))
+    frames = read(path)
+    check_frames(frames, times=[frames[0].time + i / 30 for i in range(5)], within=0.0011)
 
 
 def test_videos_of_a_folder_come_in_natural_order(tmp_path):
@@ -568,6 +891,118 @@ def test_an_address_is_read_like_a_file(tmp_path, address):
     assert [number(f.image) for f in read(f"{address}/a.mp4", start=1.0)] == list(range(30, 60))
     with pytest.raises(InputError, match=r"none\.mp4 cannot be opened: .*404.*; check the address"):
         open_source(f"{address}/none.mp4")
+
+
+class Endless(http.server.BaseHTTPRequestHandler):
+    """Sends the same file over and over."""
+
+    data = b""
+    asked: list[str]
+    ended: threading.Semaphore
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(self.data)
+        self.ended.release()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def endless(monkeypatch) -> Iterator[tuple[str, type[Endless]]]:
+    monkeypatch.setattr(opening, "OPEN_S", HANG_S)
+    monkeypatch.setattr(opening, "READ_S", HANG_S)
+
+    class Handler(Endless):
+        asked: ClassVar[list[str]] = []
+        ended = threading.Semaphore(0)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/a", Handler
+        server.shutdown()
+        ended(thread)
+
+
+def left(handler: type[Endless]) -> None:
+    """Check that each connection was closed by the reader."""
+    for _ in handler.asked:
+        assert handler.ended.acquire(timeout=HANG_S)
+
+
+@pytest.mark.parametrize(("name", "frames"), [("a.ts", 60), ("a.ts", 12), ("a.mkv", 60), ("a.flv", 60), ("a.mp4", 60)])
+def test_an_endless_address_is_read_up_to_the_end_asked(tmp_path, endless, name, frames):
+    address, handler = endless
+    handler.data = write_clip(tmp_path / name, frames=frames, audio="aac").read_bytes()
+    with open_source(address) as source:
+        times = [f.time for f in source.frames(end=3.0)]
+    left(handler)
+    if name == "a.mp4":  # its index counts its pictures, and so it has an end
+        assert len(times) == frames
+        assert source.warnings == []
+    else:
+        assert 85 <= len(times) <= 92
+        assert np.diff(times).max() < 0.1
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.flv"])
+def test_that_an_address_has_no_known_end_is_told(tmp_path, endless, name):
+    address, handler = endless
+    handler.data = write_clip(tmp_path / name, frames=100, size=(32, 32), fps=5).read_bytes()
+    told = threading.Event()
+    with open_source(address) as source:
+        source.say = lambda sentence: told.set()
+        for frame in source.frames():  # noqa: B007
+            if told.is_set():
+                break
+    assert 60 < frame.time - source.info.start_s < 85
+    assert source.warnings == [f"{address} goes on, and where it ends is not known: --end S reads S seconds of it, Ctrl-C stops"]
+    left(handler)
+
+
+LEADS_ON = {
+    "dash": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT10S">'
+    '<Period><AdaptationSet mimeType="video/mp4"><Representation id="1" bandwidth="1"><BaseURL>{}</BaseURL>'
+    "</Representation></AdaptationSet></Period></MPD>",
+    "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{}\n#EXT-X-ENDLIST\n",
+    "concat": "ffconcat version 1.0\nfile '{}'\n",
+    "sdp": SDP,
+}
+
+
+@pytest.mark.parametrize("start", [b"", b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2"])
+@pytest.mark.parametrize("kind", LEADS_ON)
+def test_no_file_makes_it_open_another_address(tmp_path, endless, kind, start):
+    address, handler = endless
+    path = tmp_path / "a.mp4"
+    path.write_bytes(start + LEADS_ON[kind].format(address).encode())
+    with pytest.raises(InputError):
+        open_source(path)
+    assert handler.asked == []
+
+
+@pytest.mark.parametrize("kind", LEADS_ON)
+def test_no_address_makes_it_open_a_file_here(tmp_path, endless, monkeypatch, kind):
+    address, handler = endless
+    other = write_clip(tmp_path / "other.ts", frames=5)
+    playlist = LEADS_ON[kind].format(f"file://{other}").encode()
+
+    def once(self: Endless) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(playlist)))
+        self.end_headers()
+        self.wfile.write(playlist)
+
+    monkeypatch.setattr(handler, "do_GET", once)
+    with pytest.raises(InputError):
+        open_source(address)
 
 
 def test_an_address_that_does_not_answer_is_given_up(monkeypatch):

@@ -36,7 +36,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from vidcam.errors import OutputError, UsageError
 from vidcam.files import atomic_write, check_output
-from vidcam.opening import JUMP_S, open_container, restarts, sound_of
+from vidcam.opening import JUMP_S, all_packets, open_container, restarts, sound_of
 from vidcam.planes import Matrix, Planes
 from vidcam.types import UInt8Array
 from vidcam.yuv import from_rgb, to_rgb
@@ -359,7 +359,8 @@ class _Sound:
         """The packets on one clock: one that was started anew goes on from where it was, as that of the pictures does."""
         packets = self._input.demux(self._stream)
         shift, end = 0, None
-        while True:
+        taken, last = 0, all_packets(self._input, self._stream)
+        while taken != last:
             try:
                 packet = next(packets, None)
             except av.FFmpegError as error:
@@ -367,6 +368,7 @@ class _Sound:
                 return
             if packet is None:
                 return
+            taken += 1
             if not packet.size:
                 continue
             order = packet.dts if packet.dts is not None else packet.pts

@@ -6,6 +6,8 @@ middle, the frame's number as twelve black or white blocks, so that a frame can 
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from PIL import Image
 
 RED, GREEN, BLUE, YELLOW = (200, 30, 30), (30, 180, 30), (30, 30, 200), (200, 200, 30)
 UPRIGHT = ("red", "green", "yellow", "blue")
@@ -80,6 +83,7 @@ def write_clip(
     faststart: bool = True,
     fragmented: bool = False,
     picture: Callable[[int], np.ndarray] | None = None,
+    title: str = "",
 ) -> Path:
     """A clip of ``frames`` pictures at ``path`` (the suffix chooses the container), and the path again.
 
@@ -93,7 +97,7 @@ def write_clip(
     picture = picture or (lambda i: numbered(i, size))
     times = [i / float(fps) for i in range(frames)] if times is None else list(times)
     base = {".mkv": Fraction(1, 1000), ".webm": Fraction(1, 1000), ".gif": Fraction(1, 100)}.get(suffix, Fraction(1, 90000))
-    if suffix == ".avi":  # knows nothing but frame numbers
+    if suffix == ".avi" or codec == "mpeg4":  # know nothing but frame numbers
         base = 1 / Fraction(fps)
     codec = codec or CODECS.get(suffix, "libx264")
     pix_fmt = pix_fmt or {"gif": "rgb8", "mjpeg": "yuvj420p"}.get(codec, "yuv420p")
@@ -101,6 +105,8 @@ def write_clip(
     if fragmented:
         options = {"movflags": "+frag_keyframe+empty_moov+default_base_moof"}
     with av.open(str(path), "w", options=options) as out:
+        if title:
+            out.metadata["title"] = title
         stream = out.add_stream(codec, rate=Fraction(fps))
         context = stream.codec_context
         stored = _turn_back(picture(0), rotation, mirrored)
@@ -161,6 +167,46 @@ def write_sound(path: Path, *, seconds: float = 1.0, codec: str = "aac", cover: 
             frame = av.VideoFrame.from_ndarray(numbered(0), format="rgb24").reformat(format="yuvj420p")
             out.mux([*still.encode(frame), *still.encode()])
         _write_tone(out, sound, seconds=seconds)
+    return path
+
+
+def at_decoding_times(source: Path, path: Path) -> Path:
+    """The same packets, each with the time at which it is decoded as the one at which it is shown, as bad tools write them."""
+    with av.open(str(source)) as given, av.open(str(path), "w") as out:
+        stream = out.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            if packet.size:
+                packet.pts, packet.stream = packet.dts, stream
+                out.mux(packet)
+    return path
+
+
+def joined(path: Path, *parts: Path) -> Path:
+    """The files one behind the other, as recordings are joined with ``cat``."""
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+def write_animation(path: Path, *, delays_ms: Sequence[int], size: tuple[int, int] = (96, 128)) -> Path:
+    """An animated WebP, PNG or GIF of :func:`numbered` pictures, each shown so long."""
+    first, *others = (Image.fromarray(numbered(i, size)) for i in range(len(delays_ms)))
+    settings = {"lossless": True} if path.suffix == ".webp" else {}
+    kind = {".apng": "PNG"}.get(path.suffix)
+    first.save(path, kind, save_all=True, append_images=others, duration=list(delays_ms), loop=0, **settings)
+    return path
+
+
+def empty_png(path: Path, *, size: tuple[int, int]) -> Path:
+    """A valid PNG of one colour, of ``size`` (H, W): thousands of times smaller than its pixels."""
+    height, width = size
+    data = zlib.compressobj(1)
+    rows = b"".join(data.compress(bytes(1 + width // 8 + bool(width % 8))) for _ in range(height)) + data.flush()
+    head = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
     return path
 
 
