@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import http.server
 import itertools
@@ -18,13 +17,13 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar
 
 import av
 import cv2
 import numpy as np
 import pytest
 from support.counting import timeouts_given
+from support.endless import Endless, endless
 from support.media import (
     TURNS,
     UPRIGHT,
@@ -893,57 +892,20 @@ def test_an_address_is_read_like_a_file(tmp_path, address):
         open_source(f"{address}/none.mp4")
 
 
-class Endless(http.server.BaseHTTPRequestHandler):
-    """Sends the same file over and over."""
-
-    data = b""
-    asked: list[str]
-    ended: threading.Semaphore
-
-    def do_GET(self) -> None:
-        self.asked.append(self.path)
-        self.send_response(200)
-        self.end_headers()
-        with contextlib.suppress(OSError):
-            while True:
-                self.wfile.write(self.data)
-        self.ended.release()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
-def endless(monkeypatch) -> Iterator[tuple[str, type[Endless]]]:
+def server(monkeypatch) -> Iterator[Endless]:
     monkeypatch.setattr(opening, "OPEN_S", HANG_S)
     monkeypatch.setattr(opening, "READ_S", HANG_S)
-
-    class Handler(Endless):
-        asked: ClassVar[list[str]] = []
-        ended = threading.Semaphore(0)
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/a", Handler
-        server.shutdown()
-        ended(thread)
-
-
-def left(handler: type[Endless]) -> None:
-    """Check that each connection was closed by the reader."""
-    for _ in handler.asked:
-        assert handler.ended.acquire(timeout=HANG_S)
+    with endless() as served:
+        yield served
 
 
 @pytest.mark.parametrize(("name", "frames"), [("a.ts", 60), ("a.ts", 12), ("a.mkv", 60), ("a.flv", 60), ("a.mp4", 60)])
-def test_an_endless_address_is_read_up_to_the_end_asked(tmp_path, endless, name, frames):
-    address, handler = endless
-    handler.data = write_clip(tmp_path / name, frames=frames, audio="aac").read_bytes()
-    with open_source(address) as source:
+def test_an_endless_address_is_read_up_to_the_end_asked(tmp_path, server, name, frames):
+    server.data = write_clip(tmp_path / name, frames=frames, audio="aac").read_bytes()
+    with open_source(server.address) as source:
         times = [f.time for f in source.frames(end=3.0)]
-    left(handler)
+    server.check_left()
     if name == "a.mp4":  # its index counts its pictures, and so it has an end
         assert len(times) == frames
         assert source.warnings == []
@@ -953,18 +915,19 @@ def test_an_endless_address_is_read_up_to_the_end_asked(tmp_path, endless, name,
 
 
 @pytest.mark.parametrize("name", ["a.ts", "a.flv"])
-def test_that_an_address_has_no_known_end_is_told(tmp_path, endless, name):
-    address, handler = endless
-    handler.data = write_clip(tmp_path / name, frames=100, size=(32, 32), fps=5).read_bytes()
+def test_that_an_address_has_no_known_end_is_told(tmp_path, server, name):
+    server.data = write_clip(tmp_path / name, frames=100, size=(32, 32), fps=5).read_bytes()
     told = threading.Event()
-    with open_source(address) as source:
+    with open_source(server.address) as source:
         source.say = lambda sentence: told.set()
         for frame in source.frames():  # noqa: B007
             if told.is_set():
                 break
     assert 60 < frame.time - source.info.start_s < 85
-    assert source.warnings == [f"{address} goes on, and where it ends is not known: --end S reads S seconds of it, Ctrl-C stops"]
-    left(handler)
+    assert source.warnings == [
+        f"{server.address} goes on, and where it ends is not known: --end S reads S seconds of it, Ctrl-C stops"
+    ]
+    server.check_left()
 
 
 LEADS_ON = {
@@ -979,30 +942,20 @@ LEADS_ON = {
 
 @pytest.mark.parametrize("start", [b"", b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2"])
 @pytest.mark.parametrize("kind", LEADS_ON)
-def test_no_file_makes_it_open_another_address(tmp_path, endless, kind, start):
-    address, handler = endless
+def test_no_file_makes_it_open_another_address(tmp_path, server, kind, start):
     path = tmp_path / "a.mp4"
-    path.write_bytes(start + LEADS_ON[kind].format(address).encode())
+    path.write_bytes(start + LEADS_ON[kind].format(server.address).encode())
     with pytest.raises(InputError):
         open_source(path)
-    assert handler.asked == []
+    assert server.asked == []
 
 
 @pytest.mark.parametrize("kind", LEADS_ON)
-def test_no_address_makes_it_open_a_file_here(tmp_path, endless, monkeypatch, kind):
-    address, handler = endless
+def test_no_address_makes_it_open_a_file_here(tmp_path, server, kind):
     other = write_clip(tmp_path / "other.ts", frames=5)
-    playlist = LEADS_ON[kind].format(f"file://{other}").encode()
-
-    def once(self: Endless) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(playlist)))
-        self.end_headers()
-        self.wfile.write(playlist)
-
-    monkeypatch.setattr(handler, "do_GET", once)
+    server.data, server.once = LEADS_ON[kind].format(f"file://{other}").encode(), True
     with pytest.raises(InputError):
-        open_source(address)
+        open_source(server.address)
 
 
 def test_an_address_that_does_not_answer_is_given_up(monkeypatch):

@@ -17,6 +17,9 @@ import numpy as np
 import pytest
 from av.video.frame import PictureType
 from support.counting import timeouts_given
+from support.endless import endless
+from support.media import write_clip
+from support.waiting import HANG_S
 
 from vidcam import opening
 from vidcam.errors import OutputError, UsageError
@@ -304,6 +307,29 @@ def test_of_several_audio_streams_the_default_one_is_taken(tmp_path: Path) -> No
     save(tmp_path / "b.mp4", CONSTANT, source=tmp_path / "second.mkv")
     assert len(clicks_of(tmp_path / "a.mp4")) == 3
     assert len(clicks_of(tmp_path / "b.mp4")) == 0
+
+
+@pytest.mark.parametrize(("suffix", "word"), [(".mp4", b"SoundHandler"), (".mkv", b"Lavf"), (".mov", b"SoundHandler")])
+@pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
+def test_names_that_are_not_utf_8_do_not_keep_the_sound_away(tmp_path: Path, suffix: str, word: bytes, codec: str) -> None:
+    source = clicking(tmp_path / f"in{suffix}", "aac" if suffix == ".mp4" else codec)
+    data = source.read_bytes()
+    assert word in data
+    source.write_bytes(data.replace(word, word[:-1] + b"\xe9"))
+    writer = save(tmp_path / "out.mp4", CONSTANT, source=source)
+    assert writer.warnings == []
+    np.testing.assert_allclose(clicks_of(tmp_path / "out.mp4"), [0.5, 1.25, 2.6], atol=0.03)
+
+
+def test_sound_of_an_mp4_that_is_sent_over_and_over_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write_clip(tmp_path / "in.mp4", frames=60, audio="aac")
+    monkeypatch.setattr(opening, "READ_S", HANG_S)
+    with endless() as server:
+        server.data = source.read_bytes()
+        writer = save(tmp_path / "out.mp4", CONSTANT, source=server.address)
+        server.check_left()
+    assert writer.warnings == []
+    assert [p for _, p in packets_of(tmp_path / "out.mp4")] == [p for _, p in packets_of(source)]
 
 
 def test_a_stream_in_an_unknown_codec_gives_way_to_the_next(tmp_path: Path) -> None:

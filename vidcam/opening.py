@@ -116,7 +116,7 @@ def all_packets(container: InputContainer, stream: Stream) -> int | None:
 
     An MP4 counts its pictures at the front; some servers send it over and over, and what follows holds nothing any more.
     """
-    endless = is_url(container.name) and container.size <= 0
+    endless = is_url(container.name) and (container.size or 0) <= 0  # None in PyAV 19
     return stream.frames or None if endless and "mp4" in container.format.name else None
 
 

@@ -97,7 +97,7 @@ def write_clip(
     picture = picture or (lambda i: numbered(i, size))
     times = [i / float(fps) for i in range(frames)] if times is None else list(times)
     base = {".mkv": Fraction(1, 1000), ".webm": Fraction(1, 1000), ".gif": Fraction(1, 100)}.get(suffix, Fraction(1, 90000))
-    if suffix == ".avi" or codec == "mpeg4":  # know nothing but frame numbers
+    if suffix == ".avi" or codec in ("mpeg4", "mpeg2video", "wmv2"):  # know nothing but frame numbers
         base = 1 / Fraction(fps)
     codec = codec or CODECS.get(suffix, "libx264")
     pix_fmt = pix_fmt or {"gif": "rgb8", "mjpeg": "yuvj420p"}.get(codec, "yuv420p")
