@@ -291,8 +291,9 @@ def test_open_engine_passes_on_what_it_was_given(monkeypatch):
         return Located(net.spec, loaded.labels, "abc", own=False, load=lambda: loaded)
 
     monkeypatch.setattr("vidcam.models.loading.locate", locate)
-    run = open_engine("r3d_18", weights="w", labels="l", layer="trunk", device="cpu", engine="torch", progress=print)
-    assert given.pop() == ("r3d_18", {"weights": "w", "labels": "l", "layer": "trunk", "progress": print})
+    options = {"weights": "w", "labels": "l", "layer": "trunk", "facts": {"frames": 4}, "trust_code": True, "progress": print}
+    run = open_engine("r3d_18", device="cpu", engine="torch", **options)
+    assert given.pop() == ("r3d_18", options)
     assert (run.weights_sha256, run.labels, run.notes) == ("abc", tuple("abcde"), ())
     assert open_engine(device="cpu", engine="torch").notes == ()  # only what steps in for it is worth a note
     assert given.pop()[0] == "x3d_s"

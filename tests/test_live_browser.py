@@ -152,6 +152,68 @@ def text(page: Any, name: str) -> str:
     return page.evaluate(f"document.getElementById({json.dumps(name)}).textContent")
 
 
+# ---------------------------------------------------------------------------------------------------- a camera that has gone
+
+
+GONE = """[
+  document.body.classList.contains("gone"), getComputedStyle(document.getElementById("overlay")).visibility,
+  document.getElementById("age").textContent,
+]"""
+
+
+def test_silent_source_hides_its_heat_until_it_sends_again(browser, hand, address) -> None:
+    with opened(browser, address) as page:
+        push(hand, page, 2)
+        assert page.evaluate(GONE)[:2] == [False, "visible"]
+        hand.clock.advance(2.5)  # longer than a source may be silent; the status comes every second
+        wait(page, "document.body.classList.contains('gone')")
+        assert page.evaluate(GONE) == [True, "hidden", "no pictures at present"]
+        assert text(page, "notice").strip() == "the camera has stopped sending pictures"
+        push(hand, page)
+        hand.clock.advance(1.0)
+        wait(page, "!document.body.classList.contains('gone')")
+        assert page.evaluate(GONE)[1] == "visible"
+
+
+def test_camera_that_ends_is_told_and_can_be_used_again(browser, engine) -> None:
+    room = cameras(engine, Settings(hop_s=STEP_S, smooth_s=0.0), clock=ManualClock())
+    jpeg = base64.b64encode(cv2.imencode(".jpg", numbered(3, (HEIGHT, WIDTH))[..., ::-1])[1].tobytes()).decode()
+    with served(room) as address, opened(browser, address, before=GIVEN) as page:
+        wait(page, "given.track !== null")
+        page.evaluate("jpeg => given.show(jpeg)", jpeg)
+        wait(page, "vidcamStats.shown !== null")
+        assert page.locator("#start").is_hidden()
+        page.evaluate("given.track.dispatchEvent(new Event('ended'))")
+        wait(page, "!document.getElementById('start').hidden")
+        assert text(page, "start") == "Use my camera again"
+        assert "The camera stopped sending pictures" in text(page, "notice")
+        assert page.evaluate(GONE)[:2] == [True, "hidden"]
+        page.evaluate("given.track = null")
+        page.get_by_role("button", name="Use my camera again").click()
+        wait(page, "given.track !== null")
+        before = page.evaluate("vidcamStats.shown")
+        page.evaluate("jpeg => given.show(jpeg)", jpeg)
+        wait(page, f"vidcamStats.shown > {before}")
+        wait(page, "!document.body.classList.contains('gone')")
+        assert page.locator("#start").is_hidden()
+    until(lambda: not vidcam_threads())
+
+
+def test_rate_that_is_shown_is_told_beside_that_of_the_source(browser, hand, address) -> None:
+    with opened(browser, address, still=True) as page:
+        receive(hand, page)
+        wait(page, "document.getElementById('facts').textContent !== ''")
+        assert f"{1 / STEP_S:.0f} frames/s ·" in text(page, "facts")  # not long enough to tell
+        pass_time(page, 1.5)
+        for _ in range(4):
+            receive(hand, page)
+        wait(page, f"vidcamStats.shown === {hand.stream.latest.time!r}")
+        pass_time(page, 1.0)
+        hand.clock.advance(1.0)  # the next status
+        wait(page, "/shown/.test(document.getElementById('facts').textContent)")
+        assert f"{1 / STEP_S:.0f} frames/s, 2 shown" in text(page, "facts")  # four in two seconds
+
+
 # ---------------------------------------------------------------------------------------------- the camera of the browser
 
 

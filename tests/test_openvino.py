@@ -367,7 +367,9 @@ from support.tiny_nets import Plain
 
 def net():
     module = Plain()
-    module.vidcam = {"frames": 4, "crop": (12, 12)}
+    module.vidcam = {
+        "frames": 4, "interval_s": 0.1, "resize": 12, "crop": (12, 12), "mean": (0.5,) * 3, "std": (0.5,) * 3, "own_weights": True
+    }
     return module
 """
 

@@ -514,7 +514,7 @@ def red_square(frames=(4, 6), at=(70, 30), side=16) -> torch.Tensor:
 @pytest.mark.parametrize("method", ["occlusion", "rise", "scorecam", "ablationcam"])
 def test_the_red_square_carries_the_evidence(method, net):
     module = getattr(planted, net)().eval()
-    facts = {k: v for k, v in module.vidcam.items() if k != "labels"}
+    facts = {k: v for k, v in module.vidcam.items() if k not in ("labels", "own_weights")}
     known = Explained(module, spec(**facts, time_cells=(8 if net == "patches" else 4,)))
     more = {"masks": 150} if method == "rise" else {}
     found = METHODS[method](known, red_square(), [Target(0)], **more).maps[0][0, 0].numpy()
@@ -543,7 +543,7 @@ def placed_away(place) -> tuple[np.ndarray, ...]:
 
 def test_frozen_moments_see_the_square_come_and_stay():
     module = planted.patches().eval()
-    known = Explained(module, spec(**{k: v for k, v in module.vidcam.items() if k != "labels"}))
+    known = Explained(module, spec(**{k: v for k, v in module.vidcam.items() if k not in ("labels", "own_weights")}))
     found = temporal_mask(known, red_square(), [Target(0)]).maps[0][0, 0, :, 0, 0]
     # When it comes it is missed for a frame, while it is there nothing changes, when it goes it stays for a frame. Its share
     # in one frame: 500 times the mean of 16 x 16 pixels that are 0.3 red.

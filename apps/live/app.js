@@ -11,6 +11,7 @@ import { Timeline } from "./timeline.js";
 const $ = (id) => document.getElementById(id);
 const EASE_S = 0.05; // the heat glides to the newest map within about this time
 const STALE_S = 0.5;
+const RATE_S = 2; // over which the pictures are counted that are shown
 
 const look = { style: "heat", opacity: 0.62, signed: false };
 let hello = null, heat = null, memory = new Memory(60), camera = null, recording = null, mirrored = false, status = null;
@@ -124,9 +125,17 @@ function offerCamera() {
         tally(stats.pictures, clock.now());
         displayed();
       },
+      ended() {
+        camera = null;
+        gone(true);
+        button.textContent = "Use my camera again";
+        button.hidden = false;
+        notice("The camera stopped sending pictures: was it unplugged, or taken by another program?");
+      },
     });
     try {
       await camera.start();
+      notice("");
       $("picture").hidden = true;
       mirror(true);
     } catch (error) {
@@ -223,10 +232,12 @@ function words(news) {
 
 function facts() {
   const { fps, hop_s, skipped, used, viewers, size: at } = status;
+  const since = clock.now() - 1000 * RATE_S, all = held !== null || !(stats.pictures[0] < since);
+  const seen = all ? fps : stats.pictures.filter((time) => time > since).length / RATE_S;
   const parts = [
     hello?.model.title,
     at && `${at[0]}×${at[1]}`,
-    `${fps.toFixed(0)} frames/s`,
+    `${fps.toFixed(0)} frames/s` + (seen < 0.9 * fps - 0.5 ? `, ${seen.toFixed(0)} shown` : ""),
     `evidence every ${hop_s.toFixed(1)} s`,
     used !== null && `${Math.round(100 * used)}% of the processor`,
     viewers > 1 && `${viewers} viewers`,
@@ -240,9 +251,16 @@ function state(name, reason) {
   line.dataset.state = name;
   line.lastElementChild.textContent = { running: hello?.source ?? "live", lost: "no connection" }[name] ?? `${hello?.source ?? ""}: ${name}`;
   line.title = reason;
+  gone(!["opening", "running", "frozen"].includes(name) || (hello?.browser && !camera && stats.shown !== null));
   if (name === "opening") return;
   if (reason) notice(reason);
   else if (!noticeTimer) notice("");
+}
+
+/** Whether no pictures come: what is known then is of the past, and must not look as if it were of now. */
+function gone(is) {
+  document.body.classList.toggle("gone", Boolean(is));
+  if (is && held === null) $("age").textContent = "no pictures at present";
 }
 
 let noticeTimer = 0;

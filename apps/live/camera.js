@@ -3,13 +3,17 @@
 import { clock } from "./clock.js";
 
 export class Camera {
-  /** `sent(time, blob)` gets every picture that goes to the server, `shown(time)` is called for every one that is displayed. */
-  constructor(video, { side, every_s }, { sent, shown }) {
+  /**
+   * `sent(time, blob)` gets every picture that goes to the server, `shown(time)` is called for every one that is displayed,
+   * `ended()` when the camera is gone.
+   */
+  constructor(video, { side, every_s }, { sent, shown, ended }) {
     this.video = video;
     this.side = side;
     this.gap_s = Math.max(1 / 30, every_s / 3); // a sample is known once the next picture has come, so more of them is less lag
     this.sent = sent;
     this.shown = shown;
+    this.ended = ended;
     this.last = -Infinity;
     this.busy = false;
     this.encoder = new Worker(new URL("encoder.js", import.meta.url));
@@ -34,6 +38,7 @@ export class Camera {
         NotReadableError: "The camera is used by another program.",
       }[error.name] ?? `The camera cannot be used: ${error.message}`);
     }
+    this.stream.getVideoTracks()[0].addEventListener("ended", () => { this.stop(); this.ended(); });
     this.video.srcObject = this.stream;
     this.video.hidden = false;
     await this.video.play();
@@ -43,6 +48,13 @@ export class Camera {
       this.handle = this.video.requestVideoFrameCallback(next);
     };
     this.handle = this.video.requestVideoFrameCallback(next);
+  }
+
+  /** Takes no more pictures. */
+  stop() {
+    this.video.cancelVideoFrameCallback(this.handle);
+    this.encoder.terminate();
+    this.video.srcObject = null;
   }
 
   /** Sends this picture, if it is time. */

@@ -37,13 +37,13 @@ def _averages(stride: tuple[int, int, int]) -> nn.Conv3d:
 
 def patches() -> nn.Module:
     net = Planted(nn.Sequential(nn.AvgPool3d((1, 8, 8))))
-    net.vidcam = {**FACTS, "layer": "trunk"}  # type: ignore[assignment]
+    net.vidcam = {**FACTS, "layer": "trunk", "own_weights": True}  # type: ignore[assignment]
     return net
 
 
 def strided() -> nn.Module:
     net = Planted(nn.Sequential(_averages((1, 2, 2)), _averages((2, 2, 2)), _averages((1, 2, 2))))
-    net.vidcam = {**FACTS, "layer": "trunk"}  # type: ignore[assignment]
+    net.vidcam = {**FACTS, "layer": "trunk", "own_weights": True}  # type: ignore[assignment]
     return net
 
 
@@ -55,5 +55,4 @@ FACTS = {
     "mean": (0.0, 0.0, 0.0),
     "std": (1.0, 1.0, 1.0),
     "labels": LABELS,
-    "own_weights": True,
 }

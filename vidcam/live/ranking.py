@@ -22,7 +22,8 @@ class Ranking:
 
     Probabilities are averaged over the last ``tau_s`` seconds (one-sided exponential). The order changes only where the average
     of a label exceeds that of the one above it by a seventh and two points (:func:`clearly_above`); so no two neighbours are ever
-    out of order by more than that, and labels that waver by less than that keep their places.
+    out of order by more than that, and labels that waver by less than that keep their places. Labels whose averages contradict
+    their order share the mean of them: what is shown never stands above something more probable.
     """
 
     def __init__(self, labels: Sequence[str], *, tau_s: float = 0.3) -> None:
@@ -54,7 +55,15 @@ class Ranking:
                 j -= 1
 
     def top(self, k: int) -> tuple[tuple[str, float], ...]:
-        """The first ``k`` (label, averaged probability) pairs; () before the first window."""
+        """The first ``k`` (label, averaged probability) pairs, the probabilities never rising; () before the first window."""
         if self._mean is None:
             return ()
-        return tuple((self._labels[i], float(self._mean[i])) for i in self._order[:k])
+        pools: list[tuple[float, int]] = []  # sums, and of how many (pool adjacent violators: isotonic regression)
+        for i in self._order:
+            total, count = float(self._mean[i]), 1
+            while pools and pools[-1][0] / pools[-1][1] < total / count:
+                total, count = total + pools[-1][0], count + pools[-1][1]
+                pools.pop()
+            pools.append((total, count))
+        shown = [total / count for total, count in pools for _ in range(count)]
+        return tuple((self._labels[i], prob) for i, prob in zip(self._order[:k], shown, strict=False))

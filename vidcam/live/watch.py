@@ -135,7 +135,7 @@ class Watch:
         if self.error is not None:
             return str(self.error)
         return {
-            "silent": f"{self.source.name} sends nothing at present",
+            "silent": f"{self.source.name} has stopped sending pictures",
             "frozen": f"the picture of {self.source.name} has not changed for {self.stream.frozen_s:.0f} seconds",
             "ended": f"{self.source.name} has ended",
             "running": "",
