@@ -643,15 +643,21 @@ def test_a_png_of_a_few_kilobytes_and_900_million_pixels(tmp_path, monkeypatch):
     assert found == []
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.avi", "a.mkv", "a.ts", "a.gif", "a.png", "a.webp"])
-def test_the_limit_of_pixels_can_be_set(tmp_path, monkeypatch, name):
+HEADED, HEADLESS = "128x96 pixels, and the limit is 12287", "some that are over the limit of 12287"
+
+
+@pytest.mark.parametrize(("name", "told"), [
+    ("a.mp4", HEADED), ("a.mkv", HEADED), ("a.ts", HEADED), ("a.webp", HEADED), ("a.webm", HEADLESS), ("a.avi", HEADLESS),
+    ("a.gif", HEADLESS), ("a.png", HEADLESS),
+])  # fmt: skip
+def test_the_limit_of_pixels_can_be_set(tmp_path, monkeypatch, name, told):
     if name.endswith((".png", ".webp")):
         write_animation(tmp_path / name, delays_ms=[100, 100])
     else:
         write_clip(tmp_path / name, fps=10, frames=4, codec="mjpeg" if name == "a.avi" else None)
     found = decoded(monkeypatch)
     monkeypatch.setenv("VIDCAM_MAX_PIXELS", str(96 * 128 - 1))
-    with pytest.raises(InputError, match=r"limit (is|of) 12287 .*VIDCAM_MAX_PIXELS"):
+    with pytest.raises(InputError, match=f"{told} .*VIDCAM_MAX_PIXELS"):
         open_source(tmp_path / name)
     assert found == []
     monkeypatch.setenv("VIDCAM_MAX_PIXELS", str(96 * 128))
@@ -771,6 +777,19 @@ def test_a_decoder_that_fails_on_a_packet_goes_on_with_the_next(tmp_path):
     with open_source(path) as source:
         assert [number(f.image) for f in source.frames()] == [0, 1, 2, 3, 5, 6, 7, 8, 9]
     assert source.warnings == [f"{path} is damaged: 1 of its pictures could not be decoded properly"]
+
+
+@pytest.mark.parametrize("error", [av.error.InvalidDataError(1, "bad"), ValueError("cannot decode unknown codec")])
+def test_whatever_a_decoder_raises_is_damage(tmp_path, error):
+    damage, packet = reader._Damage(), SimpleNamespace(pts=None, stream=SimpleNamespace(index=0))
+
+    def decode() -> None:
+        raise error
+
+    packet.decode = decode
+    with av.open(str(write_clip(tmp_path / "a.mp4", frames=2))) as container:
+        assert list(reader._decode(container.streams.video[0], iter([packet, packet]), damage)) == []
+    assert damage.pieces == 2
 
 
 def test_what_the_decoder_holds_at_a_break_is_delivered(tmp_path):
@@ -948,6 +967,18 @@ def test_no_file_makes_it_open_another_address(tmp_path, server, kind, start):
     with pytest.raises(InputError):
         open_source(path)
     assert server.asked == []
+
+
+def test_ffmpeg_is_told_which_protocols_it_may_use(tmp_path, monkeypatch, server):
+    given = []
+    opened = av.open
+    path = write_clip(tmp_path / "a.ts", frames=2)
+    server.data, server.once = path.read_bytes(), True
+    monkeypatch.setattr(av, "open", lambda name, **words: given.append(words["options"]) or opened(name, **words))
+    read(path)
+    read(server.address)
+    allowed = [options["protocol_whitelist"].split(",") for options in given]
+    assert allowed == [["file"]] * 2 + [["http", "https", "httpproxy", "tcp", "tls", "crypto"]] * 2
 
 
 @pytest.mark.parametrize("kind", LEADS_ON)

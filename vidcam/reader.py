@@ -542,7 +542,7 @@ def _decode(stream: VideoStream, packets: Iterator[Any], damage: _Damage, last: 
     def attempt(decode: Callable[[], list[VideoFrame]]) -> list[VideoFrame]:
         try:
             pictures = decode()
-        except FFmpegError as error:
+        except (FFmpegError, ValueError) as error:  # ValueError by PyAV itself, where the decoder could not even be opened
             damage.pieces += 1
             context = stream.codec_context  # some decoders forget the size, and some say that they were told a wrong one
             damage.refused += isinstance(error, ArgumentError) or context.width * context.height > max_pixels()

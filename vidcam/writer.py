@@ -342,7 +342,7 @@ class _Sound:
         for packet in chain(self._demuxed(), (None,)):
             try:
                 frames = self._stream.codec_context.decode(packet)
-            except av.FFmpegError:
+            except (av.FFmpegError, ValueError):  # ValueError by PyAV itself, where the decoder could not even be opened
                 self.lose("packet that cannot be decoded")
                 continue
             for frame in frames:
