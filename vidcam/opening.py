@@ -16,7 +16,7 @@ from av.stream import Disposition, Stream
 from vidcam.errors import InputError, UsageError
 
 __all__ = [
-    "JUMP_S", "Still", "all_packets", "check_size", "decoder_options", "is_url", "max_pixels", "open_container",
+    "JUMP_S", "METADATA", "Still", "all_packets", "check_size", "decoder_options", "is_url", "max_pixels", "open_container",
     "refuse_special", "restarts", "sound_of", "still",
 ]  # fmt: skip
 
@@ -27,7 +27,7 @@ MAX_PIXELS = 120_000_000
 """Of one picture. 8K video has 33 million, the largest usual photographs 108 million; as RGB these take 360 MB."""
 
 # A title in Latin-1 is no reason to refuse a video. From PyAV 19 on it never is one.
-_METADATA: dict[str, str] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+METADATA: dict[str, str] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 # fmt: off
 _FORMATS = (
@@ -103,7 +103,7 @@ def open_container(name: str) -> InputContainer:
         "protocol_whitelist": _URL_PROTOCOLS if url else _FILE_PROTOCOLS,
         **decoder_options(),
     }
-    return av.open(address, options=options, timeout=(OPEN_S, READ_S), **_METADATA)  # type: ignore[call-overload,no-any-return]
+    return av.open(address, options=options, timeout=(OPEN_S, READ_S), **METADATA)  # type: ignore[call-overload,no-any-return]
 
 
 def decoder_options() -> dict[str, str]:
