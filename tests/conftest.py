@@ -24,6 +24,13 @@ settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("search", deadline=None, max_examples=1000)
 settings.load_profile("steady")
 
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Start one process more than there are processors: those that wait for a browser leave theirs to the others."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return (len(allowed(0)) if allowed else os.cpu_count() or 1) + 1
+
+
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT.parent / "shared" / "assets"
 

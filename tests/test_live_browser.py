@@ -179,9 +179,18 @@ def test_camera_that_ends_is_told_and_can_be_used_again(browser, engine) -> None
     room = cameras(engine, Settings(hop_s=STEP_S, smooth_s=0.0), clock=ManualClock())
     jpeg = base64.b64encode(cv2.imencode(".jpg", numbered(3, (HEIGHT, WIDTH))[..., ::-1])[1].tobytes()).decode()
     with served(room) as address, opened(browser, address, before=GIVEN) as page:
-        wait(page, "given.track !== null")
-        page.evaluate("jpeg => given.show(jpeg)", jpeg)
-        wait(page, "vidcamStats.shown !== null")
+
+        def show(expression: str) -> None:
+            """Have the camera show pictures until the page has come so far; it misses those before it looks on."""
+
+            def shown_once_more() -> bool:
+                page.evaluate("jpeg => given.show(jpeg)", jpeg)
+                return page.evaluate(expression)
+
+            wait(page, "given.track !== null")
+            until(shown_once_more)
+
+        show("vidcamStats.shown !== null")
         assert page.locator("#start").is_hidden()
         page.evaluate("given.track.dispatchEvent(new Event('ended'))")
         wait(page, "!document.getElementById('start').hidden")
@@ -190,10 +199,7 @@ def test_camera_that_ends_is_told_and_can_be_used_again(browser, engine) -> None
         assert page.evaluate(GONE)[:2] == [True, "hidden"]
         page.evaluate("given.track = null")
         page.get_by_role("button", name="Use my camera again").click()
-        wait(page, "given.track !== null")
-        before = page.evaluate("vidcamStats.shown")
-        page.evaluate("jpeg => given.show(jpeg)", jpeg)
-        wait(page, f"vidcamStats.shown > {before}")
+        show(f"vidcamStats.shown > {page.evaluate('vidcamStats.shown')}")
         wait(page, "!document.body.classList.contains('gone')")
         assert page.locator("#start").is_hidden()
     until(lambda: not vidcam_threads())

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from vidcam.engine import Engine
+    from vidcam.progress import Bar
     from vidcam.types import Analysis
 
 app = typer.Typer(
@@ -224,8 +225,11 @@ def annotate(
         for number, (source, outputs) in enumerate(jobs, 1):
             name = Path(source).name or source
             bar.begin(name if len(jobs) == 1 else f"{number}/{len(jobs)} {name}")
+            warnings = _Warnings(bar, source)
             try:
-                analysis = pipeline.annotate(source, outputs, engine=loaded, settings=settings, look=look, progress=bar.frames)
+                analysis = pipeline.annotate(
+                    source, outputs, engine=loaded, settings=settings, look=look, progress=bar.frames, say=warnings.say
+                )
             except (VidcamError, OSError) as error:
                 if len(jobs) == 1:
                     raise
@@ -233,10 +237,23 @@ def annotate(
                 bar.say(f"error: {source}: {error}", always=True)
                 continue
             for warning in analysis.warnings[len(loaded.notes) :]:
-                bar.say(f"warning: {source}: {warning}")
+                warnings.say(warning)
             bar.out(_summary(source, analysis))
     if failed:
         _fail(f"{failed} of {len(jobs)} inputs could not be explained", 1)
+
+
+class _Warnings:
+    """Says each warning about an input once."""
+
+    def __init__(self, bar: Bar, source: str) -> None:
+        self._bar, self._source = bar, source
+        self._said: set[str] = set()
+
+    def say(self, warning: str) -> None:
+        if warning not in self._said:
+            self._said.add(warning)
+            self._bar.say(f"warning: {self._source}: {warning}")
 
 
 EVALUATE_EXAMPLES = """

@@ -336,14 +336,17 @@ def explain(
     engine: Engine,
     settings: Settings = Settings(),
     progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Analysis:
     """What the model says about a video and the evidence for it; draws and writes nothing.
 
-    ``path`` as for :func:`vidcam.open_source`. Raises InputError where nothing can be read, UnknownNameError for a class that the
-    model does not know, IncompatibleError for a method that it cannot bear.
+    ``path`` as for :func:`vidcam.open_source`. ``say`` is told at once, in the thread that reads, what else is a warning of the
+    analysis, such as that the source has no known end. Raises InputError where nothing can be read, UnknownNameError for a class
+    that the model does not know, IncompatibleError for a method that it cannot bear.
     """
     _check(path, engine)
     with open_source(path) as source:
+        source.say = say
         return _explained(source, engine, settings, progress)
 
 
@@ -355,16 +358,19 @@ def annotate(
     settings: Settings = Settings(),
     look: Look = Look(),
     progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Analysis:
     """Write the explained video and the reports that ``outputs`` names; returns the analysis.
 
-    Every file appears complete or not at all. Raises what :func:`explain` raises, and OutputError where a file exists without
+    ``say`` as for :func:`explain`. Every file appears complete or not at all.
+    Raises what :func:`explain` raises, and OutputError where a file exists without
     ``overwrite`` or cannot be written.
     """
     began = SYSTEM.now()
     _check(path, engine)
     outputs.check(str(path))
     with open_source(path) as source:
+        source.say = say
         analysis = _explained(source, engine, settings, progress)
         return _write(source, analysis, outputs, look, progress, {"explain": SYSTEM.now() - began})
 

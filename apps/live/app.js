@@ -135,6 +135,7 @@ function offerCamera() {
     });
     try {
       await camera.start();
+      gone(false);
       notice("");
       $("picture").hidden = true;
       mirror(true);

@@ -24,6 +24,7 @@ from av.video.stream import VideoStream
 
 from vidcam.clock import SYSTEM, Clock, Stop
 from vidcam.errors import InputError, UsageError
+from vidcam.opening import METADATA, decoder_options
 from vidcam.reader import open_source
 from vidcam.types import Frame, UInt8Array
 
@@ -122,12 +123,14 @@ class Network:
         self.name = shown(address)
 
     def frames(self, stop: Stop) -> Iterator[Frame]:
-        options = {"rtsp_transport": "tcp", "analyzeduration": "1000000"}
+        options = {"rtsp_transport": "tcp", "analyzeduration": "1000000", **decoder_options()}
         try:
-            with av.open(self.address, options=options, timeout=(self._open_s, self._read_s)) as container:
+            timeout = self._open_s, self._read_s
+            with av.open(self.address, options=options, timeout=timeout, **METADATA) as container:  # type: ignore[call-overload]
                 stream = container.streams.best("video")
                 if not isinstance(stream, VideoStream):
                     raise InputError(f"{self.name} has no video in it")
+                stream.codec_context.options = decoder_options()
                 stream.thread_type = "SLICE"  # threads by frames would hold frames back
                 recorded = bool(container.duration and container.duration > 0)
                 times, pace = _Dejitter(), _Pace(self._clock)
