@@ -150,6 +150,25 @@ def test_slow_model_explains_the_newest_window_as_offline(engine, open_stream, t
     assert max(ages) < 2 * took_s + hop_s + 3 / 30
 
 
+def test_late_frame_has_the_newest_of_many_windows_explained(open_stream) -> None:
+    stream = open_stream(Settings(hop_s=0.1))
+    completed: list[list[tuple[float, float]]] = []
+    sample = stream._session.sample
+
+    def noted(frame: Frame) -> list:
+        windows = sample(frame)
+        completed.append([w.span for w in windows])
+        return windows
+
+    stream._session.sample = noted
+    for frame in red_square(8, step=0.8):
+        stream.push(frame)
+        if stream.step():
+            assert stream.update.prediction.span == completed[-1][-1]
+    assert max(map(len, completed)) >= 5
+    assert stream.skipped == sum(len(spans) - 1 for spans in completed if spans) > 10
+
+
 def test_update_equals_the_joined_windows_smoothed_towards_the_past(open_stream) -> None:
     stream = open_stream(Settings(hop_s=0.2, smooth_s=0.3, classes=("red square",)))
     updates: list[Update] = []
