@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import vidcam
 from vidcam.engine.pytorch import TorchEngine
 from vidcam.errors import IncompatibleError, UsageError, WeightsError
 from vidcam.explainers import core
-from vidcam.models import custom, labels, layers
+from vidcam.models import custom, labels, layers, registry
 from vidcam.models.loading import LoadedModel, load, locate
 
 CODE = """
@@ -192,6 +193,19 @@ def test_single_output_is_a_binary_logit_with_its_counterpart(file: Path, tmp_pa
     np.testing.assert_allclose(engine.probabilities(pair)[:, 0], torch.sigmoid(z[:, 0]), rtol=1e-5)
     np.testing.assert_allclose(engine.probabilities(pair).sum(1), 1, rtol=1e-6)
     assert ("linear-head" in loaded.spec.provides) == (name != "gated_one")
+
+
+def test_single_output_of_a_registered_row_has_its_counterpart_too(file: Path, tmp_path: Path, monkeypatch) -> None:
+    single = custom.make(f"{file}:one").eval()
+    row = replace(custom.describe("alarm", single).spec, name="alarm", labels=lambda: ("falling",))
+    monkeypatch.setitem(registry._SPECS, "alarm", replace(row, build=lambda: custom.make(f"{file}:one")))
+    torch.save(single.state_dict(), tmp_path / "net.pt")
+    loaded = load("alarm", weights=tmp_path / "net.pt")
+    assert loaded.labels == ("falling", "not falling")
+    assert loaded.spec.multi_label
+    with torch.no_grad():
+        z = single(clips(single))
+        np.testing.assert_allclose(loaded.module(clips(single)), torch.cat([z, -z], 1), rtol=1e-5, atol=1e-6)
 
 
 def test_evidence_for_the_counterpart_is_the_evidence_against(file: Path, clip: Path) -> None:
@@ -442,6 +456,13 @@ def test_checkpoint_that_does_not_fit_names_the_cause_and_near_names(file: Path,
     torch.save({f"layer{i}.weight": torch.zeros(2) for i in range(9)}, tmp_path / "other.pt")
     with pytest.raises(WeightsError, match="likely a checkpoint of another network"):
         load(f"{file}:plain", weights=tmp_path / "other.pt")
+
+
+def test_checkpoint_with_tensors_too_many_says_so(file: Path, tmp_path: Path) -> None:
+    state = custom.make(f"{file}:plain").state_dict() | {"queue": torch.zeros(3)}
+    torch.save(state, tmp_path / "more.pt")
+    with pytest.raises(WeightsError, match=r"not expected: queue\. All of the network's tensors are there, and more"):
+        load(f"{file}:plain", weights=tmp_path / "more.pt")
 
 
 def test_checkpoint_is_read_before_any_code_is_run(tmp_path: Path) -> None:

@@ -120,15 +120,16 @@ def locate(
     if layer not in (None, row.layer):
         return _seen(name, row, None, weights, labels, layer, progress, own=own)
     # Whatever can be wrong without the weights is found before they are downloaded.
-    names = _names(name, labels, row.labels(), len(row.labels()))
-    row = _of_outputs(row, len(row.labels()))
+    outputs = len(row.labels())
+    names = _names(name, labels, row.labels(), outputs)
+    row = _of_outputs(row, outputs)
     path, sha256 = _weight_file(name, row, weights, required=True, progress=progress)
 
     def build() -> LoadedModel:
         module = _quietly(row.build).float().eval()
         if path:
             _fill(name, module, path, row)
-        return LoadedModel(row, _with_counterpart(module, row, len(names)), names, sha256, path)
+        return LoadedModel(row, _with_counterpart(module, row, outputs), names, sha256, path)
 
     return Located(row, names, sha256, own or sha256 is None, build)
 
@@ -334,7 +335,9 @@ def _cause(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
     """Why weights may not fit, as the rest of a sentence."""
     common = own.keys() & given.keys()
     shapes = [key for key in common if own[key].shape != given[key].shape]
-    if common and len(common) == len(own) and all(own[k].shape[1:] == given[k].shape[1:] for k in shapes):
+    if not shapes and len(common) == len(own):
+        return ". All of the network's tensors are there, and more: take the others out of the file"
+    if len(common) == len(own) and all(own[k].shape[1:] == given[k].shape[1:] for k in shapes):
         return f". They are of the same network with another number of outputs ({len(given[shapes[0]])}): build it with as many"
     if len(common) < len(own) / 2:
         return (
