@@ -92,11 +92,17 @@ Facts = Annotated[
 TrustCode = Annotated[bool, typer.Option("--trust-code", help="Run the code that a trained folder names.")]
 
 
-def facts_of(words: list[str] | None) -> dict[str, object]:
-    """Return what --fact says."""
+def opened(bar: Bar, model: str, facts: list[str] | None, **options: Any) -> Engine:
+    """Open the model with what --fact says and the options of :func:`vidcam.open_engine`; show progress, then print its notes."""
+    from vidcam.engine import open_engine
     from vidcam.models.custom import facts_of_words
 
-    return facts_of_words(words or ())
+    bar.begin("weights")
+    loaded = open_engine(model, facts=facts_of_words(facts or ()), progress=bar.bytes, **options)
+    bar.clear()
+    for note in loaded.notes:
+        bar.say(f"note: {note}")
+    return loaded
 
 
 EXAMPLES = """
@@ -177,7 +183,6 @@ def annotate(
 ) -> None:
     """Write an explained video: what the model says, and the evidence for it in space and time."""
     from vidcam import pipeline
-    from vidcam.engine import open_engine
     from vidcam.jobs import plan
     from vidcam.progress import Bar
 
@@ -206,20 +211,9 @@ def annotate(
         raise UsageError("a spotlight shows only what speaks for the class: leave --signed out, or take --style heat or contour")
     look = pipeline.Look(style=style.value, opacity=opacity, signed=signed)
     with Bar(quiet=quiet) as bar:
-        bar.begin("weights")
-        loaded = open_engine(
-            model,
-            weights=weights,
-            labels=labels,
-            layer=layer,
-            facts=facts_of(fact),
-            trust_code=trust_code,
-            device=device,
-            engine=engine,
-            progress=bar.bytes,
+        loaded = opened(
+            bar, model, fact, weights=weights, labels=labels, layer=layer, trust_code=trust_code, device=device, engine=engine
         )
-        for note in loaded.notes:
-            bar.say(f"note: {note}")
         pipeline.Session(loaded, settings)  # what is wrong for every input is told once
         failed = 0
         for number, (source, outputs) in enumerate(jobs, 1):
@@ -319,7 +313,6 @@ def evaluate(
     """
     from vidcam import benchmark, dataset
     from vidcam import evaluate as judge
-    from vidcam.engine import open_engine
     from vidcam.explainers import core
     from vidcam.files import check_output
     from vidcam.pipeline import Settings
@@ -345,12 +338,7 @@ def evaluate(
         smooth_s=smooth, smoothing=smoothing.value, seed=seed,
     )  # fmt: skip
     with Bar(quiet=quiet) as bar:
-        bar.begin("weights")
-        loaded = open_engine(
-            model, weights=weights, layer=layer, facts=facts_of(fact), trust_code=trust_code, device=device, progress=bar.bytes
-        )
-        for note in loaded.notes:
-            bar.say(f"note: {note}")
+        loaded = opened(bar, model, fact, weights=weights, layer=layer, trust_code=trust_code, device=device)
         bar.begin(Path(source).name or source)
         if scored:
             wanted = method or [core.choose(None, loaded.spec).name]
@@ -464,7 +452,6 @@ def live(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but errors.")] = False,
 ) -> None:
     """Explain a camera while it runs: a page with the heat over the picture, events, and what to do about them."""
-    from vidcam.engine import open_engine
     from vidcam.live import budget, run
     from vidcam.pipeline import Look, Settings
     from vidcam.progress import Bar
@@ -484,22 +471,9 @@ def live(
         )  # fmt: skip
 
         def load() -> Engine:
-            bar.begin("weights")
-            loaded = open_engine(
-                model,
-                weights=weights,
-                labels=labels,
-                layer=layer,
-                facts=facts_of(fact),
-                trust_code=trust_code,
-                device=device,
-                engine=engine,
-                progress=bar.bytes,
+            return opened(
+                bar, model, fact, weights=weights, labels=labels, layer=layer, trust_code=trust_code, device=device, engine=engine
             )
-            bar.clear()
-            for note in loaded.notes:
-                bar.say(f"note: {note}")
-            return loaded
 
         run.run(plan, load)
 
@@ -593,7 +567,6 @@ def compare(
     """Explanation methods side by side, for several classes: a grid video, what each costs, and how far they agree."""
     from vidcam import compare as side_by_side
     from vidcam import comparison
-    from vidcam.engine import open_engine
     from vidcam.pipeline import Settings
     from vidcam.progress import Bar
 
@@ -602,12 +575,7 @@ def compare(
         classes=tuple(classes or ()), versus=versus, hop_s=hop, smooth_s=smooth, start_s=start, end_s=end, seed=seed
     )
     with Bar(quiet=quiet) as bar:
-        bar.begin("weights")
-        loaded = open_engine(
-            model, weights=weights, layer=layer, facts=facts_of(fact), trust_code=trust_code, device=device, progress=bar.bytes
-        )
-        for note in loaded.notes:
-            bar.say(f"note: {note}")
+        loaded = opened(bar, model, fact, weights=weights, layer=layer, trust_code=trust_code, device=device)
         bar.begin(Path(video).name or video)
         found = side_by_side.compare(
             video, outputs, engine=loaded, settings=settings, methods=tuple(methods or ()), progress=bar.frames
