@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import secrets
-import tempfile
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,17 +21,20 @@ from fastapi import FastAPI
 
 from vidcam.clock import SYSTEM, Clock
 from vidcam.errors import UsageError, VidcamError
-from vidcam.live.guard import LOOPBACK, proxy_name
+from vidcam.live.guard import LOOPBACK, new_token, proxy_name
 from vidcam.live.serving import listen, serving
 
 from .studio import annotate, compare, live, menus, models, work
 from .studio.desk import Desk, Limits
 from .studio.intake import examples
 from .studio.parts import EVENT, PAGE
+from .studio.root import own_folder
 from .studio.serve import Gate, media
 
 __all__ = ["Limits", "Options", "build", "run", "served"]
 
+# What this tab of the browser was told by the server when it was loaded before. (A browser may forbid pages to keep anything.)
+KEPT = '() => { try { return [sessionStorage.getItem("vidcam") ?? ""]; } catch { return [""]; } }'
 OPENING_S = 600.0  # longer than a tab takes to open its session on the busiest machine
 
 
@@ -61,8 +63,6 @@ def run(options: Options) -> None:
     """Serve until interrupted. UsageError for what does not go together, VidcamError where the port is taken."""
     with served(options) as address:
         options.say(f"open {address}" + (f" or, through the proxy, https://{proxy_name(options.name)}/" if options.name else ""))
-        if options.host not in LOOPBACK and options.auth is None:
-            options.say("note: whoever can reach this machine can use the app: add --auth user:password to ask for a password")
         if options.open:
             webbrowser.open(address)
         while True:
@@ -78,18 +78,19 @@ def served(options: Options) -> Iterator[str]:
     logging.basicConfig(format="%(message)s")
     with ExitStack() as stack:
         listening = stack.enter_context(listen(options.host, options.port))
-        root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vidcam-app-", ignore_cleanup_errors=True))).resolve()
+        root = stack.enter_context(own_folder())
         os.environ["GRADIO_TEMP_DIR"] = str(root / "gradio")
         desk = Desk(root, options.limits, clock=options.clock).start()
         options.begun(desk)
         engines = work.Engines(options.device)
         app = application(build(desk, engines, model=model), desk, live.Viewer(model, options.device))
         here = options.host in LOOPBACK and not options.share
-        stack.enter_context(serving(Gate(app, here=here, auth=auth, name=name), listening, stopping=desk.shut))
+        token = None if auth else new_token(options.host)
+        stack.enter_context(serving(Gate(app, here=here, auth=auth, token=token, name=name), listening, stopping=desk.shut))
         host, port = options.host, listening.getsockname()[1]
         if options.share:
             options.say(f"for everybody: {_tunnel(port)}")
-        yield f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+        yield f"http://{f'[{host}]' if ':' in host else host}:{port}/{f'?token={token}' if token else ''}"
 
 
 def build(desk: Desk, engines: work.Engines, *, model: str) -> gr.Blocks:
@@ -108,8 +109,14 @@ def build(desk: Desk, engines: work.Engines, *, model: str) -> gr.Blocks:
             with gr.Tab("Models", id="models"):
                 shown = models.build(desk, [tab.model_menu, compared.model_menu])
         tab.stage.input(compared.came, None, compared.outputs, **EVENT)
-        demo.load(tab.begin, None, tab.starting, **EVENT)
-        demo.load(shown.tables, None, shown.outputs, **EVENT)
+        secret = gr.Textbox(visible=False)  # carries what the browser's tab has kept since it was loaded before
+
+        def enter(kept: str, request: gr.Request) -> None:
+            desk.open(str(request.session_hash), kept)
+
+        entered = demo.load(enter, secret, None, js=KEPT, **EVENT)
+        for begin, starting in ((tab.begin, tab.starting), (compared.begin, compared.starting), (shown.begin, shown.outputs)):
+            entered.then(begin, None, starting, **EVENT)
 
         async def stay(request: gr.Request) -> None:
             """Keep the tab's stream of answers open for as long as there is the tab.
@@ -127,7 +134,7 @@ def build(desk: Desk, engines: work.Engines, *, model: str) -> gr.Blocks:
         demo.load(stay, None, None, **EVENT)
 
         def gone(request: gr.Request) -> None:
-            desk.close(str(request.session_hash))
+            desk.leave(str(request.session_hash))
 
         demo.unload(gone)
     return demo

@@ -334,8 +334,8 @@ def test_a_signal_while_pictures_are_written_leaves_the_old_file(
     assert vidcam_threads() == []
 
 
-def interrupted(code: str, *words: str, kind: int, folder: Path) -> tuple[int, str]:
-    """Run ``code``, send it the signal once it has printed that it is ``here``: (exit code, stderr)."""
+def waiting(code: str, *words: str, folder: Path) -> subprocess.Popen[str]:
+    """Start ``code``; return once it has printed that it is ``here``."""
     paths = os.pathsep.join([str(Path(__file__).parent), str(Path(cli.__file__).parents[1])])
     child = subprocess.Popen(
         [sys.executable, "-c", code, *words], cwd=folder, env=os.environ | {"PYTHONPATH": paths},
@@ -346,9 +346,17 @@ def interrupted(code: str, *words: str, kind: int, folder: Path) -> tuple[int, s
     guard.start()
     first = child.stdout.readline()
     guard.cancel()
+    if first != "here\n":
+        child.kill()
+        raise AssertionError(child.communicate()[1])
+    return child
+
+
+def interrupted(code: str, *words: str, kind: int, folder: Path) -> tuple[int, str]:
+    """Run ``code``, send it the signal once it is there: (exit code, stderr)."""
+    child = waiting(code, *words, folder=folder)
     child.send_signal(kind)
     _, err = child.communicate(timeout=HANG_S)
-    assert first == "here\n", err
     return child.returncode, err
 
 
@@ -369,7 +377,7 @@ write = VideoWriter.write
 
 def waits(self, *picture, **times):
     write(self, *picture, **times)
-    assert len(list(Path().glob(".*.part*"))) == 1
+    assert list(Path().glob(".*.part*"))
     print("here", flush=True)
     threading.Event().wait()
 
@@ -383,6 +391,27 @@ def test_a_process_interrupted_while_it_writes_ends_with_130(folder: Path) -> No
     assert found == 130, err
     assert "Traceback" not in err
     as_before(folder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not say when a process was started")
+def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(vidcam: Run, folder: Path) -> None:
+    def parts() -> list[str]:
+        return [path.name for path in folder.glob(".*")]
+
+    killed = waiting(WRITES_AND_WAITS, *words(OWN[1]), folder=folder)
+    (left,) = parts()
+    killed.kill()
+    killed.communicate()
+    assert parts() == [left]
+    living = waiting(WRITES_AND_WAITS, *words(OWN[1]), folder=folder)
+    try:
+        (part,) = parts()
+        assert part != left
+        code, _, err = vidcam(*words(OWN[1]), "-o", "other.mp4")
+        assert (code, parts()) == (0, [part]), err
+    finally:
+        living.kill()
+        living.communicate()
 
 
 # torch runs Python from its C++ while it is imported: an exception there is an abort(), with no clean-up at all.

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from support.clock import NOON, ManualClock
 
 from vidcam.errors import OutputError
-from vidcam.files import atomic_write, check_output
+from vidcam.files import atomic_write, check_output, remove_leftovers
 
 
 def listing(folder: Path) -> list[str]:
@@ -129,3 +132,87 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
         assert listing(disk) == []
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+# --- what killed processes leave
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> str:
+    """The name of a part that this process is writing, which has left nothing."""
+    (tmp_path / "own").mkdir()
+    with atomic_write(tmp_path / "own" / "clip.mp4") as temp:
+        remove_leftovers(temp.parent)
+        assert temp.exists()
+    return temp.name
+
+
+@pytest.fixture
+def dead() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not say when a process was started")
+
+
+def renamed(name: str, **parts: object) -> str:
+    """Return the name with another machine, pid or start in it."""
+    found = re.fullmatch(r"(?P<head>.*\.vidcam-)(?P<machine>\w+)-(?P<pid>\d+)-(?P<started>\d+)(?P<tail>-.*)", name)
+    assert found
+    return "{head}{machine}-{pid}-{started}{tail}".format(**{**found.groupdict(), **parts})
+
+
+@linux
+def test_parts_of_dead_processes_are_removed(tmp_path: Path, own: str, dead: int) -> None:
+    (tmp_path / renamed(own, pid=dead)).touch()
+    (tmp_path / renamed(own, started=1)).touch()  # the number of a process that is no more, given to this one
+    with atomic_write(tmp_path / "new.mp4"):
+        pass
+    assert listing(tmp_path) == ["new.mp4", "own"]
+
+
+@linux
+def test_parts_of_living_processes_are_kept_however_old(tmp_path: Path, own: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = tmp_path / own
+    part.touch()
+    os.utime(part, (0, 0))
+    remove_leftovers(tmp_path)
+    assert part.exists()
+
+    def another_users(*_: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", another_users)
+    remove_leftovers(tmp_path)
+    assert part.exists()
+
+
+def test_parts_of_another_machine_are_removed_after_a_day(tmp_path: Path, own: str) -> None:
+    part = tmp_path / renamed(own, machine="00000abc", pid=1)
+    part.touch()
+    os.utime(part, (NOON.timestamp(), NOON.timestamp()))
+    remove_leftovers(tmp_path, clock=ManualClock(86_000))
+    assert part.exists()
+    remove_leftovers(tmp_path, clock=ManualClock(87_000))
+    assert not part.exists()
+
+
+def test_files_with_other_names_are_never_removed(tmp_path: Path, own: str, dead: int) -> None:
+    name = renamed(own, pid=dead)
+    others = [
+        name[1:],
+        f"{name}.txt",
+        name.replace(".part", ""),
+        ".clip.part.mp4",
+        ".clip.12345678.part.mp4",
+        ".vidcam-1-2-3.part",
+    ]
+    for other in others:
+        (tmp_path / other).touch()
+        os.utime(tmp_path / other, (0, 0))
+    (tmp_path / name).mkdir()
+    remove_leftovers(tmp_path)
+    assert listing(tmp_path) == sorted([*others, name, "own"])

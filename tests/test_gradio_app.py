@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import re
@@ -10,23 +11,30 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from support.clock import ManualClock
 from support.media import write_clip
 from support.waiting import HANG_S, happened, until
 
-from vidcam import apps, cli
+from vidcam import Settings, apps, cli, engine, explain, open_engine
 from vidcam.errors import InputError, UsageError, VidcamError
+from vidcam.models import loading, registry
+from vidcam.types import Moment
 
 app = apps.module("gradio_app")
-desk, facts, intake, menus, serve, work = (
-    apps.module(f"studio.{name}") for name in ("desk", "facts", "intake", "menus", "serve", "work")
+course, desk, facts, intake, menus, root, serve, work = (
+    apps.module(f"studio.{name}") for name in ("course", "desk", "facts", "intake", "menus", "root", "serve", "work")
 )
 CLIPS = Path(__file__).parent.parent / "clips"
 
@@ -148,30 +156,73 @@ def test_a_job_that_is_stopped_while_it_waits_is_never_begun(office) -> None:
     assert (job.state, job.result) == ("cancelled", None)
 
 
-def test_a_closed_tab_ends_its_job_and_takes_its_files_along(office) -> None:
-    first, second = office.open("a"), office.open("b")
-
-    def closed(job: Any) -> None:
-        office.close("a")
-        job.progress("explain", 1, None)
-        raise AssertionError("it goes on")
-
-    job = office.submit(first, closed)
-    waiting = office.submit(second, lambda job: "done")
-    address = first.serve(first.folder / "x.mp4")
-    assert office.by_token(address.split("/")[1]) is first
+def test_a_tab_that_is_loaded_again_finds_its_session_and_no_other(office) -> None:
+    mine, other = office.open("a"), office.open("b")
+    work_done = office.submit(mine, lambda job: "done", key="annotate")
+    office.leave("a")
     assert office.step()
-    assert (job.state, waiting.state) == ("cancelled", "waiting")
-    assert not first.folder.exists()
-    assert office.step()
-    assert waiting.state == "done"
-    assert second.folder.is_dir()
-    assert office.by_token(address.split("/")[1]) is None
+    assert (work_done.state, mine.closed) == ("done", False)  # the job goes on without its tab
     with pytest.raises(UsageError, match="away for too long"):
         office.of("a")
+    assert office.open("again", mine.secret) is mine
+    assert office.of("again") is mine
+    assert office.open("copy", mine.secret) is mine  # a duplicated tab
+    office.leave("again")
+    assert mine.tabs == {"copy"}
+    secrets = [mine.secret, other.secret, mine.token, other.token]
+    assert len(set(secrets)) == 4
+    assert min(map(len, secrets)) >= 24
+    for wrong in ("", "guess", mine.token, "copy", None, 3, [mine.secret], {"secret": mine.secret}):
+        stranger = office.open("stranger", wrong)
+        assert stranger not in (mine, other)
+        assert stranger.folder not in (mine.folder, other.folder)
 
 
-def test_a_session_unused_for_twelve_hours_is_forgotten(office) -> None:
+def test_a_tab_that_shows_another_session_leaves_the_one_before(office) -> None:
+    first = office.open("a")
+    second = office.open("a")
+    assert (first.tabs, second.tabs) == (set(), {"a"})
+
+
+@pytest.mark.parametrize("limits", [desk.Limits(kept=2), desk.Limits(kept_size=250_000)])
+def test_sessions_without_a_tab_are_bounded_oldest_first(tmp_path: Path, limits: Any) -> None:
+    office = desk.Desk(tmp_path / "root", limits, clock=ManualClock())
+    sessions = {}
+    for name in ("working", "open", "oldest", "old", "new"):
+        sessions[name] = office.open(name)
+        (sessions[name].folder / "video.mp4").write_bytes(bytes(100_000))
+    job = office.submit(sessions["working"], lambda job: None)
+    for name in ("oldest", "old", "new"):
+        office.clock.advance(1)
+        office.leave(name)
+    assert [s.closed for s in sessions.values()] == [False, False, True, False, False]
+    assert not sessions["oldest"].folder.exists()
+    assert office.open("late", sessions["oldest"].secret) is not sessions["oldest"]
+    office.clock.advance(1)
+    office.leave("working")  # it is worked on: it stays, and counts
+    assert [s.closed for s in sessions.values()] == [False, False, True, True, False]
+    office.clock.advance(1)
+    assert office.open("back", sessions["new"].secret) is sessions["new"]
+    office.leave("back")  # the last one that was left is the last one to go
+    assert not sessions["new"].closed
+    assert office.step()
+    assert job.state == "done"
+    office.shut()
+    assert list((tmp_path / "root").iterdir()) == []
+
+
+def test_a_session_that_grew_is_bounded_when_its_job_ends(tmp_path: Path) -> None:
+    office = desk.Desk(tmp_path / "root", desk.Limits(kept_size=1000), clock=ManualClock())
+    session = office.open("a")
+    office.submit(session, lambda job: (job.folder / "large.mp4").write_bytes(bytes(2000)))
+    office.leave("a")
+    assert not session.closed
+    office.step()
+    assert session.closed
+    assert not session.folder.exists()
+
+
+def test_a_tab_that_said_nothing_for_twelve_hours_is_gone(office) -> None:
     old, kept = office.open("a"), office.open("b")
     office.clock.advance(desk.IDLE_S)
     office.of("b")
@@ -184,6 +235,141 @@ def test_a_session_unused_for_twelve_hours_is_forgotten(office) -> None:
     assert not old.folder.exists()
 
 
+def test_what_came_of_a_job_is_the_sessions_before_anybody_is_told(office) -> None:
+    session, told = office.open("a"), []
+
+    def work(job: Any) -> Any:
+        return SimpleNamespace(folder=job.folder)
+
+    first = office.submit(session, work, key="annotate", keep=True)
+    first.on_end(lambda: told.append(session.results["annotate"] is first.result))
+    office.step()
+    assert told == [True]
+    address = session.serve(first.folder / "x.mp4")
+    second = office.submit(session, work, key="annotate", keep=True)
+    office.step()
+    assert session.results["annotate"] is second.result
+    assert not first.folder.exists()
+    assert second.folder.exists()
+    assert address.split("/")[-1] not in session.files
+
+
+# --- the files of servers that were killed
+
+KILLED = """
+import sys
+from vidcam import apps
+with apps.module("studio.root").own_folder() as root:
+    (root / "video.mp4").write_bytes(b"video")
+    print(root, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_files_of_a_killed_server_are_removed_and_no_others(tmp_path: Path, monkeypatch) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+
+    def server() -> tuple[subprocess.Popen[str], Path]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", KILLED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        assert process.stdout is not None
+        return process, Path(process.stdout.readline().strip())
+
+    with server()[0] as alive, server()[0] as dead:
+        folders = {path.name for path in tmp_path.iterdir()}
+        assert len(folders) == 2
+        dead.kill()
+        dead.wait(HANG_S)
+        foreign = tmp_path / "vidcam-app-mine"  # named like ours, but not marked
+        foreign.mkdir()
+        (foreign / "diary.txt").write_text("dear diary")
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / root.LOCK).write_bytes(b"")
+        (tmp_path / "vidcam-app-link").symlink_to(elsewhere)
+        (tmp_path / "vidcam-app-file").write_text("a file")
+        fooled = tmp_path / "vidcam-app-fooled"
+        fooled.mkdir()
+        (fooled / root.LOCK).symlink_to(elsewhere / root.LOCK)
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        with root.own_folder() as own:
+            left = {path.name for path in tmp_path.iterdir()}
+            assert left - folders == {foreign.name, "elsewhere", "vidcam-app-link", "vidcam-app-file", fooled.name, own.name}
+            assert len(left & folders) == 1  # the one of the server that lives
+            [living] = left & folders
+            assert (tmp_path / living / "video.mp4").is_file()
+            assert (elsewhere / root.LOCK).is_file()
+        assert not own.exists()
+        alive.communicate("", HANG_S)
+        assert not (tmp_path / living).exists()
+
+
+# --- one costly thing at a time
+
+
+def test_uploads_are_looked_at_one_by_one_after_what_runs_and_before_what_waits(office) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    order: list[str] = []
+    running: list[str] = []
+
+    def costly(name: str) -> str:
+        running.append(name)
+        assert running == [name]  # nothing else runs
+        order.append(name)
+        if name == "job":
+            begun.set()
+            happened(go_on)
+        running.remove(name)
+        return name
+
+    async def upload() -> list[str]:
+        looks = [office.errand(lambda n=n: costly(n)) for n in ("first", "second")]
+        gone = office.errand(lambda: costly("gone"))
+        assert len(office._line) == 5
+        assert not any(look.done() for look in looks)  # they wait, and this loop is free
+        gone.cancel()
+        with suppress(asyncio.CancelledError):
+            await gone
+        go_on.set()
+        return await asyncio.gather(*looks)
+
+    office.submit(office.open("a"), lambda job: costly("job"))
+    waiting = office.submit(office.open("b"), lambda job: costly("waiting"))
+    office.start()
+    happened(begun)
+    assert asyncio.run(upload()) == ["first", "second"]
+    happened(waiting.ended)
+    assert order == ["job", "first", "second", "waiting"]
+
+
+def test_an_upload_is_refused_if_too_many_wait_and_fails_with_its_own_error(office) -> None:
+    session = office.open("a")
+    client = TestClient(Starlette(routes=serve.media(office)))
+    office.submit(office.open("b"), lambda job: None)
+
+    async def fill() -> list[None]:
+        looks = [office.errand(lambda: None) for _ in range(desk.LINE)]
+        busy = client.post(f"/media/{session.token}?name=a.mp4", content=(CLIPS / "falling.mp4").read_bytes())
+        assert busy.status_code == 400
+        assert busy.json()["error"] == f"{desk.LINE} others are waiting already: try again in a few minutes."
+        assert list(session.folder.iterdir()) == []
+        while office.step():
+            pass
+        return list(await asyncio.gather(*looks))
+
+    assert asyncio.run(fill()) == [None] * desk.LINE
+
+    async def fails() -> None:
+        look = office.errand(lambda: 1 // 0)
+        office.step()
+        with pytest.raises(ZeroDivisionError):
+            await look
+
+    asyncio.run(fails())
+
+
 def test_the_line_has_an_end(office) -> None:
     for n in range(desk.LINE + 1):  # one would be worked on
         office.submit(office.open(str(n)), lambda job: None)
@@ -191,14 +377,104 @@ def test_the_line_has_an_end(office) -> None:
         office.submit(office.open("late"), lambda job: None)
 
 
-def test_the_time_left_is_that_of_the_stage(office) -> None:
-    job = desk.Job(office.open("a"), lambda job: None, clock=office.clock)
-    job.progress("explain", 0, 80)
-    office.clock.advance(4)
-    job.progress("explain", 20, 80)
-    assert job.told(before=0)["left_s"] == pytest.approx(12.0)  # 20 took 4 s, 60 are left
-    job.progress("draw", 0, 80)
-    assert job.told(before=0)["left_s"] is None
+# --- how long it takes
+
+
+def course_of(clock: ManualClock, **shares: float) -> Any:
+    made = course.Course(clock)
+    made.plan(shares)
+    made.begin()
+    return made
+
+
+def test_the_time_left_is_that_of_all_stages_and_runs_down_while_nothing_moves() -> None:
+    clock = ManualClock()
+    job = course_of(clock, explain=50.0, judge=25.0, draw=25.0)
+    job.step("explain", 0, 10)
+    clock.advance(3)
+    job.step("explain", 1, 10)
+    assert job.told()["left_s"] is None  # one step says little
+    clock.advance(3)
+    job.step("explain", 2, 10)
+    told = job.told()
+    assert told["left_s"] == 8 * 3 + 2 * 15  # what is left of this stage, and as long as all of it for the others
+    assert told["share"] == pytest.approx(0.1)
+    assert told["spent_s"] == 6
+    for left in range(53, 0, -1):
+        clock.advance(1)
+        assert job.told()["left_s"] == left
+    clock.advance(1)
+    assert job.told()["left_s"] is None  # it was wrong: better no number than a stale one
+    job.step("judge", 1, 6)
+    assert job.told()["left_s"] is None
+    assert job.told()["share"] == pytest.approx(0.5 + 0.25 / 6, abs=1e-3)
+
+
+def test_frames_that_are_read_in_a_burst_are_no_steps() -> None:
+    clock = ManualClock()
+    job = course_of(clock, explain=1.0)
+    done = 0
+    shown = []
+    for _ in range(4):
+        for _ in range(20):
+            done += 1
+            clock.advance(0.03)
+            job.step("explain", done, 100)
+            shown.append(job.told()["left_s"])
+        clock.advance(10)
+    assert shown[:21] == [None] * 20 + [None]  # what is only read promises nothing
+    assert next(s for s in shown if s is not None) == pytest.approx(21.2 / 40 * 60, abs=1)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["load", "explain", "fill in", "judge", "draw", "write"]),
+            st.lists(st.tuples(st.floats(0, 30), st.integers(1, 3)), max_size=12),
+            st.integers(0, 30),
+        ),
+        max_size=6,
+    )
+)
+def test_the_seconds_left_never_grow_and_the_bar_never_goes_back(stages: list[Any]) -> None:
+    clock = ManualClock()
+    job = course_of(clock, load=5.0, explain=50.0, judge=25.0, draw=20.0, write=2.0)
+    shown, bars = [], []
+    for stage, steps, total in stages:
+        done = 0
+        job.step(stage, 0, total or None)
+        for seconds, more in steps:
+            for _ in range(2):  # a look in between too
+                clock.advance(seconds / 2)
+                told = job.told()
+                shown.append(told["left_s"])
+                bars.append(told["share"])
+            done += more
+            job.step(stage, min(done, total), total or None)
+    numbers = [n for n in shown if n is not None]
+    assert numbers == sorted(numbers, reverse=True)
+    assert all(n >= 1 for n in numbers)
+    assert bars == sorted(bars)
+    assert all(0 <= b <= 1 for b in bars)
+
+
+def test_a_job_tells_of_all_its_stages(office) -> None:
+    told: list[dict[str, Any]] = []
+
+    def work(job: Any) -> None:
+        job.plan({"explain": 3.0, "draw": 1.0})
+        for stage in ("explain", "draw"):
+            for done in range(1, 5):
+                office.clock.advance(2)
+                job.progress(stage, done, 4)
+                told.append(job.told(before=0))
+
+    office.submit(office.open("a"), work)
+    office.step()
+    assert [t["share"] for t in told] == pytest.approx([0.188, 0.375, 0.562, 0.75, 0.812, 0.875, 0.938, 1.0], abs=1e-3)
+    numbers = [t["left_s"] for t in told]
+    assert numbers[:3] == [None, None, pytest.approx(2 + 8 / 3, abs=1)]
+    assert [t["spent_s"] for t in told] == list(range(2, 17, 2))
 
 
 # --- what may come in
@@ -254,6 +530,7 @@ def test_the_usual_containers_come_in(tmp_path: Path, suffix: str) -> None:
 
 def test_a_video_is_checked_and_fetched_by_its_owner_only(office) -> None:
     mine, other = office.open("a"), office.open("b")
+    office.start()
     client = TestClient(Starlette(routes=serve.media(office)))
     content = (CLIPS / "falling.mp4").read_bytes()
     assert client.post(f"/media/{mine.token}?name=my%20clip.mp4", content=content).json() == {}
@@ -401,6 +678,49 @@ def test_a_long_curve_is_thinned_without_losing_its_peaks() -> None:
     assert min(v for v in values if v is not None) == -9.0
     assert values[0] is None
     assert thin[values.index(7.0)] == pytest.approx(times[12_345], abs=100 / facts.POINTS)
+
+
+def analysed(**settings: Any) -> Any:
+    """Three actions, one after the other, as mini sees them."""
+    return explain(CLIPS / "three_actions.mp4", engine=open_engine("mini", device="cpu"), settings=Settings(**settings))
+
+
+def test_the_video_opens_at_the_peak_of_what_its_headline_names() -> None:
+    analysis = analysed()
+    times, label = analysis.times_s, analysis.top(1)[0][0]
+    picture = np.zeros((8, 8, 3), np.uint8)
+    peaks = {name: float(times[np.nanargmax(curve)]) for name, curve in analysis.curves.items()}
+    # another action is stronger in its moment
+    moments = tuple(Moment(peak, name, 1.0 if name == label else 2.0, picture) for name, peak in peaks.items())
+    shown = facts.shown(replace(analysis, moments=moments), "1", "media/x")
+    assert len(peaks) > 1
+    assert shown["sentence"].startswith(f"{label}, ")
+    assert shown["peak"] == peaks[label]
+    [segment] = [s for s in analysis.segments if s.label == label]
+    assert segment.start_s <= shown["peak"] <= segment.end_s
+
+
+def test_an_answer_that_rejects_is_no_evidence_and_offers_another_model(office, monkeypatch) -> None:
+    session = office.open("a")
+    picture = np.zeros((8, 8, 3), np.uint8)
+    analysis = analysed(classes=("none of these", "waving one hand"))
+    analysis = replace(analysis, moments=(Moment(1.0, "waving one hand", 2.0, picture),))
+    for module in (engine, facts):
+        monkeypatch.setattr(module, "automatic", lambda: ("movinet_a0", ""))
+    monkeypatch.setattr(loading, "available", lambda spec: True)
+    shown, words = facts.shown(analysis, "1", "media/x"), facts.answered(analysis, session)
+    sentence = engine.unknown_to(registry.get("mini"))
+    assert shown["sentence"] == f"T{sentence[1:]}."
+    assert shown["sentence"] == "This is none of the 18 actions that mini knows; movinet_a0 (600 classes) may know it."
+    assert (shown["rejected"], shown["curves"], shown["segments"], shown["moments"], shown["peak"]) == (True, {}, [], [], None)
+    assert (words["shown"], words["verdict"], words["warnings"]) == ([], None, [])
+    assert (words["rejected"]["model"], words["rejected"]["try"]) == ("movinet_a0", "Try movinet_a0 (600 actions)")
+    # if it cannot be had, it is not offered
+    monkeypatch.setattr(loading, "available", lambda spec: spec.name == "mini")
+    assert facts.answered(analysis, session)["rejected"]["model"] is None
+    # nor if the model knows what is asked about
+    known = facts.shown(analysed(classes=("waving one hand",)), "1", "media/x")
+    assert (known["rejected"], list(known["curves"])) == (False, ["waving one hand"])
 
 
 # --- the command

@@ -8,11 +8,13 @@ import re
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,7 +23,7 @@ import numpy as np
 import pytest
 from support import planted
 from support.media import write_clip
-from support.waiting import HANG_S, until, vidcam_threads
+from support.waiting import HANG_S, ended, until, vidcam_threads
 
 from vidcam import cli
 from vidcam.engine import open_engine
@@ -118,9 +120,9 @@ def process(clip: Path) -> Iterator:
     """Starts the command in a process of its own, and waits for its address."""
     running = []
 
-    def start(*words: object) -> tuple[subprocess.Popen[str], str]:
+    def start(*words: object, source: tuple[object, ...] = (clip, "--loop")) -> tuple[subprocess.Popen[str], str]:
         one = subprocess.Popen(
-            [sys.executable, "-c", "from vidcam.cli import main; main()", "live", str(clip), "--loop", *OWN,
+            [sys.executable, "-c", "from vidcam.cli import main; main()", "live", *map(str, source), *OWN,
              *map(str, words)],
             stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"},
         )  # fmt: skip
@@ -160,6 +162,73 @@ def test_interrupted_server_leaves_a_whole_recording(process, tmp_path, sent, co
     steps = 30 * np.diff([f.time for f in frames])
     assert steps == pytest.approx(np.maximum(1, np.round(steps)), abs=0.06)  # a slow machine leaves frames out, and says so
     assert len(frames) > 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not say when a process was started")
+def test_recording_of_a_killed_server_is_removed_by_the_next_one(process, vidcam, clip, tmp_path) -> None:
+    one, _ = process("--port", 0, "--record", tmp_path / "first.mp4")
+    until(lambda: list(tmp_path.glob(".*.part.mp4")))
+    one.kill()
+    one.wait(HANG_S)
+    assert list(tmp_path.glob(".*"))
+    code, _, err = vidcam(clip, *OWN, "--headless", "--fast", "--record", "seen.mp4", "--events", "e.jsonl")
+    assert (code, err) == (0, "")
+    assert not list(tmp_path.glob(".*"))
+
+
+def vanish(port: int, way: int) -> None:
+    """Be a viewer that goes away in one of :data:`WAYS` ways."""
+    request = (
+        f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    ).encode()
+    message = [b"", b"", b"", b"", b"", masked(8, b"\3\xe9"), masked(1, b'{"type":"choose"}'), masked(1, b"[" * 100_000),
+               masked(1, b"\xff\xfe"), masked(2, bytes(range(256))), bytes(range(255, 0, -1)),
+               masked(2, bytes(2_500_000))]  # fmt: skip
+    with socket.create_connection(("127.0.0.1", port), timeout=HANG_S) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # soon full: the server is in the middle of sending
+        if way % 2:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, no orderly end
+        with suppress(OSError):  # the server may end it first
+            if way < 2:
+                client.sendall(request[:40])
+                return
+            client.sendall(request)
+            if way < 4:
+                return
+            client.recv(1000)
+            client.sendall(message[way // 2 % len(message)])
+            if way % 4 > 1:
+                client.recv(1000)
+
+
+WAYS = 24
+
+
+def masked(kind: int, data: bytes) -> bytes:
+    """Return a frame of a websocket, with a mask that changes nothing."""
+    return bytes([0x80 | kind, 0x80 | 127]) + struct.pack("!Q", len(data)) + bytes(4) + data
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("browser", [False, True])
+def test_viewers_that_vanish_leave_nothing_in_the_terminal(process, clip, browser: bool) -> None:
+    one, line = process("--port", 0, source=("browser",) if browser else (clip, "--loop"))
+    port = int(re.search(r":(\d+)/", line)[1])
+    said: list[str] = []
+    reader = threading.Thread(target=lambda: said.extend(one.stderr))
+    reader.start()
+    crowd = [threading.Thread(target=lambda n=n: [vanish(port, way) for way in range(WAYS) for _ in range(3)]) for n in range(3)]
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        ended(thread)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=HANG_S) as page:  # it goes on for the others
+        assert b"vidcam live" in page.read()
+    one.send_signal(signal.SIGINT)
+    assert one.wait(HANG_S) == 130
+    ended(reader)
+    assert "".join(said) == ""
 
 
 def test_recording_has_the_words_and_the_heat_in_it(vidcam, tmp_path) -> None:

@@ -88,6 +88,14 @@ class Page:
                     return told
         raise AssertionError(f"no {kind} came")
 
+    def closed(self) -> int:
+        """Wait until the server ends the connection; return its code."""
+        for _ in range(200):
+            message = self.socket.portal.call(self._receive)
+            if message["type"] == "websocket.close":
+                return message["code"]
+        raise AssertionError("it was not closed")
+
 
 def test_a_page_gets_everything_it_needs_to_draw(shown, watch, engine) -> None:
     with TestClient(viewer(Room(watch), PAGE), base_url=HERE) as client:
@@ -157,15 +165,70 @@ def test_a_wrong_choice_is_told_and_changes_nothing(watch) -> None:
             ({"method": "attention-rollout"}, "needs"),
             ({"class": ["red square"]}, "the class must be a name"),
             ({"smooth_s": 1e9}, "0 to 5 seconds"),
+            ({"smooth_s": 10**4000}, "0 to 5 seconds"),
+            ({"smooth_s": True}, "0 to 5 seconds"),
+            ({"smooth_s": "1"}, "0 to 5 seconds"),
             ({"class": "nothing", "versus": "nothing"}, "against itself"),
         ):
             socket.send_text(json.dumps({"type": "choose", **wrong}))
             assert words in page.next("error")["message"]
-        for noise in ("[]", "no json", '{"type":"rm"}', '{"type":"choose","method":1}'):
+        for noise in ('{"type":"rm"}', '{"type":["got"]}', '{"type":"choose","method":1}'):
             socket.send_text(noise)
         socket.send_bytes(b"not for us")
         assert page.next("error")["message"].startswith("the method must be a name")
         assert watch.stream.settings == before
+
+
+NONSENSE = {
+    "deep": "[" * 100_000,
+    "deep objects": '{"a":' * 100_000,
+    "5000 digits": '{"type":"choose","smooth_s":' + "9" * 5000 + "}",
+    "infinite": '{"type":"choose","smooth_s":1e999}',
+    "no number": '{"type":"choose","smooth_s":NaN}',
+    "half a letter": '{"type":"choose","class":"\\ud800"}',
+    "half a text": '{"type":"got',
+    "empty": "",
+    "a list": "[]",
+    "a zero byte": "\0",
+}
+
+
+@pytest.mark.parametrize("words", NONSENSE.values(), ids=NONSENSE)
+def test_nonsense_ends_the_connection_and_no_other(shown, watch, words: str) -> None:
+    with TestClient(viewer(Room(watch), PAGE), base_url=HERE) as client, client.websocket_connect(SOCKET) as other:
+        page = Page(other)
+        assert page.next("picture")
+        with client.websocket_connect(SOCKET) as socket:
+            socket.send_text(words)
+            assert Page(socket).closed() == 1007
+        shown.push()
+        while page.next("picture")["time"] != watch.stream.latest.time:
+            pass
+    until(lambda: watch.viewers == 0)
+
+
+@pytest.mark.parametrize("error", [OSError, RuntimeError])  # both are what uvicorn raises
+@pytest.mark.parametrize("sends", range(6))
+def test_a_page_may_go_at_any_moment(watch, sends: int, error: type[Exception]) -> None:
+    app, left, came = viewer(Room(watch), PAGE), sends, False
+
+    async def receive() -> dict:
+        nonlocal came
+        if came:
+            await anyio.sleep_forever()
+        came = True
+        return {"type": "websocket.connect"}
+
+    async def send(message: dict) -> None:
+        nonlocal left
+        if not left:
+            raise error("the page has gone")
+        left -= 1
+
+    asked = {**scope(host="127.0.0.1"), "path": "/ws", "root_path": "", "subprotocols": []}
+    anyio.run(app, asked, receive, send)
+    assert (left, watch.viewers) == (0, 0)
+    assert watch.stream.on_update == [watch.monitor.update]
 
 
 def test_a_slow_viewer_gets_the_newest_picture_next(shown, watch) -> None:
@@ -311,6 +374,7 @@ def test_a_page_of_this_server_is_welcome(host: str) -> None:
         ({"host": "evil.example:7870", "origin": "http://evil.example:7870"}, "not called evil.example"),  # a rebound name
         ({"host": "127.0.0.1.evil.example", "origin": "http://127.0.0.1.evil.example"}, "not called"),
         ({"host": "[broken", "origin": "http://[broken"}, "not called"),
+        ({"host": "127.0.0.1", "origin": "http://[broken"}, "other sites"),
         ({}, "not called None"),
     ],
 )

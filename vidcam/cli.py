@@ -490,7 +490,9 @@ APP_EXAMPLES = """
 @app.command("app", epilog=APP_EXAMPLES)
 def gradio_app(
     model: Annotated[str, typer.Option(help="A name from `vidcam models`, chosen at first and used for live.")] = "auto",
-    host: Annotated[str, typer.Option(help="The address to serve on; use --auth where others can reach it.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="The address to serve on; other machines need the printed token, or --auth.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any free one.")] = 7860,
     name: Annotated[
         str | None, typer.Option(metavar="HOST", help="Of a proxy with https before it, such as cam.example.com; needs --auth.")

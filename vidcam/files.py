@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from vidcam import plain
+from vidcam.clock import SYSTEM, Clock
 from vidcam.errors import OutputError
 
-__all__ = ["atomic_write", "check_output", "save"]
+__all__ = ["atomic_write", "check_output", "remove_leftovers", "save"]
+
+# The name of an output that is being written tells the process: its machine since when it runs, its number and its start.
+PART = re.compile(
+    r"\..*\.vidcam-(?P<machine>[0-9a-f]{8})-(?P<pid>\d{1,9})-(?P<started>\d{1,19})-[0-9a-f]{8}\.part(\.[^.]*)?", re.DOTALL
+)
+OLD_S = 86_400.0  # a part of a process that cannot be asked for is left over if nothing was written to it for so long
+UNKNOWN = "0" * 8
 
 
 def check_output(path: str | os.PathLike[str], *, overwrite: bool = False, source: str | os.PathLike[str] | None = None) -> Path:
@@ -41,10 +52,13 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = False) -> It
     """An empty hidden file beside ``path`` to write to; it becomes ``path`` when the block ends.
 
     If the block raises anything, KeyboardInterrupt included, nothing appears and an existing file is kept. Refuses like
-    :func:`check_output`; OutputError also where the disk is full.
+    :func:`check_output`; OutputError also where the disk is full. A process that is killed leaves the hidden file; the next one
+    that writes into the folder removes it.
     """
     target = check_output(path, overwrite=overwrite)
-    temp = target.with_name(f".{target.stem[:40]}.{secrets.token_hex(4)}.part{target.suffix}")
+    _tidy(target.parent)
+    process = f"{_machine()}-{os.getpid()}-{_start_of(os.getpid()) or 0}"
+    temp = target.with_name(f".{target.stem[:40]}.vidcam-{process}-{secrets.token_hex(4)}.part{target.suffix}")
     try:
         # Opened by hand, not by tempfile, so that the file gets the permissions that the user's umask asks for.
         os.close(os.open(temp, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
@@ -69,6 +83,62 @@ def save(
     check_output(path, overwrite=overwrite, source=source)
     with atomic_write(path, overwrite=overwrite) as part:
         part.write_bytes(plain.text(content).encode("utf-8") if isinstance(content, str) else content)
+
+
+@cache
+def _tidy(folder: Path) -> None:
+    """Remove what was left in the folder, once for each process: a folder may have very many files."""
+    remove_leftovers(folder)
+
+
+def remove_leftovers(folder: Path, *, clock: Clock = SYSTEM) -> None:
+    """Remove the unfinished outputs of processes that are dead.
+
+    Those of another machine (as on a network drive), of another container, of before this machine was started, and of a system
+    that does not say when a process was started are removed if nothing was written to them for a day.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            name = PART.fullmatch(entry.name)
+            if name is None:
+                continue
+            with suppress(OSError):  # gone meanwhile, or not ours to remove
+                if name["machine"] == _machine() != UNKNOWN:
+                    left = not _is_alive(int(name["pid"]), int(name["started"]))
+                else:
+                    left = clock.wall().timestamp() - entry.stat(follow_symlinks=False).st_mtime > OLD_S
+                if left:
+                    os.unlink(entry.path)
+
+
+@cache
+def _machine() -> str:
+    """This machine since it was started, and the container on it: where a process number means a process of ours."""
+    try:
+        facts = Path("/proc/sys/kernel/random/boot_id").read_text() + os.readlink("/proc/self/ns/pid")
+    except OSError:  # not Linux
+        return UNKNOWN
+    return hashlib.sha256(facts.encode()).hexdigest()[:8]
+
+
+def _is_alive(pid: int, started: int) -> bool:
+    """Whether the process with this number is the one that was started then."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's
+    return _start_of(pid) in (started, None)
+
+
+def _start_of(pid: int) -> int | None:
+    """When the process was started, in ticks since the machine was; -1 if it is dead; None if that is not told."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return -1 if words[0] in "ZX" else int(words[19])
 
 
 _SENTENCES = {

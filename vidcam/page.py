@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from vidcam.types import Analysis, FloatArray, UInt8Array
 
-__all__ = ["Stretch", "answer", "duration", "fill", "jpeg", "percent", "render", "seconds", "video_link"]
+__all__ = ["Stretch", "answer", "duration", "fill", "headline", "jpeg", "percent", "render", "seconds", "video_link"]
 
 _ROWS = 200  # rows of a table; the JSON has all of them
 _POINTS = 1500  # columns of the drawn timeline; more than a screen has would only make the page heavy
@@ -65,7 +65,7 @@ def answer(analysis: Analysis) -> str:
     """One sentence: what the model says, how sure it is, and when the evidence for it is there."""
     a = analysis
     label, prob = a.top(1)[0]
-    explained = label if label in a.labels or not a.labels else a.labels[0]
+    explained = headline(a)
     said = (
         "evidence" + (f" for {explained}" if explained != label or a.versus else "") + (f" over {a.versus}" if a.versus else "")
     )
@@ -80,6 +80,12 @@ def answer(analysis: Analysis) -> str:
     else:
         when = f"in {len(mine)} stretches, the strongest between {seconds(mine[0].start_s)} and {seconds(mine[0].end_s)}"
     return f"{label}, {percent(prob)}: {said} {when}"
+
+
+def headline(analysis: Analysis) -> str:
+    """Return the label whose evidence :func:`answer` tells of: the answer if it is explained, else the first that is."""
+    label = analysis.top(1)[0][0]
+    return label if label in analysis.labels or not analysis.labels else analysis.labels[0]
 
 
 def percent(value: float) -> str:

@@ -1,14 +1,17 @@
-"""Values as JSON's own types and as strict JSON text: what every JSON file that vidcam writes about a video goes through."""
+"""Values as JSON's own types and as strict JSON text, which every JSON file about a video goes through; and JSON from outside."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-__all__ = ["document", "plain", "text"]
+__all__ = ["document", "parse", "plain", "text"]
+
+DEEPEST = 100
 
 
 def plain(value: object) -> object:
@@ -35,3 +38,28 @@ def document(values: Mapping[str, object]) -> str:
     """Strict JSON, one top-level key a line. ``values`` go through :func:`plain`."""
     lines = (f"{json.dumps(text(k))}: {json.dumps(plain(v), allow_nan=False, ensure_ascii=False)}" for k, v in values.items())
     return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def parse(words: str | bytes, *, strict: bool = False) -> Any:
+    """Return the value of a JSON text from outside; ValueError if it cannot be read, however deep or long it is.
+
+    If ``strict``, what others could stumble over is refused too: values that are nested deeply, NaN, infinity, numbers too large
+    for a float, and text that UTF-8 cannot hold.
+    """
+    try:
+        value = json.loads(words)
+        if strict:
+            json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if strict and _is_deeper(value, DEEPEST):
+        raise ValueError("it is nested too deeply")
+    return value
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    inside = [value]
+    for _ in range(levels):
+        outer = [item.values() if isinstance(item, dict) else item for item in inside if isinstance(item, dict | list)]
+        inside = [item for items in outer for item in items]
+    return bool(inside)

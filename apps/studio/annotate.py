@@ -14,7 +14,7 @@ from vidcam.render import STYLES
 from . import facts, menus, work
 from .desk import Desk, Job, Session, sentence
 from .intake import Video, megabytes, minutes
-from .parts import EVENT, IDLE, failed, followed, guarded, halting, part, working
+from .parts import EVENT, IDLE, failed, followed, guarded, halting, part, remembered, working
 
 __all__ = ["Tab", "build", "take"]
 
@@ -24,7 +24,7 @@ NOBODY = [("nothing in particular", "")]
 
 
 class Tab(NamedTuple):
-    """The parts that others must know: ``begin`` gives ``starting`` their first values in a new tab of the browser."""
+    """The parts that others must know: ``begin`` gives ``starting`` their values when a tab of the browser is loaded."""
 
     stage: gr.HTML
     model_menu: gr.HTML
@@ -74,16 +74,46 @@ def build(desk: Desk, engines: work.Engines, *, model: str, examples: list[Video
 
     shown = [stage, answer, job, explain]
 
-    def begin(request: gr.Request) -> Any:
-        session = desk.open(str(request.session_hash))
-        session.look = LOOK
-        words = f"up to {megabytes(desk.limits.size)} and {minutes(desk.limits.seconds)}"
-        shelf = [{"name": v.name, "facts": v.facts, "poster": v.poster} for v in examples]
-        value = {"token": session.token, "size": desk.limits.size, "words": words, "examples": shelf}
-        return gr.HTML(value=value, input=None, result=None), {}
+    async def begin(request: gr.Request) -> AsyncIterator[Any]:
+        try:
+            session = desk.of(request.session_hash)
+        except UsageError as error:
+            yield {job: failed(str(error))}
+            return
+        session.look = session.look or LOOK
+        value = {
+            "token": session.token,
+            "secret": session.secret,
+            "size": desk.limits.size,
+            "words": f"up to {megabytes(desk.limits.size)} and {minutes(desk.limits.seconds)}",
+            "examples": [{"name": v.name, "facts": v.facts, "poster": v.poster} for v in examples],
+        }
+        yield known(session, value=value) | chosen_before(session)
+        if session.job is not None and session.job.key == KEY and session.job.state in ("waiting", "running", "failed"):
+            async for update in follow(session, session.job):
+                yield update
+
+    def chosen_before(session: Session) -> dict[Any, Any]:
+        """What was chosen before the page was loaded again."""
+        look = session.look or LOOK
+        values: dict[Any, Any] = {style: look.style, opacity: look.opacity, signed: look.signed}
+        if KEY in session.chosen:
+            own = dict(zip(asked, session.chosen[KEY], strict=True))
+            values |= own | menus_for(*(own[c] for c in (model_menu, method_menu, classes, versus)))
+        return values
+
+    def known(session: Session, **more: Any) -> dict[Any, Any]:
+        """The session's video, and what is known of it."""
+        video = None if session.video is None else facts.of_video(session, session.video)
+        result: work.Result | None = session.results.get(KEY)
+        parts = {stage: gr.HTML(input=video, result=None, **more), answer: {}, explain: gr.Button("Explain")}
+        if result is not None:
+            parts |= finished(session, result) | {explain: gr.Button("Explain again")}
+            parts[stage] = gr.HTML(input=video, result=_stage_value(session, result), **more)
+        return parts
 
     def came(request: gr.Request) -> Any:
-        return guarded(lambda: fresh(desk.of(request.session_hash)), job)
+        return guarded(lambda: known(desk.of(request.session_hash)) | {job: IDLE}, job)
 
     def example(event: gr.EventData, request: gr.Request) -> Any:
         name = event._data.get("name")
@@ -94,58 +124,63 @@ def build(desk: Desk, engines: work.Engines, *, model: str, examples: list[Video
             if found is None:
                 raise UsageError(f"{name!r} is none of the examples")
             take(session, found)
-            return fresh(session)
+            return known(session) | {job: IDLE}
 
         return guarded(chosen, job)
 
-    def fresh(session: Session) -> Any:
-        """A video that nothing is known of yet."""
-        video = None if session.video is None else facts.of_video(session, session.video)
-        return {stage: gr.HTML(input=video, result=None), answer: {}, job: IDLE, explain: gr.Button("Explain")}
+    def menus_for(chosen: Any, method: Any, named: list[str] | None, other: Any) -> dict[Any, Any]:
+        """The menus for the model ``chosen``, which keep what is chosen there if it knows it."""
+        name, before = menus.check_model(chosen), str(method)
+        reason, own = menus.refusal(before, name), menus.own_method(name)
+        note = "" if reason is None else f"{reason[0].upper()}{reason[1:]}: {own} instead."
+        known = set(menus.labels(name))
+        return {
+            model_menu: name,
+            method_menu: gr.HTML(own if reason else before, items=menus.method_items(name), note=note),
+            classes: gr.Dropdown(choices=list(menus.labels(name)), value=[c for c in named or [] if c in known]),
+            versus: gr.Dropdown(choices=_others(name), value=other if other in known else ""),
+        }
 
-    def model_chosen(chosen: Any, method: Any, named: list[str] | None, request: gr.Request) -> Any:
-        def menus_for() -> Any:
+    def model_chosen(chosen: Any, method: Any, named: Any, other: Any, request: gr.Request) -> Any:
+        def updated() -> Any:
             desk.of(request.session_hash)
-            name, before = menus.check_model(chosen), str(method)
-            reason, own = menus.refusal(before, name), menus.own_method(name)
-            note = "" if reason is None else f"{reason[0].upper()}{reason[1:]}: {own} instead."
-            known = set(menus.labels(name))
-            return {
-                method_menu: gr.HTML(own if reason else before, items=menus.method_items(name), note=note),
-                classes: gr.Dropdown(choices=list(menus.labels(name)), value=[c for c in named or [] if c in known]),
-                versus: gr.Dropdown(choices=_others(name), value=""),
-            }
+            return {c: v for c, v in menus_for(chosen, method, named, other).items() if c is not model_menu}
 
-        return guarded(menus_for, job)
+        return guarded(updated, job)
+
+    def model_tried(method: Any, named: Any, other: Any, event: gr.EventData, request: gr.Request) -> Any:
+        """The other model that the answer offers is chosen."""
+
+        def updated() -> Any:
+            desk.of(request.session_hash)
+            return menus_for(event._data.get("model"), method, named, other)
+
+        return guarded(updated, job)
 
     async def follow(session: Session, now: Job) -> AsyncIterator[Any]:
-        """The job's progress, and in the end what came of it, drawn again where another look was chosen too late for that."""
+        """The job's progress, and in the end what came of it, drawn again if another look was chosen too late for that."""
         while True:
             async for words in followed(now, desk):
                 yield {job: words}
             result: work.Result | None = now.result if now.state == "done" else None
+            if result is not None and session.results.get(KEY) is not result:
+                return  # there is another video by now
             again = {
                 job: working(now, desk) if result is None else IDLE,
-                explain: gr.Button("Explain" if result is None and KEY not in session.results else "Explain again"),
+                explain: gr.Button("Explain" if KEY not in session.results else "Explain again"),
             }
             yield again | ({} if result is None else finished(session, result))
-            kept = session.results.get(KEY) is result
-            if result is None or not kept or session.busy or session.look == result.look:
+            if result is None or session.busy or session.look == result.look:
                 return
             try:
-                now = desk.submit(session, work.redraw(session, result))
+                now = desk.submit(session, work.redraw(session, result), key=KEY, keep=True)
             except UsageError as error:
                 yield {job: failed(str(error))}
                 return
 
     def finished(session: Session, result: work.Result) -> dict[Any, Any]:
-        before = session.results.get(KEY)
-        if before is not None and before.folder != result.folder:
-            session.forget(before.folder)
-        session.results[KEY] = result
-        value = facts.shown(result.analysis, result.number, session.serve(result.outputs["video"]))
         words = facts.answered(result.analysis, session) | {"files": facts.downloads(session, result.outputs)}
-        return {stage: gr.HTML(result=value), answer: words}
+        return {stage: gr.HTML(result=_stage_value(session, result)), answer: words}
 
     async def run(
         chosen: Any, method: Any, named: Any, other: Any, kind: Any, smooth: Any, every: Any, crops: Any, first: Any, last: Any,
@@ -159,7 +194,7 @@ def build(desk: Desk, engines: work.Engines, *, model: str, examples: list[Video
                 hop_s=float(every) or None, cover=bool(crops), smoothing=kind, smooth_s=0.0 if kind == "none" else float(smooth),
                 start_s=float(first) if first else None, end_s=float(last) if last else None, verdict=bool(tested),
             )  # fmt: skip
-            now = desk.submit(session, work.explain(session, engines, name, settings))
+            now = desk.submit(session, work.explain(session, engines, name, settings), key=KEY, keep=True)
         except Exception as error:
             yield {job: failed(sentence(error))}
             return
@@ -174,8 +209,8 @@ def build(desk: Desk, engines: work.Engines, *, model: str, examples: list[Video
             session.look = Look(drawn, float(strength), bool(both))
             before = session.results.get(KEY)
             if before is None or session.busy:
-                return  # who draws, or follows that, looks itself at what is chosen by then
-            now = desk.submit(session, work.redraw(session, before))
+                return  # who draws, or follows that, looks by then at what is chosen
+            now = desk.submit(session, work.redraw(session, before), key=KEY, keep=True)
         except Exception as error:
             yield {job: failed(sentence(error))}
             return
@@ -185,12 +220,17 @@ def build(desk: Desk, engines: work.Engines, *, model: str, examples: list[Video
     asked = [model_menu, method_menu, classes, versus, smoothing, smooth_s, hop, cover, start, end, verdict]
     stage.upload(came, None, shown, **EVENT)
     stage.select(example, None, shown, **EVENT)
-    model_menu.input(model_chosen, [model_menu, method_menu, classes], [job, method_menu, classes, versus], **EVENT)
+    menu_parts = [method_menu, classes, versus]
+    changes = [
+        model_menu.input(model_chosen, [model_menu, *menu_parts], [job, *menu_parts], **EVENT),
+        answer.select(model_tried, menu_parts, [job, model_menu, *menu_parts], **EVENT),
+    ]
+    remembered(desk, KEY, asked, after=changes)
     explain.click(run, asked, shown, **EVENT)
     stop.click(halting(desk, job), None, [job], **EVENT)
     for changed in (style.input, signed.input, opacity.release):
         changed(look_chosen, [style, opacity, signed], shown, **EVENT)
-    return Tab(stage, model_menu, [stage, answer], begin)
+    return Tab(stage, model_menu, [*shown, style, opacity, signed, *asked], begin)
 
 
 def take(session: Session, video: Video) -> None:
@@ -203,6 +243,11 @@ def take(session: Session, video: Video) -> None:
     for result in session.results.values():
         session.forget(result.folder)
     session.results.clear()
+    session.job = None
+
+
+def _stage_value(session: Session, result: work.Result) -> dict[str, Any]:
+    return facts.shown(result.analysis, result.number, session.serve(result.outputs["video"]))
 
 
 def _others(model: str) -> list[tuple[str, str]]:

@@ -14,8 +14,8 @@ from vidcam.errors import UsageError
 from vidcam.page import duration, jpeg, percent, seconds
 
 from . import facts, menus, work
-from .desk import Desk, Session, sentence
-from .parts import EVENT, IDLE, failed, followed, guarded, halting, part, working
+from .desk import Desk, Job, Session, sentence
+from .parts import EVENT, IDLE, failed, followed, guarded, halting, part, remembered, working
 
 __all__ = ["build"]
 
@@ -25,11 +25,14 @@ LOWEST = 0.005
 
 
 class Tab(NamedTuple):
-    """What others must know: ``came`` gives the ``outputs`` when there is another video."""
+    """What others must know: ``came`` gives the ``outputs`` when there is a video, ``begin`` gives ``starting`` what was chosen
+    before the page was loaded again."""
 
     model_menu: gr.HTML
     outputs: list[Any]
     came: Callable[..., Any]
+    starting: list[Any]
+    begin: Callable[..., Any]
 
 
 def build(desk: Desk, engines: work.Engines, *, model: str) -> Tab:
@@ -52,24 +55,51 @@ def build(desk: Desk, engines: work.Engines, *, model: str) -> Tab:
                 stop = gr.Button("Stop", elem_classes="stop")
             job = part("job", IDLE, elem_id="compare-job")
 
-    def came(request: gr.Request) -> Any:
-        def fresh() -> Any:
-            video = desk.of(request.session_hash).video
-            shown = None if video is None else {"name": video.name, "poster": video.poster, "facts": video.facts}
-            return {table: gr.HTML(None, input=shown), job: IDLE}
+    async def came(request: gr.Request) -> AsyncIterator[Any]:
+        try:
+            session = desk.of(request.session_hash)
+        except UsageError as error:
+            yield {job: failed(str(error))}
+            return
+        video = session.video
+        result: work.Compared | None = session.results.get(KEY)
+        shown = None if video is None else {"name": video.name, "poster": video.poster, "facts": video.facts}
+        yield {table: gr.HTML(None if result is None else _finished(session, result), input=shown), job: IDLE}
+        if session.job is not None and session.job.key == KEY and session.job.state in ("waiting", "running", "failed"):
+            async for update in follow(session, session.job):
+                yield update
 
-        return guarded(fresh, job)
-
-    def model_chosen(chosen: Any, named: list[str] | None) -> Any:
-        def menus_for() -> Any:
-            name = menus.check_model(chosen)
-            known = set(menus.labels(name))
-            return {
-                method_menu: gr.HTML(_usual(name), items=menus.method_items(name)),
-                classes: gr.Dropdown(choices=list(menus.labels(name)), value=[c for c in named or [] if c in known]),
+    def begin(request: gr.Request) -> Any:
+        def before() -> Any:
+            # Parts of a tab that was never looked at lose whatever they are not told.
+            chosen, methods, named = desk.of(request.session_hash).chosen.get(KEY, [model, _usual(model), []])
+            same = {
+                model_menu: gr.HTML(chosen, items=menus.model_items(), note="", label="Model"),
+                method_menu: gr.HTML(methods, items=menus.method_items(chosen), note="", label="Methods"),
             }
+            return menus_for(chosen, named) | same
 
-        return guarded(menus_for, job)
+        return guarded(before, job)
+
+    def menus_for(chosen: Any, named: list[str] | None) -> dict[Any, Any]:
+        name = menus.check_model(chosen)
+        known = set(menus.labels(name))
+        return {
+            method_menu: gr.HTML(_usual(name), items=menus.method_items(name)),
+            classes: gr.Dropdown(choices=list(menus.labels(name)), value=[c for c in named or [] if c in known]),
+        }
+
+    def model_chosen(chosen: Any, named: Any) -> Any:
+        return guarded(lambda: menus_for(chosen, named), job)
+
+    async def follow(session: Session, now: Job) -> AsyncIterator[Any]:
+        async for words in followed(now, desk):
+            yield {job: words}
+        kept = session.results.get(KEY) is now.result  # there is no other video yet
+        if now.state != "done":
+            yield {job: working(now, desk)}
+        elif kept:
+            yield {job: IDLE, table: _finished(session, now.result)}
 
     async def run(chosen: Any, methods: Any, named: Any, request: gr.Request) -> AsyncIterator[Any]:
         try:
@@ -78,21 +108,19 @@ def build(desk: Desk, engines: work.Engines, *, model: str) -> Tab:
             if not 1 <= len(wanted) <= MOST:
                 raise UsageError(f"Choose one to {MOST} methods: {len(wanted)} are chosen.")
             settings = Settings(classes=tuple(map(str, named or ())))
-            now = desk.submit(session, work.compare(session, engines, name, wanted, settings))
+            now = desk.submit(session, work.compare(session, engines, name, wanted, settings), key=KEY, keep=True)
         except Exception as error:
             yield {job: failed(sentence(error))}
             return
-        async for words in followed(now, desk):
-            yield {job: words}
-        if now.state == "done":
-            yield {job: IDLE, table: _finished(session, now.result)}
-        else:
-            yield {job: working(now, desk)}
+        async for update in follow(session, now):
+            yield update
 
-    model_menu.input(model_chosen, [model_menu, classes], [job, method_menu, classes], **EVENT)
+    changed = model_menu.input(model_chosen, [model_menu, classes], [job, method_menu, classes], **EVENT)
     go.click(run, [model_menu, method_menu, classes], [table, job], **EVENT)
     stop.click(halting(desk, job), None, [job], **EVENT)
-    return Tab(model_menu, [table, job], came)
+    asked = [model_menu, method_menu, classes]
+    remembered(desk, KEY, asked, after=[changed])
+    return Tab(model_menu, [table, job], came, [job, *asked], begin)
 
 
 def _usual(model: str) -> list[str]:
@@ -105,10 +133,6 @@ def _usual(model: str) -> list[str]:
 
 
 def _finished(session: Session, result: work.Compared) -> dict[str, Any]:
-    before = session.results.get(KEY)
-    if before is not None:
-        session.forget(before.folder)
-    session.results[KEY] = result
     return _shown(result.found) | {
         "video": session.serve(result.outputs["video"]),
         "files": facts.downloads(session, result.outputs),

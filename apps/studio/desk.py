@@ -1,18 +1,23 @@
-"""Who is served, and in which order: sessions with files of their own, and one heavy job at a time."""
+"""Who is served, and in which order: sessions with files of their own, and one costly thing at a time."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vidcam.clock import SYSTEM, Clock
 from vidcam.errors import UsageError, VidcamError
+
+from .course import Course
 
 if TYPE_CHECKING:
     from vidcam import Look
@@ -22,8 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["Cancelled", "Desk", "Job", "Limits", "Served", "Session", "sentence"]
 
 IDLE_S = 12 * 3600.0  # after which a session whose tab never said goodbye is forgotten
-LINE = 8  # jobs that may wait
+LINE = 8  # jobs and uploads that may wait
 log = logging.getLogger("vidcam.app")
+T = TypeVar("T")
 
 
 class Cancelled(Exception):
@@ -32,10 +38,16 @@ class Cancelled(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """What one may bring: ``size`` in bytes, ``seconds`` of video."""
+    """What one may bring: ``size`` in bytes, ``seconds`` of video.
+
+    Of the sessions whose tabs are gone, the last ``kept`` are kept for those who come back, with at most ``kept_size`` bytes of
+    files in all.
+    """
 
     size: int = 200_000_000
     seconds: float = 300.0
+    kept: int = 20
+    kept_size: int = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -57,23 +69,25 @@ def sentence(error: BaseException) -> str:
 
 
 class Job:
-    """Heavy work of one session. Its ``folder`` is there once it runs, and is gone again where it did not succeed.
+    """Heavy work of one session, asked for by the part ``key`` of the page.
 
-    ``followed`` is set by somebody who waits for its end, until what came of it is taken in.
+    Its ``folder`` is there once it runs, and is gone again if it did not succeed. What came of it is one of the session's
+    ``results``, if ``keep``, before anybody is told that it has ended: nobody needs to wait for it.
     """
 
-    def __init__(self, session: Session, work: Callable[[Job], Any], *, clock: Clock = SYSTEM) -> None:
-        self.session, self.folder = session, session.folder / f"job-{secrets.token_hex(4)}"
+    def __init__(
+        self, session: Session, work: Callable[[Job], Any], *, key: str = "", keep: bool = False, clock: Clock = SYSTEM
+    ) -> None:
+        self.session, self.folder, self.key = session, session.folder / f"job-{secrets.token_hex(4)}", key
         self.state = "waiting"
         self.result: Any = None
         self.message = ""
-        self.followed = False
         self.clock = clock
         self.ended = threading.Event()
-        self._work = work
+        self._work, self._keep = work, keep
         self._stop = threading.Event()
         self._listeners: list[Callable[[], None]] = []
-        self._stage, self._done, self._total, self._began = "", 0, None, clock.now()  # type: tuple[str, int, int | None, float]
+        self._course = Course(clock)
 
     @property
     def active(self) -> bool:
@@ -89,29 +103,32 @@ class Job:
         """Ask it to end: it does so at its next progress."""
         self._stop.set()
 
+    def plan(self, stages: Mapping[str, float]) -> None:
+        """Name the stages to come, each with the part of the time that it usually takes."""
+        self._course.plan(stages)
+
     def progress(self, stage: str, done: int, total: int | None) -> None:
-        """Where the work is; raises :class:`Cancelled` where it was asked to end."""
+        """Take note of where the work is; raises :class:`Cancelled` if it was asked to end."""
         if self._stop.is_set():
             raise Cancelled
-        if stage != self._stage:
-            self._began = self.clock.now()
-        self._stage, self._done, self._total = stage, done, total
+        self._course.step(stage, done, total)
 
     def told(self, *, before: int) -> dict[str, Any]:
         """What the page shows of it, ``before`` others that come first."""
-        values: dict[str, Any] = {"state": self.state, "message": self.message, "before": before, "stage": self._stage}
-        spent, done, total = self.clock.now() - self._began, self._done, self._total
-        left = spent / done * (total - done) if done and total and spent > 0.5 else None
-        return values | {"done": done, "total": total, "left_s": left, "stopping": self._stop.is_set()}
+        values = {"state": self.state, "message": self.message, "before": before, "stopping": self._stop.is_set()}
+        return values | self._course.told()
 
     def run(self) -> None:
         """Do the work; called in the desk's one thread."""
         try:
+            self._course.begin()
             self.progress("", 0, None)
             self.folder.mkdir(parents=True)
             self.state = "running"
             self.result = self._work(self)
             self.progress("", 0, None)  # a wish to stop that came late is still kept
+            if self._keep:
+                self.session.keep(self.key, self.result)
             state = "done"
         except Cancelled:
             state = "cancelled"
@@ -126,25 +143,62 @@ class Job:
             listener()
 
 
+class _Errand:
+    """Short work that is costly all the same; somebody awaits its ``future``."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self.future: Future[Any] = Future()
+        self._work = work
+
+    def run(self) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            self.future.set_result(self._work())
+        except BaseException as error:
+            self.future.set_exception(error)
+
+
 @dataclass
 class Session:
-    """One open tab: its ``folder``, the ``video`` it asks about, the ``files`` it may fetch, and what was found out."""
+    """What one tab of a browser is about: its ``folder``, the ``video`` it asks about, the ``files`` it may fetch, what is
+    ``chosen`` in each part of the page, and what was found out. By the ``secret`` a tab that is loaded again gets it back."""
 
     token: str
+    secret: str
     folder: Path
     video: Video | None = None
     job: Job | None = None
     look: Look | None = None
+    chosen: dict[str, list[Any]] = field(default_factory=dict)
     results: dict[str, Any] = field(default_factory=dict)
     files: dict[str, Served] = field(default_factory=dict)
+    tabs: set[str] = field(default_factory=set)
+    """Those that show it now: none if it was left, seldom several, if a tab was duplicated."""
     seen: float = 0.0
-    """When its tab last asked for something, on the desk's clock."""
+    """When a tab of it last asked for something, on the desk's clock."""
     closed: bool = False
 
     @property
     def busy(self) -> bool:
-        """Whether something is worked on, or has just ended and is not taken in yet."""
-        return self.job is not None and (self.job.active or self.job.followed)
+        """Whether something is worked on."""
+        return self.job is not None and self.job.active
+
+    @property
+    def size(self) -> int:
+        """The bytes of its files."""
+        total = 0
+        for path in self.folder.rglob("*"):
+            with suppress(OSError):  # deleted meanwhile
+                total += path.stat().st_size
+        return total
+
+    def keep(self, key: str, result: Any) -> None:
+        """Make this what was found out for a part of the page; the files of what it replaces are deleted."""
+        before = self.results.get(key)
+        if before is not None and before.folder != result.folder:
+            self.forget(before.folder)
+        self.results[key] = result
 
     def serve(self, path: Path, *, name: str = "", inline: bool = True) -> str:
         """The address under which this file can be fetched; nobody else knows it."""
@@ -159,49 +213,57 @@ class Session:
 
     def forget(self, folder: Path) -> None:
         """Remove a folder and everything in it that could be fetched."""
-        self.files = {k: f for k, f in self.files.items() if folder not in f.path.parents}
+        for key, file in list(self.files.items()):
+            if folder in file.path.parents:
+                self.files.pop(key, None)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 class Desk:
-    """The sessions of one server, with their files under ``root``, and the line in which their jobs wait.
+    """The sessions of one server, with their files under ``root``, and the line in which everything costly waits.
 
-    From :meth:`start` on, a thread does the jobs one after the other, until :meth:`shut`.
+    From :meth:`start` on, a thread does one thing after the other, until :meth:`shut`.
     """
 
     def __init__(self, root: Path, limits: Limits = Limits(), *, clock: Clock = SYSTEM) -> None:
         self.root, self.limits, self.clock = root, limits, clock
         self._by_tab: dict[str, Session] = {}
         self._by_token: dict[str, Session] = {}
-        self._line: list[Job] = []
+        self._by_secret: dict[str, Session] = {}
+        self._line: list[Job | _Errand] = []
+        self._running = False
         self._closed = False
         self._news = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="vidcam-job", daemon=True)
 
     def start(self) -> Desk:
-        """Begin to do the jobs."""
+        """Begin to work."""
         self._thread.start()
         return self
 
     @property
     def sessions(self) -> list[Session]:
-        return list(self._by_tab.values())
+        return list(self._by_token.values())
 
-    def open(self, tab: str) -> Session:
-        """A new session for the tab with this secret name; an earlier one of that name is closed."""
-        now = self.clock.now()
-        for name, old in list(self._by_tab.items()):
-            if name == tab or (now - old.seen > IDLE_S and not (old.job and old.job.active)):
-                self.close(name)
-        token = secrets.token_urlsafe(18)
-        session = Session(token, self.root / token, seen=now)
-        session.folder.mkdir(parents=True)
+    def open(self, tab: str, secret: object = None) -> Session:
+        """Return the session of this ``secret``, a new one if there is none; from now on it is what the tab shows."""
         with self._news:
-            self._by_tab[tab] = self._by_token[token] = session
+            session = self._by_secret.get(secret) if isinstance(secret, str) else None
+            if session is None:
+                token = secrets.token_urlsafe(18)
+                session = Session(token, secrets.token_urlsafe(24), self.root / token)
+                session.folder.mkdir(parents=True)
+                self._by_token[token] = self._by_secret[session.secret] = session
+            if self._by_tab.get(tab) is not session:
+                self._leave(tab)
+                self._by_tab[tab] = session
+            session.tabs.add(tab)
+            session.seen = self.clock.now()
+        self.tidy()
         return session
 
     def of(self, tab: str | None) -> Session:
-        """The tab's session. UsageError where it has none, or no longer."""
+        """The tab's session. UsageError if it has none, or no longer."""
         session = self._by_tab.get(tab or "")
         if session is None:
             raise UsageError("This page was away for too long and its files are deleted: load it again.")
@@ -215,56 +277,111 @@ class Desk:
     def by_token(self, token: str) -> Session | None:
         return self._by_token.get(token)
 
-    def close(self, tab: str) -> None:
+    def leave(self, tab: str) -> None:
+        """Take note that the tab is gone. Its session goes on, and is kept for a while for those who come back."""
+        with self._news:
+            self._leave(tab)
+        self.tidy()
+
+    def _leave(self, tab: str) -> None:
+        session = self._by_tab.pop(tab, None)
+        if session is not None:
+            session.tabs.discard(tab)
+            session.seen = self.clock.now()
+
+    def tidy(self) -> None:
+        """Drop what is beyond the limits of sessions without a tab, oldest first, and tabs that never said goodbye.
+
+        A session that is worked on is not dropped.
+        """
+        now, size, excess = self.clock.now(), 0, []
+        with self._news:
+            left = [s for s in self.sessions if not s.tabs]
+            for n, session in enumerate(sorted(left, key=lambda s: (not s.busy, -s.seen))):
+                size += session.size
+                if (n >= self.limits.kept or size > self.limits.kept_size) and not session.busy:
+                    excess.append(session)
+            excess += [s for s in self.sessions if s.tabs and now - s.seen > IDLE_S and not s.busy]
+            for session in excess:
+                self._remove(session)
+        for session in excess:
+            session.forget(session.folder)
+
+    def drop(self, session: Session) -> None:
         """Forget a session: its job ends, its files are deleted."""
         with self._news:
-            session = self._by_tab.pop(tab, None)
-            if session is None:
-                return
-            del self._by_token[session.token]
-            session.closed = True
+            self._remove(session)
         if session.job is not None:
             session.job.cancel()
         session.forget(session.folder)
 
-    def submit(self, session: Session, work: Callable[[Job], Any]) -> Job:
-        """Put work into the line. UsageError where this session has some there already, or the line is long."""
+    def _remove(self, session: Session) -> None:
+        for tab in session.tabs:
+            self._by_tab.pop(tab, None)
+        self._by_token.pop(session.token, None)
+        self._by_secret.pop(session.secret, None)
+        session.tabs.clear()
+        session.closed = True
+
+    def submit(self, session: Session, work: Callable[[Job], Any], *, key: str = "", keep: bool = False) -> Job:
+        """Put work into the line. UsageError if this session has some there already, or the line is long."""
         with self._news:
             if session.busy:
                 raise UsageError("Your last request is still being worked on: wait for it, or stop it.")
-            if len(self._line) > LINE:
-                raise UsageError(f"{LINE} others are waiting already: try again in a few minutes.")
-            job = session.job = Job(session, work, clock=self.clock)
-            self._line.append(job)
-            self._news.notify_all()
+            job = Job(session, work, key=key, keep=keep, clock=self.clock)
+            self._enqueue(job, len(self._line))
+            session.job = job
         return job
 
+    def errand(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Put short but costly work into the line, after what runs now and before the jobs that wait; await what it gives.
+
+        UsageError if the line is long.
+        """
+        errand = _Errand(work)
+        with self._news:
+            running = self._line[: int(self._running)]
+            self._enqueue(errand, len(running) + sum(isinstance(e, _Errand) for e in self._line[len(running) :]))
+        return asyncio.wrap_future(errand.future)
+
+    def _enqueue(self, work: Job | _Errand, place: int) -> None:
+        if self._closed or len(self._line) > LINE:
+            raise UsageError(f"{LINE} others are waiting already: try again in a few minutes.")
+        self._line.insert(place, work)
+        self._news.notify_all()
+
     def step(self) -> bool:
-        """Do the first job in the line; return whether there was one. The thread calls this again and again."""
+        """Do what is first in the line; return whether there was anything. The thread calls this again and again."""
         with self._news:
             if not self._line:
                 return False
-            job = self._line[0]
+            first, self._running = self._line[0], True
         try:
-            job.run()
+            first.run()
         finally:
             with self._news:
-                self._line.remove(job)
-            if job.session.closed:
-                shutil.rmtree(job.session.folder, ignore_errors=True)
+                self._line.remove(first)
+                self._running = False
+            if isinstance(first, Job):
+                if first.session.closed:
+                    shutil.rmtree(first.session.folder, ignore_errors=True)
+                self.tidy()
         return True
 
     def before(self, job: Job) -> int:
-        """How many jobs come first."""
+        """How many come first."""
         with self._news:
             return self._line.index(job) if job in self._line else 0
 
     def shut(self) -> None:
         """End everything; returns when the last job has."""
-        for tab in list(self._by_tab):
-            self.close(tab)
+        for session in self.sessions:
+            self.drop(session)
         with self._news:
             self._closed = True
+            for waiting in self._line:
+                if isinstance(waiting, _Errand):
+                    waiting.future.cancel()
             self._news.notify_all()
         if self._thread.is_alive():
             self._thread.join()
@@ -274,7 +391,7 @@ class Desk:
             self.step()
 
     def _wait(self) -> bool:
-        """Until there is a job; False when shut."""
+        """Until there is something to do; False when shut."""
         with self._news:
             self._news.wait_for(lambda: self._line or self._closed)
             return bool(self._line)

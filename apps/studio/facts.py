@@ -8,10 +8,13 @@ from typing import Any, cast
 
 import numpy as np
 
-from vidcam.page import answer, jpeg, percent
+from vidcam.engine import automatic, unknown_to
+from vidcam.models import registry
+from vidcam.page import answer, headline, jpeg, percent
 from vidcam.report import stretches
 from vidcam.types import Analysis, FloatArray
 
+from . import menus
 from .desk import Session
 from .intake import Video, megabytes
 
@@ -35,23 +38,44 @@ def of_video(session: Session, video: Video) -> dict[str, Any]:
 def shown(analysis: Analysis, number: str, video: str) -> dict[str, Any]:
     """The answer with its moments and its course in time; ``number`` names the analysis, ``video`` where its picture is."""
     t0 = float(analysis.times_s[0])
-    times, curves = _thin(analysis.times_s, analysis.curves)
+    told, rejection = headline(analysis), rejected(analysis)
+    times, curves = _thin(analysis.times_s, analysis.curves if rejection is None else {})
     unit = "logit" if analysis.completeness_error is not None else "evidence"
-    best = max(analysis.moments, key=lambda m: m.score, default=None)
+    moments = analysis.moments if rejection is None else ()
+    best = max((m for m in moments if m.label == told), key=lambda m: m.score, default=None)
     return {
         "number": number,
-        "sentence": answer(analysis),
+        "sentence": answer(analysis) if rejection is None else rejection["sentence"],
+        "rejected": rejection is not None,
         "video": video,
         "offset": analysis.video_offset_s,
         "t0": t0,
         "t1": t0 + analysis.duration_s,
         "peak": None if best is None else best.time,
-        "moments": [{"time": m.time, "label": m.label, "score": m.score, "src": jpeg(m.image)} for m in analysis.moments],
+        "moments": [{"time": m.time, "label": m.label, "score": m.score, "src": jpeg(m.image)} for m in moments],
         "times": times,
         "curves": curves,
         "unit": unit,
-        "segments": [{"label": s.label, "start": s.start_s, "end": s.end_s} for s in analysis.segments],
+        "segments": [{"label": s.label, "start": s.start_s, "end": s.end_s} for s in analysis.segments if s.label in curves],
         "windows": [{"start": s.start, "end": s.end, "label": s.label, "prob": s.prob} for s in stretches(analysis.windows)],
+    }
+
+
+def rejected(analysis: Analysis) -> dict[str, Any] | None:
+    """What to say if the model sees none of the actions that it knows, and which model of this machine to ask instead.
+
+    None if it sees one.
+    """
+    spec = registry.get(str(analysis.model["name"]))
+    if analysis.labels[0] not in spec.rejects:
+        return None
+    words, (other, _) = unknown_to(spec), automatic()
+    known = {item["name"]: item["reason"] for item in menus.model_items()}
+    useful = other != spec.name and known.get(other) is None
+    return {
+        "sentence": f"{words[0].upper()}{words[1:]}.",
+        "model": other if useful else None,
+        "try": f"Try {other} ({len(menus.labels(other))} actions)" if useful else None,
     }
 
 
@@ -68,6 +92,9 @@ def answered(analysis: Analysis, session: Session) -> dict[str, Any]:
             "figures": f"Probability lost without it {percent(max(0.0, kept))}, without as much elsewhere "
             f"{percent(max(0.0, cast('float', v['removed_elsewhere'])))}; {v['windows']} windows tried.",
         }
+    rejection, warnings = rejected(analysis), list(analysis.warnings)
+    if rejection is not None:  # it is said above all others
+        warnings = [w for w in warnings if not rejection["sentence"].casefold().startswith(w.partition(";")[0].casefold())]
     model, method = analysis.model, analysis.settings.get("method_title") or analysis.method
     facts = [str(model.get("title") or model["name"]), str(method)]
     if analysis.versus is not None:
@@ -76,10 +103,11 @@ def answered(analysis: Analysis, session: Session) -> dict[str, Any]:
         facts.append(f"{percent(analysis.unseen_fraction)} not seen")
     return {
         "top": [[label, prob] for label, prob in analysis.top(5)],
-        "shown": list(analysis.labels),
+        "shown": [] if rejection else list(analysis.labels),
+        "rejected": rejection,
         "verdict": verdict,
         "facts": facts,
-        "warnings": [session.own_words(w) for w in analysis.warnings],
+        "warnings": [session.own_words(w) for w in warnings],
     }
 
 

@@ -7,20 +7,23 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
+from vidcam.errors import UsageError
 from vidcam.models import weights
 
 from . import menus, work
-from .desk import Desk, sentence
+from .desk import Desk, Job, sentence
 from .parts import EVENT, IDLE, failed, followed, halting, part, working
 
 __all__ = ["build"]
 
+KEY = "models"
+
 
 class Tab(NamedTuple):
-    """What others must know: ``tables`` gives the ``outputs`` when the page is opened."""
+    """What others must know: ``begin`` gives the ``outputs`` when the page is loaded."""
 
     outputs: list[Any]
-    tables: Callable[[], Any]
+    begin: Callable[..., Any]
 
 
 def build(desk: Desk, others: list[gr.HTML]) -> Tab:
@@ -31,22 +34,37 @@ def build(desk: Desk, others: list[gr.HTML]) -> Tab:
     models = part("models", None, elem_id="models")
     part("methods", menus.methods_table(), elem_id="methods")
 
+    async def begin(request: gr.Request) -> AsyncIterator[Any]:
+        yield {models: tables()}
+        try:
+            now = desk.of(request.session_hash).job
+        except UsageError:
+            return  # the first tab says so
+        if now is not None and now.key == KEY and now.active:
+            async for update in follow(now):
+                yield {shown: value for shown, value in update.items() if shown in (job, models)}
+
     def tables() -> dict[str, Any]:
         return {"rows": menus.models_table(), "folder": str(weights.cache_dir()), "offline": weights.offline()}
 
     async def install(event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
         try:
             session, name = desk.of(request.session_hash), menus.check_model(event._data.get("name"))
-            now = desk.submit(session, work.install(name))
+            now = desk.submit(session, work.install(name), key=KEY)
         except Exception as error:
             yield {job: failed(sentence(error))}
             return
+        async for update in follow(now):
+            yield update
+
+    async def follow(now: Job) -> AsyncIterator[Any]:
         async for words in followed(now, desk):
             yield {job: words}
         ended = IDLE if now.state == "done" else working(now, desk)
         fresh = {menu: gr.HTML(items=menus.model_items()) for menu in others}
         yield {job: ended, models: tables()} | fresh
 
-    models.select(install, None, [job, models, *others], **EVENT)
+    outputs = [job, models, *others]
+    models.select(install, None, outputs, **EVENT)
     stop.click(halting(desk, job), None, [job], **EVENT)
-    return Tab([models], tables)
+    return Tab([job, models], begin)

@@ -11,9 +11,11 @@ from typing import Any
 
 import gradio as gr
 
+from vidcam.errors import UsageError
+
 from .desk import Desk, Job, sentence
 
-__all__ = ["EVENT", "IDLE", "PAGE", "failed", "followed", "guarded", "halting", "part", "working"]
+__all__ = ["EVENT", "IDLE", "PAGE", "failed", "followed", "guarded", "halting", "part", "remembered", "working"]
 
 PAGE = Path(__file__).with_name("page")
 EVENT: dict[str, Any] = {
@@ -56,7 +58,7 @@ def working(job: Job, desk: Desk) -> dict[str, Any]:
 
 
 async def followed(job: Job, desk: Desk) -> AsyncIterator[dict[str, Any]]:
-    """What the page shows of a job until it has ended. The session is busy until the caller is told so."""
+    """What the page shows of a job until it has ended."""
     before: dict[str, Any] = {}
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
@@ -65,16 +67,27 @@ async def followed(job: Job, desk: Desk) -> AsyncIterator[dict[str, Any]]:
             loop.call_soon_threadsafe(ended.set)
 
     job.on_end(wake)
-    job.followed = True
-    try:
-        while job.active:
-            now = working(job, desk)
-            if now != before:
-                yield now
-            before = now
-            await desk.clock.wait_async(ended, POLL_S)
-    finally:
-        job.followed = False
+    while job.active:
+        now = working(job, desk)
+        if now != before:
+            yield now
+        before = now
+        await desk.clock.wait_async(ended, POLL_S)
+
+
+def remembered(desk: Desk, key: str, components: list[Any], *, after: list[Any]) -> None:
+    """Keep what is chosen in these components in the session, for the tab that is loaded again.
+
+    ``after`` are the events that change some of them.
+    """
+
+    async def remember(request: gr.Request, *values: Any) -> None:  # a coroutine, so that the last one sent is the last one kept
+        with suppress(UsageError):  # of a session that is gone
+            desk.of(request.session_hash).chosen[key] = list(values)
+
+    gr.on([c.input for c in components], remember, components, None, **EVENT)
+    for event in after:
+        event.then(remember, components, None, **EVENT)
 
 
 def halting(desk: Desk, notice: gr.HTML) -> Callable[[gr.Request], Any]:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import hmac
 import secrets
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 
-from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocketClose
 
+from vidcam import plain
 from vidcam.errors import UsageError
-from vidcam.live.guard import LOOPBACK, allowed, own_page
+from vidcam.live.guard import LOOPBACK, Guard
 
 from .annotate import take
 from .desk import Desk, sentence
@@ -26,13 +21,20 @@ from .intake import clean_name, look_at, megabytes
 __all__ = ["Gate", "media"]
 
 COOKIE = "vidcam_app"
-REFUSED = ("/gradio_api/upload", "/gradio_api/proxy", "/gradio_api/component_server", "/gradio_api/deep_link")
+LARGEST = 20_000_000  # bytes that a page may say at once; far more than it does
+CLOSED = ("/gradio_api/upload", "/gradio_api/proxy", "/gradio_api/component_server", "/gradio_api/deep_link")
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' data: blob: mediastream:; font-src 'self' data:; worker-src 'self' blob:; "
     "connect-src 'self'; frame-ancestors 'self'; base-uri 'self'; form-action 'self'"
 )
 """Nothing is loaded from, or told to, anybody else."""
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
 
 
 def media(desk: Desk) -> list[Route]:
@@ -60,7 +62,7 @@ def media(desk: Desk) -> list[Route]:
                     if size > most:
                         raise UsageError(too_large)
                     file.write(chunk)
-            take(session, await run_in_threadpool(look_at, path, name, desk.limits))
+            take(session, await desk.errand(lambda: look_at(path, name, desk.limits)))
         except Exception as error:
             session.forget(folder)
             if isinstance(error, ClientDisconnect):
@@ -82,64 +84,51 @@ def media(desk: Desk) -> list[Route]:
     ]
 
 
-class Gate:
-    """Lets in whoever may come: by a name of this server, from a page of it, with the password where there is one.
+class Bodies:
+    """Lets requests through whose body is empty, a video, or JSON that can be read: Gradio stumbles over anything else."""
 
-    ``name`` is that of a proxy with https before it.
-    """
-
-    def __init__(self, app: ASGIApp, *, here: bool, auth: tuple[str, str] | None, name: str | None = None) -> None:
-        self._app, self._hosts, self._name = app, LOOPBACK if here else None, name
-        self._auth = None if auth is None else base64.b64encode(":".join(auth).encode()).decode()
-        self._pass = secrets.token_urlsafe(18)  # for websockets, to which some browsers send no password
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD") or scope["path"].startswith("/media/"):
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        refusal = self._refusal(scope, headers)
-        if refusal is not None:
-            await (WebSocketClose(4403) if scope["type"] == "websocket" else refusal)(scope, receive, send)
-            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+            if len(body) > LARGEST:
+                await PlainTextResponse("this is too much\n", 413)(scope, receive, send)
+                return
+        if body:
+            try:
+                plain.parse(body, strict=True)
+            except ValueError as error:
+                await PlainTextResponse(f"this is no JSON that can be read: {plain.text(error)}\n", 400)(scope, receive, send)
+                return
+        whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                there = {key for key, _ in message["headers"]}
-                extra = {
-                    "x-content-type-options": "nosniff",
-                    "referrer-policy": "same-origin",
-                    "cross-origin-resource-policy": "same-origin",
-                }
-                if b"content-security-policy" not in there:
-                    extra["content-security-policy"] = POLICY
-                if self._auth is not None:
-                    extra["set-cookie"] = f"{COOKIE}={self._pass}; HttpOnly; SameSite=Strict; Path=/"
-                message["headers"] = [*message["headers"], *((k.encode(), v.encode()) for k, v in extra.items())]
-            await send(message)
+        async def again() -> Message:
+            return whole.pop() if whole else await receive()
 
-        await self._app(scope, receive, with_headers)
+        await self._app(scope, again, send)
 
-    def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
-        reason = allowed(scope, hosts=self._hosts, token=None, name=self._name)
-        origin = headers.get("origin")
-        if reason is None and scope.get("method", "GET") not in ("GET", "HEAD") and origin is not None:
-            welcome = own_page(origin, headers.get("host", ""), self._name)
-            reason = None if welcome else "pages of other sites may not ask"
-        if reason is None and scope["path"].startswith(REFUSED):
-            reason = "this way in is closed"
-        if reason is not None:
-            return PlainTextResponse(f"{reason}\n", 403)
-        if self._auth is None or self._known(headers, self._auth):
-            return None
-        return PlainTextResponse("a user and a password are asked for\n", 401, {"www-authenticate": 'Basic realm="vidcam"'})
 
-    def _known(self, headers: Headers, auth: str) -> bool:
-        kind, _, given = headers.get("authorization", "").partition(" ")
-        if kind.lower() == "basic" and hmac.compare_digest(given.strip().encode(), auth.encode()):
-            return True
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        except CookieError:
-            return False
-        return cookie is not None and hmac.compare_digest(cookie.value.encode(), self._pass.encode())
+class Gate(Guard):
+    """The guard of the app: ``here`` where only this machine reaches it; else ``auth`` or ``token`` is asked for.
+
+    ``auth`` is a user and a password, asked for everywhere if given. ``name`` is that of a proxy with https before it.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, here: bool, auth: tuple[str, str] | None, token: str | None = None, name: str | None = None
+    ) -> None:
+        if not here and auth is None and token is None:
+            raise UsageError("what others can reach needs a token or a password")
+        hosts = LOOPBACK if here else None
+        super().__init__(
+            Bodies(app), hosts=hosts, token=token, password=auth, name=name, cookie=COOKIE, headers=HEADERS, closed=CLOSED
+        )

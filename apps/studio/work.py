@@ -45,6 +45,18 @@ class Engines:
         self._kept.move_to_end(model)
         return self._kept[model]
 
+    def stages(self, model: str) -> dict[str, float]:
+        """The stages of opening the model."""
+        if model in self._kept:
+            return {}
+        return {"load": 5.0} if loading.available(registry.get(model)) else {"weights": 40.0}
+
+
+# The stages of a job, each with the part of the time that it usually takes.
+EXPLAINING = {"explain": 50.0}
+JUDGING = {"judge": 25.0}
+DRAWING = {"draw": 20.0, "write": 2.0}
+
 
 @dataclass(frozen=True)
 class Result:
@@ -76,6 +88,7 @@ def explain(session: Session, engines: Engines, model: str, settings: Settings) 
     video = _video(session)
 
     def work(job: Job) -> Result:
+        job.plan(engines.stages(model) | EXPLAINING | (JUDGING if settings.verdict else {}) | DRAWING)
         engine = engines.get(model, job)
         analysis = vidcam.explain(video.path, engine=engine, settings=settings, progress=job.progress)
         return _drawn(session, job, video, analysis, job.folder.name)
@@ -87,6 +100,7 @@ def redraw(session: Session, before: Result) -> Callable[[Job], Result]:
     """Work that draws what is known in the look that is chosen now; the model is not asked again."""
 
     def work(job: Job) -> Result:
+        job.plan(DRAWING)
         return _drawn(session, job, before.video, before.analysis, before.number)
 
     return work
@@ -99,6 +113,8 @@ def compare(
     video = _video(session)
 
     def work(job: Job) -> Compared:
+        looking = {} if settings.classes else {"look": 20.0}
+        job.plan(engines.stages(model) | looking | dict.fromkeys(methods, 20.0) | DRAWING)
         engine = engines.get(model, job)
         stem = Path(video.name).stem
         outputs = {kind: job.folder / f"{stem}.compare.{suffix}" for kind, suffix in COMPARED.items()}
@@ -118,6 +134,7 @@ def install(name: str) -> Callable[[Job], Path]:
     """Work that fetches a model's weights."""
 
     def work(job: Job) -> Path:
+        job.plan({"weights": 1.0})
         job.progress("weights", 0, None)
         return loading.download(name, progress=_bytes(job))
 

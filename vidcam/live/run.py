@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,7 +18,7 @@ from vidcam.live import sources
 from vidcam.live.actions import Command, Post
 from vidcam.live.drawing import Recorder
 from vidcam.live.events import DEFAULT, Action, Lines
-from vidcam.live.guard import LOOPBACK, proxy_name
+from vidcam.live.guard import LOOPBACK, new_token, proxy_name
 from vidcam.live.server import Room, cameras, viewer
 from vidcam.live.serving import listen, serving
 from vidcam.live.stream import DEFAULTS
@@ -145,9 +144,8 @@ def _orders(plan: Plan) -> Orders:
 def serve(plan: Plan, room: Room, listening: socket.socket) -> Iterator[None]:
     """The room's page, or its metrics where the plan wants no page, at an address that is said."""
     page = None if plan.window or plan.headless else apps.folder("live")
-    here = plan.host in LOOPBACK
-    token = None if here and plan.name is None else secrets.token_urlsafe(18)
-    app = viewer(room, page, hosts=LOOPBACK if here else None, token=token, name=plan.name)
+    token = new_token(plan.host, plan.name)
+    app = viewer(room, page, hosts=LOOPBACK if plan.host in LOOPBACK else None, token=token, name=plan.name)
     port = listening.getsockname()[1]
     host = f"[{plan.host}]" if ":" in plan.host else plan.host
     what = "open" if page is not None else "metrics at"

@@ -22,9 +22,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from vidcam import plain
 from vidcam.clock import SYSTEM, Clock
 from vidcam.errors import UsageError, VidcamError
 from vidcam.live import metrics, wire
@@ -128,16 +129,20 @@ def viewer(
     called (None: any), ``token`` a word that is asked for, ``name`` that of a proxy with https before it.
     """
 
-    async def socket(websocket: WebSocket) -> None:
-        await websocket.accept()
+    async def socket(connection: WebSocket) -> None:
+        websocket = _Socket(connection.scope, connection.receive, connection.send)
         stack = contextlib.ExitStack()
         try:
+            await websocket.accept()
             watch, camera = await run_in_threadpool(lambda: stack.enter_context(room.enter()))
             await _Viewer(websocket, watch, camera).run()
+        except WebSocketDisconnect:
+            pass  # a page may go away at any moment
+        except _Nonsense:
+            await _close(websocket, 1007)
         except VidcamError as error:
             await _tell(websocket, {"type": "error", "message": str(error)})
-            with contextlib.suppress(RuntimeError):
-                await websocket.close(4000)
+            await _close(websocket, 4000)
         finally:
             await run_in_threadpool(stack.close)
 
@@ -150,10 +155,29 @@ def viewer(
     return Guard(Starlette(routes=routes), hosts=hosts, token=token, name=name)
 
 
+class _Socket(WebSocket):
+    """A websocket that says in one way that the page has gone, whenever that is: by WebSocketDisconnect."""
+
+    async def send(self, message: Message) -> None:
+        try:
+            await super().send(message)
+        except (OSError, RuntimeError) as error:  # uvicorn raises the latter too, after a broken frame for instance
+            raise WebSocketDisconnect(1006) from error
+
+
 async def _tell(websocket: WebSocket, message: dict[str, Any]) -> None:
-    with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+    with contextlib.suppress(WebSocketDisconnect):
         if websocket.application_state is WebSocketState.CONNECTED:
             await websocket.send_text(json.dumps(message))
+
+
+async def _close(websocket: WebSocket, code: int) -> None:
+    with contextlib.suppress(WebSocketDisconnect):
+        await websocket.close(code)
+
+
+class _Nonsense(Exception):
+    """A message that no page of this server sends."""
 
 
 class _Viewer:
@@ -187,8 +211,7 @@ class _Viewer:
                     watch.pictures.push(stream.latest)
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                with contextlib.suppress(WebSocketDisconnect):
-                    task.result()
+                task.result()
         finally:
             watch.viewers -= 1
             stream.on_update.remove(self._on_update)
@@ -249,13 +272,16 @@ class _Viewer:
                 self._camera.put(jpeg, at=time)
 
     async def _obey(self, words: str) -> None:
-        """``got``: a picture has arrived. ``choose``: explain in another way. Anything else is not for us."""
+        """``got``: a picture has arrived. ``choose``: explain in another way. Any other type is not for us.
+
+        _Nonsense if it is no JSON object, or has something in it that no page writes.
+        """
         try:
-            wish = json.loads(words)
-        except ValueError:
-            return
+            wish = plain.parse(words, strict=True)
+        except ValueError as error:
+            raise _Nonsense from error
         if not isinstance(wish, dict):
-            return
+            raise _Nonsense
         if wish.get("type") == "got":
             self._in_flight = max(0, self._in_flight - 1)
             self._news.set()
@@ -272,7 +298,7 @@ class _Viewer:
             if not isinstance(wish.get(key), str | None):
                 raise UsageError(f"the {key} must be a name, got {wish[key]!r}")
         smooth_s = wish.get("smooth_s", stream.settings.smooth_s)
-        if not isinstance(smooth_s, int | float) or not 0 <= smooth_s <= 5:
+        if isinstance(smooth_s, bool) or not isinstance(smooth_s, int | float) or not 0 <= smooth_s <= 5:
             raise UsageError(f"smoothing must be 0 to 5 seconds, got {smooth_s!r}")
         label, versus = wish.get("class"), wish.get("versus")
         stream.choose(

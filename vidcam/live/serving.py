@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import sys
 import threading
@@ -19,6 +20,12 @@ from vidcam.live.server import MESSAGE
 __all__ = ["listen", "serving"]
 
 PATIENCE_S = 4
+STRANGE = ("Invalid UTF-8 sequence", "Invalid HTTP request", "Unsupported upgrade request")
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether what uvicorn has to say is about this server, and not about what somebody sent: that is answered, and no more."""
+    return not str(record.msg).startswith(STRANGE)
 
 
 @contextmanager
@@ -49,6 +56,7 @@ def serving(app: ASGIApp, listening: socket.socket, *, stopping: Callable[[], An
         app, log_config=None, access_log=False, ws="websockets-sansio", ws_max_size=MESSAGE, ws_per_message_deflate=False,
         timeout_graceful_shutdown=1, server_header=False,
     )  # fmt: skip
+    logging.getLogger("uvicorn.error").addFilter(_is_ours)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listening],), name="vidcam-server", daemon=True)
     thread.start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import Counter
@@ -10,6 +9,7 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
+from vidcam import plain
 from vidcam.errors import UsageError
 
 __all__ = ["distinct", "kinetics400", "kinetics600", "read"]
@@ -64,8 +64,8 @@ FORMS = 'a list of non-empty strings, or an object {"label": index} or {"index":
 
 def _from_json(path: Path, text: str) -> tuple[str, ...]:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as err:  # a number or a nesting too large to be read is no list of labels either
+        value = plain.parse(text)
+    except ValueError as err:
         raise UsageError(f"{path} is not JSON that can be read: {err}") from err
     if isinstance(value, dict):
         by_index: dict[object, object] = {}

@@ -21,6 +21,12 @@ function draw() {
     list.append(row);
   }
   root.append(list);
+  if (v.rejected?.model) {
+    const other = make("button", "go", v.rejected.try);
+    other.type = "button";
+    other.addEventListener("click", () => trigger("select", { model: v.rejected.model }));
+    root.append(other);
+  }
   if (v.verdict) {
     const box = make("div", "verdict");
     box.dataset.word = v.verdict.word;

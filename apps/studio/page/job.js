@@ -21,10 +21,10 @@ function show() {
     return;
   }
   const unit = stage === "weights" && total ? ` · ${(done / 1e6).toFixed(0)} of ${(total / 1e6).toFixed(0)} MB` : "";
-  const left = job.left_s != null ? ` · about ${time(job.left_s)} left` : "";
+  const left = job.left_s != null ? ` · about ${time(job.left_s)} left` : job.spent_s >= 2 ? ` · ${time(job.spent_s)} so far` : "";
   words.textContent = (WORDS[stage] ?? `Explaining by ${stage}`) + unit + left;
   root.classList.toggle("unsure", !total);
-  fill.style.width = total ? `${Math.min(100, 100 * done / total)}%` : "100%";
+  fill.style.width = `${100 * job.share}%`;
 }
 watch("value", show);
 show();

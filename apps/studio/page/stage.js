@@ -93,7 +93,7 @@ function send(blob, name) {
   request.open("POST", `media/${token}?name=${encodeURIComponent(name)}`);
   request.upload.onprogress = e => {
     uploaded.style.width = `${100 * e.loaded / e.total}%`;
-    sending.firstElementChild.textContent = e.loaded < e.total ? "Sending" : "Looking at it";
+    sending.firstElementChild.textContent = e.loaded < e.total ? "Sending" : "Looking at it, when it is its turn";
   };
   request.onloadend = () => {
     sending.hidden = true;
@@ -147,7 +147,8 @@ async function record() {
 }
 
 function open() {
-  const { examples = [], words: most = "" } = props.value ?? {};
+  const { examples = [], words: most = "", secret } = props.value ?? {};
+  if (secret) try { sessionStorage.setItem("vidcam", secret); } catch { /* the browser forbids it: then a reload begins anew */ }
   limits.textContent = most;
   shelf.replaceChildren(...examples.map(example => {
     const b = button("example", "", () => { say(""); trigger("select", { name: example.name }); });
@@ -361,7 +362,9 @@ function update() {
   }
   state("done");
   const fresh = known !== result.number;
-  if (fresh) { known = result.number; time = result.peak ?? result.t0; showing = "explained"; }
+  if (fresh) { known = result.number; time = result.peak ?? result.t0; showing = result.rejected ? "original" : "explained"; }
+  flip.hidden = result.rejected; // then there is no evidence to be seen
+  root.classList.toggle("unexplained", result.rejected);
   draw();
   cursor();
   view(showing);

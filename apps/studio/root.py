@@ -1,0 +1,64 @@
+"""The folder with all files of one server. What a server left that was killed is removed when the next one starts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+__all__ = ["own_folder", "remove_orphans"]
+
+PREFIX = "vidcam-app-"
+LOCK = "vidcam-app.lock"  # held by the server for as long as it lives; the system lets go of it when the process ends
+
+
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """A new folder, marked as this server's for as long as this lasts; it is deleted at the end."""
+    remove_orphans(Path(tempfile.gettempdir()))
+    with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as name:
+        root = Path(name).resolve()
+        with (root / "lock.part").open("wb") as file:
+            _locked(file)
+            with suppress(OSError):  # Windows renames no file that is open: such a folder is never taken for an orphan
+                (root / "lock.part").rename(root / LOCK)  # the lock appears under its name only once it is held
+            yield root
+
+
+def remove_orphans(parent: Path) -> None:
+    """Remove the folders whose server is dead: real folders of this user's, named and marked by vidcam, whose lock is free."""
+    for folder in parent.glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            facts = folder.lstat()
+            if not stat.S_ISDIR(facts.st_mode) or (hasattr(os, "getuid") and facts.st_uid != os.getuid()):
+                continue
+            if not stat.S_ISREG((folder / LOCK).lstat().st_mode):
+                continue
+            with (folder / LOCK).open("r+b") as file:
+                dead = _locked(file)
+                if dead and sys.platform != "win32":  # while the lock is held, so that two servers never remove the same folder
+                    shutil.rmtree(folder, ignore_errors=True)
+            if dead and sys.platform == "win32":
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _locked(file: IO[bytes]) -> bool:
+    """Lock the file until it is closed; return whether nobody else held it."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
