@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from vidcam.reader import open_source
+from vidcam.io.source import open_source
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -5,7 +5,7 @@
 
 Each file is one of some twenty that are made on the spot, with flipped bits, blocks of noise, wild numbers in its header, a
 piece of another file, or its end cut off. It is opened and read with ``vidcam.open_source`` in a process that has a limit of
-memory and of processor seconds for each file, and its sound is taken along with ``vidcam.writer``. Reported is each exception
+memory and of processor seconds for each file, and its sound is taken along with ``vidcam.io.writer``. Reported is each exception
 that is not vidcam's own, each crash, each hang, and each overrun of the memory. The same seed gives the same files.
 """
 
@@ -163,7 +163,7 @@ def damaged(seeds: Sequence[Path], number: int, seed: int) -> tuple[str, bytes]:
 def read(path: Path) -> str:
     """Open and read a file; returns ``"refused"`` or ``"read"``, and raises what nobody should see."""
     import vidcam
-    from vidcam.writer import VideoWriter
+    from vidcam.io.writer import VideoWriter
 
     try:
         with vidcam.open_source(path) as source:

@@ -24,10 +24,11 @@ import numpy as np
 
 from benchmarks.camera import with_camera
 from vidcam.engine import open_engine
-from vidcam.live import run, sources
-from vidcam.live.server import Room, cameras
-from vidcam.live.serving import listen
-from vidcam.live.watch import Watch
+from vidcam.live import sources
+from vidcam.live.pipeline import Watch
+from vidcam.web.live import run
+from vidcam.web.live.server import Room, cameras
+from vidcam.web.serving import listen
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, ViewportSize

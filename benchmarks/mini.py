@@ -23,11 +23,11 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from vidcam import benchmark
-from vidcam.benchmark import Row, drawn
 from vidcam.engine import Engine, open_engine
-from vidcam.explainers import core
-from vidcam.train.losses import ece
+from vidcam.evaluation import benchmark
+from vidcam.evaluation.benchmark import Row, drawn
+from vidcam.methods import core
+from vidcam.training.losses import ece
 
 HERE = Path(__file__).resolve().parent
 TWIN = "mini, twin without supervised evidence"

@@ -15,7 +15,7 @@ from typing import Any
 import av
 import numpy as np
 
-from vidcam import synth
+from vidcam import synthetic
 
 HERE = Path(__file__).resolve().parent
 FPS = 25.0
@@ -45,7 +45,7 @@ def box(mask: np.ndarray) -> list[int] | None:
     return [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]
 
 
-def segments(frames: list[synth.SceneFrame]) -> list[dict[str, Any]]:
+def segments(frames: list[synthetic.SceneFrame]) -> list[dict[str, Any]]:
     """The stretches of time in which something is done."""
     found: list[dict[str, Any]] = []
     for frame in frames:
@@ -81,7 +81,7 @@ def make(
     rotated: bool = False,
     uneven: bool = False,
 ) -> None:
-    frames = list(synth.scene(script, seed=seed, fps=FPS, size=size))
+    frames = list(synthetic.scene(script, seed=seed, fps=FPS, size=size))
     if uneven:  # a camera that drops frames when nothing moves
         frames = [f for i, f in enumerate(frames) if i % 3 == 0 or 1.4 < f.time < 3.0]
     with av.open(str(HERE / f"{name}.mp4"), "w", options={"movflags": "+faststart"}) as out:
@@ -102,7 +102,7 @@ def make(
             steps(out, audio, frames[-1].time + 1 / FPS)
     truth = {
         "clip": f"{name}.mp4",
-        "made_by": "vidcam.synth",
+        "made_by": "vidcam.synthetic",
         "seed": seed,
         "segments": segments(frames),
         "frames": [

@@ -18,15 +18,14 @@ from support.waiting import HANG_MS, HANG_S
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from vidcam import apps
 from vidcam.errors import UsageError
-from vidcam.live.guard import Guard
+from vidcam.web.security import Guard
+from vidcam.web.studio import serve
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Response
 
 pytestmark = pytest.mark.xdist_group("access")  # one server for all
-serve = apps.module("studio.serve")
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
@@ -85,7 +84,7 @@ def test_on_this_machine_only_its_own_names_are_answered() -> None:
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """The address that the app prints when it listens on all of the machine's addresses, as it is called from here."""
-    command = [sys.executable, "-c", "from vidcam.cli import main; main()", "app", "--host", "0.0.0.0", "--port", "0"]
+    command = [sys.executable, "-c", "from vidcam.cli.main import main; main()", "app", "--host", "0.0.0.0", "--port", "0"]
     with subprocess.Popen([*command, "--model", "mini"], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:

@@ -17,11 +17,11 @@ from torchvision.models.video.mvit import MSBlockConfig, MViT
 from torchvision.models.video.swin_transformer import PatchEmbed3d, SwinTransformer3d
 
 from vidcam.errors import IncompatibleError
-from vidcam.explainers import attention, core, probe
-from vidcam.explainers.core import Explained, Target
+from vidcam.methods import attention, core, probe
+from vidcam.methods.cell_geometry import AxisGeometry, CellGeometry
+from vidcam.methods.core import Target, TorchModel
 from vidcam.models import registry
 from vidcam.models.registry import Attention
-from vidcam.placement import Axis, Placement
 
 TARGETS = [Target(0), Target(3, versus=1)]
 PLAIN = [(1, 1, 1), (1, 1, 1), (1, 1, 1), (1, 1, 1)]
@@ -75,23 +75,23 @@ def strengthened(module: nn.Module) -> nn.Module:
     return module.eval()
 
 
-def net(build, *given, seed=0) -> Explained:
+def net(build, *given, seed=0) -> TorchModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = strengthened(build(*given))
     facts = {"frames": CLIP[0], "crop": CLIP[1:], "build": build}
     if build is swin:
         where = Attention("windows", (2, 4, 4), (0.5, 1.5, 1.5))
-        return Explained(module, spec(**facts, layer="features.0.1.norm1", layout="channels-last", attention=where))
+        return TorchModel(module, spec(**facts, layer="features.0.1.norm1", layout="channels-last", attention=where))
     where = Attention("pooled", (2, 4, 4), (0.0, 0.0, 0.0))
-    return Explained(module, spec(**facts, layer="blocks.0.norm1", layout="tokens", grid=GRID, attention=where))
+    return TorchModel(module, spec(**facts, layer="blocks.0.norm1", layout="tokens", grid=GRID, attention=where))
 
 
 def clip(n=1, seed=1):
     return torch.randn(n, 3, *CLIP, generator=torch.Generator().manual_seed(seed))
 
 
-def last_row(found: Explained, inputs) -> np.ndarray:
+def last_row(found: TorchModel, inputs) -> np.ndarray:
     """What the code under test makes of one clip, at the tokens."""
     with attention.softmaxes() as weights, torch.no_grad():
         found.module(inputs)
@@ -329,7 +329,7 @@ def test_sharing_out_keeps_the_sum_and_the_middle():
     row = torch.rand(4, 8, 8, generator=torch.Generator().manual_seed(0))
     row[:, 7] = 0  # beyond the last cell there is nobody to share with
     row[:, :, 7] = 0
-    place = Placement(Axis(0.0, 2.0, 4), Axis(0.0, 14.0, 3), Axis(0.0, 14.0, 3))
+    place = CellGeometry(AxisGeometry(0.0, 2.0, 4), AxisGeometry(0.0, 14.0, 3), AxisGeometry(0.0, 14.0, 3))
     facts = Attention("pooled", (2, 4, 4), (0.0, 0.0, 0.0))
     got = attention._shared_out(row, facts, place, (4, 3, 3))
     assert float(got.sum()) == pytest.approx(float(row.sum()), rel=1e-6)

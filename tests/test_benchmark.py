@@ -13,17 +13,20 @@ import torch
 from support.schemas import strict, validate
 from torch import nn
 
-from vidcam import benchmark, charts, cli, synth
+from vidcam import synthetic
+from vidcam.cli import main
 from vidcam.engine import TorchEngine
 from vidcam.errors import UsageError
-from vidcam.explainers import core, probe
-from vidcam.explainers.core import Attribution, Method
+from vidcam.evaluation import benchmark
+from vidcam.io.json_text import document
+from vidcam.methods import core, probe
+from vidcam.methods.cell_geometry import covered
+from vidcam.methods.core import Attribution, Method
+from vidcam.metrics import faithfulness, localisation
+from vidcam.metrics.baselines import CONTROLS
 from vidcam.models.loading import LoadedModel
 from vidcam.models.registry import Head, ModelSpec
-from vidcam.placement import covered
-from vidcam.plain import document
-from vidcam.trust import faithfulness, localisation
-from vidcam.trust.controls import CONTROLS
+from vidcam.reports import charts
 
 
 class Brightness(nn.Module):
@@ -40,7 +43,7 @@ class Brightness(nn.Module):
 def engine() -> TorchEngine:
     spec = ModelSpec(
         name="brightness", title="", family="tests", build=Brightness, labels=lambda: ("clapping", "other"), frames=6,
-        interval_s=0.2, resize=48, crop=(48, 48), mean=(0.0,) * 3, std=(1.0,) * 3, layer="cells", head=Head(("fc",)),
+        seconds_between_frames=0.2, resize=48, crop=(48, 48), mean=(0.0,) * 3, std=(1.0,) * 3, layer="cells", head=Head(("fc",)),
         time_cells=(6,), paper="",
     )  # fmt: skip
     torch.manual_seed(0)
@@ -53,7 +56,7 @@ def watched(engine: TorchEngine, monkeypatch: pytest.MonkeyPatch) -> list[np.nda
     seen: list[np.ndarray] = []
     draw = benchmark.drawn
 
-    def watch(*args: object, **facts: object) -> synth.Clip:
+    def watch(*args: object, **facts: object) -> synthetic.SyntheticVideo:
         clip = draw(*args, **facts)
         (where,) = probe.placements(engine.explained)
         mask = clip.parts & clip.active[:, None, None]
@@ -114,7 +117,7 @@ def test_scores_are_those_of_the_maps_one_by_one(engine) -> None:
     (where,) = probe.placements(engine.explained)
     found, areas = [], []
     for label in benchmark.ACTING:
-        clip = benchmark.drawn(label, 1000, frames=18, size=(48, 48), interval_s=0.2)
+        clip = benchmark.drawn(label, 1000, frames=18, size=(48, 48), seconds_between_frames=0.2)
         logits = np.stack([engine.predict(clip.frames[i : i + 6][None])[0] for i in (0, 6, 12)])
         target = core.Target(0 if label == "clapping" else int(logits.mean(0).argmax()))
         values, truth, acting = [], [], []
@@ -171,7 +174,7 @@ def test_the_command_writes_a_table_a_page_and_json(tmp_path: Path, monkeypatch,
     words = ["evaluate", "benchmark", "--model", f"{tmp_path / 'net.py'}:build", "--method", "cam", "--method", "gradcam"]
     monkeypatch.setattr(sys, "argv", ["vidcam", *words, "--clips", "1", "--report", out[0], "--json", out[1]])
     with pytest.raises(SystemExit) as stop:
-        cli.main()
+        main.main()
     assert not stop.value.code
     printed = capsys.readouterr().out
     assert printed.startswith("| map | cells | pointing game |")

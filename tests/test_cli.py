@@ -20,9 +20,9 @@ from support.command import exit_code
 from support.media import numbered, truncate, write_clip, write_images, write_sound
 from support.waiting import HANG_S, vidcam_threads
 
-from vidcam import cli
-from vidcam.reader import open_source
-from vidcam.writer import VideoWriter
+from vidcam.cli import main
+from vidcam.io.source import open_source
+from vidcam.io.writer import VideoWriter
 
 OWN = ("--model", f"{planted.__file__}:patches", "--engine", "torch")  # no note that it is not in OpenVINO
 
@@ -221,7 +221,7 @@ def test_a_library_that_the_system_lacks_is_named_with_the_fix(
     def lacks() -> None:
         raise ImportError(message)
 
-    monkeypatch.setattr(cli, "app", lacks)
+    monkeypatch.setattr(main, "app", lacks)
     code, _, err = vidcam("annotate", "clip.mp4")
     assert code == 1
     assert MISSING[message] in one_line(err)
@@ -230,7 +230,7 @@ def test_a_library_that_the_system_lacks_is_named_with_the_fix(
 @pytest.mark.parametrize("message", [next(iter(MISSING)), "cannot import name 'imread'"])
 def test_an_opencv_that_cannot_be_imported_is_told(message: str, clip: Path, tmp_path: Path) -> None:
     (tmp_path / "cv2.py").write_text(f"raise ImportError({message!r})\n")
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nfrom vidcam.cli import main\nmain()"
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nfrom vidcam.cli.main import main\nmain()"
     done = subprocess.run([sys.executable, "-c", code, "annotate", str(clip)], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     if message in MISSING:
@@ -336,7 +336,7 @@ def test_a_signal_while_pictures_are_written_leaves_the_old_file(
 
 def waiting(code: str, *words: str, folder: Path) -> subprocess.Popen[str]:
     """Start ``code``; return once it has printed that it is ``here``."""
-    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(cli.__file__).parents[1])])
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(main.__file__).parents[2])])
     child = subprocess.Popen(
         [sys.executable, "-c", code, *words], cwd=folder, env=os.environ | {"PYTHONPATH": paths},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -362,7 +362,9 @@ def interrupted(code: str, *words: str, kind: int, folder: Path) -> tuple[int, s
 
 def test_a_process_terminated_while_it_starts_ends_with_143(folder: Path) -> None:
     (folder / "net.py").write_text(NETWORK.format(kind=0))
-    found, err = interrupted("from vidcam.cli import main; main()", *words("net.py:waits"), kind=signal.SIGTERM, folder=folder)
+    found, err = interrupted(
+        "from vidcam.cli.main import main; main()", *words("net.py:waits"), kind=signal.SIGTERM, folder=folder
+    )
     assert (found, err) == (143, "")
     as_before(folder)
 
@@ -370,8 +372,8 @@ def test_a_process_terminated_while_it_starts_ends_with_143(folder: Path) -> Non
 WRITES_AND_WAITS = """
 import threading
 from pathlib import Path
-from vidcam.cli import main
-from vidcam.writer import VideoWriter
+from vidcam.cli.main import main
+from vidcam.io.writer import VideoWriter
 
 write = VideoWriter.write
 
@@ -419,7 +421,7 @@ def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(vidc
 LOADED = """
 import signal
 import threading
-from vidcam.cli import told
+from vidcam.cli.main import told
 signal.raise_signal({kind})
 while len(told) < 3:
     threading.Event().wait(0.01)
@@ -428,7 +430,7 @@ print("loaded", flush=True)
 
 LOADS = """
 import signal, sys, threading
-import vidcam.cli as cli
+import vidcam.cli.main as cli
 
 cli.told, stopped = [], cli._stopped
 

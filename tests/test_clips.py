@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from vidcam import synth
-from vidcam.reader import open_source
+from vidcam import synthetic
+from vidcam.io.source import open_source
 
 pytestmark = pytest.mark.portable
 
@@ -25,7 +25,7 @@ def test_frames_and_truth_agree(clip: Path) -> None:
         frames = list(source.frames())
         height, width = source.info.height, source.info.width
     assert [f.time for f in frames] == pytest.approx([f["time_s"] for f in truth["frames"]], abs=1e-3)
-    assert {s["label"] for s in truth["segments"]} <= set(synth.CLASSES)
+    assert {s["label"] for s in truth["segments"]} <= set(synthetic.CLASSES)
     assert truth["segments"]
     for frame in truth["frames"]:
         x0, y0, x1, y1 = frame["person"]

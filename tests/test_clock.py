@@ -12,7 +12,7 @@ import pytest
 from support.clock import NOON, ManualClock
 from support.waiting import ended, until
 
-from vidcam.clock import SYSTEM, Stop
+from vidcam.io.clock import SYSTEM, Stop
 
 ROOT = Path(__file__).parent.parent
 
@@ -107,7 +107,7 @@ def test_no_test_of_a_page_waits_for_milliseconds(path: Path) -> None:
 
 
 def test_viewer_page_reads_the_time_in_one_place() -> None:
-    for script in (ROOT / "apps" / "live").glob("*.js"):
+    for script in (ROOT / "vidcam" / "web" / "static" / "live").glob("*.js"):
         text = script.read_text(encoding="utf-8")
         if script.name != "clock.js":
             assert not [word for word in ("performance.now", "setTimeout", "setInterval", "Date.now") if word in text], script

@@ -14,18 +14,22 @@ from support import planted
 from support.media import write_clip
 from support.schemas import strict, validate
 
-from vidcam import charts, cli, compare, comparison, placement
+from vidcam.annotation import Outputs
+from vidcam.cli import main
+from vidcam.cli import outputs as planning
 from vidcam.engine import TorchEngine, open_engine
 from vidcam.errors import IncompatibleError, OutputError, UnknownNameError, UsageError
-from vidcam.explainers import core
-from vidcam.jobs import Outputs
+from vidcam.evaluation import compare
+from vidcam.evidence.heat import render_heat
+from vidcam.io.source import open_source
+from vidcam.methods import core
+from vidcam.metrics import agreement
 from vidcam.pipeline import Settings
-from vidcam.reader import open_source
 from vidcam.render import overlay
 from vidcam.render.grid import HEIGHT, WIDTH, Grid, Row
 from vidcam.render.paint import GROUND
-from vidcam.trust import agreement
-from vidcam.types import Box, Heat, Track
+from vidcam.reports import charts, comparison
+from vidcam.values import Box, Heat, Track
 
 pytestmark = pytest.mark.xdist_group("compare")  # one comparison takes seconds, once for all tests
 
@@ -360,7 +364,7 @@ def test_the_heats_are_those_of_annotate_in_small(
         time = min(drawn, key=lambda t: abs(t - second))
         for one, row in zip(made.entries, drawn[time], strict=True):
             for label, small in zip(made.labels, row, strict=True):
-                full = placement.heat(one.analysis.drawn[label], time=time, scale=one.analysis.scale, size=(120, 160))
+                full = render_heat(one.analysis.drawn[label], time=time, scale=one.analysis.scale, size=(120, 160))
                 assert full is not None
                 assert (small.scale, small.label) == (full.scale, label)
                 h, w = small.values.shape
@@ -539,7 +543,7 @@ def test_the_command_says_and_writes_it(
     def run(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["vidcam", "compare", *map(str, words)])
         with pytest.raises(SystemExit) as stop:
-            cli.main()
+            main.main()
         out, err = capsys.readouterr()
         return int(stop.value.code or 0), out, err
 
@@ -576,7 +580,7 @@ def test_a_folder_of_several_videos_is_not_one(clip: Path, tmp_path: Path) -> No
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / name).write_bytes(clip.read_bytes())
     with pytest.raises(UsageError, match="has 2 videos, but one is compared at a time"):
-        compare.outputs_for(str(tmp_path), video=None, html=None, json=None, overwrite=False)
+        planning.outputs_for(str(tmp_path), video=None, html=None, json=None, overwrite=False)
 
 
 def test_unknown_names_are_told_before_any_work(engine: TorchEngine, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,9 +20,9 @@ from torch import nn
 from vidcam.engine.base import disagreement
 from vidcam.engine.openvino import Unsupported, open_compiled
 from vidcam.errors import IncompatibleError
-from vidcam.explainers import core, gradients
-from vidcam.explainers.core import Explained, Target
-from vidcam.models.loading import LoadedModel, Located
+from vidcam.methods import core, gradient_cam
+from vidcam.methods.core import Target, TorchModel
+from vidcam.models.loading import LoadedModel, ResolvedModel
 
 
 def test_snapshot_sees_every_kind_of_change():
@@ -86,7 +86,7 @@ COMPILED = [row for row in WITH_VALUES if EVERYTHING or row.attention is None or
 def test_every_method_explains_or_refuses_a_network(row):
     """No method changes the network, also if it is interrupted."""
     name, one = row.name, network(row.name)
-    net, inputs = Explained(copy.deepcopy(one.module), one.spec), one.clip
+    net, inputs = TorchModel(copy.deepcopy(one.module), one.spec), one.clip
     spec, module = net.spec, net.module
     order = leaves_in_order(net, inputs)
     disturb(module)
@@ -114,7 +114,7 @@ def test_every_method_explains_or_refuses_a_network(row):
         assert error <= 1e-4 * np.abs(exact.totals).max(), f"logit - bias = sum(evidence) is off by {error}"
     if spec.head:
         # Two ways that share no formula: the head's weights, and autograd through the head.
-        by_autograd = gradients.by_autograd(gradients.hirescam, net, inputs, targets)
+        by_autograd = gradient_cam.by_autograd(gradient_cam.hirescam, net, inputs, targets)
         for exact, gradient in zip(found["cam"].maps, by_autograd.maps, strict=True):
             assert np.abs(exact[:, :2] - gradient).max() <= 1e-3 * np.abs(gradient).max()
 
@@ -127,14 +127,14 @@ def test_compiled_network_gives_what_torch_gives(row):
     """The network is compiled for the small clip; what does not compile says so."""
     if not row.compiles:
         with pytest.raises(Unsupported, match="hardly be faster"):
-            open_compiled(Located(row, row.labels(), "random", own=False, load=lambda: pytest.fail("built")))
+            open_compiled(ResolvedModel(row, row.labels(), "random", own=False, load=lambda: pytest.fail("built")))
         return
     one = network(row.name)
     spec, module = one.spec, copy.deepcopy(one.module)
-    leaves_in_order(Explained(module, spec), one.clip)  # the pools have their sizes from then on
+    leaves_in_order(TorchModel(module, spec), one.clip)  # the pools have their sizes from then on
     loaded = LoadedModel(spec, module, spec.labels(), "random", None)
-    model = Located(spec, loaded.labels, "random", own=False, load=lambda: loaded)
-    fast, slow = open_compiled(model), Explained(module, spec)
+    model = ResolvedModel(spec, loaded.labels, "random", own=False, load=lambda: loaded)
+    fast, slow = open_compiled(model), TorchModel(module, spec)
     frames = np.random.default_rng(1).integers(0, 256, (1, spec.frames, *spec.crop, 3), dtype=np.uint8)
     (clips,) = fast.map(frames, lambda clips: clips)
     a, b = fast.explained.see(clips), slow.see(clips)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from vidcam.errors import Terminated, UnknownNameError, UsageError, VidcamError, WeightsError
-from vidcam.models import custom, layers
+from vidcam.models import custom, head_detection
 from vidcam.models.loading import load, locate
 from vidcam.models.registry import Head
 
@@ -66,7 +66,7 @@ def extend(file: Path, code: str) -> None:
 def test_a_plain_module_gets_the_defaults_and_a_proven_layer(file: Path) -> None:
     loaded = load(f"{file}:plain")
     spec = loaded.spec
-    assert (spec.frames, spec.interval_s, spec.resize, spec.crop) == (16, 1 / 15, 128, (112, 112))
+    assert (spec.frames, spec.seconds_between_frames, spec.resize, spec.crop) == (16, 1 / 15, 128, (112, 112))
     assert (spec.layer, spec.head, spec.layout, spec.time_cells) == ("body", Head(("fc",)), "channels-first", (8,))
     assert loaded.labels == ("class 0", "class 1", "class 2", "class 3", "class 4")
     assert loaded.weights_path is loaded.weights_sha256 is None
@@ -76,7 +76,7 @@ def test_a_plain_module_gets_the_defaults_and_a_proven_layer(file: Path) -> None
 def test_what_the_module_says_is_used(file: Path) -> None:
     loaded = load(f"{file}:small")
     spec = loaded.spec
-    assert (spec.frames, spec.interval_s, spec.resize, spec.crop) == (8, 0.1, (50, 70), (48, 64))
+    assert (spec.frames, spec.seconds_between_frames, spec.resize, spec.crop) == (8, 0.1, (50, 70), (48, 64))
     assert loaded.labels == tuple("abcde")
     assert spec.time_cells == (4,)
 
@@ -111,7 +111,7 @@ def test_a_clipping_after_the_pooling_is_not_taken_for_linear(file: Path) -> Non
             torch.manual_seed(0)
             net = Net(ends=[nn.Hardtanh(0, 1)])
             with torch.no_grad():
-                clips = __import__("vidcam.models.layers", fromlist=["x"]).random_clips(8, (32, 32))
+                clips = __import__("vidcam.models.head_detection", fromlist=["x"]).random_clips(8, (32, 32))
                 tops = net.pool(net.body(net.stem(clips))).flatten(1).amax(1)
                 net.ends[0].max_val = 1.5 * float(tops[0])
                 assert tops[1] > 2 * tops[0]
@@ -205,7 +205,7 @@ def test_nothing_of_the_network_changes_when_it_is_looked_at(file: Path) -> None
     assert all(torch.equal(value, state[key]) for key, value in net.state_dict().items())
     assert not any(module._forward_hooks for module in net.modules())
     with pytest.raises(VidcamError, match="fails on a clip"):
-        layers._run(net, torch.zeros(2, 7), {"stem": lambda _output: None})
+        head_detection._run(net, torch.zeros(2, 7), {"stem": lambda _output: None})
     assert not any(module._forward_hooks for module in net.modules())
     assert all(parameter.requires_grad and parameter.grad is None for parameter in net.parameters())
 

@@ -13,11 +13,12 @@ import pytest
 from support.media import write_clip
 from support.schemas import strict, validate
 
-from vidcam import cli, dataset
+from vidcam.cli import main
 from vidcam.engine import TorchEngine, open_engine
 from vidcam.errors import IncompatibleError, InputError, UnknownNameError, UsageError
+from vidcam.evaluation import folder as inspection
 from vidcam.pipeline import Settings
-from vidcam.train import Recipe, train
+from vidcam.training import TrainConfig, train
 
 pytestmark = pytest.mark.xdist_group("dataset")  # training takes seconds, once for all tests
 
@@ -58,7 +59,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     root = tmp_path_factory.mktemp(request.param)
     marked = request.param == "marked"
     (root / "net.py").write_text(FACTORY)
-    recipe = Recipe(
+    recipe = TrainConfig(
         model=f"{root / 'net.py'}:build", scratch=True, epochs=12, batch=8, lr=3e-3, device="cpu", precision="float32", keep=0.25
     )
     result = train(make(root / "learn", marked=marked, first=0, count=16), root / "model", recipe=recipe)
@@ -72,7 +73,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def test_only_a_network_that_looks_at_a_mark_is_caught(trained) -> None:
     name, engine, folder = trained
-    found = dataset.inspect(folder, engine=engine)
+    found = inspection.inspect(folder, engine=engine)
     assert found.accuracy == 1.0
     raised = {(label, s.place) for label, s in found.raised}
     if name == "clean":
@@ -94,7 +95,7 @@ def test_mistakes_come_first_and_show_both_evidences(trained, tmp_path: Path) ->
     wrong = mixed / "disc" / "wrong.mp4"
     wrong.write_bytes((folder / "ball" / "v4_1.mp4").read_bytes())
     (mixed / "ball" / "broken.mp4").write_bytes(b"no video")
-    found = dataset.inspect(mixed, engine=engine)
+    found = inspection.inspect(mixed, engine=engine)
     broken, first, *rest = found.cases
     assert (broken.name, broken.right) == ("ball/broken.mp4", False)
     assert broken.error
@@ -103,9 +104,9 @@ def test_mistakes_come_first_and_show_both_evidences(trained, tmp_path: Path) ->
     assert all(c.right for c in rest)
     assert found.accuracy == pytest.approx(4 / 5)
 
-    dataset.write_json(found, tmp_path / "o.json")
-    dataset.write_csv(found, tmp_path / "o.csv")
-    dataset.write_html(found, tmp_path / "o.html")
+    inspection.write_json(found, tmp_path / "o.json")
+    inspection.write_csv(found, tmp_path / "o.csv")
+    inspection.write_html(found, tmp_path / "o.html")
     doc = strict((tmp_path / "o.json").read_text())
     validate(doc, "dataset")
     assert doc["accuracy"] == found.accuracy
@@ -121,14 +122,14 @@ def test_mistakes_come_first_and_show_both_evidences(trained, tmp_path: Path) ->
     assert page.count("data:image/jpeg") == 2 + 5
     assert page.index("disc/wrong.mp4") < page.index("<h2>ball</h2>")
     assert "broken.mp4" in page
-    assert "80.0% of 5 videos right" in dataset.in_words(found)
+    assert "80.0% of 5 videos right" in inspection.in_words(found)
 
     hopeless = replace(found, cases=(broken,), suspicions={})
-    dataset.write_json(hopeless, tmp_path / "n.json")
-    dataset.write_html(hopeless, tmp_path / "n.html")
+    inspection.write_json(hopeless, tmp_path / "n.json")
+    inspection.write_html(hopeless, tmp_path / "n.html")
     validate(doc := strict((tmp_path / "n.json").read_text()), "dataset")
     assert doc["accuracy"] is None
-    assert dataset.in_words(hopeless).startswith("no video could be read\nball/broken.mp4: ")
+    assert inspection.in_words(hopeless).startswith("no video could be read\nball/broken.mp4: ")
     assert "No video could be read" in (tmp_path / "n.html").read_text()
 
 
@@ -142,7 +143,7 @@ def test_videos_of_a_class_may_have_any_shape(tmp_path: Path) -> None:
             return image
 
         write_clip(tmp_path / "clapping" / f"v{n}.mp4", frames=10, size=(height, width), fps=10, picture=picture)
-    found = dataset.inspect(tmp_path, engine=open_engine("mini"))
+    found = inspection.inspect(tmp_path, engine=open_engine("mini"))
     assert [c.error for c in found.cases] == [None] * 3
     for case in found.cases:
         assert [s.place for s in case.suspicions][-1] == "what is the same in every video of the class"
@@ -152,16 +153,16 @@ def test_videos_of_a_class_may_have_any_shape(tmp_path: Path) -> None:
 def test_folders_that_do_not_fit_are_refused(trained, tmp_path: Path) -> None:
     _, engine, folder = trained
     with pytest.raises(InputError, match="has no class folders with videos"):
-        dataset.inspect(tmp_path, engine=engine)
+        inspection.inspect(tmp_path, engine=engine)
     (tmp_path / "kite").mkdir()
     (tmp_path / "kite" / "a.mp4").write_bytes((folder / "ball" / "v0_1.mp4").read_bytes())
     with pytest.raises(UnknownNameError, match="kite"):
-        dataset.inspect(tmp_path, engine=engine)
+        inspection.inspect(tmp_path, engine=engine)
     for settings in (Settings(versus="ball"), Settings(classes=("ball",))):
         with pytest.raises(UsageError, match="name no classes"):
-            dataset.inspect(folder, engine=engine, settings=settings)
+            inspection.inspect(folder, engine=engine, settings=settings)
     with pytest.raises(IncompatibleError, match="attention-rollout"):
-        dataset.inspect(folder, engine=engine, settings=Settings(method="attention-rollout"))
+        inspection.inspect(folder, engine=engine, settings=Settings(method="attention-rollout"))
 
 
 def test_the_command_takes_a_folder(trained, tmp_path: Path, monkeypatch, capsys) -> None:
@@ -181,12 +182,12 @@ def test_the_command_takes_a_folder(trained, tmp_path: Path, monkeypatch, capsys
     ]
     monkeypatch.setattr(sys, "argv", words)
     with pytest.raises(SystemExit) as stop:
-        cli.main()
+        main.main()
     assert not stop.value.code
     assert "100.0% of 10 videos right" in capsys.readouterr().out
     assert (tmp_path / "r.html").stat().st_size > 10_000
     monkeypatch.setattr(sys, "argv", [*words[:6], "--versus", "ball"])
     with pytest.raises(SystemExit) as stop:
-        cli.main()
+        main.main()
     assert stop.value.code == 2
     assert "--versus goes with a single video" in " ".join(capsys.readouterr().err.split())

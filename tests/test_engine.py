@@ -13,14 +13,14 @@ from support.tiny_nets import CLASSES, CLIP, Plain, explained, spec
 from torch import nn
 
 from vidcam.engine import TorchEngine, open_engine
-from vidcam.engine.base import Explained, disagreement, normalised, softmax
+from vidcam.engine.base import TorchModel, disagreement, normalised, softmax
 from vidcam.engine.pytorch import fold, normalise, pick_device
 from vidcam.errors import IncompatibleError, UsageError, VidcamError
-from vidcam.explainers import core
-from vidcam.explainers.core import Target
-from vidcam.explainers.measuring import random_model
+from vidcam.methods import core
+from vidcam.methods.core import Target
+from vidcam.methods.receptive_field import random_model
 from vidcam.models import registry
-from vidcam.models.loading import LoadedModel, Located
+from vidcam.models.loading import LoadedModel, ResolvedModel
 
 
 def engine(name: str = "plain", *, chunk: int = 4, device: str = "cpu", fold: bool = True) -> TorchEngine:
@@ -288,7 +288,7 @@ def test_open_engine_passes_on_what_it_was_given(monkeypatch):
     def locate(name, **options):
         given.append((name, options))
         loaded = LoadedModel(net.spec, net.module, net.spec.labels(), "abc", None)
-        return Located(net.spec, loaded.labels, "abc", own=False, load=lambda: loaded)
+        return ResolvedModel(net.spec, loaded.labels, "abc", own=False, load=lambda: loaded)
 
     monkeypatch.setattr("vidcam.models.loading.locate", locate)
     options = {"weights": "w", "labels": "l", "layer": "trunk", "facts": {"frames": 4}, "trust_code": True, "progress": print}
@@ -324,7 +324,7 @@ def test_batch_norms_are_merged_and_nothing_changes(name):
     assert norms(net.module) > 10
     assert norms(merged) == 0
     other = torch.randn(1, 3, row.frames, *row.crop, generator=torch.Generator().manual_seed(1))
-    a, b = Explained(merged, row).see(other), Explained(net.module, row).see(other)
+    a, b = TorchModel(merged, row).see(other), TorchModel(net.module, row).see(other)
     assert disagreement(a, b) is None
     assert all(torch.equal(v, before[k]) for k, v in net.module.state_dict().items())
     assert not any(m._forward_hooks for m in (*net.module.modules(), *merged.modules()))

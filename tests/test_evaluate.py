@@ -14,13 +14,14 @@ from support import planted
 from support.media import write_clip
 from support.schemas import strict, validate
 
-from vidcam import cli, evaluate
+from vidcam.cli import main
 from vidcam.engine import TorchEngine, open_engine
 from vidcam.errors import UsageError
-from vidcam.explainers import core
+from vidcam.evaluation import video
+from vidcam.methods import core
+from vidcam.metrics.baselines import CONTROLS
+from vidcam.metrics.splice import Spliced
 from vidcam.pipeline import Settings
-from vidcam.trust.controls import CONTROLS
-from vidcam.trust.splice import Spliced
 
 pytestmark = pytest.mark.xdist_group("evaluate")  # one evaluation takes seconds, once for all tests
 
@@ -46,15 +47,15 @@ def engine() -> TorchEngine:
 
 
 @pytest.fixture(scope="module")
-def found(engine: TorchEngine, clip: Path) -> evaluate.Evaluation:
-    return evaluate.evaluate(clip, engine=engine, settings=Settings(classes=("red square",)), windows=2)
+def found(engine: TorchEngine, clip: Path) -> video.Evaluation:
+    return video.evaluate(clip, engine=engine, settings=Settings(classes=("red square",)), windows=2)
 
 
-def test_a_true_explanation_is_supported_and_beats_every_control(found: evaluate.Evaluation) -> None:
+def test_a_true_explanation_is_supported_and_beats_every_control(found: video.Evaluation) -> None:
     assert found.verdict.word == "supported"
     for baseline in ("blur", "inpaint"):
-        gaps = {row: found.scores[baseline][row]["gap"].mean for row in (evaluate.OURS, *CONTROLS)}
-        ours, moving = gaps.pop(evaluate.OURS), gaps.pop("motion energy")  # the red square is all that moves
+        gaps = {row: found.scores[baseline][row]["gap"].mean for row in (video.OURS, *CONTROLS)}
+        ours, moving = gaps.pop(video.OURS), gaps.pop("motion energy")  # the red square is all that moves
         assert ours > moving, baseline
         assert ours > max(gaps.values()) + 0.05, baseline
     assert found.sensitivity == pytest.approx(-1.0, abs=0.05)  # what speaks for one of the two classes speaks against the other
@@ -72,14 +73,14 @@ def test_a_false_explanation_is_not_supported(engine: TorchEngine, clip: Path, m
     false = core.Method(**(vars(core.get("cam")) | {"name": "false", "explain": upside_down}))
     monkeypatch.setitem(core._METHODS, "false", false)
     settings = Settings(method="false", classes=("red square",))
-    made = evaluate.evaluate(clip, engine=engine, settings=settings, windows=2, baselines=("blur",))
+    made = video.evaluate(clip, engine=engine, settings=settings, windows=2, baselines=("blur",))
     assert made.verdict.word == "not supported"
-    assert made.scores["blur"][evaluate.OURS]["gap"].mean < made.scores["blur"]["motion energy"]["gap"].mean
+    assert made.scores["blur"][video.OURS]["gap"].mean < made.scores["blur"]["motion energy"]["gap"].mean
 
 
 def test_two_videos_cut_together(engine: TorchEngine, clip: Path, tmp_path: Path) -> None:
     grey = film(tmp_path / "grey.mp4", red=False)
-    made = evaluate.evaluate(
+    made = video.evaluate(
         clip, engine=engine, settings=Settings(classes=("red square",)), windows=1, baselines=("blur",), other=grey
     )
     assert made.spliced is not None
@@ -87,28 +88,28 @@ def test_two_videos_cut_together(engine: TorchEngine, clip: Path, tmp_path: Path
     assert made.spliced.first == pytest.approx(1.0, abs=0.02)
     assert made.spliced.second == pytest.approx(1.0, abs=0.02)
     with pytest.raises(UsageError, match="both videos are 'red square'"):
-        evaluate.evaluate(clip, engine=engine, windows=1, baselines=("blur",), other=clip)
+        video.evaluate(clip, engine=engine, windows=1, baselines=("blur",), other=clip)
 
 
-def test_the_files_hold_what_was_found(found: evaluate.Evaluation, tmp_path: Path) -> None:
-    evaluate.write_json(found, tmp_path / "out.json")
-    evaluate.write_html(found, tmp_path / "out.html")
+def test_the_files_hold_what_was_found(found: video.Evaluation, tmp_path: Path) -> None:
+    video.write_json(found, tmp_path / "out.json")
+    video.write_html(found, tmp_path / "out.html")
     doc = strict((tmp_path / "out.json").read_text())
     validate(doc, "evaluate")
     assert doc["verdict"]["word"] == "supported"
-    assert doc["faithfulness"]["blur"][evaluate.OURS]["gap"]["mean"] == found.scores["blur"][evaluate.OURS]["gap"].mean
-    assert set(doc["faithfulness"]["blur"]) == {evaluate.OURS, *CONTROLS}
+    assert doc["faithfulness"]["blur"][video.OURS]["gap"]["mean"] == found.scores["blur"][video.OURS]["gap"].mean
+    assert set(doc["faithfulness"]["blur"]) == {video.OURS, *CONTROLS}
     page = (tmp_path / "out.html").read_text()
     assert page.count("<svg") == 2 * 3 + 2
     assert re.search(r"The evidence for “red square” is <span class=\"supported\">supported</span>", page)
     assert "http://" not in re.sub(r"http://www\.w3\.org|http://purl\.org|http://creativecommons\.org", "", page)
-    assert found.label in evaluate.in_words(found)
+    assert found.label in video.in_words(found)
 
 
-def test_what_cannot_be_said_is_null_and_not_a_number(found: evaluate.Evaluation, tmp_path: Path) -> None:
+def test_what_cannot_be_said_is_null_and_not_a_number(found: video.Evaluation, tmp_path: Path) -> None:
     odd = replace(found, sensitivity=None, spliced=Spliced(None, 0.5, 0.7, 0.3), cascade=(("fc", math.nan),))
-    evaluate.write_json(odd, tmp_path / "out.json")
-    evaluate.write_html(odd, tmp_path / "out.html")
+    video.write_json(odd, tmp_path / "out.json")
+    video.write_html(odd, tmp_path / "out.html")
     doc = strict((tmp_path / "out.json").read_text())
     assert doc["splice"] == {"first": None, "second": 0.5, "first_chance": 0.7, "second_chance": 0.3}
     assert doc["sanity"] == {
@@ -116,8 +117,8 @@ def test_what_cannot_be_said_is_null_and_not_a_number(found: evaluate.Evaluation
     }  # fmt: skip
     validate(doc, "evaluate")
     assert "Maps of other classes" not in (tmp_path / "out.html").read_text()
-    assert "other classes" not in evaluate.in_words(odd)
-    assert "down to fc: no evidence is left" in evaluate.in_words(odd)
+    assert "other classes" not in video.in_words(odd)
+    assert "down to fc: no evidence is left" in video.in_words(odd)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ def test_what_cannot_be_said_is_null_and_not_a_number(found: evaluate.Evaluation
 )
 def test_what_cannot_be_tested_is_refused(engine: TorchEngine, clip: Path, change: dict, told: str) -> None:
     with pytest.raises(UsageError, match=told):
-        evaluate.evaluate(clip, engine=engine, **change)
+        video.evaluate(clip, engine=engine, **change)
 
 
 def test_the_command_says_and_writes_it(
@@ -139,7 +140,7 @@ def test_the_command_says_and_writes_it(
     def run(*words: object) -> int:
         monkeypatch.setattr(sys, "argv", ["vidcam", "evaluate", *map(str, words)])
         with pytest.raises(SystemExit) as stop:
-            cli.main()
+            main.main()
         return int(stop.value.code or 0)
 
     model = f"{planted.__file__}:patches"

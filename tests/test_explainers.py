@@ -16,9 +16,9 @@ from torch import nn
 
 from vidcam.engine.hooks import capture
 from vidcam.errors import IncompatibleError, UnknownNameError, UsageError
-from vidcam.explainers import core, gradients
-from vidcam.explainers.cam import _products, principal_component
-from vidcam.explainers.core import Explained, Target
+from vidcam.methods import core, gradient_cam
+from vidcam.methods.cam import _products, principal_component
+from vidcam.methods.core import Target, TorchModel
 from vidcam.models.registry import Head
 
 WITH_HEAD = [name for name, (_, facts) in NETS.items() if "head" in facts]
@@ -91,12 +91,12 @@ def loop_layercam(A, G):
 
 
 ORACLES = {
-    "gradcam": (gradients.gradcam, loop_gradcam),
-    "gradcam-slice": (gradients.gradcam_slice, loop_gradcam_slice),
-    "gradcam++": (gradients.gradcam_plus_plus, loop_gradcam_plus_plus),
-    "xgradcam": (gradients.xgradcam, loop_xgradcam),
-    "hirescam": (gradients.hirescam, loop_hirescam),
-    "layercam": (gradients.layercam, loop_layercam),
+    "gradcam": (gradient_cam.gradcam, loop_gradcam),
+    "gradcam-slice": (gradient_cam.gradcam_slice, loop_gradcam_slice),
+    "gradcam++": (gradient_cam.gradcam_plus_plus, loop_gradcam_plus_plus),
+    "xgradcam": (gradient_cam.xgradcam, loop_xgradcam),
+    "hirescam": (gradient_cam.hirescam, loop_hirescam),
+    "layercam": (gradient_cam.layercam, loop_layercam),
 }
 
 
@@ -147,7 +147,7 @@ def test_equation_19_is_the_derivatives_of_the_exponential_score():
             d1, d2, d3 = (float(d.detach()[0, c][i]) for d in (Y1, second, third))
             w += d2 / (2 * d2 + float(A[0, c].sum()) * d3) * max(d1, 0)
         M += w * A[0, c].numpy()
-    got = gradients.gradcam_plus_plus(A.numpy(), v[None].numpy())[0]
+    got = gradient_cam.gradcam_plus_plus(A.numpy(), v[None].numpy())[0]
     np.testing.assert_allclose(got, np.maximum(M, 0) / math.exp(float(S.detach())), rtol=1e-9)
 
 
@@ -156,13 +156,13 @@ def test_gradcam_plus_plus_is_bounded_for_negative_activations():
     A, G = np.full((1, 1, 1, 1, 2), -1.0), np.ones((1, 1, 1, 1, 2))
     A[..., 0] = 0.0
     G *= 2.0
-    assert np.array_equal(gradients.gradcam_plus_plus(A, G), np.zeros((1, 1, 1, 2)))
-    assert np.isfinite(gradients.gradcam_plus_plus(*np.random.default_rng(0).normal(size=(2, 1, 9, 2, 3, 3)))).all()
+    assert np.array_equal(gradient_cam.gradcam_plus_plus(A, G), np.zeros((1, 1, 1, 2)))
+    assert np.isfinite(gradient_cam.gradcam_plus_plus(*np.random.default_rng(0).normal(size=(2, 1, 9, 2, 3, 3)))).all()
 
 
 def test_xgradcam_leaves_out_a_channel_that_cancels():
     A, G = np.array([1.0, -1.0]).reshape(1, 1, 1, 1, 2), np.array([3.0, 1.0]).reshape(1, 1, 1, 1, 2)
-    assert np.array_equal(gradients.xgradcam(A, G), np.zeros((1, 1, 1, 2)))
+    assert np.array_equal(gradient_cam.xgradcam(A, G), np.zeros((1, 1, 1, 2)))
 
 
 # --- eigencam ---------------------------------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def test_eigencam_does_not_depend_on_the_class():
 # --- the closed form --------------------------------------------------------------------------------------------------------
 
 
-def run(method: str, net: Explained, targets=TARGETS, inputs=None):
+def run(method: str, net: TorchModel, targets=TARGETS, inputs=None):
     return tensors(core.get(method).explain(net, clips() if inputs is None else inputs, targets))
 
 
@@ -286,9 +286,9 @@ def test_products_in_pieces_are_the_whole_ones(shape, seed):
     np.testing.assert_allclose(_products(x, y), x.astype(float) @ y.astype(float), atol=1e-5 * k**0.5 * 10)
 
 
-def differentiated(method: str, net: Explained):
+def differentiated(method: str, net: TorchModel):
     """The method with the gradient from autograd, also where it is known."""
-    return gradients.by_autograd(ORACLES[method][0], net, clips(), TARGETS)
+    return gradient_cam.by_autograd(ORACLES[method][0], net, clips(), TARGETS)
 
 
 @pytest.mark.parametrize("name", WITH_HEAD)
@@ -306,7 +306,7 @@ def test_at_a_linear_head_the_gradient_is_known_without_autograd(name, method, m
 
 def test_gradient_is_autograds_if_the_head_is_not_as_stated():
     net = explained("x3d")
-    liar = Explained(net.module, dataclasses.replace(net.spec, head=Head(("first", "fc"), ceiling=0.1)))
+    liar = TorchModel(net.module, dataclasses.replace(net.spec, head=Head(("first", "fc"), ceiling=0.1)))
     for method in GRADIENT:
         np.testing.assert_allclose(run(method, liar).maps[0], differentiated(method, net).maps[0], rtol=1e-6)
 
@@ -327,7 +327,7 @@ def test_versus_is_the_difference_of_two_maps(method, name):
 def test_xgradcam_sums_to_the_same_as_hirescam(shape, seed):
     A, G = random_pair(shape, seed)
     np.testing.assert_allclose(
-        gradients.xgradcam(A, G).sum((1, 2, 3)), gradients.hirescam(A, G).sum((1, 2, 3)), rtol=1e-4, atol=1e-4
+        gradient_cam.xgradcam(A, G).sum((1, 2, 3)), gradient_cam.hirescam(A, G).sum((1, 2, 3)), rtol=1e-4, atol=1e-4
     )
 
 
@@ -361,19 +361,19 @@ def test_a_method_that_claims_no_sign_gives_none(method, name):
 
 def test_cam_refuses_a_head_that_is_not_what_the_row_says():
     net = explained("x3d")
-    liar = Explained(net.module, dataclasses.replace(net.spec, head=Head(("first", "fc"), ceiling=0.1)))
+    liar = TorchModel(net.module, dataclasses.replace(net.spec, head=Head(("first", "fc"), ceiling=0.1)))
     with pytest.raises(IncompatibleError, match=r"head of model 'tiny' is not .* first, fc .* use 'hirescam'"):
         run("cam", liar)
     with pytest.raises(IncompatibleError, match="has 6 channels, but its head takes 16"):
-        run("cam", Explained(net.module, dataclasses.replace(net.spec, head=Head(("fc",)))))
+        run("cam", TorchModel(net.module, dataclasses.replace(net.spec, head=Head(("fc",)))))
     with pytest.raises(IncompatibleError, match=r"'trunk\.conv' to be a linear layer or a convolution with kernel 1"):
-        run("cam", Explained(net.module, dataclasses.replace(net.spec, head=Head(("trunk.conv",)))))
+        run("cam", TorchModel(net.module, dataclasses.replace(net.spec, head=Head(("trunk.conv",)))))
 
 
 # --- head-only gradients against the full backward pass ---------------------------------------------------------------------
 
 
-def full_backward(net: Explained, inputs, target):
+def full_backward(net: TorchModel, inputs, target):
     """The slow path: autograd through the whole network, every in-place operation taken out by hooks that copy."""
     module = copy.deepcopy(net.module)
     kept = []
@@ -421,17 +421,17 @@ def test_head_only_gradient_is_that_of_the_full_backward_pass(name):
 
 
 @pytest.fixture(scope="module")
-def r3d_18() -> Explained:
+def r3d_18() -> TorchModel:
     from vidcam.models import registry
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return Explained(registry.get("r3d_18").build().eval(), registry.get("r3d_18"))
+        return TorchModel(registry.get("r3d_18").build().eval(), registry.get("r3d_18"))
 
 
 @pytest.mark.parametrize("layer", ["layer3", "layer4.0", "stem", "layer2.1.conv2"])
 def test_middle_layers_of_a_real_network_with_in_place_sums(r3d_18, layer):
-    net = Explained(r3d_18.module, dataclasses.replace(r3d_18.spec, layer=layer))
+    net = TorchModel(r3d_18.module, dataclasses.replace(r3d_18.spec, layer=layer))
     inputs = torch.randn(1, 3, 4, 32, 32)
     ((slow_a, slow_g),) = full_backward(net, inputs, Target(7, versus=300))
     with capture(net, differentiate="head") as look:
@@ -544,7 +544,7 @@ class Odd(nn.Module):
     ],
 )
 def test_a_layer_that_cannot_be_explained_is_refused(module, facts, message):
-    net = Explained(module, dataclasses.replace(explained("plain").spec, **{"layer": "layer", **facts}))
+    net = TorchModel(module, dataclasses.replace(explained("plain").spec, **{"layer": "layer", **facts}))
     with pytest.raises(UsageError, match=message):
         run("gradcam", net)
     assert not any(m._forward_hooks for m in module.modules())
@@ -567,7 +567,7 @@ def test_a_pathway_without_a_way_to_the_logits_is_refused():
 
 def test_layer_before_only_the_class_token_counts_is_refused():
     net = explained("tokens")
-    late = Explained(net.module, dataclasses.replace(net.spec, layer="out"))
+    late = TorchModel(net.module, dataclasses.replace(net.spec, layer="out"))
     with pytest.raises(UsageError, match="only the class token leads to the logits, so its 36 other tokens say nothing"):
         run("gradcam", late)
     assert run("eigencam", late).maps[0].shape == (2, 3, *GRID)

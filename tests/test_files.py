@@ -14,7 +14,7 @@ import pytest
 from support.clock import NOON, ManualClock
 
 from vidcam.errors import OutputError
-from vidcam.files import atomic_write, check_output, remove_leftovers
+from vidcam.io.files import atomic_write, check_output, remove_leftovers
 
 
 def listing(folder: Path) -> list[str]:

@@ -12,8 +12,8 @@ import cv2
 import pytest
 from support.waiting import HANG_S, ended, happened
 
-from vidcam.clock import Clock
-from vidcam.flow import ahead, alone
+from vidcam.io.clock import Clock
+from vidcam.io.prefetch import ahead, opencv_single_threaded
 
 
 def alive() -> int:
@@ -191,7 +191,7 @@ def test_opencv_has_one_thread_while_stages_run_only() -> None:
     before = cv2.getNumThreads()
     cv2.setNumThreads(3)
     try:
-        first, second = alone(), alone()
+        first, second = opencv_single_threaded(), opencv_single_threaded()
         first.__enter__()
         second.__enter__()
         assert cv2.getNumThreads() == 1
@@ -199,7 +199,7 @@ def test_opencv_has_one_thread_while_stages_run_only() -> None:
         assert cv2.getNumThreads() == 1  # another job still runs
         second.__exit__(None, None, None)
         assert cv2.getNumThreads() == 3
-        with pytest.raises(KeyError), alone():
+        with pytest.raises(KeyError), opencv_single_threaded():
             raise KeyError
         assert cv2.getNumThreads() == 3
     finally:

@@ -14,8 +14,8 @@ import torch
 from support.tiny_nets import clips, explained
 from torch import nn
 
-from vidcam.explainers import ablation, core
-from vidcam.explainers.core import Target
+from vidcam.methods import core, score_cam
+from vidcam.methods.core import Target
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -71,6 +71,6 @@ def test_ablationcam_has_the_weights_of_grad_cam_on_one_frame():
     with grad_cam.AblationCAM(flat, [flat.trunk]) as cam:
         weights = cam.get_cam_weights(picture, flat.trunk, [ClassifierOutputTarget(2)], acts, None)
     whole = float(net.logits(picture[:, :, None])[0, 2])
-    (found,) = ablation.ablationcam(net, picture[:, :, None], [Target(2)]).maps
+    (found,) = score_cam.ablationcam(net, picture[:, :, None], [Target(2)]).maps
     want = (torch.tensor(weights[0])[:, None, None] * acts[0]).sum(0) * whole
     np.testing.assert_allclose(found[0, 0, 0], want, rtol=0, atol=1e-4 * float(want.abs().max()))

@@ -27,25 +27,23 @@ from support.clock import ManualClock
 from support.media import write_clip
 from support.waiting import HANG_S, happened, until
 
-from vidcam import Settings, apps, cli, engine, explain, open_engine
+from vidcam import Settings, engine, explain, open_engine
+from vidcam.cli import main
 from vidcam.errors import InputError, UsageError, VidcamError
 from vidcam.models import loading, registry
-from vidcam.types import Moment
+from vidcam.values import Keyframe
+from vidcam.web.studio import app, course, jobs, menus, root, serve, sessions, uploads, view_models
 
-app = apps.module("gradio_app")
-course, desk, facts, intake, menus, root, serve, work = (
-    apps.module(f"studio.{name}") for name in ("course", "desk", "facts", "intake", "menus", "root", "serve", "work")
-)
 CLIPS = Path(__file__).parent.parent / "clips"
 
 
-LIMITS = desk.Limits(size=300_000, seconds=4.0)
+LIMITS = sessions.Limits(size=300_000, seconds=4.0)
 
 
 @pytest.fixture
 def office(tmp_path: Path):
     """A desk whose jobs run when the test says so, in its own thread."""
-    made = desk.Desk(tmp_path / "root", LIMITS, clock=ManualClock())
+    made = sessions.SessionManager(tmp_path / "root", LIMITS, clock=ManualClock())
     yield made
     made.shut()
     assert list((tmp_path / "root").iterdir()) == []  # whatever happened, nothing is left
@@ -184,27 +182,27 @@ def test_a_tab_that_shows_another_session_leaves_the_one_before(office) -> None:
     assert (first.tabs, second.tabs) == (set(), {"a"})
 
 
-@pytest.mark.parametrize("limits", [desk.Limits(kept=2), desk.Limits(kept_size=250_000)])
+@pytest.mark.parametrize("limits", [sessions.Limits(kept=2), sessions.Limits(kept_size=250_000)])
 def test_sessions_without_a_tab_are_bounded_oldest_first(tmp_path: Path, limits: Any) -> None:
-    office = desk.Desk(tmp_path / "root", limits, clock=ManualClock())
-    sessions = {}
+    office = sessions.SessionManager(tmp_path / "root", limits, clock=ManualClock())
+    opened = {}
     for name in ("working", "open", "oldest", "old", "new"):
-        sessions[name] = office.open(name)
-        (sessions[name].folder / "video.mp4").write_bytes(bytes(100_000))
-    job = office.submit(sessions["working"], lambda job: None)
+        opened[name] = office.open(name)
+        (opened[name].folder / "video.mp4").write_bytes(bytes(100_000))
+    job = office.submit(opened["working"], lambda job: None)
     for name in ("oldest", "old", "new"):
         office.clock.advance(1)
         office.leave(name)
-    assert [s.closed for s in sessions.values()] == [False, False, True, False, False]
-    assert not sessions["oldest"].folder.exists()
-    assert office.open("late", sessions["oldest"].secret) is not sessions["oldest"]
+    assert [s.closed for s in opened.values()] == [False, False, True, False, False]
+    assert not opened["oldest"].folder.exists()
+    assert office.open("late", opened["oldest"].secret) is not opened["oldest"]
     office.clock.advance(1)
     office.leave("working")  # it is worked on: it stays, and counts
-    assert [s.closed for s in sessions.values()] == [False, False, True, True, False]
+    assert [s.closed for s in opened.values()] == [False, False, True, True, False]
     office.clock.advance(1)
-    assert office.open("back", sessions["new"].secret) is sessions["new"]
+    assert office.open("back", opened["new"].secret) is opened["new"]
     office.leave("back")  # the last one that was left is the last one to go
-    assert not sessions["new"].closed
+    assert not opened["new"].closed
     assert office.step()
     assert job.state == "done"
     office.shut()
@@ -212,7 +210,7 @@ def test_sessions_without_a_tab_are_bounded_oldest_first(tmp_path: Path, limits:
 
 
 def test_a_session_that_grew_is_bounded_when_its_job_ends(tmp_path: Path) -> None:
-    office = desk.Desk(tmp_path / "root", desk.Limits(kept_size=1000), clock=ManualClock())
+    office = sessions.SessionManager(tmp_path / "root", sessions.Limits(kept_size=1000), clock=ManualClock())
     session = office.open("a")
     office.submit(session, lambda job: (job.folder / "large.mp4").write_bytes(bytes(2000)))
     office.leave("a")
@@ -224,7 +222,7 @@ def test_a_session_that_grew_is_bounded_when_its_job_ends(tmp_path: Path) -> Non
 
 def test_a_tab_that_said_nothing_for_twelve_hours_is_gone(office) -> None:
     old, kept = office.open("a"), office.open("b")
-    office.clock.advance(desk.IDLE_S)
+    office.clock.advance(sessions.IDLE_S)
     office.of("b")
     office.open("c")
     assert office.knows("a")
@@ -258,8 +256,8 @@ def test_what_came_of_a_job_is_the_sessions_before_anybody_is_told(office) -> No
 
 KILLED = """
 import sys
-from vidcam import apps
-with apps.module("studio.root").own_folder() as root:
+from vidcam.web.studio import root
+with root.own_folder() as root:
     (root / "video.mp4").write_bytes(b"video")
     print(root, flush=True)
     sys.stdin.read()
@@ -350,16 +348,16 @@ def test_an_upload_is_refused_if_too_many_wait_and_fails_with_its_own_error(offi
     office.submit(office.open("b"), lambda job: None)
 
     async def fill() -> list[None]:
-        looks = [office.errand(lambda: None) for _ in range(desk.LINE)]
+        looks = [office.errand(lambda: None) for _ in range(sessions.LINE)]
         busy = client.post(f"/media/{session.token}?name=a.mp4", content=(CLIPS / "falling.mp4").read_bytes())
         assert busy.status_code == 400
-        assert busy.json()["error"] == f"{desk.LINE} others are waiting already: try again in a few minutes."
+        assert busy.json()["error"] == f"{sessions.LINE} others are waiting already: try again in a few minutes."
         assert list(session.folder.iterdir()) == []
         while office.step():
             pass
         return list(await asyncio.gather(*looks))
 
-    assert asyncio.run(fill()) == [None] * desk.LINE
+    assert asyncio.run(fill()) == [None] * sessions.LINE
 
     async def fails() -> None:
         look = office.errand(lambda: 1 // 0)
@@ -371,9 +369,9 @@ def test_an_upload_is_refused_if_too_many_wait_and_fails_with_its_own_error(offi
 
 
 def test_the_line_has_an_end(office) -> None:
-    for n in range(desk.LINE + 1):  # one would be worked on
+    for n in range(sessions.LINE + 1):  # one would be worked on
         office.submit(office.open(str(n)), lambda job: None)
-    with pytest.raises(UsageError, match=f"{desk.LINE} others are waiting already"):
+    with pytest.raises(UsageError, match=f"{sessions.LINE} others are waiting already"):
         office.submit(office.open("late"), lambda job: None)
 
 
@@ -495,16 +493,16 @@ def test_a_job_tells_of_all_its_stages(office) -> None:
     ],
 )
 def test_names_become_harmless(given: str, kept: str) -> None:
-    assert intake.clean_name(given) == kept
+    assert uploads.clean_name(given) == kept
 
 
 def test_only_real_videos_come_in_that_are_not_too_long(tmp_path: Path) -> None:
-    video = intake.look_at(CLIPS / "falling.mp4", "falling.mp4", desk.Limits())
+    video = uploads.look_at(CLIPS / "falling.mp4", "falling.mp4", sessions.Limits())
     assert video.facts == "3.5\xa0s · 480 × 360"
     assert video.poster.startswith("data:image/jpeg;base64,")
     assert not video.sound
     with pytest.raises(InputError, match=r"falling.mp4 is longer than the 3 seconds that are allowed here: cut it"):
-        intake.look_at(CLIPS / "falling.mp4", "falling.mp4", desk.Limits(seconds=3))
+        uploads.look_at(CLIPS / "falling.mp4", "falling.mp4", sessions.Limits(seconds=3))
     lists = {
         "list.mp4": f"ffconcat version 1.0\nfile '{CLIPS / 'falling.mp4'}'\n",
         "list.m3u8": f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{CLIPS / 'falling.mp4'}\n#EXT-X-ENDLIST\n",
@@ -514,10 +512,10 @@ def test_only_real_videos_come_in_that_are_not_too_long(tmp_path: Path) -> None:
     for name, text in lists.items():  # a playlist would have other files of this machine read
         (tmp_path / name).write_text(text)
         with pytest.raises(InputError, match=f"^{name} is not a video in a format that is known here"):
-            intake.look_at(tmp_path / name, name, desk.Limits())
+            uploads.look_at(tmp_path / name, name, sessions.Limits())
     (tmp_path / "cut.mp4").write_bytes((CLIPS / "falling.mp4").read_bytes()[:2000])
     with pytest.raises(InputError, match=r"^my\.mp4 ") as told:
-        intake.look_at(tmp_path / "cut.mp4", "my.mp4", desk.Limits())
+        uploads.look_at(tmp_path / "cut.mp4", "my.mp4", sessions.Limits())
     assert str(tmp_path) not in str(told.value)
 
 
@@ -525,7 +523,7 @@ def test_only_real_videos_come_in_that_are_not_too_long(tmp_path: Path) -> None:
 def test_the_usual_containers_come_in(tmp_path: Path, suffix: str) -> None:
     codec = {"webm": "libvpx", "avi": "mpeg4"}.get(suffix, "libx264")
     path = write_clip(tmp_path / f"clip.{suffix}", frames=10, size=(48, 64), codec=codec)
-    assert intake.look_at(path, path.name, desk.Limits()).facts.endswith("64 × 48")
+    assert uploads.look_at(path, path.name, sessions.Limits()).facts.endswith("64 × 48")
 
 
 def test_a_video_is_checked_and_fetched_by_its_owner_only(office) -> None:
@@ -535,7 +533,7 @@ def test_a_video_is_checked_and_fetched_by_its_owner_only(office) -> None:
     content = (CLIPS / "falling.mp4").read_bytes()
     assert client.post(f"/media/{mine.token}?name=my%20clip.mp4", content=content).json() == {}
     assert mine.video.name == "my clip.mp4"
-    address = f"/{facts.of_video(mine, mine.video)['url']}"
+    address = f"/{view_models.of_video(mine, mine.video)['url']}"
     got = client.get(address)
     assert got.content == content
     part = client.get(address, headers={"range": "bytes=100-199"})
@@ -562,7 +560,7 @@ def test_a_video_is_checked_and_fetched_by_its_owner_only(office) -> None:
 
 @pytest.mark.parametrize(("seconds", "words"), [(3, "3 seconds"), (60, "1 minute"), (90, "1.5 minutes"), (300, "5 minutes")])
 def test_limits_are_told_in_words(seconds: float, words: str) -> None:
-    assert intake.minutes(seconds) == words
+    assert uploads.minutes(seconds) == words
 
 
 def test_weights_are_fetched_with_progress_and_can_be_stopped(office, monkeypatch) -> None:
@@ -575,11 +573,11 @@ def test_weights_are_fetched_with_progress_and_can_be_stopped(office, monkeypatc
             progress(done * 10**6, 100 * 10**6)
             now = job.told(before=0)
             told.append((now["stage"], now["done"] // 10**6, now["total"] // 10**6))
-            office.clock.advance(0.4 * work.PROGRESS_S)
+            office.clock.advance(0.4 * jobs.PROGRESS_S)
         return Path(name)
 
-    monkeypatch.setattr(work.loading, "download", download)
-    job = office.submit(office.open("a"), work.install("x3d_s"))
+    monkeypatch.setattr(jobs.loading, "download", download)
+    job = office.submit(office.open("a"), jobs.install("x3d_s"))
     office.step()
     assert job.state == "cancelled"
     assert told == [("weights", done, 100) for done in (0, 0, 0, 30, 30, 30)]  # not oftener than people can read it
@@ -671,13 +669,13 @@ def test_a_long_curve_is_thinned_without_losing_its_peaks() -> None:
     curve = np.zeros(20_001)
     curve[12_345], curve[777] = 7.0, -9.0
     curve[:100] = np.nan
-    thin, curves = facts._thin(times, {"walk": curve})
+    thin, curves = view_models._thin(times, {"walk": curve})
     values = curves["walk"]
-    assert len(thin) == len(values) == facts.POINTS
+    assert len(thin) == len(values) == view_models.POINTS
     assert max(v for v in values if v is not None) == 7.0
     assert min(v for v in values if v is not None) == -9.0
     assert values[0] is None
-    assert thin[values.index(7.0)] == pytest.approx(times[12_345], abs=100 / facts.POINTS)
+    assert thin[values.index(7.0)] == pytest.approx(times[12_345], abs=100 / view_models.POINTS)
 
 
 def analysed(**settings: Any) -> Any:
@@ -691,8 +689,8 @@ def test_the_video_opens_at_the_peak_of_what_its_headline_names() -> None:
     picture = np.zeros((8, 8, 3), np.uint8)
     peaks = {name: float(times[np.nanargmax(curve)]) for name, curve in analysis.curves.items()}
     # another action is stronger in its moment
-    moments = tuple(Moment(peak, name, 1.0 if name == label else 2.0, picture) for name, peak in peaks.items())
-    shown = facts.shown(replace(analysis, moments=moments), "1", "media/x")
+    moments = tuple(Keyframe(peak, name, 1.0 if name == label else 2.0, picture) for name, peak in peaks.items())
+    shown = view_models.shown(replace(analysis, moments=moments), "1", "media/x")
     assert len(peaks) > 1
     assert shown["sentence"].startswith(f"{label}, ")
     assert shown["peak"] == peaks[label]
@@ -704,11 +702,11 @@ def test_an_answer_that_rejects_is_no_evidence_and_offers_another_model(office, 
     session = office.open("a")
     picture = np.zeros((8, 8, 3), np.uint8)
     analysis = analysed(classes=("none of these", "waving one hand"))
-    analysis = replace(analysis, moments=(Moment(1.0, "waving one hand", 2.0, picture),))
-    for module in (engine, facts):
+    analysis = replace(analysis, moments=(Keyframe(1.0, "waving one hand", 2.0, picture),))
+    for module in (engine, view_models):
         monkeypatch.setattr(module, "automatic", lambda: ("movinet_a0", ""))
     monkeypatch.setattr(loading, "available", lambda spec: True)
-    shown, words = facts.shown(analysis, "1", "media/x"), facts.answered(analysis, session)
+    shown, words = view_models.shown(analysis, "1", "media/x"), view_models.answered(analysis, session)
     sentence = engine.unknown_to(registry.get("mini"))
     assert shown["sentence"] == f"T{sentence[1:]}."
     assert shown["sentence"] == "This is none of the 18 actions that mini knows; movinet_a0 (600 classes) may know it."
@@ -717,9 +715,9 @@ def test_an_answer_that_rejects_is_no_evidence_and_offers_another_model(office, 
     assert (words["rejected"]["model"], words["rejected"]["try"]) == ("movinet_a0", "Try movinet_a0 (600 actions)")
     # if it cannot be had, it is not offered
     monkeypatch.setattr(loading, "available", lambda spec: spec.name == "mini")
-    assert facts.answered(analysis, session)["rejected"]["model"] is None
+    assert view_models.answered(analysis, session)["rejected"]["model"] is None
     # nor if the model knows what is asked about
-    known = facts.shown(analysed(classes=("waving one hand",)), "1", "media/x")
+    known = view_models.shown(analysed(classes=("waving one hand",)), "1", "media/x")
     assert (known["rejected"], list(known["curves"])) == (False, ["waving one hand"])
 
 
@@ -732,7 +730,7 @@ def vidcam(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(signal, "signal", lambda *_: None)
         monkeypatch.setattr(sys, "argv", ["vidcam", "app", *map(str, words)])
         with pytest.raises(SystemExit) as stop:
-            cli.main()
+            main.main()
         return int(stop.value.code or 0), " ".join(capsys.readouterr().err.split())
 
     return words
@@ -766,7 +764,7 @@ def test_share_that_fails_is_one_sentence(monkeypatch) -> None:
 
 def test_it_ends_at_once_when_interrupted_and_leaves_nothing(tmp_path: Path) -> None:
     environment = {**os.environ, "VIDCAM_OFFLINE": "1", "TMPDIR": str(tmp_path)}
-    command = [sys.executable, "-c", "from vidcam.cli import main; main()", "app", "--port", "0", "--model", "mini"]
+    command = [sys.executable, "-c", "from vidcam.cli.main import main; main()", "app", "--port", "0", "--model", "mini"]
     for stop, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
             assert process.stderr is not None

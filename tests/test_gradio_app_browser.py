@@ -29,9 +29,10 @@ from support import page as pages
 from support.media import write_clip
 from support.waiting import HANG_S, happened, until
 
-from vidcam import apps, engine
-from vidcam.explainers import core
-from vidcam.reader import open_source
+from vidcam import engine
+from vidcam.io.source import open_source
+from vidcam.methods import core
+from vidcam.web.studio import app
 
 pytestmark = [
     pytest.mark.xdist_group("gradio_app_browser"),
@@ -40,7 +41,6 @@ pytestmark = [
     ),
 ]
 CLIPS = Path(__file__).parent.parent / "clips"
-app = apps.module("gradio_app")
 SHOOTING = "VIDCAM_SCREENSHOTS" in os.environ  # what is shown then is what a user has, not the small limits of the tests
 
 # Stands in for the browser's recorder: what it has recorded is `prepared`.
@@ -262,7 +262,7 @@ def test_a_video_is_explained_redrawn_and_taken_home(browser, served, tmp_path) 
 
 def test_a_look_chosen_while_the_files_are_written_is_drawn_too(browser, served, short, monkeypatch) -> None:
     writing, go_on = threading.Event(), threading.Event()
-    write = app.work.REPORTS["csv"]
+    write = app.jobs.REPORTS["csv"]
 
     def held(*words: Any) -> None:
         writing.set()
@@ -273,7 +273,7 @@ def test_a_look_chosen_while_the_files_are_written_is_drawn_too(browser, served,
         bring_short(page, short)
         page.locator("#verdict input").uncheck()
         explain(page)
-        monkeypatch.setitem(app.work.REPORTS, "csv", held)
+        monkeypatch.setitem(app.jobs.REPORTS, "csv", held)
         page.get_by_text("Spotlight").click()
         try:
             happened(writing)  # it is drawn already
@@ -487,7 +487,7 @@ def test_a_model_that_knows_nothing_of_it_says_so_and_offers_another(browser, se
         assert page.locator(".vc-answer .shown").count() == 0
         assert page.locator(".plot path").count() == 0
         assert page.locator(".moment").count() == 0
-        assert page.get_by_role("radio", name="Explained").count() == 0
+        assert page.get_by_role("radio", name="TorchModel").count() == 0
         assert page.session.video.name in page.locator(".vc-stage .eyebrow").inner_text()
         source = page.locator(".vc-stage .screen video").get_attribute("src").split("/")[-1]
         assert page.session.files[source].path == page.session.video.path  # not the one with heat

@@ -19,11 +19,11 @@ from torch import nn
 from vidcam.engine import TorchEngine, hooks
 from vidcam.engine.hooks import differentiable
 from vidcam.errors import IncompatibleError, UnknownNameError, UsageError
-from vidcam.explainers import core, inputs, probe
-from vidcam.explainers.core import Explained, Target
-from vidcam.explainers.smooth import smooth
+from vidcam.methods import core, input_gradients, probe
+from vidcam.methods.cell_geometry import AxisGeometry, CellGeometry
+from vidcam.methods.core import Target, TorchModel
+from vidcam.methods.noise_tunnel import smooth
 from vidcam.models.loading import LoadedModel
-from vidcam.placement import Axis, Placement
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # those of matplotlib and others that captum imports
@@ -35,7 +35,7 @@ TARGETS = [Target(0), Target(3), Target(3, versus=1)]
 SIDE = 4  # of a block of pixels of the tiny clips
 
 
-def run(method: str, net: Explained, targets=TARGETS, x=None) -> core.Attribution:
+def run(method: str, net: TorchModel, targets=TARGETS, x=None) -> core.Attribution:
     return tensors(core.get(method).explain(net, clips() if x is None else x, targets))
 
 
@@ -80,14 +80,14 @@ class Chain(nn.Module):
         return self.fc(three(self.hidden(y.mean((2, 3, 4)))))
 
 
-def chain(*activations, bias: bool = True) -> Explained:
+def chain(*activations, bias: bool = True) -> TorchModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         module = Chain(*(activations * 3)[:3], bias=bias).eval()
-    return Explained(module, spec(layer="second"))
+    return TorchModel(module, spec(layer="second"))
 
 
-def modules_of_relu() -> Explained:
+def modules_of_relu() -> TorchModel:
     return chain(nn.ReLU(), nn.ReLU(), nn.ReLU())
 
 
@@ -120,7 +120,9 @@ def test_captum_finds_the_same(name):
         ("gradientxinput", attr.InputXGradient(net.module)),
         ("integrated-gradients", attr.IntegratedGradients(net.module)),
     ):
-        options = {"baselines": 0.0, "n_steps": inputs.STEPS, "method": "riemann_middle"} if "integrated" in method else {}
+        options = (
+            {"baselines": 0.0, "n_steps": input_gradients.STEPS, "method": "riemann_middle"} if "integrated" in method else {}
+        )
         want = [oracle.attribute(x.clone().requires_grad_(), target=k, **options).detach().sum(1) for k in (0, 3)]
         close(run(method, net, TARGETS[:2]).maps[0], np.stack([blocks(w) for w in want], 1))
 
@@ -169,7 +171,7 @@ def test_integrated_gradients_sum_to_what_the_clip_adds(name):
 def test_integrated_gradients_come_closer_with_more_steps(monkeypatch):
     net, x, errors = explained("plain"), clips()[:1], []
     for steps in (2, 32, 256):
-        monkeypatch.setattr(inputs, "STEPS", steps)
+        monkeypatch.setattr(input_gradients, "STEPS", steps)
         found = run("integrated-gradients", net, TARGETS[:2], x)
         errors.append(float((found.maps[0].sum((2, 3, 4)) - found.totals).abs().max() / found.totals.abs().max()))
     assert errors[0] > 3 * errors[1] > 9 * errors[2]
@@ -219,7 +221,7 @@ def test_guided_backpropagation_is_its_papers_equation(ceiling):
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        net = Explained(Perceptron().eval(), spec())
+        net = TorchModel(Perceptron().eval(), spec())
     x = clips() * 5 + 1
     (w1, b1), (w2, b2), (w3, _) = (
         (m.weight.detach().double().numpy(), m.bias.detach().double().numpy()) for m in net.module.layers
@@ -289,7 +291,7 @@ def test_without_any_relu_there_is_nothing_to_guide():
 # --- guided Grad-CAM --------------------------------------------------------------------------------------------------------
 
 
-def at_pixel(values: np.ndarray, where: Placement, pixel: tuple[int, int, int]) -> float:
+def at_pixel(values: np.ndarray, where: CellGeometry, pixel: tuple[int, int, int]) -> float:
     """The map interpolated at one pixel, axis after axis."""
     for axis, at in zip((where.time, where.y, where.x), pixel, strict=True):
         centres = [axis.offset + axis.stride * j for j in range(len(values))]
@@ -301,13 +303,13 @@ def at_pixel(values: np.ndarray, where: Placement, pixel: tuple[int, int, int]) 
 
 
 def test_a_map_is_spread_from_where_its_cells_are():
-    where = Placement(Axis(-1.0, 2.0, 3), Axis(2.5, 4.0, 3), Axis(0.0, 4.0, 3))
+    where = CellGeometry(AxisGeometry(-1.0, 2.0, 3), AxisGeometry(2.5, 4.0, 3), AxisGeometry(0.0, 4.0, 3))
     values = torch.randn(3, 3, 3, generator=torch.Generator().manual_seed(0))
-    got = inputs.spread(values, where, CLIP)
+    got = input_gradients.spread(values, where, CLIP)
     for pixel in np.ndindex(*CLIP):
         assert float(got[pixel]) == pytest.approx(at_pixel(values.double().numpy(), where, pixel), abs=1e-6)
     assert float(got[1, 0, 4]) == pytest.approx(float(values[1, 0, 1]) / 32)
-    half = inputs.spread(values[:, :2], where, (4, 8, 12))  # a smaller clip follows the same law
+    half = input_gradients.spread(values[:, :2], where, (4, 8, 12))  # a smaller clip follows the same law
     torch.testing.assert_close(half[:, :6], got[:, :6])
 
 
@@ -380,7 +382,7 @@ def test_captums_noise_tunnel_finds_the_same(name, kind):
         close(got, blocks(want), digits=1e-4)
     else:  # ... and for each pixel, whereas here it is the variance of the finished map
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(inputs, "over_blocks", lambda pixels: pixels)
+            patch.setattr(input_gradients, "over_blocks", lambda pixels: pixels)
             got = run(name, net, [Target(3)], x).maps[0][:, 0]
         close(got, want, digits=1e-3)
 
@@ -450,7 +452,7 @@ def test_maps_are_placed_on_blocks_of_pixels(method):
     (where,) = probe.where(row, net)
     found = run(method, net)
     assert [m.shape for m in found.maps] == [(2, 3, *where.grid)]
-    assert where == Placement(Axis(0.0, 1.0, 4), Axis(1.5, 4.0, 3), Axis(1.5, 4.0, 3))
+    assert where == CellGeometry(AxisGeometry(0.0, 1.0, 4), AxisGeometry(1.5, 4.0, 3), AxisGeometry(1.5, 4.0, 3))
     assert row.family == "input"
     assert not row.complete
 
@@ -490,7 +492,7 @@ def test_a_clip_costs_one_forward_pass(method):
 
     def count(_module, inputs, _output) -> None:
         nonlocal passes
-        passes += len(inputs[0])
+        passes += len(input_gradients[0])
 
     net.module.register_forward_hook(count)
 
@@ -569,7 +571,7 @@ def test_a_network_may_overwrite_its_clip():
             return self.fc(x.mul_(2.0).mean((2, 3, 4)))
 
     x = clips()
-    net = Explained(Greedy().eval(), spec())
+    net = TorchModel(Greedy().eval(), spec())
     found = run("gradient", net, [Target(1)], x)
     assert torch.equal(x, clips())
     want = 2 * float(net.module.fc.weight[1].detach().abs().sum()) / math.prod(CLIP) * SIDE * SIDE
@@ -582,7 +584,7 @@ def test_logits_without_a_way_from_the_clip_are_refused():
             return torch.zeros(len(x), 5)
 
     with pytest.raises(UsageError, match="no differentiable way leads from the clips to the logits of model 'tiny'"):
-        run("gradient", Explained(Deaf().eval(), spec()))
+        run("gradient", TorchModel(Deaf().eval(), spec()))
 
 
 def test_a_run_frees_what_the_one_before_kept():

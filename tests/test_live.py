@@ -20,20 +20,22 @@ from support.media import write_clip
 from support.values import red_square
 from support.waiting import ended, until, vidcam_threads
 
-from vidcam import pipeline, timeline
-from vidcam.clock import Stop
+from vidcam import pipeline
 from vidcam.engine import open_engine
 from vidcam.errors import InputError, UsageError, VidcamError
+from vidcam.evidence import timeline
+from vidcam.evidence.scale import RunningScale
+from vidcam.io.clock import Stop
+from vidcam.io.source import open_source
 from vidcam.live import sources
 from vidcam.live import stream as streaming
 from vidcam.live.budget import Budget, cores, share_of
 from vidcam.live.capture import Capture
 from vidcam.live.ranking import Ranking, clearly_above
-from vidcam.live.running import Update, hot_box
+from vidcam.live.state import Update, hot_box
 from vidcam.live.stream import Stream, live_settings
 from vidcam.pipeline import Explanation, Session, Settings
-from vidcam.reader import open_source
-from vidcam.types import Box, Frame, Track
+from vidcam.values import Box, Frame, Track
 
 CLIPS = Path(__file__).parent.parent / "clips"
 
@@ -84,7 +86,7 @@ def offline(engine, path: Path, settings: Settings) -> dict[tuple[float, float],
 
 def test_stream_of_a_file_explains_what_the_offline_run_explains(open_stream) -> None:
     mini = open_engine("mini", device="cpu")
-    settings = Settings(hop_s=0.4)
+    settings = Settings(seconds_between_clip_starts=0.4)
     expected = offline(mini, CLIPS / "falling.mp4", settings)
     stream = open_stream(settings, engine=mini, real_time=False)
     found: dict[tuple[float, float], Explanation] = {}
@@ -113,9 +115,9 @@ def test_stream_of_a_file_explains_what_the_offline_run_explains(open_stream) ->
 
 
 def test_slow_model_explains_the_newest_window_as_offline(engine, open_stream, tmp_path) -> None:
-    took_s, hop_s = 0.25, 0.1
+    took_s, seconds_between_clip_starts = 0.25, 0.1
     clip = write_clip(tmp_path / "clip.mp4", frames=60, size=(120, 160))
-    settings = Settings(hop_s=hop_s)
+    settings = Settings(seconds_between_clip_starts=seconds_between_clip_starts)
     expected = offline(engine, clip, settings)
     clock = ManualClock(jumps=True)  # each frame comes when it is due, however long it takes here
     begun: list[tuple[float, int]] = []
@@ -147,11 +149,11 @@ def test_slow_model_explains_the_newest_window_as_offline(engine, open_stream, t
     for update in updates:
         np.testing.assert_array_equal(update.prediction.logits, expected[update.prediction.span].prediction.logits)
     # One explanation that has just begun, the one before it, a hop, and the frames that were awaited: nothing queues.
-    assert max(ages) < 2 * took_s + hop_s + 3 / 30
+    assert max(ages) < 2 * took_s + seconds_between_clip_starts + 3 / 30
 
 
 def test_late_frame_has_the_newest_of_many_windows_explained(open_stream) -> None:
-    stream = open_stream(Settings(hop_s=0.1))
+    stream = open_stream(Settings(seconds_between_clip_starts=0.1))
     completed: list[list[tuple[float, float]]] = []
     sample = stream._session.sample
 
@@ -170,18 +172,18 @@ def test_late_frame_has_the_newest_of_many_windows_explained(open_stream) -> Non
 
 
 def test_update_equals_the_joined_windows_smoothed_towards_the_past(open_stream) -> None:
-    stream = open_stream(Settings(hop_s=0.2, smooth_s=0.3, classes=("red square",)))
+    stream = open_stream(Settings(seconds_between_clip_starts=0.2, smooth_s=0.3, classes=("red square",)))
     updates: list[Update] = []
     stream.on_update.append(updates.append)
     frames = red_square(60)
     for frame in frames:
         stream.push(frame)
         stream.step()
-    whole = timeline.Timeline(step_s=stream.engine.spec.interval_s)  # forgets nothing
+    whole = timeline.Timeline(step_s=stream.engine.spec.seconds_between_frames)  # forgets nothing
     session = Session(stream.engine, stream.settings)
     done = [e for frame in frames for e in session.push(frame)]
     assert len(done) == len(updates) > 8
-    scale = timeline.RunningScale(half_life_s=20, floor=3 / (0.05 * done[0].evidence[0].values.size))
+    scale = RunningScale(half_life_s=20, floor=3 / (0.05 * done[0].evidence[0].values.size))
     for explanation, update in zip(done, updates, strict=True):
         whole.add(explanation.evidence[0])
         (track,) = whole.tracks("red square")
@@ -196,7 +198,7 @@ def test_update_equals_the_joined_windows_smoothed_towards_the_past(open_stream)
 
 
 def test_forgetting_the_past_changes_no_later_map(open_stream) -> None:
-    stream = open_stream(Settings(hop_s=0.2))
+    stream = open_stream(Settings(seconds_between_clip_starts=0.2))
     session = Session(stream.engine, stream.settings)
     full, lean = (timeline.Timeline(step_s=0.1) for _ in range(2))
     for frame in red_square(200):
@@ -218,7 +220,7 @@ def test_forgetting_the_past_changes_no_later_map(open_stream) -> None:
 
 
 def test_change_of_settings_acts_without_a_new_frame(open_stream) -> None:
-    stream = open_stream(Settings(hop_s=0.2))
+    stream = open_stream(Settings(seconds_between_clip_starts=0.2))
     for frame in red_square(40):
         stream.push(frame)
     stream.settle()
@@ -239,7 +241,7 @@ def test_change_of_settings_acts_without_a_new_frame(open_stream) -> None:
 
 def test_window_never_spans_a_gap_or_two_picture_sizes(open_stream) -> None:
     clock = ManualClock()
-    stream = open_stream(Settings(hop_s=0.1), clock=clock)
+    stream = open_stream(Settings(seconds_between_clip_starts=0.1), clock=clock)
     spans, gaps = [], []
     stream.on_update.append(lambda update: spans.append((update.time, *update.prediction.span)))
     stream.on_gap.append(gaps.append)
@@ -265,7 +267,7 @@ def test_window_never_spans_a_gap_or_two_picture_sizes(open_stream) -> None:
 
 def test_age_counts_from_the_newest_frame_explained(open_stream) -> None:
     clock = ManualClock()
-    stream = open_stream(Settings(hop_s=0.1), clock=clock)
+    stream = open_stream(Settings(seconds_between_clip_starts=0.1), clock=clock)
     assert stream.age_s is None
     for frame in red_square(20):
         clock.advance(frame.time - clock.now())
@@ -279,7 +281,7 @@ def test_age_counts_from_the_newest_frame_explained(open_stream) -> None:
 
 
 def test_source_with_a_frame_a_second_is_explained(open_stream) -> None:
-    stream = open_stream(Settings(hop_s=0.5))
+    stream = open_stream(Settings(seconds_between_clip_starts=0.5))
     for frame in red_square(12, step=1.2):
         stream.push(frame)
     stream.settle()
@@ -304,7 +306,9 @@ def test_error_while_explaining_is_kept_and_ends_the_thread(engine, open_stream)
         raise RuntimeError("the network fell over")
 
     changed = threading.Event()
-    stream = open_stream(Settings(hop_s=0.1), engine=Meanwhile(engine, fall_over), changed=changed.set).start()
+    stream = open_stream(
+        Settings(seconds_between_clip_starts=0.1), engine=Meanwhile(engine, fall_over), changed=changed.set
+    ).start()
     for frame in red_square(30):
         stream.push(frame)
     stream.settle()
@@ -321,7 +325,7 @@ def test_thread_pauses_as_the_processor_budget_says(engine, open_stream) -> None
         clock.spent += 0.4 * cores()  # processor seconds
         clock.advance(0.4)
 
-    stream = open_stream(Settings(hop_s=0.1), engine=Meanwhile(engine, work), cpu=0.25, clock=clock).start()
+    stream = open_stream(Settings(seconds_between_clip_starts=0.1), engine=Meanwhile(engine, work), cpu=0.25, clock=clock).start()
     for frame in red_square(240):
         stream.push(frame)
         stream.settle()
@@ -331,14 +335,14 @@ def test_thread_pauses_as_the_processor_budget_says(engine, open_stream) -> None
 
 def test_started_stream_explains_the_same_and_leaves_no_thread(open_stream) -> None:
     updates: list[Update] = []
-    stream = open_stream(Settings(hop_s=0.1)).start()
+    stream = open_stream(Settings(seconds_between_clip_starts=0.1)).start()
     stream.on_update.append(updates.append)
     for frame in red_square(30):
         stream.push(frame)
         stream.settle()
     stream.close()
     alone: list[Update] = []
-    other = open_stream(Settings(hop_s=0.1))
+    other = open_stream(Settings(seconds_between_clip_starts=0.1))
     other.on_update.append(alone.append)
     for frame in red_square(30):
         other.push(frame)
@@ -687,4 +691,4 @@ def test_hot_box_surrounds_the_hottest_cell_within_the_crop() -> None:
 
 def test_live_settings_look_only_into_the_past() -> None:
     settings = live_settings(Settings(smoothing="gaussian", tail="shift"))
-    assert (settings.tail, settings.smoothing, settings.hop_s) == ("drop", "exponential", streaming.HOP_S)
+    assert (settings.tail, settings.smoothing, settings.seconds_between_clip_starts) == ("drop", "exponential", streaming.HOP_S)

@@ -24,14 +24,14 @@ from support.media import RED, number, numbered
 from support.page import opened, pass_time, wait
 from support.waiting import until, vidcam_threads
 
-from vidcam import placement
 from vidcam.engine import open_engine
-from vidcam.live import run
-from vidcam.live.server import STATUS_S, Room, cameras
-from vidcam.live.serving import listen
+from vidcam.evidence.heat import render_heat
+from vidcam.io.source import open_source
 from vidcam.pipeline import Settings
-from vidcam.reader import open_source
-from vidcam.types import Box, Frame, Track
+from vidcam.values import Box, Frame, Track
+from vidcam.web.live import run
+from vidcam.web.live.server import STATUS_S, Hub, cameras
+from vidcam.web.serving import listen
 
 pytestmark = pytest.mark.xdist_group("live_browser")
 
@@ -89,7 +89,7 @@ def frames() -> list[Frame]:
 
 
 @contextmanager
-def served(room: Room, *, port: int = 0) -> Iterator[str]:
+def served(room: Hub, *, port: int = 0) -> Iterator[str]:
     """The viewer at its address."""
     said: list[str] = []
     plan = run.Plan(source="", port=port, say=said.append)
@@ -106,7 +106,7 @@ def turn() -> threading.Lock:
 @pytest.fixture
 def hand(engine, frames, turn) -> Iterator[Hand]:
     """A camera of the server's machine that has been explained once."""
-    hand = Hand(engine, frames, Settings(hop_s=STEP_S, smooth_s=0.0), turn=turn)
+    hand = Hand(engine, frames, Settings(seconds_between_clip_starts=STEP_S, smooth_s=0.0), turn=turn)
     hand.push(BEGIN)
     yield hand
     hand.watch.close()
@@ -115,7 +115,7 @@ def hand(engine, frames, turn) -> Iterator[Hand]:
 
 @pytest.fixture
 def address(hand) -> Iterator[str]:
-    with served(Room(hand.watch)) as address:
+    with served(Hub(hand.watch)) as address:
         yield address
 
 
@@ -176,7 +176,7 @@ def test_silent_source_hides_its_heat_until_it_sends_again(browser, hand, addres
 
 
 def test_camera_that_ends_is_told_and_can_be_used_again(browser, engine) -> None:
-    room = cameras(engine, Settings(hop_s=STEP_S, smooth_s=0.0), clock=ManualClock())
+    room = cameras(engine, Settings(seconds_between_clip_starts=STEP_S, smooth_s=0.0), clock=ManualClock())
     jpeg = base64.b64encode(cv2.imencode(".jpg", numbered(3, (HEIGHT, WIDTH))[..., ::-1])[1].tobytes()).decode()
     with served(room) as address, opened(browser, address, before=GIVEN) as page:
 
@@ -334,7 +334,7 @@ def test_the_page_lays_a_map_where_vidcams_own_pictures_lay_it(browser, address)
     with opened(browser, address) as page:
         for shown in ([0], [1], [0, 1]):
             found = page.evaluate(find, [[patches[i] for i in shown], width, height])
-            heat = placement.heat([parts[i] for i in shown], time=0.0, scale=scale, size=(height, width), against=True)
+            heat = render_heat([parts[i] for i in shown], time=0.0, scale=scale, size=(height, width), against=True)
             wanted = heat.values - heat.against
             both = np.zeros((height, width), bool)
             if len(shown) == 2:
@@ -482,7 +482,7 @@ def test_a_notice_of_a_mistake_vanishes_after_six_seconds(browser, hand, address
 
 
 def test_a_lost_connection_is_tried_again_after_growing_pauses(browser, hand) -> None:
-    room = Room(hand.watch)
+    room = Hub(hand.watch)
     counted = """
       const Real = window.WebSocket;
       window.tried = 0;

@@ -25,15 +25,17 @@ from support import planted
 from support.media import write_clip
 from support.waiting import HANG_S, ended, until, vidcam_threads
 
-from vidcam import cli
+from vidcam.cli import main
 from vidcam.engine import open_engine
 from vidcam.errors import OutputError, VidcamError
-from vidcam.live import drawing, run, window
-from vidcam.live.drawing import fit
-from vidcam.live.watch import Watch
-from vidcam.pipeline import Look, Settings
-from vidcam.reader import open_source
-from vidcam.writer import VideoWriter
+from vidcam.io.source import open_source
+from vidcam.io.writer import VideoWriter
+from vidcam.live import recorder, window
+from vidcam.live.pipeline import Watch
+from vidcam.live.recorder import fit
+from vidcam.pipeline import Settings
+from vidcam.render.renderer import Look
+from vidcam.web.live import run
 
 MODEL = f"{planted.__file__}:patches"
 OWN = ("--model", MODEL, "--engine", "torch")  # no note that it is not in OpenVINO
@@ -49,7 +51,7 @@ def vidcam(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, 
     def words(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["vidcam", "live", *map(str, words)])
         with pytest.raises(SystemExit) as stop:
-            cli.main()
+            main.main()
         out, err = capsys.readouterr()
         assert not vidcam_threads()
         return int(stop.value.code or 0), out, err
@@ -122,7 +124,7 @@ def process(clip: Path) -> Iterator:
 
     def start(*words: object, source: tuple[object, ...] = (clip, "--loop")) -> tuple[subprocess.Popen[str], str]:
         one = subprocess.Popen(
-            [sys.executable, "-c", "from vidcam.cli import main; main()", "live", *map(str, source), *OWN,
+            [sys.executable, "-c", "from vidcam.cli.main import main; main()", "live", *map(str, source), *OWN,
              *map(str, words)],
             stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"},
         )  # fmt: skip
@@ -262,7 +264,7 @@ def test_recording_whose_name_is_taken_gets_another_one(vidcam, clip, monkeypatc
             path.write_bytes(b"somebody else's")
         return VideoWriter(*words, **more)
 
-    monkeypatch.setattr(drawing, "VideoWriter", begin)
+    monkeypatch.setattr(recorder, "VideoWriter", begin)
     code, _, err = vidcam(clip, *OWN, "--headless", "--fast", "--record", "seen.mp4", "--events", "e.jsonl")
     assert (code, err) == (0, "seen.mp4 cannot be written any more, so the recording is in seen-3.mp4\n")
     assert [path.read_bytes() for path in taken] == [b"somebody else's"] * 2
@@ -278,7 +280,7 @@ def test_recording_that_cannot_go_on_is_told_and_fails(vidcam, clip, monkeypatch
                 raise OutputError(f"cannot write {self.path}: the disk is full")
             super().write(picture, time=time, duration=duration)
 
-    monkeypatch.setattr(drawing, "VideoWriter", Full)
+    monkeypatch.setattr(recorder, "VideoWriter", Full)
     code, _, err = vidcam(clip, *OWN, "--headless", "--fast", "--record", "seen.mp4", "--events", "e.jsonl")
     reason = "cannot write seen.mp4: the disk is full"
     assert (code, err.splitlines()) == (1, [f"the recording has ended: {reason}", f"error: {reason}"])
@@ -290,7 +292,7 @@ def test_recording_that_cannot_be_renamed_is_kept(vidcam, clip, monkeypatch) -> 
     def fail(*_: object) -> None:
         raise PermissionError(1, "not permitted")
 
-    monkeypatch.setattr(drawing, "os", SimpleNamespace(replace=fail))
+    monkeypatch.setattr(recorder, "os", SimpleNamespace(replace=fail))
     code, _, err = vidcam(clip, *OWN, "--headless", "--fast", "--record", "seen.mp4", "--events", "e.jsonl")
     (whole,) = Path().glob(".*.mp4")
     assert (code, err.splitlines()[-1]) == (1, f"error: cannot write seen.mp4: not permitted; the recording is in {whole}")
@@ -302,7 +304,7 @@ def test_first_failure_is_the_one_that_ends_the_command(vidcam, clip, monkeypatc
     def fail(*_: object, **__: object) -> None:
         raise OutputError("no room")
 
-    monkeypatch.setattr(drawing, "VideoWriter", fail)
+    monkeypatch.setattr(recorder, "VideoWriter", fail)
     burns = property(lambda self: VidcamError("the camera burns") if self.capture.frames > 25 else None)
     monkeypatch.setattr(Watch, "error", burns)
     code, _, err = vidcam(clip, *OWN, "--headless", "--fast", "--record", "seen.mp4", "--events", "e.jsonl")
@@ -329,7 +331,9 @@ class Desktop:
 def test_window_shows_the_annotated_picture_and_obeys_keys(monkeypatch, tmp_path, clip) -> None:
     monkeypatch.chdir(tmp_path)
     desktop = Desktop(monkeypatch, [ord("s"), ord("q")])
-    plan = run.Plan(source=str(clip), window=True, loop=True, settings=Settings(hop_s=0.2), look=Look(style="contour"))
+    plan = run.Plan(
+        source=str(clip), window=True, loop=True, settings=Settings(seconds_between_clip_starts=0.2), look=Look(style="contour")
+    )
     run.run(plan, lambda: open_engine(MODEL, engine="torch"))
     assert desktop.shown[0].shape[1] == 160
     (saved,) = tmp_path.glob("vidcam-*.png")

@@ -15,16 +15,17 @@ from support.clock import ManualClock
 from support.media import number, numbered
 from support.waiting import HANG_S, until, vidcam_threads
 
-from vidcam.clock import SYSTEM
 from vidcam.engine import open_engine
 from vidcam.errors import InputError
-from vidcam.live import run, sources
+from vidcam.io.clock import SYSTEM
+from vidcam.live import sources
 from vidcam.live.capture import Capture
 from vidcam.live.pictures import encode
+from vidcam.live.pipeline import Watch
 from vidcam.live.stream import GAP_S
-from vidcam.live.watch import Watch
 from vidcam.pipeline import Settings
-from vidcam.types import Frame
+from vidcam.values import Frame
+from vidcam.web.live import run
 
 CLIPS = Path(__file__).parent.parent / "clips"
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -82,7 +83,7 @@ def test_rtsp_stream_goes_on_after_its_server_was_restarted(server) -> None:
     watch = Watch(network("ball", port=port)).start()
     try:
         watch.capture.wait()
-        stream = watch.explain(open_engine(f"{planted.__file__}:patches"), Settings(hop_s=0.2))
+        stream = watch.explain(open_engine(f"{planted.__file__}:patches"), Settings(seconds_between_clip_starts=0.2))
         watch.go()
         spans: list[tuple[float, float]] = []
         stream.on_update.append(lambda update: spans.append((update.prediction.span[0], update.time)))
@@ -114,7 +115,7 @@ def test_fall_is_seen_over_rtsp(server) -> None:
     watch = Watch(network("clip", port=port)).start()
     try:
         watch.capture.wait()
-        stream = watch.explain(open_engine("mini", device="cpu"), Settings(hop_s=0.2))
+        stream = watch.explain(open_engine("mini", device="cpu"), Settings(seconds_between_clip_starts=0.2))
         watch.go()
         until(lambda: stream.update is not None and stream.update.top[0][0] == "falling down")
     finally:

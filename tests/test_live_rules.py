@@ -23,16 +23,16 @@ from support.clock import NOON, ManualClock
 from support.values import red_square
 from support.waiting import vidcam_threads
 
-from vidcam.clock import SYSTEM, Clock
 from vidcam.engine import open_engine
 from vidcam.errors import OutputError, UnknownNameError, UsageError, VidcamError
-from vidcam.live import run
-from vidcam.live.actions import Command, Films, Post
-from vidcam.live.events import Event, Lines, Onsets, Worker
-from vidcam.live.rules import RELEASE_S, Follower, Rule, parse
-from vidcam.live.watch import Orders, Watch
+from vidcam.io.clock import SYSTEM, Clock
+from vidcam.io.source import open_source
+from vidcam.live.actions import EventClips, RunCommand, Webhook
+from vidcam.live.events import Event, JsonlSink, Onsets, Worker
+from vidcam.live.pipeline import MonitorConfig, Watch
+from vidcam.live.rules import RELEASE_S, Rule, RuleTracker, parse
 from vidcam.pipeline import Settings
-from vidcam.reader import open_source
+from vidcam.web.live import run
 
 CLIPS = Path(__file__).parent.parent / "clips"
 
@@ -81,7 +81,7 @@ def test_threshold_above_one_is_refused() -> None:
 
 def test_rule_with_an_unknown_label_suggests_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'falling down'"):
-        Follower(parse("faling down > 0.8"), ["walking", "falling down"])
+        RuleTracker(parse("faling down > 0.8"), ["walking", "falling down"])
 
 
 # -------------------------------------------------------------------------------------------------------------- the time
@@ -108,7 +108,7 @@ def slowly(times: list[float], holds: list[bool], hold_s: float) -> list[tuple[s
 def test_follower_agrees_with_looking_back_over_everything(gaps, bits, hold) -> None:
     times = np.cumsum(gaps) / 10
     holds = bits[: len(times)]
-    follower, found = Follower(Rule("b", ">", 0.5, hold), ["a", "b"]), []
+    follower, found = RuleTracker(Rule("b", ">", 0.5, hold), ["a", "b"]), []
     for now, on in zip(times.tolist(), holds, strict=True):
         probs = np.array([0.0, 0.9 if on else 0.1])
         found += [(c.kind, now, c.since) for c in follower.update(probs, time=now)]
@@ -118,7 +118,7 @@ def test_follower_agrees_with_looking_back_over_everything(gaps, bits, hold) -> 
 
 
 def test_follower_closes_at_second_zero_what_ended_then() -> None:
-    follower = Follower(Rule("b", ">", 0.5), ["a", "b"])
+    follower = RuleTracker(Rule("b", ">", 0.5), ["a", "b"])
     for prob, second in ((0.9, -1.0), (0.1, 0.0)):
         found = follower.update(np.array([0.0, prob]), time=second)
     assert found == []  # not yet for half a second
@@ -126,7 +126,7 @@ def test_follower_closes_at_second_zero_what_ended_then() -> None:
 
 
 def test_any_follows_each_class_for_itself() -> None:
-    follower, found = Follower(Rule("any", ">", 0.4, 0.2), ["a", "b", "c"]), []
+    follower, found = RuleTracker(Rule("any", ">", 0.4, 0.2), ["a", "b", "c"]), []
     for i in range(20):
         probs = np.array([0.45 if i < 10 else 0.0, 0.45, 0.0])
         found += [(c.kind, c.label, round(c.since, 1)) for c in follower.update(probs, time=0.1 * i)]
@@ -147,7 +147,12 @@ def watch(mini, tmp_path: Path, source: Path = CLIPS / "falling.mp4", **more) ->
     said: list[str] = []
     plan = run.Plan(
         source=str(source), headless=True, real_time=False, say=said.append,
-        **{"events": tmp_path / "seen.jsonl", "cpu": 1.0, "settings": Settings(hop_s=0.2, smooth_s=0.15)} | more,
+        **{
+            "events": tmp_path / "seen.jsonl",
+            "cpu": 1.0,
+            "settings": Settings(seconds_between_clip_starts=0.2, smooth_s=0.15),
+        }
+        | more,
     )  # fmt: skip
     run.run(plan, lambda: mini)
     assert not vidcam_threads()
@@ -214,7 +219,7 @@ def test_rule_runs_a_program_and_posts_to_an_address(mini, tmp_path) -> None:
     )
     got: list[tuple[str, dict]] = []
 
-    class Desk(BaseHTTPRequestHandler):
+    class SessionManager(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             got.append((self.headers["Content-Type"], json.loads(body)))
@@ -224,7 +229,7 @@ def test_rule_runs_a_program_and_posts_to_an_address(mini, tmp_path) -> None:
         def log_message(self, *_: object) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Desk) as desk:
+    with HTTPServer(("127.0.0.1", 0), SessionManager) as desk:
         thread = threading.Thread(target=desk.serve_forever)
         thread.start()
         try:
@@ -260,8 +265,8 @@ def told(tmp_path):
         said: list[str] = []
         watch = Watch(SimpleNamespace(name="camera 0", ends=False), clock=clock)
         made.append(watch)
-        orders = Orders([parse(r) for r in rules], lines=lines.append, say=said.append, **more)
-        watch.explain(open_engine(f"{planted.__file__}:patches"), Settings(hop_s=0.1), orders=orders)
+        orders = MonitorConfig([parse(r) for r in rules], lines=lines.append, say=said.append, **more)
+        watch.explain(open_engine(f"{planted.__file__}:patches"), Settings(seconds_between_clip_starts=0.1), orders=orders)
         return watch, lines, said
 
     yield make
@@ -299,7 +304,9 @@ def test_event_ends_with_the_camera_and_none_begins_over_a_gap(told) -> None:
 
 def test_events_begin_and_end_where_the_actions_do(mini, tmp_path) -> None:
     truth = json.loads((CLIPS / "three_actions.json").read_text())["segments"]
-    lines, _ = watch(mini, tmp_path, CLIPS / "three_actions.mp4", settings=Settings(hop_s=0.2, smooth_s=0.15))
+    lines, _ = watch(
+        mini, tmp_path, CLIPS / "three_actions.mp4", settings=Settings(seconds_between_clip_starts=0.2, smooth_s=0.15)
+    )
     found = {line["action"]: line for line in lines if line["event"] == "end"}
     for action in truth:
         line = found[action["label"]]
@@ -385,7 +392,9 @@ OVER = {"end_s": 12.0, "end": datetime(2025, 3, 1, 12, 0, 2, tzinfo=UTC)}
 
 def test_label_with_shell_signs_runs_nothing(tmp_path) -> None:
     out = tmp_path / "out"
-    command = Command(f'{sys.executable} -c \'import os, sys; open(sys.argv[1], "w").write(os.environ["VIDCAM_ACTION"])\' {out}')
+    command = RunCommand(
+        f'{sys.executable} -c \'import os, sys; open(sys.argv[1], "w").write(os.environ["VIDCAM_ACTION"])\' {out}'
+    )
     command(happened(action="$(touch /tmp/x); rm -rf \"'`"))
     assert out.read_text() == "$(touch /tmp/x); rm -rf \"'`"
     out.unlink()
@@ -395,19 +404,19 @@ def test_label_with_shell_signs_runs_nothing(tmp_path) -> None:
 
 def test_command_that_is_missing_or_fails_is_told() -> None:
     with pytest.raises(UsageError, match="there is no program 'no-such-program'"):
-        Command("no-such-program now")
+        RunCommand("no-such-program now")
     with pytest.raises(UsageError, match="cannot be taken apart: No closing quotation"):
-        Command("echo 'a")
+        RunCommand("echo 'a")
     with pytest.raises(VidcamError, match=r"failed with code 3: oh no"):
-        Command(f"{sys.executable} -c 'import sys; sys.stderr.write(\"x\\noh no\\n\"); sys.exit(3)'")(happened())
+        RunCommand(f"{sys.executable} -c 'import sys; sys.stderr.write(\"x\\noh no\\n\"); sys.exit(3)'")(happened())
 
 
 def test_command_that_takes_too_long_is_ended_and_told(tmp_path) -> None:
     pid = tmp_path / "pid"
     script = f"import os, pathlib, signal; pathlib.Path({str(pid)!r}).write_text(str(os.getpid())); signal.pause()"
-    assert Command("echo now").timeout_s == 30
+    assert RunCommand("echo now").timeout_s == 30
     with pytest.raises(VidcamError, match=r"was ended: it took longer than 2 seconds"):
-        Command(shlex.join([sys.executable, "-c", script]), timeout_s=2)(happened())
+        RunCommand(shlex.join([sys.executable, "-c", script]), timeout_s=2)(happened())
     if pid.exists():  # a slow machine may not have come that far
         with pytest.raises(ProcessLookupError):
             os.kill(int(pid.read_text()), 0)
@@ -419,7 +428,7 @@ def test_command_does_not_wait_for_a_program_left_in_the_background(tmp_path) ->
     os.mkfifo(fifo)
     background = f"open({str(fifo)!r}).read()"
     script = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {background!r}])"
-    Command(shlex.join([sys.executable, "-c", script]), timeout_s=waiting.HANG_S)(happened())
+    RunCommand(shlex.join([sys.executable, "-c", script]), timeout_s=waiting.HANG_S)(happened())
     with fifo.open("w") as go:  # opens once it is read: the program is there and waits
         go.write("go")
 
@@ -427,9 +436,9 @@ def test_command_does_not_wait_for_a_program_left_in_the_background(tmp_path) ->
 def test_post_needs_an_address_that_answers() -> None:
     for address in ("ftp://host/x", "host/x", "file:///etc/passwd", "http://"):
         with pytest.raises(UsageError, match="posted to an http:// or https:// address"):
-            Post(address)
+            Webhook(address)
     with pytest.raises(VidcamError, match=r"http://127\.0\.0\.1/a cannot be reached") as caught:
-        Post("http://user:secret@127.0.0.1:9/a?key=secret")(happened())
+        Webhook("http://user:secret@127.0.0.1:9/a?key=secret")(happened())
     assert "secret" not in str(caught.value)
 
 
@@ -484,14 +493,14 @@ def test_worker_says_what_it_gives_up_at_the_end() -> None:
 
 
 def test_lines_are_appended_and_a_missing_folder_is_told(tmp_path) -> None:
-    lines = Lines(tmp_path / "seen.jsonl")
+    lines = JsonlSink(tmp_path / "seen.jsonl")
     lines(happened())
-    Lines(tmp_path / "seen.jsonl")(happened(**OVER))
+    JsonlSink(tmp_path / "seen.jsonl")(happened(**OVER))
     first, second = (json.loads(line) for line in (tmp_path / "seen.jsonl").read_text().splitlines())
     assert (first["event"], first["start"], first["end"]) == ("start", "2025-03-01T12:00:00.000Z", None)
     assert (second["event"], second["end"], second["end_s"]) == ("end", "2025-03-01T12:00:02.000Z", 12.0)
     with pytest.raises(OutputError, match="does not exist"):
-        Lines(tmp_path / "nowhere" / "seen.jsonl")
+        JsonlSink(tmp_path / "nowhere" / "seen.jsonl")
 
 
 def jpeg(value: int) -> bytes:
@@ -517,7 +526,7 @@ def values(film: Path) -> list[int]:
 def test_film_begins_before_the_event_and_ends_after_it(tmp_path, hold_s, late_s, first_s, last_s) -> None:
     said: list[str] = []
     worker = Worker(said.append).start()
-    films = Films(tmp_path / "films", worker, hold_s=hold_s)
+    films = EventClips(tmp_path / "films", worker, hold_s=hold_s)
     told = round(10 * (20 + hold_s + late_s))
     for i in range(2000):
         films.picture(jpeg(i // 10), time=0.1 * i)  # the picture says its second
@@ -539,7 +548,7 @@ def test_film_begins_before_the_event_and_ends_after_it(tmp_path, hold_s, late_s
 
 def test_film_does_not_span_a_gap(tmp_path) -> None:
     worker = Worker(pytest.fail).start()
-    films = Films(tmp_path, worker)
+    films = EventClips(tmp_path, worker)
     for i in range(100):
         films.picture(jpeg(50), time=0.1 * i)
     films(happened(start_s=9.0))

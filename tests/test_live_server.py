@@ -8,7 +8,6 @@ import socket
 import struct
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import anyio
 import numpy as np
@@ -25,21 +24,19 @@ from support.hand import Hand
 from support.values import red_square
 from support.waiting import HANG_S, until, vidcam_threads
 
-from vidcam import apps
 from vidcam.engine import open_engine
-from vidcam.errors import UnknownNameError, UsageError, VidcamError
-from vidcam.live import run, server, wire
-from vidcam.live.guard import LOOPBACK, allowed, proxy_name
+from vidcam.errors import UnknownNameError, UsageError
 from vidcam.live.pictures import encode
+from vidcam.live.pipeline import MonitorConfig
 from vidcam.live.rules import parse
-from vidcam.live.server import Room, cameras, viewer
-from vidcam.live.serving import listen
-from vidcam.live.watch import Orders
 from vidcam.pipeline import Settings
+from vidcam.web.live import PAGE, protocol, run, server
+from vidcam.web.live.server import Hub, cameras, viewer
+from vidcam.web.security import LOOPBACK, allowed, proxy_name
+from vidcam.web.serving import listen
 
 HERE = "http://127.0.0.1:7870"
 SOCKET = "ws://127.0.0.1:7870/ws"
-PAGE = apps.folder("live")
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +47,8 @@ def engine():
 @pytest.fixture
 def shown(engine) -> Iterator[Hand]:
     """A red square that has been watched for one and a half seconds."""
-    orders = Orders([parse("red square > 0.5")])
-    shown = Hand(engine, red_square(60), Settings(hop_s=0.1, smooth_s=0.0), orders=orders)
+    orders = MonitorConfig([parse("red square > 0.5")])
+    shown = Hand(engine, red_square(60), Settings(seconds_between_clip_starts=0.1, smooth_s=0.0), orders=orders)
     shown.push(30)
     yield shown
     shown.watch.close()
@@ -77,7 +74,7 @@ class Page:
         for _ in range(200):
             message = self.socket.portal.call(self._receive)
             if message.get("bytes") is not None:
-                at, jpeg = wire.taken(message["bytes"])
+                at, jpeg = protocol.taken(message["bytes"])
                 if got:
                     self.socket.send_text('{"type":"got"}')
                 if kind == "picture":
@@ -98,7 +95,7 @@ class Page:
 
 
 def test_a_page_gets_everything_it_needs_to_draw(shown, watch, engine) -> None:
-    with TestClient(viewer(Room(watch), PAGE), base_url=HERE) as client:
+    with TestClient(viewer(Hub(watch), PAGE), base_url=HERE) as client:
         assert client.get("/").text.startswith("<!doctype html>")
         with client.websocket_connect(SOCKET) as socket:
             page = Page(socket)
@@ -113,9 +110,9 @@ def test_a_page_gets_everything_it_needs_to_draw(shown, watch, engine) -> None:
             update = watch.stream.update
             assert (news["label"], news["time"]) == ("red square", pytest.approx(update.time, abs=1e-4))
             (patch,) = news["patches"]
-            sent = np.reshape(patch["values"], (14, 14)) / wire.LEVELS
+            sent = np.reshape(patch["values"], (14, 14)) / protocol.LEVELS
             assert sent == pytest.approx(
-                np.clip(update.heads["red square"][0].maps[0] / update.scale, -1, 1), abs=0.51 / wire.LEVELS
+                np.clip(update.heads["red square"][0].maps[0] / update.scale, -1, 1), abs=0.51 / protocol.LEVELS
             )
             assert sent.max() == pytest.approx(1.0, abs=0.01)
             (head,) = update.heads["red square"]
@@ -136,7 +133,7 @@ def test_a_page_gets_everything_it_needs_to_draw(shown, watch, engine) -> None:
 
 def test_a_choice_acts_at_once_for_all_viewers(shown, watch) -> None:
     with (
-        TestClient(viewer(Room(watch), PAGE), base_url=HERE) as client,
+        TestClient(viewer(Hub(watch), PAGE), base_url=HERE) as client,
         client.websocket_connect(SOCKET) as first,
         client.websocket_connect(SOCKET) as second,
     ):
@@ -157,7 +154,7 @@ def test_a_choice_acts_at_once_for_all_viewers(shown, watch) -> None:
 
 
 def test_a_wrong_choice_is_told_and_changes_nothing(watch) -> None:
-    with TestClient(viewer(Room(watch), PAGE), base_url=HERE) as client, client.websocket_connect(SOCKET) as socket:
+    with TestClient(viewer(Hub(watch), PAGE), base_url=HERE) as client, client.websocket_connect(SOCKET) as socket:
         page = Page(socket)
         before = watch.stream.settings
         for wrong, words in (
@@ -195,7 +192,7 @@ NONSENSE = {
 
 @pytest.mark.parametrize("words", NONSENSE.values(), ids=NONSENSE)
 def test_nonsense_ends_the_connection_and_no_other(shown, watch, words: str) -> None:
-    with TestClient(viewer(Room(watch), PAGE), base_url=HERE) as client, client.websocket_connect(SOCKET) as other:
+    with TestClient(viewer(Hub(watch), PAGE), base_url=HERE) as client, client.websocket_connect(SOCKET) as other:
         page = Page(other)
         assert page.next("picture")
         with client.websocket_connect(SOCKET) as socket:
@@ -210,7 +207,7 @@ def test_nonsense_ends_the_connection_and_no_other(shown, watch, words: str) -> 
 @pytest.mark.parametrize("error", [OSError, RuntimeError])  # both are what uvicorn raises
 @pytest.mark.parametrize("sends", range(6))
 def test_a_page_may_go_at_any_moment(watch, sends: int, error: type[Exception]) -> None:
-    app, left, came = viewer(Room(watch), PAGE), sends, False
+    app, left, came = viewer(Hub(watch), PAGE), sends, False
 
     async def receive() -> dict:
         nonlocal came
@@ -233,7 +230,7 @@ def test_a_page_may_go_at_any_moment(watch, sends: int, error: type[Exception]) 
 
 def test_a_slow_viewer_gets_the_newest_picture_next(shown, watch) -> None:
     with (
-        TestClient(viewer(Room(watch), PAGE), base_url=HERE) as client,
+        TestClient(viewer(Hub(watch), PAGE), base_url=HERE) as client,
         client.websocket_connect(SOCKET) as slow,
     ):
         lazy = Page(slow)
@@ -263,7 +260,7 @@ def test_pictures_that_cannot_be_shown_are_told(shown, watch) -> None:
 
 
 def test_it_can_be_mounted_in_another_application(watch) -> None:
-    app = Starlette(routes=[Mount("/live", viewer(Room(watch), PAGE, hosts=None))])
+    app = Starlette(routes=[Mount("/live", viewer(Hub(watch), PAGE, hosts=None))])
     with TestClient(app, base_url="http://anywhere.example") as client:
         assert "vidcam live" in client.get("/live/").text
         kind = client.get("/live/app.js").headers["content-type"].partition(";")[0]
@@ -277,7 +274,7 @@ def test_the_page_asks_nobody_else_for_anything() -> None:
         for address in ("http://", "https://", "//cdn"):
             found = [line for line in path.read_text().splitlines() if address in line and "www.w3.org" not in line]
             assert not found, path
-    with TestClient(viewer(Room(make=lambda source: None), PAGE), base_url=HERE) as client:
+    with TestClient(viewer(Hub(make=lambda source: None), PAGE), base_url=HERE) as client:
         policy = client.get("/").headers["content-security-policy"]
     assert "default-src 'self'" in policy
     assert "unsafe" not in policy
@@ -288,7 +285,7 @@ def test_metrics_tell_the_state_in_the_format_of_prometheus(shown, watch) -> Non
 
     late = watch.stream.latest.time - watch.stream.update.time
     shown.clock.advance(0.75)
-    with TestClient(viewer(Room(watch), None), base_url=HERE) as client:
+    with TestClient(viewer(Hub(watch), None), base_url=HERE) as client:
         answer = client.get("/metrics")
         assert client.get("/").status_code == 404  # no page where none is wanted
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
@@ -312,7 +309,7 @@ def test_metrics_tell_the_state_in_the_format_of_prometheus(shown, watch) -> Non
 
 
 def test_each_browser_has_its_own_camera_until_it_goes(engine) -> None:
-    room = cameras(engine, Settings(hop_s=0.1, smooth_s=0.0), most=2, clock=ManualClock())
+    room = cameras(engine, Settings(seconds_between_clip_starts=0.1, smooth_s=0.0), most=2, clock=ManualClock())
     red, grey = red_square(20), [f.image * 0 + 90 for f in red_square(20)]
     with TestClient(viewer(room, PAGE), base_url=HERE) as client:
         with client.websocket_connect(SOCKET) as first, client.websocket_connect(SOCKET) as second:
@@ -324,15 +321,15 @@ def test_each_browser_has_its_own_camera_until_it_goes(engine) -> None:
             with client.websocket_connect(SOCKET) as third:
                 assert "2 cameras are being explained already" in Page(third).next("error")["message"]
             for n, (frame, blank) in enumerate(zip(red, grey, strict=True), start=1):
-                first.send_bytes(wire.picture(encode(frame), frame.time))
-                second.send_bytes(wire.picture(encode(type(frame)(blank, frame.time, 0.0)), frame.time + 500))
+                first.send_bytes(protocol.picture(encode(frame), frame.time))
+                second.send_bytes(protocol.picture(encode(type(frame)(blank, frame.time, 0.0)), frame.time + 500))
                 until(lambda n=n: mine.capture.frames == theirs.capture.frames == n)  # of two at once, the newer is taken
             first.send_bytes(b"\x00" * 20)  # no picture, and not the end of the world
             red_one, grey_one = one.next("evidence"), two.next("evidence")
             assert red_one["label"] == "red square"
             assert grey_one["label"] == "nothing"
             assert grey_one["time"] > 500 > red_one["time"]
-            first.send_bytes(wire.picture(encode(red[-1]), 1.0))
+            first.send_bytes(protocol.picture(encode(red[-1]), 1.0))
             until(lambda: mine.capture.frames == 21)
         until(lambda: room.watches == [])
         with client.websocket_connect(SOCKET) as again:
@@ -344,7 +341,7 @@ def test_settings_that_do_not_fit_are_told_before_a_viewer_comes(engine) -> None
     with pytest.raises(UnknownNameError, match="unknown class"):
         cameras(engine, Settings(classes=("nobody",)))
     with pytest.raises(UnknownNameError, match="unknown class"):
-        cameras(engine, orders=Orders([parse("nobody > 0.5")]))
+        cameras(engine, orders=MonitorConfig([parse("nobody > 0.5")]))
     assert vidcam_threads() == []
 
 
@@ -419,7 +416,7 @@ def test_the_name_of_a_proxy_is_a_name() -> None:
 def test_a_server_behind_a_proxy_serves_page_and_websocket(watch, host: str) -> None:
     said: list[str] = []
     plan = run.Plan(source="0", name="cam.example.com", say=said.append)
-    with listen("127.0.0.1", 0) as listening, run.serve(plan, Room(watch), listening):
+    with listen("127.0.0.1", 0) as listening, run.serve(plan, Hub(watch), listening):
         port = listening.getsockname()[1]
         (words,) = said
         found = re.fullmatch(
@@ -459,7 +456,7 @@ def test_only_the_token_opens_where_one_is_asked_for(guess: str) -> None:
 
 
 def test_the_token_comes_by_address_then_by_cookie_or_bearer(watch) -> None:
-    with TestClient(viewer(Room(watch), PAGE, hosts=None, token="abc"), base_url="http://10.0.0.5") as client:
+    with TestClient(viewer(Hub(watch), PAGE, hosts=None, token="abc"), base_url="http://10.0.0.5") as client:
         assert client.get("/").status_code == 403
         assert "wants the token" in client.get("/metrics").text
         assert client.get("/metrics", headers={"Authorization": "Bearer abc"}).status_code == 200
@@ -476,7 +473,7 @@ def test_the_token_comes_by_address_then_by_cookie_or_bearer(watch) -> None:
 
 def test_another_site_gets_no_websocket(watch) -> None:
     with (
-        TestClient(viewer(Room(watch), PAGE), base_url=HERE) as client,
+        TestClient(viewer(Hub(watch), PAGE), base_url=HERE) as client,
         pytest.raises(WebSocketDisconnect) as refused,
         client.websocket_connect(SOCKET, headers={"origin": "http://evil.example"}),
     ):
@@ -485,15 +482,7 @@ def test_another_site_gets_no_websocket(watch) -> None:
 
 
 def test_a_picture_on_the_wire_is_its_time_and_its_bytes() -> None:
-    assert wire.taken(wire.picture(b"jpeg", 1.25)) == (1.25, b"jpeg")
-    assert struct.unpack("<d", wire.picture(b"", 2.5)) == (2.5,)
+    assert protocol.taken(protocol.picture(b"jpeg", 1.25)) == (1.25, b"jpeg")
+    assert struct.unpack("<d", protocol.picture(b"", 2.5)) == (2.5,)
     with pytest.raises(ValueError, match="eight bytes"):
-        wire.taken(b"1234567")
-
-
-def test_an_installation_without_its_pages_says_so(monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(apps, "__file__", str(tmp_path / "vidcam" / "apps.py"))
-    with pytest.raises(VidcamError, match="lacks live: install it anew"):
-        apps.folder("live")
-    (tmp_path / "vidcam_apps" / "live").mkdir(parents=True)
-    assert apps.folder("live") == tmp_path / "vidcam_apps" / "live"
+        protocol.taken(b"1234567")

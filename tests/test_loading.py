@@ -110,7 +110,7 @@ def test_another_layer_has_its_own_cells_and_only_an_exact_head(weights: Path) -
     ],
 )
 def test_layouts_of_other_layers(name: str, layer: str, expected: tuple[object, ...]) -> None:
-    from vidcam.models.layers import point_at
+    from vidcam.models.head_detection import point_at
 
     with small_positions(registry.get(name)) as row:
         module = row.build().eval()

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from vidcam.errors import UsageError
-from vidcam.placement import Axis, Placement
-from vidcam.trust.controls import CONTROLS
-from vidcam.trust.localisation import best_threshold, mean, scores
+from vidcam.methods.cell_geometry import AxisGeometry, CellGeometry
+from vidcam.metrics.baselines import CONTROLS
+from vidcam.metrics.localisation import best_threshold, mean, scores
 
 GRID = (4, 5, 6)
-WHERE = Placement(Axis(0.0, 1.0, 4), Axis(3.5, 8.0, 5), Axis(3.5, 8.0, 6))
+WHERE = CellGeometry(AxisGeometry(0.0, 1.0, 4), AxisGeometry(3.5, 8.0, 5), AxisGeometry(3.5, 8.0, 6))
 
 
 @pytest.fixture

@@ -17,11 +17,12 @@ from support import planted
 from support.media import write_clip
 from support.tiny_nets import Plain, spec
 
+from vidcam.annotation import explain
 from vidcam.engine import TorchEngine, open_engine
-from vidcam.explainers import core
+from vidcam.methods import core
 from vidcam.models.loading import LoadedModel
 from vidcam.models.registry import Head
-from vidcam.pipeline import Settings, explain
+from vidcam.pipeline import Settings
 
 pytestmark = pytest.mark.xdist_group("memory")
 
@@ -165,7 +166,7 @@ def test_the_measure_sees_whatever_is_kept(engine: TorchEngine, keep: Callable[[
     KEPT.clear()
     true = core.get("cam")
 
-    def explains(explained: core.Explained, clips: core.Clips, targets: core.Targets) -> core.Attribution:
+    def explains(explained: core.TorchModel, clips: core.Clips, targets: core.Targets) -> core.Attribution:
         keep(engine, explained.tensor(clips))
         return true.explain(explained, clips, targets)
 

@@ -13,16 +13,17 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from vidcam import cli, pipeline, placement, synth
+from vidcam import annotation, pipeline, synthetic
+from vidcam.cli import main
 from vidcam.engine import TorchEngine, open_engine
-from vidcam.explainers import core
+from vidcam.io.source import find_videos, open_source
+from vidcam.methods import cell_geometry, core
+from vidcam.methods.cell_geometry import placements_for
+from vidcam.metrics import localisation
+from vidcam.metrics.baselines import CONTROLS
 from vidcam.models import registry
 from vidcam.models.weights import SHIPPED, find
-from vidcam.placement import placements_for
-from vidcam.reader import find_videos, open_source
-from vidcam.trust import localisation
-from vidcam.trust.controls import CONTROLS
-from vidcam.types import Frame
+from vidcam.values import Frame
 
 pytestmark = pytest.mark.xdist_group("mini")  # the clips before a webcam are read once
 
@@ -51,11 +52,11 @@ def test_its_weights_are_small_and_belong_to_its_facts():
     with path.open("rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     assert json.loads(header["__metadata__"]["facts"]) == json.loads((SHIPPED / "mini/model.json").read_text())
-    assert SPEC.labels() == (*synth.CLASSES, synth.NONE)
+    assert SPEC.labels() == (*synthetic.CLASSES, synthetic.NONE)
 
 
-def drawn(label: str, index: int) -> synth.Clip:
-    return synth.sample(4_000_000_001 + 2 * index, label=label, interval_s=0.1)
+def drawn(label: str, index: int) -> synthetic.SyntheticVideo:
+    return synthetic.sample(4_000_000_001 + 2 * index, label=label, seconds_between_frames=0.1)
 
 
 def test_new_drawn_clips_are_named_with_calibrated_certainty(mini):
@@ -71,10 +72,10 @@ def test_new_drawn_clips_are_named_with_calibrated_certainty(mini):
 def test_evidence_lies_on_the_acting_parts_unlike_controls(mini):
     (where,) = placements_for("mini", SPEC.layer, clip=(16, 112, 112))
     rows: dict[str, list[localisation.Scores]] = {name: [] for name in ("cam", *CONTROLS)}
-    for label in synth.CLASSES[1:-1]:
+    for label in synthetic.CLASSES[1:-1]:
         for i in range(2):
             clip = drawn(label, 100 + i)
-            covered = placement.covered(clip.parts & clip.active[:, None, None], where)
+            covered = cell_geometry.covered(clip.parts & clip.active[:, None, None], where)
             target = core.Target(mini.labels.index(label))
             maps = {"cam": core.explain(mini, clip.frames[None], [target], core.get("cam")).maps[0][0, 0]}
             maps |= {name: control(clip.frames, where, np.random.default_rng(i)) for name, control in CONTROLS.items()}
@@ -90,7 +91,7 @@ def test_evidence_lies_on_the_acting_parts_unlike_controls(mini):
 
 @pytest.mark.parametrize(("clip", "label"), [("jumping_jack", "jumping jack"), ("waving_rotated", "waving one hand")])
 def test_sample_clips_are_named(mini, clip, label):
-    assert pipeline.explain(CLIPS / f"{clip}.mp4", engine=mini).top(1)[0][0] == label
+    assert annotation.explain(CLIPS / f"{clip}.mp4", engine=mini).top(1)[0][0] == label
 
 
 def test_auto_without_a_connection_is_mini_and_says_so(tmp_path, empty_cache, monkeypatch, capsys):
@@ -101,7 +102,7 @@ def test_auto_without_a_connection_is_mini_and_says_so(tmp_path, empty_cache, mo
     words = ["annotate", CLIPS / "jumping_jack.mp4", "-o", tmp_path / "out.mp4", "--json", tmp_path / "out.json"]
     monkeypatch.setattr("sys.argv", ["vidcam", *map(str, words)])
     with pytest.raises(SystemExit) as stop:
-        cli.main()
+        main.main()
     assert stop.value.code == 0
     said = " ".join(capsys.readouterr().err.split())
     assert "this is the small built-in model mini" in said
@@ -122,7 +123,7 @@ ACTIONS = {
 
 def test_real_people_before_a_webcam_are_named(mini, assets):
     right = [
-        pipeline.explain(clip, engine=mini).top(1)[0][0] == label
+        annotation.explain(clip, engine=mini).top(1)[0][0] == label
         for folder, label in ACTIONS.items()
         for clip in find_videos(assets / "clips/webcam" / folder)
     ]
@@ -203,5 +204,5 @@ def test_real_people_are_named_in_other_light_place_and_speed(mini, webcam, chan
 
 def test_unrelated_video_is_none_of_these(mini, assets):
     clips = [clip for folder in ("kinetics", "ucf101", "other") for clip in find_videos(assets / "clips" / folder)]
-    said = {clip.name: pipeline.explain(clip, engine=mini).top(1)[0][0] for clip in clips}
-    assert sum(label == synth.NONE for label in said.values()) >= 0.8 * len(said), said
+    said = {clip.name: annotation.explain(clip, engine=mini).top(1)[0][0] for clip in clips}
+    assert sum(label == synthetic.NONE for label in said.values()) >= 0.8 * len(said), said

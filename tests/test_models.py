@@ -179,7 +179,7 @@ def test_facts_of_torchvision_are_those_of_its_enums() -> None:
         assert (tuple(look.crop_size), tuple(look.mean), tuple(look.std)) == (spec.crop, spec.mean, spec.std)
         documented = enum.meta["_docs"]
         assert f"clip_len={spec.frames}`" in documented
-        assert f"frame_rate={round(1 / spec.interval_s, 3):g}`" in documented
+        assert f"frame_rate={round(1 / spec.seconds_between_frames, 3):g}`" in documented
         assert f"clips_per_video={spec.weights.protocol.split(', ')[1].split()[0]}`" in documented
         assert spec.labels() == tuple(enum.meta["categories"])
 

@@ -13,25 +13,25 @@ from support.media import write_clip
 from support.tiny_nets import CLIP, explained
 from support.waiting import ended
 
-from vidcam import pipeline
+from vidcam import annotation
 from vidcam.engine import Engine, cache, convert, open_engine, openvino
-from vidcam.engine.base import Explained, Seen, disagreement
+from vidcam.engine.base import ForwardOutput, TorchModel, disagreement
 from vidcam.engine.openvino import Unsupported, open_compiled
 from vidcam.engine.pytorch import TorchEngine
-from vidcam.explainers import core
-from vidcam.explainers.core import Target
-from vidcam.models.loading import LoadedModel, Located
+from vidcam.methods import core
+from vidcam.methods.core import Target
+from vidcam.models.loading import LoadedModel, ResolvedModel
 
 WITHOUT_HEAD = ("deep", "tokens")
 NETS = ("plain", "signed", "x3d", "movinet", "pathways", "channels-last", *WITHOUT_HEAD)
 
 
-def located(name: str = "plain", **changes: object) -> Located:
+def located(name: str = "plain", **changes: object) -> ResolvedModel:
     """Return one of the tiny networks as if it were of the table: with weights that have a name."""
     net = explained(name)
     spec = dataclasses.replace(net.spec, name=name, **changes)
     loaded = LoadedModel(spec, net.module, spec.labels(), "0123", None)
-    return Located(spec, loaded.labels, "0123", own=False, load=lambda: loaded)
+    return ResolvedModel(spec, loaded.labels, "0123", own=False, load=lambda: loaded)
 
 
 def in_torch(name: str) -> TorchEngine:
@@ -115,7 +115,7 @@ def test_other_methods_work_too_and_the_name_says_what_ran(method: str) -> None:
 
 def test_mini_shows_the_same_on_a_real_clip_in_either_engine(mini: Engine, assets: Path) -> None:
     path = assets / "clips" / "webcam" / "raise_arms_front" / "person1_trial1.avi"
-    fast, slow = (pipeline.explain(path, engine=e) for e in (mini, open_engine("mini", device="cpu", engine="torch")))
+    fast, slow = (annotation.explain(path, engine=e) for e in (mini, open_engine("mini", device="cpu", engine="torch")))
     assert (fast.engine, slow.engine) == ("openvino", "torch")
     assert list(fast.tracks) == list(slow.tracks)
     assert [p.top(1)[0][0] for p in fast.windows] == [p.top(1)[0][0] for p in slow.windows]
@@ -165,8 +165,8 @@ def test_without_bfloat16_it_is_float32_and_that_is_said(mini: Engine, monkeypat
     assert note.endswith("does not compute in bfloat16")
 
 
-def seen(logits: list[float], features: float = 1.0) -> Seen:
-    return Seen(np.float32([logits]), (np.full((1, 1, 1, 1, 1), features, np.float32),))
+def seen(logits: list[float], features: float = 1.0) -> ForwardOutput:
+    return ForwardOutput(np.float32([logits]), (np.full((1, 1, 1, 1, 1), features, np.float32),))
 
 
 @pytest.mark.parametrize(
@@ -177,12 +177,12 @@ def seen(logits: list[float], features: float = 1.0) -> Seen:
         (seen([1.0, 0.5], 1.001), False, "off by 1.0e-03 of their scale"),
         (seen([1.0, np.nan]), False, "off by nan"),
         (seen([1.0]), False, "gives other shapes than torch"),
-        (Seen(np.float32([[1.0, 0.5]]), ()), False, "gives other shapes than torch"),
+        (ForwardOutput(np.float32([[1.0, 0.5]]), ()), False, "gives other shapes than torch"),
         (seen([1.01, 0.49], 1.1), True, None),
         (seen([1.03, 0.5]), True, "off by 3.0e-02"),
     ],
 )
-def test_an_answer_too_far_off_is_told(found: Seen, bf16: bool, told: str | None) -> None:
+def test_an_answer_too_far_off_is_told(found: ForwardOutput, bf16: bool, told: str | None) -> None:
     problem = disagreement(found, seen([1.0, 0.5]), bf16=bf16)
     assert problem is None if told is None else told in str(problem)
 
@@ -196,7 +196,7 @@ def test_what_is_compared_with_is_what_torch_gives() -> None:
     model = located("pathways")
     clip = np.random.default_rng(0).normal(size=(1, 3, *CLIP)).astype(np.float32)
     _, seen = convert.convert(model.load().module, model.spec, clip)
-    wanted = Explained(model.load().module, model.spec).see(clip)
+    wanted = TorchModel(model.load().module, model.spec).see(clip)
     np.testing.assert_array_equal(seen.logits, wanted.logits)
     for a, b in zip(seen.features, wanted.features, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -303,7 +303,7 @@ def test_an_entry_that_holds_another_network_is_not_believed(empty_cache: Path, 
     (path,) = entries(empty_cache)
     facts = openvino._facts(located(), bf16=False)
     kept = cache.read(path, facts)
-    false = dataclasses.replace(kept, wanted=Seen(kept.wanted.logits + 0.01, kept.wanted.features))
+    false = dataclasses.replace(kept, wanted=ForwardOutput(kept.wanted.logits + 0.01, kept.wanted.features))
     cache.write(path, facts, false)
     wanted = in_torch("plain").predict(film(2))
     np.testing.assert_allclose(open_compiled(located()).predict(film(2)), wanted, atol=1e-5)
@@ -357,7 +357,7 @@ def only_note(run: Engine) -> str:
     return note
 
 
-def opened(model: Located, monkeypatch: pytest.MonkeyPatch, **options: object) -> Engine:
+def opened(model: ResolvedModel, monkeypatch: pytest.MonkeyPatch, **options: object) -> Engine:
     monkeypatch.setattr("vidcam.models.loading.locate", lambda *_, **__: model)
     return open_engine("plain", **options)
 
@@ -431,7 +431,7 @@ def test_a_processor_without_openvino_is_torch_with_a_note(monkeypatch: pytest.M
 def test_the_notes_reach_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = write_clip(tmp_path / "clip.mp4")
     run = opened(located(compiles=False), monkeypatch)
-    analysis = pipeline.explain(clip, engine=run)
+    analysis = annotation.explain(clip, engine=run)
     assert analysis.warnings[0] == run.notes[0]
     assert (analysis.engine, analysis.device) == ("torch", "cpu")
 
@@ -443,7 +443,7 @@ def test_the_torch_network_is_loaded_only_when_it_is_asked_for() -> None:
     loads.clear()
     run = open_compiled(counted)
     core.explain(run, film(2), [Target(0)], core.get("hirescam"))
-    assert isinstance(run.explained, Explained)
+    assert isinstance(run.explained, TorchModel)
     assert loads == []
     for _ in range(2):
         core.explain(run, film(1), [Target(0)], core.get("gradient"))

@@ -15,8 +15,8 @@ from torch import nn
 import vidcam
 from vidcam.engine.pytorch import TorchEngine
 from vidcam.errors import IncompatibleError, UsageError, WeightsError
-from vidcam.explainers import core
-from vidcam.models import custom, labels, layers, registry
+from vidcam.methods import core
+from vidcam.models import custom, head_detection, labels, registry
 from vidcam.models.loading import LoadedModel, load, locate
 
 CODE = """
@@ -107,7 +107,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def clips(net: nn.Module) -> torch.Tensor:
-    return layers.random_clips(8, (32, 32))
+    return head_detection.random_clips(8, (32, 32))
 
 
 # ------------------------------------------------------------------------------------------------- what is not stated is said
@@ -125,7 +125,13 @@ def test_facts_given_complete_and_override_the_networks_own(file: Path) -> None:
     found = locate(f"{file}:silent", facts=facts)
     assert not [note for note in found.notes if "assumed" in note]
     spec = found.spec
-    assert (spec.mean, spec.std, spec.interval_s, spec.resize, spec.frames) == ((0.1, 0.2, 0.3), (1, 1, 1), 0.2, 36, 4)
+    assert (spec.mean, spec.std, spec.seconds_between_frames, spec.resize, spec.frames) == (
+        (0.1, 0.2, 0.3),
+        (1, 1, 1),
+        0.2,
+        36,
+        4,
+    )
     assert spec.crop == (32, 32)  # its own
 
 
@@ -153,7 +159,7 @@ def test_network_without_weights_is_told_and_recorded(file: Path, clip: Path, tm
     engine = vidcam.open_engine(f"{file}:plain", engine="torch")
     assert "no --weights were given; random ones answer at random" in engine.notes[0]
     out = tmp_path / "out.json"
-    vidcam.annotate(clip, vidcam.Outputs(json=out), engine=engine)
+    vidcam.annotation(clip, vidcam.Outputs(json=out), engine=engine)
     assert engine.notes[0] in json.loads(out.read_text())["warnings"]
 
 
@@ -352,7 +358,7 @@ def test_order_of_tokens_is_measured_and_a_planted_cell_found(order: str) -> Non
     clip = torch.zeros(1, 3, 16, 64, 64)
     t, y, x = (slice(n * i, n * (i + 1)) for n, i in zip((4, 16, 16), place, strict=True))
     clip[:, :, t, y, x] = 1.0
-    explained = vidcam.engine.Explained(net, found.spec)
+    explained = vidcam.engine.TorchModel(net, found.spec)
     moved = np.abs(explained.see(clip.numpy()).features[0] - explained.see(np.zeros_like(clip)).features[0]).sum((0, 1))
     assert np.unravel_index(moved.argmax(), moved.shape) == place
     assert np.count_nonzero(moved) == 1

@@ -17,25 +17,26 @@ from support.untouched import Snapshot
 from support.values import track
 from torch import nn
 
-from vidcam import pipeline, placement
+from vidcam import annotation, pipeline
 from vidcam.engine import open_engine
 from vidcam.engine.hooks import capture, logits_after
-from vidcam.explainers import ablation, core, perturbation, probe
-from vidcam.explainers.core import Explained, Target
-from vidcam.types import Geometry
+from vidcam.evidence.heat import render_heat
+from vidcam.methods import core, perturbation, probe, score_cam
+from vidcam.methods.core import Target, TorchModel
+from vidcam.values import CropGeometry
 
 METHODS = {
     "occlusion": lambda *args, **more: tensors(perturbation.occlusion(*args, **more)),
     "temporal-mask": lambda *args, **more: tensors(perturbation.temporal_mask(*args, **more)),
     "rise": lambda *args, **more: tensors(perturbation.rise(*args, **more)),
-    "scorecam": lambda *args, **more: tensors(ablation.scorecam(*args, **more)),
-    "ablationcam": lambda *args, **more: tensors(ablation.ablationcam(*args, **more)),
+    "scorecam": lambda *args, **more: tensors(score_cam.scorecam(*args, **more)),
+    "ablationcam": lambda *args, **more: tensors(score_cam.ablationcam(*args, **more)),
 }
 occlusion, temporal_mask, rise, scorecam, ablationcam = METHODS.values()
 TARGETS = [Target(0), Target(3), Target(3, versus=1)]
 
 
-def score(net: Explained, clip: torch.Tensor, target: Target) -> float:
+def score(net: TorchModel, clip: torch.Tensor, target: Target) -> float:
     """One clip, one score."""
     return float(target(net.logits(clip[None]))[0])
 
@@ -275,10 +276,10 @@ def test_a_still_clip_loses_nothing_by_standing_still():
 
 def test_a_moment_is_drawn_evenly_over_the_whole_crop():
     place = core.get("temporal-mask").cells(spec(frames=16, crop=(112, 112)))
-    ys, xs = place.cell_centres(Geometry(source=(240, 320), resized=(120, 160), crop=(4, 24, 112, 112)))
+    ys, xs = place.cell_centres(CropGeometry(source=(240, 320), resized=(120, 160), crop=(4, 24, 112, 112)))
     assert (ys, xs) == (119.5, 159.5)  # the middle of the picture
     one = track(ys, xs, (8, 48, 232, 272), maps=np.array([[[0.5]], [[-0.3]]]), times=(0.0, 1.0))
-    heat = placement.heat([one], time=0.0, scale=1.0, size=(240, 320))
+    heat = render_heat([one], time=0.0, scale=1.0, size=(240, 320))
     want = np.zeros((240, 320))
     want[8:232, 48:272] = 0.5
     np.testing.assert_allclose(heat.values, want, atol=1e-6)
@@ -344,7 +345,7 @@ def test_rise_of_a_linear_network_has_the_computed_expectation():
     # Score = constant + sum over places of gain * mask, so the covariance is that of the masks, summed.
     torch.manual_seed(0)
     shape, count = (4, 9, 9), 4000
-    net = Explained(Linear(shape), spec(frames=4, crop=(9, 9)))
+    net = TorchModel(Linear(shape), spec(frames=4, crop=(9, 9)))
     with torch.no_grad():
         seen = torch.zeros(3, *shape)
         seen[:, 0, 0, 0] = seen[:, 2, 5, 3] = 1  # at the corner and somewhere in the middle
@@ -448,7 +449,7 @@ def test_ablationcam_in_loops(name):
                 assert np.abs(want).max() > 1e-3
 
 
-def without(net: Explained, pathway: int, channel: int) -> Explained:
+def without(net: TorchModel, pathway: int, channel: int) -> TorchModel:
     """A copy of the network in which one channel of the layer is always zero."""
     module = copy.deepcopy(net.module)
 
@@ -464,7 +465,7 @@ def without(net: Explained, pathway: int, channel: int) -> Explained:
         return many if isinstance(output, list) else many[0]
 
     module.get_submodule(net.layer).register_forward_hook(zero)
-    return Explained(module, net.spec)
+    return TorchModel(module, net.spec)
 
 
 @pytest.mark.parametrize("name", ["plain", "signed", "pathways", "channels-last"])
@@ -481,7 +482,7 @@ def test_at_a_linear_head_the_drop_is_the_channels_share(name):
 def test_the_copies_of_the_features_are_bounded(monkeypatch):
     net = explained("pathways")
     whole = ablationcam(net, clips(), TARGETS).maps
-    monkeypatch.setattr(ablation, "COPIED", 4 * (5 * 2 + 3 * 4) * 9 + 1)
+    monkeypatch.setattr(score_cam, "COPIED", 4 * (5 * 2 + 3 * 4) * 9 + 1)
     rows = []
     with net.module.fc.register_forward_pre_hook(lambda _m, inputs: rows.append(len(inputs[0]))):
         for maps, want in zip(ablationcam(net, clips(1), TARGETS).maps, whole, strict=True):
@@ -515,7 +516,7 @@ def red_square(frames=(4, 6), at=(70, 30), side=16) -> torch.Tensor:
 def test_the_red_square_carries_the_evidence(method, net):
     module = getattr(planted, net)().eval()
     facts = {k: v for k, v in module.vidcam.items() if k not in ("labels", "own_weights")}
-    known = Explained(module, spec(**facts, time_cells=(8 if net == "patches" else 4,)))
+    known = TorchModel(module, spec(**facts, time_cells=(8 if net == "patches" else 4,)))
     more = {"masks": 150} if method == "rise" else {}
     found = METHODS[method](known, red_square(), [Target(0)], **more).maps[0][0, 0].numpy()
     (place,) = probe.where(core.get(method), known)
@@ -543,7 +544,7 @@ def placed_away(place) -> tuple[np.ndarray, ...]:
 
 def test_frozen_moments_see_the_square_come_and_stay():
     module = planted.patches().eval()
-    known = Explained(module, spec(**{k: v for k, v in module.vidcam.items() if k not in ("labels", "own_weights")}))
+    known = TorchModel(module, spec(**{k: v for k, v in module.vidcam.items() if k not in ("labels", "own_weights")}))
     found = temporal_mask(known, red_square(), [Target(0)]).maps[0][0, 0, :, 0, 0]
     # When it comes it is missed for a frame, while it is there nothing changes, when it goes it stays for a frame. Its share
     # in one frame: 500 times the mean of 16 x 16 pixels that are 0.3 red.
@@ -562,14 +563,12 @@ def test_a_grid_of_its_own_goes_through_the_whole_pipeline(method, tmp_path):
 
     path = write_clip(tmp_path / "clip.mp4", frames=40, fps=15, size=(120, 160), picture=picture)
     engine = open_engine(f"{Path(planted.__file__)}:patches")
-    found = pipeline.explain(
+    found = annotation.explain(
         path, engine=engine, settings=pipeline.Settings(method=method, classes=("red square",), smooth_s=0.0)
     )
     curve = np.nan_to_num(found.curves["red square"])
     assert 0.8 <= found.times_s[curve.argmax()] <= 1.8
-    heat = placement.heat(
-        found.drawn["red square"], time=float(found.times_s[curve.argmax()]), scale=found.scale, size=(120, 160)
-    )
+    heat = render_heat(found.drawn["red square"], time=float(found.times_s[curve.argmax()]), scale=found.scale, size=(120, 160))
     inside = heat.values[8:112, 28:132]
     if method == "temporal-mask":
         assert inside.min() == inside.max() > 0

@@ -17,14 +17,18 @@ from support.media import write_clip
 from support.waiting import vidcam_threads
 from torch import nn
 
-from vidcam import pipeline, report, summary, timeline
+from vidcam import annotation, pipeline
+from vidcam.analysis import covered, in_the_running, index_of, shown_labels
+from vidcam.annotation import Outputs
 from vidcam.engine import TorchEngine, open_engine
 from vidcam.errors import UnknownNameError, UsageError
-from vidcam.jobs import Outputs
-from vidcam.planes import Planes
-from vidcam.reader import open_source
-from vidcam.types import Prediction
-from vidcam.writer import VideoWriter
+from vidcam.evidence import timeline
+from vidcam.io.source import open_source
+from vidcam.io.writer import VideoWriter
+from vidcam.render import renderer
+from vidcam.reports import formats
+from vidcam.values import Prediction
+from vidcam.yuv import Planes
 
 CLASSES = 12
 
@@ -74,10 +78,10 @@ PLAIN = {"smooth_s": 0.0, "hop_s": 0.4}
 def test_the_answers_of_all_parts_are_explained_everywhere(
     engine: TorchEngine, red_then_blue: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    monkeypatch.setattr(pipeline, "CHEAP_CANDIDATES", 3)
+    monkeypatch.setattr(annotation, "CHEAP_CANDIDATES", 3)
     told: list[tuple[str, int, int | None]] = []
     settings = pipeline.Settings(method=method, **PLAIN)
-    analysis = pipeline.explain(red_then_blue, engine=engine, settings=settings, progress=lambda *news: told.append(news))
+    analysis = annotation.explain(red_then_blue, engine=engine, settings=settings, progress=lambda *news: told.append(news))
     assert set(analysis.labels) == {"c0", "c1"}
     red, blue = analysis.curves["c0"], analysis.curves["c1"]
     # Neither class is among the most probable where the other one wins. What won before is explained from then on; class 1 came
@@ -86,8 +90,8 @@ def test_the_answers_of_all_parts_are_explained_everywhere(
     in_blue = [w for w in analysis.windows if w.span[0] >= 2.0]
     assert in_red
     assert in_blue
-    assert all("c1" not in dict(w.top(pipeline.CANDIDATES)) for w in in_red)
-    assert all("c0" not in dict(w.top(pipeline.CANDIDATES)) for w in in_blue)
+    assert all("c1" not in dict(w.top(pipeline.MAX_CANDIDATES)) for w in in_red)
+    assert all("c0" not in dict(w.top(pipeline.MAX_CANDIDATES)) for w in in_blue)
     assert [news for news in told if news[0] == "fill in"] == [("fill in", n, 120) for n in range(1, 121)]
     assert np.isfinite(red).all()
     assert np.isfinite(blue).all()
@@ -95,7 +99,7 @@ def test_the_answers_of_all_parts_are_explained_everywhere(
     assert red[early].min() > 10 * abs(red[late]).max()
     assert blue[late].min() > 10 * abs(blue[early]).max()
 
-    asked = pipeline.explain(red_then_blue, engine=engine, settings=replace(settings, classes=("c0", "c1")))
+    asked = annotation.explain(red_then_blue, engine=engine, settings=replace(settings, classes=("c0", "c1")))
     for label in ("c0", "c1"):
         np.testing.assert_allclose(analysis.curves[label], asked.curves[label], rtol=1e-5, atol=1e-6)
 
@@ -115,11 +119,11 @@ def test_classes_that_came_up_late_share_one_second_look(
     clip = write_clip(tmp_path / "three.mp4", frames=180, size=(112, 224), picture=picture)
     stages = []
     settings = pipeline.Settings(method="hirescam", **PLAIN)
-    found = pipeline.explain(clip, engine=engine, settings=settings, progress=lambda stage, *_: stages.append(stage))
+    found = annotation.explain(clip, engine=engine, settings=settings, progress=lambda stage, *_: stages.append(stage))
     assert set(found.labels) == {"c0", "c1", "c11"}  # c1 is no candidate in the red windows, c11 none in the blue ones
     assert stages == ["explain"] * 180 + ["fill in"] * 180
     assert len(set(added)) == len(added)  # a window that counted twice would outweigh its neighbours
-    asked = pipeline.explain(clip, engine=engine, settings=replace(settings, classes=found.labels))
+    asked = annotation.explain(clip, engine=engine, settings=replace(settings, classes=found.labels))
     for label in found.labels:
         np.testing.assert_allclose(found.curves[label], asked.curves[label], rtol=1e-5, atol=1e-6)
 
@@ -127,7 +131,7 @@ def test_classes_that_came_up_late_share_one_second_look(
 def test_a_method_that_gives_all_classes_at_once_looks_once(engine: TorchEngine, red_then_blue: Path) -> None:
     stages = []
     settings = pipeline.Settings(method="cam", **PLAIN)
-    found = pipeline.explain(red_then_blue, engine=engine, settings=settings, progress=lambda stage, *_: stages.append(stage))
+    found = annotation.explain(red_then_blue, engine=engine, settings=settings, progress=lambda stage, *_: stages.append(stage))
     assert set(found.labels) == {"c0", "c1"}
     assert stages == ["explain"] * 120
 
@@ -163,10 +167,10 @@ def test_windows_computed_at_once_give_what_each_gives_alone(
         return inner(clips)
 
     settings = pipeline.Settings(method=method, cover=cover, **PLAIN)
-    alone = pipeline.explain(red_then_blue, engine=engine, settings=settings)
+    alone = annotation.explain(red_then_blue, engine=engine, settings=settings)
     engine.at_once, engine.chunk = at_once, max(4, at_once)
     engine.explained.see = see  # type: ignore[method-assign]
-    together = pipeline.explain(red_then_blue, engine=engine, settings=settings)
+    together = annotation.explain(red_then_blue, engine=engine, settings=settings)
     if method != "gradient":
         assert max(seen) == {4: 4, 8: 6, 2: 3}[at_once]  # whole windows, of three crops under cover
     assert [w.span for w in together.windows] == [w.span for w in alone.windows]
@@ -181,12 +185,12 @@ def test_windows_computed_at_once_give_what_each_gives_alone(
 def test_versus_is_the_difference_of_two_explanations(engine: TorchEngine, red_then_blue: Path) -> None:
     def curves(*classes: str, versus: str | None = None) -> dict[str, np.ndarray]:
         settings = pipeline.Settings(classes=classes, versus=versus, **PLAIN)
-        return dict(pipeline.explain(red_then_blue, engine=engine, settings=settings).curves)
+        return dict(annotation.explain(red_then_blue, engine=engine, settings=settings).curves)
 
     alone, against = curves("c0", "c1"), curves("c0", versus="c1")
     np.testing.assert_allclose(against["c0"], alone["c0"] - alone["c1"], rtol=1e-4, atol=1e-4)
     # Nobody asked for a class: the answer other than the one it is compared with.
-    free = pipeline.explain(red_then_blue, engine=engine, settings=pipeline.Settings(versus="c1", **PLAIN))
+    free = annotation.explain(red_then_blue, engine=engine, settings=pipeline.Settings(versus="c1", **PLAIN))
     assert "c1" not in free.labels
     assert free.labels[0] == "c0"
 
@@ -195,8 +199,8 @@ def test_the_integral_of_the_curve_is_the_logit_less_its_bias(engine: TorchEngin
     clip = write_clip(
         tmp_path / "red.mp4", frames=48, size=(112, 112), picture=lambda i: np.full((112, 112, 3), (220, 10, 10), np.uint8)
     )
-    settings = pipeline.Settings(classes=("c0",), smooth_s=0.0, hop_s=0.8)
-    analysis = pipeline.explain(clip, engine=engine, settings=settings)
+    settings = pipeline.Settings(classes=("c0",), smooth_s=0.0, seconds_between_clip_starts=0.8)
+    analysis = annotation.explain(clip, engine=engine, settings=settings)
     first = analysis.windows[0]
     inside = (analysis.times_s >= first.span[0] - 1e-9) & (analysis.times_s < first.span[1] - 1e-9)
     integral = float(analysis.curves["c0"][inside].sum() * 0.1)  # logits per second times the grid's step
@@ -204,7 +208,7 @@ def test_the_integral_of_the_curve_is_the_logit_less_its_bias(engine: TorchEngin
 
 
 def test_one_scale_for_the_whole_video_and_all_labels(engine: TorchEngine, red_then_blue: Path) -> None:
-    analysis = pipeline.explain(red_then_blue, engine=engine, settings=pipeline.Settings(**PLAIN))
+    analysis = annotation.explain(red_then_blue, engine=engine, settings=pipeline.Settings(**PLAIN))
     peaks = [float(np.nanmax(t.maps)) for parts in analysis.drawn.values() for t in parts]
     assert 0.5 * max(peaks) <= analysis.scale <= 1.01 * max(peaks)
 
@@ -212,7 +216,7 @@ def test_one_scale_for_the_whole_video_and_all_labels(engine: TorchEngine, red_t
 def test_a_part_of_the_video_begins_at_zero(engine: TorchEngine, red_then_blue: Path, tmp_path: Path) -> None:
     outputs = Outputs(video=tmp_path / "part.mp4", json=tmp_path / "part.json")
     settings = pipeline.Settings(classes=("c0",), start_s=1.0, end_s=3.0, **PLAIN)
-    analysis = pipeline.annotate(red_then_blue, outputs, engine=engine, settings=settings)
+    analysis = annotation.annotate(red_then_blue, outputs, engine=engine, settings=settings)
     with open_source(outputs.video) as written:
         times = [f.time for f in written.frames()]
     assert (len(times), times[0]) == (60, pytest.approx(0.0, abs=1e-3))
@@ -224,16 +228,16 @@ def test_a_part_of_the_video_begins_at_zero(engine: TorchEngine, red_then_blue: 
 def test_nothing_is_left_behind_when_a_report_cannot_be_written(engine: TorchEngine, red_then_blue: Path, tmp_path: Path) -> None:
     outputs = Outputs(video=tmp_path / "same.mp4", npz=tmp_path / "same.mp4")
     with pytest.raises(UsageError, match="two outputs"):
-        pipeline.annotate(red_then_blue, outputs, engine=engine)
+        annotation.annotate(red_then_blue, outputs, engine=engine)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["red_then_blue.mp4"]
 
 
 def test_labels_are_found_whatever_their_case() -> None:
     labels = ("Playing Drums", "arm_wrestling", "yoga")
-    assert [summary.index_of(labels, given) for given in ("playing drums", "ARM  wrestling", "yoga")] == [0, 1, 2]
+    assert [index_of(labels, given) for given in ("playing drums", "ARM  wrestling", "yoga")] == [0, 1, 2]
     with pytest.raises(UnknownNameError, match="did you mean 'yoga'"):
-        summary.index_of(labels, "yogha")
-    assert summary.index_of(("Yoga", "yoga"), "yoga") == 1
+        index_of(labels, "yogha")
+    assert index_of(("Yoga", "yoga"), "yoga") == 1
 
 
 def prediction(start: float, *logits: float) -> Prediction:
@@ -243,16 +247,16 @@ def prediction(start: float, *logits: float) -> Prediction:
 
 def test_shown_are_the_answer_and_what_wins_a_good_part() -> None:
     windows = [prediction(i, 5.0, 1.0, 0.0) for i in range(7)] + [prediction(7 + i, 0.0, 1.0, 5.0) for i in range(3)]
-    assert summary.shown_labels(windows, classes=(), versus=None) == ("a", "c")
-    assert summary.shown_labels(windows, classes=("B",), versus=None) == ("b",)
-    assert summary.shown_labels(windows, classes=(), versus="a") == ("c", "b")
-    assert summary.shown_labels([prediction(0, 1.0, 2.0)] * 3, classes=(), versus=None) == ("b",)
+    assert shown_labels(windows, classes=(), versus=None) == ("a", "c")
+    assert shown_labels(windows, classes=("B",), versus=None) == ("b",)
+    assert shown_labels(windows, classes=(), versus="a") == ("c", "b")
+    assert shown_labels([prediction(0, 1.0, 2.0)] * 3, classes=(), versus=None) == ("b",)
 
 
 def test_the_best_and_occasional_winners_are_in_the_running() -> None:
     windows = [prediction(i, 9.0, 5.0, 4.0, 3.0, 2.0, 0.0) for i in range(18)] + [prediction(18, 0, 0, 0, 0, 0, 1.0)]
-    assert summary.in_the_running(windows) == {"a", "b", "c", "d", "f"}  # f: 1 of 19 windows, just above the half of a tenth
-    assert summary.in_the_running([*windows, windows[0], windows[0]]) == {"a", "b", "c", "d"}
+    assert in_the_running(windows) == {"a", "b", "c", "d", "f"}  # f: 1 of 19 windows, just above the half of a tenth
+    assert in_the_running([*windows, windows[0], windows[0]]) == {"a", "b", "c", "d"}
 
 
 @pytest.mark.parametrize("tidy", [1, 8])
@@ -264,14 +268,14 @@ def test_forgotten_candidates_change_nothing(
     add, drop = timeline.Timeline.add, timeline.Timeline.drop
     monkeypatch.setattr(timeline.Timeline, "add", lambda self, e: (added.append(e.label), add(self, e))[1])
     monkeypatch.setattr(timeline.Timeline, "drop", lambda self, label: (dropped.append(label), drop(self, label))[1])
-    settings = pipeline.Settings(smooth_s=0.0, hop_s=0.05)  # 80 windows
-    monkeypatch.setattr(pipeline, "TIDY", 10**9)
-    kept = pipeline.explain(red_then_blue, engine=engine, settings=settings)
+    settings = pipeline.Settings(smooth_s=0.0, seconds_between_clip_starts=0.05)  # 80 windows
+    monkeypatch.setattr(pipeline, "PRUNE_EVERY", 10**9)
+    kept = annotation.explain(red_then_blue, engine=engine, settings=settings)
     assert set(added) == set(kept.labels)  # of what waited to the end the others were never joined
     assert set(dropped) == set(kept.labels)  # once they were read
     dropped.clear()
-    monkeypatch.setattr(pipeline, "TIDY", tidy)
-    found = pipeline.explain(red_then_blue, engine=engine, settings=settings)
+    monkeypatch.setattr(pipeline, "PRUNE_EVERY", tidy)
+    found = annotation.explain(red_then_blue, engine=engine, settings=settings)
     assert set(dropped) > set(kept.labels)
     assert found.labels == kept.labels
     np.testing.assert_array_equal(found.times_s, kept.times_s)
@@ -282,8 +286,8 @@ def test_forgotten_candidates_change_nothing(
 def test_time_counts_from_the_first_window_whatever_it_shows(
     engine: TorchEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "CHEAP_CANDIDATES", 1)
-    monkeypatch.setattr(pipeline, "TIDY", 10**9)
+    monkeypatch.setattr(annotation, "CHEAP_CANDIDATES", 1)
+    monkeypatch.setattr(pipeline, "PRUNE_EVERY", 10**9)
     with torch.no_grad():
         engine.explained.module.head.weight[11] = torch.tensor([0.0, 9.0, 0.0])
 
@@ -291,7 +295,7 @@ def test_time_counts_from_the_first_window_whatever_it_shows(
         return np.full((112, 224, 3), (10, 220, 10) if i < 12 else (220, 10, 10), np.uint8)
 
     clip = write_clip(tmp_path / "green_at_first.mp4", frames=120, size=(112, 224), picture=picture)
-    found = pipeline.explain(clip, engine=engine, settings=pipeline.Settings(smooth_s=0.0, hop_s=0.07))
+    found = annotation.explain(clip, engine=engine, settings=pipeline.Settings(smooth_s=0.0, seconds_between_clip_starts=0.07))
     assert found.windows[0].top(1)[0][0] == "c11"
     assert found.labels == ("c0",)
     assert found.times_s[0] == found.windows[0].span[0]
@@ -299,8 +303,8 @@ def test_time_counts_from_the_first_window_whatever_it_shows(
 
 
 def test_the_covered_share_counts_overlaps_once() -> None:
-    assert summary.covered([(0, 2), (1, 3), (5, 6)], 0.0, 8.0) == pytest.approx(4 / 8)
-    assert summary.covered([(-1, 20)], 0.0, 8.0) == 1.0
+    assert covered([(0, 2), (1, 3), (5, 6)], 0.0, 8.0) == pytest.approx(4 / 8)
+    assert covered([(-1, 20)], 0.0, 8.0) == 1.0
 
 
 def one_after_the_other(items, depth=4):
@@ -318,7 +322,7 @@ def test_parallel_stages_write_what_stages_in_a_row_write(
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (30, 112, 224, 3), dtype=np.uint8)
     source = write_clip(tmp_path / "in.mp4", frames=30, size=(112, 224), picture=lambda i: noise[i])
-    settings, look = pipeline.Settings(**PLAIN), pipeline.Look(style=style)  # type: ignore[arg-type]
+    settings, look = pipeline.Settings(**PLAIN), renderer.Look(style=style)  # type: ignore[arg-type]
     beside, in_a_row = every(tmp_path, "beside"), every(tmp_path, "row")
     written: list[list[tuple[bytes, float, float]]] = []
     write = VideoWriter.write
@@ -334,8 +338,9 @@ def test_parallel_stages_write_what_stages_in_a_row_write(
     cv2.setNumThreads(2)
     for outputs in (beside, in_a_row):
         written.append([])
-        pipeline.annotate(source, outputs, engine=engine, settings=settings, look=look)
+        annotation.annotate(source, outputs, engine=engine, settings=settings, look=look)
         monkeypatch.setattr(pipeline, "ahead", one_after_the_other)
+        monkeypatch.setattr(annotation, "ahead", one_after_the_other)
     assert cv2.getNumThreads() == 2
     cv2.setNumThreads(-1)
     assert len(written[0]) == 30
@@ -359,20 +364,20 @@ def test_an_interrupt_ends_every_stage_and_leaves_nothing(
     outputs = every(tmp_path / "out", "x")
     (tmp_path / "out").mkdir()
     with pytest.raises(KeyboardInterrupt):
-        pipeline.annotate(red_then_blue, outputs, engine=engine, settings=pipeline.Settings(**PLAIN), progress=interrupt)
+        annotation.annotate(red_then_blue, outputs, engine=engine, settings=pipeline.Settings(**PLAIN), progress=interrupt)
     assert vidcam_threads() == []
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_an_analysis_is_drawn_again_without_the_model(engine: TorchEngine, red_then_blue: Path, tmp_path: Path) -> None:
     settings = pipeline.Settings(start_s=1.5, end_s=2.5, **PLAIN)
-    once = pipeline.annotate(red_then_blue, Outputs(video=tmp_path / "once.mp4"), engine=engine, settings=settings)
-    explained = pipeline.explain(red_then_blue, engine=engine, settings=settings)
-    again = pipeline.draw(red_then_blue, explained, Outputs(video=tmp_path / "again.mp4", json=tmp_path / "again.json"))
+    once = annotation.annotate(red_then_blue, Outputs(video=tmp_path / "once.mp4"), engine=engine, settings=settings)
+    explained = annotation.explain(red_then_blue, engine=engine, settings=settings)
+    again = annotation.draw(red_then_blue, explained, Outputs(video=tmp_path / "again.mp4", json=tmp_path / "again.json"))
     assert set(again.timings_s) == {"draw", "total"}
-    assert json.loads((tmp_path / "again.json").read_text())["summary"] == report.to_json(once)["summary"]
-    faint = pipeline.Look(opacity=0.1)
-    pipeline.draw(red_then_blue, explained, Outputs(video=tmp_path / "faint.mp4"), look=faint)
+    assert json.loads((tmp_path / "again.json").read_text())["summary"] == formats.to_json(once)["summary"]
+    faint = renderer.Look(opacity=0.1)
+    annotation.draw(red_then_blue, explained, Outputs(video=tmp_path / "faint.mp4"), look=faint)
     videos = {name: np.stack(list(frames(tmp_path / f"{name}.mp4"))) for name in ("once", "again", "faint")}
     assert np.abs(videos["once"] - videos["again"]).mean() < 0.5  # the encoder's own differences
     assert np.abs(videos["once"] - videos["faint"]).mean() > 5

@@ -11,35 +11,36 @@ from hypothesis import strategies as st
 from support.values import track
 
 from vidcam.errors import IncompatibleError, UsageError
+from vidcam.evidence.heat import render_heat, unseen_fraction
+from vidcam.methods.cell_geometry import AxisGeometry, CellGeometry, from_json, join, measure, placements_for, to_json
 from vidcam.models import registry
-from vidcam.placement import Axis, Placement, from_json, heat, join, measure, placements_for, to_json, unseen_fraction
-from vidcam.types import Box, Geometry
+from vidcam.values import Box, CropGeometry
 
 RNG = np.random.default_rng
 
 
-def placement(time, y=(0, 16, 3), x=(0, 16, 4)) -> Placement:
-    return Placement(Axis(*time), Axis(*y), Axis(*x))
+def placement(time, y=(0, 16, 3), x=(0, 16, 4)) -> CellGeometry:
+    return CellGeometry(AxisGeometry(*time), AxisGeometry(*y), AxisGeometry(*x))
 
 
 # --- Axis and Placement ---------------------------------------------------------------------------------------------------------
 
 
 def test_an_axis_is_a_straight_line():
-    np.testing.assert_array_equal(Axis(1.5, 4, 3).centres(), [1.5, 5.5, 9.5])
+    np.testing.assert_array_equal(AxisGeometry(1.5, 4, 3).centres(), [1.5, 5.5, 9.5])
 
 
 @pytest.mark.parametrize("wrong", [(math.nan, 1, 2), (0, 0, 2), (0, -1, 2), (0, 1, 0)])
 def test_an_axis_refuses_nonsense(wrong):
     with pytest.raises(UsageError, match="a finite offset, a positive stride and at least one cell"):
-        Axis(*wrong)
+        AxisGeometry(*wrong)
 
 
-def literal_time(index: float, times, interval_s: float) -> float:
+def literal_time(index: float, times, seconds_between_frames: float) -> float:
     if index < 0:
-        return times[0] + index * interval_s
+        return times[0] + index * seconds_between_frames
     if index > len(times) - 1:
-        return times[-1] + (index - len(times) + 1) * interval_s
+        return times[-1] + (index - len(times) + 1) * seconds_between_frames
     i = min(int(index), len(times) - 2) if len(times) > 1 else 0
     return times[i] if len(times) == 1 else times[i] + (index - i) * (times[i + 1] - times[i])
 
@@ -66,7 +67,7 @@ def test_the_cells_of_r3d_18_lie_on_the_frames_0_and_8():
 
 
 def test_cell_centres_go_back_through_resize_and_crop():
-    geometry = Geometry(source=(240, 640), resized=(128, 320), crop=(8, 100, 112, 112))
+    geometry = CropGeometry(source=(240, 640), resized=(128, 320), crop=(8, 100, 112, 112))
     ys, xs = placement((0, 1, 1), (0, 16, 7), (8, 32, 3)).cell_centres(geometry)
     for i, y in enumerate(ys):  # pixel centres: + 0.5 makes a pixel's place a length on the picture
         assert (y + 0.5) / 240 == pytest.approx((16 * i + 8 + 0.5) / 128)
@@ -110,7 +111,7 @@ def network(laws, clip, *, spread=0.6, far=0.0, comb=(1, 1, 1), causal=False, no
     ],
 )
 def test_known_laws_are_measured(clip, laws, how):
-    laws = [Axis(*law) for law in laws]
+    laws = [AxisGeometry(*law) for law in laws]
     found = measure(network(laws, clip, **how), clip=clip, grid=tuple(law.count for law in laws))
     for law, axis in zip(laws, (found.time, found.y, found.x), strict=True):
         assert axis.count == law.count
@@ -118,14 +119,14 @@ def test_known_laws_are_measured(clip, laws, how):
 
 
 def test_cells_that_the_border_cuts_do_not_move_the_law():
-    laws = [Axis(0, 8, 5), Axis(0, 16, 7), Axis(0, 16, 7)]
+    laws = [AxisGeometry(0, 8, 5), AxisGeometry(0, 16, 7), AxisGeometry(0, 16, 7)]
     found = measure(network(laws, (40, 112, 112), spread=1.6), clip=(40, 112, 112), grid=(5, 7, 7))
     assert found.time.stride == 8
     assert abs(found.time.offset) <= 0.01 * 8
 
 
 def test_a_causal_cell_is_where_its_influence_peaks():
-    laws = [Axis(0, 1, 12), Axis(0, 16, 6), Axis(0, 16, 6)]
+    laws = [AxisGeometry(0, 1, 12), AxisGeometry(0, 16, 6), AxisGeometry(0, 16, 6)]
     found = measure(network(laws, (12, 96, 96), causal=True), clip=(12, 96, 96), grid=(12, 6, 6))
     assert np.abs(found.time.centres() - np.arange(12)).max() <= 0.1
 
@@ -194,7 +195,7 @@ THEORY = {  # by hand from the architectures: (time, space)
 def test_shipped_centres_agree_with_receptive_field_arithmetic(name):
     spec = registry.get(name)
     shipped = placements_for(name, spec.layer, clip=(spec.frames, *spec.crop))
-    assert shipped is not None, f"measure it: python -m vidcam.explainers.probe {name}"
+    assert shipped is not None, f"measure it: python -m vidcam.methods.probe {name}"
     assert len(shipped) == 1
     assert spec.grid in (None, shipped[0].grid)
     if name not in THEORY:  # a new row: the cells divide the clip evenly, until its arithmetic is written down
@@ -204,7 +205,7 @@ def test_shipped_centres_agree_with_receptive_field_arithmetic(name):
         return
     time, space = THEORY[name]
     for axis, (offset, stride) in ((shipped[0].time, time), (shipped[0].y, space), (shipped[0].x, space)):
-        assert np.abs(axis.centres() - Axis(offset, stride, axis.count).centres()).max() <= 0.1 * stride, axis
+        assert np.abs(axis.centres() - AxisGeometry(offset, stride, axis.count).centres()).max() <= 0.1 * stride, axis
 
 
 @pytest.mark.parametrize("name", [name for name in registry.names() if name.startswith("slowfast")])
@@ -217,7 +218,7 @@ def test_shipped_centres_of_the_two_pathways(name):
     assert np.abs(slow.time.centres() - taken).max() <= 0.5 * 31 / 7
     assert np.abs(slow.time.centres() - 4 * np.arange(8)).max() <= 0.5 * 4
     for axis in (slow.y, slow.x, fast.y, fast.x):
-        assert np.abs(axis.centres() - Axis(*RESNET, 7).centres()).max() <= 0.1 * 32, axis
+        assert np.abs(axis.centres() - AxisGeometry(*RESNET, 7).centres()).max() <= 0.1 * 32, axis
 
 
 def test_other_layers_and_clips_were_not_measured():
@@ -337,7 +338,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_heat_is_what_a_literal_loop_says(layout):
     tracks, size = [track(*row) for row in LAYOUTS[layout]], (30, 48)
-    found = heat(tracks, time=0.3, scale=1.7, size=size, against=True)
+    found = render_heat(tracks, time=0.3, scale=1.7, size=size, against=True)
     field = literal_heat(tracks, 0.3, 1.7, size)
     np.testing.assert_allclose(found.values, np.clip(field, 0, 1), atol=2e-5)
     np.testing.assert_allclose(found.against, np.clip(-field, 0, 1), atol=2e-5)
@@ -355,12 +356,12 @@ def test_heat_is_what_a_literal_loop_says(layout):
 )
 def test_a_planted_cell_is_hottest_where_it_looks(source, resized, corner, cell, law):
     crop = (round(corner[0] * (resized[0] - 64)), round(corner[1] * (resized[1] - 64)), 64, 64)
-    geometry = Geometry(source, resized, crop)
+    geometry = CropGeometry(source, resized, crop)
     where = placement((0, 1, 1), law, law)
     ys, xs = where.cell_centres(geometry)
     maps = np.zeros((1, 4, 4), np.float32)
     maps[0, cell[0], cell[1]] = 2.0
-    found = heat([track(ys, xs, geometry.seen, maps, times=[0.0])], time=0.0, scale=2.5, size=source)
+    found = render_heat([track(ys, xs, geometry.seen, maps, times=[0.0])], time=0.0, scale=2.5, size=source)
     y, x = np.unravel_index(found.values.argmax(), source)
     model_y, model_x = law[0] + law[1] * cell[0], law[0] + law[1] * cell[1]
     expected = (model_y + crop[0] + 0.5) * source[0] / resized[0] - 0.5, (model_x + crop[1] + 0.5) * source[1] / resized[1] - 0.5
@@ -372,12 +373,12 @@ def test_a_planted_cell_is_hottest_where_it_looks(source, resized, corner, cell,
 def test_crops_fade_into_one_another():
     crops = [track((5, 15, 25), (k + 5, k + 15, k + 25), (0, k, 30, k + 30), np.full((1, 3, 3), v), times=[0.0])
              for k, v in ((0, 0.2), (20, 0.9), (40, 0.4))]  # fmt: skip
-    values = heat(crops, time=0.0, scale=1.0, size=(30, 70)).values
+    values = render_heat(crops, time=0.0, scale=1.0, size=(30, 70)).values
     steps = np.abs(np.diff(values, axis=1))
     assert steps.max() <= 0.7 / 10 + 1e-5  # overlaps of 10 pixels: no jump at any border
     np.testing.assert_allclose(values[:, 24:26].mean(), 0.55, atol=1e-5)  # half and half in the middle of the overlap
     same = [track((5, 25), (k + 5, k + 25), (0, k, 30, k + 30), np.full((1, 2, 2), 0.7), times=[0.0]) for k in (0, 20, 40)]
-    np.testing.assert_allclose(heat(same, time=0.0, scale=1.0, size=(30, 70)).values, 0.7, atol=1e-5)
+    np.testing.assert_allclose(render_heat(same, time=0.0, scale=1.0, size=(30, 70)).values, 0.7, atol=1e-5)
 
 
 def test_nothing_is_drawn_where_nobody_looked():
@@ -385,11 +386,11 @@ def test_nothing_is_drawn_where_nobody_looked():
     ones[1] = np.nan  # no window looked at second 1
     left = track((2, 8), (2, 8), (0, 0, 10, 10), ones, times=[0.0, 1.0, 2.0])
     right = track((2, 8), (12, 18), (0, 10, 10, 20), np.ones((3, 2, 2)), times=[0.0, 1.0, 2.0])
-    assert heat([left], time=1.0, scale=1.0, size=(10, 20)) is None
-    half = heat([left, right], time=1.0, scale=1.0, size=(10, 20))
+    assert render_heat([left], time=1.0, scale=1.0, size=(10, 20)) is None
+    half = render_heat([left, right], time=1.0, scale=1.0, size=(10, 20))
     assert half.seen == (right.seen,)
     np.testing.assert_array_equal(half.values, np.repeat([[0.0] * 10 + [1.0] * 10], 10, axis=0))
-    both = heat([left, right], time=0.0, scale=2.0, size=(12, 20))
+    both = render_heat([left, right], time=0.0, scale=2.0, size=(12, 20))
     np.testing.assert_allclose(both.values[:10], 0.5, atol=1e-6)
     assert not both.values[10:].any()
     assert both.against is None
@@ -398,11 +399,11 @@ def test_nothing_is_drawn_where_nobody_looked():
 def test_heat_refuses_nonsense():
     one = track((2, 8), (2, 8), (0, 0, 10, 10))
     with pytest.raises(UsageError, match="scale must be positive and finite, got 0"):
-        heat([one], time=0.0, scale=0, size=(10, 10))
+        render_heat([one], time=0.0, scale=0, size=(10, 10))
     with pytest.raises(UsageError, match="crops of one label"):
-        heat([one, track((2, 8), (2, 8), (0, 0, 10, 10), label="b")], time=0.0, scale=1.0, size=(10, 10))
+        render_heat([one, track((2, 8), (2, 8), (0, 0, 10, 10), label="b")], time=0.0, scale=1.0, size=(10, 10))
     with pytest.raises(UsageError, match="at least one track"):
-        heat([], time=0.0, scale=1.0, size=(10, 10))
+        render_heat([], time=0.0, scale=1.0, size=(10, 10))
 
 
 # --- unseen ---------------------------------------------------------------------------------------------------------------------
@@ -420,7 +421,7 @@ def test_the_unseen_fraction_counts_pixels(boxes, part):
 
 
 def test_a_centre_crop_of_a_wide_picture_leaves_the_sides_unseen():
-    geometry = Geometry((720, 1280), (256, 455), (16, 115, 224, 224))
+    geometry = CropGeometry((720, 1280), (256, 455), (16, 115, 224, 224))
     assert unseen_fraction([geometry.seen], (720, 1280)) == pytest.approx(1 - 224 * 224 / (256 * 455))
     with pytest.raises(UsageError, match="seen_time_fraction must lie in"):
         unseen_fraction([], (4, 4), 1.5)

@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidcam.errors import UsageError
-from vidcam.planes import Planes
 from vidcam.sampling import resize, views
-from vidcam.yuv import from_rgb, half, to_rgb
+from vidcam.yuv import Planes, from_rgb, half, to_rgb
 
 pytestmark = pytest.mark.portable
 

@@ -10,9 +10,10 @@ import pytest
 from support import planted
 from support.media import write_clip
 
-from vidcam import pipeline, placement
+from vidcam import annotation, pipeline
+from vidcam.analysis import Analysis
 from vidcam.engine import open_engine
-from vidcam.types import Analysis
+from vidcam.evidence.heat import render_heat
 
 SIDE = 40
 ON = (1.2, 1.8)  # seconds in which the square is there
@@ -39,7 +40,7 @@ def engines() -> dict[str, object]:
 
 
 def run(path: Path, engine: object, **settings: object) -> Analysis:
-    return pipeline.explain(path, engine=engine, settings=pipeline.Settings(classes=("red square",), smooth_s=0.0, **settings))
+    return annotation.explain(path, engine=engine, settings=pipeline.Settings(classes=("red square",), smooth_s=0.0, **settings))
 
 
 def found(analysis: Analysis) -> tuple[float, float, float]:
@@ -48,7 +49,7 @@ def found(analysis: Analysis) -> tuple[float, float, float]:
     strong = curve > curve.max() / 2
     second = float((analysis.times_s * curve)[strong].sum() / curve[strong].sum())
     size = analysis.source.height, analysis.source.width
-    heat = placement.heat(analysis.drawn["red square"], time=second, scale=analysis.scale, size=size, against=False)
+    heat = render_heat(analysis.drawn["red square"], time=second, scale=analysis.scale, size=size, against=False)
     assert heat is not None
     core = np.where(heat.values > heat.values.max() / 2, heat.values, 0)
     ys, xs = np.mgrid[: size[0], : size[1]]
@@ -95,7 +96,7 @@ def test_the_heat_is_where_and_when_the_square_is(case: str, engines: dict[str, 
     cell = 8 * min(height, width) / 128  # source pixels: stride 8 in a picture whose short side became 128
     middle = facts["start"] + sum(ON) / 2
     for net, half_a_cell_s in (("patches", 0.05), ("strided", 0.1)):
-        analysis = run(clip, engines[net], hop_s=0.4)
+        analysis = run(clip, engines[net], seconds_between_clip_starts=0.4)
         second, y, x = found(analysis)
         assert (analysis.source.height, analysis.source.width) == pytest.approx((height, width), abs=1), net
         # The square's middle in pixel centres, within half a cell of the map.
@@ -111,16 +112,16 @@ def test_outside_the_crop_nothing_is_invented_and_cover_sees_it(engines: dict[st
     clip = write_clip(
         tmp_path / "wide.mp4", frames=len(EVEN), size=size, times=EVEN, picture=scene(EVEN, size=size, centre=centre)
     )
-    blind = run(clip, engines["patches"], hop_s=0.4)
+    blind = run(clip, engines["patches"], seconds_between_clip_starts=0.4)
     assert np.nanmax(blind.curves["red square"]) == pytest.approx(0, abs=1e-3)
     seen = blind.drawn["red square"][0].seen
-    heat = placement.heat(blind.drawn["red square"], time=1.5, scale=blind.scale, size=size, against=False)
+    heat = render_heat(blind.drawn["red square"], time=1.5, scale=blind.scale, size=size, against=False)
     assert heat.values[:, : int(seen.x0)].max() == 0
     assert heat.values[:, int(np.ceil(seen.x1)) :].max() == 0
     # The crop of 112 of 128 rows, square, in 180 x 480.
     assert blind.unseen_fraction == pytest.approx(1 - (180 * 112 / 128) ** 2 / (180 * 480), abs=1e-3)
 
-    covering = run(clip, engines["patches"], hop_s=0.4, cover=True)
+    covering = run(clip, engines["patches"], seconds_between_clip_starts=0.4, cover=True)
     second, y, x = found(covering)
     assert (y, x) == pytest.approx((centre[0] - 0.5, centre[1] - 0.5), abs=180 / 112 * 8 / 2)
     assert second == pytest.approx(sum(ON) / 2, abs=0.1)
@@ -133,10 +134,10 @@ def test_seconds_between_windows_are_unseen(engines: dict[str, object], tmp_path
     clip = write_clip(
         tmp_path / "long.mp4", frames=len(times), size=size, times=times, picture=scene(times, size=size, centre=(60, 80))
     )
-    analysis = run(clip, engines["patches"], hop_s=2.0, tail="drop")  # windows of 0.8 s at 0, 2 and 4 s
+    analysis = run(clip, engines["patches"], seconds_between_clip_starts=2.0, tail="drop")  # windows of 0.8 s at 0, 2 and 4 s
     tracks = analysis.drawn["red square"]
     moments = (0.3, 1.4, 2.3, 3.5, 4.3, 4.9)
-    looked = [placement.heat(tracks, time=t, scale=1.0, size=size, against=False) is not None for t in moments]
+    looked = [render_heat(tracks, time=t, scale=1.0, size=size, against=False) is not None for t in moments]
     assert looked == [True, False, True, False, True, False]
     assert analysis.times_s[-1] > 4.8
     assert np.isnan(analysis.curves["red square"][-1])

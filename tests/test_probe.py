@@ -13,10 +13,10 @@ from torch import nn
 
 from vidcam.engine.hooks import capture
 from vidcam.errors import UsageError
-from vidcam.explainers import measuring, probe
-from vidcam.explainers.core import Explained
+from vidcam.methods import probe, receptive_field
+from vidcam.methods.cell_geometry import AxisGeometry, CellGeometry, measure, placements_for, to_json
+from vidcam.methods.core import TorchModel
 from vidcam.models import registry
-from vidcam.placement import Axis, Placement, measure, placements_for, to_json
 
 # PyTorchVideo's Swish asks for what torch now calls by another name.
 pytestmark = pytest.mark.filterwarnings("ignore:'saved_variables' is deprecated:DeprecationWarning")
@@ -51,8 +51,8 @@ class Net(nn.Module):
         return y.mean(dim=(2, 3, 4))
 
 
-def net(*layers: nn.Module, clip=(16, 32, 32), fixed=None) -> Explained:
-    return Explained(Net(*layers, fixed=fixed).eval(), spec(frames=clip[0], crop=clip[1:]))
+def net(*layers: nn.Module, clip=(16, 32, 32), fixed=None) -> TorchModel:
+    return TorchModel(Net(*layers, fixed=fixed).eval(), spec(frames=clip[0], crop=clip[1:]))
 
 
 def conv(channels: int, kernel, stride, padding, *, first: bool = False) -> nn.Conv3d:
@@ -72,7 +72,7 @@ def seeded():
 def test_influence_is_where_the_receptive_field_is():
     """Against the definition: nudge every input pixel and see whether the cell's features move."""
     one = net(conv(4, (3, 5, 3), (2, 2, 2), (1, 2, 0), first=True), nn.ReLU(inplace=True), clip=(4, 8, 8))
-    found = measuring.influence(one)((1, 2, 1))
+    found = receptive_field.influence(one)((1, 2, 1))
     assert found.shape == (4, 8, 8)
     assert found.sum() == pytest.approx(1)
     noise = torch.randn(1, 3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -87,7 +87,7 @@ def test_influence_is_where_the_receptive_field_is():
 
 def test_a_plane_is_all_cells_with_one_index():
     one = net(conv(4, 2, 2, 0, first=True), clip=(8, 8, 8))
-    ask = measuring.influence(one)
+    ask = receptive_field.influence(one)
     np.testing.assert_array_equal(ask((None, 3, None)).sum(axis=(0, 2)) > 0, [False] * 6 + [True] * 2)
     assert (ask((1, None, None)) > 0).sum() == 2 * 8 * 8
     assert (ask((None, None, None)) > 0).all()
@@ -96,12 +96,12 @@ def test_a_plane_is_all_cells_with_one_index():
 @pytest.mark.parametrize("name", ["x3d_xs", "slowfast"])
 def test_the_model_is_left_as_it_was(name):
     layers = [conv(6, 3, 2, 1, first=True), nn.BatchNorm3d(6), nn.ReLU(inplace=True), nn.Dropout()]
-    explained = measuring.random_model(registry.get("x3d_xs")) if name == "x3d_xs" else net(*layers)
+    explained = receptive_field.random_model(registry.get("x3d_xs")) if name == "x3d_xs" else net(*layers)
     module = explained.module.train()
     next(module.parameters()).requires_grad_(False)
     flags = [(p.requires_grad, p.grad) for p in module.parameters()], [m.training for m in module.modules()]
     state = {k: v.clone() for k, v in module.state_dict().items()}
-    measuring.influence(explained)((0, None, None))
+    receptive_field.influence(explained)((0, None, None))
     assert flags == ([(p.requires_grad, p.grad) for p in module.parameters()], [m.training for m in module.modules()])
     assert all(torch.equal(v, state[k]) for k, v in module.state_dict().items())
     assert not any(m._forward_hooks for m in module.modules())
@@ -113,18 +113,18 @@ def test_a_layer_that_sees_nothing_is_refused():
             return x * 0
 
     with pytest.raises(UsageError, match=r"cells \(0, None, None\) of layer 'trunk' do not depend on the input"):
-        measuring.influence(net(Blind()))((0, None, None))
+        receptive_field.influence(net(Blind()))((0, None, None))
 
 
 # --- locate ---------------------------------------------------------------------------------------------------------------------
 
 
-def error(found: Axis, offset: float, stride: float) -> float:
+def error(found: AxisGeometry, offset: float, stride: float) -> float:
     """The largest distance of a cell from where it should be, in cells."""
-    return float(np.abs(found.centres() - Axis(offset, stride, found.count).centres()).max()) / stride
+    return float(np.abs(found.centres() - AxisGeometry(offset, stride, found.count).centres()).max()) / stride
 
 
-def stack(*, fixed=None) -> Explained:
+def stack(*, fixed=None) -> TorchModel:
     """Strides 8, 4 and 4 by three kinds of layers; on 16 frames only two time cells."""
     return net(
         conv(12, (3, 7, 4), (2, 2, 2), (1, 3, 1), first=True),  # y: 0, x: 0.5
@@ -138,7 +138,7 @@ def stack(*, fixed=None) -> Explained:
 
 @pytest.mark.parametrize("fixed", [None, 2 * 8 * 8])
 def test_a_stack_of_layers_is_located(fixed):
-    (found,) = measuring.locate(stack(fixed=fixed))
+    (found,) = receptive_field.locate(stack(fixed=fixed))
     assert found.grid == (2, 8, 7 if found.x.count == 7 else 8)
     assert error(found.y, 1.0, 4) <= 0.1
     assert error(found.x, 1.5, 4) <= 0.1
@@ -148,15 +148,15 @@ def test_a_stack_of_layers_is_located(fixed):
 
 def test_clip_grows_by_whole_strides_if_the_network_takes_it():
     grid = (2, 8, 8)
-    assert measuring._better(stack(), (16, 32, 32), grid) == ((40, 32, 32), ((5, 8, 8),))
-    assert measuring._better(stack(fixed=128), (16, 32, 32), grid) == ((16, 32, 32), (grid,))
-    assert measuring._better(stack(), (128, 32, 32), (16, 8, 8)) == ((40, 32, 32), ((5, 8, 8),))
+    assert receptive_field._better(stack(), (16, 32, 32), grid) == ((40, 32, 32), ((5, 8, 8),))
+    assert receptive_field._better(stack(fixed=128), (16, 32, 32), grid) == ((16, 32, 32), (grid,))
+    assert receptive_field._better(stack(), (128, 32, 32), (16, 8, 8)) == ((40, 32, 32), ((5, 8, 8),))
 
 
 @pytest.mark.parametrize("name", CHEAP if EVERYTHING else CHEAP[:2])
 def test_the_shipped_data_can_be_measured_again(name, tmp_path):
     path = tmp_path / "placements.json"
-    measuring.remeasure([name], path)
+    receptive_field.remeasure([name], path)
     row = json.loads(path.read_text())[name]
     explained = registry.get(name)
     shipped = placements_for(name, explained.layer, clip=(explained.frames, *explained.crop))
@@ -178,9 +178,9 @@ def test_law_does_not_depend_on_the_weights(name, clip, time, space):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         module = registry.get(name).build().eval()
-    explained = Explained(module, registry.get(name))
+    explained = TorchModel(module, registry.get(name))
     cells = (clip[0] // time[1], *(side // space[1] for side in clip[1:]))
-    found = measure(measuring.influence(explained, clip=clip), clip=clip, grid=cells)
+    found = measure(receptive_field.influence(explained, clip=clip), clip=clip, grid=cells)
     assert error(found.time, *time) <= 0.35
     assert error(dataclasses.replace(found.time, count=2), *time) <= 0.35
     assert error(found.y, *space) <= 0.35
@@ -195,7 +195,7 @@ def moved(run, before, changed) -> np.ndarray:
     return (run(changed).features[0] - before).abs().mean(dim=1)[0].detach().numpy()
 
 
-def small(name: str, *, side: int | None = None, frames: int | None = None) -> tuple[Explained, Placement]:
+def small(name: str, *, side: int | None = None, frames: int | None = None) -> tuple[TorchModel, CellGeometry]:
     """Return a network for a smaller clip, in which the shipped measurement places the cells alike but has fewer of them."""
     row = registry.get(name)
     (where,) = placements_for(name, row.layer, clip=(row.frames, *row.crop))
@@ -204,7 +204,7 @@ def small(name: str, *, side: int | None = None, frames: int | None = None) -> t
         dataclasses.replace(axis, count=max(1, round(axis.count * size / whole)))
         for axis, size, whole in zip((where.time, where.y, where.x), (frames, *crop), (row.frames, *row.crop), strict=True)
     )
-    return measuring.random_model(dataclasses.replace(row, frames=frames, crop=crop)), Placement(time, y, x)
+    return receptive_field.random_model(dataclasses.replace(row, frames=frames, crop=crop)), CellGeometry(time, y, x)
 
 
 @pytest.mark.parametrize(
@@ -258,12 +258,12 @@ def test_the_real_causal_network_moves_at_the_frame_itself(assets):
     row = dataclasses.replace(registry.get("movinet_a0"), frames=12)
     module = row.build().eval()
     module.load_state_dict(import_tflite(assets / "weights" / "movinet_a0_stream_k600_int8.tflite"))
-    ask = measuring.influence(Explained(module, row))
+    ask = receptive_field.influence(TorchModel(module, row))
     for j in (5, 8, 11):
         profile = ask((j, None, None)).sum(axis=(1, 2))
         assert profile.argmax() == j
         assert not profile[j + 1 :].any()
-    (found,) = measuring.locate(Explained(module, row))
+    (found,) = receptive_field.locate(TorchModel(module, row))
     assert error(found.time, 0, 1) <= 0.5
     assert error(found.y, 11, 32) <= 0.25
     assert error(found.x, 11, 32) <= 0.25
@@ -273,15 +273,15 @@ def test_the_real_causal_network_moves_at_the_frame_itself(assets):
 
 
 def test_shipped_placements_are_not_measured(monkeypatch):
-    monkeypatch.setattr(measuring, "locate", lambda explained: pytest.fail("measured"))
+    monkeypatch.setattr(receptive_field, "locate", lambda explained: pytest.fail("measured"))
     row = registry.get("r3d_18")
-    assert probe.placements(Explained(nn.Identity(), row))[0].time.count == 2
+    assert probe.placements(TorchModel(nn.Identity(), row))[0].time.count == 2
 
 
 def test_a_measurement_is_kept_and_a_broken_one_replaced(tmp_path, monkeypatch):
     one, calls = stack(), []
-    real = measuring.locate
-    monkeypatch.setattr(measuring, "locate", lambda explained: calls.append(1) or real(explained))
+    real = receptive_field.locate
+    monkeypatch.setattr(receptive_field, "locate", lambda explained: calls.append(1) or real(explained))
     first = probe.placements(one, cache=tmp_path)
     assert to_json(probe.placements(one, cache=tmp_path)) == to_json(first)
     assert len(calls) == 1

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from vidcam.progress import Bar
+from vidcam.cli.progress import Bar
 
 NAME = os.fsdecode(b"caf\xe9.mp4")  # no UTF-8, as on old disks
 

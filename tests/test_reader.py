@@ -41,10 +41,10 @@ from support.media import (
 )
 from support.waiting import HANG_S, ended
 
-from vidcam import opening, reader
 from vidcam.errors import InputError, UsageError
-from vidcam.reader import find_videos, open_source
-from vidcam.types import Frame
+from vidcam.io import container, source
+from vidcam.io.source import find_videos, open_source
+from vidcam.values import Frame
 
 pytestmark = pytest.mark.portable
 
@@ -144,7 +144,7 @@ def test_a_range_at_decoding_times_is_a_slice_of_the_whole(tmp_path):
 
 def test_decoding_times_that_begin_later_are_told(tmp_path, monkeypatch):
     right = write_clip(tmp_path / "a.mp4", frames=60, b_frames=3)
-    monkeypatch.setattr(reader, "PROBED", 0)  # nothing is seen of it at the beginning
+    monkeypatch.setattr(source, "PROBED", 0)  # nothing is seen of it at the beginning
     times = [f.time for f in restored(at_decoding_times(right, tmp_path / "b.mp4"))]
     assert np.diff(times[4:]) == pytest.approx(1 / 30, abs=1e-4)
 
@@ -188,7 +188,7 @@ class Ticks:
 
     @classmethod
     def stamps(cls, ticks: list[int | None], duration: int = 1) -> list[float]:
-        clock = reader._Clock(cls.container, cls.stream)
+        clock = source._Clock(cls.container, cls.stream)
         return [clock.stamp(SimpleNamespace(pts=t, dts=t, duration=duration)).time for t in ticks]
 
 
@@ -228,19 +228,19 @@ def test_a_range_is_a_slice_of_the_whole(tmp_path, name):
 def test_a_late_start_decodes_from_a_near_keyframe(tmp_path, monkeypatch):
     path = write_clip(tmp_path / "a.mp4", frames=150, gop=10)
     decoded = []
-    stamp = reader._Clock.stamp
-    monkeypatch.setattr(reader._Clock, "stamp", lambda self, picture: decoded.append(1) or stamp(self, picture))
-    source = open_source(path)
+    stamp = source._Clock.stamp
+    monkeypatch.setattr(source._Clock, "stamp", lambda self, picture: decoded.append(1) or stamp(self, picture))
+    opened = open_source(path)
     decoded.clear()
-    assert [number(f.image) for f in source.frames(start=4.0)] == list(range(120, 150))
+    assert [number(f.image) for f in opened.frames(start=4.0)] == list(range(120, 150))
     assert len(decoded) <= 40
 
 
 @pytest.mark.parametrize("landing", [None, 1.5])
 def test_a_seek_that_fails_or_lands_late_decodes_from_the_start(tmp_path, monkeypatch, landing):
     path = write_clip(tmp_path / "a.mp4", frames=60, gop=10)
-    seek = reader._seek
-    monkeypatch.setattr(reader, "_seek", lambda c, s, t: landing is not None and seek(c, s, landing))
+    seek = source._seek
+    monkeypatch.setattr(source, "_seek", lambda c, s, t: landing is not None and seek(c, s, landing))
     assert [number(f.image) for f in read(path, start=0.5)] == list(range(15, 60))
 
 
@@ -587,14 +587,14 @@ def test_no_picture_outlives_its_reading_without_gc(tmp_path):
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the list of what is decoded from now on."""
     found: list[str] = []
-    decode, imdecode = reader._decode, cv2.imdecode
+    decode, imdecode = source._decode, cv2.imdecode
 
     def counted(*words: object) -> Iterator[av.VideoFrame]:
         for picture in decode(*words):
             found.append("picture")
             yield picture
 
-    monkeypatch.setattr(reader, "_decode", counted)
+    monkeypatch.setattr(source, "_decode", counted)
     monkeypatch.setattr(cv2, "imdecode", lambda *a: found.append("image") or imdecode(*a))
     return found
 
@@ -781,27 +781,27 @@ def test_a_decoder_that_fails_on_a_packet_goes_on_with_the_next(tmp_path):
 
 @pytest.mark.parametrize("error", [av.error.InvalidDataError(1, "bad"), ValueError("cannot decode unknown codec")])
 def test_whatever_a_decoder_raises_is_damage(tmp_path, error):
-    damage, packet = reader._Damage(), SimpleNamespace(pts=None, stream=SimpleNamespace(index=0))
+    damage, packet = source._Damage(), SimpleNamespace(pts=None, stream=SimpleNamespace(index=0))
 
     def decode() -> None:
         raise error
 
     packet.decode = decode
     with av.open(str(write_clip(tmp_path / "a.mp4", frames=2))) as container:
-        assert list(reader._decode(container.streams.video[0], iter([packet, packet]), damage)) == []
+        assert list(source._decode(container.streams.video[0], iter([packet, packet]), damage)) == []
     assert damage.pieces == 2
 
 
 def test_what_the_decoder_holds_at_a_break_is_delivered(tmp_path):
     path = write_clip(tmp_path / "a.mp4", frames=40, b_frames=2)
-    damage = reader._Damage()
+    damage = source._Damage()
 
     def packets(container: av.container.InputContainer) -> Iterator[av.Packet]:
         yield from itertools.islice(container.demux(video=0), 20)
         raise av.error.InvalidDataError(1, "input/output error")
 
     with av.open(str(path)) as container:
-        pictures = list(reader._decode(container.streams.video[0], packets(container), damage))
+        pictures = list(source._decode(container.streams.video[0], packets(container), damage))
     assert len(pictures) == 20
     assert damage.ended_by == "input/output error"
 
@@ -893,8 +893,8 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def address(tmp_path, monkeypatch) -> Iterator[str]:
-    monkeypatch.setattr(opening, "OPEN_S", HANG_S)
-    monkeypatch.setattr(opening, "READ_S", HANG_S)
+    monkeypatch.setattr(container, "OPEN_S", HANG_S)
+    monkeypatch.setattr(container, "READ_S", HANG_S)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path))) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -913,8 +913,8 @@ def test_an_address_is_read_like_a_file(tmp_path, address):
 
 @pytest.fixture
 def server(monkeypatch) -> Iterator[Endless]:
-    monkeypatch.setattr(opening, "OPEN_S", HANG_S)
-    monkeypatch.setattr(opening, "READ_S", HANG_S)
+    monkeypatch.setattr(container, "OPEN_S", HANG_S)
+    monkeypatch.setattr(container, "READ_S", HANG_S)
     with endless() as served:
         yield served
 
@@ -990,12 +990,12 @@ def test_no_address_makes_it_open_a_file_here(tmp_path, server, kind):
 
 
 def test_an_address_that_does_not_answer_is_given_up(monkeypatch):
-    monkeypatch.setattr(opening, "OPEN_S", 0.3)
+    monkeypatch.setattr(container, "OPEN_S", 0.3)
     given = timeouts_given(monkeypatch)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         with pytest.raises(InputError, match=r"cannot be opened: .*; check the address and the connection"):
             open_source(f"http://127.0.0.1:{silent.getsockname()[1]}/a.mp4")
         port = silent.getsockname()[1]
-    assert given == [(0.3, opening.READ_S)]
+    assert given == [(0.3, container.READ_S)]
     with pytest.raises(InputError, match="cannot be opened"):
         open_source(f"http://127.0.0.1:{port}/a.mp4")

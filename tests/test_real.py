@@ -10,10 +10,11 @@ import pytest
 from support import planted
 from support.real_nets import EVERYTHING
 
-from vidcam import pipeline, placement
+from vidcam import annotation, pipeline
+from vidcam.annotation import Outputs
 from vidcam.engine import TorchEngine, open_engine
-from vidcam.jobs import Outputs
-from vidcam.reader import find_videos, open_source
+from vidcam.evidence.heat import render_heat
+from vidcam.io.source import find_videos, open_source
 
 # What MoViNet-A0 says of the whole clip (ASSETS.md), less what centre crops and windows of 5 s may cost.
 ANSWERS = {
@@ -42,7 +43,7 @@ def movinet(tmp_path_factory: pytest.TempPathFactory) -> TorchEngine:
 @pytest.mark.parametrize("name", ANSWERS)
 def test_movinet_names_the_kinetics_clips(name: str, movinet: TorchEngine, assets: Path) -> None:
     (clip,) = (assets / "clips" / "kinetics").glob(f"{name}.*")
-    analysis = pipeline.explain(clip, engine=movinet)
+    analysis = annotation.explain(clip, engine=movinet)
     label, prob = analysis.top(1)[0]
     assert label == name.replace("_", " ")
     assert prob >= ANSWERS[name]
@@ -51,11 +52,11 @@ def test_movinet_names_the_kinetics_clips(name: str, movinet: TorchEngine, asset
 
 
 def test_the_evidence_for_arm_wrestling_lies_on_the_arms(movinet: TorchEngine, assets: Path) -> None:
-    analysis = pipeline.explain(assets / "clips" / "kinetics" / "arm_wrestling.mp4", engine=movinet)
+    analysis = annotation.explain(assets / "clips" / "kinetics" / "arm_wrestling.mp4", engine=movinet)
     tracks, size = analysis.drawn["arm wrestling"], (analysis.source.height, analysis.source.width)
     inside = []
     for second in (1.0, 2.0, 4.0, 6.0):  # the camera rests; hands and forearms fill this rectangle of 427 x 256 (seen by eye)
-        heat = placement.heat(tracks, time=second, scale=analysis.scale, size=size, against=False)
+        heat = render_heat(tracks, time=second, scale=analysis.scale, size=size, against=False)
         inside.append(heat.values[60:256, 120:270].sum() / heat.values.sum())
     # The rectangle is 27 % of the picture, 45 % of what the model saw.
     assert min(inside) > 0.6, inside
@@ -95,7 +96,9 @@ def _videos(folder: Path) -> list[Path]:
 def test_every_frame_comes_out_once_in_time_with_its_sound(name: str, assets: Path, tmp_path: Path) -> None:
     clip, out = assets / "clips" / name, tmp_path / "out.mp4"
     engine = open_engine(f"{planted.__file__}:patches")
-    analysis = pipeline.annotate(clip, Outputs(video=out), engine=engine, settings=pipeline.Settings(hop_s=0.8))
+    analysis = annotation.annotate(
+        clip, Outputs(video=out), engine=engine, settings=pipeline.Settings(seconds_between_clip_starts=0.8)
+    )
 
     with open_source(clip) as source, open_source(out) as written:
         ours, theirs = [f.time for f in written.frames()], [f.time for f in source.frames()]

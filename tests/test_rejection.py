@@ -12,8 +12,8 @@ from support.media import write_clip
 from support.values import red_square
 
 import vidcam
-from vidcam import evaluate
 from vidcam.errors import UsageError
+from vidcam.evaluation import video
 from vidcam.live.stream import Stream
 from vidcam.models import registry
 
@@ -66,7 +66,10 @@ def test_rejected_part_of_a_video_is_not_shown_beside_its_answer(engine, half_re
     assert found.curves["red square"].max() > 0
     assert not [warning for warning in found.warnings if "this is none of" in warning]
     plain = replace(engine.spec, rejects=())
-    assert vidcam.summary.shown_labels(found.windows, classes=(), versus=None, rejects=plain.rejects) == ("red square", "nothing")
+    assert vidcam.analysis.shown_labels(found.windows, classes=(), versus=None, rejects=plain.rejects) == (
+        "red square",
+        "nothing",
+    )
 
 
 def test_rejection_that_was_asked_for_is_exported_but_not_drawn(engine, half_red: Path) -> None:
@@ -77,11 +80,11 @@ def test_rejection_that_was_asked_for_is_exported_but_not_drawn(engine, half_red
 
 def test_evaluate_refuses_to_test_evidence_for_nothing(engine, grey: Path) -> None:
     with pytest.raises(UsageError, match="there is no evidence for 'nothing' to test: this is none of the 1 actions"):
-        evaluate.evaluate(grey, engine=engine)
+        video.evaluate(grey, engine=engine)
 
 
 def test_live_stream_shows_no_heat_for_a_rejection(engine) -> None:
-    stream = Stream(engine, vidcam.Settings(hop_s=0.1))
+    stream = Stream(engine, vidcam.Settings(seconds_between_clip_starts=0.1))
     for frame in red_square(30):
         stream.push(replace(frame, picture=np.full_like(frame.image, 90)))
         stream.step()

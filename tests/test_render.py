@@ -12,14 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.waiting import ended
 
-from vidcam import placement
 from vidcam.errors import UnknownNameError, UsageError
-from vidcam.planes import Planes
+from vidcam.evidence.heat import render_heat
 from vidcam.render import (
     STYLES,
     Legend,
     Renderer,
-    colour,
+    apply_colormap,
     mark_unseen,
     overlay,
     overlay_contour,
@@ -30,9 +29,9 @@ from vidcam.render import (
 from vidcam.render import text as txt
 from vidcam.render.overlay import draw_over
 from vidcam.render.panel import translucent
-from vidcam.render.strip import Strip, clock, ticks
-from vidcam.types import Box, Heat, Segment, Track
-from vidcam.yuv import from_rgb, to_rgb
+from vidcam.render.timeline_strip import Strip, clock, ticks
+from vidcam.values import Box, Heat, Segment, Track
+from vidcam.yuv import Planes, from_rgb, to_rgb
 
 pytestmark = pytest.mark.portable
 
@@ -74,7 +73,7 @@ def lightness(rgb: np.ndarray) -> np.ndarray:
 
 
 def test_the_sequential_colours_only_get_lighter_in_even_steps():
-    lab = lightness(colour(np.linspace(0, 1, 256)))
+    lab = lightness(apply_colormap(np.linspace(0, 1, 256)))
     assert np.diff(lab[::8, 0]).min() > 0.5
     assert np.diff(lab[:, 0]).min() > -0.2  # a table of 8 bits rounds by that much
     steps = np.linalg.norm(np.diff(lab[::5], axis=0), axis=1)  # over five entries the rounding does not matter
@@ -83,7 +82,7 @@ def test_the_sequential_colours_only_get_lighter_in_even_steps():
 
 def test_the_diverging_colours_are_as_light_on_both_sides():
     v = np.arange(1, 128) / 127
-    plus, minus, zero = (lightness(colour(x, signed=True)) for x in (v, -v, np.zeros(1)))
+    plus, minus, zero = (lightness(apply_colormap(x, signed=True)) for x in (v, -v, np.zeros(1)))
     assert np.abs(plus[:, 0] - minus[:, 0]).max() < 1.0
     assert np.diff(plus[::8, 0]).min() > 0.5
     assert np.abs(zero[0, 1:]).max() < 1.0  # neutral is grey
@@ -92,12 +91,12 @@ def test_the_diverging_colours_are_as_light_on_both_sides():
 
 
 def test_colours_are_rgb_and_clip():
-    r, g, b = colour(0.55).astype(int)
+    r, g, b = apply_colormap(0.55).astype(int)
     assert r > g > 0
     assert r > b + 50
-    r, g, b = colour(-1.0, signed=True).astype(int)
+    r, g, b = apply_colormap(-1.0, signed=True).astype(int)
     assert b > g > r
-    np.testing.assert_array_equal(colour(np.array([-3.0, 7.0])), colour(np.array([0.0, 1.0])))
+    np.testing.assert_array_equal(apply_colormap(np.array([-3.0, 7.0])), apply_colormap(np.array([0.0, 1.0])))
 
 
 # --- overlay
@@ -137,7 +136,7 @@ def test_the_overlay_is_the_colour_over_the_picture():
         for x in range(30):
             v = round(255 * values[y, x]) / 255
             alpha = 0.5 * np.sin(np.pi / 2 * v)
-            expected = (1 - alpha) * image[y, x] + alpha * colour(v)
+            expected = (1 - alpha) * image[y, x] + alpha * apply_colormap(v)
             assert np.abs(out[y, x] - expected).max() < 2.5
 
 
@@ -446,7 +445,7 @@ def test_a_coarse_heat_looks_like_a_fine_one(size, style, middle):
     maps = np.maximum(np.exp(-far * 40) - 0.1, 0).astype(np.float32)[None]
     track = Track("yoga", np.zeros(1), maps, ys, xs, seen, 0.1)
     ground = from_rgb(cv2.GaussianBlur(picture(*size), (0, 0), 3))
-    coarse, fine = (placement.heat([track], time=0.0, scale=0.9, size=size, coarse=c) for c in (True, False))
+    coarse, fine = (render_heat([track], time=0.0, scale=0.9, size=size, coarse=c) for c in (True, False))
     assert coarse is not None
     assert coarse.size == size
     assert size == (48, 64) or coarse.values.shape != size  # cells too small to be drawn coarsely

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import csv
 import dataclasses
-import html.parser
 import io
 import itertools
 import json
@@ -14,6 +13,8 @@ import re
 import subprocess
 import sys
 import urllib.parse
+from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,15 @@ from hypothesis import strategies as st
 from support.counting import lines_run
 from support.schemas import strict, validate
 
-from vidcam import page, report
+from vidcam.analysis import Analysis, ModelInfo, RunInfo
 from vidcam.errors import InputError, OutputError
-from vidcam.types import Analysis, Box, Moment, Prediction, Segment, SourceInfo, Track
+from vidcam.pipeline import Settings
+from vidcam.reports import formats, html
+from vidcam.values import Box, Keyframe, Prediction, Segment, SourceInfo, Track
 
 pytestmark = pytest.mark.portable
 
-WRITERS = {name: getattr(report, f"write_{name}") for name in ("json", "csv", "vtt", "npz", "html")}
+WRITERS = {name: getattr(formats, f"write_{name}") for name in ("json", "csv", "vtt", "npz", "html")}
 NASTY = "<script>alert(1)</script> \"double\" 'single' & é 犬\n\n--> two"
 FORMULA = "=cmd|' /C calc'!A0"
 
@@ -48,6 +51,18 @@ def track(label: str, offset: float) -> Track:
     return Track(label, np.array([0.5, 1.0, 1.5, 2.5]), maps, np.array([11.5, 35.5]), offset + np.array([5.0, 15, 25]), box, 0.5)
 
 
+MODEL = ModelInfo(
+    name="tiny",
+    weights_sha256="ab" * 32,
+    target_layer="body[1]",
+    num_frames=8,
+    seconds_between_frames=0.125,
+    time_cells=(2, 8),
+    paper="A. Nonymous 2020, https://example.org/paper?a=1&b=2",
+)
+RUN = RunInfo(MODEL, engine="torch", device="cpu", seed=7, versions={"vidcam": "0.0", "python": "3.11"})
+
+
 def analysis(**changes: Any) -> Analysis:
     """Return three seconds with a hole in the middle; labels, path and warnings that mean harm."""
     times = np.arange(0, 3, 0.25)
@@ -59,26 +74,11 @@ def analysis(**changes: Any) -> Analysis:
         "source": SourceInfo("clips/a <b>\udcff & c.mp4", 64, 48, 90, 29.97, 3.0, 90, "aac", "h264", 0.25),
         "frames": 90,
         "duration_s": 3.0,
-        "model": {
-            "name": "tiny",
-            "weights_sha256": "ab" * 32,
-            "layer": "body[1]",
-            "frames": 8,
-            "interval_s": np.float32(0.125),
-            "time_cells": (2, 8),
-            "paper": "A. Nonymous 2020, https://example.org/paper?a=1&b=2",
-        },
+        "run": RUN,
         "method": "cam",
-        "engine": "torch",
-        "device": "cpu",
-        "seed": 7,
-        "settings": {
-            "hop_s": 0.5,
-            "method_title": "Class <b>activation</b>",
-            "method_paper": "javascript:alert(1)",
-            "end_s": None,
-        },
-        "versions": {"vidcam": "0.0", "python": "3.11"},
+        "method_title": "Class <b>activation</b>",
+        "method_paper": "javascript:alert(1)",
+        "settings": Settings(seconds_between_clip_starts=0.5),
         "windows": (
             window(0.0, 1.0, {NASTY: 0.7, FORMULA: 0.2, "rest": 0.1}),
             window(0.5, 1.25, {NASTY: 0.9, FORMULA: 0.05, "rest": 0.05}),
@@ -92,7 +92,7 @@ def analysis(**changes: Any) -> Analysis:
         "completeness_error": 2e-7,
         "unseen_fraction": 0.25,
         "warnings": ("lost <i>half</i> of it",),
-        "moments": (Moment(0.75, NASTY, 1.5, red), Moment(2.0, FORMULA, -0.25, red)),
+        "moments": (Keyframe(0.75, NASTY, 1.5, red), Keyframe(2.0, FORMULA, -0.25, red)),
         "outputs": {"json": "a.json", "video": "out/a #1?.mp4"},
         "timings_s": {"read": 0.5},
     }
@@ -105,15 +105,15 @@ def analysis(**changes: Any) -> Analysis:
 
 
 def test_the_json_is_strict_and_fits_its_schema(tmp_path: Path) -> None:
-    report.write_json(analysis(), tmp_path / "a.json")
+    formats.write_json(analysis(), tmp_path / "a.json")
     doc = strict((tmp_path / "a.json").read_text(encoding="utf-8"))
     validate(doc, "report")
-    assert doc == report.to_json(analysis())
+    assert doc == formats.to_json(analysis())
 
 
 def test_the_json_says_what_the_analysis_says() -> None:
     a = analysis()
-    doc: Any = report.to_json(a)
+    doc: Any = formats.to_json(a)
     assert doc["schema_version"] == 1
     assert doc["input"] == {
         "path": "clips/a <b>\ufffd\ufffd\ufffd & c.mp4",
@@ -149,12 +149,12 @@ def test_the_json_says_what_the_analysis_says() -> None:
 
 
 def test_the_unit_is_the_logit_only_where_evidence_sums_to_it() -> None:
-    assert report.to_json(analysis())["unit"] == "logit"
-    assert report.to_json(analysis(completeness_error=None))["unit"] == "arbitrary"
+    assert formats.to_json(analysis())["unit"] == "logit"
+    assert formats.to_json(analysis(completeness_error=None))["unit"] == "arbitrary"
 
 
 def test_a_model_that_says_little_still_has_every_key() -> None:
-    doc = report.to_json(analysis(model={"name": "mine"}))
+    doc = formats.to_json(analysis(run=replace(RUN, model=ModelInfo("mine"))))
     validate(doc, "report")
     assert doc["model"] == {
         "name": "mine", "weights_sha256": None, "layer": None, "frames": None, "interval_s": None, "time_cells": None
@@ -164,7 +164,7 @@ def test_a_model_that_says_little_still_has_every_key() -> None:
 @given(st.text(st.characters(), max_size=12), st.lists(st.floats(width=32), min_size=1, max_size=5))
 def test_any_label_and_any_number_gives_strict_utf8_json(label: str, numbers: list[float]) -> None:
     times = np.arange(len(numbers), dtype=float)
-    doc = report.to_json(analysis(curves={label: np.array(numbers)}, times_s=times))
+    doc = formats.to_json(analysis(curves={label: np.array(numbers)}, times_s=times))
     back = strict(json.dumps(doc, ensure_ascii=False).encode("utf-8").decode("utf-8"))
     (values,) = back["timeline"]["evidence"].values()
     assert values == [x if math.isfinite(x) else None for x in numbers]
@@ -174,7 +174,7 @@ def test_any_label_and_any_number_gives_strict_utf8_json(label: str, numbers: li
 
 
 def rows(a: Analysis, folder: Path) -> list[list[str]]:
-    report.write_csv(a, folder / "a.csv")
+    formats.write_csv(a, folder / "a.csv")
     data = (folder / "a.csv").read_bytes().decode("utf-8")
     assert data.endswith("\r\n")
     return list(csv.reader(io.StringIO(data, newline=""), strict=True))
@@ -226,7 +226,7 @@ def test_no_cell_of_the_csv_is_a_formula(label: str, tmp_path: Path) -> None:
 def test_the_window_with_the_nearest_middle_answers(spans: list[tuple[int, int]], ticks: list[int]) -> None:
     windows = [window(s / 2, s / 2 + n, {"a": 1.0}) for s, n in spans]
     times = np.array(sorted(ticks)) / 4 + 0.03  # never exactly between two middles
-    for time, owner in zip(times, report._owners(windows, times), strict=True):
+    for time, owner in zip(times, formats._owners(windows, times), strict=True):
         distances = [abs(sum(w.span) / 2 - time) if w.span[0] <= time <= w.span[1] else math.inf for w in windows]
         if min(distances) == math.inf:
             assert owner == -1
@@ -239,7 +239,7 @@ def test_the_window_with_the_nearest_middle_answers(spans: list[tuple[int, int]]
 
 def cues(a: Analysis, folder: Path) -> list[tuple[float, float, str]]:
     """Return what a player would show: the blocks of the file that have a timing line, entities resolved."""
-    report.write_vtt(a, folder / "a.vtt", overwrite=True)
+    formats.write_vtt(a, folder / "a.vtt", overwrite=True)
     head, *blocks = (folder / "a.vtt").read_bytes().decode("utf-8").rstrip("\n").split("\n\n")
     assert re.fullmatch(r"WEBVTT( .*)?", head)
     out = []
@@ -295,7 +295,7 @@ def test_twice_as_many_predictions_take_twice_the_work(tmp_path: Path) -> None:
         windows = tuple(window(i, i + 1, {f"label {i % 2}": 1.0}) for i in range(count))
         changing = analysis(segments=(), windows=windows)
         assert len(cues(changing, tmp_path)) == count
-        return lines_run(lambda: report.write_vtt(changing, tmp_path / "a.vtt", overwrite=True))
+        return lines_run(lambda: formats.write_vtt(changing, tmp_path / "a.vtt", overwrite=True))
 
     assert work(2000) < 2.1 * work(1000)  # a loop within a loop would take four times the work
 
@@ -310,14 +310,14 @@ def test_a_long_prediction_has_its_mean_probability(tmp_path: Path) -> None:
 
 def test_the_maps_come_back_as_they_were(tmp_path: Path) -> None:
     a = analysis()
-    report.write_npz(a, tmp_path / "a.npz")
+    formats.write_npz(a, tmp_path / "a.npz")
     with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
         assert file["labels"].tolist() == [NASTY, NASTY, FORMULA]
         assert file["maps_1"].dtype == np.float32
         np.testing.assert_array_equal(file["maps_1"], a.tracks[NASTY][1].maps)
         assert file["source_hw"].tolist() == [48, 64]
         assert strict(str(file["about"]))["model"]["name"] == "tiny"
-    back = report.load_maps(tmp_path / "a.npz")
+    back = formats.load_maps(tmp_path / "a.npz")
     assert list(back) == [NASTY, FORMULA]
     for label, tracks in a.tracks.items():
         assert len(back[label]) == len(tracks)
@@ -340,7 +340,7 @@ def test_the_maps_come_back_as_they_were(tmp_path: Path) -> None:
 )
 def test_an_array_written_in_pieces_is_what_numpy_writes(array):
     ours, theirs = io.BytesIO(), io.BytesIO()
-    report._write_array(ours, array)
+    formats._write_array(ours, array)
     np.save(theirs, array)
     assert ours.getvalue() == theirs.getvalue()
 
@@ -351,7 +351,7 @@ def test_what_is_no_file_of_maps_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     np.savez(tmp_path / "pickle.npz", labels=np.array([{"a": 1}], dtype=object))
     (tmp_path / "cut.npz").write_bytes((tmp_path / "other.npz").read_bytes()[:60])
-    report.write_npz(analysis(), tmp_path / "broken.npz")
+    formats.write_npz(analysis(), tmp_path / "broken.npz")
     data = bytearray((tmp_path / "broken.npz").read_bytes())
     data[40:300] = bytes(260)
     (tmp_path / "broken.npz").write_bytes(data)
@@ -359,13 +359,13 @@ def test_what_is_no_file_of_maps_is_refused(tmp_path: Path) -> None:
         np.save(file, np.zeros(3))
     for name in ("text.npz", "empty.npz", "broken.npz", "other.npz", "pickle.npz", "cut.npz", "array.npz", "missing.npz"):
         with pytest.raises(InputError, match=rf"cannot read .*{name}' as maps: .* Expected an \.npz that vidcam wrote"):
-            report.load_maps(tmp_path / name)
+            formats.load_maps(tmp_path / name)
 
 
 # ---------------------------------------------------------------------------------------------------------------- HTML
 
 
-class Page(html.parser.HTMLParser):
+class Page(HTMLParser):
     """Every tag with its attributes, and the text outside of scripts and styles."""
 
     def __init__(self, text: str) -> None:
@@ -397,7 +397,7 @@ class Page(html.parser.HTMLParser):
 
 
 def html_of(a: Analysis, folder: Path) -> Page:
-    report.write_html(a, folder / "a.html", overwrite=True)
+    formats.write_html(a, folder / "a.html", overwrite=True)
     return Page((folder / "a.html").read_bytes().decode("utf-8").replace("\xa0", " "))
 
 
@@ -428,7 +428,7 @@ def test_the_html_asks_nothing_of_the_network(tmp_path: Path) -> None:
 def test_the_pictures_are_inside_and_keep_their_colours(tmp_path: Path) -> None:
     image = np.zeros((480, 1280, 3), np.uint8)
     image[..., 0] = 200  # red
-    p = html_of(analysis(moments=(Moment(0.75, NASTY, 1.5, image),)), tmp_path)
+    p = html_of(analysis(moments=(Keyframe(0.75, NASTY, 1.5, image),)), tmp_path)
     (picture,) = p.all("img")
     data = np.frombuffer(base64.b64decode(picture["src"].partition(",")[2]), np.uint8)
     back = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
@@ -478,7 +478,8 @@ def test_long_tables_are_cut_and_say_so(tmp_path: Path) -> None:
 
 def test_a_page_says_that_there_is_next_to_nothing_to_say(tmp_path: Path) -> None:
     a = analysis(
-        model={"name": "mine"}, settings={}, versions={}, curves={}, tracks={}, segments=(), moments=(), warnings=(), outputs={},
+        run=RunInfo(ModelInfo("mine"), "torch", "cpu", 0, {}),
+        curves={}, tracks={}, segments=(), moments=(), warnings=(), outputs={},
         timings_s={}, completeness_error=None, scale=math.nan, times_s=np.array([0.0]),
     )  # fmt: skip
     p = html_of(a, tmp_path)
@@ -512,14 +513,14 @@ def test_the_verdict_is_one_plain_sentence(segments: list[tuple[float, float, fl
         "windows": (window(0, 3, {"walk": 0.75, "run": 0.25}),),
         "segments": tuple(Segment("walk", *s) for s in segments),
     }
-    assert page.answer(analysis(**(values | changes))).replace("\xa0", " ") == sentence
+    assert html.answer(analysis(**(values | changes))).replace("\xa0", " ") == sentence
 
 
 def test_figures_are_short_and_never_claim_too_much() -> None:
-    assert [page.percent(p).replace("\xa0", " ") for p in (0, 1e-5, 0.0012, 0.5, 0.9994, 0.99996, 1.0)] == [
+    assert [html.percent(p).replace("\xa0", " ") for p in (0, 1e-5, 0.0012, 0.5, 0.9994, 0.99996, 1.0)] == [
         "0.0 %", "< 0.1 %", "0.1 %", "50.0 %", "99.9 %", "> 99.9 %", "100.0 %",
     ]  # fmt: skip
-    assert [page.seconds(s) for s in (0, 7.44, 59.96, 62.4, 3725.2)] == ["0.0\xa0s", "7.4\xa0s", "1:00.0", "1:02.4", "1:02:05"]
+    assert [html.seconds(s) for s in (0, 7.44, 59.96, 62.4, 3725.2)] == ["0.0\xa0s", "7.4\xa0s", "1:00.0", "1:02.4", "1:02:05"]
 
 
 def test_the_drawn_curve_is_thinned_without_losing_a_peak() -> None:
@@ -527,7 +528,7 @@ def test_the_drawn_curve_is_thinned_without_losing_a_peak() -> None:
     curve = np.random.default_rng(0).normal(size=100_000)
     curve[43_210], curve[77_777] = 99, -99
     curve[50_000:60_000] = curve[43_209] = curve[77_776] = np.nan
-    thin_times, (thin,) = page._thin(times, [curve])
+    thin_times, (thin,) = html._thin(times, [curve])
     assert len(thin) <= 3002
     assert (np.nanmax(thin), np.nanmin(thin)) == (99, -99)
     assert thin_times[np.nanargmax(thin)] == 4321.0
@@ -563,5 +564,5 @@ def test_a_report_never_replaces_the_video(name: str, tmp_path: Path) -> None:
 
 
 def test_importing_the_reports_is_light() -> None:
-    code = "import sys, vidcam.report; print({'torch', 'av', 'cv2', 'jinja2', 'gradio'} & set(sys.modules))"
+    code = "import sys, vidcam.reports.formats; print({'torch', 'av', 'cv2', 'jinja2', 'gradio'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from vidcam.errors import UsageError
 from vidcam.sampling import TOLERANCE_S, Sampler, resize, views
-from vidcam.types import Geometry, Window
+from vidcam.values import Clip, CropGeometry
 
 pytestmark = pytest.mark.portable
 
@@ -27,7 +27,7 @@ def index_of(image: np.ndarray) -> int:
     return r | g << 8 | b << 16
 
 
-def run(times: Sequence[float], last_s: float, **settings: object) -> list[Window]:
+def run(times: Sequence[float], last_s: float, **settings: object) -> list[Clip]:
     sampler = Sampler(**settings)
     windows = []
     for i, time in enumerate(times):
@@ -36,7 +36,15 @@ def run(times: Sequence[float], last_s: float, **settings: object) -> list[Windo
     return windows + sampler.close()
 
 
-def literal(times: Sequence[float], last_s: float, *, frames: int, interval_s: float, hop_s: float, tail: str):
+def literal(
+    times: Sequence[float],
+    last_s: float,
+    *,
+    frames: int,
+    seconds_between_frames: float,
+    seconds_between_clip_starts: float,
+    tail: str,
+):
     """Return (frame numbers, span) of every window, by searching all frames for each sample's time."""
     t0, end = times[0], times[-1] + (times[-1] + last_s - times[-1])
 
@@ -52,29 +60,29 @@ def literal(times: Sequence[float], last_s: float, *, frames: int, interval_s: f
     windows = []
     k = 0
     while True:
-        start = t0 + k * hop_s
-        picks = [shown(start + i * interval_s) for i in range(frames)]
+        start = t0 + k * seconds_between_clip_starts
+        picks = [shown(start + i * seconds_between_frames) for i in range(frames)]
         if None in picks:
             break
-        windows.append((picks, (start, start + frames * interval_s)))
+        windows.append((picks, (start, start + frames * seconds_between_frames)))
         k += 1
     held = [len(times) - 1 if p is None else p for p in picks]
     if not windows:
-        return [(held, (t0, end if end > t0 else t0 + interval_s))]
+        return [(held, (t0, end if end > t0 else t0 + seconds_between_frames))]
     if end > windows[-1][1][1] + TOLERANCE_S:
         if tail == "hold" and start < end - TOLERANCE_S:
             windows.append((held, (start, end)))
         if tail == "shift":
             n = 0
-            while shown(t0 + n * interval_s) is not None:
+            while shown(t0 + n * seconds_between_frames) is not None:
                 n += 1
-            start = t0 + (n - frames) * interval_s
-            picks = [shown(t0 + (n - frames + i) * interval_s) for i in range(frames)]
-            windows.append((picks, (start, max(end, start + frames * interval_s))))
+            start = t0 + (n - frames) * seconds_between_frames
+            picks = [shown(t0 + (n - frames + i) * seconds_between_frames) for i in range(frames)]
+            windows.append((picks, (start, max(end, start + frames * seconds_between_frames))))
     return windows
 
 
-def check(times: Sequence[float], last_s: float, **settings: object) -> list[Window]:
+def check(times: Sequence[float], last_s: float, **settings: object) -> list[Clip]:
     got = run(times, last_s, **settings)
     want = literal(times, last_s, **settings)
     assert [([index_of(f) for f in w.frames], w.span) for w in got] == want
@@ -96,13 +104,22 @@ rhythms = st.one_of(
     times=rhythms,
     last_s=st.floats(0, 0.5),
     frames=st.integers(1, 9),
-    interval_s=st.sampled_from([0.2, 1 / 15, 1 / 30, 0.267, 0.011]),
-    hop_s=st.sampled_from([0.05, 0.2, 0.31, 1.0, 2.5]),
+    seconds_between_frames=st.sampled_from([0.2, 1 / 15, 1 / 30, 0.267, 0.011]),
+    seconds_between_clip_starts=st.sampled_from([0.05, 0.2, 0.31, 1.0, 2.5]),
     tail=st.sampled_from(["shift", "hold", "drop"]),
 )
-def test_windows_are_what_a_literal_search_finds(times, last_s, frames, interval_s, hop_s, tail):
-    windows = check(times, last_s, frames=frames, interval_s=interval_s, hop_s=hop_s, tail=tail)
-    if tail == "drop" or hop_s > frames * interval_s:
+def test_windows_are_what_a_literal_search_finds(
+    times, last_s, frames, seconds_between_frames, seconds_between_clip_starts, tail
+):
+    windows = check(
+        times,
+        last_s,
+        frames=frames,
+        seconds_between_frames=seconds_between_frames,
+        seconds_between_clip_starts=seconds_between_clip_starts,
+        tail=tail,
+    )
+    if tail == "drop" or seconds_between_clip_starts > frames * seconds_between_frames:
         return
     reached = times[0]
     for start, end in (w.span for w in windows):  # every second of the video lies in some window's span
@@ -112,13 +129,15 @@ def test_windows_are_what_a_literal_search_finds(times, last_s, frames, interval
 
 
 def test_a_frame_stays_on_screen_until_the_next_one_comes():
-    windows = check([0.0, 0.1, 0.9, 1.0], 0.1, frames=5, interval_s=0.2, hop_s=10.0, tail="drop")
+    windows = check(
+        [0.0, 0.1, 0.9, 1.0], 0.1, frames=5, seconds_between_frames=0.2, seconds_between_clip_starts=10.0, tail="drop"
+    )
     assert [index_of(f) for f in windows[0].frames] == [0, 1, 1, 1, 1]
     assert windows[0].times.tolist() == [0.0, 0.1, 0.1, 0.1, 0.1]
 
 
 def test_a_long_pause_is_kept_as_one_picture():
-    sampler = Sampler(frames=16, interval_s=0.1, hop_s=0.8)
+    sampler = Sampler(frames=16, seconds_between_frames=0.1, seconds_between_clip_starts=0.8)
     sampler.push(np.zeros((64, 64, 3), np.uint8), time=0.0, duration=0.1)
     windows = sampler.push(np.ones((64, 64, 3), np.uint8), time=240.0, duration=0.1)
     assert len(windows) > 290
@@ -136,7 +155,7 @@ def test_times_in_milliseconds_give_the_windows_of_exact_times():
 
 
 def test_a_window_comes_with_the_frame_after_its_last_sample():
-    sampler = Sampler(frames=3, interval_s=0.2, hop_s=0.2)
+    sampler = Sampler(frames=3, seconds_between_frames=0.2, seconds_between_clip_starts=0.2)
     came = [len(sampler.push(picture(i), time=i / 10, duration=0.1)) for i in range(9)]
     assert came == [0, 0, 0, 0, 0, 1, 0, 1, 0]
 
@@ -150,7 +169,9 @@ def test_a_window_comes_with_the_frame_after_its_last_sample():
     ],
 )
 def test_each_policy_ends_the_video_in_its_way(tail, spans):
-    windows = check([i / 10 for i in range(23)], 0.1, frames=5, interval_s=0.2, hop_s=1.0, tail=tail)
+    windows = check(
+        [i / 10 for i in range(23)], 0.1, frames=5, seconds_between_frames=0.2, seconds_between_clip_starts=1.0, tail=tail
+    )
     assert [w.span for w in windows] == [pytest.approx(s) for s in spans]
     last = [index_of(f) for f in windows[-1].frames]
     assert last == {"shift": [14, 16, 18, 20, 22], "hold": [20, 22, 22, 22, 22], "drop": [10, 12, 14, 16, 18]}[tail]
@@ -158,35 +179,49 @@ def test_each_policy_ends_the_video_in_its_way(tail, spans):
 
 def test_no_tail_window_if_the_last_one_reaches_the_end():
     for tail in ("shift", "hold"):
-        assert len(check([i / 10 for i in range(20)], 0.1, frames=5, interval_s=0.2, hop_s=1.0, tail=tail)) == 2
+        assert (
+            len(
+                check(
+                    [i / 10 for i in range(20)],
+                    0.1,
+                    frames=5,
+                    seconds_between_frames=0.2,
+                    seconds_between_clip_starts=1.0,
+                    tail=tail,
+                )
+            )
+            == 2
+        )
 
 
 def test_nothing_is_held_if_the_video_ends_between_windows():
-    windows = check([i / 8 for i in range(8)], 0.125, frames=2, interval_s=0.2, hop_s=1.0, tail="hold")
+    windows = check(
+        [i / 8 for i in range(8)], 0.125, frames=2, seconds_between_frames=0.2, seconds_between_clip_starts=1.0, tail="hold"
+    )
     assert [w.span for w in windows] == [(0.0, 0.4)]
 
 
 @pytest.mark.parametrize("tail", ["shift", "hold", "drop"])
 def test_a_clip_shorter_than_a_window_holds_its_last_frame(tail):
-    windows = check([2.0, 2.1, 2.2], 0.1, frames=4, interval_s=0.2, hop_s=0.5, tail=tail)
+    windows = check([2.0, 2.1, 2.2], 0.1, frames=4, seconds_between_frames=0.2, seconds_between_clip_starts=0.5, tail=tail)
     assert [index_of(f) for f in windows[0].frames] == [0, 2, 2, 2]
     assert [w.span for w in windows] == [pytest.approx((2.0, 2.3))]
 
 
 @pytest.mark.parametrize("duration", [0.04, 0.0])
 def test_a_single_frame_is_one_window(duration):
-    (window,) = run([7.0], duration, frames=3, interval_s=0.5, hop_s=1.0)
+    (window,) = run([7.0], duration, frames=3, seconds_between_frames=0.5, seconds_between_clip_starts=1.0)
     assert window.frames.shape == (3, 1, 1, 3)
     assert window.span == (7.0, 7.04 if duration else 7.5)
 
 
 def test_no_frame_is_no_window():
-    assert Sampler(frames=3, interval_s=0.5, hop_s=1.0).close() == []
+    assert Sampler(frames=3, seconds_between_frames=0.5, seconds_between_clip_starts=1.0).close() == []
 
 
 def test_starts_do_not_drift_over_hours():
     hop, t0 = 7 / 30, 0.1
-    sampler = Sampler(frames=1, interval_s=0.1, hop_s=hop, tail="drop")
+    sampler = Sampler(frames=1, seconds_between_frames=0.1, seconds_between_clip_starts=hop, tail="drop")
     starts = []
     for minute in range(60):
         starts += [w.span[0] for w in sampler.push(picture(minute), time=t0 + 60.0 * minute, duration=60.0)]
@@ -197,7 +232,7 @@ def test_starts_do_not_drift_over_hours():
 @pytest.mark.parametrize("tail", ["shift", "hold"])
 def test_the_buffer_does_not_grow_with_the_video(tail):
     def most_alive(count: int) -> int:
-        sampler = Sampler(frames=8, interval_s=0.1, hop_s=0.35, tail=tail)
+        sampler = Sampler(frames=8, seconds_between_frames=0.1, seconds_between_clip_starts=0.35, tail=tail)
         alive: dict[int, weakref.finalize] = {}
         most = 0
         for i in range(count):
@@ -229,7 +264,7 @@ def test_settings_that_make_no_sense_are_refused(wrong, message):
 
 
 def test_frames_that_make_no_sense_are_refused():
-    sampler = Sampler(frames=2, interval_s=0.1, hop_s=0.1)
+    sampler = Sampler(frames=2, seconds_between_frames=0.1, seconds_between_clip_starts=0.1)
     sampler.push(picture(0), time=1.0, duration=0.1)
     with pytest.raises(UsageError, match=r"in order of time: 1\.0 s came after 1\.0 s"):
         sampler.push(picture(1), time=1.0, duration=0.1)
@@ -244,7 +279,7 @@ def test_frames_that_make_no_sense_are_refused():
 
 def test_resize_is_bilinear_between_pixel_centres():
     image = np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8)
-    geometry = Geometry((7, 9), (11, 5), (0, 0, 11, 5))
+    geometry = CropGeometry((7, 9), (11, 5), (0, 0, 11, 5))
     got = resize(image, geometry)
     for y in range(11):
         for x in range(5):
@@ -259,9 +294,9 @@ def test_resize_is_bilinear_between_pixel_centres():
 
 def test_resize_checks_the_size_and_copies_nothing_needlessly():
     image = np.zeros((7, 9, 3), np.uint8)
-    assert resize(image, Geometry((7, 9), (7, 9), (1, 1, 3, 3))) is image
+    assert resize(image, CropGeometry((7, 9), (7, 9), (1, 1, 3, 3))) is image
     with pytest.raises(UsageError, match=r"the picture is \(7, 9\) .* for \(9, 7\)"):
-        resize(image, Geometry((9, 7), (9, 7), (1, 1, 3, 3)))
+        resize(image, CropGeometry((9, 7), (9, 7), (1, 1, 3, 3)))
 
 
 @pytest.mark.parametrize(
@@ -275,7 +310,7 @@ def test_resize_checks_the_size_and_copies_nothing_needlessly():
     ],
 )
 def test_the_centre_crop_is_torchvisions(source, size, crop, resized, top_left):
-    assert views(source, resize=size, crop=crop, cover=False) == (Geometry(source, resized, (*top_left, *crop)),)
+    assert views(source, resize=size, crop=crop, cover=False) == (CropGeometry(source, resized, (*top_left, *crop)),)
 
 
 def test_a_picture_too_narrow_for_the_crop_is_enlarged():
@@ -334,7 +369,7 @@ def test_a_picture_is_made_once_and_only_where_a_window_shows_it():
 
         return make
 
-    sampler, windows = Sampler(frames=4, interval_s=0.2, hop_s=0.4), []
+    sampler, windows = Sampler(frames=4, seconds_between_frames=0.2, seconds_between_clip_starts=0.4), []
     for i in range(60):
         windows += sampler.push(maker(i), time=i / 30, duration=1 / 30)
     windows += sampler.close()

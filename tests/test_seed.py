@@ -10,8 +10,8 @@ import torch
 from support.tiny_nets import CLIP, explained
 
 from vidcam.engine import TorchEngine
-from vidcam.explainers import core
-from vidcam.explainers.smooth import smooth
+from vidcam.methods import core
+from vidcam.methods.noise_tunnel import smooth
 from vidcam.models.loading import LoadedModel
 from vidcam.pipeline import Session, Settings
 
@@ -50,7 +50,7 @@ def test_nothing_else_depends_on_the_seed(engine: TorchEngine) -> None:
 def test_a_random_method_inside_another_has_the_same_seed() -> None:
     seeds: list[int] = []
 
-    def draws(explained: core.Explained, clips: core.Clips, targets: core.Targets, *, seed: int = 0) -> core.Attribution:
+    def draws(explained: core.TorchModel, clips: core.Clips, targets: core.Targets, *, seed: int = 0) -> core.Attribution:
         seeds.append(seed)
         return core.get("cam").explain(explained, clips, targets)
 

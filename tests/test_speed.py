@@ -27,9 +27,9 @@ from benchmarks.speed.plan import Plan, have_grad_cam
 from benchmarks.speed.race import Column, Race, rounds
 from benchmarks.speed.transcode import transcode
 from vidcam import sampling
+from vidcam.io.source import open_source
+from vidcam.io.writer import VideoWriter
 from vidcam.models import registry
-from vidcam.reader import open_source
-from vidcam.writer import VideoWriter
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 
@@ -69,7 +69,9 @@ def test_the_windows_of_the_script_are_those_of_vidcam(tmp_path, model, frames, 
     spec = registry.get(model)
     clip = write_clip(tmp_path / "in.mp4", frames=frames, size=(128, 192), fps=fps)
     theirs = list(by_hand.clips(clip, spec))
-    sampler = sampling.Sampler(frames=spec.frames, interval_s=spec.interval_s, hop_s=spec.clip_s / 2)
+    sampler = sampling.Sampler(
+        frames=spec.frames, seconds_between_frames=spec.seconds_between_frames, seconds_between_clip_starts=spec.clip_s / 2
+    )
     ours = []
     with open_source(clip) as source:
         (view,) = sampling.views((128, 192), resize=spec.resize, crop=spec.crop, cover=False)

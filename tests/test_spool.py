@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidcam import spool
-from vidcam.spool import Spool
-from vidcam.timeline import Timeline, scale_of, smooth
-from vidcam.types import Box, Evidence
+from vidcam.evidence import storage
+from vidcam.evidence.scale import scale_of
+from vidcam.evidence.smoothing import smooth
+from vidcam.evidence.storage import Spool, empty, release
+from vidcam.evidence.timeline import Timeline
+from vidcam.values import Box, Evidence
 
 
 def resident() -> int:
@@ -30,26 +32,26 @@ def no_room(*_args: object, **_options: object) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_large_array_takes_memory_only_while_it_is_looked_at() -> None:
     before = resident()
-    array = spool.empty((256, 256, 256))  # 67 MB
+    array = empty((256, 256, 256))  # 67 MB
     assert resident() - before < 30e6
     for i in range(256):
         array[i] = i
     assert resident() - before > 40e6
-    spool.let_go(array[10:20])  # a part of it will do
+    release(array[10:20])  # a part of it will do
     assert resident() - before < 30e6
     np.testing.assert_array_equal(array[:, 3, 5], np.arange(256))
 
 
 def test_arrays_elsewhere_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    small = spool.empty((3, 4))
+    small = empty((3, 4))
     small[:] = 7
-    spool.let_go(small)
-    spool.let_go(np.frombuffer(b"abcd", np.uint8))
+    release(small)
+    release(np.frombuffer(b"abcd", np.uint8))
     assert (small == 7).all()
     monkeypatch.setattr(tempfile, "TemporaryFile", no_room)
-    large = spool.empty((1 << 19,))
+    large = empty((1 << 19,))
     large[:] = 3
-    spool.let_go(large)
+    release(large)
     assert (large == 3).all()
 
 
@@ -95,7 +97,7 @@ def test_a_long_timeline_is_the_same_wherever_its_blocks_are(room: str, monkeypa
         away.extend([] if place is None else [place])
         return place
 
-    monkeypatch.setattr(spool, "LARGE", 1 << 40)  # the plain one: everything in memory
+    monkeypatch.setattr(storage, "LARGE", 1 << 40)  # the plain one: everything in memory
     monkeypatch.setattr(Spool, "put", lambda self, array: None)
     plain, timeline = Timeline(step_s=0.1), Timeline(step_s=0.1)
     for w in given:
@@ -103,7 +105,7 @@ def test_a_long_timeline_is_the_same_wherever_its_blocks_are(room: str, monkeypa
     wanted = {label: plain.tracks(label) for label in plain.labels}
     wanted_smooth = {k: [smooth(t, kind="gaussian", seconds=0.25) for t in parts] for k, parts in wanted.items()}
 
-    monkeypatch.setattr(spool, "LARGE", 1 << 10)
+    monkeypatch.setattr(storage, "LARGE", 1 << 10)
     monkeypatch.setattr(Spool, "put", watched)
     for w in given:
         timeline.add(w)

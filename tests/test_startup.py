@@ -17,7 +17,7 @@ HEAVY = ("torch", "torchvision", "pytorchvideo", "gradio", "matplotlib", "openvi
 
 RUN = """
 import json, os, sys
-from vidcam.cli import main
+from vidcam.cli.main import main
 try:
     main()
 finally:

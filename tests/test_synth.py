@@ -13,10 +13,10 @@ import pytest
 from support.drawn import digest
 
 from vidcam.errors import UnknownNameError, UsageError
-from vidcam.synth import CLASSES, NONE, clips, sample, scene
-from vidcam.synth.actions import MOTIONS
-from vidcam.synth.body import ARM_L, LEG_L, Body, Pose, Skeleton, random_body, skeleton
-from vidcam.synth.motion import Stance, ease
+from vidcam.synthetic import CLASSES, NONE, clips, sample, scene
+from vidcam.synthetic.actions import MOTIONS
+from vidcam.synthetic.body import ARM_L, LEG_L, Body, Pose, Skeleton, random_body, skeleton
+from vidcam.synthetic.motion import Stance, ease
 
 ACTING = [c for c in CLASSES if c not in ("standing idle", "no person")]
 
@@ -33,7 +33,9 @@ def test_the_classes_have_the_agreed_order() -> None:
 def test_seed_gives_the_same_bytes_in_any_process_and_order() -> None:
     seeds = (3, 4, 5, 6)
     here = [digest(sample(s)) for s in seeds]
-    code = "from support.drawn import digest\nfrom vidcam.synth import sample\nfor s in (6, 5, 4, 3): print(digest(sample(s)))"
+    code = (
+        "from support.drawn import digest\nfrom vidcam.synthetic import sample\nfor s in (6, 5, 4, 3): print(digest(sample(s)))"
+    )
     folder = Path(__file__).parent
     run = subprocess.run([sys.executable, "-c", code], cwd=folder, env={"PYTHONPATH": f"{folder}:{folder.parent}", "PATH": ""},
                          capture_output=True, text=True, check=True)  # fmt: skip
@@ -44,7 +46,7 @@ def test_seed_gives_the_same_bytes_in_any_process_and_order() -> None:
 @pytest.mark.parametrize("label", [*CLASSES, NONE])
 def test_clips_have_the_stated_shapes_and_masks(label: str) -> None:
     for seed in range(6):
-        c = sample(seed, label=label, frames=8, size=(60, 80), interval_s=0.1)
+        c = sample(seed, label=label, frames=8, size=(60, 80), seconds_between_frames=0.1)
         assert c.label == label
         assert c.fps == pytest.approx(10.0)
         assert c.frames.shape == (8, 60, 80, 3)
@@ -213,7 +215,7 @@ def test_labels_and_sizes_are_checked() -> None:
     with pytest.raises(UsageError, match="at least 16x16"):
         sample(0, size=8)
     with pytest.raises(UsageError, match="interval_s must be positive"):
-        sample(0, interval_s=0.0)
+        sample(0, seconds_between_frames=0.0)
     with pytest.raises(UnknownNameError, match="unknown label"):
         next(iter(scene([("no person", 1.0)], seed=0)))
     with pytest.raises(UsageError, match="positive seconds"):

@@ -13,10 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidcam import timeline
 from vidcam.errors import UsageError
-from vidcam.timeline import NO_EVIDENCE, FlowField, RunningScale, Timeline, peaks, scale_of, segments, smooth
-from vidcam.types import Box, Evidence, Segment, Track
+from vidcam.evidence import smoothing
+from vidcam.evidence.optical_flow import FlowField
+from vidcam.evidence.scale import NO_EVIDENCE, RunningScale, scale_of
+from vidcam.evidence.segments import find_peaks, label_segments
+from vidcam.evidence.smoothing import smooth
+from vidcam.evidence.timeline import Timeline
+from vidcam.values import Box, Evidence, Segment, Track
 
 pytestmark = pytest.mark.portable
 
@@ -320,7 +324,7 @@ def test_stretch_by_stretch_is_the_same_to_the_last_bit(
     t = replace(t, times=np.delete(np.arange(54), [10, 11, 30, 31]) * 0.1)  # an uneven grid
     flow, _ = moving_texture(60, 9.0, step=0.1)
     whole = smooth(t, kind=kind, seconds=0.15, causal=causal, flow=flow).maps
-    monkeypatch.setattr(timeline, "_STRETCH", stretch)
+    monkeypatch.setattr(smoothing, "_STRETCH", stretch)
     np.testing.assert_array_equal(smooth(t, kind=kind, seconds=0.15, causal=causal, flow=flow).maps, whole)
 
 
@@ -593,15 +597,15 @@ TIMES = np.arange(12) * 0.5 + 10
     ],
 )
 def test_segments_of_hand_made_curves(curve: list[float], expected: list[tuple[float, float, float]]) -> None:
-    found = segments("wave", TIMES, np.array(curve, float), high=2.0, low=1.0, min_s=1.0)
+    found = label_segments("wave", TIMES, np.array(curve, float), high=2.0, low=1.0, min_s=1.0)
     assert [(s.label, s.start_s, s.end_s, pytest.approx(s.score)) for s in found] == [("wave", *e) for e in expected]
     assert all(isinstance(s, Segment) for s in found)
 
 
 def test_segments_need_two_moments_and_ordered_levels() -> None:
-    assert segments("wave", np.array([1.0]), np.array([5.0]), high=2, low=1) == ()
+    assert label_segments("wave", np.array([1.0]), np.array([5.0]), high=2, low=1) == ()
     with pytest.raises(UsageError, match="got low=2 and high=1"):
-        segments("wave", TIMES, np.zeros(12), high=1, low=2)
+        label_segments("wave", TIMES, np.zeros(12), high=1, low=2)
 
 
 @pytest.mark.parametrize(
@@ -618,4 +622,4 @@ def test_segments_need_two_moments_and_ordered_levels() -> None:
     ],
 )
 def test_peaks_are_the_highest_moments_apart(curve: list[float], n: int, gap: float, expected: tuple[int, ...]) -> None:
-    assert peaks(TIMES, np.array(curve, float), n=n, min_gap_s=gap) == expected
+    assert find_peaks(TIMES, np.array(curve, float), n=n, min_gap_s=gap) == expected

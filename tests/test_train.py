@@ -20,19 +20,19 @@ from support.media import write_clip
 from support.waiting import HANG_S
 from torch import nn
 
-from vidcam import cli
+from vidcam.cli import main
 from vidcam.engine import TorchEngine, open_engine
 from vidcam.errors import InputError, OutputError, UsageError, VidcamError, WeightsError
-from vidcam.explainers import core
+from vidcam.methods import core
+from vidcam.methods.cell_geometry import AxisGeometry, CellGeometry, covered
 from vidcam.models import registry, trained
 from vidcam.models.loading import load
 from vidcam.models.mini_net import Mini
-from vidcam.placement import Axis, Placement, covered
-from vidcam.train import Recipe, losses, train
-from vidcam.train.data import Clips, Item, People, read_folder, split
-from vidcam.train.recipe import EPOCHS, PEOPLE_EPOCHS
-from vidcam.train.report import Answers
-from vidcam.train.trainer import KERNELS, Kernels, Trainer, one_cycle, optimizers
+from vidcam.training import TrainConfig, losses, train
+from vidcam.training.config import EPOCHS, PEOPLE_EPOCHS
+from vidcam.training.data import Clips, Item, People, read_folder, split
+from vidcam.training.report import Answers
+from vidcam.training.trainer import KERNELS, MuonConv, Trainer, one_cycle, optimizers
 
 FACTORY = """
 from vidcam.models.mini_net import Mini
@@ -73,9 +73,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def recipe(net: str, **changes: object) -> Recipe:
+def recipe(net: str, **changes: object) -> TrainConfig:
     facts = {"model": net, "scratch": True, "epochs": 8, "batch": 4, "lr": 0.02, "device": "cpu", "precision": "float32"}
-    return Recipe(**(facts | changes))
+    return TrainConfig(**(facts | changes))
 
 
 def test_two_classes_are_learned_and_the_result_is_a_model(net, folder, tmp_path, monkeypatch):
@@ -136,7 +136,7 @@ def test_killed_training_continues(net, folder, tmp_path):
     code = """
 import os, signal, sys
 from pathlib import Path
-from vidcam.train import Recipe, train
+from vidcam.training import Recipe, train
 
 def progress(stage, done, total):
     if (Path(sys.argv[2]) / "checkpoint.pt").exists():
@@ -151,7 +151,7 @@ train(sys.argv[1], sys.argv[2], recipe=recipe, progress=progress)
     said: list[str] = []
     train(
         folder, tmp_path / "out", say=said.append,
-        recipe=Recipe(model=net, scratch=True, epochs=3, batch=4, patience=1, device="cpu"),
+        recipe=TrainConfig(model=net, scratch=True, epochs=3, batch=4, patience=1, device="cpu"),
     )  # fmt: skip
     assert before["step"] > 0
     assert said[0].startswith(f"continuing after {before['step']} of {3 * before['step']} ")
@@ -235,10 +235,10 @@ def test_a_long_held_out_video_comes_in_batches(folder, tmp_path, monkeypatch):
 
 SPEC = registry.ModelSpec(
     name="small", title="", family="tests", build=lambda: Mini(2, stem=4, widths=((4, 2),)), labels=lambda: ("blue", "red"),
-    frames=4, interval_s=0.1, resize=32, crop=(32, 32), mean=(0.4,) * 3, std=(0.2,) * 3, layer="blocks",
+    frames=4, seconds_between_frames=0.1, resize=32, crop=(32, 32), mean=(0.4,) * 3, std=(0.2,) * 3, layer="blocks",
     head=registry.Head(("fc",)), time_cells=(4,), paper="",
 )  # fmt: skip
-WHERE = Placement(Axis(0.0, 1.0, 4), Axis(3.5, 8.0, 4), Axis(3.5, 8.0, 4))
+WHERE = CellGeometry(AxisGeometry(0.0, 1.0, 4), AxisGeometry(3.5, 8.0, 4), AxisGeometry(3.5, 8.0, 4))
 
 
 # Splitting ---------------------------------------------------------------------------------------------------------------------
@@ -424,7 +424,7 @@ def test_zero_row_is_the_least_squares_one_and_keeps_softmax():
     where = torch.full((3, 2, 3, 9), losses.ELSEWHERE)
     where[0, 1, 0, 2] = where[2, 0, 1, 1] = where[2, 1] = losses.ACTING  # in clip 1 nothing acts: it has no say
     where[0, 0, 2] = losses.UNKNOWN
-    zero = losses.Zero(5)
+    zero = losses.EvidenceOffset(5)
     for i in range(3):
         zero.add(features[[i]], weight, targets[[i]], where[[i]])
     groups: dict[tuple[int, str], list[tuple[int, int, int]]] = {}
@@ -441,14 +441,14 @@ def test_zero_row_is_the_least_squares_one_and_keeps_softmax():
             weigh = math.sqrt((1 if kind == "acting" else 0.5) / len(members))
             a = losses.LOCAL * features[b, :, t, y, x]
             rows.append(weigh * a)
-            wanted.append(0.0 if kind == "acting" else weigh * (-losses.Zero.MARGIN - float(weight[targets[b]] @ a)))
+            wanted.append(0.0 if kind == "acting" else weigh * (-losses.EvidenceOffset.MARGIN - float(weight[targets[b]] @ a)))
     matrix, right = torch.stack(rows).double(), torch.tensor(wanted).double()
-    ridge = math.sqrt(losses.Zero.RIDGE * float((matrix**2).sum()) / 5)
+    ridge = math.sqrt(losses.EvidenceOffset.RIDGE * float((matrix**2).sum()) / 5)
     matrix, right = torch.cat([matrix, ridge * torch.eye(5)]), torch.cat([right, torch.zeros(5)])
     expected = torch.linalg.lstsq(matrix, right[:, None]).solution[:, 0]
     assert expected.abs().max() > 1
     torch.testing.assert_close(zero.row().double(), expected, rtol=1e-4, atol=1e-4)
-    assert torch.equal(losses.Zero(5).row(), torch.zeros(5))
+    assert torch.equal(losses.EvidenceOffset(5).row(), torch.zeros(5))
     before, after = ((features.mean((2, 3, 4)) @ w.T).softmax(1) for w in (weight, weight + zero.row()))
     torch.testing.assert_close(after, before)
 
@@ -456,7 +456,7 @@ def test_zero_row_is_the_least_squares_one_and_keeps_softmax():
 def test_covered_cells_are_those_within_half_a_cell_of_a_pixel():
     rng = np.random.default_rng(0)
     mask = rng.random((4, 32, 32)) < 0.01
-    where = Placement(Axis(0.5, 2.0, 2), Axis(3.0, 8.0, 4), Axis(0.0, 8.0, 4))
+    where = CellGeometry(AxisGeometry(0.5, 2.0, 2), AxisGeometry(3.0, 8.0, 4), AxisGeometry(0.0, 8.0, 4))
     expected = np.zeros((2, 4, 4), bool)
     for t in range(2):
         for y in range(4):
@@ -548,7 +548,7 @@ def test_kernels_move_by_orthogonal_steps():
     net = nn.Sequential(nn.Conv3d(4, 12, (1, 3, 3), bias=False), nn.Conv3d(12, 3, (2, 1, 1)), nn.Conv3d(3, 3, 1, groups=3))
     start = [p.detach().clone() for p in net.parameters()]
     adam, muon = optimizers(net, lr=1e-3, weight_decay=0.0, kernels=True)
-    assert isinstance(muon, Kernels)
+    assert isinstance(muon, MuonConv)
     assert sum(len(g["params"]) for g in muon.param_groups) == 2  # the kernels of dense convolutions
     assert sum(len(g["params"]) for g in adam.param_groups) == 3  # the biases, and the kernel that has one channel each
     grads = []
@@ -575,7 +575,7 @@ def test_drawn_clips_are_plain_at_first_and_hard_in_the_end():
 
 
 def test_the_help_says_how_long_training_takes_by_default():
-    epochs = typing.get_type_hints(cli.train, include_extras=True)["epochs"]
+    epochs = typing.get_type_hints(main.train, include_extras=True)["epochs"]
     said = next(m.show_default for m in epochs.__metadata__ if hasattr(m, "show_default"))
     assert said == f"{EPOCHS}; {PEOPLE_EPOCHS} of 4000 clips for people"
 
@@ -693,7 +693,7 @@ def test_a_folder_in_use_is_not_overwritten(net, folder, tmp_path):
 def run_cli(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
     monkeypatch.setattr(sys, "argv", ["vidcam", *map(str, words)])
     with pytest.raises(SystemExit) as stop:
-        cli.main()
+        main.main()
     return int(stop.value.code or 0)
 
 
@@ -753,7 +753,7 @@ def test_a_damaged_result_says_so(tmp_path):
 @pytest.mark.parametrize(("change", "told"), [({"batch": 0}, "batch"), ({"lr": -1.0}, "lr"), ({"trunk": "none"}, "trunk")])
 def test_recipes_that_make_no_sense_are_refused(change, told):
     with pytest.raises(UsageError, match=told):
-        Recipe(**change)
+        TrainConfig(**change)
 
 
 def test_mini_begins_with_what_is_there_and_what_changes():

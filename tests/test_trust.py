@@ -15,18 +15,18 @@ from torch import nn
 
 from vidcam.engine import TorchEngine
 from vidcam.errors import UsageError
-from vidcam.explainers import core
+from vidcam.evidence.smoothing import smooth
+from vidcam.methods import core
+from vidcam.methods.cell_geometry import AxisGeometry, CellGeometry
+from vidcam.metrics import counterfactual, faithfulness, imputers, sanity, smoothness, spurious, verdict
+from vidcam.metrics.splice import inside, splice
 from vidcam.models.loading import LoadedModel
 from vidcam.models.mini_net import Mini
 from vidcam.models.registry import Head, ModelSpec
-from vidcam.placement import Axis, Placement
-from vidcam.timeline import smooth
-from vidcam.trust import counterfactual, faithfulness, flags, removal, sanity, smoothness, verdict
-from vidcam.trust.splice import inside, splice
-from vidcam.types import Box, Track
+from vidcam.values import Box, Track
 
 CLIP = (6, 32, 32)
-WHERE = Placement(Axis(0.5, 2.0, 3), Axis(3.5, 8.0, 4), Axis(3.5, 8.0, 4))
+WHERE = CellGeometry(AxisGeometry(0.5, 2.0, 3), AxisGeometry(3.5, 8.0, 4), AxisGeometry(3.5, 8.0, 4))
 RED = (slice(2, 4), slice(8, 16), slice(16, 24))  # the pixels of cell (1, 1, 2)
 
 
@@ -61,7 +61,7 @@ def wrong() -> np.ndarray:
 
 def test_every_pixel_belongs_to_the_nearest_cell():
     chosen = np.random.default_rng(1).random(WHERE.grid) < 0.4
-    found = removal.pixels_of(chosen, WHERE, CLIP)
+    found = imputers.pixels_of(chosen, WHERE, CLIP)
     for t in range(6):
         for y in range(32):
             for x in range(32):
@@ -72,10 +72,10 @@ def test_every_pixel_belongs_to_the_nearest_cell():
                 assert found[t, y, x] == chosen[tuple(near)]
 
 
-@pytest.mark.parametrize("baseline", removal.BASELINES)
+@pytest.mark.parametrize("baseline", imputers.BASELINES)
 def test_only_what_is_removed_changes_and_it_is_gone(baseline, frames, truth):
-    removed = removal.pixels_of(truth > 0, WHERE, CLIP)
-    out = removal.replacing(frames, baseline)(removed)
+    removed = imputers.pixels_of(truth > 0, WHERE, CLIP)
+    out = imputers.replacing(frames, baseline)(removed)
     np.testing.assert_array_equal(out[~removed], frames[~removed])
     assert redness(out[None])[0] == 0.0
     assert out.dtype == np.uint8
@@ -86,7 +86,7 @@ def test_inpainting_continues_what_is_around_also_if_all_is_gone():
     removed = np.zeros((2, 32, 32), bool)
     removed[0, 12:20, 12:20] = True
     removed[1] = True
-    out = removal.inpainted(ramp)(removed)
+    out = imputers.inpainted(ramp)(removed)
     assert np.abs(out[0].astype(int) - ramp[0]).max() <= 40  # within a few columns of the ramp
     assert np.ptp(out[1]) == 0
     assert abs(int(out[1, 0, 0, 0]) - 120) <= 2
@@ -95,7 +95,7 @@ def test_inpainting_continues_what_is_around_also_if_all_is_gone():
 # Faithfulness ------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("baseline", removal.BASELINES)
+@pytest.mark.parametrize("baseline", imputers.BASELINES)
 def test_curves_are_what_one_clip_after_the_other_gives(baseline, frames):
     values = np.random.default_rng(2).normal(size=WHERE.grid)
     found = faithfulness.curves(frames, values, WHERE, redness, baseline=baseline, steps=4)
@@ -110,14 +110,14 @@ def test_curves_are_what_one_clip_after_the_other_gives(baseline, frames):
             cells = np.zeros(WHERE.grid, bool)
             for i in gone:
                 cells[i] = True
-            removed = removal.pixels_of(cells, WHERE, CLIP)
-            clip = np.where(removed[..., None], removal.BASELINES[baseline](frames)(removed), frames)
+            removed = imputers.pixels_of(cells, WHERE, CLIP)
+            clip = np.where(removed[..., None], imputers.BASELINES[baseline](frames)(removed), frames)
             assert curve[k] == pytest.approx(redness(clip[None])[0])
     whole = faithfulness.faithfulness(frames, values, WHERE, redness, baseline=baseline).insertion
     assert faithfulness.insertion(frames, values, WHERE, redness, baseline=baseline) == pytest.approx(whole)
 
 
-@pytest.mark.parametrize("baseline", removal.BASELINES)
+@pytest.mark.parametrize("baseline", imputers.BASELINES)
 def test_a_true_map_is_faithful_and_a_wrong_one_is_not(baseline, frames, truth):
     good = faithfulness.faithfulness(frames, truth, WHERE, redness, baseline=baseline)
     bad = faithfulness.faithfulness(frames, wrong(), WHERE, redness, baseline=baseline)
@@ -140,11 +140,11 @@ def test_flat_maps_do_not_profit_from_the_order_of_the_cells(frames):
     assert not np.array_equal(flat.deletion, first.deletion)
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e-30, 1.0, 1e30]), st.sampled_from(list(removal.BASELINES)))
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e-30, 1.0, 1e30]), st.sampled_from(list(imputers.BASELINES)))
 def test_figures_are_finite_whatever_the_map(seed, size, baseline):
     rng = np.random.default_rng(seed)
     clip = rng.integers(0, 256, (3, 8, 8, 3)).astype(np.uint8) * np.uint8(seed % 2)
-    where = Placement(Axis(0.0, 1.0, 3), Axis(1.5, 4.0, 2), Axis(1.5, 4.0, 2))
+    where = CellGeometry(AxisGeometry(0.0, 1.0, 3), AxisGeometry(1.5, 4.0, 2), AxisGeometry(1.5, 4.0, 2))
     values = size * rng.normal(size=where.grid)
     found = faithfulness.faithfulness(clip, values, where, lambda c: np.zeros(len(c)), baseline=baseline)
     assert np.isfinite(list(vars(found).values())).all()
@@ -243,13 +243,15 @@ def test_other_tubes_have_the_hot_ones_size_and_lie_elsewhere():
 # Counterfactuals ---------------------------------------------------------------------------------------------------------------
 
 
-def per_frame(frames: int) -> Placement:
-    return Placement(Axis(0.0, 1.0, frames), Axis(1.5, 4.0, 1), Axis(1.5, 4.0, 1))
+def per_frame(frames: int) -> CellGeometry:
+    return CellGeometry(AxisGeometry(0.0, 1.0, frames), AxisGeometry(1.5, 4.0, 1), AxisGeometry(1.5, 4.0, 1))
 
 
 def test_dropped_peak_is_at_the_placed_cell():
     frames = np.broadcast_to(np.arange(16, dtype=np.uint8)[:, None, None, None], (16, 4, 4, 3)).copy()
-    where = Placement(Axis(0.0, 4.0, 4), Axis(1.5, 4.0, 1), Axis(1.5, 4.0, 1))  # cells at frames 0, 4, 8 and 12
+    where = CellGeometry(
+        AxisGeometry(0.0, 4.0, 4), AxisGeometry(1.5, 4.0, 1), AxisGeometry(1.5, 4.0, 1)
+    )  # cells at frames 0, 4, 8 and 12
     seen = []
 
     def score(clips: np.ndarray) -> np.ndarray:
@@ -307,7 +309,7 @@ def engine() -> TorchEngine:
     labels = ("a", "b", "c")
     spec = ModelSpec(
         name="small", title="", family="tests", build=lambda: Mini(3, stem=8, widths=((8, 2), (16, 1))), labels=lambda: labels,
-        frames=4, interval_s=0.1, resize=32, crop=(32, 32), mean=(0.4,) * 3, std=(0.2,) * 3, layer="blocks",
+        frames=4, seconds_between_frames=0.1, resize=32, crop=(32, 32), mean=(0.4,) * 3, std=(0.2,) * 3, layer="blocks",
         head=Head(("fc",)), time_cells=(4,), paper="",
     )  # fmt: skip
     net = spec.build()
@@ -349,7 +351,9 @@ def test_class_sensitivity_and_repeatability(engine):
 
 
 def test_evidence_is_counted_before_and_after_the_cut():
-    where = Placement(Axis(0.5, 2.0, 3), Axis(3.5, 8.0, 1), Axis(3.5, 8.0, 1))  # cells over frames 0-1, 2-3, 4-5; cut at 3
+    where = CellGeometry(
+        AxisGeometry(0.5, 2.0, 3), AxisGeometry(3.5, 8.0, 1), AxisGeometry(3.5, 8.0, 1)
+    )  # cells over frames 0-1, 2-3, 4-5; cut at 3
     values = np.array([3.0, 2.0, 1.0]).reshape(3, 1, 1)
     assert inside(values, where, 6, after=False) == pytest.approx((3 + 1) / 6)
     assert inside(values, where, 6, after=True) == pytest.approx((1 + 1) / 6)
@@ -361,7 +365,9 @@ def test_evidence_is_counted_before_and_after_the_cut():
 
 
 def test_a_map_that_is_the_same_everywhere_tells_what_chance_is():
-    where = Placement(Axis(0.0, 8.0, 2), Axis(3.5, 8.0, 2), Axis(3.5, 8.0, 2))  # as r3d_18 has it: two cells for 16 frames
+    where = CellGeometry(
+        AxisGeometry(0.0, 8.0, 2), AxisGeometry(3.5, 8.0, 2), AxisGeometry(3.5, 8.0, 2)
+    )  # as r3d_18 has it: two cells for 16 frames
     even = np.ones(where.grid)
     assert inside(even, where, 16, after=False) == pytest.approx((1 + 3.5 / 8) / 2)
     assert inside(even, where, 16, after=True) == pytest.approx(4.5 / 8 / 2)
@@ -404,15 +410,15 @@ def test_smoothing_calms_and_a_causal_one_lags():
 
 
 def test_suspicions_are_raised_by_place_and_not_by_chance():
-    rim = flags.border((40, 60))
+    rim = spurious.border((40, 60))
     assert rim.mean() == pytest.approx(1 - (40 - 6) * (60 - 6) / (40 * 60))
     even = np.ones((5, 40, 60))
-    assert not flags.suspicion("border", even, rim).raised
-    assert flags.suspicion("border", even, rim).share == pytest.approx(rim.mean())
+    assert not spurious.suspicion("border", even, rim).raised
+    assert spurious.suspicion("border", even, rim).share == pytest.approx(rim.mean())
     corner = np.zeros((5, 40, 60))
     corner[:, :3, :3] = 1.0
-    assert flags.suspicion("border", corner, rim).raised
-    assert not flags.suspicion("border", np.zeros((5, 40, 60)), rim).raised
+    assert spurious.suspicion("border", corner, rim).raised
+    assert not spurious.suspicion("border", np.zeros((5, 40, 60)), rim).raised
 
 
 def test_static_places_and_overlays_are_found():
@@ -422,13 +428,13 @@ def test_static_places_and_overlays_are_found():
     for room, video in zip(rooms, videos, strict=True):
         room[2:10, 44:56] = (250, 240, 20)
         video[:, 20:] = 100
-    mark = flags.overlay(rooms, reach=1)
+    mark = spurious.overlay(rooms, reach=1)
     truth = np.zeros((40, 60), bool)
     truth[2:10, 44:56] = True
     assert (mark & truth).sum() / truth.sum() > 0.7
     assert (mark & ~truth).mean() < 0.04
-    assert not flags.overlay(rooms[:2]).any()  # two videos may be alike by chance
-    assert not flags.overlay([rooms[0]] * 5).any()  # one camera
-    still = flags.static(videos[0])
+    assert not spurious.overlay(rooms[:2]).any()  # two videos may be alike by chance
+    assert not spurious.overlay([rooms[0]] * 5).any()  # one camera
+    still = spurious.static(videos[0])
     assert still[24:].all()
     assert not still[:18].any()

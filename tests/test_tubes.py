@@ -12,12 +12,14 @@ import pytest
 from support import planted
 from support.media import write_clip
 
-from vidcam import pipeline, tubes
+from vidcam import annotation, pipeline
+from vidcam.analysis import Analysis
+from vidcam.annotation import Outputs
 from vidcam.engine import TorchEngine, open_engine
 from vidcam.errors import OutputError, UsageError
-from vidcam.jobs import Outputs
-from vidcam.reader import open_source
-from vidcam.types import Analysis
+from vidcam.evidence import tubes
+from vidcam.io.source import open_source
+from vidcam.reports import coco
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +43,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def analysis(engine: TorchEngine, clip: Path) -> Analysis:
-    settings = pipeline.Settings(classes=("red square",), smooth_s=0, hop_s=0.4)
-    return pipeline.explain(clip, engine=engine, settings=settings)
+    settings = pipeline.Settings(classes=("red square",), smooth_s=0, seconds_between_clip_starts=0.4)
+    return annotation.explain(clip, engine=engine, settings=settings)
 
 
 def test_two_squares_are_two_tubes_at_their_places_and_seconds(analysis: Analysis) -> None:
@@ -98,12 +100,12 @@ def test_run_lengths_give_the_mask_back(seed: int) -> None:
 def test_every_format_holds_the_same_tubes(analysis: Analysis, tmp_path: Path) -> None:
     found = tubes.find(analysis)
     for name in ("t.json", "t.csv"):
-        tubes.write(analysis, tmp_path / name)
+        coco.write(analysis, tmp_path / name)
     plain = json.loads((tmp_path / "t.json").read_text())
     rows = list(csv.DictReader(io.StringIO((tmp_path / "t.csv").read_text())))
     assert [t["share"] for t in plain["tubes"]] == [t.share for t in found]
     assert len(rows) == sum(len(t.outlines) for t in found)
-    boxes = [(o.time, *tubes._xywh(o.box)) for t in found for o in t.outlines]
+    boxes = [(o.time, *coco._xywh(o.box)) for t in found for o in t.outlines]
     assert boxes == [(b["time_s"], *b["box"]) for t in plain["tubes"] for b in t["boxes"]]
     written = [[float(row[key]) for key in ("time_s", "x", "y", "width", "height")] for row in rows]
     assert np.array(boxes) == pytest.approx(np.array(written))
@@ -113,43 +115,43 @@ def test_every_format_holds_the_same_tubes(analysis: Analysis, tmp_path: Path) -
 def test_coco_file_loads_in_pycocotools_with_the_frames(analysis: Analysis, clip: Path, tmp_path: Path, capsys) -> None:
     from pycocotools.coco import COCO
 
-    tubes.write(analysis, tmp_path / "t.coco.json")
-    coco = COCO(tmp_path / "t.coco.json")
+    coco.write(analysis, tmp_path / "t.coco.json")
+    loaded = COCO(tmp_path / "t.coco.json")
     capsys.readouterr()  # it talks
     found = tubes.find(analysis)
     with open_source(clip) as source:
         times = [frame.time for frame in source.frames()]
-    images = coco.loadImgs(sorted(coco.getImgIds()))
+    images = loaded.loadImgs(sorted(loaded.getImgIds()))
     assert [image["time_s"] for image in images] == times
     assert [image["frame_id"] for image in images] == list(range(len(times)))
-    assert [c["name"] for c in coco.loadCats(coco.getCatIds())] == ["red square"]
+    assert [c["name"] for c in loaded.loadCats(loaded.getCatIds())] == ["red square"]
     steps = np.unique(np.concatenate([t.times for tracks in analysis.drawn.values() for t in tracks]))
     number = 0
     for image in images:
         step = min(steps, key=lambda s: (round(abs(s - image["time_s"]), 9), s))
         wanted = {t.id: o for t in found for o in t.outlines if o.time == step}
-        here = coco.loadAnns(coco.getAnnIds(imgIds=image["id"]))
+        here = loaded.loadAnns(loaded.getAnnIds(imgIds=image["id"]))
         assert {a["track_id"] for a in here} == set(wanted)
         number += len(here)
-        for annotation in here:
-            outline = wanted[annotation["track_id"]]
-            assert annotation["bbox"] == tubes._xywh(outline.box)
-            mask = coco.annToMask(annotation)
+        for item in here:
+            outline = wanted[item["track_id"]]
+            assert item["bbox"] == coco._xywh(outline.box)
+            mask = loaded.annToMask(item)
             assert mask.shape == (image["height"], image["width"]) == (128, 128)
-            assert mask.sum() == annotation["area"]
+            assert mask.sum() == item["area"]
             ys, xs = np.nonzero(mask)
-            assert [xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1] == annotation["bbox"]
+            assert [xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1] == item["bbox"]
     assert number > len(images) / 2
 
 
 def test_what_cannot_be_written_is_refused(analysis: Analysis, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"\.csv, \.json or \.coco\.json, got tubes\.xml"):
-        tubes.write(analysis, tmp_path / "tubes.xml")
+        coco.write(analysis, tmp_path / "tubes.xml")
     with pytest.raises(UsageError, match=r"between 0 and 1, got 1\.5"):
         tubes.find(analysis, threshold=1.5)
     (tmp_path / "t.csv").write_text("mine")
     with pytest.raises(OutputError):
-        tubes.write(analysis, tmp_path / "t.csv")
+        coco.write(analysis, tmp_path / "t.csv")
     assert (tmp_path / "t.csv").read_text() == "mine"
 
 
@@ -171,7 +173,7 @@ def test_the_verdict_is_about_the_crop_in_which_the_answer_is(left: int, engine:
 
     clip = write_clip(tmp_path / "wide.mp4", frames=20, size=(128, 340), fps=10, picture=picture)
     settings = pipeline.Settings(classes=("red square",), cover=True, verdict=True)
-    found = pipeline.explain(clip, engine=engine, settings=settings).verdict
+    found = annotation.explain(clip, engine=engine, settings=settings).verdict
     assert found is not None
     assert found["word"] == "supported"
 
@@ -180,7 +182,7 @@ def test_the_verdict_is_carried_to_the_reports(engine: TorchEngine, clip: Path, 
     settings = pipeline.Settings(classes=("red square",), verdict=True)
     outputs = Outputs(json=tmp_path / "out.json", html=tmp_path / "out.html", tubes=tmp_path / "out.csv")
     stages: list[str] = []
-    pipeline.annotate(clip, outputs, engine=engine, settings=settings, progress=lambda stage, done, total: stages.append(stage))
+    annotation.annotate(clip, outputs, engine=engine, settings=settings, progress=lambda stage, done, total: stages.append(stage))
     found = json.loads((tmp_path / "out.json").read_text())["verdict"]
     assert (found["label"], found["word"]) == ("red square", "supported")
     assert found["margin"]["low"] > 0

@@ -21,9 +21,9 @@ from support.endless import endless
 from support.media import write_clip
 from support.waiting import HANG_S
 
-from vidcam import opening
 from vidcam.errors import OutputError, UsageError
-from vidcam.writer import VideoWriter
+from vidcam.io import container
+from vidcam.io.writer import VideoWriter
 
 pytestmark = pytest.mark.portable
 
@@ -323,7 +323,7 @@ def test_names_that_are_not_utf_8_do_not_keep_the_sound_away(tmp_path: Path, suf
 
 def test_sound_of_an_mp4_that_is_sent_over_and_over_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_clip(tmp_path / "in.mp4", frames=60, audio="aac")
-    monkeypatch.setattr(opening, "READ_S", HANG_S)
+    monkeypatch.setattr(container, "READ_S", HANG_S)
     with endless() as server:
         server.data = source.read_bytes()
         writer = save(tmp_path / "out.mp4", CONSTANT, source=server.address)
@@ -359,11 +359,11 @@ def test_a_colon_in_the_name_of_the_source_is_only_a_name(tmp_path: Path, monkey
 
 
 def test_a_server_that_keeps_silent_does_not_stop_the_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "OPEN_S", 0.3)
+    monkeypatch.setattr(container, "OPEN_S", 0.3)
     given = timeouts_given(monkeypatch)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         writer = save(tmp_path / "out.mp4", CONSTANT, source=f"http://127.0.0.1:{silent.getsockname()[1]}/in.mp4")
-    assert given == [(0.3, opening.READ_S)]
+    assert given == [(0.3, container.READ_S)]
     assert len(writer.warnings) == 1
     assert "could not be read and is left out" in writer.warnings[0]
 
@@ -553,7 +553,7 @@ def test_outputs_and_pictures_that_do_not_fit_are_refused(tmp_path: Path) -> Non
 
 MEMORY = """
 import sys, numpy as np
-from vidcam.writer import VideoWriter
+from vidcam.io.writer import VideoWriter
 def rss():
     return int(next(l for l in open("/proc/self/status") if l.startswith("VmRSS")).split()[1]) / 1024
 image = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)

@@ -9,35 +9,38 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vidcam.analysis import Analysis
+    from vidcam.annotation import Outputs, annotate, draw, explain
     from vidcam.engine import open_engine
     from vidcam.errors import VidcamError
-    from vidcam.pipeline import Look, Outputs, Session, Settings, annotate, draw, explain
-    from vidcam.reader import open_source
-    from vidcam.types import Analysis, Evidence, Frame, Geometry, Heat, Prediction, Window
+    from vidcam.io.source import open_source
+    from vidcam.pipeline import Session, Settings
+    from vidcam.render.renderer import Look
+    from vidcam.values import Clip, CropGeometry, Evidence, Frame, Heat, Prediction
 
 _HOME = {
-    "Analysis": "types",
-    "Evidence": "types",
-    "Frame": "types",
-    "Geometry": "types",
-    "Heat": "types",
-    "Look": "pipeline",
-    "Outputs": "pipeline",
-    "Prediction": "types",
+    "Analysis": "analysis",
+    "Evidence": "values",
+    "Frame": "values",
+    "CropGeometry": "values",
+    "Heat": "values",
+    "Look": "render.renderer",
+    "Outputs": "annotation",
+    "Prediction": "values",
     "Session": "pipeline",
     "Settings": "pipeline",
     "VidcamError": "errors",
-    "Window": "types",
-    "annotate": "pipeline",
-    "draw": "pipeline",
-    "explain": "pipeline",
+    "Clip": "values",
+    "annotate": "annotation",
+    "draw": "annotation",
+    "explain": "annotation",
     "open_engine": "engine",
-    "open_source": "reader",
+    "open_source": "io.source",
 }
 
 __all__ = [  # noqa: RUF022  (the order of use, the same names as above)
     "open_source", "open_engine", "explain", "draw", "annotate", "Settings", "Look", "Outputs", "Session",
-    "Frame", "Window", "Geometry", "Prediction", "Evidence", "Heat", "Analysis", "VidcamError",
+    "Frame", "Clip", "CropGeometry", "Prediction", "Evidence", "Heat", "Analysis", "VidcamError",
 ]  # fmt: skip
 
 

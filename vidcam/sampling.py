@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 
 from vidcam.errors import UsageError
-from vidcam.planes import Planes
-from vidcam.types import Geometry, UInt8Array, Window
-from vidcam.yuv import to_rgb
+from vidcam.values import Clip, CropGeometry, UInt8Array
+from vidcam.yuv import Planes, to_rgb
 
 __all__ = ["TOLERANCE_S", "Sampler", "resize", "views"]
 
@@ -52,36 +51,44 @@ class _Open:
 
 
 class Sampler:
-    """Windows of ``frames`` pictures ``interval_s`` apart, a new one every ``hop_s``, from frames pushed in any rhythm.
+    """Cut clips of ``frames`` pictures from frames that are pushed in any rhythm.
 
-    Window k samples the times ``start_k + i * interval_s`` with ``start_k = t0 + k * hop_s`` and ``t0`` the first frame's time; a
-    sample shows the frame that is displayed then, the last one with ``frame.time <= sample`` (give or take ``TOLERANCE_S``). It
-    answers for ``[start_k, start_k + frames * interval_s)`` and comes out as soon as its last sample is known, that is when a
-    later frame has come.
+    The pictures of a clip lie ``seconds_between_frames`` apart; a clip begins every ``seconds_between_clip_starts``. Clip k
+    samples the times ``start_k + i * seconds_between_frames``, where ``start_k = t0 + k * seconds_between_clip_starts`` and
+    ``t0`` is the time of the first frame. A sample shows the frame that is displayed then, the last one with
+    ``frame.time <= sample`` (give or take ``TOLERANCE_S``). The clip answers for
+    ``[start_k, start_k + frames * seconds_between_frames)`` and comes out as soon as a later frame has come.
 
-    ``tail`` says what happens to the seconds at the end that no such window answers for:
+    ``tail`` says what happens to the seconds at the end that no such clip answers for:
 
-    - ``"shift"``: one more window of the last ``frames`` samples on the grid ``t0 + n * interval_s``; nothing is repeated;
-    - ``"hold"``: the window at the next regular start, with the last frame repeated; its span ends with the video;
+    - ``"shift"``: one more clip, of the last ``frames`` samples on the grid ``t0 + n * seconds_between_frames``;
+    - ``"hold"``: the clip at the next regular start, with the last frame repeated; its span ends with the video;
     - ``"drop"``: nothing; they are not explained.
 
-    A video shorter than one window gives, under every policy, one window with the last frame repeated whose span is the video.
-    With ``hop_s`` no longer than a window, the spans of ``"shift"`` and ``"hold"`` together cover the video to its last second.
-    A ``hop_s`` longer than a window leaves the seconds between the windows unexplained, as asked.
+    A video shorter than one clip gives, under every policy, one clip with the last frame repeated whose span is the video. If
+    clips begin no further apart than a clip is long, the spans of ``"shift"`` and ``"hold"`` together cover the video to its last
+    second. If they begin further apart, the seconds between the clips stay unexplained, as asked.
 
-    Images are kept by reference, at most those that the windows in progress and a shifted last one show: the buffer does not grow
-    with the video. Push resized images where memory counts.
+    Images are kept by reference, at most those that the clips in progress and a shifted last one show: the buffer does not grow
+    with the video. Push resized images if memory counts.
     """
 
-    def __init__(self, *, frames: int, interval_s: float, hop_s: float, tail: Literal["shift", "hold", "drop"] = "shift") -> None:
+    def __init__(
+        self,
+        *,
+        frames: int,
+        seconds_between_frames: float,
+        seconds_between_clip_starts: float,
+        tail: Literal["shift", "hold", "drop"] = "shift",
+    ) -> None:
         if frames < 1:
             raise UsageError(f"a window needs at least 1 frame, got {frames}")
-        for name, value in (("interval_s", interval_s), ("hop_s", hop_s)):
+        for name, value in (("interval_s", seconds_between_frames), ("hop_s", seconds_between_clip_starts)):
             if not (math.isfinite(value) and value > 0):
                 raise UsageError(f"{name} must be a positive number of seconds, got {value}")
         if tail not in ("shift", "hold", "drop"):
             raise UsageError(f"the tail policy must be 'shift', 'hold' or 'drop', got {tail!r}")
-        self._frames, self._interval, self._hop, self._tail = frames, interval_s, hop_s, tail
+        self._frames, self._interval, self._hop, self._tail = frames, seconds_between_frames, seconds_between_clip_starts, tail
         self._t0 = 0.0
         self._current: _Shown | None = None
         self._next = 0  # the number of the next window to be opened
@@ -91,7 +98,7 @@ class Sampler:
         self._covered = -math.inf  # the end of the last complete window's span
         self._closed = False
 
-    def push(self, image: UInt8Array | Callable[[], UInt8Array], *, time: float, duration: float) -> list[Window]:
+    def push(self, image: UInt8Array | Callable[[], UInt8Array], *, time: float, duration: float) -> list[Clip]:
         """The windows that this frame completes: their last sample lies before ``time``.
 
         ``image (H, W, 3) uint8``, or a function that makes it, which is called once where a window shows this frame and else
@@ -113,7 +120,7 @@ class Sampler:
         self._current = _Shown(image, time, duration)
         return windows
 
-    def close(self) -> list[Window]:
+    def close(self) -> list[Clip]:
         """The windows that the last frame completes, and then the tail by the named policy. Nothing where no frame was pushed."""
         last, self._closed = self._current, True
         if last is None:
@@ -134,7 +141,7 @@ class Sampler:
         self._current = None
         return windows
 
-    def _settle(self, current: _Shown, *, until: float) -> list[Window]:
+    def _settle(self, current: _Shown, *, until: float) -> list[Clip]:
         """``current`` is displayed until ``until``: give it to every sample before that."""
         limit = until - TOLERANCE_S
         while self._t0 + self._next * self._hop < limit:
@@ -154,19 +161,19 @@ class Sampler:
             done.append(self._window(window.start, window.shown, self._covered))
         return done
 
-    def _held(self, window: _Open, last: _Shown, end: float) -> Window:
+    def _held(self, window: _Open, last: _Shown, end: float) -> Clip:
         """``window`` with ``last`` repeated for the samples after the end of the video."""
         shown = window.shown + [last] * (self._frames - len(window.shown))
         return self._window(window.start, shown, end if end > window.start else window.start + self._interval)
 
-    def _window(self, start: float, shown: list[_Shown], end: float) -> Window:
+    def _window(self, start: float, shown: list[_Shown], end: float) -> Clip:
         images = [s.image for s in shown]
         still = all(i is images[0] for i in images)  # in a long pause there are many such windows: they share their picture
         frames = np.broadcast_to(images[0], (len(images), *images[0].shape)) if still else np.stack(images)
-        return Window(frames, np.array([s.time for s in shown]), (start, end))
+        return Clip(frames, np.array([s.time for s in shown]), (start, end))
 
 
-def resize(picture: UInt8Array | Planes, geometry: Geometry) -> UInt8Array:
+def resize(picture: UInt8Array | Planes, geometry: CropGeometry) -> UInt8Array:
     """``picture`` (RGB ``(H, W, 3) uint8``, or planes) as ``(Hr, Wr, 3) uint8`` RGB at ``geometry.resized``, before the crop.
 
     Bilinear between pixel centres, no antialiasing: that is what the models were trained on. UsageError where ``picture`` is not
@@ -185,7 +192,7 @@ def resize(picture: UInt8Array | Planes, geometry: Geometry) -> UInt8Array:
 
 def views(
     source_hw: tuple[int, int], *, resize: int | tuple[int, int], crop: tuple[int, int], cover: bool
-) -> tuple[Geometry, ...]:
+) -> tuple[CropGeometry, ...]:
     """What a model with this ``resize`` and ``crop`` sees of pictures of ``source_hw``, all sizes as (height, width).
 
     One centre crop with torchvision's rounding (short side to ``resize``, or both sides to a fixed size), the picture enlarged
@@ -199,7 +206,7 @@ def views(
     if cover:
         resized = _fit(source_hw, crop)
         return tuple(
-            Geometry(source_hw, resized, (top, left, *crop))
+            CropGeometry(source_hw, resized, (top, left, *crop))
             for top in _starts(resized[0], crop[0])
             for left in _starts(resized[1], crop[1])
         )
@@ -212,7 +219,7 @@ def views(
     if resized[0] < crop[0] or resized[1] < crop[1]:
         resized = _fit(resized, crop)
     top, left = (round((resized[axis] - crop[axis]) / 2.0) for axis in (0, 1))
-    return (Geometry(source_hw, resized, (top, left, *crop)),)
+    return (CropGeometry(source_hw, resized, (top, left, *crop)),)
 
 
 def _fit(size: tuple[int, int], crop: tuple[int, int]) -> tuple[int, int]:

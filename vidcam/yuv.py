@@ -1,23 +1,80 @@
-"""RGB to planes and back, as Rec. ITU-R BT.601 and BT.709 say, by OpenCV."""
+"""A picture as codecs hold it, and its conversion from and to RGB as Rec. ITU-R BT.601 and BT.709 define it.
+
+The planes hold brightness at full and colour at half resolution (8 bits, 4:2:0, limited range). Most video is decoded to them and
+encoded from them: drawing in the planes saves a conversion and keeps every pixel that is not drawn over.
+
+OpenCV is imported by the functions that need it, so that reading a report does not load it.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
-from typing import cast
+from typing import Literal, cast
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vidcam.planes import Matrix, Planes, UInt8Array
+from vidcam.errors import UsageError
 
-__all__ = ["from_rgb", "half", "rgb_to_yuv", "to_rgb"]
+__all__ = ["Matrix", "Planes", "UInt8Array", "from_rgb", "half", "rgb_to_yuv", "to_rgb"]
+
+UInt8Array = npt.NDArray[np.uint8]
+Matrix = Literal["bt601", "bt709"]
+
+
+@dataclass(frozen=True, eq=False)
+class Planes:
+    """``y (H, W)``, ``u`` and ``v (ceil(H/2), ceil(W/2))``, all uint8, limited range; ``matrix`` is what they were made with."""
+
+    y: UInt8Array
+    u: UInt8Array
+    v: UInt8Array
+    matrix: Matrix = "bt709"
+
+    def __post_init__(self) -> None:
+        height, width = self.y.shape
+        chroma = (height + 1) // 2, (width + 1) // 2
+        for name, plane, shape in (("y", self.y, (height, width)), ("u", self.u, chroma), ("v", self.v, chroma)):
+            if plane.dtype != np.uint8 or plane.shape != shape or plane.size == 0:
+                raise UsageError(f"plane {name} must be uint8 {shape}, got {plane.dtype} {plane.shape}")
+
+    def __repr__(self) -> str:
+        return f"Planes({self.size[0]}x{self.size[1]}, {self.matrix})"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the picture."""
+        return self.y.shape[0], self.y.shape[1]
+
+    @classmethod
+    def empty(cls, size: tuple[int, int], matrix: Matrix = "bt709") -> Planes:
+        """Planes for a picture of ``size`` (H, W), holding anything."""
+        y, u, v = (np.empty(shape, np.uint8) for shape in (size, *2 * [((size[0] + 1) // 2, (size[1] + 1) // 2)]))
+        return cls(y, u, v, matrix)
+
+    def part(self, y0: int, x0: int, y1: int, x1: int) -> Planes:
+        """Rows ``y0:y1``, columns ``x0:x1`` as a view; ``y0`` and ``x0`` must be even."""
+        if y0 % 2 or x0 % 2:
+            raise UsageError(f"a part of 4:2:0 planes begins at an even row and column, got {y0}, {x0}")
+        rows, columns = slice(y0 // 2, (y1 + 1) // 2), slice(x0 // 2, (x1 + 1) // 2)
+        return Planes(self.y[y0:y1, x0:x1], self.u[rows, columns], self.v[rows, columns], self.matrix)
+
+    def paste(self, other: Planes, y: int = 0, x: int = 0) -> None:
+        """Copy ``other`` to row ``y``, column ``x``, both even. It must have the same matrix."""
+        if other.matrix != self.matrix:
+            raise UsageError(f"planes of {other.matrix} cannot be pasted into planes of {self.matrix}")
+        part = self.part(y, x, y + other.size[0], x + other.size[1])
+        part.y[:], part.u[:], part.v[:] = other.y, other.u, other.v
+
 
 _RED_BLUE = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}  # the shares of red and blue in the brightness
 
 
 def half(plane: UInt8Array) -> UInt8Array:
     """The means of 2x2 pixels, ``(ceil(H/2), ceil(W/2)) uint8``; the last row and column are repeated where there is no pair."""
+    import cv2
+
     height, width = plane.shape
     if height % 2 or width % 2:
         plane = cast("UInt8Array", cv2.copyMakeBorder(plane, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE))
@@ -27,6 +84,8 @@ def half(plane: UInt8Array) -> UInt8Array:
 
 def from_rgb(image: UInt8Array, matrix: Matrix = "bt709") -> Planes:
     """The planes of ``image (H, W, 3) uint8`` RGB; colour is the mean of 2x2 pixels."""
+    import cv2
+
     yuv = cv2.transform(image, rgb_to_yuv(matrix))
     y, u, v = (cast("UInt8Array", cv2.extractChannel(yuv, i)) for i in range(3))
     return Planes(y, half(u), half(v), matrix)
@@ -38,6 +97,8 @@ def to_rgb(planes: Planes, size: tuple[int, int] | None = None) -> UInt8Array:
     Brightness and colour are brought to that size by bilinear interpolation between pixel centres, without antialiasing, and then
     converted: the same, but for rounding and clipping, as converting first, and cheaper the smaller the size.
     """
+    import cv2
+
     height, width = planes.size if size is None else size
     full = [
         plane if plane.shape == (height, width) else cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)

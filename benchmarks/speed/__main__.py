@@ -36,7 +36,7 @@ PARTS: dict[str, Callable[[Plan], list[Race]]] = {
 
 def machine() -> str:
     """Where and with what this was measured, in one line."""
-    from vidcam.summary import versions
+    from vidcam.analysis import versions
 
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")

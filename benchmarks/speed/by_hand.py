@@ -43,7 +43,7 @@ def frame_times(path: Path) -> tuple[np.ndarray, float]:
 
 def windows(times: np.ndarray, end: float, spec: ModelSpec) -> list[np.ndarray]:
     """The numbers of the frames of each window: one every half clip, and a last one that ends with the video."""
-    length, step = spec.frames, spec.interval_s
+    length, step = spec.frames, spec.seconds_between_frames
     begin, hop = times[0], length * step / 2
     if end - begin < (length - 1) * step + ROUNDING_S:
         raise SystemExit(f"the video is shorter than one window of {length * step:g} s: take a longer one")

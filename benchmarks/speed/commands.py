@@ -14,7 +14,7 @@ from pathlib import Path
 __all__ = ["Took", "by_hand", "command", "transcode", "vidcam"]
 
 HERE = Path(__file__).resolve().parent
-VIDCAM = (sys.executable, "-c", "from vidcam.cli import main; main()")
+VIDCAM = (sys.executable, "-c", "from vidcam.cli.main import main; main()")
 
 
 @dataclass(frozen=True)

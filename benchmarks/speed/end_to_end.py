@@ -18,7 +18,7 @@ from benchmarks.speed.race import Column, Race, rounds
 __all__ = ["run"]
 
 TRANSCODE = "plain transcode"
-Run = Callable[[], tuple[commands.Took, inputs.Clip]]
+Run = Callable[[], tuple[commands.Took, inputs.SyntheticVideo]]
 
 
 def run(plan: Plan) -> list[Race]:
@@ -34,7 +34,7 @@ def _beside(plan: Plan, height: int) -> list[Race]:
     def runs(command: Callable[..., commands.Took], **how: Any) -> Run:
         turns = itertools.cycle(clips)
 
-        def run() -> tuple[commands.Took, inputs.Clip]:
+        def run() -> tuple[commands.Took, inputs.SyntheticVideo]:
             clip = next(turns)
             return command(clip.path, plan.folder, **how), clip
 

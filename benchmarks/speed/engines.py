@@ -42,7 +42,7 @@ def _model(plan: Plan, model: str, faster: dict[str, str], evidence: dict[str, s
     import torch
 
     from vidcam.engine import normalise, open_engine
-    from vidcam.explainers import core
+    from vidcam.methods import core
     from vidcam.models import loading
 
     weights = inputs.weights_for(model, plan.folder)

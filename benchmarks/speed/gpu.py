@@ -30,7 +30,7 @@ def _race(plan: Plan, model: str) -> Race:
     from torch.utils.flop_counter import FlopCounterMode
 
     from vidcam.engine import normalise, open_engine
-    from vidcam.explainers import core
+    from vidcam.methods import core
     from vidcam.models import loading
 
     weights = inputs.weights_for(model, plan.folder)

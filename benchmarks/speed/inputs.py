@@ -12,11 +12,11 @@ from pathlib import Path
 import av
 from av.video.reformatter import Interpolation
 
-__all__ = ["Clip", "looped", "made", "weights_for"]
+__all__ = ["SyntheticVideo", "looped", "made", "weights_for"]
 
 
 @dataclass(frozen=True)
-class Clip:
+class SyntheticVideo:
     path: Path
     frames: int
     fps: Fraction
@@ -26,7 +26,7 @@ class Clip:
         return float(self.frames / self.fps)
 
 
-def made(source: Path, folder: Path, *, height: int, seconds: float) -> Clip:
+def made(source: Path, folder: Path, *, height: int, seconds: float) -> SyntheticVideo:
     """``source`` played over and over for ``seconds``, stretched to 16:9 of ``height``, as H.264 without sound.
 
     It is made once for a folder.
@@ -36,7 +36,7 @@ def made(source: Path, folder: Path, *, height: int, seconds: float) -> Clip:
     with av.open(str(source)) as given:
         rate = given.streams.video[0].average_rate
     assert rate
-    clip = Clip(path, max(1, round(seconds * rate)), Fraction(rate.numerator, rate.denominator))
+    clip = SyntheticVideo(path, max(1, round(seconds * rate)), Fraction(rate.numerator, rate.denominator))
     if path.exists():
         return clip
     with av.open(str(path), "w") as out:
@@ -56,7 +56,7 @@ def _over_and_over(source: Path) -> Iterator[av.VideoFrame]:
             yield from given.decode(video=0)
 
 
-def looped(clip: Clip, folder: Path, times: int) -> Clip:
+def looped(clip: SyntheticVideo, folder: Path, times: int) -> SyntheticVideo:
     """``clip`` played ``times`` times, made of its packets: a long video in a moment. It is made once for a folder."""
     path = folder / f"{clip.path.stem}-x{times}.mp4"
     longer = dataclasses.replace(clip, path=path, frames=times * clip.frames)

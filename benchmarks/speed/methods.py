@@ -39,7 +39,7 @@ def _race(plan: Plan, model: str) -> Race:
     import torch
 
     from vidcam.engine import normalise, open_engine
-    from vidcam.explainers import core
+    from vidcam.methods import core
     from vidcam.models import loading
 
     weights = inputs.weights_for(model, plan.folder)
@@ -109,9 +109,9 @@ def _captum(name: str, net: nn.Module, spec: ModelSpec, clip: torch.Tensor) -> C
     """captum's method of this name with the same number of steps, samples and blocks, None where it has none."""
     from captum import attr
 
-    from vidcam.explainers.inputs import STEPS
-    from vidcam.explainers.perturbation import BLOCKS
-    from vidcam.explainers.smooth import SAMPLES
+    from vidcam.methods.input_gradients import STEPS
+    from vidcam.methods.noise_tunnel import SAMPLES
+    from vidcam.methods.perturbation import BLOCKS
 
     layer = net.get_submodule(spec.layer)
     grid = [min(n, most) for n, most in zip(clip.shape[2:], BLOCKS, strict=True)]

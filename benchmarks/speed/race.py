@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-from vidcam import charts
+from vidcam.reports import charts
 
 T = TypeVar("T")
 Samples = dict[str, list[float]]

@@ -100,7 +100,7 @@ def _hop(plan: Plan) -> Race:
 
 def _annotated(
     plan: Plan, model: str, settings: dict[str, tuple[str, ...]], *, height: int = 256
-) -> tuple[dict[str, list[commands.Took]], inputs.Clip]:
+) -> tuple[dict[str, list[commands.Took]], inputs.SyntheticVideo]:
     """One short clip annotated with these ``settings`` by name."""
     clip = inputs.made(plan.clips[0], plan.folder, height=height, seconds=plan.short_s)
     weights: Path | None = inputs.weights_for(model, plan.folder)
@@ -111,5 +111,5 @@ def _annotated(
     return rounds(contestants, count=plan.rounds, patience_s=plan.patience_s, say=plan.say)[0], clip
 
 
-def _per_frame(found: dict[str, list[commands.Took]], clip: inputs.Clip) -> dict[str, list[float]]:
+def _per_frame(found: dict[str, list[commands.Took]], clip: inputs.SyntheticVideo) -> dict[str, list[float]]:
     return {name: [1e3 * took.inside_s / clip.frames for took in some] for name, some in found.items()}

@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from support.waiting import HANG_S
-from vidcam.clock import Clock
+from vidcam.io.clock import Clock
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from vidcam import cli
+from vidcam.cli import main
 
 
 @contextmanager
@@ -28,6 +28,6 @@ def exit_code(*words: object) -> int:
     with pytest.MonkeyPatch.context() as patch, handlers_kept():
         patch.setattr(sys, "argv", ["vidcam", *map(str, words)])
         with pytest.raises(SystemExit) as stop:
-            cli.main()
+            main.main()
     code = stop.value.code
     return 0 if code is None else int(code)

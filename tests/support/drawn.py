@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-from vidcam.synth import Clip
+from vidcam.synthetic import Clip
 
 
 def digest(clip: Clip) -> str:

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from support.clock import ManualClock
-from vidcam.live.watch import Orders, Watch
+from vidcam.live.pipeline import MonitorConfig, Watch
 from vidcam.pipeline import Settings
-from vidcam.types import Frame
+from vidcam.values import Frame
 
 if TYPE_CHECKING:
-    from vidcam.clock import Stop
     from vidcam.engine import Engine
+    from vidcam.io.clock import Stop
 
 
 class Given:
@@ -37,7 +37,7 @@ class Hand:
         frames: Sequence[Frame],
         settings: Settings,
         *,
-        orders: Orders | None = None,
+        orders: MonitorConfig | None = None,
         turn: threading.Lock | None = None,
     ) -> None:
         self.clock = ManualClock()

@@ -16,11 +16,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vidcam.methods.cell_geometry import placements_for
 from vidcam.models import registry
 from vidcam.models.adapters import PoolShare
 from vidcam.models.loading import load
 from vidcam.models.registry import ModelSpec
-from vidcam.placement import placements_for
 
 EVERYTHING = bool(os.environ.get("VIDCAM_TEST_EVERY_MODEL"))
 """Try every network with values, on clips of its own size: takes an hour."""

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from vidcam.explainers.core import Attribution, Explained
+from vidcam.methods.core import Attribution, TorchModel
 from vidcam.models.registry import Head, ModelSpec
 
 CLASSES = 5
@@ -23,7 +23,7 @@ def spec(**changes) -> ModelSpec:
         build=Plain,
         labels=lambda: tuple("abcde"),
         frames=CLIP[0],
-        interval_s=0.1,
+        seconds_between_frames=0.1,
         resize=CLIP[1],
         crop=CLIP[1:],
         mean=(0.4, 0.5, 0.6),
@@ -182,7 +182,7 @@ NETS = {
 }
 
 
-def explained(name: str, seed: int = 0) -> Explained:
+def explained(name: str, seed: int = 0) -> TorchModel:
     build, facts = NETS[name]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -191,7 +191,7 @@ def explained(name: str, seed: int = 0) -> Explained:
             if isinstance(m, nn.BatchNorm3d):
                 m.running_mean.normal_(std=0.2)
                 m.running_var.uniform_(0.5, 1.5)
-    return Explained(module.eval(), spec(build=build, **facts))
+    return TorchModel(module.eval(), spec(build=build, **facts))
 
 
 def clips(n: int = 2, seed: int = 1) -> Tensor:

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from vidcam.errors import IncompatibleError
-from vidcam.explainers import core
-from vidcam.explainers.core import Explained, Target
+from vidcam.methods import core
+from vidcam.methods.core import Target, TorchModel
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks")
 
@@ -76,7 +76,7 @@ def disturb(module: nn.Module) -> None:
     module.register_forward_hook(lambda *_: None)
 
 
-def leaves_in_order(net: Explained, inputs: torch.Tensor) -> list[nn.Module]:
+def leaves_in_order(net: TorchModel, inputs: torch.Tensor) -> list[nn.Module]:
     """The modules without children in the order in which a forward pass calls them; the network is then in eval mode.
 
     Batch norms take this pass's statistics: with those of a new network, features of deep ones vanish or explode.
@@ -99,7 +99,7 @@ def leaves_in_order(net: Explained, inputs: torch.Tensor) -> list[nn.Module]:
     return called
 
 
-def interrupted(net: Explained, method: core.Method, inputs: torch.Tensor, where: nn.Module, error: BaseException) -> None:
+def interrupted(net: TorchModel, method: core.Method, inputs: torch.Tensor, where: nn.Module, error: BaseException) -> None:
     """Explain, with ``error`` raised when the module ``where`` is called; the model must be as before."""
 
     def fail(*_):
@@ -113,7 +113,7 @@ def interrupted(net: Explained, method: core.Method, inputs: torch.Tensor, where
     handle.remove()
 
 
-def checked(net: Explained, method: core.Method, inputs: torch.Tensor, targets: list[Target]) -> core.Attribution | None:
+def checked(net: TorchModel, method: core.Method, inputs: torch.Tensor, targets: list[Target]) -> core.Attribution | None:
     """The method's explanation, after all that must hold for any method has been seen to hold; None where it refuses the network
     once it has met an operation that it has no rule for."""
     before = Snapshot(net.module)

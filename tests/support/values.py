@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vidcam.types import Box, Frame, Track
+from vidcam.values import Box, Frame, Track
 
 
 def red_square(n: int, *, size: tuple[int, int] = (112, 112), start: float = 0.0, step: float = 0.05) -> list[Frame]:

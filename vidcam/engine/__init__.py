@@ -8,17 +8,26 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from vidcam.engine.base import Engine, Explained, Seen
+from vidcam.engine.base import Engine, ForwardOutput, TorchModel
 from vidcam.errors import DownloadError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from vidcam.engine.pytorch import TorchEngine, normalise, pick_device
-    from vidcam.models.loading import Located
+    from vidcam.models.loading import ResolvedModel
     from vidcam.models.registry import ModelSpec
     from vidcam.models.weights import Progress
 
 __all__ = [
-    "ENGINES", "Engine", "Explained", "Seen", "TorchEngine", "automatic", "normalise", "open_engine", "pick_device", "unknown_to",
+    "ENGINES",
+    "Engine",
+    "ForwardOutput",
+    "TorchEngine",
+    "TorchModel",
+    "automatic",
+    "normalise",
+    "open_engine",
+    "pick_device",
+    "unknown_to",
 ]  # fmt: skip
 
 ENGINES = ("auto", "openvino", "openvino-bf16", "torch", "torch-bf16")
@@ -81,7 +90,7 @@ def _located(
     facts: Mapping[str, object] | None,
     trust_code: bool,
     progress: Progress | None,
-) -> tuple[Located, list[str]]:
+) -> tuple[ResolvedModel, list[str]]:
     """The model, and what the user should know about it."""
     from vidcam.models.loading import locate
 
@@ -132,7 +141,7 @@ def unknown_to(spec: ModelSpec) -> str:
     return f"this is none of the {classes} actions that {spec.name} knows" + ("" if other == spec.name else hint)
 
 
-def _compiled(found: Located, threads: int | None, notes: list[str], *, bf16: bool) -> Engine | None:
+def _compiled(found: ResolvedModel, threads: int | None, notes: list[str], *, bf16: bool) -> Engine | None:
     """The model in OpenVINO, in float32 where bfloat16 does not work; None, and a note, where neither does."""
     try:
         from vidcam.engine.openvino import Unsupported, open_compiled

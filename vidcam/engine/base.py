@@ -1,6 +1,6 @@
 """What every engine is: clips as the sampler gives them in, logits and the explained layer's features out. No torch in here.
 
-Explanations build on it (:func:`vidcam.explainers.core.explain`); the engines know nothing of them.
+Explanations build on it (:func:`vidcam.methods.core.explain`); the engines know nothing of them.
 """
 
 from __future__ import annotations
@@ -21,11 +21,23 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from vidcam.models.registry import Layout, ModelSpec
-    from vidcam.types import UInt8Array
+    from vidcam.values import UInt8Array
 
 __all__ = [
-    "Clips", "Engine", "Explained", "Float32Array", "Linear", "Seen", "check_frames", "disagreement", "finite", "head_logits",
-    "normalised", "sigmoid", "softmax", "to_numpy",
+    "Clips",
+    "Engine",
+    "Float32Array",
+    "ForwardOutput",
+    "Linear",
+    "TorchModel",
+    "check_frames",
+    "disagreement",
+    "finite",
+    "head_logits",
+    "normalised",
+    "sigmoid",
+    "softmax",
+    "to_numpy",
 ]  # fmt: skip
 
 Float32Array = npt.NDArray[np.float32]
@@ -43,7 +55,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class Seen:
+class ForwardOutput:
     """One forward pass: ``logits (B, K)`` and, for each pathway of the explained layer, ``features (B, C, T', h, w)``.
 
     All float32; a class token is dropped.
@@ -53,7 +65,7 @@ class Seen:
     features: tuple[Float32Array, ...]
 
 
-class Explained:
+class TorchModel:
     """The network as methods see it: ``spec`` says where to look.
 
     This one runs a torch network as it is, in whatever mode it is in, and leaves it so. An engine has one of its own that is
@@ -85,15 +97,15 @@ class Explained:
         half = next(self.module.parameters()).dtype in (torch.float16, torch.bfloat16)
         return 5e-2 if half else 1e-3
 
-    def see(self, clips: Clips) -> Seen:
+    def see(self, clips: Clips) -> ForwardOutput:
         """What the network says of the clips, and what the layer gives, from one forward pass without gradients."""
         from vidcam.engine.hooks import capture, logits_of
 
         if not self.spec.layer:
-            return Seen(to_numpy(logits_of(self.module, self.tensor(clips))), ())
+            return ForwardOutput(to_numpy(logits_of(self.module, self.tensor(clips))), ())
         with capture(self) as run:
             seen = run(self.tensor(clips))
-        return Seen(to_numpy(seen.logits), tuple(to_numpy(f) for f in seen.features))
+        return ForwardOutput(to_numpy(seen.logits), tuple(to_numpy(f) for f in seen.features))
 
     def logits(self, clips: Clips) -> Float32Array:
         """``(B, K)``: what the network says of the clips."""
@@ -124,7 +136,7 @@ class Engine(ABC):
 
     at_once = 1
 
-    explained: Explained
+    explained: TorchModel
 
     def __init__(
         self,
@@ -258,7 +270,7 @@ def check_frames(spec: ModelSpec) -> UInt8Array:
     return coarse.repeat(8, axis=1).repeat(8, axis=2)[None, :, :height, :width]
 
 
-def disagreement(found: Seen, wanted: Seen, *, bf16: bool = False) -> str | None:
+def disagreement(found: ForwardOutput, wanted: ForwardOutput, *, bf16: bool = False) -> str | None:
     """What tells two networks apart that should be one, as the rest of a sentence; None where only rounding does.
 
     In float32 the logits and the features may differ by :data:`EXACT` of the largest of them. In bfloat16 only the logits are

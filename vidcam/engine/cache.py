@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from vidcam.engine.base import Linear, Seen
+from vidcam.engine.base import ForwardOutput, Linear
 from vidcam.errors import OutputError
-from vidcam.files import atomic_write
+from vidcam.io.files import atomic_write
 from vidcam.models.weights import cache_dir
-from vidcam.types import UInt8Array
+from vidcam.values import UInt8Array
 
 __all__ = ["Entry", "path_of", "read", "write"]
 
@@ -35,7 +35,7 @@ class Entry:
 
     blob: UInt8Array
     linears: tuple[Linear, ...]
-    wanted: Seen
+    wanted: ForwardOutput
 
 
 def path_of(name: str, slot: Facts) -> Path:
@@ -51,7 +51,7 @@ def read(path: Path, facts: Facts) -> Entry | None:
         if str(kept["facts"]) == _text(facts):
             features = [kept[f"feature{i}"] for i in range(int(kept["pathways"]))]
             linears = [(kept[f"weight{i}"], kept[f"bias{i}"]) for i in range(int(kept["layers"]))]
-            return Entry(kept["blob"], tuple(linears), Seen(kept["logits"], tuple(features)))
+            return Entry(kept["blob"], tuple(linears), ForwardOutput(kept["logits"], tuple(features)))
     return None
 
 

@@ -7,7 +7,7 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from vidcam.engine.base import Float32Array, Seen, to_numpy
+from vidcam.engine.base import Float32Array, ForwardOutput, to_numpy
 from vidcam.engine.hooks import frozen, look
 from vidcam.engine.quiet import ov
 from vidcam.models.registry import ModelSpec
@@ -30,7 +30,7 @@ class _Looking(nn.Module):
         return found
 
 
-def convert(module: nn.Module, spec: ModelSpec, clip: Float32Array) -> tuple[ov.Model, Seen]:
+def convert(module: nn.Module, spec: ModelSpec, clip: Float32Array) -> tuple[ov.Model, ForwardOutput]:
     """The network for one clip ``(1, 3, T, H, W)``: what torch does with ``clip``, operation by operation, for any other.
 
     And what torch gave for it: a large network takes seconds for a clip, so it runs only once. A network that decides by what
@@ -49,4 +49,4 @@ def convert(module: nn.Module, spec: ModelSpec, clip: Float32Array) -> tuple[ov.
         model = frontend.convert(frontend.load(decoder))
     model.reshape({0: ov.PartialShape(list(clip.shape))})
     logits, *features = looking.seen
-    return model, Seen(logits, tuple(features))
+    return model, ForwardOutput(logits, tuple(features))

@@ -24,7 +24,7 @@ from vidcam.engine.base import to_numpy
 from vidcam.errors import IncompatibleError, UsageError
 
 if TYPE_CHECKING:
-    from vidcam.engine.base import Explained, Linear
+    from vidcam.engine.base import Linear, TorchModel
     from vidcam.models.registry import ModelSpec
 
 __all__ = [
@@ -44,7 +44,7 @@ class Run:
 
     logits: Tensor
     features: tuple[Tensor, ...]
-    explained: Explained
+    explained: TorchModel
     leaves: tuple[Tensor, ...]
 
     def gradients(self, target: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
@@ -139,7 +139,7 @@ def linear(module: nn.Module, name: str) -> Linear:
     return to_numpy(weight), to_numpy(weight.new_zeros(len(weight)) if layer.bias is None else layer.bias)
 
 
-def logits_after(explained: Explained, clip: Tensor, copies: int, edit: Callable[[tuple[Tensor, ...]], None]) -> Tensor:
+def logits_after(explained: TorchModel, clip: Tensor, copies: int, edit: Callable[[tuple[Tensor, ...]], None]) -> Tensor:
     """``(copies, K) float32``: what the network says of one clip ``(1, 3, T, H, W)`` when ``edit`` changes the layer's output.
 
     ``edit`` is given that many copies of it, for each pathway ``(copies, C, T', h, w)``, to write into. Only what follows the
@@ -161,7 +161,7 @@ def logits_after(explained: Explained, clip: Tensor, copies: int, edit: Callable
 
 
 @contextmanager
-def capture(explained: Explained, *, differentiate: Differentiate = "nothing") -> Iterator[Callable[[Tensor], Run]]:
+def capture(explained: TorchModel, *, differentiate: Differentiate = "nothing") -> Iterator[Callable[[Tensor], Run]]:
     """A function that runs the network on clips ``(B, 3, T, H, W)`` and returns the :class:`Run`; valid inside the ``with``.
 
     Grad mode is off inside the ``with``, except while the network runs.
@@ -236,7 +236,7 @@ class ClipRun:
 
 
 @contextmanager
-def differentiable(explained: Explained, *, guided: bool = False) -> Iterator[Callable[[Tensor], ClipRun]]:
+def differentiable(explained: TorchModel, *, guided: bool = False) -> Iterator[Callable[[Tensor], ClipRun]]:
     """A function that runs the network on clips ``(B, 3, T, H, W)`` and returns the :class:`ClipRun`, valid inside the ``with``.
 
     Grad mode is off inside the ``with``, except while the network runs. A run keeps all that a backward pass needs, until the

@@ -19,10 +19,10 @@ from vidcam.engine import cache
 from vidcam.engine.base import (
     Clips,
     Engine,
-    Explained,
     Float32Array,
+    ForwardOutput,
     Linear,
-    Seen,
+    TorchModel,
     check_frames,
     disagreement,
     head_logits,
@@ -35,7 +35,7 @@ from vidcam.engine.quiet import ov
 if TYPE_CHECKING:
     from torch import nn
 
-    from vidcam.models.loading import Located
+    from vidcam.models.loading import ResolvedModel
     from vidcam.models.registry import ModelSpec
 
 __all__ = ["OpenVINOEngine", "Unsupported", "has_bf16", "open_compiled"]
@@ -57,7 +57,7 @@ class OpenVINOEngine(Engine):
     explained: _Compiled
 
     def __init__(
-        self, model: Located, explained: _Compiled, *, bf16: bool = False, chunk: int = 4, notes: Sequence[str] = ()
+        self, model: ResolvedModel, explained: _Compiled, *, bf16: bool = False, chunk: int = 4, notes: Sequence[str] = ()
     ) -> None:
         super().__init__(model.spec, model.labels, model.weights_sha256, chunk=chunk, notes=notes)
         self.explained = explained
@@ -76,7 +76,7 @@ class OpenVINOEngine(Engine):
         return f"OpenVINO {ov.__version__.split('-')[0]} on {_processor()}, {'bfloat16' if self._bf16 else 'float32'}"
 
 
-class _Compiled(Explained):
+class _Compiled(TorchModel):
     """The compiled network; the one of torch is loaded by ``load`` when ``module`` is asked for."""
 
     def __init__(
@@ -105,14 +105,14 @@ class _Compiled(Explained):
     def rounding(self) -> float:
         return 1e-3
 
-    def see(self, clips: Clips) -> Seen:
+    def see(self, clips: Clips) -> ForwardOutput:
         clips = clips if isinstance(clips, np.ndarray) else to_numpy(clips)
         # One clip at a time: a network of this size fills the processor with one, and static shapes compile to faster code.
         parts = [self._request.infer([clip[None]], share_inputs=True).to_tuple() for clip in clips]
         logits, *features = parts[0] if len(parts) == 1 else (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         if self._bf16 and self._linears and self.spec.head is not None:
             logits = head_logits(self._linears, features, self.spec.head.ceiling)
-        return Seen(logits, tuple(features))
+        return ForwardOutput(logits, tuple(features))
 
     def logits(self, clips: Clips) -> Float32Array:
         return self.see(clips).logits
@@ -121,7 +121,9 @@ class _Compiled(Explained):
         return self._linears
 
 
-def open_compiled(model: Located, *, bf16: bool = False, threads: int | None = None, notes: Sequence[str] = ()) -> OpenVINOEngine:
+def open_compiled(
+    model: ResolvedModel, *, bf16: bool = False, threads: int | None = None, notes: Sequence[str] = ()
+) -> OpenVINOEngine:
     """The engine for ``model``: compiled as the cache has it, else compiled now and kept there.
 
     ``threads`` of the processor, None for all cores. Raises Unsupported where the model has no compiled form, or where it does
@@ -162,13 +164,13 @@ def open_compiled(model: Located, *, bf16: bool = False, threads: int | None = N
 
 
 def _compile(
-    model: Located, clip: Float32Array, config: dict[str, Any], load: Callable[[], nn.Module], *, bf16: bool
+    model: ResolvedModel, clip: Float32Array, config: dict[str, Any], load: Callable[[], nn.Module], *, bf16: bool
 ) -> tuple[_Compiled, Entry]:
     """The model compiled now, and its entry for the cache. Raises Unsupported."""
     from vidcam.engine.convert import convert
 
     loaded = model.load()
-    linears = Explained(loaded.module, model.spec).linears()
+    linears = TorchModel(loaded.module, model.spec).linears()
     try:
         converted, wanted = convert(loaded.module, model.spec, clip)
         network = _core().compile_model(converted, "CPU", config)
@@ -183,7 +185,7 @@ def _compile(
     return explained, Entry(blob, linears, wanted)
 
 
-def _facts(model: Located, *, bf16: bool) -> dict[str, object]:
+def _facts(model: ResolvedModel, *, bf16: bool) -> dict[str, object]:
     """All that a compiled model depends on, in JSON's own types."""
     spec = model.spec
     return {

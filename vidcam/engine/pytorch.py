@@ -15,9 +15,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from vidcam.engine.base import (
     Clips,
     Engine,
-    Explained,
     Float32Array,
-    Seen,
+    ForwardOutput,
+    TorchModel,
     check_frames,
     disagreement,
     head_logits,
@@ -29,7 +29,7 @@ from vidcam.errors import UsageError, VidcamError
 if TYPE_CHECKING:
     from vidcam.models.loading import LoadedModel
     from vidcam.models.registry import ModelSpec
-    from vidcam.types import UInt8Array
+    from vidcam.values import UInt8Array
 
 __all__ = ["TorchEngine", "fold", "normalise", "pick_device"]
 
@@ -57,7 +57,7 @@ class TorchEngine(Engine):
         self.at_once = chunk if self._device.type == "cuda" else 1  # a single clip keeps few of a GPU's units busy
         self._bf16 = bf16
         module = model.module.eval().to(self._device)
-        self.explained = _Folded(module, model.spec, bf16=bf16) if fold or bf16 else Explained(module, model.spec)
+        self.explained = _Folded(module, model.spec, bf16=bf16) if fold or bf16 else TorchModel(module, model.spec)
         if bf16 and (problem := self._against_bf16(module)):
             self._bf16 = False
             self.explained = _Folded(module, model.spec, bf16=False)
@@ -81,7 +81,7 @@ class TorchEngine(Engine):
         if not _computes_bf16(self._device):
             return f"{self.device} does not compute in it"
         clips = self._prepared(check_frames(self.spec))
-        return disagreement(self.explained.see(clips), Explained(module, self.spec).see(clips), bf16=True)
+        return disagreement(self.explained.see(clips), TorchModel(module, self.spec).see(clips), bf16=True)
 
     def _prepared(self, frames: UInt8Array) -> Clips:
         if self._device.type == "cpu":
@@ -97,7 +97,7 @@ class TorchEngine(Engine):
         return super()._told(err, shape)
 
 
-class _Folded(Explained):
+class _Folded(TorchModel):
     """Passes without gradients on a copy that is made at the first of them and gives the same, faster."""
 
     def __init__(self, module: nn.Module, spec: ModelSpec, *, bf16: bool) -> None:
@@ -105,11 +105,11 @@ class _Folded(Explained):
         self._bf16 = bf16
         self._fast: nn.Module | None = None
 
-    def see(self, clips: Clips) -> Seen:
+    def see(self, clips: Clips) -> ForwardOutput:
         logits, *features = map(to_numpy, self._look(clips))
         if self._bf16 and self.spec.head is not None:
             logits = head_logits(self.linears(), features, self.spec.head.ceiling)
-        return Seen(logits, tuple(features))
+        return ForwardOutput(logits, tuple(features))
 
     def logits(self, clips: Clips) -> Float32Array:
         if self._bf16 and self.spec.head is not None:
@@ -132,7 +132,7 @@ def fold(module: nn.Module, spec: ModelSpec, clips: Tensor) -> nn.Module:
 
     Which norm follows which convolution is seen in a pass of the clips: its input is that convolution's output, the same object.
     """
-    plain = Explained(module, spec)
+    plain = TorchModel(module, spec)
     with _followed(module) as pairs:
         wanted = plain.see(clips)
     if not pairs:
@@ -155,7 +155,7 @@ def fold(module: nn.Module, spec: ModelSpec, clips: Tensor) -> nn.Module:
             logits, *features = (to_numpy(t) for t in look(merged, spec, clips))
     except RuntimeError:
         return module
-    return module if disagreement(Seen(logits, tuple(features)), wanted) else merged
+    return module if disagreement(ForwardOutput(logits, tuple(features)), wanted) else merged
 
 
 @contextmanager

@@ -2,5 +2,6 @@
 
     source -> capture -> Stream (sampling | explaining | pictures, each in a thread of its own) -> page, window, events, recording
 
-:mod:`~vidcam.live.run` puts it together for the command line; :func:`vidcam.live.server.viewer` is the page as an ASGI app.
+:mod:`~vidcam.web.live.run` puts it together for the command line; :func:`vidcam.web.live.server.viewer` is the page as an ASGI
+app.
 """

@@ -23,11 +23,11 @@ import cv2
 import numpy as np
 
 from vidcam.errors import OutputError, UsageError, VidcamError
+from vidcam.io.writer import VideoWriter
 from vidcam.live.events import Event, Worker
-from vidcam.types import UInt8Array
-from vidcam.writer import VideoWriter
+from vidcam.values import UInt8Array
 
-__all__ = ["Command", "Films", "Post"]
+__all__ = ["EventClips", "RunCommand", "Webhook"]
 
 RUN_S, POST_S = 30.0, 10.0  # how long a command and an answer may take
 AROUND_S = 5.0  # of the video before and after an event
@@ -36,7 +36,7 @@ LONGEST_S = 60.0  # of one film, and of what is kept for the next one
 REELS, WRITE_S = 8, 60.0  # films that may wait to be written, and how long that may take after the end
 
 
-class Command:
+class RunCommand:
     """Runs a program when an event starts. No shell sees the words: they become the arguments as they are.
 
     What happened is in the environment: ``VIDCAM_ACTION``, ``VIDCAM_SCORE``, ``VIDCAM_RULE``, ``VIDCAM_START``,
@@ -84,7 +84,7 @@ class Command:
             raise VidcamError(f"{self.argv[0]} failed with code {done.returncode}" + (f": {lines[-1]}" if lines else ""))
 
 
-class Post:
+class Webhook:
     """Posts every start and end of an event as JSON to an address."""
 
     def __init__(self, address: str, *, timeout_s: float = POST_S) -> None:
@@ -116,7 +116,7 @@ class _Reel:
     until: float = float("inf")
 
 
-class Films:
+class EventClips:
     """Saves the video around each event, from five seconds before it to five seconds after, a minute at most, into a folder.
 
     Give :meth:`picture` every picture as JPEG with its time: the last seconds are kept in memory, as they came, so many that a

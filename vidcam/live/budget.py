@@ -24,7 +24,7 @@ class Budget:
         if not 0 < share <= 1:
             raise UsageError(f"the share of the processor must be above 0 and at most 100 %, got {share:.0%}")
         self.share = share
-        self.hop_s = self._least = least_s
+        self.seconds_between_clip_starts = self._least = least_s
         self.used: float | None = None
         """The share of the machine that was used lately; None at first."""
         self._machine = machine or cores()
@@ -37,9 +37,11 @@ class Budget:
         elif now - self._before[1] >= LOOK_S:
             self.used = (spent_s - self._before[0]) / ((now - self._before[1]) * self._machine)
             factor = min(max(self.used / self.share, 0.5), 2.0)
-            self.hop_s = min(max(self.hop_s * factor, self._least), max(LONGEST_S, self._least))
+            self.seconds_between_clip_starts = min(
+                max(self.seconds_between_clip_starts * factor, self._least), max(LONGEST_S, self._least)
+            )
             self._before = spent_s, now
-        return self.hop_s
+        return self.seconds_between_clip_starts
 
 
 def cores() -> int:

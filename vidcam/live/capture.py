@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from vidcam.clock import SYSTEM, Clock, Stop
 from vidcam.errors import InputError, VidcamError
+from vidcam.io.clock import SYSTEM, Clock, Stop
 from vidcam.live.sources import LiveSource
-from vidcam.types import Frame
+from vidcam.values import Frame
 
 __all__ = ["Capture", "State"]
 

@@ -16,16 +16,17 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from vidcam import placement, render
-from vidcam.clock import SYSTEM, Clock
+from vidcam import render
 from vidcam.errors import OutputError, VidcamError
-from vidcam.files import check_output
-from vidcam.live.rules import RELEASE_S, Crossing, Follower, Rule
-from vidcam.live.running import Update, hot_box
+from vidcam.evidence.heat import render_heat
+from vidcam.io.clock import SYSTEM, Clock
+from vidcam.io.files import check_output
+from vidcam.live.rules import RELEASE_S, Crossing, Rule, RuleTracker
+from vidcam.live.state import Update, hot_box
 from vidcam.live.stream import Stream
-from vidcam.types import Box, Frame
+from vidcam.values import Box, Frame
 
-__all__ = ["DEFAULT", "Action", "Event", "Lines", "Monitor", "Onsets", "Worker"]
+__all__ = ["DEFAULT", "Action", "Event", "JsonlSink", "Monitor", "Onsets", "Worker"]
 
 DEFAULT = Rule("any", ">", 0.6, 0.5)
 WAITING = 64  # jobs in the queue of a worker; more would be told too late to be of use
@@ -256,7 +257,7 @@ class Monitor:
 
     def __post_init__(self) -> None:
         rules = {str(rule): rule for rule in self.rules}
-        self._followers = [Follower(rule, self.stream.engine.labels) for rule in rules.values()]
+        self._followers = [RuleTracker(rule, self.stream.engine.labels) for rule in rules.values()]
         clip_s = self.stream.engine.spec.clip_s
         self._onsets = Onsets(clip_s=clip_s, keep_s=max((rule.hold_s for rule in rules.values()), default=0.0) + RELEASE_S)
         self._open: dict[tuple[str, str], _Open] = {}
@@ -332,7 +333,7 @@ def _write_snapshot(event: Event, frame: Frame, update: Update) -> None:
     assert event.snapshot is not None
     image = frame.image
     if heads := update.heads.get(event.action):
-        heat = placement.heat(heads, time=update.time, scale=update.scale, size=frame.size)
+        heat = render_heat(heads, time=update.time, scale=update.scale, size=frame.size)
         image = render.overlay(image, heat)
     _, data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 90])
     try:
@@ -342,7 +343,7 @@ def _write_snapshot(event: Event, frame: Frame, update: Update) -> None:
         raise OutputError(f"cannot write the snapshot {event.snapshot}: {error.strerror or error}") from error
 
 
-class Lines:
+class JsonlSink:
     """Events as lines of JSON, added to a file or, without one, written to stdout; each line is there at once."""
 
     def __init__(self, path: Path | None) -> None:

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from vidcam.live.watch import Watch
+from vidcam.live.pipeline import Watch
 
 __all__ = ["CONTENT_TYPE", "text"]
 
@@ -35,7 +35,12 @@ class _Streams(Collector):
             (CounterMetricFamily, "vidcam_windows_explained", "Windows explained", lambda w: w.stream.explained),
             (CounterMetricFamily, "vidcam_windows_skipped", "Windows left out for newer ones", lambda w: w.stream.skipped),
             (GaugeMetricFamily, "vidcam_explain_seconds", "What the last explanation took", lambda w: w.stream.took_s),
-            (GaugeMetricFamily, "vidcam_hop_seconds", "Least time between explanations", lambda w: w.stream.budget.hop_s),
+            (
+                GaugeMetricFamily,
+                "vidcam_hop_seconds",
+                "Least time between explanations",
+                lambda w: w.stream.budget.seconds_between_clip_starts,
+            ),
             (GaugeMetricFamily, "vidcam_evidence_age_seconds", "Age of the newest frame explained", lambda w: w.stream.age_s),
             (GaugeMetricFamily, "vidcam_frozen_seconds", "For how long the picture has not changed", lambda w: w.stream.frozen_s),
             (GaugeMetricFamily, "vidcam_viewers", "Pages that look on", lambda w: w.viewers),

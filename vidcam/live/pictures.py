@@ -8,7 +8,7 @@ from collections.abc import Callable
 import cv2
 
 from vidcam.errors import VidcamError
-from vidcam.types import Frame
+from vidcam.values import Frame
 
 __all__ = ["Pictures", "encode"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vidcam.types import FloatArray
+from vidcam.values import FloatArray
 
 __all__ = ["Ranking", "clearly_above"]
 

@@ -10,11 +10,11 @@ from typing import Literal
 
 import numpy as np
 
+from vidcam.analysis import index_of
 from vidcam.errors import UsageError
-from vidcam.summary import index_of
-from vidcam.types import FloatArray
+from vidcam.values import FloatArray
 
-__all__ = ["ANY", "Crossing", "Follower", "Rule", "parse"]
+__all__ = ["ANY", "Crossing", "Rule", "RuleTracker", "parse"]
 
 ANY = "any"
 RELEASE_S = 0.5  # a condition that fails for less than this has not ended
@@ -88,7 +88,7 @@ class _State:
     since: float | None = None  # since when the condition is otherwise than the state
 
 
-class Follower:
+class RuleTracker:
     """Follows one rule: takes probabilities in order of time, tells when it begins and ends to hold.
 
     It begins once the condition has held without a break for the rule's ``hold_s``, and ends once it has failed for half a

@@ -22,11 +22,11 @@ import numpy as np
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
-from vidcam.clock import SYSTEM, Clock, Stop
 from vidcam.errors import InputError, UsageError
-from vidcam.opening import METADATA, decoder_options
-from vidcam.reader import open_source
-from vidcam.types import Frame, UInt8Array
+from vidcam.io.clock import SYSTEM, Clock, Stop
+from vidcam.io.container import METADATA, decoder_options
+from vidcam.io.source import open_source
+from vidcam.values import Frame, UInt8Array
 
 __all__ = ["BROWSER", "Camera", "LiveSource", "Network", "Pushed", "Recording", "choose"]
 

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vidcam.clock import SYSTEM, Clock
 from vidcam.errors import VidcamError
-from vidcam.explainers.core import Method
+from vidcam.io.clock import SYSTEM, Clock
 from vidcam.live.budget import Budget
-from vidcam.live.running import Running, Update
+from vidcam.live.state import Running, Update
+from vidcam.methods.core import Method
 from vidcam.pipeline import Session, Settings
-from vidcam.planes import Planes
-from vidcam.types import Frame, UInt8Array, Window
+from vidcam.values import Clip, Frame, UInt8Array
+from vidcam.yuv import Planes
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
@@ -39,7 +39,9 @@ KEEP_S = 60.0  # what one can look back on
 
 def live_settings(settings: Settings) -> Settings:
     """``settings`` as a camera can have them: no end, nothing that looks into the future, a short hop."""
-    return replace(settings, tail="drop", smoothing="exponential", hop_s=settings.hop_s or HOP_S)
+    return replace(
+        settings, tail="drop", smoothing="exponential", seconds_between_clip_starts=settings.seconds_between_clip_starts or HOP_S
+    )
 
 
 class Stream:
@@ -69,7 +71,7 @@ class Stream:
         """``changed`` is called when explaining has ended, by :meth:`close` or by an :attr:`error`."""
         self.engine, self.settings, self.name, self.clock = engine, live_settings(settings), name, clock
         self.real_time, self._changed = real_time, changed
-        self.budget = Budget(cpu, least_s=self.settings.hop_s or HOP_S)
+        self.budget = Budget(cpu, least_s=self.settings.seconds_between_clip_starts or HOP_S)
         self.error: VidcamError | None = None
         self.latest: Frame | None = None
         self.update: Update | None = None
@@ -86,8 +88,8 @@ class Stream:
         self._engine_turn = turn or threading.Lock()
         self._explaining = threading.Lock()  # one explanation, or one change of mind, at a time
         self._news = threading.Condition()
-        self._newest: tuple[Session, Window] | None = None
-        self._last: tuple[Session, Window] | None = None
+        self._newest: tuple[Session, Clip] | None = None
+        self._last: tuple[Session, Clip] | None = None
         self._busy = self._closed = False
         self._began = clock.now()  # the last explanation
         self._size: tuple[int, int] | None = None
@@ -227,14 +229,14 @@ class Stream:
         spec, settings = self.engine.spec, self.settings
         return Running(
             self.engine.labels,
-            step_s=spec.interval_s,
+            step_s=spec.seconds_between_frames,
             clip_s=spec.clip_s,
             smooth_s=settings.smooth_s,
             chosen=bool(settings.classes),
             rejects=spec.rejects,
         )
 
-    def _take(self, windows: Sequence[Window]) -> None:
+    def _take(self, windows: Sequence[Clip]) -> None:
         """Have these windows explained: all of them, or, in real time, the newest."""
         for window in windows if not self.real_time else windows[-1:]:
             with self._news:
@@ -264,12 +266,12 @@ class Stream:
         """Until there is a window to explain and the processor's budget allows it; False when closed."""
         pause = self.budget.look(spent_s=self.clock.processor(), now=self._began) if self.real_time else 0.0
         with self._news:
-            if pause > (self.settings.hop_s or HOP_S):
+            if pause > (self.settings.seconds_between_clip_starts or HOP_S):
                 self.clock.wait(self._news, lambda: self._closed, self._began + pause - self.clock.now())
             self._news.wait_for(lambda: self._newest is not None or self._closed)
             return not self._closed
 
-    def _explain(self, session: Session, window: Window) -> None:
+    def _explain(self, session: Session, window: Clip) -> None:
         with self._engine_turn:
             explanation = session.explain(window)
         update = self._running.add(explanation)

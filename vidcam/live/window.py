@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 
 from vidcam.errors import VidcamError
-from vidcam.live.drawing import Painter
-from vidcam.live.watch import Watch
-from vidcam.pipeline import Look
+from vidcam.live.pipeline import Watch
+from vidcam.live.recorder import Painter
+from vidcam.render.renderer import Look
 
 __all__ = ["show"]
 

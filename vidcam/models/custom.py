@@ -189,10 +189,10 @@ def describe(name: str, module: nn.Module, *, layer: str | None = None, facts: M
 
     The facts are those given, completed by those of its attribute ``vidcam`` and by DEFAULTS; what is assumed is told.
     ``layer`` overrides the one that is stated. If none is, it is found only in a network that is provably global average pooling
-    and a linear layer (see :func:`~vidcam.models.layers.find_layer`); in others no layer is explained, and methods that need one
-    are refused. ``head`` is set only if a run shows it to be exact.
+    and a linear layer (see :func:`~vidcam.models.head_detection.find_layer`); in others no layer is explained, and methods that
+    need one are refused. ``head`` is set only if a run shows it to be exact.
     """
-    from vidcam.models.layers import NO_LAYER, find_layer, has_gradients, outputs_of, point_at
+    from vidcam.models.head_detection import NO_LAYER, find_layer, has_gradients, outputs_of, point_at
 
     stated = _checked(f"the facts given for {name}", facts or {})
     known = _stated(name, module) | stated
@@ -200,7 +200,7 @@ def describe(name: str, module: nn.Module, *, layer: str | None = None, facts: M
     all_facts = dict(DEFAULTS) | known
     fact = partial(_fact, name, all_facts)
     stated_layer = all_facts["layer"]
-    (frames,), (interval_s,), crop = fact("frames", int, 1), fact("interval_s", float, 1), fact("crop", int, 2)
+    (frames,), (seconds_between_frames,), crop = fact("frames", int, 1), fact("interval_s", float, 1), fact("crop", int, 2)
     resize = all_facts["resize"]
     head = all_facts["head"]
     if all_facts["layout"] not in get_args(Layout):
@@ -214,7 +214,7 @@ def describe(name: str, module: nn.Module, *, layer: str | None = None, facts: M
         build=lambda: module,
         labels=lambda: _labels(name, all_facts["labels"], outputs),
         frames=frames,
-        interval_s=interval_s,
+        seconds_between_frames=seconds_between_frames,
         resize=fact("resize", int, 1)[0] if isinstance(resize, int) else fact("resize", int, 2),
         crop=crop,
         mean=fact("mean", float, 3, positive=False),

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from vidcam import plain
 from vidcam.errors import UsageError
+from vidcam.io import json_text
 
 __all__ = ["distinct", "kinetics400", "kinetics600", "read"]
 
@@ -64,7 +64,7 @@ FORMS = 'a list of non-empty strings, or an object {"label": index} or {"index":
 
 def _from_json(path: Path, text: str) -> tuple[str, ...]:
     try:
-        value = plain.parse(text)
+        value = json_text.parse(text)
     except ValueError as err:
         raise UsageError(f"{path} is not JSON that can be read: {err}") from err
     if isinstance(value, dict):

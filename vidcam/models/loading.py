@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from vidcam.errors import OutputError, UsageError, WeightsError
-from vidcam.files import atomic_write
+from vidcam.io.files import atomic_write
 from vidcam.models import registry
 from vidcam.models import weights as weight_files
 from vidcam.models.labels import distinct, read
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-__all__ = ["LoadedModel", "Located", "available", "download", "import_weights", "load", "locate"]
+__all__ = ["LoadedModel", "ResolvedModel", "available", "download", "import_weights", "load", "locate"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,7 +48,7 @@ def available(spec: ModelSpec) -> bool:
 
 
 @dataclass(frozen=True, repr=False)
-class Located:
+class ResolvedModel:
     """A model whose facts are known and whose weight file is on this machine, before its network is built.
 
     ``load`` builds it; it raises WeightsError where the file does not fit. ``own`` says that the network is code of the user's,
@@ -74,7 +74,7 @@ def load(
     progress: weight_files.Progress | None = None,
 ) -> LoadedModel:
     """The model called ``name``: one of the table, one of your own as ``package.module:factory`` or ``file.py:factory``,
-    or the folder that :func:`vidcam.train.train` left.
+    or the folder that :func:`vidcam.training.train` left.
 
     ``weights`` and ``labels`` are files that replace the official ones (see :func:`~vidcam.models.weights.read_state` and
     :func:`~vidcam.models.labels.read`); ``layer`` is the dotted name of another layer to explain; ``facts`` complete those of a
@@ -96,7 +96,7 @@ def locate(
     facts: Mapping[str, object] | None = None,
     trust_code: bool = False,
     progress: weight_files.Progress | None = None,
-) -> Located:
+) -> ResolvedModel:
     """All that :func:`load` does for these arguments, short of building the network; without torch, where the facts are written
     down: in the table, or in what training left."""
     from vidcam.models import custom, trained
@@ -131,7 +131,7 @@ def locate(
             _fill(name, module, path, row)
         return LoadedModel(row, _with_counterpart(module, row, outputs), names, sha256, path)
 
-    return Located(row, names, sha256, own or sha256 is None, build)
+    return ResolvedModel(row, names, sha256, own or sha256 is None, build)
 
 
 def _seen(
@@ -146,17 +146,17 @@ def _seen(
     own: bool,
     facts: Mapping[str, object] | None = None,
     state: Mapping[str, object] | None = None,
-) -> Located:
+) -> ResolvedModel:
     """A model whose facts have to be looked up in the network itself: one of your own, or another layer."""
     import torch
 
-    from vidcam.models import custom, layers
+    from vidcam.models import custom, head_detection
 
     if row is not None and facts:
         raise UsageError(f"{name} gives a ModelSpec, which has all its facts: change them there")
     module = (_quietly(row.build) if row is not None else cast("nn.Module", module)).to("cpu", torch.float32).eval()
     if layer:
-        layers.check_layer(module, layer)
+        head_detection.check_layer(module, layer)
     path, sha256 = _weight_file(name, row, weights, required=not custom.is_custom(name), progress=progress)
     notes: list[str] = []
     if path:
@@ -170,11 +170,11 @@ def _seen(
             )
         notes += found.notes
     else:
-        spec, outputs = layers.point_at(module, row, layer or row.layer, keep_head=layer in (None, row.layer))
+        spec, outputs = head_detection.point_at(module, row, layer or row.layer, keep_head=layer in (None, row.layer))
     names = _names(name, labels, spec.labels(), outputs)
     spec = _of_outputs(spec, outputs)
     loaded = LoadedModel(spec, _with_counterpart(module, spec, outputs), names, sha256, path)
-    return Located(spec, names, sha256, own or sha256 is None, lambda: loaded, tuple(notes))
+    return ResolvedModel(spec, names, sha256, own or sha256 is None, lambda: loaded, tuple(notes))
 
 
 def _names(name: str, given: str | os.PathLike[str] | None, own: tuple[str, ...], outputs: int) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ register(
         build=_build,
         labels=lambda: tuple(FACTS["labels"]),
         frames=16,
-        interval_s=0.1,
+        seconds_between_frames=0.1,
         # The full height and, of a 4:3 picture, three quarters of the width without distortion.
         resize=(112, 149),
         crop=(112, 112),

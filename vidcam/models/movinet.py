@@ -41,7 +41,7 @@ register(
         # The stream takes any number of frames. On real clips 5 s answer as surely as the published protocol's 10 s, and a clip
         # of a few seconds need not be filled up with a standing picture, which costs it its answer.
         frames=25,
-        interval_s=0.2,
+        seconds_between_frames=0.2,
         resize=172,
         crop=(172, 172),
         mean=(0.0, 0.0, 0.0),

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from vidcam.errors import OutputError, WeightsError
-from vidcam.files import atomic_write
+from vidcam.io.files import atomic_write
 from vidcam.models import tflite
 from vidcam.models.movinet_net import IMAGE_SIZE, Block, CausalConv, MoViNetA0
 from vidcam.models.tflite import Graph, Operator, Values, pick

@@ -71,7 +71,7 @@ def _row(
             build=build,
             labels=kinetics400,
             frames=frames,
-            interval_s=rate / 30,
+            seconds_between_frames=rate / 30,
             resize=resize,
             crop=(crop, crop),
             mean=(0.45, 0.45, 0.45),

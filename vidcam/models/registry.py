@@ -79,7 +79,7 @@ class ModelSpec:
     ``build()`` makes the network with random weights: ``(B,3,T,H,W) float`` normalised RGB in, ``(B,K)`` **logits** out.
     ``adapt`` turns the official checkpoint (as loaded) into the network's own state dict. ``convert(path, folder)`` makes a file
     of that state dict out of an official file that is no checkpoint; the file is called ``weights.imported``.
-    A clip is ``frames`` pictures ``interval_s`` seconds apart. ``resize`` is the length of the short side, or ``(height,
+    A clip is ``frames`` pictures, ``seconds_between_frames`` apart. ``resize`` is the length of the short side, or ``(height,
     width)``; ``crop`` is ``(height, width)``; pixels are divided by 255, then normalised by ``mean`` and ``std``.
     ``layer`` is the dotted name of the explained module; its output is one tensor laid out as ``layout``, or a list of them (one
     for each pathway); ``grid`` is (T', h, w) where the layout does not tell, ``order`` that of tokens. ``head`` is None where no
@@ -98,7 +98,7 @@ class ModelSpec:
     build: Callable[[], nn.Module]
     labels: Callable[[], tuple[str, ...]]
     frames: int
-    interval_s: float
+    seconds_between_frames: float
     resize: int | tuple[int, int]
     crop: tuple[int, int]
     mean: tuple[float, float, float]
@@ -122,8 +122,10 @@ class ModelSpec:
     differentiable: bool = True
 
     def __post_init__(self) -> None:
-        if self.frames < 1 or not self.interval_s > 0:
-            raise UsageError(f"{self.name}: needs at least 1 frame and a positive interval, got {self.frames}, {self.interval_s}")
+        if self.frames < 1 or not self.seconds_between_frames > 0:
+            raise UsageError(
+                f"{self.name}: needs at least 1 frame and a positive interval, got {self.frames}, {self.seconds_between_frames}"
+            )
         if not 0 < self.temperature < math.inf:
             raise UsageError(f"{self.name}: a temperature is a positive number, got {self.temperature}")
         if self.layout == "tokens" and self.grid is None:
@@ -150,7 +152,7 @@ class ModelSpec:
     @property
     def clip_s(self) -> float:
         """Seconds of video that one clip answers for."""
-        return self.frames * self.interval_s
+        return self.frames * self.seconds_between_frames
 
     @property
     def time_cells_text(self) -> str:

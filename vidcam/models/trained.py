@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidcam import plain
 from vidcam.errors import UsageError, WeightsError
-from vidcam.files import atomic_write
+from vidcam.io import json_text
+from vidcam.io.files import atomic_write
 from vidcam.models import custom, registry
 from vidcam.models.registry import ModelSpec
 
@@ -69,7 +69,7 @@ def architecture_of(name: str, *, trust_code: bool = False) -> str:
 def _facts(folder: Path) -> tuple[str, tuple[str, ...], float, bool]:
     """The architecture, the labels, the temperature, and whether several labels may hold at once."""
     try:
-        facts = plain.parse((folder / FACTS).read_text(encoding="utf-8"))
+        facts = json_text.parse((folder / FACTS).read_text(encoding="utf-8"))
         base, labels = str(facts["architecture"]), tuple(map(str, facts["labels"]))
         return base, labels, float(facts["temperature"]), bool(facts["multi_label"])
     except (OSError, ValueError, KeyError, TypeError, OverflowError) as err:

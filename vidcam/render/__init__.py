@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from vidcam.render.colour import colour
+from vidcam.render.colormap import apply_colormap
+from vidcam.render.legend import Legend
 from vidcam.render.overlay import STYLES, Style, mark_unseen, overlay, overlay_contour, overlay_heat, overlay_spotlight, thumb
-from vidcam.render.panel import Legend
 from vidcam.render.renderer import Renderer
 
 __all__ = [
@@ -15,7 +15,7 @@ __all__ = [
     "Legend",
     "Renderer",
     "Style",
-    "colour",
+    "apply_colormap",
     "mark_unseen",
     "overlay",
     "overlay_contour",

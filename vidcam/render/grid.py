@@ -15,11 +15,11 @@ import numpy as np
 
 from vidcam.errors import UsageError
 from vidcam.render import text as txt
-from vidcam.render.colour import AGAINST, FOR
+from vidcam.render.colormap import AGAINST, FOR
 from vidcam.render.overlay import overlay
 from vidcam.render.paint import DIM, GROUND, LANE, RGB, RULE, TEXT, WHITE, Sizes, blend, hatch, pill
-from vidcam.render.strip import clock
-from vidcam.types import Box, FloatArray, Heat, UInt8Array
+from vidcam.render.timeline_strip import clock
+from vidcam.values import Box, FloatArray, Heat, UInt8Array
 
 __all__ = ["Grid", "Row"]
 

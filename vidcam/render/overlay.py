@@ -2,7 +2,7 @@
 
 Where the heat is zero nothing is drawn, so the picture stays identical to the last bit (``spotlight`` dims it, as its name says).
 Everything happens in 8 bits: the evidence becomes 256 levels, and each level has a weight for the picture and a colour to add.
-Pictures are RGB or, for video, :class:`vidcam.planes.Planes`, where the same is done without any conversion of colours.
+Pictures are RGB or, for video, :class:`vidcam.yuv.Planes`, where the same is done without any conversion of colours.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 
 from vidcam.errors import UnknownNameError, UsageError
-from vidcam.planes import Matrix, Planes
-from vidcam.render.colour import colour, table
-from vidcam.render.layer import Ink, Layer, Rows, grown, read_only
-from vidcam.types import Box, FloatArray, Heat, UInt8Array
+from vidcam.render.colormap import apply_colormap, table
+from vidcam.render.compositing import ColormapLut, Layer, Rows, grown, read_only
+from vidcam.values import Box, FloatArray, Heat, UInt8Array
+from vidcam.yuv import Matrix, Planes
 
 __all__ = [
     "CONTOURS",
@@ -120,7 +120,7 @@ def _contours(out: Picture, heat: Heat, *, signed: bool) -> None:
 
 def contour_colour(level: float, sign: float, signed: bool) -> tuple[int, int, int]:
     """The RGB colour of the line at ``level``: the table's, lifted away from its dark end, which a thin line could not carry."""
-    r, g, b = colour(sign * (0.35 + 0.65 * level), signed=signed)
+    r, g, b = apply_colormap(sign * (0.35 + 0.65 * level), signed=signed)
     return int(r), int(g), int(b)
 
 
@@ -194,7 +194,7 @@ def _pixels(box: Box, size: tuple[int, int]) -> Rows:
     return y0, x0, y1, x1
 
 
-def _blend(out: Picture, index: UInt8Array, box: Rows, ink: Ink) -> None:
+def _blend(out: Picture, index: UInt8Array, box: Rows, ink: ColormapLut) -> None:
     """``out = out * keep[index] / 255 + add[index]`` within ``box``; levels may be coarser than the picture."""
     if box[2] <= box[0] or box[3] <= box[1]:
         return
@@ -213,19 +213,19 @@ def _ramp(strength: FloatArray) -> FloatArray:
 
 
 @cache
-def _heat_ink(opacity: float, signed: bool) -> Ink:
+def _heat_ink(opacity: float, signed: bool) -> ColormapLut:
     strength = np.abs(np.arange(256) - 128).clip(0, 127) / 127 if signed else np.arange(256) / 255
-    return Ink.of(opacity * _ramp(strength), table(signed))
+    return ColormapLut.of(opacity * _ramp(strength), table(signed))
 
 
 @cache
-def _stroke_ink(rgb: tuple[int, int, int], opacity: float) -> Ink:
-    return Ink.of(opacity * np.arange(256) / 255, rgb)
+def _stroke_ink(rgb: tuple[int, int, int], opacity: float) -> ColormapLut:
+    return ColormapLut.of(opacity * np.arange(256) / 255, rgb)
 
 
 @cache
-def _spot_ink() -> Ink:
-    return Ink.of((1 - _DIMMED) * (1 - _ramp(np.arange(256) / 255)), (0, 0, 0))
+def _spot_ink() -> ColormapLut:
+    return ColormapLut.of((1 - _DIMMED) * (1 - _ramp(np.arange(256) / 255)), (0, 0, 0))
 
 
 @cache
@@ -272,11 +272,11 @@ def _unseen(height: int, width: int, seen: tuple[Box, ...]) -> tuple[UInt8Array,
 
 
 @cache
-def _unseen_ink() -> Ink:
+def _unseen_ink() -> ColormapLut:
     i = np.arange(256)
     keep = np.where(i == 255, 90, round(255 * _UNSEEN_DIMMED))
     grey = np.where(i == 255, 120, 34 * i / 254) * 255 / (255 - keep)  # of which the ink adds its share
-    return Ink(read_only(keep.astype(np.uint8)), np.repeat(grey[:, None], 3, axis=1))
+    return ColormapLut(read_only(keep.astype(np.uint8)), np.repeat(grey[:, None], 3, axis=1))
 
 
 def hatching(height: int, width: int, *, period: float, stroke: float) -> FloatArray:

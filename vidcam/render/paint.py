@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from vidcam.render.overlay import hatching
-from vidcam.types import FloatArray, UInt8Array
+from vidcam.values import FloatArray, UInt8Array
 
 __all__ = ["DIM", "GROUND", "LANE", "MARK", "RGB", "RULE", "TEXT", "WHITE", "Sizes", "blend", "disc", "hatch", "pill"]
 

@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from vidcam.render import text as txt
-from vidcam.render.colour import FOR
+from vidcam.render.colormap import FOR
+from vidcam.render.legend import Legend
 from vidcam.render.overlay import CONTOURS, Style, contour_colour, overlay
 from vidcam.render.paint import DIM, GROUND, MARK, RULE, TEXT, WHITE, Sizes, disc, hatch, pill
-from vidcam.types import Box, Heat, UInt8Array
+from vidcam.values import Box, Heat, UInt8Array
 
-__all__ = ["Legend", "draw_footer", "draw_heading", "draw_labels", "footer_rows", "heading_rows", "translucent"]
-
-
-@dataclass(frozen=True)
-class Legend:
-    """The facts that are written around the picture.
-
-    ``time_cells`` is the number of independent time cells the model has in a clip of ``clip_s`` seconds (``"8 + 32"`` where
-    it has two pathways); ``scale`` is the raw evidence, in ``unit``, that draws as 1.0 (None: what the heat itself says);
-    ``unit`` is empty where the method has none; ``verdict`` is the word for whether the evidence was found to be true.
-    """
-
-    model: str
-    method: str
-    time_cells: str
-    clip_s: float
-    versus: str | None = None
-    scale: float | None = None
-    unit: str = "logits"
-    verdict: str | None = None
+__all__ = ["draw_footer", "draw_heading", "draw_labels", "footer_rows", "heading_rows", "translucent"]
 
 
 def translucent(height: int, width: int, draw: Callable[[UInt8Array], None]) -> tuple[UInt8Array, UInt8Array]:
@@ -178,8 +159,8 @@ def _notes(legend: Legend, *, strip: bool, short: bool) -> list[tuple[str, str]]
     if not short:
         cells = f"{legend.time_cells} independent time {'cell' if one else 'cells'} in {seconds}"
     who = [f"{legend.model}, {legend.method}"] if short else [f"model {legend.model}", f"method {legend.method}"]
-    judged = [f"evidence {legend.verdict}"] if legend.verdict else []
-    notes = [*(("", words) for words in [*who, cells, *judged]), ("hatch", "unseen" if short else "not seen by the model")]
+    run_verdict = [f"evidence {legend.verdict}"] if legend.verdict else []
+    notes = [*(("", words) for words in [*who, cells, *run_verdict]), ("hatch", "unseen" if short else "not seen by the model")]
     return [*notes, ("dot", "sampled" if short else "frame shown to the model")] if strip else notes
 
 

@@ -6,21 +6,25 @@ It draws in the planes of the codec. Words and curves are drawn in RGB, once, an
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import TypeVar, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
 from vidcam.errors import UnknownNameError, UsageError
-from vidcam.planes import Matrix, Planes
-from vidcam.render.layer import Layer
+from vidcam.render.compositing import Layer
+from vidcam.render.legend import Legend
 from vidcam.render.overlay import STYLES, Style, draw_over
 from vidcam.render.paint import GROUND, Sizes, pill
-from vidcam.render.panel import Legend, draw_footer, draw_heading, draw_labels, footer_rows, heading_rows, translucent
-from vidcam.render.strip import Strip
-from vidcam.types import FloatArray, Heat, Segment, UInt8Array
-from vidcam.yuv import from_rgb
+from vidcam.render.panel import draw_footer, draw_heading, draw_labels, footer_rows, heading_rows, translucent
+from vidcam.render.timeline_strip import Strip
+from vidcam.values import FloatArray, Heat, Segment, UInt8Array
+from vidcam.yuv import Matrix, Planes, from_rgb
 
-__all__ = ["Renderer"]
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["Look", "Renderer"]
 
 T = TypeVar("T")
 NARROWEST = 96
@@ -189,3 +193,12 @@ class Renderer:
         if held is None or held[0] != key:
             held = self._cache[name] = (key, make())
         return cast("T", held[1])
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the picture is drawn: ``style``, ``opacity`` in (0, 1], and whether evidence against the class is shown too."""
+
+    style: Style = "heat"
+    opacity: float = 0.62
+    signed: bool = False

@@ -9,7 +9,7 @@ import threading
 
 import cv2
 
-from vidcam.types import UInt8Array
+from vidcam.values import UInt8Array
 
 __all__ = ["BOLD", "REGULAR", "clean", "fit", "put", "width"]
 

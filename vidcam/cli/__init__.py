@@ -1,0 +1,1 @@
+"""The command line: what ``vidcam`` understands, and what it prints."""

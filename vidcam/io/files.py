@@ -1,0 +1,155 @@
+"""Output files that appear complete or not at all."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+
+from vidcam.errors import OutputError
+from vidcam.io import json_text
+from vidcam.io.clock import SYSTEM, Clock
+
+__all__ = ["atomic_write", "check_output", "remove_leftovers", "save"]
+
+# The name of an output that is being written tells the process: its machine since when it runs, its number and its start.
+PART = re.compile(
+    r"\..*\.vidcam-(?P<machine>[0-9a-f]{8})-(?P<pid>\d{1,9})-(?P<started>\d{1,19})-[0-9a-f]{8}\.part(\.[^.]*)?", re.DOTALL
+)
+OLD_S = 86_400.0  # a part of a process that cannot be asked for is left over if nothing was written to it for so long
+UNKNOWN = "0" * 8
+
+
+def check_output(path: str | os.PathLike[str], *, overwrite: bool = False, source: str | os.PathLike[str] | None = None) -> Path:
+    """The file that ``path`` names, links followed, if it may be written; OutputError with the reason and the way out otherwise.
+
+    ``source`` is the input that the output must not replace, even with ``overwrite``.
+    """
+    target = Path(path).resolve()
+    if not target.parent.is_dir():
+        raise OutputError(f"cannot write {path}: the folder {target.parent} does not exist; make it or name another")
+    if target.exists():
+        if not target.is_file():
+            what = "a folder" if target.is_dir() else "not a regular file"
+            raise OutputError(f"cannot write {path}: it is {what}; name a file")
+        if source is not None and os.path.exists(source) and os.path.samefile(source, target):
+            raise OutputError(f"cannot write {path}: it is the input itself; name another output")
+        if not overwrite:
+            raise OutputError(f"{path} exists already; use --overwrite (overwrite=True) to replace it, or name another output")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write {path}: no permission to write in the folder {target.parent}")
+    return target
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+    """An empty hidden file beside ``path`` to write to; it becomes ``path`` when the block ends.
+
+    If the block raises anything, KeyboardInterrupt included, nothing appears and an existing file is kept. Refuses like
+    :func:`check_output`; OutputError also where the disk is full. A process that is killed leaves the hidden file; the next one
+    that writes into the folder removes it.
+    """
+    target = check_output(path, overwrite=overwrite)
+    _tidy(target.parent)
+    process = f"{_machine()}-{os.getpid()}-{_start_of(os.getpid()) or 0}"
+    temp = target.with_name(f".{target.stem[:40]}.vidcam-{process}-{secrets.token_hex(4)}.part{target.suffix}")
+    try:
+        # Opened by hand, not by tempfile, so that the file gets the permissions that the user's umask asks for.
+        os.close(os.open(temp, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        yield temp
+        with open(temp, "rb+") as file:
+            os.fsync(file.fileno())  # on the disk, not only in the cache, before the old file goes
+        check_output(path, overwrite=overwrite)  # it may have appeared meanwhile
+        os.replace(temp, target)
+    except OSError as error:
+        if error.errno in _SENTENCES or error.filename in (temp, str(temp), target, str(target)):
+            raise _output_error(path, error) from error
+        raise  # the caller's own trouble, such as a file that it reads meanwhile
+    finally:
+        with suppress(FileNotFoundError):
+            temp.unlink()
+
+
+def save(
+    path: str | os.PathLike[str], content: str | bytes, *, overwrite: bool = False, source: str | os.PathLike[str] | None = None
+) -> None:
+    """Write a whole file, text as UTF-8 (what that cannot hold becomes U+FFFD). Refuses like :func:`check_output`."""
+    check_output(path, overwrite=overwrite, source=source)
+    with atomic_write(path, overwrite=overwrite) as part:
+        part.write_bytes(json_text.text(content).encode("utf-8") if isinstance(content, str) else content)
+
+
+@cache
+def _tidy(folder: Path) -> None:
+    """Remove what was left in the folder, once for each process: a folder may have very many files."""
+    remove_leftovers(folder)
+
+
+def remove_leftovers(folder: Path, *, clock: Clock = SYSTEM) -> None:
+    """Remove the unfinished outputs of processes that are dead.
+
+    Those of another machine (as on a network drive), of another container, of before this machine was started, and of a system
+    that does not say when a process was started are removed if nothing was written to them for a day.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            name = PART.fullmatch(entry.name)
+            if name is None:
+                continue
+            with suppress(OSError):  # gone meanwhile, or not ours to remove
+                if name["machine"] == _machine() != UNKNOWN:
+                    left = not _is_alive(int(name["pid"]), int(name["started"]))
+                else:
+                    left = clock.wall().timestamp() - entry.stat(follow_symlinks=False).st_mtime > OLD_S
+                if left:
+                    os.unlink(entry.path)
+
+
+@cache
+def _machine() -> str:
+    """This machine since it was started, and the container on it: where a process number means a process of ours."""
+    try:
+        facts = Path("/proc/sys/kernel/random/boot_id").read_text() + os.readlink("/proc/self/ns/pid")
+    except OSError:  # not Linux
+        return UNKNOWN
+    return hashlib.sha256(facts.encode()).hexdigest()[:8]
+
+
+def _is_alive(pid: int, started: int) -> bool:
+    """Whether the process with this number is the one that was started then."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's
+    return _start_of(pid) in (started, None)
+
+
+def _start_of(pid: int) -> int | None:
+    """When the process was started, in ticks since the machine was; -1 if it is dead; None if that is not told."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return -1 if words[0] in "ZX" else int(words[19])
+
+
+_SENTENCES = {
+    errno.ENOSPC: "the disk is full; free some space or name an output on another disk",
+    errno.EDQUOT: "your share of the disk is full; free some space or name an output on another disk",
+    errno.EFBIG: "the file grew larger than this disk or system allows; name an output on another disk",
+    errno.EROFS: "the disk is read-only; name an output on another disk",
+}
+
+
+def _output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return OutputError(f"cannot write {path}: no permission to write in the folder {Path(path).resolve().parent}")
+    return OutputError(f"cannot write {path}: {_SENTENCES.get(error.errno or 0) or error.strerror or error}")

@@ -1,0 +1,6 @@
+"""The live viewer: a page with the heat over the picture, and the server behind it."""
+
+from pathlib import Path
+
+PAGE = Path(__file__).parent.parent / "static" / "live"
+"""The folder of the page's files."""

@@ -1,0 +1,74 @@
+"""A web server in a thread of its own, at an address that is known to be free before anything slow begins."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from vidcam.errors import UsageError, VidcamError
+from vidcam.io.clock import SYSTEM
+from vidcam.web.live.server import MESSAGE
+
+__all__ = ["listen", "serving"]
+
+PATIENCE_S = 4
+STRANGE = ("Invalid UTF-8 sequence", "Invalid HTTP request", "Unsupported upgrade request")
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether what uvicorn has to say is about this server, and not about what somebody sent: that is answered, and no more."""
+    return not str(record.msg).startswith(STRANGE)
+
+
+@contextmanager
+def listen(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket at the asked address; port 0 is any that is free.
+
+    VidcamError where the port is taken, UsageError where the address is not ours.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    except OSError as error:
+        raise UsageError(f"{host!r} is no address of this machine: {error.strerror or error}") from error
+    with socket.socket(family, socket.SOCK_STREAM) as listening:
+        if sys.platform != "win32":
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((host, port))
+        except OSError as error:
+            why = "is in use by another program" if "in use" in str(error).lower() else f"cannot be opened ({error.strerror})"
+            raise VidcamError(f"port {port} on {host} {why}; name another with --port, or 0 for any that is free") from error
+        yield listening
+
+
+@contextmanager
+def serving(app: ASGIApp, listening: socket.socket, *, stopping: Callable[[], Any] = lambda: None) -> Iterator[None]:
+    """Serve the application as long as this lasts; ``stopping`` is called before it is shut."""
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, ws="websockets-sansio", ws_max_size=MESSAGE, ws_per_message_deflate=False,
+        timeout_graceful_shutdown=1, server_header=False,
+    )  # fmt: skip
+    logging.getLogger("uvicorn.error").addFilter(_is_ours)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listening],), name="vidcam-server", daemon=True)
+    thread.start()
+    while not server.started and thread.is_alive():
+        SYSTEM.sleep(0.01)
+    if not thread.is_alive():
+        raise VidcamError("the server could not be started")
+    try:
+        yield
+    finally:
+        stopping()
+        server.should_exit = True
+        thread.join(PATIENCE_S)
+        server.force_exit = True
+        thread.join(PATIENCE_S)

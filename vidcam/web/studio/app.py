@@ -1,0 +1,199 @@
+"""``vidcam app``: ask why an action model said what it said, in a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is there: nobody is told that it runs
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import gradio as gr
+from fastapi import FastAPI
+
+from vidcam.errors import UsageError, VidcamError
+from vidcam.io.clock import SYSTEM, Clock
+from vidcam.web.security import LOOPBACK, new_token, proxy_name
+from vidcam.web.serving import listen, serving
+
+from . import annotate, compare, jobs, live, menus, models
+from .components import EVENT, PAGE
+from .root import own_folder
+from .serve import Gate, media
+from .sessions import Limits, SessionManager
+from .uploads import examples
+
+__all__ = ["Limits", "Options", "build", "run", "served"]
+
+# What this tab of the browser was told by the server when it was loaded before. (A browser may forbid pages to keep anything.)
+KEPT = '() => { try { return [sessionStorage.getItem("vidcam") ?? ""]; } catch { return [""]; } }'
+OPENING_S = 600.0  # longer than a tab takes to open its session on the busiest machine
+
+
+@dataclass(frozen=True)
+class Options:
+    """What ``vidcam app`` was asked for. ``auth`` is ``user:password``, ``name`` that of a proxy with https before the server.
+
+    ``begun`` is given the desk before anybody is served.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 7860
+    model: str = "auto"
+    device: str = "auto"
+    name: str | None = None
+    auth: str | None = None
+    share: bool = False
+    open: bool = False
+    limits: Limits = field(default_factory=Limits)
+    say: Callable[[str], None] = field(default=lambda words: None)
+    begun: Callable[[SessionManager], None] = field(default=lambda desk: None)
+    clock: Clock = SYSTEM
+
+
+def run(options: Options) -> None:
+    """Serve until interrupted. UsageError for what does not go together, VidcamError where the port is taken."""
+    with served(options) as address:
+        options.say(f"open {address}" + (f" or, through the proxy, https://{proxy_name(options.name)}/" if options.name else ""))
+        if options.open:
+            webbrowser.open(address)
+        while True:
+            options.clock.sleep(0.2)
+
+
+@contextmanager
+def served(options: Options) -> Iterator[str]:
+    """The app at its address. Everything that anybody brought or made is deleted at the end."""
+    auth = _auth(options)
+    name = None if options.name is None else proxy_name(options.name)
+    model = menus.default_model(options.model)
+    logging.basicConfig(format="%(message)s")
+    with ExitStack() as stack:
+        listening = stack.enter_context(listen(options.host, options.port))
+        root = stack.enter_context(own_folder())
+        os.environ["GRADIO_TEMP_DIR"] = str(root / "gradio")
+        desk = SessionManager(root, options.limits, clock=options.clock).start()
+        options.begun(desk)
+        engines = jobs.Engines(options.device)
+        app = application(build(desk, engines, model=model), desk, live.Viewer(model, options.device))
+        here = options.host in LOOPBACK and not options.share
+        token = None if auth else new_token(options.host)
+        stack.enter_context(serving(Gate(app, here=here, auth=auth, token=token, name=name), listening, stopping=desk.shut))
+        host, port = options.host, listening.getsockname()[1]
+        if options.share:
+            options.say(f"for everybody: {_tunnel(port)}")
+        yield f"http://{f'[{host}]' if ':' in host else host}:{port}/{f'?token={token}' if token else ''}"
+
+
+def build(desk: SessionManager, engines: jobs.Engines, *, model: str) -> gr.Blocks:
+    """The page."""
+    shelf = examples(clips())
+    demo: gr.Blocks
+    with gr.Blocks(title="vidcam", analytics_enabled=False, fill_width=True) as demo:
+        gr.HTML((PAGE / "header.html").read_text(encoding="utf-8"), elem_id="header", apply_default_css=False)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Annotate", id="annotate"):
+                tab = annotate.build(desk, engines, model=model, examples=shelf)
+            with gr.Tab("Compare", id="compare"):
+                compared = compare.build(desk, engines, model=model)
+            with gr.Tab("Live", id="live"):
+                live.build()
+            with gr.Tab("Models", id="models"):
+                shown = models.build(desk, [tab.model_menu, compared.model_menu])
+        tab.stage.input(compared.came, None, compared.outputs, **EVENT)
+        secret = gr.Textbox(visible=False)  # carries what the browser's tab has kept since it was loaded before
+
+        def enter(kept: str, request: gr.Request) -> None:
+            desk.open(str(request.session_hash), kept)
+
+        entered = demo.load(enter, secret, None, js=KEPT, **EVENT)
+        for begin, starting in ((tab.begin, tab.starting), (compared.begin, compared.starting), (shown.begin, shown.outputs)):
+            entered.then(begin, None, starting, **EVENT)
+
+        async def stay(request: gr.Request) -> None:
+            """Keep the tab's stream of answers open for as long as there is the tab.
+
+            Gradio shuts the stream with the last answer that is due and opens another for the next question; the answer to a
+            question that is asked in that very moment goes into the one that was shut.
+            """
+            name, never = str(request.session_hash), asyncio.Event()
+            end = desk.clock.now() + OPENING_S
+            while not desk.knows(name) and desk.clock.now() < end:  # its session is opened beside this
+                await desk.clock.wait_async(never, 0.1)
+            while desk.knows(name):
+                await desk.clock.wait_async(never, 0.5)
+
+        demo.load(stay, None, None, **EVENT)
+
+        def gone(request: gr.Request) -> None:
+            desk.leave(str(request.session_hash))
+
+        demo.unload(gone)
+    return demo
+
+
+def application(demo: gr.Blocks, desk: SessionManager, viewer: Any) -> FastAPI:
+    """The page, the viewer and the files under one roof."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, routes=[*media(desk)])
+    app.mount("/live", viewer)
+    system = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Liberation Sans", "sans-serif"]
+    theme = gr.themes.Base(
+        primary_hue=gr.themes.colors.orange,
+        neutral_hue=gr.themes.colors.stone,
+        radius_size=gr.themes.sizes.radius_lg,
+        font=system,
+        font_mono=["ui-monospace", "monospace"],
+    )
+    mounted: FastAPI = gr.mount_gradio_app(
+        app,
+        demo.queue(default_concurrency_limit=None, api_open=False),
+        path="/",
+        theme=theme,
+        css_paths=[PAGE / "style.css"],
+        favicon_path=str(PAGE / "icon.svg"),
+        footer_links=[],
+        allowed_paths=[],
+        max_file_size=1,  # nothing comes in that way
+        show_error=False,
+        ssr_mode=False,
+        run_history=False,
+        enable_monitoring=False,
+        mcp_server=False,
+        pwa=False,
+    )
+    return mounted
+
+
+def clips() -> Path:
+    """The folder of the example clips: beside the package in a checkout, beside this module once installed."""
+    here = Path(__file__).resolve().parent
+    return next((p for p in (here / "clips", here.parents[2] / "clips") if p.is_dir()), here / "clips")
+
+
+def _auth(options: Options) -> tuple[str, str] | None:
+    if options.auth is None:
+        for option, given in (("--share", options.share), ("--name", options.name)):
+            if given:
+                raise UsageError(f"{option} puts the app where everybody can reach it: add --auth user:password")
+        return None
+    user, colon, password = options.auth.partition(":")
+    if not (user and colon and password):
+        raise UsageError("--auth is a user and a password with a colon between them, as in --auth anna:secret")
+    return user, password
+
+
+def _tunnel(port: int) -> str:
+    from gradio.networking import setup_tunnel
+
+    try:
+        return setup_tunnel("127.0.0.1", port, secrets.token_urlsafe(32), None, None)
+    except Exception as error:
+        raise VidcamError(f"the public address of --share could not be had ({error}): try again, or leave --share out") from error

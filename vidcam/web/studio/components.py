@@ -1,0 +1,106 @@
+"""The page's own parts: HTML components whose drawing is in ``page/*.js``, and what is said to them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from vidcam.errors import UsageError
+
+from .sessions import Job, SessionManager, sentence
+
+__all__ = ["EVENT", "IDLE", "PAGE", "failed", "followed", "guarded", "halting", "part", "remembered", "working"]
+
+PAGE = Path(__file__).with_name("page")
+EVENT: dict[str, Any] = {
+    "api_visibility": "private",
+    "show_progress": "hidden",
+    "concurrency_limit": None,  # heavy work waits in the desk's own line
+    "trigger_mode": "multiple",
+}
+IDLE = {"state": "idle"}
+POLL_S = 0.15
+
+
+@cache
+def _script(name: str) -> str:
+    return (PAGE / f"{name}.js").read_text(encoding="utf-8")
+
+
+def part(name: str, value: Any = None, **props: Any) -> gr.HTML:
+    """A part that ``page/NAME.js`` draws; ``props`` are seen by it and can be changed like the value."""
+    return gr.HTML(
+        value, html_template=f"<div class='vc-{name}'></div>", js_on_load=_script(name), apply_default_css=False, padding=False,
+        **props,
+    )  # fmt: skip
+
+
+def failed(message: str) -> dict[str, Any]:
+    return {"state": "failed", "message": message}
+
+
+def guarded(function: Callable[[], Any], notice: gr.HTML) -> Any:
+    """What the function returns; where it fails, a sentence in the part ``notice``."""
+    try:
+        return function()
+    except Exception as error:
+        return {notice: failed(sentence(error))}
+
+
+def working(job: Job, desk: SessionManager) -> dict[str, Any]:
+    return job.told(before=desk.before(job))
+
+
+async def followed(job: Job, desk: SessionManager) -> AsyncIterator[dict[str, Any]]:
+    """What the page shows of a job until it has ended."""
+    before: dict[str, Any] = {}
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+    def wake() -> None:
+        with suppress(RuntimeError):  # the server's loop has ended
+            loop.call_soon_threadsafe(ended.set)
+
+    job.on_end(wake)
+    while job.active:
+        now = working(job, desk)
+        if now != before:
+            yield now
+        before = now
+        await desk.clock.wait_async(ended, POLL_S)
+
+
+def remembered(desk: SessionManager, key: str, components: list[Any], *, after: list[Any]) -> None:
+    """Keep what is chosen in these components in the session, for the tab that is loaded again.
+
+    ``after`` are the events that change some of them.
+    """
+
+    async def remember(request: gr.Request, *values: Any) -> None:  # a coroutine, so that the last one sent is the last one kept
+        with suppress(UsageError):  # of a session that is gone
+            desk.of(request.session_hash).chosen[key] = list(values)
+
+    gr.on([c.input for c in components], remember, components, None, **EVENT)
+    for event in after:
+        event.then(remember, components, None, **EVENT)
+
+
+def halting(desk: SessionManager, notice: gr.HTML) -> Callable[[gr.Request], Any]:
+    """What a button "Stop" does: the session's job is cancelled, and the part ``notice`` says so."""
+
+    def halt(request: gr.Request) -> Any:
+        def stopped() -> Any:
+            session = desk.of(request.session_hash)
+            if session.job is None or not session.job.active:
+                return {notice: gr.skip()}
+            session.job.cancel()
+            return {notice: working(session.job, desk)}
+
+        return guarded(stopped, notice)
+
+    return halt

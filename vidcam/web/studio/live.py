@@ -1,0 +1,48 @@
+"""The Live tab: the camera of whoever looks, in the same viewer as ``vidcam live browser``."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
+
+import vidcam
+from vidcam.errors import VidcamError
+from vidcam.web.live import PAGE
+from vidcam.web.live.server import cameras, viewer
+
+from .components import part
+
+__all__ = ["Viewer", "build"]
+
+
+def build() -> None:
+    """The tab: a frame in which the viewer is, as long as it is looked at."""
+    part("live", None, elem_id="live")
+
+
+class Viewer:
+    """The viewer as an application that loads its model when somebody first asks for a camera to be explained."""
+
+    def __init__(self, model: str, device: str) -> None:
+        self._model, self._device = model, device
+        self._app: ASGIApp | None = None
+        self._lock = asyncio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with self._lock:
+                if self._app is None:
+                    self._app = await run_in_threadpool(self._open)
+        except VidcamError as error:
+            refusal = WebSocketClose(4000) if scope["type"] == "websocket" else PlainTextResponse(f"{error}\n", 503)
+            await refusal(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _open(self) -> ASGIApp:
+        engine = vidcam.open_engine(self._model, device=self._device)
+        return viewer(cameras(engine, cpu=0.5), PAGE, hosts=None)

@@ -1,0 +1,134 @@
+"""What comes in and goes out beside Gradio's page, and who is let in."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from vidcam.errors import UsageError
+from vidcam.io import json_text
+from vidcam.web.security import LOOPBACK, Guard
+
+from .annotate import take
+from .sessions import SessionManager, sentence
+from .uploads import clean_name, look_at, megabytes
+
+__all__ = ["Gate", "media"]
+
+COOKIE = "vidcam_app"
+LARGEST = 20_000_000  # bytes that a page may say at once; far more than it does
+CLOSED = ("/gradio_api/upload", "/gradio_api/proxy", "/gradio_api/component_server", "/gradio_api/deep_link")
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; media-src 'self' data: blob: mediastream:; font-src 'self' data:; worker-src 'self' blob:; "
+    "connect-src 'self'; frame-ancestors 'self'; base-uri 'self'; form-action 'self'"
+)
+"""Nothing is loaded from, or told to, anybody else."""
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+def media(desk: SessionManager) -> list[Route]:
+    """``/media/TOKEN`` takes a video for the session of that token, ``/media/TOKEN/KEY`` gives one of its files."""
+
+    async def put(request: Request) -> Response:
+        session = desk.by_token(request.path_params["token"])
+        if session is None:
+            return JSONResponse({"error": "This page was away for too long: load it again."}, 404)
+        name = clean_name(request.query_params.get("name", "video"))
+        most = desk.limits.size
+        too_large = (
+            f"{name} is larger than the {megabytes(most)} that are allowed here: cut it, "
+            "or start the app with a larger --max-size."
+        )
+        if int(request.headers.get("content-length") or 0) > most:
+            return JSONResponse({"error": too_large}, 413)
+        folder = session.folder / f"input-{secrets.token_hex(4)}"
+        path, size = folder / f"video{Path(name).suffix}", 0
+        try:
+            folder.mkdir()
+            with path.open("wb") as file:
+                async for chunk in request.stream():
+                    size += len(chunk)
+                    if size > most:
+                        raise UsageError(too_large)
+                    file.write(chunk)
+            take(session, await desk.errand(lambda: look_at(path, name, desk.limits)))
+        except Exception as error:
+            session.forget(folder)
+            if isinstance(error, ClientDisconnect):
+                return Response(status_code=400)
+            return JSONResponse({"error": sentence(error)}, 400)
+        return JSONResponse({})
+
+    async def get(request: Request) -> Response:
+        session = desk.by_token(request.path_params["token"])
+        served = session and session.files.get(request.path_params["key"])
+        if not served or not served.path.is_file():
+            return PlainTextResponse("there is no such file, or no longer\n", 404)
+        how = "inline" if served.inline else "attachment"
+        return FileResponse(served.path, filename=served.name, content_disposition_type=how)
+
+    return [
+        Route("/media/{token}", put, methods=["POST"]),
+        Route("/media/{token}/{key}", get, methods=["GET", "HEAD"]),
+    ]
+
+
+class Bodies:
+    """Lets requests through whose body is empty, a video, or JSON that can be read: Gradio stumbles over anything else."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD") or scope["path"].startswith("/media/"):
+            await self._app(scope, receive, send)
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+            if len(body) > LARGEST:
+                await PlainTextResponse("this is too much\n", 413)(scope, receive, send)
+                return
+        if body:
+            try:
+                json_text.parse(body, strict=True)
+            except ValueError as error:
+                await PlainTextResponse(f"this is no JSON that can be read: {json_text.text(error)}\n", 400)(scope, receive, send)
+                return
+        whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def again() -> Message:
+            return whole.pop() if whole else await receive()
+
+        await self._app(scope, again, send)
+
+
+class Gate(Guard):
+    """The guard of the app: ``here`` where only this machine reaches it; else ``auth`` or ``token`` is asked for.
+
+    ``auth`` is a user and a password, asked for everywhere if given. ``name`` is that of a proxy with https before it.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, here: bool, auth: tuple[str, str] | None, token: str | None = None, name: str | None = None
+    ) -> None:
+        if not here and auth is None and token is None:
+            raise UsageError("what others can reach needs a token or a password")
+        hosts = LOOPBACK if here else None
+        super().__init__(
+            Bodies(app), hosts=hosts, token=token, password=auth, name=name, cookie=COOKIE, headers=HEADERS, closed=CLOSED
+        )

@@ -1,0 +1,106 @@
+"""What may come in: real video files, not too large, not too long, and never lists that point at other files."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vidcam import open_source
+from vidcam.errors import InputError
+from vidcam.reports.html import jpeg, seconds
+
+from .sessions import Limits
+
+__all__ = ["Video", "clean_name", "examples", "look_at", "megabytes", "minutes"]
+
+POSTER = 400  # pixels
+EXAMPLES = ("jumping_jack", "three_actions", "waving_rotated", "walking", "falling")
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video that can be asked about: its file, the name its owner gave it, a few facts in words, and a picture of it."""
+
+    path: Path
+    name: str
+    facts: str
+    poster: str
+    duration_s: float
+    sound: bool
+
+
+def clean_name(given: str) -> str:
+    """A file name that is harmless on every system, as like the given one as may be."""
+    name = Path(given.replace("\\", "/")).name
+    stem, dot, suffix = name.rpartition(".")
+    kept = re.sub(r"[^\w\-. ()]", "_", stem or name).strip(". ")[:80] or "video"
+    return f"{kept}.{re.sub(r'[^A-Za-z0-9]', '', suffix)[:8]}" if stem and dot else kept
+
+
+def minutes(seconds: float) -> str:
+    return "1 minute" if seconds == 60 else f"{seconds / 60:g} minutes" if seconds > 60 else f"{seconds:g} seconds"
+
+
+def megabytes(size: float) -> str:
+    return f"{size / 1e6:.0f} MB" if size >= 1e7 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{max(1, round(size / 1e3))} kB"
+
+
+def look_at(path: Path, name: str, limits: Limits) -> Video:
+    """The file as a :class:`Video`. InputError where it is none, or longer than the limit."""
+    with path.open("rb") as file:
+        head = file.read(1024)
+    if not _is_video(head):
+        raise InputError(f"{name} is not a video in a format that is known here: bring MP4, MOV, WebM, MKV, AVI, GIF or MPEG.")
+    try:
+        with open_source(path) as source:
+            info = source.info
+            if info.duration_s is not None:
+                _check(info.duration_s, name, limits)
+                first = next(iter(source.frames()))
+                duration = info.duration_s
+            else:  # recordings of browsers do not say how long they are
+                first, duration = None, 0.0
+                for frame in source.frames():
+                    first = first or frame
+                    duration = frame.end - first.time
+                    _check(duration, name, limits)
+    except StopIteration:
+        first = None
+    except InputError as error:
+        raise InputError(str(error).replace(str(path), name)) from error
+    if first is None:
+        raise InputError(f"{name} has no picture in it: bring another file.")
+    picture = Image.fromarray(first.image)
+    picture.thumbnail((POSTER, POSTER))
+    return Video(
+        path, name, f"{seconds(duration)} · {info.width} × {info.height}", jpeg(np.asarray(picture)), duration, bool(info.audio)
+    )
+
+
+def _check(duration: float, name: str, limits: Limits) -> None:
+    if duration > limits.seconds + 0.5:
+        raise InputError(
+            f"{name} is longer than the {minutes(limits.seconds)} that are allowed here: cut it, "
+            "or start the app with a larger --max-minutes."
+        )
+
+
+def examples(folder: Path) -> list[Video]:
+    """The project's own clips."""
+    found = [folder / f"{name}.mp4" for name in EXAMPLES]
+    return [look_at(path, path.name, Limits()) for path in found if path.is_file()]
+
+
+def _is_video(head: bytes) -> bool:
+    """Does a file that begins like this hold video itself? (Playlists do not: they would have other files read.)"""
+    return (
+        head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+        or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
+        or head.startswith((b"\x1a\x45\xdf\xa3", b"GIF8", b"FLV", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3", b"OggS"))
+        or head.startswith(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11")
+        or head[:377:188] == b"GGG"  # MPEG-TS: packets of 188 bytes
+    )
