@@ -25,9 +25,9 @@ import numpy as np
 from benchmarks.camera import with_camera
 from vidcam.engine import open_engine
 from vidcam.live import sources
-from vidcam.live.pipeline import Watch
+from vidcam.live.pipeline import LivePipeline
 from vidcam.web.live import run
-from vidcam.web.live.server import Room, cameras
+from vidcam.web.live.hub import Hub, make_camera_hub
 from vidcam.web.serving import listen
 
 if TYPE_CHECKING:
@@ -40,42 +40,42 @@ SCREEN: ViewportSize = {"width": 1280, "height": 800}
 
 
 @contextlib.contextmanager
-def room_for(mode: str, clip: Path, model: str) -> Iterator[Room]:
+def hub_for(mode: str, clip: Path, model: str) -> Iterator[Hub]:
     engine = open_engine(model)
     if mode == "browser":
-        yield cameras(engine)
+        yield make_camera_hub(engine)
         return
-    watch = Watch(sources.Recording(str(clip), loop=True)).start()
+    pipeline = LivePipeline(sources.FileSource(str(clip), loop=True)).start()
     try:
-        watch.explain(engine, run.DEFAULTS, cpu=0.75)
-        watch.go()
-        yield Room(watch)
+        pipeline.explain(engine, run.DEFAULTS, cpu=0.75)
+        pipeline.release_frames()
+        yield Hub(pipeline)
     finally:
-        watch.close()
+        pipeline.close()
 
 
 def measure(mode: str, clip: Path, model: str, seconds: float) -> dict[str, object]:
     said: list[str] = []
     with contextlib.ExitStack() as stack:
-        room = stack.enter_context(room_for(mode, clip, model))
+        hub = stack.enter_context(hub_for(mode, clip, model))
         plan = run.Plan(source="", port=0, say=said.append)
-        stack.enter_context(run.serve(plan, room, stack.enter_context(listen(plan.host, 0))))
+        stack.enter_context(run.serve(plan, hub, stack.enter_context(listen(plan.host, 0))))
         page = stack.enter_context(with_camera(clip)).new_page(viewport=SCREEN)
         page.goto(said[0].removeprefix("open "))
         page.wait_for_timeout(WARM_MS)
         page.evaluate("for (const list of ['pictures', 'updates', 'ages']) vidcamStats[list].length = 0")
-        share = watched(page, seconds)
-        found = page.evaluate("({...vidcamStats, answer: document.getElementById('answer').textContent})")
-    ages = np.array(found["ages"])
+        share = measure_cpu_share(page, seconds)
+        stats = page.evaluate("({...vidcamStats, answer: document.getElementById('answer').textContent})")
+    ages = np.array(stats["ages"])
     return {
         "mode": mode,
         "model": model,
-        "answer": found["answer"],
-        "displayed_fps": round(rate(found["pictures"]), 1),
-        "evidence_per_s": round(rate(found["updates"]), 2),
+        "answer": stats["answer"],
+        "displayed_fps": round(rate(stats["pictures"]), 1),
+        "evidence_per_s": round(rate(stats["updates"]), 2),
         "age_p50_ms": round(1000 * float(np.quantile(ages, 0.5))),
         "age_p95_ms": round(1000 * float(np.quantile(ages, 0.95))),
-        "message_bytes": found["bytes"],
+        "message_bytes": stats["bytes"],
         "server_share_of_cpu": share,
         "load": [round(x, 2) for x in os.getloadavg()],
     }
@@ -93,7 +93,7 @@ ECHO_STATS = """() => {
 
 
 def echo(clip: Path, seconds: float) -> dict[str, object]:
-    """What Gradio's own streaming of pictures gives where nothing is computed at all."""
+    """Measure Gradio's own streaming of pictures, without any computation."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio as gr
 
@@ -112,20 +112,20 @@ def echo(clip: Path, seconds: float) -> dict[str, object]:
             page.evaluate(ECHO_STATS)
             page.wait_for_timeout(WARM_MS)
             page.evaluate("echoStats.shown.length = 0")
-            share = watched(page, seconds)
-            found = page.evaluate("echoStats")
+            share = measure_cpu_share(page, seconds)
+            stats = page.evaluate("echoStats")
     finally:
         demo.close()
     return {
         "mode": "echo",
-        "displayed_fps": round(rate(found["shown"]), 1),
+        "displayed_fps": round(rate(stats["shown"]), 1),
         "server_share_of_cpu": share,
         "load": [round(x, 2) for x in os.getloadavg()],
     }
 
 
-def watched(page: Page, seconds: float) -> float:
-    """Let the page run for so long; the share of the machine's processors that the server took meanwhile."""
+def measure_cpu_share(page: Page, seconds: float) -> float:
+    """Let the page run for some seconds; return the share of the machine's processors that the server used."""
     spent, began = time.process_time(), time.monotonic()
     page.wait_for_timeout(1000 * seconds)
     return round((time.process_time() - spent) / (time.monotonic() - began) / (os.cpu_count() or 1), 3)
@@ -144,8 +144,8 @@ def main() -> None:
     given = parser.parse_args()
     for mode in given.mode:
         clip, seconds = given.clip, given.seconds
-        found = echo(clip, seconds) if mode == "echo" else measure(mode, clip, given.model, seconds)
-        sys.stdout.write(json.dumps(found) + "\n")
+        stats = echo(clip, seconds) if mode == "echo" else measure(mode, clip, given.model, seconds)
+        sys.stdout.write(json.dumps(stats) + "\n")
         sys.stdout.flush()
 
 

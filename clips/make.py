@@ -1,7 +1,7 @@
-"""Makes the sample clips of this folder and their ground truth, always the same: `python clips/make.py`.
+"""Write the sample clips of this folder and their ground truth, always the same.
 
-Beside each NAME.mp4 lies NAME.json: what is done from which second to which, and for each frame the box (x0, y0, x1, y1 in
-pixels) around the person and around the parts that make the action.
+Run `python clips/make.py [NAME ...]`. NAME.json lies beside each NAME.mp4. It holds the segments with their labels, and for each
+frame the boxes (x0, y0, x1, y1 in pixels) around the person and around the parts that make the action.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ CLIPS: dict[str, dict[str, Any]] = {
 
 
 def box(mask: np.ndarray) -> list[int] | None:
+    """Return the box (x0, y0, x1, y1) around a mask ``(H,W)``; None if it is empty."""
     if not mask.any():
         return None
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -46,21 +47,21 @@ def box(mask: np.ndarray) -> list[int] | None:
 
 
 def segments(frames: list[synthetic.SceneFrame]) -> list[dict[str, Any]]:
-    """The stretches of time in which something is done."""
-    found: list[dict[str, Any]] = []
+    """Return the stretches of time in which an action happens."""
+    spans: list[dict[str, Any]] = []
     for frame in frames:
         if not frame.active:
             continue
         end = round(frame.time + 1 / FPS, 3)
-        if found and found[-1]["label"] == frame.label and frame.time - found[-1]["end_s"] < 0.5 / FPS:
-            found[-1]["end_s"] = end
+        if spans and spans[-1]["label"] == frame.label and frame.time - spans[-1]["end_s"] < 0.5 / FPS:
+            spans[-1]["end_s"] = end
         else:
-            found.append({"label": frame.label, "start_s": round(frame.time, 3), "end_s": end})
-    return found
+            spans.append({"label": frame.label, "start_s": round(frame.time, 3), "end_s": end})
+    return spans
 
 
-def steps(out: av.container.OutputContainer, stream: av.AudioStream, seconds: float) -> None:
-    """A soft knock for each half second: somebody walks."""
+def add_steps(out: av.container.OutputContainer, stream: av.AudioStream, seconds: float) -> None:
+    """Add a sound track with a soft knock every half second: steps."""
     rate = 48_000
     t = np.arange(int(seconds * rate)) / rate
     knock = np.sin(2 * np.pi * 140 * t) * np.exp(-((t % 0.5) / 0.03)) * 0.4
@@ -81,6 +82,7 @@ def make(
     rotated: bool = False,
     uneven: bool = False,
 ) -> None:
+    """Write one clip and its ground truth; ``uneven`` gives it a variable frame rate."""
     frames = list(synthetic.scene(script, seed=seed, fps=FPS, size=size))
     if uneven:  # a camera that drops frames when nothing moves
         frames = [f for i, f in enumerate(frames) if i % 3 == 0 or 1.4 < f.time < 3.0]
@@ -90,7 +92,7 @@ def make(
         stream.height, stream.width = stored[0].shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, TICKS)
-        if rotated:  # stored a quarter turn to the left, shown a quarter turn to the right
+        if rotated:  # stored turned to the left by 90 degrees, shown turned to the right
             stream.set_display_matrix((0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30))
         audio = out.add_stream("aac", rate=48_000, layout="mono") if sound else None
         for picture, frame in zip(stored, frames, strict=True):
@@ -99,7 +101,7 @@ def make(
             out.mux(stream.encode(coded))
         out.mux(stream.encode(None))
         if isinstance(audio, av.AudioStream):
-            steps(out, audio, frames[-1].time + 1 / FPS)
+            add_steps(out, audio, frames[-1].time + 1 / FPS)
     truth = {
         "clip": f"{name}.mp4",
         "made_by": "vidcam.synthetic",

@@ -169,5 +169,5 @@ def test_what_pages_say_arrives_as_it_was_said(monkeypatch: pytest.MonkeyPatch) 
     client = TestClient(serve.Gate(echo, here=True, auth=None), base_url="http://127.0.0.1")
     for body in (b"", b'{"data": [1.5, null, "\xc3\xa4"]}'):
         assert client.post("/x", content=body).content == body
-    monkeypatch.setattr(serve, "LARGEST", 10)
+    monkeypatch.setattr(serve, "MAX_BODY_BYTES", 10)
     assert client.post("/x", content=b"[0,0,0,0,0,0]").status_code == 413

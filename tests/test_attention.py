@@ -17,11 +17,13 @@ from torchvision.models.video.mvit import MSBlockConfig, MViT
 from torchvision.models.video.swin_transformer import PatchEmbed3d, SwinTransformer3d
 
 from vidcam.errors import IncompatibleError
-from vidcam.methods import attention, core, probe
+from vidcam.methods import attention
 from vidcam.methods.cell_geometry import AxisGeometry, CellGeometry
 from vidcam.methods.core import Target, TorchModel
-from vidcam.models import registry
-from vidcam.models.registry import Attention
+from vidcam.methods.lookup import check_method, get_method
+from vidcam.methods.receptive_field import layer_geometry
+from vidcam.models.spec import Attention
+from vidcam.models.table import list_specs
 
 TARGETS = [Target(0), Target(3, versus=1)]
 PLAIN = [(1, 1, 1), (1, 1, 1), (1, 1, 1), (1, 1, 1)]
@@ -79,12 +81,12 @@ def net(build, *given, seed=0) -> TorchModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = strengthened(build(*given))
-    facts = {"frames": CLIP[0], "crop": CLIP[1:], "build": build}
+    facts = {"num_frames": CLIP[0], "crop": CLIP[1:], "build": build}
     if build is swin:
         where = Attention("windows", (2, 4, 4), (0.5, 1.5, 1.5))
-        return TorchModel(module, spec(**facts, layer="features.0.1.norm1", layout="channels-last", attention=where))
+        return TorchModel(module, spec(**facts, target_layer="features.0.1.norm1", layout="channels-last", attention=where))
     where = Attention("pooled", (2, 4, 4), (0.0, 0.0, 0.0))
-    return TorchModel(module, spec(**facts, layer="blocks.0.norm1", layout="tokens", grid=GRID, attention=where))
+    return TorchModel(module, spec(**facts, target_layer="blocks.0.norm1", layout="tokens", grid=GRID, attention=where))
 
 
 def clip(n=1, seed=1):
@@ -287,9 +289,9 @@ def test_uniform_attention_is_a_uniform_map(build, given):
 )
 def test_rollout_shares_tokens_among_cells_whatever_the_class(build, given):
     found = net(build, *given)
-    (place,) = probe.placements(found)
+    (place,) = layer_geometry(found)
     before = Snapshot(found.module)
-    got = tensors(core.get("attention-rollout").explain(found, clip(2), TARGETS))
+    got = tensors(get_method("attention-rollout").explain(found, clip(2), TARGETS))
     before.check()
     (maps,) = got.maps
     assert maps.shape == (2, 2, *place.grid)
@@ -316,11 +318,11 @@ def test_rollout_shares_tokens_among_cells_whatever_the_class(build, given):
 
 def test_stopped_forward_pass_leaves_network_and_process_alone():
     found = net(swin)
-    probe.placements(found)
+    layer_geometry(found)
     found.module.head.register_forward_pre_hook(lambda *_: 1 / 0)
     before = Snapshot(found.module)
     with pytest.raises(ZeroDivisionError):
-        core.get("attention-rollout").explain(found, clip(), TARGETS)
+        get_method("attention-rollout").explain(found, clip(), TARGETS)
     before.check()
     assert not torch.overrides._get_current_function_mode_stack()
 
@@ -354,11 +356,11 @@ def test_only_softmaxes_of_attention_are_seen_however_called():
 
 
 def test_a_model_whose_attention_is_not_known_is_refused():
-    method = core.get("attention-rollout")
+    method = get_method("attention-rollout")
     with pytest.raises(IncompatibleError, match="needs attention, which model 'tiny' does not have; these methods work on it: "):
-        core.check(method, explained("tokens").spec)
-    can = {s.name for s in registry.specs() if "attention" in s.provides}
-    assert can == {s.name for s in registry.specs() if s.name.startswith(("mvit", "swin"))} != set()
+        check_method(method, explained("tokens").spec)
+    can = {s.name for s in list_specs() if "attention" in s.provides}
+    assert can == {s.name for s in list_specs() if s.name.startswith(("mvit", "swin"))} != set()
 
 
 def test_attention_that_is_not_all_seen_is_refused():
@@ -382,7 +384,7 @@ def test_attention_that_is_not_all_seen_is_refused():
 
 def test_a_caller_in_inference_mode_gets_the_same():
     found = net(swin)
-    probe.placements(found)  # measured once, and kept
+    layer_geometry(found)  # measured once, and kept
     with torch.inference_mode():
-        inside = core.get("attention-rollout").explain(found, clip(), TARGETS).maps[0]
-    np.testing.assert_array_equal(inside, core.get("attention-rollout").explain(found, clip(), TARGETS).maps[0])
+        inside = get_method("attention-rollout").explain(found, clip(), TARGETS).maps[0]
+    np.testing.assert_array_equal(inside, get_method("attention-rollout").explain(found, clip(), TARGETS).maps[0])

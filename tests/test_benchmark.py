@@ -18,14 +18,16 @@ from vidcam.cli import main
 from vidcam.engine import TorchEngine
 from vidcam.errors import UsageError
 from vidcam.evaluation import benchmark
-from vidcam.io.json_text import document
-from vidcam.methods import core, probe
+from vidcam.io.json_text import to_json_text
+from vidcam.methods import core, lookup
 from vidcam.methods.cell_geometry import covered
 from vidcam.methods.core import Attribution, Method
+from vidcam.methods.lookup import get_method, list_methods
+from vidcam.methods.receptive_field import layer_geometry
 from vidcam.metrics import faithfulness, localisation
-from vidcam.metrics.baselines import CONTROLS
+from vidcam.metrics.baselines import BASELINES
 from vidcam.models.loading import LoadedModel
-from vidcam.models.registry import Head, ModelSpec
+from vidcam.models.spec import Head, ModelSpec
 from vidcam.reports import charts
 
 
@@ -42,9 +44,9 @@ class Brightness(nn.Module):
 @pytest.fixture
 def engine() -> TorchEngine:
     spec = ModelSpec(
-        name="brightness", title="", family="tests", build=Brightness, labels=lambda: ("clapping", "other"), frames=6,
-        seconds_between_frames=0.2, resize=48, crop=(48, 48), mean=(0.0,) * 3, std=(1.0,) * 3, layer="cells", head=Head(("fc",)),
-        time_cells=(6,), paper="",
+        name="brightness", title="", family="tests", build=Brightness, labels=lambda: ("clapping", "other"), num_frames=6,
+        seconds_between_frames=0.2, resize=48, crop=(48, 48), mean=(0.0,) * 3, std=(1.0,) * 3, target_layer="cells",
+        head=Head(("fc",)), time_cells=(6,), paper="",
     )  # fmt: skip
     torch.manual_seed(0)
     return TorchEngine(LoadedModel(spec, Brightness().eval(), ("clapping", "other"), None, None), "cpu")
@@ -54,17 +56,17 @@ def engine() -> TorchEngine:
 def watched(engine: TorchEngine, monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
     """The truth about each clip that is drawn, window by window, in the explained layer's cells ``(windows,T',h,w)``."""
     seen: list[np.ndarray] = []
-    draw = benchmark.drawn
+    draw = benchmark.draw_clip
 
     def watch(*args: object, **facts: object) -> synthetic.SyntheticVideo:
         clip = draw(*args, **facts)
-        (where,) = probe.placements(engine.explained)
+        (where,) = layer_geometry(engine.model)
         mask = clip.parts & clip.active[:, None, None]
-        windows = [mask[i : i + engine.spec.frames] for i in range(0, len(mask), engine.spec.frames)]
+        windows = [mask[i : i + engine.spec.num_frames] for i in range(0, len(mask), engine.spec.num_frames)]
         seen.append(np.stack([covered(w, where) for w in windows]))
         return clip
 
-    monkeypatch.setattr(benchmark, "drawn", watch)
+    monkeypatch.setattr(benchmark, "draw_clip", watch)
     return seen
 
 
@@ -76,8 +78,8 @@ def planted(monkeypatch: pytest.MonkeyPatch, maps: Callable[[], np.ndarray]) -> 
         assert len(made) == len(clips)
         return Attribution(tuple(targets), np.zeros((len(clips), 2), np.float32), (made,))
 
-    core.names()
-    monkeypatch.setitem(core._METHODS, "planted", Method("planted", "", "", frozenset(), False, False, "", explain, "cam"))
+    list_methods()
+    monkeypatch.setitem(lookup._rows, "planted", Method("planted", "", "", "cam", frozenset(), "", explain))
 
 
 def test_the_truth_scores_one_and_the_controls_far_less(engine, watched, monkeypatch) -> None:
@@ -89,10 +91,10 @@ def test_the_truth_scores_one_and_the_controls_far_less(engine, watched, monkeyp
     truth, *controls = found.rows
     assert (truth.model, truth.method, truth.cells) == ("brightness", "planted", (6, 6, 6))
     assert {i.mean for i in truth.scores.values()} == {1.0}
-    assert [(r.model, r.method) for r in controls] == [("", name) for name in CONTROLS]
+    assert [(r.model, r.method) for r in controls] == [("", name) for name in BASELINES]
     for row in controls:
         assert row.scores["space_time"].mean < 0.4
-        assert row.scores["energy"].mean < 0.5
+        assert row.scores["relevance_mass"].mean < 0.5
         assert row.scores["temporal"].mean < 0.8
         assert row.clips == truth.clips
 
@@ -114,28 +116,28 @@ def test_map_that_is_hot_all_the_time_finds_no_more_than_chance(engine, watched,
 
 def test_scores_are_those_of_the_maps_one_by_one(engine) -> None:
     cam = benchmark.run(engine, ["cam"], clips=1).rows[0]
-    (where,) = probe.placements(engine.explained)
+    (where,) = layer_geometry(engine.model)
     found, areas = [], []
     for label in benchmark.ACTING:
-        clip = benchmark.drawn(label, 1000, frames=18, size=(48, 48), seconds_between_frames=0.2)
+        clip = benchmark.draw_clip(label, 1000, frames=18, size=(48, 48), seconds_between_frames=0.2)
         logits = np.stack([engine.predict(clip.frames[i : i + 6][None])[0] for i in (0, 6, 12)])
         target = core.Target(0 if label == "clapping" else int(logits.mean(0).argmax()))
         values, truth, acting = [], [], []
         for i in (0, 6, 12):
-            values.append(core.explain(engine, clip.frames[i : i + 6][None], [target], core.get("cam")).maps[0][0, 0])
+            values.append(core.explain(engine, clip.frames[i : i + 6][None], [target], get_method("cam")).maps[0][0, 0])
             acting.append(clip.parts[i : i + 6] & clip.active[i : i + 6, None, None])
             truth.append(covered(acting[-1], where))
         if np.any(truth):
-            found.append(localisation.scores(np.concatenate(values), np.concatenate(truth), threshold=cam.threshold))
+            found.append(localisation.score_map(np.concatenate(values), np.concatenate(truth), threshold=cam.threshold))
             busy = int(np.argmax([a.sum() for a in acting]))
             areas.append(
-                faithfulness.faithfulness(
+                faithfulness.measure_faithfulness(
                     clip.frames[6 * busy : 6 * busy + 6], values[busy], where, benchmark._probability(engine, target.index),
-                    baseline="blur",
+                    imputer="blur",
                 ).insertion
             )  # fmt: skip
     assert cam.clips == len(found)
-    for key, value in vars(localisation.mean(found)).items():
+    for key, value in vars(localisation.mean_scores(found)).items():
         assert cam.scores[key].mean == pytest.approx(value)
         assert cam.scores[key].low <= value <= cam.scores[key].high
     assert cam.insertion.mean == pytest.approx(np.mean(areas), abs=1e-5)
@@ -143,13 +145,13 @@ def test_scores_are_those_of_the_maps_one_by_one(engine) -> None:
 
 def test_a_map_without_places_has_a_score_for_when_alone(engine) -> None:
     found = benchmark.run(engine, ["temporal-mask", "cam"], clips=1, insertion=False)
-    assert [r.method for r in found.rows] == ["cam", "temporal-mask", *CONTROLS]
+    assert [r.method for r in found.rows] == ["cam", "temporal-mask", *BASELINES]
     when = found.rows[1]
     assert when.cells == (6, 1, 1)
     assert {key for key, i in when.scores.items() if i is not None} == {"temporal"}
-    (line,) = (line for line in benchmark.table(found.rows).splitlines() if "temporal-mask" in line)
+    (line,) = (line for line in found.in_words().splitlines() if "temporal-mask" in line)
     assert line.startswith("| brightness, temporal-mask | 6 × 1 × 1 | – | – | – | ")
-    validate(strict(document(benchmark.to_json(found))), "benchmark")
+    validate(strict(to_json_text(found.to_json())), "benchmark")
 
 
 def test_methods_that_do_not_work_are_noted(engine) -> None:
@@ -171,7 +173,7 @@ def test_the_command_writes_a_table_a_page_and_json(tmp_path: Path, monkeypatch,
         "labels=('clapping', 'other'), layer='cells', head='fc')\n    return net\n"
     )
     out = [str(tmp_path / "o.html"), str(tmp_path / "o.json")]
-    words = ["evaluate", "benchmark", "--model", f"{tmp_path / 'net.py'}:build", "--method", "cam", "--method", "gradcam"]
+    words = ["benchmark", "--model", f"{tmp_path / 'net.py'}:build", "--method", "cam", "--method", "gradcam"]
     monkeypatch.setattr(sys, "argv", ["vidcam", *words, "--clips", "1", "--report", out[0], "--json", out[1]])
     with pytest.raises(SystemExit) as stop:
         main.main()
@@ -181,7 +183,7 @@ def test_the_command_writes_a_table_a_page_and_json(tmp_path: Path, monkeypatch,
     doc = strict(Path(out[1]).read_text())
     validate(doc, "benchmark")
     assert sorted(r["method"] for r in doc["rows"][:2]) == ["cam", "gradcam"]
-    assert [r["method"] for r in doc["rows"][2:]] == list(CONTROLS)
+    assert [r["method"] for r in doc["rows"][2:]] == list(BASELINES)
     same = doc["rows"][0]["scores"], doc["rows"][1]["scores"]
     assert same[0]["energy"]["mean"] == pytest.approx(same[1]["energy"]["mean"], rel=1e-4)  # one map, by construction
     page = Path(out[0]).read_text()

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: what it writes, what it says, and what it leaves behind when something is wrong."""
+"""The command line for a user: the files and messages it writes, and what it leaves behind when something fails."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from support.command import exit_code
 from support.media import numbered, truncate, write_clip, write_images, write_sound
 from support.waiting import HANG_S, vidcam_threads
 
-from vidcam.cli import main
+from vidcam.cli import main, signals
 from vidcam.io.source import open_source
 from vidcam.io.writer import VideoWriter
 
@@ -55,24 +55,24 @@ def one_line(err: str) -> str:
 
 
 @pytest.mark.portable
-def test_writes_everything_it_is_asked_for(vidcam: Run, clip: Path) -> None:
+def test_annotate_writes_all_requested_files(vidcam: Run, clip: Path) -> None:
     code, out, err = vidcam(
         "annotate", clip, *OWN, "-o", "why.mp4", "--report", "why.html", "--json", "why.json", "--csv", "why.csv",
         "--vtt", "why.vtt", "--maps", "why.npz", "--signed", "--style", "side-by-side",
     )  # fmt: skip
     assert (code, err) == (0, "")
     assert re.fullmatch(rf"{re.escape(str(clip))}: (red square|nothing) .*why\.mp4.*\n", out)
-    found = json.loads(Path("why.json").read_text())
-    assert found["schema_version"] == 1
-    assert found["input"]["frames"] == 45
-    assert found["model"]["time_cells"] == [8]
-    assert found["completeness_error"] < 1e-4
-    assert set(found["outputs"]) == {"video", "html", "json", "csv", "vtt", "npz"}
+    report = json.loads(Path("why.json").read_text())
+    assert report["schema_version"] == 1
+    assert report["input"]["frames"] == 45
+    assert report["model"]["time_cells"] == [8]
+    assert report["completeness_error"] < 1e-4
+    assert set(report["outputs"]) == {"video", "html", "json", "csv", "vtt", "npz"}
     with open_source("why.mp4") as written, open_source(clip) as source:
         assert [f.time for f in written.frames()] == pytest.approx([f.time for f in source.frames()], abs=1e-3)
 
 
-def test_the_default_output_lies_here_named_after_the_input(vidcam: Run, clip: Path, tmp_path: Path) -> None:
+def test_default_output_is_in_current_folder_named_after_input(vidcam: Run, clip: Path, tmp_path: Path) -> None:
     code, out, _ = vidcam("annotate", clip, *OWN, "--quiet")
     assert (code, out) == (0, "")
     assert (tmp_path / "clip.vidcam.mp4").is_file()
@@ -85,8 +85,8 @@ def test_several_inputs_and_folders_are_written_by_name(vidcam: Run, tmp_path: P
     (tmp_path / "in" / "notes.txt").write_text("no video")
     code, out, err = vidcam("annotate", "in", *OWN, "--out-dir", "out", "--json", "out/{name}.json")
     assert code == 0, err
-    made = sorted(str(p.relative_to("out")) for p in Path("out").rglob("*") if p.is_file())
-    assert made == ["a.json", "a.vidcam.mp4", "b.json", "b.vidcam.mp4"]  # the folder itself, not the folders in it
+    written = sorted(str(p.relative_to("out")) for p in Path("out").rglob("*") if p.is_file())
+    assert written == ["a.json", "a.vidcam.mp4", "b.json", "b.vidcam.mp4"]  # the folder itself, not the folders in it
     assert len(out.splitlines()) == 2
     code, _, err = vidcam("annotate", "in/a.mp4", "in/deep/a.mp4", *OWN, "--out-dir", "same", "--quiet")
     assert code == 0, err
@@ -104,7 +104,7 @@ def test_one_bad_input_among_several_does_not_stop_the_others(vidcam: Run, clip:
     assert str(clip) in out
 
 
-def test_a_name_that_no_file_can_have_does_not_stop_the_others(vidcam: Run, clip: Path, tmp_path: Path) -> None:
+def test_impossible_file_name_does_not_stop_the_others(vidcam: Run, clip: Path, tmp_path: Path) -> None:
     long = clip.with_name("é" * 124 + ".mp4")  # 252 bytes, to which a suffix comes
     clip.rename(long)
     code, out, err = vidcam("annotate", "x" * 300 + ".mp4", "nul\x1b.mp4", long, *OWN, "--out-dir", "out")
@@ -115,14 +115,14 @@ def test_a_name_that_no_file_can_have_does_not_stop_the_others(vidcam: Run, clip
     assert "2 of 3 inputs could not be explained" in err
 
 
-def test_a_part_of_the_video_has_only_its_frames(vidcam: Run, clip: Path) -> None:
+def test_start_and_end_limit_the_written_frames(vidcam: Run, clip: Path) -> None:
     code, _, err = vidcam("annotate", clip, *OWN, "--start", 0.5, "--end", 1.0, "-o", "part.mp4")
     assert code == 0, err
     with open_source("part.mp4") as written:
         assert len(list(written.frames())) == 15
 
 
-def test_a_folder_of_numbered_images_is_a_video(vidcam: Run, tmp_path: Path) -> None:
+def test_folder_of_numbered_images_is_one_video(vidcam: Run, tmp_path: Path) -> None:
     write_images(tmp_path / "shots", names=[f"{i}.png" for i in range(20)])
     code, _, err = vidcam("annotate", tmp_path / "shots", *OWN)
     assert code == 0, err
@@ -162,7 +162,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_gives_one_sentence_and_leaves_nothing_behind(case: str, vidcam: Run, clip: Path, tmp_path: Path) -> None:
+def test_bad_input_prints_one_error_and_writes_nothing(case: str, vidcam: Run, clip: Path, tmp_path: Path) -> None:
     words, expected, says = BAD[case]
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.mp4").write_text("this is no video\n" * 50)
@@ -181,30 +181,30 @@ def test_bad_input_gives_one_sentence_and_leaves_nothing_behind(case: str, vidca
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
-def test_a_bad_input_is_told_before_weights_are_looked_for(vidcam: Run) -> None:
+def test_bad_input_is_reported_before_weights_are_fetched(vidcam: Run) -> None:
     code, _, err = vidcam("annotate", "gone.mp4")  # the default model has no weights here
     assert code == 1
     assert "gone.mp4" in one_line(err)
 
 
-def test_overwrite_replaces_the_old_file(vidcam: Run, clip: Path) -> None:
+def test_overwrite_replaces_existing_file(vidcam: Run, clip: Path) -> None:
     Path("old.mp4").write_bytes(b"the old video")
     code, _, err = vidcam("annotate", clip, *OWN, "-o", "old.mp4", "--overwrite")
     assert code == 0, err
     assert Path("old.mp4").stat().st_size > 1000
 
 
-def test_a_truncated_file_is_explained_as_far_as_it_goes(vidcam: Run, tmp_path: Path) -> None:
+def test_truncated_file_is_explained_as_far_as_it_goes(vidcam: Run, tmp_path: Path) -> None:
     whole = write_clip(tmp_path / "cut.mp4", frames=120, size=(96, 128), picture=lambda i: numbered(i, (96, 128)))
     truncate(whole, keep=0.6)
     code, _, err = vidcam("annotate", whole, *OWN, "--json", "cut.json")
     assert code == 0, err
     assert "warning" in err
-    found = json.loads(Path("cut.json").read_text())
-    assert 30 < found["input"]["frames"] < 110
-    assert found["warnings"]
+    report = json.loads(Path("cut.json").read_text())
+    assert 30 < report["input"]["frames"] < 110
+    assert report["warnings"]
     with open_source("cut.vidcam.mp4") as written:
-        assert len(list(written.frames())) == found["input"]["frames"]
+        assert len(list(written.frames())) == report["input"]["frames"]
 
 
 MISSING = {
@@ -215,9 +215,7 @@ MISSING = {
 
 
 @pytest.mark.parametrize("message", MISSING)
-def test_a_library_that_the_system_lacks_is_named_with_the_fix(
-    message: str, vidcam: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_system_library_is_reported_with_the_fix(message: str, vidcam: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def lacks() -> None:
         raise ImportError(message)
 
@@ -228,7 +226,7 @@ def test_a_library_that_the_system_lacks_is_named_with_the_fix(
 
 
 @pytest.mark.parametrize("message", [next(iter(MISSING)), "cannot import name 'imread'"])
-def test_an_opencv_that_cannot_be_imported_is_told(message: str, clip: Path, tmp_path: Path) -> None:
+def test_failing_opencv_import_is_reported(message: str, clip: Path, tmp_path: Path) -> None:
     (tmp_path / "cv2.py").write_text(f"raise ImportError({message!r})\n")
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nfrom vidcam.cli.main import main\nmain()"
     done = subprocess.run([sys.executable, "-c", code, "annotate", str(clip)], capture_output=True, text=True, check=False)
@@ -240,7 +238,7 @@ def test_an_opencv_that_cannot_be_imported_is_told(message: str, clip: Path, tmp
 
 
 @pytest.mark.portable
-def test_as_a_module_it_is_the_same_command() -> None:
+def test_python_m_vidcam_is_the_same_command() -> None:
     done = subprocess.run([sys.executable, "-m", "vidcam", "--version"], capture_output=True, text=True, check=False)
     assert re.fullmatch(
         rf"vidcam {version('vidcam')} \(python [\d.]+, openvino .*, torch {re.escape(version('torch'))}, .*\)\n", done.stdout
@@ -251,7 +249,7 @@ def test_as_a_module_it_is_the_same_command() -> None:
 
 
 @pytest.mark.portable
-def test_models_and_methods_are_tables(vidcam: Run) -> None:
+def test_models_and_methods_print_tables(vidcam: Run) -> None:
     code, out, _ = vidcam("models", "--json")
     assert code == 0
     assert {"r3d_18", "x3d_s", "slowfast_r50", "movinet_a0"} <= {row["name"] for row in json.loads(out)}
@@ -274,7 +272,7 @@ NETWORK = """
 import signal, threading
 from support.planted import patches
 
-def told():
+def interrupts():
     signal.raise_signal({kind})
     return patches()
 
@@ -282,7 +280,7 @@ def waits():
     print("here", flush=True)
     threading.Event().wait()
 """
-"""A file of networks. While one of them is made, the process is sent a signal, by itself or by whoever reads what it prints."""
+"""Networks during whose construction the process gets a signal: from itself, or from the test when it prints ``here``."""
 
 
 @pytest.fixture
@@ -304,34 +302,55 @@ def as_before(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("kind", "code"), KINDS)
-def test_a_signal_while_the_model_is_made_leaves_the_old_file(
+def test_signal_while_model_is_built_keeps_the_old_file(
     kind: int, code: int, vidcam: Run, folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     network = tmp_path_factory.mktemp("network") / "net.py"
     network.write_text(NETWORK.format(kind=int(kind)))
-    found, out, _ = vidcam(*words(f"{network}:told"))
-    assert (found, out.strip()) == (code, "")
+    status, out, _ = vidcam(*words(f"{network}:interrupts"))
+    assert (status, out.strip()) == (code, "")
     as_before(folder)
 
 
 @pytest.mark.parametrize(("kind", "code"), KINDS)
-def test_a_signal_while_pictures_are_written_leaves_the_old_file(
+def test_signal_while_frames_are_written_keeps_the_old_file(
     kind: int, code: int, vidcam: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts: list[Path] = []
     write = VideoWriter.write
 
-    def told(self: VideoWriter, *picture: object, **times: float) -> None:
+    def write_and_interrupt(self: VideoWriter, *picture: object, **times: float) -> None:
         write(self, *picture, **times)
         parts.extend(folder.glob(".*.part*"))
         signal.raise_signal(kind)
 
-    monkeypatch.setattr(VideoWriter, "write", told)
-    found, out, _ = vidcam(*words(OWN[1]))
-    assert (found, out.strip()) == (code, "")
+    monkeypatch.setattr(VideoWriter, "write", write_and_interrupt)
+    status, out, _ = vidcam(*words(OWN[1]))
+    assert (status, out.strip()) == (code, "")
     assert len(parts) == 1  # the first picture was in it
     as_before(folder)
     assert vidcam_threads() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_handlers_are_restored_when_main_returns(number: int, vidcam: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    during: list[object] = []
+    before = signal.getsignal(number)
+    monkeypatch.setattr(main, "app", lambda: during.append(signal.getsignal(number)) or sys.exit(0))
+    assert vidcam()[0] == 0
+    assert during == [signals._unwind]
+    assert signal.getsignal(number) is before
+
+
+def test_ignored_interrupt_stays_ignored(vidcam: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    during: list[object] = []
+    monkeypatch.setattr(main, "app", lambda: during.append(signal.getsignal(signal.SIGINT)) or sys.exit(0))
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        vidcam()
+        assert (during, signal.getsignal(signal.SIGINT)) == ([signal.SIG_IGN], signal.SIG_IGN)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def waiting(code: str, *words: str, folder: Path) -> subprocess.Popen[str]:
@@ -360,12 +379,12 @@ def interrupted(code: str, *words: str, kind: int, folder: Path) -> tuple[int, s
     return child.returncode, err
 
 
-def test_a_process_terminated_while_it_starts_ends_with_143(folder: Path) -> None:
+def test_sigterm_during_startup_exits_with_143(folder: Path) -> None:
     (folder / "net.py").write_text(NETWORK.format(kind=0))
-    found, err = interrupted(
+    status, err = interrupted(
         "from vidcam.cli.main import main; main()", *words("net.py:waits"), kind=signal.SIGTERM, folder=folder
     )
-    assert (found, err) == (143, "")
+    assert (status, err) == (143, "")
     as_before(folder)
 
 
@@ -388,15 +407,15 @@ main()
 """
 
 
-def test_a_process_interrupted_while_it_writes_ends_with_130(folder: Path) -> None:
-    found, err = interrupted(WRITES_AND_WAITS, *words(OWN[1]), kind=signal.SIGINT, folder=folder)
-    assert found == 130, err
+def test_sigint_during_writing_exits_with_130(folder: Path) -> None:
+    status, err = interrupted(WRITES_AND_WAITS, *words(OWN[1]), kind=signal.SIGINT, folder=folder)
+    assert status == 130, err
     assert "Traceback" not in err
     as_before(folder)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not say when a process was started")
-def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(vidcam: Run, folder: Path) -> None:
+def test_partial_files_of_killed_processes_go_and_of_living_ones_stay(vidcam: Run, folder: Path) -> None:
     def parts() -> list[str]:
         return [path.name for path in folder.glob(".*")]
 
@@ -417,43 +436,43 @@ def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(vidc
 
 
 # torch runs Python from its C++ while it is imported: an exception there is an abort(), with no clean-up at all.
-# The module that is imported here tells its process the signal, and goes on until it has been told again, twice.
+# The module that is imported here sends its process the signal, and continues until it was sent again, twice.
 LOADED = """
 import signal
 import threading
-from vidcam.cli.main import told
+from vidcam.cli.signals import received
 signal.raise_signal({kind})
-while len(told) < 3:
+while len(received) < 3:
     threading.Event().wait(0.01)
 print("loaded", flush=True)
 """
 
 LOADS = """
 import signal, sys, threading
-import vidcam.cli.main as cli
+from vidcam.cli import main, signals
 
-cli.told, stopped = [], cli._stopped
+signals.received, unwind = [], signals._unwind
 
-def counted(*signal_and_frame):
-    cli.told.append(1)
-    stopped(*signal_and_frame)
+def count(*signal_and_frame):
+    signals.received.append(1)
+    unwind(*signal_and_frame)
 
-cli._stopped = counted
+signals._unwind = count
 sys.path.insert(0, {folder!r})
 
-@cli.app.command()
+@main.app.command()
 def load():
     import loaded
     threading.Event().wait({seconds})
     print("not stopped")
 
 sys.argv = ["vidcam", "load"]
-cli.main()
+main.main()
 """
 
 
 @pytest.mark.parametrize(("kind", "code"), KINDS)
-def test_a_signal_lets_an_import_end(kind: int, code: int, tmp_path: Path) -> None:
+def test_signal_during_an_import_waits_until_it_has_ended(kind: int, code: int, tmp_path: Path) -> None:
     (tmp_path / "loaded.py").write_text(LOADED.format(kind=int(kind)))
     script = LOADS.format(folder=str(tmp_path), seconds=HANG_S)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=2 * HANG_S, check=False)
@@ -462,7 +481,7 @@ def test_a_signal_lets_an_import_end(kind: int, code: int, tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root to mount a small disk")
-def test_a_full_disk_is_said_in_one_sentence(vidcam: Run, tmp_path: Path) -> None:
+def test_full_disk_is_reported_in_one_sentence(vidcam: Run, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(

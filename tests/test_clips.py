@@ -1,4 +1,4 @@
-"""The sample clips are what their ground truth says."""
+"""The sample clips agree with their ground truth."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLIPS = sorted(FOLDER.glob("*.mp4"))
 
 
 @pytest.mark.parametrize("clip", CLIPS, ids=lambda p: p.stem)
-def test_frames_and_truth_agree(clip: Path) -> None:
+def test_frames_agree_with_the_ground_truth(clip: Path) -> None:
     truth = json.loads(clip.with_suffix(".json").read_text())
     with open_source(clip) as source:
         frames = list(source.frames())
@@ -35,7 +35,7 @@ def test_frames_and_truth_agree(clip: Path) -> None:
             assert x0 <= frame["parts"][0] < frame["parts"][2] <= x1
         inside = [s for s in truth["segments"] if s["start_s"] - 1e-3 <= frame["time_s"] < s["end_s"] - 1e-3]
         assert bool(inside) == frame["active"]
-    # What changes from frame to frame while something is done lies in the box of the parts that do it, by and large.
+    # Most of the change between frames of an action lies in the box of the acting parts.
     moved = np.zeros(2)
     for before, after, known in zip(frames, frames[1:], truth["frames"], strict=False):
         if known["active"] and known["parts"]:
@@ -45,7 +45,7 @@ def test_frames_and_truth_agree(clip: Path) -> None:
     assert moved[0] > 0.6 * moved[1]
 
 
-def test_the_clips_cover_what_readers_get_wrong() -> None:
+def test_clips_cover_the_difficulties_of_readers() -> None:
     infos, gaps = {}, {}
     for clip in CLIPS:
         with open_source(clip) as source:

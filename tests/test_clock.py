@@ -1,4 +1,4 @@
-"""Time is a value: the clock of this machine, the one that a test moves, and nobody who reads another."""
+"""Checks the system clock, the manual clock of tests, and that no code reads the time elsewhere."""
 
 from __future__ import annotations
 

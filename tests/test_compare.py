@@ -7,6 +7,7 @@ import re
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,21 +15,24 @@ from support import planted
 from support.media import write_clip
 from support.schemas import strict, validate
 
-from vidcam.annotation import Outputs
+from vidcam.annotation import Outputs, explain
 from vidcam.cli import main
-from vidcam.cli import outputs as planning
+from vidcam.cli.outputs import plan_comparison
 from vidcam.engine import TorchEngine, open_engine
+from vidcam.engine.base import ForwardOutput
+from vidcam.engine.network import TorchModel
 from vidcam.errors import IncompatibleError, OutputError, UnknownNameError, UsageError
 from vidcam.evaluation import compare
 from vidcam.evidence.heat import render_heat
-from vidcam.io.source import open_source
-from vidcam.methods import core
+from vidcam.io.source import Source, open_source
+from vidcam.methods import core, lookup
+from vidcam.methods.lookup import get_method, list_methods
 from vidcam.metrics import agreement
-from vidcam.pipeline import Settings
 from vidcam.render import overlay
 from vidcam.render.grid import HEIGHT, WIDTH, Grid, Row
 from vidcam.render.paint import GROUND
 from vidcam.reports import charts, comparison
+from vidcam.settings import Settings
 from vidcam.values import Box, Heat, Track
 
 pytestmark = pytest.mark.xdist_group("compare")  # one comparison takes seconds, once for all tests
@@ -58,7 +62,7 @@ def engine() -> TorchEngine:
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
     folder = tmp_path_factory.mktemp("written")
-    return Outputs(video=folder / "grid.mp4", html=folder / "page.html", json=folder / "all.json")
+    return Outputs(video=folder / "grid.mp4", reports={"html": folder / "page.html", "json": folder / "all.json"})
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +99,7 @@ def literal_overlap(a: list[float], b: list[float], count: int) -> float:
 def test_agreement_is_what_literal_loops_say(seed: int) -> None:
     rng = np.random.default_rng(seed)
     a, b, c = rng.integers(0, 6, (3, 2, 5, 4)) / 5.0  # many ties, and zeros
-    made = agreement.agreement({"a": a, "b": b, "c": c})
+    made = agreement.measure_agreement({"a": a, "b": b, "c": c})
     flat = {"a": a.ravel().tolist(), "b": b.ravel().tolist(), "c": c.ravel().tolist()}
     for i, p in enumerate("abc"):
         for j, q in enumerate("abc"):
@@ -120,7 +124,7 @@ def test_points_without_evidence_are_never_among_the_hottest() -> None:
 
 
 def test_a_map_without_evidence_agrees_with_nothing() -> None:
-    made = agreement.agreement({"some": np.eye(4), "none": np.zeros((4, 4))})
+    made = agreement.measure_agreement({"some": np.eye(4), "none": np.zeros((4, 4))})
     assert made.correlation[0, 0] == made.overlap[0, 0] == 1.0
     assert np.isnan(made.correlation[1]).all()
     assert np.isnan(made.overlap[1]).all()
@@ -147,7 +151,7 @@ def literal_lattice(one: Track) -> np.ndarray:
 def test_maps_are_laid_where_their_cells_are() -> None:
     rng = np.random.default_rng(1)
     one = track(rng.standard_normal((1, 3, 4)), [7.0, 31.0, 55.0], [3.0, 30.0, 57.0, 84.0], Box(8.0, 16.0, 56.0, 64.0))
-    laid = agreement.laid([one], np.array([0.0]))
+    laid = agreement.lay_on_lattice([one], np.array([0.0]))
     np.testing.assert_allclose(laid.for_[0], literal_lattice(one), atol=1e-5)
     np.testing.assert_allclose(laid.against[0], literal_lattice(replace(one, maps=-one.maps)), atol=1e-5)
     assert laid.against.any()
@@ -161,10 +165,10 @@ def test_different_grids_are_compared_where_they_really_are() -> None:
 
     seen = Box(0.0, 0.0, 112.0, 112.0)
     fine, coarse = np.arange(28) * 4 + 1.5, np.arange(7) * 16.0  # strided cells: the first is centred on the first pixel
-    where = agreement.laid([track(bump(coarse, coarse), coarse.tolist(), coarse.tolist(), seen)], np.array([0.0])).for_
+    where = agreement.lay_on_lattice([track(bump(coarse, coarse), coarse.tolist(), coarse.tolist(), seen)], np.array([0.0])).for_
     wrong = (coarse + 7.5).tolist()
-    away = agreement.laid([track(bump(coarse, coarse), wrong, wrong, seen)], np.array([0.0])).for_
-    true = agreement.laid([track(bump(fine, fine), fine.tolist(), fine.tolist(), seen)], np.array([0.0])).for_
+    away = agreement.lay_on_lattice([track(bump(coarse, coarse), wrong, wrong, seen)], np.array([0.0])).for_
+    true = agreement.lay_on_lattice([track(bump(fine, fine), fine.tolist(), fine.tolist(), seen)], np.array([0.0])).for_
     assert agreement.correlation(where, true) > 0.97 > 0.93 > agreement.correlation(away, true)
     assert agreement.overlap(where, true) > 0.8 > 0.5 > agreement.overlap(away, true)
 
@@ -173,8 +177,8 @@ def test_the_moments_are_few_and_those_that_were_looked_at() -> None:
     maps = np.ones((300, 2, 2))
     maps[100:150] = np.nan
     one = track(maps, [0.0, 1.0], [0.0, 1.0], Box(0, 0, 2, 2), tuple(np.arange(300) / 10.0))
-    times = agreement.moments([one])
-    assert len(times) == agreement.MOMENTS
+    times = agreement.shared_times([one])
+    assert len(times) == agreement.MAX_TIMES
     assert (times[0], times[-1]) == (0.0, 29.9)
     assert not ((times >= 10) & (times < 15)).any()
 
@@ -196,13 +200,13 @@ def test_other_methods_that_agree_are_told_without_a_reason(engine: TorchEngine,
     one = compare.compare(clip, engine=engine, settings=Settings(classes=("RED_square",)), methods=("cam", "eigencam", "gradcam"))
     assert "cam, eigencam and gradcam are one map here" in one.notes  # there is a single channel, and one class was asked for
     assert one.labels == ("red square",)
-    assert all(math.isnan(e.sensitivity) and not e.class_independent for e in one.entries)
+    assert all(math.isnan(e.class_correlation) and not e.class_independent for e in one.entries)
 
 
 def test_whether_the_maps_are_about_the_class(found: comparison.Comparison) -> None:
-    assert entry(found, "eigencam").sensitivity == pytest.approx(1.0)
+    assert entry(found, "eigencam").class_correlation == pytest.approx(1.0)
     assert entry(found, "eigencam").class_independent
-    assert entry(found, "cam").sensitivity == pytest.approx(-1.0)  # what speaks for one of the two speaks against the other
+    assert entry(found, "cam").class_correlation == pytest.approx(-1.0)  # what speaks for one of the two speaks against the other
     assert not entry(found, "cam").class_independent
     assert "eigencam is class independent: it has the same map for every class" in found.notes
 
@@ -232,8 +236,8 @@ def test_what_does_not_work_here_is_told_and_left_out(
     def fails(*_: object) -> core.Attribution:
         raise IncompatibleError("there is no rule for this; use another")
 
-    core.names()
-    monkeypatch.setitem(core._METHODS, "late", replace(core.get("gradcam"), name="late", explain=fails))
+    list_methods()
+    monkeypatch.setitem(lookup._rows, "late", replace(get_method("gradcam"), name="late", function=fails, adapter=None))
     one = compare.compare(clip, engine=engine, settings=BOTH, methods=("late", "cam"))
     assert one.refused == {"late": "there is no rule for this; use another"}
     assert "late is left out: there is no rule for this" in one.notes
@@ -398,9 +402,7 @@ def test_every_frame_comes_out_once_at_its_time_with_the_sound(
 
 
 def test_the_json_and_the_page_hold_what_was_found(found: comparison.Comparison, outputs: Outputs) -> None:
-    assert outputs.json is not None
-    assert outputs.html is not None
-    doc = strict(outputs.json.read_text())
+    doc = strict(outputs.reports["json"].read_text())
     validate(doc, "compare")
     assert [m["name"] for m in doc["methods"]] == ["cam", "hirescam", "eigencam", "gradientxinput"]
     assert min(m["relative_cost"] for m in doc["methods"]) == 1.0
@@ -411,7 +413,7 @@ def test_the_json_and_the_page_hold_what_was_found(found: comparison.Comparison,
     assert doc["refused"][0]["method"] == "attention-rollout"
     assert doc["notes"] == list(found.notes)
     assert "method" not in doc["settings"]
-    text = outputs.html.read_text()
+    text = outputs.reports["html"].read_text()
     # A plot over time for each class, cost, and two matrices for the one class that more than one method finds.
     assert text.count("<svg") == 2 + 1 + 2
     assert text.count('src="data:image/jpeg') == 2 * (1 + 4)
@@ -441,7 +443,11 @@ def test_nothing_is_left_behind_and_nothing_replaced(
     monkeypatch.setattr(Grid, "draw", breaks)
     with pytest.raises(RuntimeError, match="halfway"):
         compare.compare(
-            clip, Outputs(video=kept, json=tmp_path / "a.json", overwrite=True), engine=engine, settings=BOTH, methods=("cam",)
+            clip,
+            Outputs(video=kept, reports={"json": tmp_path / "a.json"}, overwrite=True),
+            engine=engine,
+            settings=BOTH,
+            methods=("cam",),
         )
     assert [p.name for p in tmp_path.iterdir()] == ["kept.mp4"]
     assert kept.read_bytes() == b"mine"
@@ -461,7 +467,7 @@ def test_the_difference_of_two_classes_is_told_with_both_sides(
         return draw(self, image, heats, time=time)
 
     monkeypatch.setattr(Grid, "draw", keep)
-    outputs = Outputs(video=tmp_path / "a.mp4", html=tmp_path / "a.html", json=tmp_path / "a.json")
+    outputs = Outputs(video=tmp_path / "a.mp4", reports={"html": tmp_path / "a.html", "json": tmp_path / "a.json"})
     settings = Settings(classes=("nothing",), versus="RED_square")  # all that the network knows speaks for red
     made = compare.compare(clip, outputs, engine=engine, settings=settings, methods=("cam", "layercam"))
     assert made.versus == "red square"
@@ -490,8 +496,8 @@ def test_the_difference_of_two_classes_is_told_with_both_sides(
     told = "layercam cannot speak against a class, so what speaks for 'red square' is missing there"
     assert told in made.notes
     assert "nothing speaks for 'nothing' rather than 'red square' according to cam, layercam" in made.notes
-    assert "nothing 0" in comparison.in_words(made)
-    assert "% rather than red square" in comparison.in_words(made)
+    assert "nothing 0" in made.in_words()
+    assert "% rather than red square" in made.in_words()
     text = (tmp_path / "a.html").read_text()
     assert "1 explanation" not in text
     assert "of “nothing” rather than “red square”</h1>" in text
@@ -508,8 +514,8 @@ def test_the_difference_of_two_classes_is_told_with_both_sides(
 def test_methods_without_a_sign_have_no_difference_to_plot(engine: TorchEngine, clip: Path, tmp_path: Path) -> None:
     settings = Settings(classes=("red square",), versus="nothing")
     page = tmp_path / "a.html"
-    compare.compare(clip, Outputs(html=page), engine=engine, settings=settings, methods=("layercam",))
-    assert "No method here can tell what speaks for “nothing”." in page.read_text()
+    compare.compare(clip, Outputs(reports={"html": page}), engine=engine, settings=settings, methods=("layercam",))
+    assert "None of these methods shows evidence for “nothing”." in page.read_text()
 
 
 def test_curves_are_filled_from_zero_in_two_colours() -> None:
@@ -580,11 +586,12 @@ def test_a_folder_of_several_videos_is_not_one(clip: Path, tmp_path: Path) -> No
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / name).write_bytes(clip.read_bytes())
     with pytest.raises(UsageError, match="has 2 videos, but one is compared at a time"):
-        planning.outputs_for(str(tmp_path), video=None, html=None, json=None, overwrite=False)
+        plan_comparison(str(tmp_path), video=None, html=None, json=None, overwrite=False)
 
 
 def test_unknown_names_are_told_before_any_work(engine: TorchEngine, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare, "explain", lambda *_, **__: pytest.fail("explained something"))
+    for name in ("explain_by_methods", "predict"):
+        monkeypatch.setattr(compare, name, lambda *_, **__: pytest.fail("explained something"))
     with pytest.raises(UnknownNameError, match="green"):
         compare.compare(clip, engine=engine, settings=Settings(classes=("green square",)))
     with pytest.raises(UnknownNameError, match="blue"):
@@ -602,3 +609,32 @@ def test_the_numbers_of_a_matrix_can_be_read() -> None:
 
     assert whites(0.0) == ["1.00", "0.90"]
     assert whites(-1.0) == ["1.00", "-0.95"]
+
+
+def test_five_methods_share_decoding_and_forward_passes(engine: TorchEngine, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of five methods that read the same layer would decode the video and run the network on its own otherwise."""
+    decodes: list[str] = []
+    clips_run: list[int] = []
+    frames, forward = Source.frames, type(engine.model).forward
+
+    def count_decode(self: Source, **part: float | None) -> object:
+        decodes.append(self.info.path)
+        return frames(self, **part)
+
+    def count_forward(self: TorchModel, clips: Any) -> ForwardOutput:
+        clips_run.append(len(clips))
+        return forward(self, clips)
+
+    monkeypatch.setattr(Source, "frames", count_decode)
+    monkeypatch.setattr(type(engine.model), "forward", count_forward)
+    monkeypatch.setattr(compare, "_costs", lambda source, engine, settings, methods: {m.name: 1.0 for m in methods})
+    settings = Settings(classes=("red square", "nothing"))
+    names = ("cam", "gradcam", "xgradcam", "hirescam", "layercam")
+    result = compare.compare(clip, engine=engine, settings=settings, methods=names)
+    assert [entry.method.name for entry in result.entries] == list(names)
+    assert len(decodes) == 1
+    assert sum(clips_run) == len(result.entries[0].analysis.windows)
+    alone = explain(clip, engine=engine, settings=replace(settings, method="layercam"))
+    shared = result.entries[-1].analysis
+    for label in settings.classes:
+        np.testing.assert_array_equal(shared.drawn[label][0].maps, alone.drawn[label][0].maps)

@@ -17,11 +17,12 @@ from support.tiny_nets import NETS, clips, explained
 from support.untouched import Snapshot, checked, disturb, interrupted, leaves_in_order
 from torch import nn
 
-from vidcam.engine.base import disagreement
+from vidcam.engine.base import find_disagreement
 from vidcam.engine.openvino import Unsupported, open_compiled
 from vidcam.errors import IncompatibleError
-from vidcam.methods import core, gradient_cam
+from vidcam.methods import gradient_cam
 from vidcam.methods.core import Target, TorchModel
+from vidcam.methods.lookup import all_methods, check_method, get_method
 from vidcam.models.loading import LoadedModel, ResolvedModel
 
 
@@ -59,9 +60,9 @@ def test_snapshot_sees_every_kind_of_change():
 def test_small_network_is_left_as_it_was_if_a_pass_stops(name):
     net = explained(name)
     order = leaves_in_order(net, clips())
-    layer = net.module.get_submodule(net.layer)
+    layer = net.module.get_submodule(net.target_layer)
     disturb(net.module)
-    for method in core.methods():
+    for method in all_methods():
         if not method.requires <= net.spec.provides:
             continue
         if checked(net, method, clips(), [Target(1), Target(2, versus=0)]) is None:
@@ -92,24 +93,24 @@ def test_every_method_explains_or_refuses_a_network(row):
     disturb(module)
     targets = [Target(7), Target(3, versus=11)]
     found = {}
-    for method in core.methods():
+    for method in all_methods():
         missing = method.requires - spec.provides
         if missing:
             promised = f"{', '.join(sorted(missing))}, which model '{name}' does not have; these methods work on it: "
             with pytest.raises(IncompatibleError, match=promised):
-                core.check(method, spec)
+                check_method(method, spec)
             continue
-        core.check(method, spec)
+        check_method(method, spec)
         if method.family not in ("cam", "gradient") and method.name not in ("gradient", "lrp") and name not in EXHAUSTIVE:
             continue
         if method.name in ALIKE and name not in EXHAUSTIVE:
             continue
         # One forward pass of a closed form serves all classes.
-        every = [Target(k) for k in range(len(spec.labels()))] if method.complete else []
+        every = [Target(k) for k in range(len(spec.labels()))] if method.is_complete else []
         if (made := checked(net, method, inputs, targets + every)) is not None:
             found[method.name] = made
 
-    for exact in (found[m.name] for m in core.methods() if m.complete and m.name in found):
+    for exact in (found[m.name] for m in all_methods() if m.is_complete and m.name in found):
         error = np.abs(sum(m.sum((2, 3, 4)) for m in exact.maps) - exact.totals).max()
         assert error <= 1e-4 * np.abs(exact.totals).max(), f"logit - bias = sum(evidence) is off by {error}"
     if spec.head:
@@ -118,8 +119,8 @@ def test_every_method_explains_or_refuses_a_network(row):
         for exact, gradient in zip(found["cam"].maps, by_autograd.maps, strict=True):
             assert np.abs(exact[:, :2] - gradient).max() <= 1e-3 * np.abs(gradient).max()
 
-    interrupted(net, core.get("gradcam"), inputs, order[-1], KeyboardInterrupt("stopped here"))
-    interrupted(net, core.get("eigencam"), inputs, order[0], RuntimeError("stopped here"))
+    interrupted(net, get_method("gradcam"), inputs, order[-1], KeyboardInterrupt("stopped here"))
+    interrupted(net, get_method("eigencam"), inputs, order[0], RuntimeError("stopped here"))
 
 
 @pytest.mark.parametrize("row", each(COMPILED))
@@ -127,20 +128,20 @@ def test_compiled_network_gives_what_torch_gives(row):
     """The network is compiled for the small clip; what does not compile says so."""
     if not row.compiles:
         with pytest.raises(Unsupported, match="hardly be faster"):
-            open_compiled(ResolvedModel(row, row.labels(), "random", own=False, load=lambda: pytest.fail("built")))
+            open_compiled(ResolvedModel(row, row.labels(), "random", is_custom=False, load=lambda: pytest.fail("built")))
         return
     one = network(row.name)
     spec, module = one.spec, copy.deepcopy(one.module)
     leaves_in_order(TorchModel(module, spec), one.clip)  # the pools have their sizes from then on
     loaded = LoadedModel(spec, module, spec.labels(), "random", None)
-    model = ResolvedModel(spec, loaded.labels, "random", own=False, load=lambda: loaded)
+    model = ResolvedModel(spec, loaded.labels, "random", is_custom=False, load=lambda: loaded)
     fast, slow = open_compiled(model), TorchModel(module, spec)
-    frames = np.random.default_rng(1).integers(0, 256, (1, spec.frames, *spec.crop, 3), dtype=np.uint8)
+    frames = np.random.default_rng(1).integers(0, 256, (1, spec.num_frames, *spec.crop, 3), dtype=np.uint8)
     (clips,) = fast.map(frames, lambda clips: clips)
-    a, b = fast.explained.see(clips), slow.see(clips)
-    assert disagreement(a, b) is None
+    a, b = fast.model.forward(clips), slow.forward(clips)
+    assert find_disagreement(a, b) is None
     if spec.head:
-        a, b = (core.get("cam").explain(e, clips, [Target(7), Target(3, versus=11)]) for e in (fast.explained, slow))
+        a, b = (get_method("cam").explain(e, clips, [Target(7), Target(3, versus=11)]) for e in (fast.model, slow))
         scale = max(np.abs(m).max() for m in b.maps)
         for one_map, other in zip(a.maps, b.maps, strict=True):
             assert np.abs(one_map - other).max() <= 1e-4 * scale

@@ -12,14 +12,14 @@ import torch
 from torch import nn
 
 from vidcam.errors import Terminated, UnknownNameError, UsageError, VidcamError, WeightsError
-from vidcam.models import custom, head_detection
-from vidcam.models.loading import load, locate
-from vidcam.models.registry import Head
+from vidcam.models import custom, custom_facts, trial_run
+from vidcam.models.loading import load, resolve_model
+from vidcam.models.spec import Head
 
 SOURCE = """
     import torch
     from torch import nn
-    from vidcam.models.registry import Head, ModelSpec
+    from vidcam.models.spec import Head, ModelSpec
 
     class Net(nn.Module):
         def __init__(self, ends=(), classes=5):
@@ -66,8 +66,8 @@ def extend(file: Path, code: str) -> None:
 def test_a_plain_module_gets_the_defaults_and_a_proven_layer(file: Path) -> None:
     loaded = load(f"{file}:plain")
     spec = loaded.spec
-    assert (spec.frames, spec.seconds_between_frames, spec.resize, spec.crop) == (16, 1 / 15, 128, (112, 112))
-    assert (spec.layer, spec.head, spec.layout, spec.time_cells) == ("body", Head(("fc",)), "channels-first", (8,))
+    assert (spec.num_frames, spec.seconds_between_frames, spec.resize, spec.crop) == (16, 1 / 15, 128, (112, 112))
+    assert (spec.target_layer, spec.head, spec.layout, spec.time_cells) == ("body", Head(("fc",)), "channels-first", (8,))
     assert loaded.labels == ("class 0", "class 1", "class 2", "class 3", "class 4")
     assert loaded.weights_path is loaded.weights_sha256 is None
     assert not loaded.module.training
@@ -76,7 +76,7 @@ def test_a_plain_module_gets_the_defaults_and_a_proven_layer(file: Path) -> None
 def test_what_the_module_says_is_used(file: Path) -> None:
     loaded = load(f"{file}:small")
     spec = loaded.spec
-    assert (spec.frames, spec.seconds_between_frames, spec.resize, spec.crop) == (8, 0.1, (50, 70), (48, 64))
+    assert (spec.num_frames, spec.seconds_between_frames, spec.resize, spec.crop) == (8, 0.1, (50, 70), (48, 64))
     assert loaded.labels == tuple("abcde")
     assert spec.time_cells == (4,)
 
@@ -84,7 +84,9 @@ def test_what_the_module_says_is_used(file: Path) -> None:
 def test_the_proven_head_is_the_networks_own(file: Path) -> None:
     loaded = load(f"{file}:small")
     maps: list[torch.Tensor] = []
-    loaded.module.get_submodule(loaded.spec.layer).register_forward_hook(lambda _m, _i, output: maps.append(output.clone()))
+    loaded.module.get_submodule(loaded.spec.target_layer).register_forward_hook(
+        lambda _m, _i, output: maps.append(output.clone())
+    )
     clip = torch.rand(1, 3, 8, 48, 64)
     with torch.no_grad():
         logits = loaded.module(clip)[0]
@@ -94,11 +96,11 @@ def test_the_proven_head_is_the_networks_own(file: Path) -> None:
 
 
 def test_where_nothing_can_be_proven_the_layer_must_be_named(file: Path) -> None:
-    found = locate(f"{file}:gated")
+    found = resolve_model(f"{file}:gated")
     assert re.search(r"name the layer to explain.*stem \[6, 8, 8, 8\].*body \[8, 4, 4, 4\]", found.notes[-1])
     assert found.spec.provides == {"gradient"}
     loaded = load(f"{file}:gated", layer="body")
-    assert loaded.spec.layer == "body"
+    assert loaded.spec.target_layer == "body"
     assert loaded.spec.head is None
 
 
@@ -118,9 +120,9 @@ def test_a_clipping_after_the_pooling_is_not_taken_for_linear(file: Path) -> Non
             return said(net, frames=8, crop=(32, 32))
         """,
     )
-    found = locate(f"{file}:clipped")
+    found = resolve_model(f"{file}:clipped")
     assert "name the layer to explain" in found.notes[-1]
-    assert found.spec.layer == ""
+    assert found.spec.target_layer == ""
 
 
 @pytest.mark.parametrize(
@@ -159,9 +161,9 @@ def test_a_factory_may_return_a_whole_row(file: Path) -> None:
         file,
         """
         def row(head=("fc",), layer="body"):
-            return ModelSpec(name="mine", title="Mine", family="mine", build=plain, labels=lambda: tuple("abcde"), frames=8,
-                             interval_s=0.1, resize=40, crop=(32, 32), mean=(0.5,) * 3, std=(0.5,) * 3, layer=layer,
-                             head=Head(head), time_cells=(4,), paper="")
+            return ModelSpec(name="mine", title="Mine", family="mine", build=plain, labels=lambda: tuple("abcde"),
+                             num_frames=8, seconds_between_frames=0.1, resize=40, crop=(32, 32), mean=(0.5,) * 3,
+                             std=(0.5,) * 3, target_layer=layer, head=Head(head), time_cells=(4,), paper="")
 
         def wrong_row():
             return row(layer="stem")
@@ -174,7 +176,7 @@ def test_a_factory_may_return_a_whole_row(file: Path) -> None:
 
 
 def test_weights_are_loaded_into_a_network_of_ones_own(file: Path, tmp_path: Path) -> None:
-    net = custom.make(f"{file}:plain")
+    net = custom.make_network(f"{file}:plain")
     assert isinstance(net, nn.Module)
     with torch.no_grad():
         net.fc.bias.copy_(torch.arange(5.0))
@@ -199,13 +201,13 @@ def test_outputs_that_are_no_logits_are_refused(file: Path) -> None:
 
 
 def test_nothing_of_the_network_changes_when_it_is_looked_at(file: Path) -> None:
-    net = custom.make(f"{file}:small")
+    net = custom.make_network(f"{file}:small")
     state = {key: value.clone() for key, value in net.eval().state_dict().items()}
-    custom.describe("mine", net)
+    custom_facts.describe("mine", net)
     assert all(torch.equal(value, state[key]) for key, value in net.state_dict().items())
     assert not any(module._forward_hooks for module in net.modules())
     with pytest.raises(VidcamError, match="fails on a clip"):
-        head_detection._run(net, torch.zeros(2, 7), {"stem": lambda _output: None})
+        trial_run.run_once(net, torch.zeros(2, 7), {"stem": lambda _output: None})
     assert not any(module._forward_hooks for module in net.modules())
     assert all(parameter.requires_grad and parameter.grad is None for parameter in net.parameters())
 
@@ -232,7 +234,7 @@ def test_code_that_does_not_give_a_network_is_told(
     monkeypatch.chdir(file.parent)
     path, modules = list(sys.path), set(sys.modules)
     with pytest.raises(error, match=message) as caught:
-        custom.make(name)
+        custom.make_network(name)
     if type(caught.value) is VidcamError:
         assert caught.value.__cause__ is not None
     assert sys.path == path
@@ -243,7 +245,7 @@ def test_code_that_does_not_give_a_network_is_told(
 def test_a_signal_while_a_network_is_made_is_not_blamed_on_it(file: Path) -> None:
     extend(file, "\nfrom vidcam.errors import Terminated\ndef stopped(): raise Terminated(143)\n")
     with pytest.raises(Terminated):
-        custom.make(f"{file}:stopped")
+        custom.make_network(f"{file}:stopped")
 
 
 def test_a_file_imports_what_lies_beside_it_and_shadows_nothing(file: Path) -> None:
@@ -279,7 +281,7 @@ def test_a_dotted_module_is_found_in_the_working_folder(file: Path, monkeypatch:
     (package / "__init__.py").touch()
     file.rename(package / "nets.py")
     monkeypatch.chdir(file.parent)
-    assert load("package_of_mine.nets:small").spec.layer == "body"
+    assert load("package_of_mine.nets:small").spec.target_layer == "body"
     for name in ("package_of_mine", "package_of_mine.nets"):
         del sys.modules[name]
 

@@ -17,7 +17,7 @@ from vidcam.cli import main
 from vidcam.engine import TorchEngine, open_engine
 from vidcam.errors import IncompatibleError, InputError, UnknownNameError, UsageError
 from vidcam.evaluation import folder as inspection
-from vidcam.pipeline import Settings
+from vidcam.settings import Settings
 from vidcam.training import TrainConfig, train
 
 pytestmark = pytest.mark.xdist_group("dataset")  # training takes seconds, once for all tests
@@ -59,10 +59,17 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     root = tmp_path_factory.mktemp(request.param)
     marked = request.param == "marked"
     (root / "net.py").write_text(FACTORY)
-    recipe = TrainConfig(
-        model=f"{root / 'net.py'}:build", scratch=True, epochs=12, batch=8, lr=3e-3, device="cpu", precision="float32", keep=0.25
+    config = TrainConfig(
+        model=f"{root / 'net.py'}:build",
+        scratch=True,
+        epochs=12,
+        batch=8,
+        lr=3e-3,
+        device="cpu",
+        precision="float32",
+        val_fraction=0.25,
     )
-    result = train(make(root / "learn", marked=marked, first=0, count=16), root / "model", recipe=recipe)
+    result = train(make(root / "learn", marked=marked, first=0, count=16), root / "model", config=config)
     assert result.accuracy == 1.0
     return (
         request.param,
@@ -97,16 +104,16 @@ def test_mistakes_come_first_and_show_both_evidences(trained, tmp_path: Path) ->
     (mixed / "ball" / "broken.mp4").write_bytes(b"no video")
     found = inspection.inspect(mixed, engine=engine)
     broken, first, *rest = found.cases
-    assert (broken.name, broken.right) == ("ball/broken.mp4", False)
+    assert (broken.name, broken.is_correct) == ("ball/broken.mp4", False)
     assert broken.error
-    assert (first.name, first.wanted, first.found) == ("disc/wrong.mp4", "disc", "ball")
+    assert (first.name, first.label, first.predicted) == ("disc/wrong.mp4", "disc", "ball")
     assert set(first.pictures) == {"ball", "disc"}
-    assert all(c.right for c in rest)
+    assert all(c.is_correct for c in rest)
     assert found.accuracy == pytest.approx(4 / 5)
 
-    inspection.write_json(found, tmp_path / "o.json")
-    inspection.write_csv(found, tmp_path / "o.csv")
-    inspection.write_html(found, tmp_path / "o.html")
+    found.write_json(tmp_path / "o.json")
+    found.write_csv(tmp_path / "o.csv")
+    found.write_html(tmp_path / "o.html")
     doc = strict((tmp_path / "o.json").read_text())
     validate(doc, "dataset")
     assert doc["accuracy"] == found.accuracy
@@ -116,20 +123,20 @@ def test_mistakes_come_first_and_show_both_evidences(trained, tmp_path: Path) ->
     }  # fmt: skip
     assert [c["name"] for c in doc["cases"]] == [c.name for c in found.cases]
     rows = list(csv.DictReader((tmp_path / "o.csv").read_text().splitlines()))
-    assert [r["found"] for r in rows] == [c.found for c in found.cases]
+    assert [r["found"] for r in rows] == [c.predicted for c in found.cases]
     page = (tmp_path / "o.html").read_text()
     assert "80.0 % right, 1 mistake" in page
     assert page.count("data:image/jpeg") == 2 + 5
     assert page.index("disc/wrong.mp4") < page.index("<h2>ball</h2>")
     assert "broken.mp4" in page
-    assert "80.0% of 5 videos right" in inspection.in_words(found)
+    assert "80.0% of 5 videos right" in found.in_words()
 
     hopeless = replace(found, cases=(broken,), suspicions={})
-    inspection.write_json(hopeless, tmp_path / "n.json")
-    inspection.write_html(hopeless, tmp_path / "n.html")
+    hopeless.write_json(tmp_path / "n.json")
+    hopeless.write_html(tmp_path / "n.html")
     validate(doc := strict((tmp_path / "n.json").read_text()), "dataset")
     assert doc["accuracy"] is None
-    assert inspection.in_words(hopeless).startswith("no video could be read\nball/broken.mp4: ")
+    assert hopeless.in_words().startswith("no video could be read\nball/broken.mp4: ")
     assert "No video could be read" in (tmp_path / "n.html").read_text()
 
 
@@ -190,4 +197,4 @@ def test_the_command_takes_a_folder(trained, tmp_path: Path, monkeypatch, capsys
     with pytest.raises(SystemExit) as stop:
         main.main()
     assert stop.value.code == 2
-    assert "--versus goes with a single video" in " ".join(capsys.readouterr().err.split())
+    assert "--versus is for a single video" in " ".join(capsys.readouterr().err.split())

@@ -18,10 +18,12 @@ from vidcam.cli import main
 from vidcam.engine import TorchEngine, open_engine
 from vidcam.errors import UsageError
 from vidcam.evaluation import video
-from vidcam.methods import core
-from vidcam.metrics.baselines import CONTROLS
+from vidcam.methods import core, lookup
+from vidcam.methods.lookup import get_method
+from vidcam.metrics.baselines import BASELINES
 from vidcam.metrics.splice import Spliced
-from vidcam.pipeline import Settings
+from vidcam.reports.evaluation import OURS, Evaluation
+from vidcam.settings import Settings
 
 pytestmark = pytest.mark.xdist_group("evaluate")  # one evaluation takes seconds, once for all tests
 
@@ -47,69 +49,69 @@ def engine() -> TorchEngine:
 
 
 @pytest.fixture(scope="module")
-def found(engine: TorchEngine, clip: Path) -> video.Evaluation:
+def found(engine: TorchEngine, clip: Path) -> Evaluation:
     return video.evaluate(clip, engine=engine, settings=Settings(classes=("red square",)), windows=2)
 
 
-def test_a_true_explanation_is_supported_and_beats_every_control(found: video.Evaluation) -> None:
+def test_a_true_explanation_is_supported_and_beats_every_control(found: Evaluation) -> None:
     assert found.verdict.word == "supported"
     for baseline in ("blur", "inpaint"):
-        gaps = {row: found.scores[baseline][row]["gap"].mean for row in (video.OURS, *CONTROLS)}
-        ours, moving = gaps.pop(video.OURS), gaps.pop("motion energy")  # the red square is all that moves
+        gaps = {row: found.scores[baseline][row]["lerf_minus_morf"].mean for row in (OURS, *BASELINES)}
+        ours, moving = gaps.pop(OURS), gaps.pop("motion energy")  # the red square is all that moves
         assert ours > moving, baseline
         assert ours > max(gaps.values()) + 0.05, baseline
-    assert found.sensitivity == pytest.approx(-1.0, abs=0.05)  # what speaks for one of the two classes speaks against the other
-    assert found.repeated == 0.0
+    assert found.random_logit == pytest.approx(-1.0, abs=0.05)  # what speaks for one of the two classes speaks against the other
+    assert found.repeat_error == 0.0
     assert found.used.word == "a still"  # this network does not look at time
 
 
 def test_a_false_explanation_is_not_supported(engine: TorchEngine, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    true = core.get("cam").explain
+    true = get_method("cam").explain
 
     def upside_down(*args: object) -> core.Attribution:
         made = true(*args)  # type: ignore[arg-type]
         return core.Attribution(made.targets, made.logits, tuple(np.flip(m, 3) for m in made.maps), made.totals)
 
-    false = core.Method(**(vars(core.get("cam")) | {"name": "false", "explain": upside_down}))
-    monkeypatch.setitem(core._METHODS, "false", false)
+    false = core.Method(**(vars(get_method("cam")) | {"name": "false", "function": upside_down}))
+    monkeypatch.setitem(lookup._rows, "false", false)
     settings = Settings(method="false", classes=("red square",))
-    made = video.evaluate(clip, engine=engine, settings=settings, windows=2, baselines=("blur",))
+    made = video.evaluate(clip, engine=engine, settings=settings, windows=2, imputers=("blur",))
     assert made.verdict.word == "not supported"
-    assert made.scores["blur"][video.OURS]["gap"].mean < made.scores["blur"]["motion energy"]["gap"].mean
+    assert made.scores["blur"][OURS]["lerf_minus_morf"].mean < made.scores["blur"]["motion energy"]["lerf_minus_morf"].mean
 
 
 def test_two_videos_cut_together(engine: TorchEngine, clip: Path, tmp_path: Path) -> None:
     grey = film(tmp_path / "grey.mp4", red=False)
     made = video.evaluate(
-        clip, engine=engine, settings=Settings(classes=("red square",)), windows=1, baselines=("blur",), other=grey
+        clip, engine=engine, settings=Settings(classes=("red square",)), windows=1, imputers=("blur",), other=grey
     )
     assert made.spliced is not None
     # The red square's evidence, in whichever half it was put; for "nothing" nothing ever speaks.
     assert made.spliced.first == pytest.approx(1.0, abs=0.02)
     assert made.spliced.second == pytest.approx(1.0, abs=0.02)
     with pytest.raises(UsageError, match="both videos are 'red square'"):
-        video.evaluate(clip, engine=engine, windows=1, baselines=("blur",), other=clip)
+        video.evaluate(clip, engine=engine, windows=1, imputers=("blur",), other=clip)
 
 
-def test_the_files_hold_what_was_found(found: video.Evaluation, tmp_path: Path) -> None:
-    video.write_json(found, tmp_path / "out.json")
-    video.write_html(found, tmp_path / "out.html")
+def test_the_files_hold_what_was_found(found: Evaluation, tmp_path: Path) -> None:
+    found.write_json(tmp_path / "out.json")
+    found.write_html(tmp_path / "out.html")
     doc = strict((tmp_path / "out.json").read_text())
     validate(doc, "evaluate")
     assert doc["verdict"]["word"] == "supported"
-    assert doc["faithfulness"]["blur"][video.OURS]["gap"]["mean"] == found.scores["blur"][video.OURS]["gap"].mean
-    assert set(doc["faithfulness"]["blur"]) == {video.OURS, *CONTROLS}
+    assert doc["faithfulness"]["blur"][OURS]["gap"]["mean"] == found.scores["blur"][OURS]["lerf_minus_morf"].mean
+    assert set(doc["faithfulness"]["blur"]) == {OURS, *BASELINES}
     page = (tmp_path / "out.html").read_text()
     assert page.count("<svg") == 2 * 3 + 2
     assert re.search(r"The evidence for “red square” is <span class=\"supported\">supported</span>", page)
     assert "http://" not in re.sub(r"http://www\.w3\.org|http://purl\.org|http://creativecommons\.org", "", page)
-    assert found.label in video.in_words(found)
+    assert found.label in found.in_words()
 
 
-def test_what_cannot_be_said_is_null_and_not_a_number(found: video.Evaluation, tmp_path: Path) -> None:
-    odd = replace(found, sensitivity=None, spliced=Spliced(None, 0.5, 0.7, 0.3), cascade=(("fc", math.nan),))
-    video.write_json(odd, tmp_path / "out.json")
-    video.write_html(odd, tmp_path / "out.html")
+def test_what_cannot_be_said_is_null_and_not_a_number(found: Evaluation, tmp_path: Path) -> None:
+    odd = replace(found, random_logit=None, spliced=Spliced(None, 0.5, 0.7, 0.3), mprt=(("fc", math.nan),))
+    odd.write_json(tmp_path / "out.json")
+    odd.write_html(tmp_path / "out.html")
     doc = strict((tmp_path / "out.json").read_text())
     assert doc["splice"] == {"first": None, "second": 0.5, "first_chance": 0.7, "second_chance": 0.3}
     assert doc["sanity"] == {
@@ -117,15 +119,15 @@ def test_what_cannot_be_said_is_null_and_not_a_number(found: video.Evaluation, t
     }  # fmt: skip
     validate(doc, "evaluate")
     assert "Maps of other classes" not in (tmp_path / "out.html").read_text()
-    assert "other classes" not in video.in_words(odd)
-    assert "down to fc: no evidence is left" in video.in_words(odd)
+    assert "other classes" not in odd.in_words()
+    assert "down to fc: no evidence is left" in odd.in_words()
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
         ({"windows": 0}, "at least 1 window"),
-        ({"baselines": ("black",)}, "unknown baseline 'black': known are blur, frozen, inpaint"),
+        ({"imputers": ("black",)}, "unknown baseline 'black': known are blur, frozen, inpaint"),
         ({"settings": Settings(classes=("red square", "nothing"))}, "one explanation is tested at a time"),
     ],
 )

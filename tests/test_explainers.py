@@ -15,11 +15,12 @@ from support.tiny_nets import CLASSES, GRID, NETS, clips, explained, tensors
 from torch import nn
 
 from vidcam.engine.hooks import capture
-from vidcam.errors import IncompatibleError, UnknownNameError, UsageError
-from vidcam.methods import core, gradient_cam
+from vidcam.errors import IncompatibleError, UsageError
+from vidcam.methods import gradient_cam
 from vidcam.methods.cam import _products, principal_component
 from vidcam.methods.core import Target, TorchModel
-from vidcam.models.registry import Head
+from vidcam.methods.lookup import all_methods, get_method
+from vidcam.models.spec import Head
 
 WITH_HEAD = [name for name, (_, facts) in NETS.items() if "head" in facts]
 GRADIENT = ["gradcam", "gradcam-slice", "gradcam++", "xgradcam", "hirescam", "layercam"]
@@ -127,7 +128,7 @@ def test_a_gradient_method_does_what_its_paper_says(name, shape, seed, scale):
 
 
 def test_every_gradient_method_has_an_oracle():
-    assert set(ORACLES) == set(GRADIENT) == {m.name for m in core.methods() if m.family == "gradient"}
+    assert set(ORACLES) == set(GRADIENT) == {m.name for m in all_methods() if m.family == "gradient"}
 
 
 def test_equation_19_is_the_derivatives_of_the_exponential_score():
@@ -206,7 +207,7 @@ def test_eigencam_does_not_depend_on_the_class():
 
 
 def run(method: str, net: TorchModel, targets=TARGETS, inputs=None):
-    return tensors(core.get(method).explain(net, clips() if inputs is None else inputs, targets))
+    return tensors(get_method(method).explain(net, clips() if inputs is None else inputs, targets))
 
 
 def summed(found):
@@ -231,7 +232,7 @@ def test_cam_through_gates_is_the_loop_over_units(name):
     net = explained(name)
     found = run("cam", net)
     with capture(net) as look:
-        A = look(clips()).features[0].numpy().astype(float)
+        A = look(clips()).activations[0].numpy().astype(float)
     first, fc = net.module.first, net.module.fc
     W1 = first.weight.detach().flatten(1).numpy().astype(float)
     b1 = np.zeros(16) if first.bias is None else first.bias.detach().numpy().astype(float)
@@ -331,14 +332,14 @@ def test_xgradcam_sums_to_the_same_as_hirescam(shape, seed):
     )
 
 
-@pytest.mark.parametrize("method", [m.name for m in core.methods() if m.family in ("cam", "gradient")])
+@pytest.mark.parametrize("method", [m.name for m in all_methods() if m.family in ("cam", "gradient")])
 def test_negative_evidence_survives_where_a_method_claims_it(method):
     net = explained("plain")
     with torch.no_grad():
         net.module.fc.weight[0].abs_().neg_()
     found = run(method, net, [Target(0)])
     assert net.module.trunk(clips()).any()
-    if core.get(method).signed:
+    if get_method(method).signed:
         assert (found.maps[0] <= 0).all()
         assert (found.maps[0] < 0).any()
     else:
@@ -346,15 +347,15 @@ def test_negative_evidence_survives_where_a_method_claims_it(method):
 
 
 @pytest.mark.parametrize("name", NETS)
-@pytest.mark.parametrize("method", [m.name for m in core.methods() if not m.signed])
+@pytest.mark.parametrize("method", [m.name for m in all_methods() if not m.signed])
 def test_a_method_that_claims_no_sign_gives_none(method, name):
     net = explained(name)
-    if not core.get(method).requires <= net.spec.provides:
+    if not get_method(method).requires <= net.spec.provides:
         return
     try:
         found = run(method, net)
     except IncompatibleError:
-        assert core.get(method).name.startswith("guided")  # it knows how to guide ReLUs only
+        assert get_method(method).name.startswith("guided")  # it knows how to guide ReLUs only
         return
     assert all((m >= 0).all() for m in found.maps)
 
@@ -387,7 +388,7 @@ def full_backward(net: TorchModel, inputs, target):
         copies = [o * 1.0 for o in many]
         return copies if isinstance(output, list) else copies[0]
 
-    module.get_submodule(net.layer).register_forward_hook(keep)
+    module.get_submodule(net.target_layer).register_forward_hook(keep)
     with torch.enable_grad():
         target(module(inputs)).sum().backward()
 
@@ -406,7 +407,7 @@ def test_head_only_gradient_is_that_of_the_full_backward_pass(name):
         slow = full_backward(net, clips(), target)
         with capture(net, differentiate="head") as look:
             seen = look(clips())
-            fast = list(zip(seen.features, seen.gradients(target), strict=True))
+            fast = list(zip(seen.activations, seen.gradients(target), strict=True))
         assert len(fast) == len(slow)
         for (a, g), (slow_a, slow_g) in zip(fast, slow, strict=True):
             np.testing.assert_allclose(a, slow_a, atol=1e-6)
@@ -422,22 +423,22 @@ def test_head_only_gradient_is_that_of_the_full_backward_pass(name):
 
 @pytest.fixture(scope="module")
 def r3d_18() -> TorchModel:
-    from vidcam.models import registry
+    from vidcam.models.table import get_spec
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return TorchModel(registry.get("r3d_18").build().eval(), registry.get("r3d_18"))
+        return TorchModel(get_spec("r3d_18").build().eval(), get_spec("r3d_18"))
 
 
 @pytest.mark.parametrize("layer", ["layer3", "layer4.0", "stem", "layer2.1.conv2"])
 def test_middle_layers_of_a_real_network_with_in_place_sums(r3d_18, layer):
-    net = TorchModel(r3d_18.module, dataclasses.replace(r3d_18.spec, layer=layer))
+    net = TorchModel(r3d_18.module, dataclasses.replace(r3d_18.spec, target_layer=layer))
     inputs = torch.randn(1, 3, 4, 32, 32)
     ((slow_a, slow_g),) = full_backward(net, inputs, Target(7, versus=300))
     with capture(net, differentiate="head") as look:
         seen = look(inputs)
         (fast,) = seen.gradients(Target(7, versus=300))
-    np.testing.assert_allclose(seen.features[0], slow_a, atol=1e-5 * float(slow_a.abs().max()))
+    np.testing.assert_allclose(seen.activations[0], slow_a, atol=1e-5 * float(slow_a.abs().max()))
     np.testing.assert_allclose(fast, slow_g, atol=1e-5 * float(slow_g.abs().max()))
 
 
@@ -453,11 +454,11 @@ def test_pooling_each_slice_differs_from_pooling_the_volume():
 def test_what_was_captured_survives_in_place_operations():
     net = explained("deep")  # multiplies the layer's output in place
     with capture(net) as look:
-        kept = look(clips()).features[0]
+        kept = look(clips()).activations[0]
     np.testing.assert_allclose(kept, net.module.trunk(clips()).detach(), atol=1e-6)
     paths = explained("pathways")  # overwrites the list of its pathways
     with capture(paths) as look:
-        assert [tuple(f.shape) for f in look(clips()).features] == [(2, 5, 2, 3, 3), (2, 3, 4, 3, 3)]
+        assert [tuple(f.shape) for f in look(clips()).activations] == [(2, 5, 2, 3, 3), (2, 3, 4, 3, 3)]
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -478,14 +479,14 @@ def test_trunk_can_be_differentiated_with_respect_to_the_clip(name):
     with capture(net, differentiate="trunk") as look:
         seen = look(inputs)
         with torch.enable_grad():
-            cell = seen.features[0][0, :, 1, 1, 1].square().sum()
+            cell = seen.activations[0][0, :, 1, 1, 1].square().sum()
     (fast,) = torch.autograd.grad(cell, inputs)
     assert not seen.logits.requires_grad
     assert fast[0].any()
     assert not fast[1].any()
     step = 1e-2 * fast / fast.norm()
     with capture(net) as look:
-        up, down = (look(inputs.detach() + s).features[0][0, :, 1, 1, 1].square().sum() for s in (step, -step))
+        up, down = (look(inputs.detach() + s).activations[0][0, :, 1, 1, 1].square().sum() for s in (step, -step))
     assert float(up - down) / 2e-2 == pytest.approx(float(fast.norm()), rel=0.05)
 
 
@@ -539,12 +540,12 @@ class Odd(nn.Module):
         (Odd(torch.zeros(2, 6, 4, 3, 3), times=2), {}, "'layer' is called more than once"),
         (Odd(torch.zeros(2, 6, 4, 3, 3), logits=torch.zeros(3, 5)), {}, r"\(2 clips, classes\), but it gives \(3, 5\)"),
         (Odd(torch.zeros(2, 6, 4, 3, 3), logits=[1]), {}, "but it gives list"),
-        (Odd(torch.zeros(2, 6, 4, 3, 3)), {"layer": "layr"}, "no layer 'layr'; it has, for example, layer"),
+        (Odd(torch.zeros(2, 6, 4, 3, 3)), {"target_layer": "layr"}, "no layer 'layr'; it has, for example, layer"),
         (Odd(torch.zeros(2, 6, 4, 3, 3)), {}, "the logits do not depend on layer 'layer'"),
     ],
 )
 def test_a_layer_that_cannot_be_explained_is_refused(module, facts, message):
-    net = TorchModel(module, dataclasses.replace(explained("plain").spec, **{"layer": "layer", **facts}))
+    net = TorchModel(module, dataclasses.replace(explained("plain").spec, **{"target_layer": "layer", **facts}))
     with pytest.raises(UsageError, match=message):
         run("gradcam", net)
     assert not any(m._forward_hooks for m in module.modules())
@@ -567,8 +568,8 @@ def test_a_pathway_without_a_way_to_the_logits_is_refused():
 
 def test_layer_before_only_the_class_token_counts_is_refused():
     net = explained("tokens")
-    late = TorchModel(net.module, dataclasses.replace(net.spec, layer="out"))
-    with pytest.raises(UsageError, match="only the class token leads to the logits, so its 36 other tokens say nothing"):
+    late = TorchModel(net.module, dataclasses.replace(net.spec, target_layer="out"))
+    with pytest.raises(UsageError, match="only the class token leads to the logits, so its 36 other tokens have no gradient"):
         run("gradcam", late)
     assert run("eigencam", late).maps[0].shape == (2, 3, *GRID)
 
@@ -588,16 +589,6 @@ def test_targets_check_themselves():
         Target(1, versus=-2)
     with pytest.raises(UsageError, match="class 2 versus itself"):
         Target(2, versus=2)
-
-
-def test_the_table_knows_its_names():
-    assert {"cam", "gradcam", "gradcam-slice", "gradcam++", "xgradcam", "hirescam", "layercam", "eigencam"} <= set(core.names())
-    with pytest.raises(UnknownNameError, match="unknown method 'gradcamm': did you mean 'gradcam'"):
-        core.get("gradcamm")
-    with pytest.raises(UsageError, match="'cam' is registered already"):
-        core.register(core.get("cam"))
-    with pytest.raises(IncompatibleError, match=r"'cam' needs linear-head, which model 'tiny' does not have; these .* gradcam, "):
-        core.check(core.get("cam"), explained("deep").spec)
 
 
 def test_the_batch_does_not_matter():

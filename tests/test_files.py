@@ -88,7 +88,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert (tmp_path / "there" / "real.txt").read_text() == "x"
 
 
-def test_what_cannot_be_an_output_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unsuitable_output_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OutputError, match=r"the folder .*nowhere does not exist"):
         check_output(tmp_path / "nowhere" / "a.mp4")
     with pytest.raises(OutputError, match="it is a folder"):
@@ -115,13 +115,13 @@ def test_errors_of_the_disk_become_sentences(tmp_path: Path, number: int, says: 
     assert listing(tmp_path) == []
 
 
-def test_the_callers_own_errors_pass(tmp_path: Path) -> None:
+def test_errors_of_the_block_itself_pass_unchanged(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no-such-input"), atomic_write(tmp_path / "a.txt"):
         (tmp_path / "no-such-input").read_bytes()
     assert listing(tmp_path) == []
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_raises_and_leaves_nothing(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True).returncode:
@@ -139,7 +139,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
 
 @pytest.fixture
 def own(tmp_path: Path) -> str:
-    """The name of a part that this process is writing, which has left nothing."""
+    """Return the name of an unfinished output of this process; nothing is left of it."""
     (tmp_path / "own").mkdir()
     with atomic_write(tmp_path / "own" / "clip.mp4") as temp:
         remove_leftovers(temp.parent)
@@ -149,7 +149,7 @@ def own(tmp_path: Path) -> str:
 
 @pytest.fixture
 def dead() -> int:
-    """The number of a process that has ended."""
+    """Return the number of a process that has ended."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid

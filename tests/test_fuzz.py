@@ -1,4 +1,4 @@
-"""Whatever a file holds, reading it ends in pictures or in one sentence: the fuzzer finds nothing, and would find something."""
+"""Reading any damaged file ends in pictures or in one sentence; the fuzzer finds no failure, but finds planted ones."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def seeds(tmp_path_factory) -> list[Path]:
     return fuzz.make_seeds(tmp_path_factory.mktemp("seeds"))
 
 
-def test_five_hundred_damaged_files_end_in_a_sentence(tmp_path):
+def test_five_hundred_damaged_files_are_read_or_refused_in_a_sentence(tmp_path):
     found = fuzz.fuzz(500, 20, out=tmp_path)
     assert found.wrong == []
-    assert found.counts["read"] >= 200  # else the damage is too great to come far
+    assert found.counts["read"] >= 200  # otherwise the damage is too severe to reach the decoders
     assert found.counts["refused"] >= 50
     assert found.counts.total() == 500
 
@@ -68,7 +68,7 @@ sys.exit(fuzz.main())
 """
 
 
-def test_the_fuzzer_finds_what_is_planted(tmp_path, monkeypatch):
+def test_the_fuzzer_finds_planted_failures(tmp_path, monkeypatch):
     run = fuzz.subprocess.run
 
     def planted(words: list[str], **settings: object) -> object:

@@ -14,8 +14,9 @@ import torch
 from support.tiny_nets import clips, explained
 from torch import nn
 
-from vidcam.methods import core, score_cam
+from vidcam.methods import score_cam
 from vidcam.methods.core import Target
+from vidcam.methods.lookup import get_method
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -31,7 +32,7 @@ SAME = {"gradcam": "GradCAM", "xgradcam": "XGradCAM", "hirescam": "HiResCAM", "l
 @pytest.mark.parametrize("name", ["plain", "signed"])
 def test_gradient_cams_are_those_of_grad_cam(method: str, name: str) -> None:
     net, inputs = explained(name), clips()
-    layer = net.module.get_submodule(net.layer)
+    layer = net.module.get_submodule(net.target_layer)
     with getattr(grad_cam, SAME[method])(model=net.module, target_layers=[layer]) as cam:
         seen = cam.activations_and_grads
         scores = seen(inputs)[:, 2]
@@ -39,7 +40,7 @@ def test_gradient_cams_are_those_of_grad_cam(method: str, name: str) -> None:
         activations, gradients = (x[0].detach().numpy() for x in (seen.activations, seen.gradients))
         theirs = cam.get_cam_image(inputs, layer, [ClassifierOutputTarget(2)] * 2, activations, gradients, False)
     net.module.zero_grad(set_to_none=True)
-    ours = core.get(method).explain(net, inputs, [Target(2)]).maps[0][:, 0]
+    ours = get_method(method).explain(net, inputs, [Target(2)]).maps[0][:, 0]
     if method == "layercam":
         theirs = np.maximum(theirs, 0)  # the paper's ReLU over the map
     np.testing.assert_allclose(ours, theirs, atol=(1e-3 if method == "xgradcam" else 1e-5) * np.abs(theirs).max())

@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +33,7 @@ from support.waiting import HANG_S, happened, until
 from vidcam import engine
 from vidcam.io.source import open_source
 from vidcam.methods import core
+from vidcam.reports.formats import get_format, list_formats
 from vidcam.web.studio import app
 
 pytestmark = [
@@ -62,7 +64,7 @@ def served() -> Iterator[SimpleNamespace]:
     free = threading.Event()
     free.set()
     desks: list[Any] = []
-    ask = core.explain
+    ask = core.explain_by_each
 
     def counted(engine: Any, frames: Any, *more: Any) -> Any:
         asked.append(len(frames))
@@ -74,7 +76,7 @@ def served() -> Iterator[SimpleNamespace]:
             patch.delenv("VIDCAM_OFFLINE", raising=False)
         else:
             patch.setenv("VIDCAM_OFFLINE", "1")
-        patch.setattr(core, "explain", counted)
+        patch.setattr(core, "explain_by_each", counted)
         limits = app.Limits() if SHOOTING else app.Limits(size=20_000_000, seconds=300)
         with app.served(app.Options(port=0, model="mini", limits=limits, begun=desks.append)) as address:
             yield SimpleNamespace(address=address, asked=asked, desk=desks[0], free=free)
@@ -262,7 +264,8 @@ def test_a_video_is_explained_redrawn_and_taken_home(browser, served, tmp_path) 
 
 def test_a_look_chosen_while_the_files_are_written_is_drawn_too(browser, served, short, monkeypatch) -> None:
     writing, go_on = threading.Event(), threading.Event()
-    write = app.jobs.REPORTS["csv"]
+    write = get_format("csv").write
+    rows = list_formats()
 
     def held(*words: Any) -> None:
         writing.set()
@@ -273,7 +276,7 @@ def test_a_look_chosen_while_the_files_are_written_is_drawn_too(browser, served,
         bring_short(page, short)
         page.locator("#verdict input").uncheck()
         explain(page)
-        monkeypatch.setitem(app.jobs.REPORTS, "csv", held)
+        monkeypatch.setattr(app.jobs, "list_formats", lambda: [replace(r, write=held) if r.name == "csv" else r for r in rows])
         page.get_by_text("Spotlight").click()
         try:
             happened(writing)  # it is drawn already
@@ -334,7 +337,7 @@ def test_a_menu_greys_out_what_does_not_fit_and_says_why(browser, served) -> Non
         assert reason == "its weights are not on this machine, and VIDCAM_OFFLINE forbids fetching them"
         page.keyboard.press("Escape")
         page.get_by_role("tab", name="Models").click()
-        page.wait_for_function(f"document.querySelectorAll('#models tbody tr').length === {len(app.menus.registry.specs())}")
+        page.wait_for_function(f"document.querySelectorAll('#models tbody tr').length === {len(app.menus.list_specs())}")
         assert page.get_by_role("button", name="Install x3d_s").is_disabled()
 
 
@@ -475,9 +478,9 @@ def test_a_comparison_goes_on_while_its_page_is_loaded_again(browser, served, sh
 def test_a_model_that_knows_nothing_of_it_says_so_and_offers_another(browser, served, tmp_path, monkeypatch) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (45, 96, 128, 3), np.uint8)
     clip = write_clip(tmp_path / "noise.mp4", frames=45, fps=25, size=(96, 128), picture=lambda i: noise[i])
-    for module in (app.annotate.facts, engine):
-        monkeypatch.setattr(module, "automatic", lambda: ("movinet_a0", ""))
-    monkeypatch.setattr(app.menus.loading, "available", lambda spec: True)
+    for module in (app.annotate.view_models, engine):
+        monkeypatch.setattr(module, "choose_default_model", lambda: ("movinet_a0", ""))
+    monkeypatch.setattr(app.menus.loading, "is_available", lambda spec: True)
     with opened(browser, served) as page:
         bring_short(page, clip)
         explain(page)
@@ -487,7 +490,7 @@ def test_a_model_that_knows_nothing_of_it_says_so_and_offers_another(browser, se
         assert page.locator(".vc-answer .shown").count() == 0
         assert page.locator(".plot path").count() == 0
         assert page.locator(".moment").count() == 0
-        assert page.get_by_role("radio", name="TorchModel").count() == 0
+        assert page.get_by_role("radio", name="Explained").count() == 0
         assert page.session.video.name in page.locator(".vc-stage .eyebrow").inner_text()
         source = page.locator(".vc-stage .screen video").get_attribute("src").split("/")[-1]
         assert page.session.files[source].path == page.session.video.path  # not the one with heat
@@ -607,7 +610,7 @@ def test_methods_are_compared_side_by_side(browser, served, short) -> None:
         page.keyboard.press("Escape")
         page.locator("#compare").click()
         page.wait_for_selector("#compared .grid")
-        found = page.session.results["compare"].found
+        found = page.session.results["compare"].comparison
         names = [b.inner_text() for b in page.locator("#compared .method > b").all()]
         assert names == [e.method.name for e in found.entries] == ["cam", "eigencam"]
         assert [b.inner_text() for b in page.locator("#compared .class b").all()] == list(found.labels)

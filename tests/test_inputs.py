@@ -16,13 +16,15 @@ from support.untouched import Snapshot, checked, disturb, interrupted, leaves_in
 from support.waiting import ended, until
 from torch import nn
 
-from vidcam.engine import TorchEngine, hooks
-from vidcam.engine.hooks import differentiable
+from vidcam.engine import TorchEngine, gradients
+from vidcam.engine.gradients import differentiable
 from vidcam.errors import IncompatibleError, UnknownNameError, UsageError
-from vidcam.methods import core, input_gradients, probe
+from vidcam.methods import core, input_gradients
 from vidcam.methods.cell_geometry import AxisGeometry, CellGeometry
 from vidcam.methods.core import Target, TorchModel
-from vidcam.methods.noise_tunnel import smooth
+from vidcam.methods.lookup import all_methods, get_method
+from vidcam.methods.noise_tunnel import noise_tunnel
+from vidcam.methods.receptive_field import layer_geometry, method_geometry
 from vidcam.models.loading import LoadedModel
 
 with warnings.catch_warnings():
@@ -36,7 +38,7 @@ SIDE = 4  # of a block of pixels of the tiny clips
 
 
 def run(method: str, net: TorchModel, targets=TARGETS, x=None) -> core.Attribution:
-    return tensors(core.get(method).explain(net, clips() if x is None else x, targets))
+    return tensors(get_method(method).explain(net, clips() if x is None else x, targets))
 
 
 def bearing(method: str) -> list[str]:
@@ -84,7 +86,7 @@ def chain(*activations, bias: bool = True) -> TorchModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         module = Chain(*(activations * 3)[:3], bias=bias).eval()
-    return TorchModel(module, spec(layer="second"))
+    return TorchModel(module, spec(target_layer="second"))
 
 
 def modules_of_relu() -> TorchModel:
@@ -318,7 +320,7 @@ def test_guided_gradcam_is_the_product_at_every_pixel(name):
     net, x = explained(name), clips()
     found = run("guided-gradcam", net)
     cams = run("gradcam", net).maps
-    where = probe.placements(net)
+    where = layer_geometry(net)
     seen = set()
     for b in range(len(x)):
         for n, target in enumerate(TARGETS):
@@ -353,8 +355,10 @@ def test_smoothing_is_the_mean_and_variance_over_noisy_clips(inner):
     for samples, noise, seed in ((16, 0.15, 0), (3, 0.4, 7)):
         options = {} if samples == 16 else {"samples": samples, "noise": noise}
         one = [run(inner, net, x=c) for c in noisy(x, samples=samples, noise=noise, seed=seed)]
-        mean = tensors(core.seeded(smooth(core.get(inner), **options), seed).explain(net, x, TARGETS))
-        variance = tensors(core.seeded(smooth(core.get(inner), statistic="variance", **options), seed).explain(net, x, TARGETS))
+        mean = tensors(noise_tunnel(get_method(inner), **options).with_seed(seed).explain(net, x, TARGETS))
+        variance = tensors(
+            noise_tunnel(get_method(inner), statistic="variance", **options).with_seed(seed).explain(net, x, TARGETS)
+        )
         assert len(mean.maps) == len(variance.maps) == len(one[0].maps)
         for i, (m, v) in enumerate(zip(mean.maps, variance.maps, strict=True)):
             stack = np.stack([o.maps[i].double().numpy() for o in one])
@@ -394,9 +398,9 @@ def test_a_clip_without_contrast_gets_no_noise():
 
 
 def test_smoothing_follows_its_seed_and_keeps_the_random_state():
-    net, method = explained("plain"), core.get("gradcam")
+    net, method = explained("plain"), get_method("gradcam")
     before = torch.get_rng_state()
-    first, second, other = (core.seeded(smooth(method), s).explain(net, clips(), TARGETS).maps[0] for s in (1, 1, 2))
+    first, second, other = (noise_tunnel(method).with_seed(s).explain(net, clips(), TARGETS).maps[0] for s in (1, 1, 2))
     assert torch.equal(before, torch.get_rng_state())
     assert np.array_equal(first, second)
     assert not np.array_equal(first, other)
@@ -413,33 +417,33 @@ def test_smoothing_follows_its_seed_and_keeps_the_random_state():
 )
 def test_smoothing_refuses_what_makes_no_sense(options, message):
     with pytest.raises(UsageError, match=message):
-        smooth(core.get("gradient"), **options)
+        noise_tunnel(get_method("gradient"), **options)
 
 
 def test_any_method_is_smoothed_by_its_name():
     net = explained("pathways")
-    method = core.get("smoothgrad:gradcam")
-    want = smooth(core.get("gradcam"))
+    method = get_method("smoothgrad:gradcam")
+    want = noise_tunnel(get_method("gradcam"))
     assert method.name == "smoothgrad:gradcam"
-    assert (method.signed, method.complete, method.cells, method.family) == (True, False, None, "gradient")
+    assert (method.signed, method.is_complete, method.cells, method.family) == (True, False, None, "gradient")
     for got, expected in zip(method.explain(net, clips(), TARGETS).maps, want.explain(net, clips(), TARGETS).maps, strict=True):
         assert np.array_equal(got, expected)
     for wrapper in ("smoothgrad", "vargrad"):
-        assert core.get(wrapper).name == wrapper
+        assert get_method(wrapper).name == wrapper
         assert torch.equal(run(wrapper, net).maps[0], run(f"{wrapper}:gradient", net).maps[0])
-        for inner in core.methods():
-            if inner.around is None:
-                found = core.get(f"{wrapper}:{inner.name}")
+        for inner in all_methods():
+            if inner.wraps is None:
+                found = get_method(f"{wrapper}:{inner.name}")
                 assert found.signed == (inner.signed and wrapper == "smoothgrad")
-                assert (found.requires, found.cells, found.complete) == (inner.requires, inner.cells, False)
+                assert (found.requires, found.cells, found.is_complete) == (inner.requires, inner.cells, False)
     with pytest.raises(UnknownNameError, match="unknown method 'layercamm': did you mean 'layercam'"):
-        core.get("smoothgrad:layercamm")
+        get_method("smoothgrad:layercamm")
     with pytest.raises(UnknownNameError, match="unknown method 'smoothgradd:cam'"):
-        core.get("smoothgradd:cam")
+        get_method("smoothgradd:cam")
     with pytest.raises(UnknownNameError, match="unknown method 'cam:gradcam'"):
-        core.get("cam:gradcam")
+        get_method("cam:gradcam")
     with pytest.raises(UnknownNameError, match="unknown method 'smoothgrad:'"):
-        core.get("smoothgrad:")
+        get_method("smoothgrad:")
 
 
 # --- what must hold for all of them -----------------------------------------------------------------------------------------
@@ -447,14 +451,14 @@ def test_any_method_is_smoothed_by_its_name():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_maps_are_placed_on_blocks_of_pixels(method):
-    row = core.get(method)
+    row = get_method(method)
     net = explained("pathways")
-    (where,) = probe.where(row, net)
+    (where,) = method_geometry(row, net)
     found = run(method, net)
     assert [m.shape for m in found.maps] == [(2, 3, *where.grid)]
     assert where == CellGeometry(AxisGeometry(0.0, 1.0, 4), AxisGeometry(1.5, 4.0, 3), AxisGeometry(1.5, 4.0, 3))
     assert row.family == "input"
-    assert not row.complete
+    assert not row.is_complete
 
 
 @pytest.mark.parametrize(("method", "name"), PAIRS)
@@ -463,7 +467,7 @@ def test_nothing_depends_on_what_clips_come_together(method, name):
     together = run(method, net, targets, x)
     for b in range(2):
         alone = run(method, net, targets, x[b : b + 1])
-        digits = 0.0 if core.get(method).family == "input" and method != "guided-gradcam" else 1e-5
+        digits = 0.0 if get_method(method).family == "input" and method != "guided-gradcam" else 1e-5
         np.testing.assert_allclose(together.maps[0][b], alone.maps[0][0], rtol=0, atol=digits * float(alone.maps[0].abs().max()))
         np.testing.assert_allclose(together.logits[b], alone.logits[0], atol=1e-6)
         if together.totals is not None:
@@ -479,7 +483,7 @@ def test_nothing_depends_on_the_chunk(method):
     def best(logits):
         return [Target(int(np.argmax(logits.mean(0)))), Target(2)]
 
-    one, four = (core.explain(TorchEngine(loaded, "cpu", chunk=n), frames, best, core.get(method)) for n in (1, 4))
+    one, four = (core.explain(TorchEngine(loaded, "cpu", chunk=n), frames, best, get_method(method)) for n in (1, 4))
     assert one.targets == four.targets
     close(one.maps[0], four.maps[0])
     assert (one.totals is not None) == (method == "integrated-gradients")
@@ -492,7 +496,7 @@ def test_a_clip_costs_one_forward_pass(method):
 
     def count(_module, inputs, _output) -> None:
         nonlocal passes
-        passes += len(input_gradients[0])
+        passes += len(inputs[0])
 
     net.module.register_forward_hook(count)
 
@@ -510,7 +514,7 @@ def test_a_clip_costs_one_forward_pass(method):
 
 @pytest.mark.parametrize(("method", "name"), PAIRS)
 def test_the_model_is_left_as_it_was(method, name):
-    net, row = explained(name), core.get(method)
+    net, row = explained(name), get_method(method)
     order = leaves_in_order(net, clips())
     disturb(net.module)
     before = Snapshot(net.module)
@@ -537,7 +541,7 @@ def test_the_model_is_left_as_it_was_where_guiding_is_refused():
     with pytest.raises(IncompatibleError):
         run("guided-backprop", net)
     before.check()
-    checked(net, core.get("gradient"), clips(), TARGETS)
+    checked(net, get_method("gradient"), clips(), TARGETS)
 
 
 @pytest.mark.parametrize("outside", [torch.no_grad, torch.enable_grad, torch.inference_mode])
@@ -622,7 +626,7 @@ class Watched:
 
 def test_second_thread_waits_until_the_first_has_its_gradients(monkeypatch):
     lock, net, found = Watched(), explained("deep"), []
-    monkeypatch.setattr(hooks, "_MUTATION", lock)
+    monkeypatch.setattr(gradients, "_MUTATION", lock)
     other = threading.Thread(target=lambda: found.append(run("gradient", explained("plain")).maps[0]), daemon=True)
     with differentiable(net) as look:
         other.start()

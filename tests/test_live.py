@@ -9,6 +9,7 @@ from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -27,14 +28,16 @@ from vidcam.evidence import timeline
 from vidcam.evidence.scale import RunningScale
 from vidcam.io.clock import Stop
 from vidcam.io.source import open_source
+from vidcam.io.stream import Dejitter, NetworkStream
 from vidcam.live import sources
 from vidcam.live import stream as streaming
-from vidcam.live.budget import Budget, cores, share_of
+from vidcam.live.budget import Budget, count_cores, parse_share
 from vidcam.live.capture import Capture
-from vidcam.live.ranking import Ranking, clearly_above
-from vidcam.live.state import Update, hot_box
+from vidcam.live.ranking import Ranking, is_clearly_above
+from vidcam.live.state import Update, find_hot_box
 from vidcam.live.stream import Stream, live_settings
-from vidcam.pipeline import Explanation, Session, Settings
+from vidcam.pipeline import Explanation, Session
+from vidcam.settings import Settings
 from vidcam.values import Box, Frame, Track
 
 CLIPS = Path(__file__).parent.parent / "clips"
@@ -90,13 +93,13 @@ def test_stream_of_a_file_explains_what_the_offline_run_explains(open_stream) ->
     expected = offline(mini, CLIPS / "falling.mp4", settings)
     stream = open_stream(settings, engine=mini, real_time=False)
     found: dict[tuple[float, float], Explanation] = {}
-    explain = stream._running.add
+    explain = stream._evidence.add
 
     def add(explanation: Explanation) -> Update:
         found[explanation.prediction.span] = explanation
         return explain(explanation)
 
-    stream._running.add = add
+    stream._evidence.add = add
     with open_source(CLIPS / "falling.mp4") as source:
         for frame in source.frames():
             stream.push(frame)
@@ -133,7 +136,7 @@ def test_slow_model_explains_the_newest_window_as_offline(engine, open_stream, t
     stream._session.sample = lambda frame: [offered.append(w.span) or w for w in sample(frame)]
     updates: list[Update] = []
     stream.on_update.append(updates.append)
-    capture = Capture(sources.Recording(str(clip), clock=clock), stream.push, clock=clock)
+    capture = Capture(sources.FileSource(str(clip), clock=clock), stream.push, clock=clock)
     ages = []
     while not capture.over:
         if not stream.step():
@@ -190,7 +193,7 @@ def test_update_equals_the_joined_windows_smoothed_towards_the_past(open_stream)
         apart = track.times[-1] - track.times
         weight = np.exp(-apart / 0.3) * (apart <= 7 * 0.3 + 1e-9)
         wanted = (weight[:, None, None] * track.maps).sum(0) / weight.sum()
-        (head,) = update.heads["red square"]
+        (head,) = update.tracks["red square"]
         assert head.times == pytest.approx(track.times[-1:])
         np.testing.assert_allclose(head.maps[0], wanted, rtol=2e-3, atol=1e-6 * np.abs(wanted).max())
         assert update.scale == pytest.approx(scale.update(np.maximum(wanted, 0), time=update.time), rel=2e-3)
@@ -211,7 +214,7 @@ def test_forgetting_the_past_changes_no_later_map(open_stream) -> None:
     assert len(part.times) <= 21 < len(whole.times)
     np.testing.assert_allclose(part.times, whole.times[-len(part.times) :])
     np.testing.assert_array_equal(part.maps, whole.maps[-len(part.times) :])
-    assert len(lean.explained("red square")) < 15
+    assert len(lean.spans("red square")) < 15
     lean.forget(1e6)
     assert lean.labels == ()
 
@@ -322,7 +325,7 @@ def test_thread_pauses_as_the_processor_budget_says(engine, open_stream) -> None
 
     def work() -> None:
         began.append(clock.now())
-        clock.spent += 0.4 * cores()  # processor seconds
+        clock.spent += 0.4 * count_cores()  # processor seconds
         clock.advance(0.4)
 
     stream = open_stream(Settings(seconds_between_clip_starts=0.1), engine=Meanwhile(engine, work), cpu=0.25, clock=clock).start()
@@ -350,7 +353,7 @@ def test_started_stream_explains_the_same_and_leaves_no_thread(open_stream) -> N
     assert [u.prediction.span for u in updates] == [u.prediction.span for u in alone]
     assert len(updates) > 5
     for one, two in zip(updates, alone, strict=True):
-        np.testing.assert_array_equal(one.heads["red square"][0].maps, two.heads["red square"][0].maps)
+        np.testing.assert_array_equal(one.tracks["red square"][0].maps, two.tracks["red square"][0].maps)
     assert not vidcam_threads()
 
 
@@ -433,7 +436,7 @@ def test_capture_thread_waits_its_pauses_and_ends_when_closed() -> None:
 
 
 def test_source_without_frames_for_two_seconds_is_silent() -> None:
-    clock, source = ManualClock(), sources.Pushed()
+    clock, source = ManualClock(), sources.PushedSource()
     capture = Capture(source, lambda frame: None, clock=clock)
     _, jpeg = _jpeg()
     source.put(jpeg, at=1.0)
@@ -452,7 +455,7 @@ def test_source_without_frames_for_two_seconds_is_silent() -> None:
 
 
 def test_pushed_source_that_waits_is_stopped_at_once() -> None:
-    source = sources.Pushed()
+    source = sources.PushedSource()
     capture = Capture(source, lambda frame: None).start()
     source.put(_jpeg()[1], at=1.0)
     capture.wait()
@@ -475,7 +478,7 @@ def test_file_is_played_in_real_time_and_again_from_its_end(tmp_path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", frames=12, fps=30)
     clock = ManualClock(now=7.0, jumps=True)
     stop, frames = Stop(clock), []
-    for frame in sources.Recording(str(clip), loop=True, clock=clock).frames(stop):
+    for frame in sources.FileSource(str(clip), loop=True, clock=clock).frames(stop):
         assert clock.now() - 7.0 == pytest.approx(len(frames) / 30, abs=1e-3)  # when it is due
         frames.append(frame)
         if len(frames) == 30:
@@ -490,7 +493,7 @@ def test_file_that_lags_behind_real_time_is_played_slower(tmp_path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", frames=30, fps=30)
     clock = ManualClock(jumps=True)
     due = []
-    for n, _ in enumerate(sources.Recording(str(clip), clock=clock).frames(Stop(clock))):
+    for n, _ in enumerate(sources.FileSource(str(clip), clock=clock).frames(Stop(clock))):
         due.append(clock.now())
         if n in (5, 10):
             clock.advance({5: 0.2, 10: 1.0}[n])  # a machine that is busy for a while
@@ -504,7 +507,7 @@ def test_file_that_lags_behind_real_time_is_played_slower(tmp_path) -> None:
 def test_file_out_of_real_time_comes_without_waiting(tmp_path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", frames=12, fps=30)
     clock = ManualClock()
-    frames = list(sources.Recording(str(clip), real_time=False, clock=clock).frames(Stop(clock)))
+    frames = list(sources.FileSource(str(clip), real_time=False, clock=clock).frames(Stop(clock)))
     assert len(frames) == 12
     assert clock.waits == []
 
@@ -515,7 +518,7 @@ def test_file_out_of_real_time_comes_without_waiting(tmp_path) -> None:
     start=st.floats(-1e3, 1e5),
 )
 def test_dejitter_never_runs_back_or_ahead_and_loses_the_jitter(delays, rate, start) -> None:
-    clock = sources._Dejitter()
+    clock = Dejitter()
     stated = [start + i / rate for i in range(len(delays))]
     arrived = [100 + i / rate + d for i, d in enumerate(delays)]
     arrived = list(np.maximum.accumulate(arrived))
@@ -529,20 +532,20 @@ def test_dejitter_never_runs_back_or_ahead_and_loses_the_jitter(delays, rate, st
 
 
 def _jpeg(size: tuple[int, int] = (48, 64)) -> tuple[np.ndarray, bytes]:
-    from vidcam.live.pictures import encode
+    from vidcam.live.pictures import encode_picture
 
     image = np.full((*size, 3), (200, 40, 40), np.uint8)
-    return image, encode(Frame(image, 0.0, 0.0))
+    return image, encode_picture(Frame(image, 0.0, 0.0))
 
 
 def test_pushed_jpegs_keep_their_colours_and_others_are_dropped(monkeypatch) -> None:
     image, jpeg = _jpeg()
-    large = cv2.imencode(".jpg", np.zeros((16, sources.LARGEST + 1, 3), np.uint8))[1].tobytes()
+    large = cv2.imencode(".jpg", np.zeros((16, sources.MAX_SIDE + 1, 3), np.uint8))[1].tobytes()
     assert np.abs(sources._decode(jpeg).astype(int) - image).max() < 8  # JPEG's loss; BGR would be off by 160
     assert sources._decode(large) is None
     assert sources._decode(b"GIF89a" + bytes(30)) is None
     assert sources._decode(jpeg[:20]) is None
-    source, stop, times = sources.Pushed(), Stop(), []
+    source, stop, times = sources.PushedSource(), Stop(), []
     reading = source.frames(stop)
     for at in (1.0, 0.5, float("nan"), 1.5):  # a clock that goes back, or is none, is not believed
         source.put(jpeg, at=at)
@@ -555,19 +558,19 @@ def test_pushed_jpegs_keep_their_colours_and_others_are_dropped(monkeypatch) -> 
 
 @pytest.mark.parametrize(
     ("words", "kind"),
-    [("0", sources.Camera), ("/dev/video2", sources.Camera), ("rtsp://h/a", sources.Network), ("http://h/a", sources.Network)],
+    [("0", sources.Camera), ("/dev/video2", sources.Camera), ("rtsp://h/a", NetworkStream), ("http://h/a", NetworkStream)],
 )
 def test_choose_finds_the_kind_of_source(words: str, kind: type) -> None:
-    assert isinstance(sources.choose(words), kind)
+    assert isinstance(sources.choose_source(words), kind)
     with pytest.raises(UsageError, match="--loop is for files"):
-        sources.choose(words, loop=True)
+        sources.choose_source(words, loop=True)
 
 
 def test_choose_refuses_what_is_no_source() -> None:
     with pytest.raises(InputError, match=r"no file nowhere\.mp4; a source is a camera's number"):
-        sources.choose("nowhere.mp4")
+        sources.choose_source("nowhere.mp4")
     with pytest.raises(UsageError, match=r"--loop is for files: rtsp://10\.0\.0\.1/a has no end"):
-        sources.choose("rtsp://me:secret@10.0.0.1/a", loop=True)
+        sources.choose_source("rtsp://me:secret@10.0.0.1/a", loop=True)
 
 
 @pytest.mark.parametrize(
@@ -588,7 +591,7 @@ def test_choose_refuses_what_is_no_source() -> None:
     ],
 )
 def test_address_is_shown_without_its_secrets(address: str, name: str) -> None:
-    assert sources.Network(address).name == name
+    assert NetworkStream(address).name == name
 
 
 def test_library_error_is_told_without_the_secrets(monkeypatch) -> None:
@@ -597,9 +600,9 @@ def test_library_error_is_told_without_the_secrets(monkeypatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OSError(f"no answer from {address}")
 
-    monkeypatch.setattr(sources.av, "open", fail)
+    monkeypatch.setattr(av, "open", fail)
     with pytest.raises(InputError, match=r"rtsp://10\.0\.0\.1/a cannot be read: no answer from rtsp://10\.0\.0\.1/a; check"):
-        next(sources.Network(address).frames(Stop()))
+        next(NetworkStream(address).frames(Stop()))
 
 
 # ------------------------------------------------------------------------------------------------------------ the budget
@@ -614,7 +617,7 @@ def test_budget_settles_at_the_share_that_was_given(other: float, cost: float, s
     budget, spent, now = Budget(share, least_s=0.1, machine=2), 0.0, 0.0
     pauses = []
     for _ in range(400):
-        pause = budget.look(spent_s=spent, now=now)
+        pause = budget.update(spent_s=spent, now=now)
         spent += cost + 2 * other * pause
         now += pause
         pauses.append(pause)
@@ -626,10 +629,10 @@ def test_budget_settles_at_the_share_that_was_given(other: float, cost: float, s
 
 
 def test_share_of_the_processor_is_read_from_words() -> None:
-    assert [share_of(w) for w in ("50%", "0.5", " 100 % ", "1")] == [0.5, 0.5, 1.0, 1.0]
+    assert [parse_share(w) for w in ("50%", "0.5", " 100 % ", "1")] == [0.5, 0.5, 1.0, 1.0]
     for words in ("0%", "150%", "half", "-5%", "2"):
         with pytest.raises(UsageError, match="such as 50%"):
-            share_of(words)
+            parse_share(words)
 
 
 # ----------------------------------------------------------------------------------------------------------- the ranking
@@ -649,7 +652,7 @@ def test_ranking_changes_its_order_only_for_a_clear_lead(rows, step) -> None:
         order = [label for label, _ in top]
         known = {label: mean[labels.index(label)] for label in order}
         for above, below in pairwise(order):
-            assert not clearly_above(known[below], known[above])
+            assert not is_clearly_above(known[below], known[above])
         shown = [prob for _, prob in top]
         assert all(above >= below - 1e-12 for above, below in pairwise(shown))  # no contradiction of the order
         # The nearest such numbers: means of neighbours, each as large as any run that ends there and as small as any that begins.
@@ -658,7 +661,7 @@ def test_ranking_changes_its_order_only_for_a_clear_lead(rows, step) -> None:
         ]
         assert shown == pytest.approx(wanted)
         if before is not None and order != before:  # then somebody has passed a neighbour with a clear lead
-            assert any(clearly_above(known[b], known[a]) for i, a in enumerate(before) for b in before[i + 1 :])
+            assert any(is_clearly_above(known[b], known[a]) for i, a in enumerate(before) for b in before[i + 1 :])
         before = order
 
 
@@ -682,11 +685,11 @@ def test_hot_box_surrounds_the_hottest_cell_within_the_crop() -> None:
     values[0, 4, 0] = 0.9
     ys, xs = 10.0 * np.arange(6) + 4.5, 10.0 * np.arange(8) + 4.5
     track = Track("wave", np.zeros(1), values, ys, xs, Box(0, 0, 60, 80), 0.1)
-    assert hot_box((track,)) == Box(10, 20, 30, 50)
+    assert find_hot_box((track,)) == Box(10, 20, 30, 50)
     edge = replace(track, maps=np.roll(values, -1, axis=1), seen=Box(2, 0, 60, 45))
-    assert hot_box((edge,)) == Box(2, 20, 20, 45)
-    assert hot_box((replace(track, maps=-values),)) is None
-    assert hot_box(()) is None
+    assert find_hot_box((edge,)) == Box(2, 20, 20, 45)
+    assert find_hot_box((replace(track, maps=-values),)) is None
+    assert find_hot_box(()) is None
 
 
 def test_live_settings_look_only_into_the_past() -> None:

@@ -27,10 +27,11 @@ from support.waiting import until, vidcam_threads
 from vidcam.engine import open_engine
 from vidcam.evidence.heat import render_heat
 from vidcam.io.source import open_source
-from vidcam.pipeline import Settings
+from vidcam.settings import Settings
 from vidcam.values import Box, Frame, Track
 from vidcam.web.live import run
-from vidcam.web.live.server import STATUS_S, Hub, cameras
+from vidcam.web.live.connection import STATUS_S
+from vidcam.web.live.hub import Hub, make_camera_hub
 from vidcam.web.serving import listen
 
 pytestmark = pytest.mark.xdist_group("live_browser")
@@ -89,11 +90,11 @@ def frames() -> list[Frame]:
 
 
 @contextmanager
-def served(room: Hub, *, port: int = 0) -> Iterator[str]:
+def served(hub: Hub, *, port: int = 0) -> Iterator[str]:
     """The viewer at its address."""
     said: list[str] = []
     plan = run.Plan(source="", port=port, say=said.append)
-    with listen(plan.host, port) as listening, run.serve(plan, room, listening):
+    with listen(plan.host, port) as listening, run.serve(plan, hub, listening):
         yield said[0].removeprefix("open ")
 
 
@@ -106,16 +107,16 @@ def turn() -> threading.Lock:
 @pytest.fixture
 def hand(engine, frames, turn) -> Iterator[Hand]:
     """A camera of the server's machine that has been explained once."""
-    hand = Hand(engine, frames, Settings(seconds_between_clip_starts=STEP_S, smooth_s=0.0), turn=turn)
+    hand = Hand(engine, frames, Settings(seconds_between_clip_starts=STEP_S, smooth_s=0.0), engine_lock=turn)
     hand.push(BEGIN)
     yield hand
-    hand.watch.close()
+    hand.pipeline.close()
     until(lambda: not vidcam_threads())
 
 
 @pytest.fixture
 def address(hand) -> Iterator[str]:
-    with served(Hub(hand.watch)) as address:
+    with served(Hub(hand.pipeline)) as address:
         yield address
 
 
@@ -138,7 +139,7 @@ def wait_for_newest(hand: Hand, page: Any) -> None:
     """Wait until the newest picture is on the screen, and that the newest evidence is drawn over it and has come to rest."""
     wait(page, f"vidcamStats.shown === {hand.stream.latest.time!r}")
     wait(page, f"vidcamStats.drawn.evidence === {hand.stream.update.number} && vidcamStats.drawn.settled")
-    assert shown(page) == hand.watch.capture.frames - 1
+    assert shown(page) == hand.pipeline.capture.frames - 1
 
 
 def shown(page: Any) -> int:
@@ -176,9 +177,9 @@ def test_silent_source_hides_its_heat_until_it_sends_again(browser, hand, addres
 
 
 def test_camera_that_ends_is_told_and_can_be_used_again(browser, engine) -> None:
-    room = cameras(engine, Settings(seconds_between_clip_starts=STEP_S, smooth_s=0.0), clock=ManualClock())
+    hub = make_camera_hub(engine, Settings(seconds_between_clip_starts=STEP_S, smooth_s=0.0), clock=ManualClock())
     jpeg = base64.b64encode(cv2.imencode(".jpg", numbered(3, (HEIGHT, WIDTH))[..., ::-1])[1].tobytes()).decode()
-    with served(room) as address, opened(browser, address, before=GIVEN) as page:
+    with served(hub) as address, opened(browser, address, before=GIVEN) as page:
 
         def show(expression: str) -> None:
             """Have the camera show pictures until the page has come so far; it misses those before it looks on."""
@@ -226,18 +227,18 @@ def test_rate_that_is_shown_is_told_beside_that_of_the_source(browser, hand, add
 def test_the_browsers_own_camera_is_shown_mirrored_and_let_go(browser, engine) -> None:
     with open_source(CLIPS / "jumping_jack.mp4") as source:
         size = [source.info.width, source.info.height]
-    room = cameras(engine, clock=ManualClock())
-    with served(room) as address:
+    hub = make_camera_hub(engine, clock=ManualClock())
+    with served(hub) as address:
         with opened(browser, address) as page:  # the camera is granted to this page, so it does not wait to be asked
             wait(page, "vidcamStats.updates.length > 0 && vidcamStats.ages.length > 0")
             assert page.evaluate("getComputedStyle(document.getElementById('frame')).transform") == "matrix(-1, 0, 0, 1, 0, 0)"
             assert page.evaluate("(v => [v.videoWidth, v.videoHeight])(document.getElementById('camera'))") == size
             assert re.fullmatch(r"evidence \d+\.\d\d s old", text(page, "age"))
-            (watch,) = room.watches
-            assert watch.stream.size[0] == 240  # its shorter side: no more than the network can use is sent
+            (pipeline,) = hub.pipelines
+            assert pipeline.stream.size[0] == 240  # its shorter side: no more than the network can use is sent
             page.keyboard.press("m")
             assert page.evaluate("getComputedStyle(document.getElementById('frame')).transform") == "none"
-        until(lambda: room.watches == [])
+        until(lambda: hub.pipelines == [])
     until(lambda: not vidcam_threads())
 
 
@@ -249,10 +250,10 @@ def test_heat_over_a_browsers_camera_lies_on_who_moves(browser) -> None:
     persons = np.array([f["person"] for f in truth["frames"]])
     x0, y0 = persons[:, :2].min(axis=0) / (width, height)
     x1, y1 = persons[:, 2:].max(axis=0) / (width, height)
-    room = cameras(open_engine("mini"), clock=ManualClock())
+    hub = make_camera_hub(open_engine("mini"), clock=ManualClock())
     inside = total = 0.0
     looks = 0
-    with served(room) as address, opened(browser, address, still=True, before=GIVEN) as page:
+    with served(hub) as address, opened(browser, address, still=True, before=GIVEN) as page:
 
         def give(frame: Frame) -> float:
             """Have the camera show a picture; returns the page's second at which it does."""
@@ -263,19 +264,19 @@ def test_heat_over_a_browsers_camera_lies_on_who_moves(browser) -> None:
         wait(page, "given.track !== null")
         give(clip[0])
         wait(page, "document.getElementById('picture').hidden")  # the camera is what is seen
-        (watch,) = room.watches
+        (pipeline,) = hub.pipelines
         taken: list[float] = []
-        watch.stream.on_frame.append(lambda frame: taken.append(frame.time))  # told once the frame's window is in the line
+        pipeline.stream.on_frame.append(lambda frame: taken.append(frame.time))  # told once the frame's window is in the line
         for frame in clip:
             pass_time(page, 0.04)
             at = give(frame)
             until(lambda at=at: taken and taken[-1] == pytest.approx(at, abs=1e-4))
-            watch.stream.settle()
-            wait(page, f"vidcamStats.updates.length === {watch.stream.explained}")
+            pipeline.stream.settle()
+            wait(page, f"vidcamStats.updates.length === {pipeline.stream.explained}")
             pass_time(page, 0.08)
-            if watch.stream.update is None:
+            if pipeline.stream.update is None:
                 continue
-            assert page.evaluate("vidcamStats.drawn.evidence") == watch.stream.update.number
+            assert page.evaluate("vidcamStats.drawn.evidence") == pipeline.stream.update.number
             for x, y, alpha in page.evaluate(LOOK)["coloured"]:
                 total += alpha
                 inside += alpha * (x0 <= x <= x1 and y0 <= y <= y1)
@@ -285,12 +286,12 @@ def test_heat_over_a_browsers_camera_lies_on_who_moves(browser) -> None:
         area = float((x1 - x0) * (y1 - y0))
         assert total > 0
         assert inside / total > 0.8 > area + 0.15  # the person fills far less of the picture
-        assert 0 <= watch.stream.latest.time - watch.stream.update.time < 0.25  # a sample or two of the network's
+        assert 0 <= pipeline.stream.latest.time - pipeline.stream.update.time < 0.25  # a sample or two of the network's
 
 
 def test_a_browser_without_a_camera_says_so(browser, engine) -> None:
     refuse = "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotFoundError'); }"
-    with served(cameras(engine, clock=ManualClock())) as address, opened(browser, address, before=refuse) as page:
+    with served(make_camera_hub(engine, clock=ManualClock())) as address, opened(browser, address, before=refuse) as page:
         page.get_by_role("button", name="Use my camera").click()
         wait(page, "document.getElementById('notice').textContent.trim() === 'This device has no camera.'")
 
@@ -399,7 +400,7 @@ def test_a_chosen_class_is_explained_and_a_wrong_choice_told(browser, hand, addr
 def test_one_can_pause_look_back_step_and_go_on(browser, hand, address) -> None:
     with opened(browser, address) as page:
         push(hand, page, 20)
-        newest = hand.watch.capture.frames - 1
+        newest = hand.pipeline.capture.frames - 1
 
         def held(press: str | None = None) -> tuple[float, int]:
             """What is held after a key was pressed: how many seconds ago it was, and which picture it is."""
@@ -482,7 +483,7 @@ def test_a_notice_of_a_mistake_vanishes_after_six_seconds(browser, hand, address
 
 
 def test_a_lost_connection_is_tried_again_after_growing_pauses(browser, hand) -> None:
-    room = Hub(hand.watch)
+    hub = Hub(hand.pipeline)
     counted = """
       const Real = window.WebSocket;
       window.tried = 0;
@@ -490,7 +491,7 @@ def test_a_lost_connection_is_tried_again_after_growing_pauses(browser, hand) ->
     """
     excused = ("WebSocket connection to",)
     with ExitStack() as server, ExitStack() as stack:
-        address = server.enter_context(served(room))
+        address = server.enter_context(served(hub))
         page = stack.enter_context(opened(browser, address, still=True, before=counted, excused=excused))
         wait(page, "vidcamStats.received > 0")
         assert (page.evaluate("tried"), page.evaluate("pauses")) == (1, [])
@@ -508,7 +509,7 @@ def test_a_lost_connection_is_tried_again_after_growing_pauses(browser, hand) ->
             assert page.evaluate("tried") == n + 1
         wait(page, "pauses.length === 7")
         received = page.evaluate("vidcamStats.received")
-        with served(room, port=int(address.rsplit(":", 1)[1].strip("/"))):
+        with served(hub, port=int(address.rsplit(":", 1)[1].strip("/"))):
             pass_time(page, 8)
             wait(page, f"vidcamStats.received > {received}")
             assert text(page, "state").strip() == "the camera"
@@ -529,7 +530,7 @@ def test_a_snapshot_is_the_picture_with_its_heat_and_words(browser, hand, addres
         saved.value.save_as(tmp_path / "shot.png")
     shot = cv2.imread(str(tmp_path / "shot.png"))[..., ::-1]
     assert shot.shape == (HEIGHT + 28, WIDTH, 3)
-    newest = hand.watch.capture.frames - 1
+    newest = hand.pipeline.capture.frames - 1
     assert number(shot[:HEIGHT]) == newest
     plain = numbered(newest, (HEIGHT, WIDTH)).astype(int)
     seen = np.s_[100:168, 130:195]  # what the network sees of the blue quarter
@@ -542,7 +543,7 @@ def test_a_snapshot_is_the_picture_with_its_heat_and_words(browser, hand, addres
 def test_a_recording_saved_by_the_browser_shows_what_was_shown(browser, hand, address, tmp_path) -> None:
     with opened(browser, address) as page:
         push(hand, page)
-        first = hand.watch.capture.frames - 1
+        first = hand.pipeline.capture.frames - 1
         page.get_by_role("button", name="Record").click()
         wait(page, "document.getElementById('record').classList.contains('on')")
         push(hand, page, 15)

@@ -28,13 +28,12 @@ from support.waiting import HANG_S, ended, until, vidcam_threads
 from vidcam.cli import main
 from vidcam.engine import open_engine
 from vidcam.errors import OutputError, VidcamError
+from vidcam.io.letterbox import resize_onto_black
 from vidcam.io.source import open_source
 from vidcam.io.writer import VideoWriter
 from vidcam.live import recorder, window
-from vidcam.live.pipeline import Watch
-from vidcam.live.recorder import fit
-from vidcam.pipeline import Settings
-from vidcam.render.renderer import Look
+from vidcam.live.pipeline import LivePipeline
+from vidcam.settings import Look, Settings
 from vidcam.web.live import run
 
 MODEL = f"{planted.__file__}:patches"
@@ -87,8 +86,8 @@ def clip(tmp_path: Path) -> Path:
         (["0", "--headless", "--fast"], 2, "--fast is for files"),
         (["clip.mp4", "--fast"], 2, "--fast goes with --headless"),
         (["clip.mp4", "--fast", "--headless", "--loop"], 2, "--fast goes with --headless, and without --loop"),
-        (["browser", "--headless"], 2, "the camera of a browser needs the page"),
-        (["browser", "--record", "a.mp4"], 2, "--record for sources that are read here"),
+        (["--browser", "--headless"], 2, "the camera of a browser needs the page"),
+        (["--browser", "--record", "a.mp4"], 2, "--record for sources that are read here"),
         (["clip.mp4", "--name", "https://cam.example.com/"], 2, "--name is the name at which a proxy with https is reached"),
         (["clip.mp4", "--name", "cam.example.com", "--headless"], 2, "--name is for what is served"),
     ],
@@ -215,7 +214,7 @@ def masked(kind: int, data: bytes) -> bytes:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("browser", [False, True])
 def test_viewers_that_vanish_leave_nothing_in_the_terminal(process, clip, browser: bool) -> None:
-    one, line = process("--port", 0, source=("browser",) if browser else (clip, "--loop"))
+    one, line = process("--port", 0, source=("--browser",) if browser else (clip, "--loop"))
     port = int(re.search(r":(\d+)/", line)[1])
     said: list[str] = []
     reader = threading.Thread(target=lambda: said.extend(one.stderr))
@@ -306,7 +305,7 @@ def test_first_failure_is_the_one_that_ends_the_command(vidcam, clip, monkeypatc
 
     monkeypatch.setattr(recorder, "VideoWriter", fail)
     burns = property(lambda self: VidcamError("the camera burns") if self.capture.frames > 25 else None)
-    monkeypatch.setattr(Watch, "error", burns)
+    monkeypatch.setattr(LivePipeline, "error", burns)
     code, _, err = vidcam(clip, *OWN, "--headless", "--fast", "--record", "seen.mp4", "--events", "e.jsonl")
     assert (code, err.splitlines()) == (1, ["the recording has ended: no room", "error: the camera burns"])
 
@@ -354,7 +353,7 @@ def test_window_without_a_desktop_says_what_to_do(vidcam, clip, monkeypatch) -> 
 
 def test_fit_keeps_the_shape_of_a_picture() -> None:
     image = np.full((60, 80, 3), 200, np.uint8)
-    out = fit(image, (100, 200))
+    out = resize_onto_black(image, (100, 200))
     assert out.shape == (100, 200, 3)
     rows, columns = np.nonzero(out[..., 0])
     assert (rows.min(), rows.max()) == (0, 99)

@@ -18,12 +18,13 @@ from support.waiting import HANG_S, until, vidcam_threads
 from vidcam.engine import open_engine
 from vidcam.errors import InputError
 from vidcam.io.clock import SYSTEM
+from vidcam.io.stream import OPEN_S, READ_S, NetworkStream
 from vidcam.live import sources
 from vidcam.live.capture import Capture
-from vidcam.live.pictures import encode
-from vidcam.live.pipeline import Watch
+from vidcam.live.pictures import encode_picture
+from vidcam.live.pipeline import LivePipeline
 from vidcam.live.stream import GAP_S
-from vidcam.pipeline import Settings
+from vidcam.settings import Settings
 from vidcam.values import Frame
 from vidcam.web.live import run
 
@@ -71,20 +72,20 @@ def server() -> Iterator:
         one.kill()
 
 
-def network(path: str, *, port: int) -> sources.Network:
+def network(path: str, *, port: int) -> NetworkStream:
     """A camera of the server that is given all the time that a busy machine needs."""
-    return sources.Network(f"rtsp://127.0.0.1:{port}/{path}", open_s=HANG_S, read_s=HANG_S)
+    return NetworkStream(f"rtsp://127.0.0.1:{port}/{path}", open_s=HANG_S, read_s=HANG_S)
 
 
 @pytest.mark.realtime
 def test_rtsp_stream_goes_on_after_its_server_was_restarted(server) -> None:
     port = free_port()
     first = server(port)
-    watch = Watch(network("ball", port=port)).start()
+    pipeline = LivePipeline(network("ball", port=port)).start()
     try:
-        watch.capture.wait()
-        stream = watch.explain(open_engine(f"{planted.__file__}:patches"), Settings(seconds_between_clip_starts=0.2))
-        watch.go()
+        pipeline.capture.wait()
+        stream = pipeline.explain(open_engine(f"{planted.__file__}:patches"), Settings(seconds_between_clip_starts=0.2))
+        pipeline.release_frames()
         spans: list[tuple[float, float]] = []
         stream.on_update.append(lambda update: spans.append((update.prediction.span[0], update.time)))
         times: list[float] = []
@@ -92,19 +93,19 @@ def test_rtsp_stream_goes_on_after_its_server_was_restarted(server) -> None:
         until(lambda: stream.explained >= 5)
         assert stream.size == (240, 320)
         first.kill()
-        until(lambda: watch.state == "waiting")
-        assert watch.reason.startswith(f"rtsp://127.0.0.1:{port}/ball")
+        until(lambda: pipeline.state == "waiting")
+        assert pipeline.reason.startswith(f"rtsp://127.0.0.1:{port}/ball")
         explained, gap = stream.explained, len(times)
         until(lambda: SYSTEM.now() > times[-1] + 2 * GAP_S)  # else it would be no gap
         server(port)
         until(lambda: stream.explained >= explained + 5)
-        assert watch.reason == ""
-        assert watch.capture.reconnects >= 1
+        assert pipeline.reason == ""
+        assert pipeline.capture.reconnects >= 1
         assert times[gap] > times[gap - 1] + GAP_S
         assert not [s for s in spans if s[0] <= times[gap - 1] and s[1] >= times[gap]]  # no window over the gap
         assert (np.diff(times) > 0).all()
     finally:
-        watch.close()
+        pipeline.close()
     assert not vidcam_threads()
 
 
@@ -112,14 +113,14 @@ def test_rtsp_stream_goes_on_after_its_server_was_restarted(server) -> None:
 def test_fall_is_seen_over_rtsp(server) -> None:
     port = free_port()
     server(port, CLIPS / "falling.mp4")
-    watch = Watch(network("clip", port=port)).start()
+    pipeline = LivePipeline(network("clip", port=port)).start()
     try:
-        watch.capture.wait()
-        stream = watch.explain(open_engine("mini", device="cpu"), Settings(seconds_between_clip_starts=0.2))
-        watch.go()
+        pipeline.capture.wait()
+        stream = pipeline.explain(open_engine("mini", device="cpu"), Settings(seconds_between_clip_starts=0.2))
+        pipeline.release_frames()
         until(lambda: stream.update is not None and stream.update.top[0][0] == "falling down")
     finally:
-        watch.close()
+        pipeline.close()
 
 
 def test_motion_jpeg_over_http_is_read_in_order() -> None:
@@ -133,7 +134,7 @@ def test_motion_jpeg_over_http_is_read_in_order() -> None:
                 client.recv(4096)
                 client.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=next\r\n\r\n")
                 for i in range(400):
-                    jpeg = encode(Frame(numbered(i, (96, 128)), 0.0, 0.0))
+                    jpeg = encode_picture(Frame(numbered(i, (96, 128)), 0.0, 0.0))
                     try:
                         client.sendall(
                             b"--next\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(jpeg), jpeg)
@@ -144,7 +145,7 @@ def test_motion_jpeg_over_http_is_read_in_order() -> None:
         thread = threading.Thread(target=serve)
         thread.start()
         found: list[tuple[float, int]] = []
-        source = sources.Network(f"http://127.0.0.1:{port}/", open_s=HANG_S, read_s=HANG_S)
+        source = NetworkStream(f"http://127.0.0.1:{port}/", open_s=HANG_S, read_s=HANG_S)
         capture = Capture(source, lambda f: found.append((f.time, number(f.image)))).start()
         capture.wait()
         until(lambda: len(found) >= 30)
@@ -156,10 +157,10 @@ def test_motion_jpeg_over_http_is_read_in_order() -> None:
 
 
 def test_rtsp_server_that_never_sends_is_given_up() -> None:
-    assert (sources.OPEN_S, sources.READ_S) == (8.0, 5.0)
+    assert (OPEN_S, READ_S) == (8.0, 5.0)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"rtsp://127.0.0.1:{listening.getsockname()[1]}/x"
-        capture = Capture(sources.Network(address, open_s=0.6), lambda frame: None)
+        capture = Capture(NetworkStream(address, open_s=0.6), lambda frame: None)
         assert capture.step() is None
         with pytest.raises(InputError, match=rf"^{address} cannot be read: .*; check the address and the connection$"):
             capture.wait()
@@ -167,14 +168,14 @@ def test_rtsp_server_that_never_sends_is_given_up() -> None:
 
 def test_address_where_nobody_listens_is_told() -> None:
     for scheme in ("rtsp", "http"):
-        capture = Capture(sources.choose(f"{scheme}://127.0.0.1:{free_port()}/x"), lambda frame: None).start()
+        capture = Capture(sources.choose_source(f"{scheme}://127.0.0.1:{free_port()}/x"), lambda frame: None).start()
         with pytest.raises(InputError, match="Connection refused; check the address and the connection"):
             capture.wait()
         capture.close()
 
 
 def test_missing_camera_is_told_in_one_sentence(capfd) -> None:
-    capture = Capture(sources.choose("117"), lambda frame: None).start()
+    capture = Capture(sources.choose_source("117"), lambda frame: None).start()
     with pytest.raises(
         InputError, match="camera 117 cannot be opened: it is not there, or another program uses it; name another"
     ):
@@ -233,7 +234,7 @@ def test_unplugged_camera_is_waited_for_and_its_red_is_red(monkeypatch) -> None:
 
 
 def test_command_ends_if_the_source_cannot_be_read(tmp_path) -> None:
-    plan = run.Plan(source=f"rtsp://127.0.0.1:{free_port()}/x", headless=True, events=tmp_path / "seen.jsonl")
+    plan = run.Plan(source=f"rtsp://127.0.0.1:{free_port()}/x", headless=True, actions=(f"jsonl={tmp_path / 'seen.jsonl'}",))
     with pytest.raises(InputError, match="Connection refused"):
         run.run(plan, lambda: pytest.fail("no model is needed for that"))
     assert not vidcam_threads()

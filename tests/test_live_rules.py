@@ -27,11 +27,17 @@ from vidcam.engine import open_engine
 from vidcam.errors import OutputError, UnknownNameError, UsageError, VidcamError
 from vidcam.io.clock import SYSTEM, Clock
 from vidcam.io.source import open_source
-from vidcam.live.actions import EventClips, RunCommand, Webhook
-from vidcam.live.events import Event, JsonlSink, Onsets, Worker
-from vidcam.live.pipeline import MonitorConfig, Watch
-from vidcam.live.rules import RELEASE_S, Rule, RuleTracker, parse
-from vidcam.pipeline import Settings
+from vidcam.live import actions
+from vidcam.live.actions.clips import ClipRecorder
+from vidcam.live.actions.command import RunCommand
+from vidcam.live.actions.jsonl import JsonlSink
+from vidcam.live.actions.table import ActionSpec, list_actions, parse_action, register_action
+from vidcam.live.actions.webhook import Webhook
+from vidcam.live.events import Event, Onsets
+from vidcam.live.pipeline import LivePipeline, MonitorConfig
+from vidcam.live.rules import RELEASE_S, Rule, RuleTracker, parse_rule
+from vidcam.live.worker import Worker
+from vidcam.settings import Settings
 from vidcam.web.live import run
 
 CLIPS = Path(__file__).parent.parent / "clips"
@@ -51,7 +57,7 @@ CLIPS = Path(__file__).parent.parent / "clips"
     ],
 )
 def test_rule_is_parsed_from_words(words: str, rule: Rule) -> None:
-    assert parse(words) == rule
+    assert parse_rule(words) == rule
 
 
 @given(
@@ -62,7 +68,7 @@ def test_rule_is_parsed_from_words(words: str, rule: Rule) -> None:
 )
 def test_rule_written_out_parses_to_itself(label, sign, threshold, hold) -> None:
     rule = Rule(label, sign, threshold, hold)
-    assert parse(str(rule)) == rule
+    assert parse_rule(str(rule)) == rule
 
 
 @pytest.mark.parametrize(
@@ -71,17 +77,17 @@ def test_rule_written_out_parses_to_itself(label, sign, threshold, hold) -> None
 )
 def test_parse_refuses_no_rule_with_an_example(words: str) -> None:
     with pytest.raises(UsageError, match=r"falling down > 0\.8 for 1s"):
-        parse(words)
+        parse_rule(words)
 
 
 def test_threshold_above_one_is_refused() -> None:
     with pytest.raises(UsageError, match="a probability is 0 to 1"):
-        parse("falling > 80")
+        parse_rule("falling > 80")
 
 
 def test_rule_with_an_unknown_label_suggests_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'falling down'"):
-        RuleTracker(parse("faling down > 0.8"), ["walking", "falling down"])
+        RuleTracker(parse_rule("faling down > 0.8"), ["walking", "falling down"])
 
 
 # -------------------------------------------------------------------------------------------------------------- the time
@@ -142,13 +148,13 @@ def mini():
     return open_engine("mini", device="cpu")
 
 
-def watch(mini, tmp_path: Path, source: Path = CLIPS / "falling.mp4", **more) -> tuple[list[dict], list[str]]:
+def run_live(mini, tmp_path: Path, source: Path = CLIPS / "falling.mp4", **more) -> tuple[list[dict], list[str]]:
     """Run the command on a clip without a page, all windows of it: the lines of its events, and what it said."""
     said: list[str] = []
     plan = run.Plan(
         source=str(source), headless=True, real_time=False, say=said.append,
         **{
-            "events": tmp_path / "seen.jsonl",
+            "actions": (f"jsonl={tmp_path / 'seen.jsonl'}",),
             "cpu": 1.0,
             "settings": Settings(seconds_between_clip_starts=0.2, smooth_s=0.15),
         }
@@ -163,8 +169,12 @@ def watch(mini, tmp_path: Path, source: Path = CLIPS / "falling.mp4", **more) ->
 def test_fall_is_told_with_time_place_snapshot_and_film(mini, tmp_path) -> None:
     truth = json.loads((CLIPS / "falling.json").read_text())
     (fall,) = truth["segments"]
-    lines, said = watch(
-        mini, tmp_path, rules=("falling down > 0.8 for 0.3s",), films=tmp_path / "films", clock=ManualClock(now=60.0)
+    lines, said = run_live(
+        mini,
+        tmp_path,
+        rules=("falling down > 0.8 for 0.3s",),
+        actions=(f"jsonl={tmp_path / 'seen.jsonl'}", f"clips={tmp_path / 'films'}"),
+        clock=ManualClock(now=60.0),
     )
     assert said == []
     start, end = lines
@@ -199,7 +209,7 @@ def test_fall_is_told_with_time_place_snapshot_and_film(mini, tmp_path) -> None:
 
 
 def test_events_without_rules_or_file_go_to_stdout(mini, tmp_path, capsys) -> None:
-    lines, _ = watch(mini, tmp_path, events=None)
+    lines, _ = run_live(mini, tmp_path, actions=())
     assert lines == []
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     # Standing is seen for less than half a second before the fall begins: the first window ends 1.6 s into the clip.
@@ -219,7 +229,7 @@ def test_rule_runs_a_program_and_posts_to_an_address(mini, tmp_path) -> None:
     )
     got: list[tuple[str, dict]] = []
 
-    class SessionManager(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             got.append((self.headers["Content-Type"], json.loads(body)))
@@ -229,21 +239,24 @@ def test_rule_runs_a_program_and_posts_to_an_address(mini, tmp_path) -> None:
         def log_message(self, *_: object) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), SessionManager) as desk:
-        thread = threading.Thread(target=desk.serve_forever)
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
             out = tmp_path / "facts.json"
             words = f"{sys.executable} {script} {out} 'a b' $HOME ; `id` $(id)"
-            _, said = watch(
+            _, said = run_live(
                 mini,
                 tmp_path,
                 rules=("falling down > 0.8",),
-                command=words,
-                post=f"http://127.0.0.1:{desk.server_port}/seen?key=1",
+                actions=(
+                    f"jsonl={tmp_path / 'seen.jsonl'}",
+                    f"run={words}",
+                    f"post=http://127.0.0.1:{server.server_port}/seen?key=1",
+                ),
             )
         finally:
-            desk.shutdown()
+            server.shutdown()
             thread.join()
     assert said == []
     argv, facts, there = json.loads(out.read_text())
@@ -255,45 +268,57 @@ def test_rule_runs_a_program_and_posts_to_an_address(mini, tmp_path) -> None:
     assert [(kind, body["event"]) for kind, body in got] == [("application/json", "start"), ("application/json", "end")]
 
 
+class Collect:
+    """An action that keeps the events."""
+
+    name = "the list"
+
+    def __init__(self, events: list[Event]) -> None:
+        self._events = events
+
+    def __call__(self, event: Event) -> None:
+        self._events.append(event)
+
+
 @pytest.fixture
 def told(tmp_path):
-    """Makes watches of a camera in the hand of the test: (the watch, its events, what was said)."""
+    """Makes pipelines that the test drives: (the pipeline, its events, the messages to the user)."""
     made = []
 
-    def make(*rules: str, clock: Clock = SYSTEM, **more) -> tuple[Watch, list[Event], list[str]]:
-        lines: list[Event] = []
+    def make(*rules: str, clock: Clock = SYSTEM, further=()) -> tuple[LivePipeline, list[Event], list[str]]:
+        events: list[Event] = []
         said: list[str] = []
-        watch = Watch(SimpleNamespace(name="camera 0", ends=False), clock=clock)
-        made.append(watch)
-        orders = MonitorConfig([parse(r) for r in rules], lines=lines.append, say=said.append, **more)
-        watch.explain(open_engine(f"{planted.__file__}:patches"), Settings(seconds_between_clip_starts=0.1), orders=orders)
-        return watch, lines, said
+        pipeline = LivePipeline(SimpleNamespace(name="camera 0", ends=False), clock=clock)
+        made.append(pipeline)
+        config = MonitorConfig(tuple(map(parse_rule, rules)), (Collect(events), *further), said.append)
+        pipeline.explain(open_engine(f"{planted.__file__}:patches"), Settings(seconds_between_clip_starts=0.1), config=config)
+        return pipeline, events, said
 
     yield make
-    for watch in made:
-        watch.close()
+    for pipeline in made:
+        pipeline.close()
     assert not vidcam_threads()
 
 
 def seen(prob: float, second: float) -> SimpleNamespace:
     """An update in which a red square has this probability."""
     prediction = SimpleNamespace(prob=lambda label: prob, probs=np.array([prob, 1 - prob]))
-    return SimpleNamespace(time=second, heads={}, recent={}, prediction=prediction)
+    return SimpleNamespace(time=second, tracks={}, recent={}, prediction=prediction)
 
 
 def test_event_ends_with_the_camera_and_none_begins_over_a_gap(told) -> None:
     clock = ManualClock()
-    watch, events, _ = told("red square > 0.5 for 1s", "red square > 0.5 for 10s", clock=clock)
+    pipeline, events, _ = told("red square > 0.5 for 1s", "red square > 0.5 for 10s", clock=clock)
     parts = [red_square(80), red_square(80, start=604.0)]  # ten minutes without the camera
     last = []
     for part in parts:
         for frame in part:
             clock.advance(frame.time - clock.now())
-            watch.stream.push(frame)
-            watch.stream.settle()
-        last.append(watch.stream.update.time)
+            pipeline.stream.push(frame)
+            pipeline.stream.settle()
+        last.append(pipeline.stream.update.time)
     clock.advance(3600)  # it is gone for good; an hour later somebody ends it
-    watch.close()
+    pipeline.close()
     assert [(e.rule, e.end_s) for e in events] == [("red square > 0.5 for 1s", s) for s in (None, last[0], None, last[1])]
     assert (events[0].start_s, events[2].start_s) == (0.0, 604.0)
     assert last[0] < 4.0 < 604.0 < last[1] < 608.0
@@ -304,7 +329,7 @@ def test_event_ends_with_the_camera_and_none_begins_over_a_gap(told) -> None:
 
 def test_events_begin_and_end_where_the_actions_do(mini, tmp_path) -> None:
     truth = json.loads((CLIPS / "three_actions.json").read_text())["segments"]
-    lines, _ = watch(
+    lines, _ = run_live(
         mini, tmp_path, CLIPS / "three_actions.mp4", settings=Settings(seconds_between_clip_starts=0.2, smooth_s=0.15)
     )
     found = {line["action"]: line for line in lines if line["event"] == "end"}
@@ -332,14 +357,14 @@ def test_onset_is_where_the_evidence_rises_to_a_quarter() -> None:
 
 
 def test_rules_that_read_the_same_are_one(told) -> None:
-    watch, events, _ = told("red square > 0.5", "red square > 50%", '"red square" > .5')
+    pipeline, events, _ = told("red square > 0.5", "red square > 50%", '"red square" > .5')
     for i in range(20):
-        watch.monitor.update(seen(0.9 if i < 10 else 0.1, 0.1 * i))
-    watch.close()
+        pipeline.monitor.update(seen(0.9 if i < 10 else 0.1, 0.1 * i))
+    pipeline.close()
     assert [(e.id, e.rule_end_s) for e in events] == [(1, None), (1, pytest.approx(1.0))]
-    half = watch.stream.engine.spec.clip_s / 2  # without evidence, the middle of the window
+    half = pipeline.stream.engine.spec.clip_s / 2  # without evidence, the middle of the window
     assert (events[1].start_s, events[1].end_s) == (pytest.approx(-half), pytest.approx(1.0 - half))
-    assert watch.monitor.counts == {("red square > 0.5", "red square"): 1}
+    assert pipeline.monitor.counts == {("red square > 0.5", "red square"): 1}
 
 
 class Siren:
@@ -357,19 +382,11 @@ class Siren:
 
 def test_slow_action_holds_up_no_line_film_or_other_action(told) -> None:
     siren, bell, films = Siren(), [], []
-    action = bell.append
-
-    class Bell:
-        name = "the bell"
-
-        def __call__(self, event: Event) -> None:
-            action(event)
-
-    watch, events, said = told("red square > 0.5", actions=[siren, Bell()])
-    watch.monitor.films = films.append
+    pipeline, events, said = told("red square > 0.5", further=[siren, Collect(bell)])
+    pipeline.monitor.immediate.append(films.append)
     for i in range(40):
         for prob, second in ((0.9, 0.0), (0.1, 0.1), (0.1, 0.7)):
-            watch.monitor.update(seen(prob, i + second))
+            pipeline.monitor.update(seen(prob, i + second))
         assert len(films) == 2 * (i + 1)  # at once
         waiting.until(lambda i=i: len(events) == len(bell) == 2 * (i + 1))
         waiting.happened(siren.begun)
@@ -388,6 +405,88 @@ def happened(**changes) -> Event:
 
 
 OVER = {"end_s": 12.0, "end": datetime(2025, 3, 1, 12, 0, 2, tzinfo=UTC)}
+
+
+class Toy:
+    """An action that notes all that it is given."""
+
+    name = "a toy"
+    max_waiting, close_timeout_s = 4, 8.0
+
+    def __init__(self, value: str) -> None:
+        self.value, self.pictures, self.gaps, self.events, self.hold_s = value, [], [], [], 0.0
+        self.is_closed = False
+
+    def follow(self, worker: Worker, *, hold_s: float) -> Toy:
+        self.hold_s = hold_s
+        return self
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+
+    def picture(self, jpeg: bytes, time: float) -> None:
+        self.pictures.append(time)
+
+    def gap(self, begin: float) -> None:
+        self.gaps.append(begin)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@pytest.fixture
+def toys(monkeypatch):
+    """The toys that the action ``toy`` makes, which is registered while the test lasts."""
+    made: list[Toy] = []
+
+    def make(value: str) -> Toy:
+        made.append(Toy(value))
+        return made[-1]
+
+    monkeypatch.setattr(actions.table, "_registered", {})
+    register_action(ActionSpec("toy", "WORD", "Plays.", make))
+    return made
+
+
+def test_registered_action_gets_events_and_pictures(mini, tmp_path, toys) -> None:
+    run_live(mini, tmp_path, rules=("falling down > 0.8 for 0.3s",), actions=("toy=ball",))
+    (toy,) = toys
+    assert (toy.value, toy.hold_s, toy.is_closed) == ("ball", 0.3, True)
+    assert [(e.action, e.end is None) for e in toy.events] == [("falling down", True), ("falling down", False)]
+    frames = json.loads((CLIPS / "falling.json").read_text())["frames"]
+    assert toy.pictures == pytest.approx([frame["time_s"] for frame in frames], abs=0.001)
+    assert toy.gaps == []
+
+
+def test_registered_action_is_known_by_its_name(toys) -> None:
+    spec, value = parse_action("toy=a=b")
+    assert (spec.name, value) == ("toy", "a=b")
+    with pytest.raises(UsageError, match="there is already an action toy"):
+        register_action(spec)
+    with pytest.raises(UsageError, match=r"run=COMMAND, .*toy=WORD; got 'siren=1'"):
+        parse_action("siren=1")
+    with pytest.raises(UsageError, match="got 'toy'"):
+        parse_action("toy")
+
+
+def test_installed_packages_add_actions_by_entry_points(monkeypatch) -> None:
+    spec = ActionSpec("bell", "TONE", "Rings.", Toy)
+    entries = [SimpleNamespace(name="bell", load=lambda: spec), SimpleNamespace(name="run", load=pytest.fail)]
+    monkeypatch.setattr(actions.table, "entry_points", lambda group: entries if group == "vidcam.actions" else [])
+    assert list_actions()["bell"] is spec
+    assert list_actions()["run"] is actions.ACTIONS[0]  # a package cannot replace an action of vidcam
+    assert spec.build("high").value == "high"
+    entries[0].load = lambda: Toy
+    with pytest.raises(UsageError, match=r"bell of vidcam\.actions must name an ActionSpec, got type"):
+        list_actions()
+
+
+@pytest.mark.parametrize("spec", actions.ACTIONS, ids=lambda spec: spec.name)
+def test_each_action_of_the_table_is_made_from_a_word(spec, tmp_path) -> None:
+    values = {"COMMAND": "echo hi", "URL": "http://127.0.0.1/x", "DIR": str(tmp_path / "d"), "FILE": str(tmp_path / "f.jsonl")}
+    action = spec.build(values[spec.value])
+    assert action.name
+    assert callable(action) or callable(action.follow)
 
 
 def test_label_with_shell_signs_runs_nothing(tmp_path) -> None:
@@ -475,7 +574,7 @@ def test_worker_steps_do_one_job_each() -> None:
 def test_worker_says_what_it_gives_up_at_the_end() -> None:
     clock, said, done = ManualClock(), [], []
     begun, gate = threading.Event(), threading.Event()
-    worker = Worker(said.append, "the siren", goodbye_s=8.0, clock=clock).start()
+    worker = Worker(said.append, "the siren", close_timeout_s=8.0, clock=clock).start()
     worker.do(lambda: (begun.set(), waiting.happened(gate)))
     worker.do(lambda: done.append("too late"))
     waiting.happened(begun)
@@ -526,7 +625,9 @@ def values(film: Path) -> list[int]:
 def test_film_begins_before_the_event_and_ends_after_it(tmp_path, hold_s, late_s, first_s, last_s) -> None:
     said: list[str] = []
     worker = Worker(said.append).start()
-    films = EventClips(tmp_path / "films", worker, hold_s=hold_s)
+    folder = tmp_path / "films"
+    folder.mkdir()
+    films = ClipRecorder(folder, worker, hold_s=hold_s)
     told = round(10 * (20 + hold_s + late_s))
     for i in range(2000):
         films.picture(jpeg(i // 10), time=0.1 * i)  # the picture says its second
@@ -548,7 +649,7 @@ def test_film_begins_before_the_event_and_ends_after_it(tmp_path, hold_s, late_s
 
 def test_film_does_not_span_a_gap(tmp_path) -> None:
     worker = Worker(pytest.fail).start()
-    films = EventClips(tmp_path, worker)
+    films = ClipRecorder(tmp_path, worker)
     for i in range(100):
         films.picture(jpeg(50), time=0.1 * i)
     films(happened(start_s=9.0))

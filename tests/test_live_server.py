@@ -26,13 +26,15 @@ from support.waiting import HANG_S, until, vidcam_threads
 
 from vidcam.engine import open_engine
 from vidcam.errors import UnknownNameError, UsageError
-from vidcam.live.pictures import encode
+from vidcam.live.pictures import encode_picture
 from vidcam.live.pipeline import MonitorConfig
-from vidcam.live.rules import parse
-from vidcam.pipeline import Settings
-from vidcam.web.live import PAGE, protocol, run, server
-from vidcam.web.live.server import Hub, cameras, viewer
-from vidcam.web.security import LOOPBACK, allowed, proxy_name
+from vidcam.live.rules import parse_rule
+from vidcam.settings import Settings
+from vidcam.web.live import PAGE, protocol, run
+from vidcam.web.live.connection import STATUS_S
+from vidcam.web.live.hub import Hub, make_camera_hub
+from vidcam.web.live.server import make_viewer
+from vidcam.web.security import LOOPBACK, check_proxy_name, find_refusal
 from vidcam.web.serving import listen
 
 HERE = "http://127.0.0.1:7870"
@@ -47,17 +49,17 @@ def engine():
 @pytest.fixture
 def shown(engine) -> Iterator[Hand]:
     """A red square that has been watched for one and a half seconds."""
-    orders = MonitorConfig([parse("red square > 0.5")])
-    shown = Hand(engine, red_square(60), Settings(seconds_between_clip_starts=0.1, smooth_s=0.0), orders=orders)
+    config = MonitorConfig((parse_rule("red square > 0.5"),))
+    shown = Hand(engine, red_square(60), Settings(seconds_between_clip_starts=0.1, smooth_s=0.0), config=config)
     shown.push(30)
     yield shown
-    shown.watch.close()
+    shown.pipeline.close()
     until(lambda: not vidcam_threads())
 
 
 @pytest.fixture
-def watch(shown):
-    return shown.watch
+def pipeline(shown):
+    return shown.pipeline
 
 
 class Page:
@@ -74,7 +76,7 @@ class Page:
         for _ in range(200):
             message = self.socket.portal.call(self._receive)
             if message.get("bytes") is not None:
-                at, jpeg = protocol.taken(message["bytes"])
+                at, jpeg = protocol.unpack_picture(message["bytes"])
                 if got:
                     self.socket.send_text('{"type":"got"}')
                 if kind == "picture":
@@ -94,8 +96,8 @@ class Page:
         raise AssertionError("it was not closed")
 
 
-def test_a_page_gets_everything_it_needs_to_draw(shown, watch, engine) -> None:
-    with TestClient(viewer(Hub(watch), PAGE), base_url=HERE) as client:
+def test_a_page_gets_everything_it_needs_to_draw(shown, pipeline, engine) -> None:
+    with TestClient(make_viewer(Hub(pipeline), PAGE), base_url=HERE) as client:
         assert client.get("/").text.startswith("<!doctype html>")
         with client.websocket_connect(SOCKET) as socket:
             page = Page(socket)
@@ -105,47 +107,47 @@ def test_a_page_gets_everything_it_needs_to_draw(shown, watch, engine) -> None:
             assert works["cam"] is None
             assert works["attention-rollout"].startswith("needs ")
             past = page.next("history")["items"]
-            assert [p["time"] for p in past] == sorted({round(u.time, 4) for u in watch.stream.past})
+            assert [p["time"] for p in past] == sorted({round(u.time, 4) for u in pipeline.stream.past})
             news = page.next("evidence")
-            update = watch.stream.update
+            update = pipeline.stream.update
             assert (news["label"], news["time"]) == ("red square", pytest.approx(update.time, abs=1e-4))
             (patch,) = news["patches"]
             sent = np.reshape(patch["values"], (14, 14)) / protocol.LEVELS
             assert sent == pytest.approx(
-                np.clip(update.heads["red square"][0].maps[0] / update.scale, -1, 1), abs=0.51 / protocol.LEVELS
+                np.clip(update.tracks["red square"][0].maps[0] / update.scale, -1, 1), abs=0.51 / protocol.LEVELS
             )
             assert sent.max() == pytest.approx(1.0, abs=0.01)
-            (head,) = update.heads["red square"]
+            (head,) = update.tracks["red square"]
             assert news["curves"]["red square"] == pytest.approx(head.maps[head.maps > 0].sum() / head.cell_s, rel=1e-3)
             assert len(json.dumps(news)) < 4096  # kilobytes
             assert dict(news["top"])["red square"] == pytest.approx(update.prediction.prob("red square"), abs=1e-4)
             picture = page.next("picture")
-            assert picture["time"] == watch.stream.latest.time
-            assert picture["jpeg"] == encode(watch.stream.latest)
-            assert watch.viewers == 1
-            shown.clock.advance(1.1 * server.STATUS_S)
+            assert picture["time"] == pipeline.stream.latest.time
+            assert picture["jpeg"] == encode_picture(pipeline.stream.latest)
+            assert pipeline.viewers == 1
+            shown.clock.advance(1.1 * STATUS_S)
             told = page.next("status")
             assert (told["state"], told["size"]) == ("running", [112, 112])
             assert told["settings"] == {"method": "cam", "class": None, "versus": None, "smooth_s": 0.0}
-        until(lambda: watch.viewers == 0)
-        assert watch.stream.on_update == [watch.monitor.update]  # nobody is told who has gone
+        until(lambda: pipeline.viewers == 0)
+        assert pipeline.stream.on_update == [pipeline.monitor.update]  # nobody is told who has gone
 
 
-def test_a_choice_acts_at_once_for_all_viewers(shown, watch) -> None:
+def test_a_choice_acts_at_once_for_all_viewers(shown, pipeline) -> None:
     with (
-        TestClient(viewer(Hub(watch), PAGE), base_url=HERE) as client,
+        TestClient(make_viewer(Hub(pipeline), PAGE), base_url=HERE) as client,
         client.websocket_connect(SOCKET) as first,
         client.websocket_connect(SOCKET) as second,
     ):
         one, two = Page(first), Page(second)
         for page in (one, two):
             assert page.next("evidence")["label"] == "red square"
-            assert page.next("picture")["time"] == watch.stream.latest.time
+            assert page.next("picture")["time"] == pipeline.stream.latest.time
         choice = {"type": "choose", "method": "gradcam", "class": "nothing", "versus": "red square", "smooth_s": 0.4}
         first.send_text(json.dumps(choice))
         for page in (one, two):
             assert page.next("evidence")["label"] == "nothing"
-        shown.clock.advance(1.1 * server.STATUS_S)  # who has not chosen is told with the next status
+        shown.clock.advance(1.1 * STATUS_S)  # who has not chosen is told with the next status
         for page in (one, two):
             told = page.next("status")["settings"]
             while told["method"] != "gradcam":  # the one of the beginning
@@ -153,10 +155,10 @@ def test_a_choice_acts_at_once_for_all_viewers(shown, watch) -> None:
             assert told == {"method": "gradcam", "class": "nothing", "versus": "red square", "smooth_s": 0.4}
 
 
-def test_a_wrong_choice_is_told_and_changes_nothing(watch) -> None:
-    with TestClient(viewer(Hub(watch), PAGE), base_url=HERE) as client, client.websocket_connect(SOCKET) as socket:
+def test_a_wrong_choice_is_told_and_changes_nothing(pipeline) -> None:
+    with TestClient(make_viewer(Hub(pipeline), PAGE), base_url=HERE) as client, client.websocket_connect(SOCKET) as socket:
         page = Page(socket)
-        before = watch.stream.settings
+        before = pipeline.stream.settings
         for wrong, words in (
             ({"class": "nobody"}, "unknown class 'nobody'"),
             ({"method": "attention-rollout"}, "needs"),
@@ -173,7 +175,7 @@ def test_a_wrong_choice_is_told_and_changes_nothing(watch) -> None:
             socket.send_text(noise)
         socket.send_bytes(b"not for us")
         assert page.next("error")["message"].startswith("the method must be a name")
-        assert watch.stream.settings == before
+        assert pipeline.stream.settings == before
 
 
 NONSENSE = {
@@ -191,23 +193,23 @@ NONSENSE = {
 
 
 @pytest.mark.parametrize("words", NONSENSE.values(), ids=NONSENSE)
-def test_nonsense_ends_the_connection_and_no_other(shown, watch, words: str) -> None:
-    with TestClient(viewer(Hub(watch), PAGE), base_url=HERE) as client, client.websocket_connect(SOCKET) as other:
+def test_nonsense_ends_the_connection_and_no_other(shown, pipeline, words: str) -> None:
+    with TestClient(make_viewer(Hub(pipeline), PAGE), base_url=HERE) as client, client.websocket_connect(SOCKET) as other:
         page = Page(other)
         assert page.next("picture")
         with client.websocket_connect(SOCKET) as socket:
             socket.send_text(words)
             assert Page(socket).closed() == 1007
         shown.push()
-        while page.next("picture")["time"] != watch.stream.latest.time:
+        while page.next("picture")["time"] != pipeline.stream.latest.time:
             pass
-    until(lambda: watch.viewers == 0)
+    until(lambda: pipeline.viewers == 0)
 
 
 @pytest.mark.parametrize("error", [OSError, RuntimeError])  # both are what uvicorn raises
 @pytest.mark.parametrize("sends", range(6))
-def test_a_page_may_go_at_any_moment(watch, sends: int, error: type[Exception]) -> None:
-    app, left, came = viewer(Hub(watch), PAGE), sends, False
+def test_a_page_may_go_at_any_moment(pipeline, sends: int, error: type[Exception]) -> None:
+    app, left, came = make_viewer(Hub(pipeline), PAGE), sends, False
 
     async def receive() -> dict:
         nonlocal came
@@ -224,17 +226,17 @@ def test_a_page_may_go_at_any_moment(watch, sends: int, error: type[Exception]) 
 
     asked = {**scope(host="127.0.0.1"), "path": "/ws", "root_path": "", "subprotocols": []}
     anyio.run(app, asked, receive, send)
-    assert (left, watch.viewers) == (0, 0)
-    assert watch.stream.on_update == [watch.monitor.update]
+    assert (left, pipeline.viewers) == (0, 0)
+    assert pipeline.stream.on_update == [pipeline.monitor.update]
 
 
-def test_a_slow_viewer_gets_the_newest_picture_next(shown, watch) -> None:
+def test_a_slow_viewer_gets_the_newest_picture_next(shown, pipeline) -> None:
     with (
-        TestClient(viewer(Hub(watch), PAGE), base_url=HERE) as client,
+        TestClient(make_viewer(Hub(pipeline), PAGE), base_url=HERE) as client,
         client.websocket_connect(SOCKET) as slow,
     ):
         lazy = Page(slow)
-        first = watch.stream.latest.time
+        first = pipeline.stream.latest.time
         assert lazy.next("picture", got=False)["time"] == first
         with client.websocket_connect(SOCKET) as quick:
             eager = Page(quick)
@@ -243,24 +245,24 @@ def test_a_slow_viewer_gets_the_newest_picture_next(shown, watch) -> None:
             assert lazy.next("picture", got=False)["time"] == first
             for _ in range(12):
                 shown.push()
-                assert eager.next("picture")["time"] == watch.stream.latest.time  # none is left out, and none comes twice
+                assert eager.next("picture")["time"] == pipeline.stream.latest.time  # none is left out, and none comes twice
             slow.send_text('{"type":"got"}')
-            assert lazy.next("picture")["time"] == watch.stream.latest.time  # and nothing of what was in between
-            assert watch.stream.latest.time == pytest.approx(first + 12 * 0.05)
+            assert lazy.next("picture")["time"] == pipeline.stream.latest.time  # and nothing of what was in between
+            assert pipeline.stream.latest.time == pytest.approx(first + 12 * 0.05)
 
 
-def test_pictures_that_cannot_be_shown_are_told(shown, watch) -> None:
+def test_pictures_that_cannot_be_shown_are_told(shown, pipeline) -> None:
     def fail(jpeg: bytes, at: float) -> None:
         raise RuntimeError("no paper")
 
-    watch.pictures.add(fail)
+    pipeline.pictures.add(fail)
     shown.push()
-    until(lambda: watch.state == "failed")
-    assert watch.reason == str(watch.error) == "the pictures cannot be shown: RuntimeError: no paper"
+    until(lambda: pipeline.state == "failed")
+    assert pipeline.reason == str(pipeline.error) == "the pictures cannot be shown: RuntimeError: no paper"
 
 
-def test_it_can_be_mounted_in_another_application(watch) -> None:
-    app = Starlette(routes=[Mount("/live", viewer(Hub(watch), PAGE, hosts=None))])
+def test_it_can_be_mounted_in_another_application(pipeline) -> None:
+    app = Starlette(routes=[Mount("/live", make_viewer(Hub(pipeline), PAGE, hosts=None))])
     with TestClient(app, base_url="http://anywhere.example") as client:
         assert "vidcam live" in client.get("/live/").text
         kind = client.get("/live/app.js").headers["content-type"].partition(";")[0]
@@ -274,18 +276,18 @@ def test_the_page_asks_nobody_else_for_anything() -> None:
         for address in ("http://", "https://", "//cdn"):
             found = [line for line in path.read_text().splitlines() if address in line and "www.w3.org" not in line]
             assert not found, path
-    with TestClient(viewer(Hub(make=lambda source: None), PAGE), base_url=HERE) as client:
+    with TestClient(make_viewer(Hub(make=lambda source: None), PAGE), base_url=HERE) as client:
         policy = client.get("/").headers["content-security-policy"]
     assert "default-src 'self'" in policy
     assert "unsafe" not in policy
 
 
-def test_metrics_tell_the_state_in_the_format_of_prometheus(shown, watch) -> None:
+def test_metrics_tell_the_state_in_the_format_of_prometheus(shown, pipeline) -> None:
     from prometheus_client.parser import text_string_to_metric_families as parsed
 
-    late = watch.stream.latest.time - watch.stream.update.time
+    late = pipeline.stream.latest.time - pipeline.stream.update.time
     shown.clock.advance(0.75)
-    with TestClient(viewer(Hub(watch), None), base_url=HERE) as client:
+    with TestClient(make_viewer(Hub(pipeline), None), base_url=HERE) as client:
         answer = client.get("/metrics")
         assert client.get("/").status_code == 404  # no page where none is wanted
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
@@ -293,14 +295,14 @@ def test_metrics_tell_the_state_in_the_format_of_prometheus(shown, watch) -> Non
     for family in parsed(answer.text):
         for sample in family.samples:
             found[sample.name, *sample.labels.values()] = sample.value
-    assert found["vidcam_frames_total", "the camera"] == watch.capture.frames == 30
-    assert found["vidcam_windows_explained_total", "the camera"] == watch.stream.explained > 0
+    assert found["vidcam_frames_total", "the camera"] == pipeline.capture.frames == 30
+    assert found["vidcam_windows_explained_total", "the camera"] == pipeline.stream.explained > 0
     assert found["vidcam_source_up", "the camera"] == 1
     assert found["vidcam_frames_per_second", "the camera"] == pytest.approx(20)
     assert found["vidcam_evidence_age_seconds", "the camera"] == pytest.approx(late + 0.75)
     assert 0 <= late < 0.1  # a frame or two
     assert found["vidcam_probability", "red square", "the camera"] == pytest.approx(
-        watch.stream.update.prediction.prob("red square")
+        pipeline.stream.update.prediction.prob("red square")
     )
     assert found["vidcam_events_total", "red square", "red square > 0.5", "the camera"] == 1
 
@@ -309,29 +311,29 @@ def test_metrics_tell_the_state_in_the_format_of_prometheus(shown, watch) -> Non
 
 
 def test_each_browser_has_its_own_camera_until_it_goes(engine) -> None:
-    room = cameras(engine, Settings(seconds_between_clip_starts=0.1, smooth_s=0.0), most=2, clock=ManualClock())
+    hub = make_camera_hub(engine, Settings(seconds_between_clip_starts=0.1, smooth_s=0.0), max_cameras=2, clock=ManualClock())
     red, grey = red_square(20), [f.image * 0 + 90 for f in red_square(20)]
-    with TestClient(viewer(room, PAGE), base_url=HERE) as client:
+    with TestClient(make_viewer(hub, PAGE), base_url=HERE) as client:
         with client.websocket_connect(SOCKET) as first, client.websocket_connect(SOCKET) as second:
             one, two = Page(first), Page(second)
             names = [page.next("hello")["source"] for page in (one, two)]
             assert sorted(names) == ["browser 1", "browser 2"]
-            by_name = {watch.stream.name: watch for watch in room.watches}
+            by_name = {pipeline.stream.name: pipeline for pipeline in hub.pipelines}
             mine, theirs = (by_name[name] for name in names)
             with client.websocket_connect(SOCKET) as third:
                 assert "2 cameras are being explained already" in Page(third).next("error")["message"]
             for n, (frame, blank) in enumerate(zip(red, grey, strict=True), start=1):
-                first.send_bytes(protocol.picture(encode(frame), frame.time))
-                second.send_bytes(protocol.picture(encode(type(frame)(blank, frame.time, 0.0)), frame.time + 500))
+                first.send_bytes(protocol.pack_picture(encode_picture(frame), frame.time))
+                second.send_bytes(protocol.pack_picture(encode_picture(type(frame)(blank, frame.time, 0.0)), frame.time + 500))
                 until(lambda n=n: mine.capture.frames == theirs.capture.frames == n)  # of two at once, the newer is taken
             first.send_bytes(b"\x00" * 20)  # no picture, and not the end of the world
             red_one, grey_one = one.next("evidence"), two.next("evidence")
             assert red_one["label"] == "red square"
             assert grey_one["label"] == "nothing"
             assert grey_one["time"] > 500 > red_one["time"]
-            first.send_bytes(protocol.picture(encode(red[-1]), 1.0))
+            first.send_bytes(protocol.pack_picture(encode_picture(red[-1]), 1.0))
             until(lambda: mine.capture.frames == 21)
-        until(lambda: room.watches == [])
+        until(lambda: hub.pipelines == [])
         with client.websocket_connect(SOCKET) as again:
             assert Page(again).next("hello")["source"] == "browser 3"
     until(lambda: not vidcam_threads())
@@ -339,9 +341,9 @@ def test_each_browser_has_its_own_camera_until_it_goes(engine) -> None:
 
 def test_settings_that_do_not_fit_are_told_before_a_viewer_comes(engine) -> None:
     with pytest.raises(UnknownNameError, match="unknown class"):
-        cameras(engine, Settings(classes=("nobody",)))
+        make_camera_hub(engine, Settings(classes=("nobody",)))
     with pytest.raises(UnknownNameError, match="unknown class"):
-        cameras(engine, orders=MonitorConfig([parse("nobody > 0.5")]))
+        make_camera_hub(engine, config=MonitorConfig((parse_rule("nobody > 0.5"),)))
     assert vidcam_threads() == []
 
 
@@ -358,8 +360,8 @@ def scope(kind: str = "websocket", *, query: str = "", **headers: str) -> dict:
 
 @pytest.mark.parametrize("host", ["127.0.0.1:7870", "localhost:7870", "[::1]:7870", "LOCALHOST"])
 def test_a_page_of_this_server_is_welcome(host: str) -> None:
-    assert allowed(scope(host=host, origin=f"http://{host}"), hosts=LOOPBACK, token=None) is None
-    assert allowed(scope("http", host=host), hosts=LOOPBACK, token=None) is None
+    assert find_refusal(scope(host=host, origin=f"http://{host}"), hosts=LOOPBACK, token=None) is None
+    assert find_refusal(scope("http", host=host), hosts=LOOPBACK, token=None) is None
 
 
 @pytest.mark.parametrize(
@@ -376,7 +378,7 @@ def test_a_page_of_this_server_is_welcome(host: str) -> None:
     ],
 )
 def test_other_sites_are_kept_out(headers: dict[str, str], reason: str) -> None:
-    assert reason in allowed(scope(**headers), hosts=LOOPBACK, token=None)
+    assert reason in find_refusal(scope(**headers), hosts=LOOPBACK, token=None)
 
 
 PROXY = "https://cam.example.com"
@@ -386,8 +388,8 @@ PROXY = "https://cam.example.com"
 def test_a_page_through_the_proxy_is_welcome_with_the_token(host: str) -> None:
     for kind in ("http", "websocket"):
         asked = scope(kind, host=host, origin=PROXY, cookie="vidcam_token=abc")
-        assert allowed(asked, hosts=LOOPBACK, token="abc", name="cam.example.com") is None
-        assert "wants the token" in allowed(scope(kind, host=host), hosts=LOOPBACK, token="abc", name="cam.example.com")
+        assert find_refusal(asked, hosts=LOOPBACK, token="abc", name="cam.example.com") is None
+        assert "wants the token" in find_refusal(scope(kind, host=host), hosts=LOOPBACK, token="abc", name="cam.example.com")
 
 
 @pytest.mark.parametrize(
@@ -401,22 +403,22 @@ def test_a_page_through_the_proxy_is_welcome_with_the_token(host: str) -> None:
     ],
 )
 def test_a_proxy_lets_nobody_else_in(headers: dict[str, str], reason: str) -> None:
-    assert reason in allowed(scope(query="token=abc", **headers), hosts=LOOPBACK, token="abc", name="cam.example.com")
+    assert reason in find_refusal(scope(query="token=abc", **headers), hosts=LOOPBACK, token="abc", name="cam.example.com")
 
 
 def test_the_name_of_a_proxy_is_a_name() -> None:
-    assert proxy_name("Cam.Example.com:443") == "cam.example.com"
-    assert proxy_name("cam.example.com:8443") == "cam.example.com:8443"
+    assert check_proxy_name("Cam.Example.com:443") == "cam.example.com"
+    assert check_proxy_name("cam.example.com:8443") == "cam.example.com:8443"
     for words in ("", "https://cam.example.com", "cam.example.com/", "a b", "-a", "cam.example.com:x"):
         with pytest.raises(UsageError, match=r"such as cam\.example\.com"):
-            proxy_name(words)
+            check_proxy_name(words)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:PORT", "cam.example.com"])
-def test_a_server_behind_a_proxy_serves_page_and_websocket(watch, host: str) -> None:
+def test_a_server_behind_a_proxy_serves_page_and_websocket(pipeline, host: str) -> None:
     said: list[str] = []
     plan = run.Plan(source="0", name="cam.example.com", say=said.append)
-    with listen("127.0.0.1", 0) as listening, run.serve(plan, Hub(watch), listening):
+    with listen("127.0.0.1", 0) as listening, run.serve(plan, Hub(pipeline), listening):
         port = listening.getsockname()[1]
         (words,) = said
         found = re.fullmatch(
@@ -451,12 +453,12 @@ def test_a_server_behind_a_proxy_serves_page_and_websocket(watch, host: str) -> 
 
 @given(st.text(max_size=40))
 def test_only_the_token_opens_where_one_is_asked_for(guess: str) -> None:
-    refused = allowed(scope(host="x", query=f"token={guess}", cookie=f"vidcam_token={guess}"), hosts=None, token="s3cret-ü")
+    refused = find_refusal(scope(host="x", query=f"token={guess}", cookie=f"vidcam_token={guess}"), hosts=None, token="s3cret-ü")
     assert (refused is None) == (guess == "s3cret-ü")
 
 
-def test_the_token_comes_by_address_then_by_cookie_or_bearer(watch) -> None:
-    with TestClient(viewer(Hub(watch), PAGE, hosts=None, token="abc"), base_url="http://10.0.0.5") as client:
+def test_the_token_comes_by_address_then_by_cookie_or_bearer(pipeline) -> None:
+    with TestClient(make_viewer(Hub(pipeline), PAGE, hosts=None, token="abc"), base_url="http://10.0.0.5") as client:
         assert client.get("/").status_code == 403
         assert "wants the token" in client.get("/metrics").text
         assert client.get("/metrics", headers={"Authorization": "Bearer abc"}).status_code == 200
@@ -471,9 +473,9 @@ def test_the_token_comes_by_address_then_by_cookie_or_bearer(watch) -> None:
             assert Page(socket).next("hello")
 
 
-def test_another_site_gets_no_websocket(watch) -> None:
+def test_another_site_gets_no_websocket(pipeline) -> None:
     with (
-        TestClient(viewer(Hub(watch), PAGE), base_url=HERE) as client,
+        TestClient(make_viewer(Hub(pipeline), PAGE), base_url=HERE) as client,
         pytest.raises(WebSocketDisconnect) as refused,
         client.websocket_connect(SOCKET, headers={"origin": "http://evil.example"}),
     ):
@@ -482,7 +484,7 @@ def test_another_site_gets_no_websocket(watch) -> None:
 
 
 def test_a_picture_on_the_wire_is_its_time_and_its_bytes() -> None:
-    assert protocol.taken(protocol.picture(b"jpeg", 1.25)) == (1.25, b"jpeg")
-    assert struct.unpack("<d", protocol.picture(b"", 2.5)) == (2.5,)
+    assert protocol.unpack_picture(protocol.pack_picture(b"jpeg", 1.25)) == (1.25, b"jpeg")
+    assert struct.unpack("<d", protocol.pack_picture(b"", 2.5)) == (2.5,)
     with pytest.raises(ValueError, match="eight bytes"):
-        protocol.taken(b"1234567")
+        protocol.unpack_picture(b"1234567")

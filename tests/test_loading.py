@@ -10,12 +10,13 @@ import pytest
 import torch
 from support.real_nets import fit_pools, small_positions
 
-from vidcam.engine import automatic
+from vidcam.engine import choose_default_model
 from vidcam.errors import DownloadError, UnknownNameError, UsageError, WeightsError
-from vidcam.models import labels, registry
+from vidcam.models import checkpoints, labels, table
 from vidcam.models import weights as weight_files
-from vidcam.models.loading import available, load
-from vidcam.models.registry import Head
+from vidcam.models.loading import is_available, load
+from vidcam.models.spec import Head
+from vidcam.models.table import get_spec
 
 pytestmark = pytest.mark.usefixtures("empty_cache")
 
@@ -23,15 +24,15 @@ pytestmark = pytest.mark.usefixtures("empty_cache")
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "X3D_XS.pyth"
-    torch.save({"model_state": registry.get("x3d_xs").build().state_dict()}, path)
+    torch.save({"model_state": get_spec("x3d_xs").build().state_dict()}, path)
     return path
 
 
 def test_a_row_with_its_weights_in_the_named_folder(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = registry.get("x3d_xs")
-    assert not available(spec)
+    spec = get_spec("x3d_xs")
+    assert not is_available(spec)
     monkeypatch.setenv("VIDCAM_WEIGHTS", str(weights.parent))
-    assert available(spec)
+    assert is_available(spec)
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
@@ -53,9 +54,9 @@ def test_a_row_without_weights_says_what_to_do() -> None:
 
 
 def test_a_row_that_names_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    bare = dataclasses.replace(registry.get("x3d_xs"), name="bare", weights=None)
-    monkeypatch.setitem(registry._SPECS, "bare", bare)
-    assert not available(bare)
+    bare = dataclasses.replace(get_spec("x3d_xs"), name="bare", weights=None)
+    monkeypatch.setitem(table._SPECS, "bare", bare)
+    assert not is_available(bare)
     with pytest.raises(WeightsError, match="bare has no weights that could be downloaded"):
         load("bare")
 
@@ -70,7 +71,7 @@ def test_wrong_names_are_found_before_anything_is_downloaded() -> None:
 
 
 def test_weights_of_another_network(weights: Path, tmp_path: Path) -> None:
-    state = weight_files.tensors_of(weight_files.read_state(weights))
+    state = checkpoints.tensors_of(checkpoints.read_state(weights))
     state["blocks.5.proj.weight"] = state["blocks.5.proj.weight"][:10]
     del state["blocks.5.proj.bias"]
     state["extra"] = torch.zeros(1)
@@ -84,16 +85,16 @@ def test_weights_of_another_network(weights: Path, tmp_path: Path) -> None:
 
 
 def test_batch_counters_may_be_missing(weights: Path, tmp_path: Path) -> None:
-    state = weight_files.tensors_of(weight_files.read_state(weights))
+    state = checkpoints.tensors_of(checkpoints.read_state(weights))
     torch.save({key: value for key, value in state.items() if "num_batches" not in key}, tmp_path / "old.pth")
     assert load("x3d_xs", weights=tmp_path / "old.pth").spec.name == "x3d_xs"
 
 
 def test_another_layer_has_its_own_cells_and_only_an_exact_head(weights: Path) -> None:
-    row = registry.get("x3d_xs")
-    assert load("x3d_xs", weights=weights, layer=row.layer).spec is row
+    row = get_spec("x3d_xs")
+    assert load("x3d_xs", weights=weights, layer=row.target_layer).spec is row
     spec = load("x3d_xs", weights=weights, layer="blocks.3").spec
-    assert (spec.layer, spec.head, spec.time_cells, spec.layout) == ("blocks.3", None, (4,), "channels-first")
+    assert (spec.target_layer, spec.head, spec.time_cells, spec.layout) == ("blocks.3", None, (4,), "channels-first")
     with pytest.raises(UsageError, match=r"layer 'blocks.5.pool' of x3d_xs gives \[2, 2048, 1, 1, 1\], which is no map"):
         load("x3d_xs", weights=weights, layer="blocks.5.pool")
 
@@ -110,12 +111,12 @@ def test_another_layer_has_its_own_cells_and_only_an_exact_head(weights: Path) -
     ],
 )
 def test_layouts_of_other_layers(name: str, layer: str, expected: tuple[object, ...]) -> None:
-    from vidcam.models.head_detection import point_at
+    from vidcam.models.head_detection import inspect_layer
 
-    with small_positions(registry.get(name)) as row:
+    with small_positions(get_spec(name)) as row:
         module = row.build().eval()
     fit_pools(module)
-    spec, outputs = point_at(module, row, layer, keep_head=False)
+    spec, outputs = inspect_layer(module, row, layer, keep_head=False)
     assert (spec.layout, spec.time_cells, spec.grid, spec.head) == expected
     assert outputs == 400
 
@@ -134,7 +135,7 @@ def test_layouts_of_other_layers(name: str, layer: str, expected: tuple[object, 
 )
 def test_labels_are_read(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text, encoding="utf-8-sig")
-    assert labels.read(tmp_path / name) == ("a", "b c", "d")
+    assert labels.read_labels(tmp_path / name) == ("a", "b c", "d")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,7 @@ def test_labels_are_read(tmp_path: Path, name: str, text: str) -> None:
 def test_labels_that_cannot_be(tmp_path: Path, name: str, text: str, message: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(UsageError, match=message):
-        labels.read(tmp_path / name)
+        labels.read_labels(tmp_path / name)
 
 
 def test_the_number_of_labels_must_be_that_of_the_outputs(weights: Path, tmp_path: Path) -> None:
@@ -166,16 +167,14 @@ def test_the_number_of_labels_must_be_that_of_the_outputs(weights: Path, tmp_pat
 
 def test_auto_takes_the_most_accurate_network_that_is_here(empty_cache: Path) -> None:
     def bring(name: str) -> None:
-        weights = registry.get(name).weights
+        weights = get_spec(name).weights
         (empty_cache / (weights.imported or weights.filename)).touch()
 
-    assert automatic() == ("x3d_s", "")
+    assert choose_default_model() == ("x3d_s", "")
     for name, chosen in (("movinet_a0", "movinet_a0"), ("x3d_m", "x3d_m"), ("mvit_v2_s", "x3d_m"), ("x3d_xs", "x3d_m")):
         bring(name)
-        found, why = automatic()
+        found, why = choose_default_model()
         assert found == chosen
-        assert why.startswith(
-            f"the model is {chosen} ({len(registry.get(chosen).labels())} classes), because its weights are here"
-        )
+        assert why.startswith(f"the model is {chosen} ({len(get_spec(chosen).labels())} classes), because its weights are here")
     bring("x3d_s")
-    assert automatic() == ("x3d_s", "")
+    assert choose_default_model() == ("x3d_s", "")

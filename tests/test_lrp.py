@@ -19,8 +19,9 @@ from zennit.layer import Sum as ZennitSum
 
 from vidcam.methods import core, pixel_blocks
 from vidcam.methods.core import Target, TorchModel
+from vidcam.methods.lookup import get_method
 from vidcam.methods.lrp import COMPOSITES, lrp, rules
-from vidcam.models import registry
+from vidcam.models.table import get_spec
 
 ROWS = {composite.name: composite for composite in COMPOSITES}
 TARGETS = [Target(0), Target(3), Target(3, versus=1)]
@@ -37,7 +38,7 @@ RULES = {
 
 
 def found_by(name: str, net: TorchModel, inputs: Tensor, targets=TARGETS) -> core.Attribution:
-    return tensors(core.get(name).explain(net, inputs, targets))
+    return tensors(get_method(name).explain(net, inputs, targets))
 
 
 def summed(found: core.Attribution) -> Tensor:
@@ -215,7 +216,7 @@ class Residual(nn.Module):
 
 def residual(seed: int = 0, **facts: bool) -> TorchModel:
     torch.manual_seed(seed)
-    return TorchModel(Residual(**facts).eval(), spec(layer="b"))
+    return TorchModel(Residual(**facts).eval(), spec(target_layer="b"))
 
 
 def test_without_biases_lrp_0_sums_to_the_logit():
@@ -282,7 +283,7 @@ WAYS = ("function", "function in place", "method in place", "clamp", "clamp in p
 @pytest.mark.parametrize("how", ["module", *WAYS])
 def test_it_does_not_matter_how_a_network_is_written(how):
     torch.manual_seed(2)
-    net = TorchModel(Written("module").eval(), spec(layer="conv"))
+    net = TorchModel(Written("module").eval(), spec(target_layer="conv"))
     other = Written(how).eval()
     other.load_state_dict(net.module.state_dict())
     want = found_by("lrp", net, clips())
@@ -308,7 +309,7 @@ def test_batch_norm_is_part_of_the_convolution_before_or_linear():
         first[0].running_mean.normal_()
         first[0].running_var.uniform_(0.5, 1.5)
     x = clips()
-    got = found_by("lrp-0", TorchModel(first, spec(layer="0")), x)
+    got = found_by("lrp-0", TorchModel(first, spec(target_layer="0")), x)
     weight = first[3].weight[0] * (first[0].running_var + first[0].eps).rsqrt()
     want = over_colours(x * weight.detach().view(1, 3, 1, 1, 1)) / x[0, 0].numel()
     np.testing.assert_allclose(got.maps[0][:, 0], want, atol=1e-6)
@@ -355,12 +356,12 @@ def gated(activation: nn.Module) -> nn.Sequential:
 def test_gates_are_constants_and_swish_passes_relevance_on():
     x = clips(1)
     net = gated(Swish())
-    got = found_by("lrp", TorchModel(net, spec(layer="0")), x)
+    got = found_by("lrp", TorchModel(net, spec(target_layer="0")), x)
     fixed = gated(nn.SiLU())
     with torch.no_grad():
         y = net[0](x)
         fixed[1].fixed = torch.sigmoid(net[1].excite(F.relu(net[1].squeeze(y.mean((2, 3, 4), keepdim=True)))))
-    want = found_by("lrp", TorchModel(fixed, spec(layer="0")), x)
+    want = found_by("lrp", TorchModel(fixed, spec(target_layer="0")), x)
     np.testing.assert_allclose(got.maps[0], want.maps[0], atol=1e-7)
 
     # And the formula: with everything behind the convolution linear, g is what one unit of it is worth.
@@ -385,7 +386,7 @@ def test_picked_and_padded_pixels_are_bounded_by_black_and_white():
         def forward(self, x: Tensor) -> Tensor:
             return self.fc(self.conv(F.pad(x[:, :, ::2], (1, 1, 1, 1))).mean((2, 3, 4)))
 
-    net, x = TorchModel(Padded().eval(), spec(layer="conv")), clips(1)
+    net, x = TorchModel(Padded().eval(), spec(target_layer="conv")), clips(1)
     got = found_by("lrp-zbox", net, x)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1, 1) for v in (net.spec.mean, net.spec.std))
     leaves = [v.expand_as(x).clone().requires_grad_() for v in (x, -mean / std, (1 - mean) / std)]
@@ -483,7 +484,7 @@ ZENNIT = {
 def test_zennit_agrees(kind, row):
     torch.manual_seed(6)
     module = (Sequential() if kind == "sequential" else Residual()).eval()
-    net, x = TorchModel(module, spec(layer="3" if kind == "sequential" else "b")), clips()
+    net, x = TorchModel(module, spec(target_layer="3" if kind == "sequential" else "b")), clips()
     got = found_by(row, net, x).maps[0]
     want = zennit_says(ZENNIT[row]([canonizers.SequentialMergeBatchNorm(), canonizers.AttributeCanonizer(with_a_sum)]), module, x)
     # zennit adds 1e-6 to every sum that it divides by, also to those of a residual network's small summands.
@@ -497,7 +498,7 @@ def small(name: str, clip: tuple[int, int, int]) -> tuple[TorchModel, Tensor]:
     """The architecture with random weights, and batch norms that know a clip of noise and have shifts of their own."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        module = registry.get(name).build()
+        module = get_spec(name).build()
         norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm3d)]
         fit_pools(module)
         x = torch.randn(1, 3, *clip)
@@ -510,7 +511,7 @@ def small(name: str, clip: tuple[int, int, int]) -> tuple[TorchModel, Tensor]:
                     m.bias.normal_(std=0.1)
             if norms:
                 module(x)
-    return TorchModel(module.eval(), registry.get(name)), x
+    return TorchModel(module.eval(), get_spec(name)), x
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,10 @@ from support.tiny_nets import Plain, spec
 from vidcam.annotation import explain
 from vidcam.engine import TorchEngine, open_engine
 from vidcam.methods import core
+from vidcam.methods.lookup import get_method
 from vidcam.models.loading import LoadedModel
-from vidcam.models.registry import Head
-from vidcam.pipeline import Settings
+from vidcam.models.spec import Head
+from vidcam.settings import Settings
 
 pytestmark = pytest.mark.xdist_group("memory")
 
@@ -51,7 +52,7 @@ def _older_objects_do_not_count() -> Iterator[None]:
 @pytest.fixture
 def engine() -> TorchEngine:
     torch.manual_seed(0)
-    facts = spec(frames=FRAMES, resize=SIDE, crop=(SIDE, SIDE), head=Head(("fc",)), time_cells=(FRAMES,))
+    facts = spec(num_frames=FRAMES, resize=SIDE, crop=(SIDE, SIDE), head=Head(("fc",)), time_cells=(FRAMES,))
     return TorchEngine(LoadedModel(facts, Plain(), tuple("abcde"), None, None), "cpu")
 
 
@@ -110,7 +111,7 @@ def clip(n: int) -> np.ndarray:
 
 @pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_explained_windows_leave_nothing_behind(engine: TorchEngine, name: str) -> None:
-    method = core.get(name)
+    method = get_method(name)
 
     def once(n: int) -> None:
         core.explain(engine, clip(n), [core.Target(n % 5), core.Target(0, versus=1)], method)
@@ -142,7 +143,7 @@ def keeps_a_tensor(engine: TorchEngine, seen: torch.Tensor) -> None:
 
 
 def keeps_a_hook(engine: TorchEngine, seen: torch.Tensor) -> None:
-    engine.explained.module.register_forward_hook(lambda *_: None)
+    engine.model.module.register_forward_hook(lambda *_: None)
 
 
 def keeps_an_array(engine: TorchEngine, seen: torch.Tensor) -> None:
@@ -164,13 +165,13 @@ def test_the_measure_sees_whatever_is_kept(engine: TorchEngine, keep: Callable[[
     if keep is keeps_an_array and _ask is None:
         pytest.skip("only the C library's own count tells, and this one has none")
     KEPT.clear()
-    true = core.get("cam")
+    true = get_method("cam")
 
     def explains(explained: core.TorchModel, clips: core.Clips, targets: core.Targets) -> core.Attribution:
         keep(engine, explained.tensor(clips))
         return true.explain(explained, clips, targets)
 
-    leaky = replace(true, name="leaky", explain=explains)
+    leaky = replace(true, name="leaky", function=explains)
 
     def once(n: int) -> None:
         core.explain(engine, clip(n), [core.Target(0)], leaky)

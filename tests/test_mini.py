@@ -1,4 +1,4 @@
-"""The model that comes with the package: what it is made of, what it knows, and that it is there without a network."""
+"""The shipped model mini: its network, its accuracy, and that it works without a connection."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ from vidcam.cli import main
 from vidcam.engine import TorchEngine, open_engine
 from vidcam.io.source import find_videos, open_source
 from vidcam.methods import cell_geometry, core
-from vidcam.methods.cell_geometry import placements_for
+from vidcam.methods.lookup import get_method
+from vidcam.methods.receptive_field import shipped_geometry
 from vidcam.metrics import localisation
-from vidcam.metrics.baselines import CONTROLS
-from vidcam.models import registry
+from vidcam.metrics.baselines import BASELINES
+from vidcam.models.table import get_spec
 from vidcam.models.weights import SHIPPED, find
+from vidcam.settings import Settings
 from vidcam.values import Frame
 
 pytestmark = pytest.mark.xdist_group("mini")  # the clips before a webcam are read once
 
 CLIPS = Path(__file__).parent.parent / "clips"
-SPEC = registry.get("mini")
+SPEC = get_spec("mini")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def test_network_has_only_layers_on_which_methods_are_exact():
     assert net.blocks(net.stem(torch.zeros(1, 3, 16, 112, 112))).shape[2:] == (16, 14, 14)
 
 
-def test_its_weights_are_small_and_belong_to_its_facts():
+def test_weights_are_small_and_match_their_facts():
     path = find(SPEC.weights)
     assert path == SHIPPED / "mini/model.safetensors"
     assert path.stat().st_size < 3_000_000
@@ -59,7 +61,7 @@ def drawn(label: str, index: int) -> synthetic.SyntheticVideo:
     return synthetic.sample(4_000_000_001 + 2 * index, label=label, seconds_between_frames=0.1)
 
 
-def test_new_drawn_clips_are_named_with_calibrated_certainty(mini):
+def test_new_synthetic_clips_are_recognised_and_calibrated(mini):
     sure, right = [], []
     for label in mini.labels:
         probs = mini.probabilities(mini.predict(np.stack([drawn(label, i).frames for i in range(4)])))
@@ -69,28 +71,28 @@ def test_new_drawn_clips_are_named_with_calibrated_certainty(mini):
     assert abs(np.mean(sure) - np.mean(right)) < 0.08
 
 
-def test_evidence_lies_on_the_acting_parts_unlike_controls(mini):
-    (where,) = placements_for("mini", SPEC.layer, clip=(16, 112, 112))
-    rows: dict[str, list[localisation.Scores]] = {name: [] for name in ("cam", *CONTROLS)}
+def test_evidence_lies_on_the_acting_parts_unlike_baselines(mini):
+    (where,) = shipped_geometry("mini", SPEC.target_layer, clip=(16, 112, 112))
+    rows: dict[str, list[localisation.Scores]] = {name: [] for name in ("cam", *BASELINES)}
     for label in synthetic.CLASSES[1:-1]:
         for i in range(2):
             clip = drawn(label, 100 + i)
             covered = cell_geometry.covered(clip.parts & clip.active[:, None, None], where)
             target = core.Target(mini.labels.index(label))
-            maps = {"cam": core.explain(mini, clip.frames[None], [target], core.get("cam")).maps[0][0, 0]}
-            maps |= {name: control(clip.frames, where, np.random.default_rng(i)) for name, control in CONTROLS.items()}
+            maps = {"cam": core.explain(mini, clip.frames[None], [target], get_method("cam")).maps[0][0, 0]}
+            maps |= {name: control(clip.frames, where, np.random.default_rng(i)) for name, control in BASELINES.items()}
             for name, values in maps.items():
-                rows[name].append(localisation.scores(values, covered, threshold=0.2))
-    found = {name: localisation.mean(scored) for name, scored in rows.items()}
-    assert found["cam"].pointing >= 0.95
-    assert found["cam"].energy >= 0.6
-    for name in CONTROLS:
-        assert found[name].energy < found["cam"].energy - 0.1, name  # motion energy comes nearest
-        assert found[name].pointing < found["cam"].pointing - 0.2, name
+                rows[name].append(localisation.score_map(values, covered, threshold=0.2))
+    means = {name: localisation.mean_scores(scored) for name, scored in rows.items()}
+    assert means["cam"].pointing >= 0.95
+    assert means["cam"].relevance_mass >= 0.6
+    for name in BASELINES:
+        assert means[name].relevance_mass < means["cam"].relevance_mass - 0.1, name  # motion energy comes nearest
+        assert means[name].pointing < means["cam"].pointing - 0.2, name
 
 
 @pytest.mark.parametrize(("clip", "label"), [("jumping_jack", "jumping jack"), ("waving_rotated", "waving one hand")])
-def test_sample_clips_are_named(mini, clip, label):
+def test_sample_clips_are_recognised(mini, clip, label):
     assert annotation.explain(CLIPS / f"{clip}.mp4", engine=mini).top(1)[0][0] == label
 
 
@@ -104,16 +106,16 @@ def test_auto_without_a_connection_is_mini_and_says_so(tmp_path, empty_cache, mo
     with pytest.raises(SystemExit) as stop:
         main.main()
     assert stop.value.code == 0
-    said = " ".join(capsys.readouterr().err.split())
-    assert "this is the small built-in model mini" in said
-    assert "the weights of x3d_s are not here" in said
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "this is the small built-in model mini" in printed
+    assert "the weights of x3d_s are not here" in printed
     report = json.loads((tmp_path / "out.json").read_text())
     assert report["model"]["name"] == "mini"
     assert report["summary"]["top"][0]["label"] == "jumping jack"
     assert any("built-in model mini" in w for w in report["warnings"])
 
 
-# Real people, who took no part in the training ---------------------------------------------------------------------------------
+# Real people, who were not used for training ---------------------------------------------------------------------------------
 
 ACTIONS = {
     "wave_one_hand": "waving one hand", "raise_arms_front": "raising both arms in front",
@@ -121,7 +123,7 @@ ACTIONS = {
 }  # fmt: skip
 
 
-def test_real_people_before_a_webcam_are_named(mini, assets):
+def test_real_people_before_a_webcam_are_recognised(mini, assets):
     right = [
         annotation.explain(clip, engine=mini).top(1)[0][0] == label
         for folder, label in ACTIONS.items()
@@ -133,14 +135,14 @@ def test_real_people_before_a_webcam_are_named(mini, assets):
 
 @pytest.fixture(scope="module")
 def webcam(assets: Path) -> list[tuple[str, str, list[Frame]]]:
-    """Name, label and frames of each clip before a webcam, at half the height and width, which is more than mini sees."""
-    found = []
+    """Return the name, label and frames of each webcam clip at half its size, which is more than mini sees."""
+    videos = []
     for folder, label in ACTIONS.items():
         for clip in find_videos(assets / "clips/webcam" / folder):
             with open_source(clip) as source:
                 frames = [Frame(half(frame.image), frame.time, frame.duration) for frame in source.frames()]
-            found.append((clip.name, label, frames))
-    return found
+            videos.append((clip.name, label, frames))
+    return videos
 
 
 def half(image: np.ndarray) -> np.ndarray:
@@ -190,19 +192,19 @@ def further(image):
         pytest.param(lambda image: image, 1.4, id="faster"),
     ],
 )
-def test_real_people_are_named_in_other_light_place_and_speed(mini, webcam, change, speed):
+def test_real_people_are_recognised_in_other_light_place_speed(mini, webcam, change, speed):
     wrong = []
     for name, label, frames in webcam:
-        session, found = pipeline.Session(mini, pipeline.Settings()), []
+        session, explanations = pipeline.Session(mini, Settings()), []
         for frame in frames:
-            found += session.push(Frame(change(frame.image), frame.time / speed, frame.duration / speed))
-        found += session.close()
-        said = mini.labels[np.mean([e.prediction.logits for e in found], axis=0).argmax()]
-        wrong += [f"{name}: {said}"] if said != label else []
+            explanations += session.push(Frame(change(frame.image), frame.time / speed, frame.duration / speed))
+        explanations += session.close()
+        answer = mini.labels[np.mean([e.prediction.logits for e in explanations], axis=0).argmax()]
+        wrong += [f"{name}: {answer}"] if answer != label else []
     assert len(wrong) <= 1, wrong
 
 
 def test_unrelated_video_is_none_of_these(mini, assets):
     clips = [clip for folder in ("kinetics", "ucf101", "other") for clip in find_videos(assets / "clips" / folder)]
-    said = {clip.name: annotation.explain(clip, engine=mini).top(1)[0][0] for clip in clips}
-    assert sum(label == synthetic.NONE for label in said.values()) >= 0.8 * len(said), said
+    answers = {clip.name: annotation.explain(clip, engine=mini).top(1)[0][0] for clip in clips}
+    assert sum(label == synthetic.NONE for label in answers.values()) >= 0.8 * len(answers), answers

@@ -7,8 +7,6 @@ compared number by number as well, every row with VIDCAM_TEST_EVERY_MODEL=1.
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 
 import pytest
@@ -17,12 +15,12 @@ from support import real_nets
 from support.real_nets import EVERYTHING, WITH_VALUES, average, each, head_on
 from torch import Tensor, nn
 
-from vidcam.errors import UnknownNameError, UsageError
-from vidcam.models import labels, registry
+from vidcam.models import labels
 from vidcam.models.adapters import PoolShare, SlowFast
-from vidcam.models.registry import ModelSpec
+from vidcam.models.spec import ModelSpec
+from vidcam.models.table import get_spec, list_specs
 
-ROWS = registry.specs()
+ROWS = list_specs()
 
 
 # Every row, without values -----------------------------------------------------------------------------------------------------
@@ -65,9 +63,9 @@ def test_head_on_random_features_gives_the_logits(spec: ModelSpec) -> None:
     def replace(_module: nn.Module, _inputs: object, output: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
         return [m.clone() for m in features] if isinstance(output, list) else features[0].clone()
 
-    handle = seen.module.get_submodule(spec.layer).register_forward_hook(replace)
+    handle = seen.module.get_submodule(spec.target_layer).register_forward_hook(replace)
     with torch.inference_mode():
-        logits = seen.module(torch.empty(1, 3, spec.frames, *spec.crop, device="meta"))
+        logits = seen.module(torch.empty(1, 3, spec.num_frames, *spec.crop, device="meta"))
     handle.remove()
     real_nets.shapes.cache_clear()  # a part of it has values now
     check_head(features, seen.module, spec, logits)
@@ -83,7 +81,7 @@ def check_head(features: list[Tensor], module: nn.Module, spec: ModelSpec, logit
 def test_rows_with_values_are_one_of_each_kind() -> None:
     names = [spec.name for spec in real_nets.first_of_each_kind()]
     assert {"mini", "movinet_a0", "x3d_xs", "slow_r50", "slowfast_r50", "r3d_18", "s3d", "mvit_v2_s", "swin3d_t"} <= set(names)
-    assert {real_nets.kind(spec) for spec in ROWS} == {real_nets.kind(registry.get(name)) for name in names}
+    assert {real_nets.kind(spec) for spec in ROWS} == {real_nets.kind(get_spec(name)) for name in names}
     assert len(names) < len(ROWS) / 2
 
 
@@ -131,7 +129,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 
     with torch.inference_mode():
         theirs = (None, None) if one.official is None else official_answer(one.official, one.spec, one.clip)
-        handle = one.module.get_submodule(one.spec.layer).register_forward_hook(keep)
+        handle = one.module.get_submodule(one.spec.target_layer).register_forward_hook(keep)
         logits = one.module(one.clip)
         handle.remove()
     return Run(one.spec, one.module, logits, maps, *theirs)
@@ -178,14 +176,14 @@ def test_facts_of_torchvision_are_those_of_its_enums() -> None:
         assert look.resize_size == ([spec.resize] if isinstance(spec.resize, int) else list(spec.resize))
         assert (tuple(look.crop_size), tuple(look.mean), tuple(look.std)) == (spec.crop, spec.mean, spec.std)
         documented = enum.meta["_docs"]
-        assert f"clip_len={spec.frames}`" in documented
+        assert f"clip_len={spec.num_frames}`" in documented
         assert f"frame_rate={round(1 / spec.seconds_between_frames, 3):g}`" in documented
         assert f"clips_per_video={spec.weights.protocol.split(', ')[1].split()[0]}`" in documented
         assert spec.labels() == tuple(enum.meta["categories"])
 
 
 def test_addresses_of_pytorchvideo_are_those_of_its_hub() -> None:
-    registry.get("x3d_xs").build()  # imports the package without its warnings
+    get_spec("x3d_xs").build()  # imports the package without its warnings
     from pytorchvideo.models.hub import csn, r2plus1d, resnet, slowfast, vision_transformers, x3d
 
     addresses: dict[str, str] = {}
@@ -203,7 +201,7 @@ def test_addresses_of_pytorchvideo_are_those_of_its_hub() -> None:
 
 
 def test_kinetics_labels_are_in_the_released_order(assets) -> None:
-    assert labels.read(assets / "labels" / "kinetics400.json") == labels.kinetics400()
+    assert labels.read_labels(assets / "labels" / "kinetics400.json") == labels.kinetics400()
 
 
 class Overwriting(nn.Module):
@@ -245,18 +243,3 @@ def test_a_cells_share_is_what_a_sliding_average_gives_it(shape: tuple[int, int,
     for t, y, x in starts:
         slow += cells[:, :, t : t + 2, y : y + 7, x : x + 7].mean((2, 3, 4)) / len(starts)
     torch.testing.assert_close(PoolShare((2, 7, 7))(cells).mean((2, 3, 4)), slow)
-
-
-def test_the_table_is_read_without_importing_torch() -> None:
-    code = "import sys, vidcam.models.torchvision, vidcam.models.pytorchvideo; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_unknown_names_get_the_nearest_ones() -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown model 'r3d18': did you mean 'r3d_18'"):
-        registry.get("r3d18")
-
-
-def test_a_name_is_registered_once() -> None:
-    with pytest.raises(UsageError, match="'r3d_18' is registered already"):
-        registry.register(registry.get("r3d_18"))

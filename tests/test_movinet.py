@@ -17,10 +17,11 @@ from support.tflite_files import MoViNetFile
 from torch.nn import functional as F
 
 from vidcam.errors import OutputError, WeightsError
-from vidcam.models import loading, registry
+from vidcam.models import loading
 from vidcam.models.movinet import kinetics600
 from vidcam.models.movinet_import import IMPORTED_NAME, import_tflite, save_imported
 from vidcam.models.movinet_net import BLOCKS, CausalConv, MoViNetA0, SamePool, same_padding
+from vidcam.models.table import get_spec
 
 pytestmark = pytest.mark.usefixtures("empty_cache")
 
@@ -120,18 +121,18 @@ def test_labels_stand_in_the_order_of_the_logits(assets) -> None:
 
 
 def test_row_describes_the_network(network, clip) -> None:
-    spec = registry.get("movinet_a0")
+    spec = get_spec("movinet_a0")
     built = spec.build()
     assert sum(p.numel() for p in built.parameters()) == PARAMETERS
-    assert (spec.frames, spec.time_cells, spec.crop) == (25, (25,), (172, 172))
+    assert (spec.num_frames, spec.time_cells, spec.crop) == (25, (25,), (172, 172))
     assert spec.weights is not None
     assert spec.weights.imported == IMPORTED_NAME
     assert spec.head is not None
-    sizes = [tuple(built.get_submodule(name).weight.shape) for name in spec.head.linears]
+    sizes = [tuple(built.get_submodule(name).weight.shape) for name in spec.head.classifiers]
     assert sizes == [(2048, 480), (600, 2048)]
 
     seen = []
-    handle = network.get_submodule(spec.layer).register_forward_hook(lambda module, args, output: seen.append(output))
+    handle = network.get_submodule(spec.target_layer).register_forward_hook(lambda module, args, output: seen.append(output))
     logits = network(clip)
     handle.remove()
     assert logits.shape == (1, 600)
@@ -467,7 +468,7 @@ def five_a_second(path) -> torch.Tensor:
 
 def test_official_file_has_all_parameters(official, assets) -> None:
     assert sum(p.numel() for p in official.parameters()) == PARAMETERS
-    weights = registry.get("movinet_a0").weights
+    weights = get_spec("movinet_a0").weights
     assert weights is not None
     assert weights.filename == OFFICIAL
     assert hashlib.sha256((assets / "weights" / OFFICIAL).read_bytes()).hexdigest() == weights.sha256
@@ -487,7 +488,7 @@ def test_model_loads_from_googles_file_or_an_imported_one(official, assets, tmp_
     if where == "import":
         monkeypatch.setenv("VIDCAM_CACHE", str(tmp_path))
         assert loading.import_weights("movinet_a0", assets / "weights" / OFFICIAL) == tmp_path / IMPORTED_NAME
-        assert loading.available(registry.get("movinet_a0"))
+        assert loading.is_available(get_spec("movinet_a0"))
     else:
         monkeypatch.setenv("VIDCAM_WEIGHTS", str(assets / "weights"))
     loaded = loading.load("movinet_a0")
@@ -500,14 +501,14 @@ def test_model_loads_from_googles_file_or_an_imported_one(official, assets, tmp_
 
 def test_other_models_files_are_imported_as_they_are(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("VIDCAM_CACHE", str(tmp_path / "cache"))
-    weights = registry.get("x3d_xs").weights
+    weights = get_spec("x3d_xs").weights
     assert weights is not None
     given = tmp_path / "given.pyth"
-    torch.save({"model_state": registry.get("x3d_xs").build().state_dict()}, given)
+    torch.save({"model_state": get_spec("x3d_xs").build().state_dict()}, given)
     path = loading.import_weights("x3d_xs", given)
     assert path == tmp_path / "cache" / weights.filename
     assert path.read_bytes() == given.read_bytes()
-    torch.save({"model_state": registry.get("slow_r50").build().state_dict()}, given)
+    torch.save({"model_state": get_spec("slow_r50").build().state_dict()}, given)
     with pytest.raises(WeightsError, match="do not fit x3d_xs"):
         loading.import_weights("x3d_xs", given)
     with pytest.raises(WeightsError, match="check the path"):

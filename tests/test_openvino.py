@@ -14,12 +14,14 @@ from support.tiny_nets import CLIP, explained
 from support.waiting import ended
 
 from vidcam import annotation
-from vidcam.engine import Engine, cache, convert, open_engine, openvino
-from vidcam.engine.base import ForwardOutput, TorchModel, disagreement
+from vidcam.engine import Engine, cache, open_engine, openvino
+from vidcam.engine.base import ForwardOutput, find_disagreement
+from vidcam.engine.network import TorchModel
 from vidcam.engine.openvino import Unsupported, open_compiled
 from vidcam.engine.pytorch import TorchEngine
 from vidcam.methods import core
 from vidcam.methods.core import Target
+from vidcam.methods.lookup import all_methods, get_method
 from vidcam.models.loading import LoadedModel, ResolvedModel
 
 WITHOUT_HEAD = ("deep", "tokens")
@@ -31,7 +33,7 @@ def located(name: str = "plain", **changes: object) -> ResolvedModel:
     net = explained(name)
     spec = dataclasses.replace(net.spec, name=name, **changes)
     loaded = LoadedModel(spec, net.module, spec.labels(), "0123", None)
-    return ResolvedModel(spec, loaded.labels, "0123", own=False, load=lambda: loaded)
+    return ResolvedModel(spec, loaded.labels, "0123", is_custom=False, load=lambda: loaded)
 
 
 def in_torch(name: str) -> TorchEngine:
@@ -54,7 +56,7 @@ def close(found: core.Attribution, wanted: core.Attribution, digits: float = 1e-
 def mini(monkeypatch: pytest.MonkeyPatch) -> Engine:
     """Open mini out of the cache: nothing is compiled any more."""
     assert open_engine("mini").name == "openvino"
-    monkeypatch.setattr(convert, "convert", lambda *_: pytest.fail("compiled again"))
+    monkeypatch.setattr(openvino, "convert", lambda *_: pytest.fail("compiled again"))
     return open_engine("mini")
 
 
@@ -66,7 +68,7 @@ def mini(monkeypatch: pytest.MonkeyPatch) -> Engine:
 def test_every_kind_of_network_gives_what_it_gives_in_torch(name: str) -> None:
     run, torch = open_compiled(located(name)), in_torch(name)
     targets = [Target(2), Target(1, versus=4)]
-    for method in (m for m in core.methods() if m.family in ("cam", "gradient") and m.requires <= run.spec.provides):
+    for method in (m for m in all_methods() if m.family in ("cam", "gradient") and m.requires <= run.spec.provides):
         close(core.explain(run, film(3), targets, method), core.explain(torch, film(3), targets, method))
     assert run.name == ("openvino + torch" if name in WITHOUT_HEAD else "openvino")
 
@@ -74,20 +76,20 @@ def test_every_kind_of_network_gives_what_it_gives_in_torch(name: str) -> None:
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_clips_do_not_see_each_other(count: int) -> None:
     run = open_compiled(located())
-    together = core.explain(run, film(count), [Target(1)], core.get("cam"))
+    together = core.explain(run, film(count), [Target(1)], get_method("cam"))
     for i in range(count):
-        alone = core.explain(run, film(count)[i : i + 1], [Target(1)], core.get("cam"))
+        alone = core.explain(run, film(count)[i : i + 1], [Target(1)], get_method("cam"))
         np.testing.assert_array_equal(alone.maps[0][0], together.maps[0][i])
         np.testing.assert_array_equal(alone.logits[0], together.logits[i])
 
 
 def test_a_result_is_not_overwritten_by_the_next() -> None:
     run = open_compiled(located())
-    first = run.explained.see(np.ones((1, 3, *CLIP), np.float32))
-    kept = first.logits.copy(), first.features[0].copy()
-    run.explained.see(np.zeros((1, 3, *CLIP), np.float32))
+    first = run.model.forward(np.ones((1, 3, *CLIP), np.float32))
+    kept = first.logits.copy(), first.activations[0].copy()
+    run.model.forward(np.zeros((1, 3, *CLIP), np.float32))
     np.testing.assert_array_equal(first.logits, kept[0])
-    np.testing.assert_array_equal(first.features[0], kept[1])
+    np.testing.assert_array_equal(first.activations[0], kept[1])
 
 
 def test_threads_that_predict_at_once_get_their_own_answers() -> None:
@@ -108,7 +110,9 @@ def test_threads_that_predict_at_once_get_their_own_answers() -> None:
 def test_other_methods_work_too_and_the_name_says_what_ran(method: str) -> None:
     run, torch = open_compiled(located()), in_torch("plain")
     assert run.name == "openvino"
-    close(*(core.explain(e, film(2), [Target(2)], core.get(method)) for e in (run, torch)), digits=2e-3)  # differences of scores
+    close(
+        *(core.explain(e, film(2), [Target(2)], get_method(method)) for e in (run, torch)), digits=2e-3
+    )  # differences of scores
     # scorecam needs no gradient, but nobody has measured yet where the cells of this network are
     assert run.name == ("openvino + torch" if method in ("gradient", "lrp", "ablationcam", "scorecam") else "openvino")
 
@@ -116,7 +120,7 @@ def test_other_methods_work_too_and_the_name_says_what_ran(method: str) -> None:
 def test_mini_shows_the_same_on_a_real_clip_in_either_engine(mini: Engine, assets: Path) -> None:
     path = assets / "clips" / "webcam" / "raise_arms_front" / "person1_trial1.avi"
     fast, slow = (annotation.explain(path, engine=e) for e in (mini, open_engine("mini", device="cpu", engine="torch")))
-    assert (fast.engine, slow.engine) == ("openvino", "torch")
+    assert (fast.run.engine, slow.run.engine) == ("openvino", "torch")
     assert list(fast.tracks) == list(slow.tracks)
     assert [p.top(1)[0][0] for p in fast.windows] == [p.top(1)[0][0] for p in slow.windows]
     assert fast.scale == pytest.approx(slow.scale, rel=1e-4)
@@ -130,13 +134,12 @@ def test_mini_shows_the_same_on_a_real_clip_in_either_engine(mini: Engine, asset
 
 
 def precision_of(run: Engine) -> str:
-    (model,) = {run.explained._request.get_compiled_model()}
+    (model,) = {run.model._request.get_compiled_model()}
     return str(model.get_property("INFERENCE_PRECISION_HINT"))
 
 
 def test_float32_is_asked_for_whatever_the_processor_has(mini: Engine) -> None:
     assert "float32" in precision_of(mini) or "f32" in precision_of(mini)
-    assert mini.description.endswith(", float32")
 
 
 @pytest.mark.skipif(not openvino.has_bf16(), reason="the processor does not compute in bfloat16")
@@ -145,10 +148,9 @@ def test_bfloat16_is_near_and_its_evidence_still_adds_up(kind: str) -> None:
     exact, rough = open_engine("mini", device="cpu", engine="torch"), open_engine("mini", device="cpu", engine=kind)
     assert rough.name == kind
     assert rough.notes == ()
-    assert rough.description.endswith(", bfloat16")
     frames = np.random.default_rng(0).integers(0, 256, (2, 16, 14, 14, 3), np.uint8).repeat(8, 2).repeat(8, 3)
     targets = [Target(1), Target(3, versus=2)]
-    a, b = (core.explain(e, frames, targets, core.get("cam")) for e in (rough, exact))
+    a, b = (core.explain(e, frames, targets, get_method("cam")) for e in (rough, exact))
     np.testing.assert_allclose(a.maps[0].sum((2, 3, 4)), a.totals, rtol=1e-4, atol=1e-4)  # its own logits, not torch's
     np.testing.assert_array_equal(a.logits, rough.predict(frames))
     assert not np.allclose(a.logits, b.logits, rtol=0, atol=1e-5 * np.abs(b.logits).max())  # it is not float32 after all
@@ -183,22 +185,22 @@ def seen(logits: list[float], features: float = 1.0) -> ForwardOutput:
     ],
 )
 def test_an_answer_too_far_off_is_told(found: ForwardOutput, bf16: bool, told: str | None) -> None:
-    problem = disagreement(found, seen([1.0, 0.5]), bf16=bf16)
+    problem = find_disagreement(found, seen([1.0, 0.5]), bf16=bf16)
     assert problem is None if told is None else told in str(problem)
 
 
 def test_a_close_second_that_wins_in_bfloat16_is_told() -> None:
-    assert disagreement(seen([1.0, 1.005]), seen([1.0, 0.999]), bf16=True) == "it answers differently"
-    assert disagreement(seen([1.0, 1.00001]), seen([1.0, 0.99999])) is None
+    assert find_disagreement(seen([1.0, 1.005]), seen([1.0, 0.999]), bf16=True) == "it answers differently"
+    assert find_disagreement(seen([1.0, 1.00001]), seen([1.0, 0.99999])) is None
 
 
 def test_what_is_compared_with_is_what_torch_gives() -> None:
     model = located("pathways")
     clip = np.random.default_rng(0).normal(size=(1, 3, *CLIP)).astype(np.float32)
-    _, seen = convert.convert(model.load().module, model.spec, clip)
-    wanted = TorchModel(model.load().module, model.spec).see(clip)
+    _, seen = openvino.convert(model.load().module, model.spec, clip)
+    wanted = TorchModel(model.load().module, model.spec).forward(clip)
     np.testing.assert_array_equal(seen.logits, wanted.logits)
-    for a, b in zip(seen.features, wanted.features, strict=True):
+    for a, b in zip(seen.activations, wanted.activations, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -213,8 +215,8 @@ def entries(folder: Path) -> list[Path]:
 def converted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Collect the names of the models that are converted from now on."""
     found: list[str] = []
-    real = convert.convert
-    monkeypatch.setattr(convert, "convert", lambda module, spec, clip: found.append(spec.name) or real(module, spec, clip))
+    real = openvino.convert
+    monkeypatch.setattr(openvino, "convert", lambda module, spec, clip: found.append(spec.name) or real(module, spec, clip))
     return found
 
 
@@ -250,7 +252,7 @@ def test_another_version_compiles_anew_and_leaves_nothing_behind(
     "other",
     [
         lambda m: dataclasses.replace(m, weights_sha256="4567"),
-        lambda m: dataclasses.replace(m, spec=dataclasses.replace(m.spec, layer="trunk.conv", head=None)),
+        lambda m: dataclasses.replace(m, spec=dataclasses.replace(m.spec, target_layer="trunk.conv", head=None)),
         lambda m: dataclasses.replace(m, spec=dataclasses.replace(m.spec, mean=(0.1, 0.1, 0.1))),
         lambda m: dataclasses.replace(m, spec=dataclasses.replace(m.spec, architecture="else")),
     ],
@@ -293,8 +295,8 @@ def test_no_byte_of_an_entry_can_be_wrong_unnoticed(empty_cache: Path) -> None:
         found = cache.read(path, facts)
         if found is not None:  # some bytes mean nothing, such as the time of a member
             np.testing.assert_array_equal(found.blob, kept.blob)
-            np.testing.assert_array_equal(found.wanted.logits, kept.wanted.logits)
-            np.testing.assert_array_equal(found.linears[0][0], kept.linears[0][0])
+            np.testing.assert_array_equal(found.expected.logits, kept.expected.logits)
+            np.testing.assert_array_equal(found.classifiers[0][0], kept.classifiers[0][0])
 
 
 def test_an_entry_that_holds_another_network_is_not_believed(empty_cache: Path, converted: list[str]) -> None:
@@ -303,7 +305,7 @@ def test_an_entry_that_holds_another_network_is_not_believed(empty_cache: Path, 
     (path,) = entries(empty_cache)
     facts = openvino._facts(located(), bf16=False)
     kept = cache.read(path, facts)
-    false = dataclasses.replace(kept, wanted=ForwardOutput(kept.wanted.logits + 0.01, kept.wanted.features))
+    false = dataclasses.replace(kept, expected=ForwardOutput(kept.expected.logits + 0.01, kept.expected.activations))
     cache.write(path, facts, false)
     wanted = in_torch("plain").predict(film(2))
     np.testing.assert_allclose(open_compiled(located()).predict(film(2)), wanted, atol=1e-5)
@@ -358,7 +360,7 @@ def only_note(run: Engine) -> str:
 
 
 def opened(model: ResolvedModel, monkeypatch: pytest.MonkeyPatch, **options: object) -> Engine:
-    monkeypatch.setattr("vidcam.models.loading.locate", lambda *_, **__: model)
+    monkeypatch.setattr("vidcam.models.loading.resolve_model", lambda *_, **__: model)
     return open_engine("plain", **options)
 
 
@@ -393,7 +395,7 @@ def test_what_cannot_be_converted_runs_in_torch_with_a_note(kind: type[Exception
     def refuse(*_: object) -> None:
         raise kind("Check failed\nNo conversion rule for aten::strange")
 
-    monkeypatch.setattr(convert, "convert", refuse)
+    monkeypatch.setattr(openvino, "convert", refuse)
     run = opened(located(), monkeypatch)
     assert only_note(run).endswith("not in OpenVINO: it cannot be converted: No conversion rule for aten::strange")
     np.testing.assert_array_equal(run.predict(film(1)), in_torch("plain").predict(film(1)))
@@ -401,8 +403,8 @@ def test_what_cannot_be_converted_runs_in_torch_with_a_note(kind: type[Exception
 
 @pytest.mark.parametrize("engine", ["auto", "openvino", "openvino-bf16"])
 def test_a_wrong_conversion_is_noticed(engine: str, monkeypatch: pytest.MonkeyPatch, empty_cache: Path) -> None:
-    real, other = convert.convert, explained("plain", seed=1).module
-    monkeypatch.setattr(convert, "convert", lambda module, spec, clip: (real(other, spec, clip)[0], real(module, spec, clip)[1]))
+    real, other = openvino.convert, explained("plain", seed=1).module
+    monkeypatch.setattr(openvino, "convert", lambda module, spec, clip: (real(other, spec, clip)[0], real(module, spec, clip)[1]))
     run = opened(located(), monkeypatch, engine=engine)
     assert run.name == "torch"
     assert "not in OpenVINO: compiled, its results are off by" in run.notes[-1]
@@ -433,7 +435,7 @@ def test_the_notes_reach_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     run = opened(located(compiles=False), monkeypatch)
     analysis = annotation.explain(clip, engine=run)
     assert analysis.warnings[0] == run.notes[0]
-    assert (analysis.engine, analysis.device) == ("torch", "cpu")
+    assert (analysis.run.engine, analysis.run.device) == ("torch", "cpu")
 
 
 def test_the_torch_network_is_loaded_only_when_it_is_asked_for() -> None:
@@ -442,11 +444,11 @@ def test_the_torch_network_is_loaded_only_when_it_is_asked_for() -> None:
     open_compiled(counted)
     loads.clear()
     run = open_compiled(counted)
-    core.explain(run, film(2), [Target(0)], core.get("hirescam"))
-    assert isinstance(run.explained, TorchModel)
+    core.explain(run, film(2), [Target(0)], get_method("hirescam"))
+    assert isinstance(run.model, TorchModel)
     assert loads == []
     for _ in range(2):
-        core.explain(run, film(1), [Target(0)], core.get("gradient"))
+        core.explain(run, film(1), [Target(0)], get_method("gradient"))
     assert loads == [1]
 
 
@@ -454,13 +456,14 @@ def test_a_row_that_is_registered_by_someone_else_is_their_own(monkeypatch: pyte
     import torch
     from support.tiny_nets import Plain, spec
 
-    from vidcam.models import registry
-    from vidcam.models.loading import locate
+    from vidcam.models import table
+    from vidcam.models.loading import resolve_model
+    from vidcam.models.table import list_specs
 
     torch.save(Plain().state_dict(), tmp_path / "w.pt")
-    monkeypatch.setitem(registry._SPECS, "theirs", spec(name="theirs"))
-    assert locate("theirs", weights=tmp_path / "w.pt").own
-    assert not locate("mini").own
-    assert [s.name for s in registry.specs() if s.own] == ["theirs"]
+    monkeypatch.setitem(table._SPECS, "theirs", spec(name="theirs"))
+    assert resolve_model("theirs", weights=tmp_path / "w.pt").is_custom
+    assert not resolve_model("mini").is_custom
+    assert [s.name for s in list_specs() if s.is_custom] == ["theirs"]
     with pytest.raises(Unsupported, match="networks of your own are not compiled"):
-        open_compiled(locate("theirs", weights=tmp_path / "w.pt"))
+        open_compiled(resolve_model("theirs", weights=tmp_path / "w.pt"))

@@ -16,8 +16,9 @@ import vidcam
 from vidcam.engine.pytorch import TorchEngine
 from vidcam.errors import IncompatibleError, UsageError, WeightsError
 from vidcam.methods import core
-from vidcam.models import custom, head_detection, labels, registry
-from vidcam.models.loading import LoadedModel, load, locate
+from vidcam.methods.lookup import get_method
+from vidcam.models import custom, custom_facts, labels, table, trial_run
+from vidcam.models.loading import LoadedModel, load, resolve_model
 
 CODE = """
 import torch
@@ -107,25 +108,25 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def clips(net: nn.Module) -> torch.Tensor:
-    return head_detection.random_clips(8, (32, 32))
+    return trial_run.random_clips(8, (32, 32))
 
 
 # ------------------------------------------------------------------------------------------------- what is not stated is said
 
 
 def test_facts_that_nobody_states_are_assumed_and_told(file: Path) -> None:
-    told = locate(f"{file}:silent").notes[-1]
+    told = resolve_model(f"{file}:silent").notes[-1]
     assert "interval_s 0.06667, resize 128, mean 0.4322,0.3947,0.3765, std 0.228,0.2215,0.217. State them" in told
     assert "frames" not in told
-    assert not [note for note in locate(f"{file}:plain").notes if "assumed" in note]
+    assert not [note for note in resolve_model(f"{file}:plain").notes if "assumed" in note]
 
 
 def test_facts_given_complete_and_override_the_networks_own(file: Path) -> None:
-    facts = custom.facts_of_words(["mean=0.1,0.2,0.3", "std=1,1,1", "interval_s=0.2", "resize=36", "frames=4"])
-    found = locate(f"{file}:silent", facts=facts)
+    facts = custom_facts.parse_facts(["mean=0.1,0.2,0.3", "std=1,1,1", "interval_s=0.2", "resize=36", "frames=4"])
+    found = resolve_model(f"{file}:silent", facts=facts)
     assert not [note for note in found.notes if "assumed" in note]
     spec = found.spec
-    assert (spec.mean, spec.std, spec.seconds_between_frames, spec.resize, spec.frames) == (
+    assert (spec.mean, spec.std, spec.seconds_between_frames, spec.resize, spec.num_frames) == (
         (0.1, 0.2, 0.3),
         (1, 1, 1),
         0.2,
@@ -145,21 +146,21 @@ def test_facts_given_complete_and_override_the_networks_own(file: Path) -> None:
 )
 def test_fact_words_that_state_nothing_are_refused(word: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        custom.facts_of_words([word])
+        custom_facts.parse_facts([word])
 
 
 def test_facts_for_a_network_of_the_table_are_refused() -> None:
     with pytest.raises(UsageError, match="facts are for a network of your own"):
-        locate("mini", facts={"frames": 4})
+        resolve_model("mini", facts={"frames": 4})
 
 
 def test_network_without_weights_is_told_and_recorded(file: Path, clip: Path, tmp_path: Path) -> None:
     torch.save(load(f"{file}:plain").module.state_dict(), tmp_path / "net.pt")
-    assert locate(f"{file}:plain", weights=tmp_path / "net.pt").notes == ()
+    assert resolve_model(f"{file}:plain", weights=tmp_path / "net.pt").notes == ()
     engine = vidcam.open_engine(f"{file}:plain", engine="torch")
     assert "no --weights were given; random ones answer at random" in engine.notes[0]
     out = tmp_path / "out.json"
-    vidcam.annotation(clip, vidcam.Outputs(json=out), engine=engine)
+    vidcam.annotate(clip, vidcam.Outputs(reports={"json": out}), engine=engine)
     assert engine.notes[0] in json.loads(out.read_text())["warnings"]
 
 
@@ -187,7 +188,7 @@ def test_outputs_of_one_name_are_told_apart_by_index(file: Path, clip: Path, tmp
 
 @pytest.mark.parametrize("name", ["one", "convolved", "gated_one"])
 def test_single_output_is_a_binary_logit_with_its_counterpart(file: Path, tmp_path: Path, name: str) -> None:
-    single = custom.make(f"{file}:{name}").eval()
+    single = custom.make_network(f"{file}:{name}").eval()
     (tmp_path / "names.txt").write_text("falling\n")
     loaded = load(f"{file}:{name}", labels=tmp_path / "names.txt")
     assert loaded.labels == ("falling", "not falling")
@@ -202,9 +203,9 @@ def test_single_output_is_a_binary_logit_with_its_counterpart(file: Path, tmp_pa
 
 
 def test_single_output_of_a_registered_row_has_its_counterpart_too(file: Path, tmp_path: Path, monkeypatch) -> None:
-    single = custom.make(f"{file}:one").eval()
-    row = replace(custom.describe("alarm", single).spec, name="alarm", labels=lambda: ("falling",))
-    monkeypatch.setitem(registry._SPECS, "alarm", replace(row, build=lambda: custom.make(f"{file}:one")))
+    single = custom.make_network(f"{file}:one").eval()
+    row = replace(custom_facts.describe("alarm", single).spec, name="alarm", labels=lambda: ("falling",))
+    monkeypatch.setitem(table._SPECS, "alarm", replace(row, build=lambda: custom.make_network(f"{file}:one")))
     torch.save(single.state_dict(), tmp_path / "net.pt")
     loaded = load("alarm", weights=tmp_path / "net.pt")
     assert loaded.labels == ("falling", "not falling")
@@ -223,7 +224,7 @@ def test_evidence_for_the_counterpart_is_the_evidence_against(file: Path, clip: 
 
 
 def test_distinct_changes_only_names_that_occur_twice() -> None:
-    assert labels.distinct(("a", "b", "a", "c #1")) == ("a #0", "b", "a #2", "c #1")
+    assert labels.make_distinct(("a", "b", "a", "c #1")) == ("a #0", "b", "a #2", "c #1")
 
 
 @pytest.mark.parametrize(
@@ -238,7 +239,7 @@ def test_distinct_changes_only_names_that_occur_twice() -> None:
 def test_labels_are_read_from_both_kinds_of_json_object(tmp_path: Path, text: str, names: tuple[str, ...]) -> None:
     path = tmp_path / "labels.json"
     path.write_text(text)
-    assert labels.read(path) == names
+    assert labels.read_labels(path) == names
 
 
 @pytest.mark.parametrize(
@@ -249,7 +250,7 @@ def test_labels_in_other_json_are_refused_in_a_sentence(tmp_path: Path, text: st
     path = tmp_path / "labels.json"
     path.write_text(text)
     with pytest.raises(UsageError, match=r"labels\.json"):
-        labels.read(path)
+        labels.read_labels(path)
 
 
 # -------------------------------------------------------------------------------------------------- what cannot be right
@@ -267,7 +268,7 @@ def test_small_logits_are_not_taken_for_probabilities(file: Path) -> None:
     with torch.no_grad():
         logits = loaded.module(clips(loaded.module))
     assert 0 < logits.min() < logits.max() < 1
-    assert loaded.spec.layer == "body"
+    assert loaded.spec.target_layer == "body"
 
 
 def test_compiled_and_decorated_networks_are_explained_as_the_plain_one(file: Path, clip: Path) -> None:
@@ -282,7 +283,7 @@ def test_compiled_and_decorated_networks_are_explained_as_the_plain_one(file: Pa
 
 
 def test_network_that_switches_gradients_off_bears_perturbation_only(file: Path) -> None:
-    found = locate(f"{file}:inside")
+    found = resolve_model(f"{file}:inside")
     assert found.spec.provides == frozenset()
     assert found.notes[-1].endswith("only perturbation works on it")
     engine = vidcam.open_engine(f"{file}:inside", engine="torch")
@@ -352,14 +353,16 @@ class Patches(nn.Module):
 @pytest.mark.parametrize("order", ["thw", "hwt", "wth"])
 def test_order_of_tokens_is_measured_and_a_planted_cell_found(order: str) -> None:
     net = Patches(order).eval()
-    found = custom.describe("net", net)
+    found = custom_facts.describe("net", net)
     assert found.spec.order == order
     place = (2, 0, 3)  # time, row, column
     clip = torch.zeros(1, 3, 16, 64, 64)
     t, y, x = (slice(n * i, n * (i + 1)) for n, i in zip((4, 16, 16), place, strict=True))
     clip[:, :, t, y, x] = 1.0
     explained = vidcam.engine.TorchModel(net, found.spec)
-    moved = np.abs(explained.see(clip.numpy()).features[0] - explained.see(np.zeros_like(clip)).features[0]).sum((0, 1))
+    moved = np.abs(explained.forward(clip.numpy()).activations[0] - explained.forward(np.zeros_like(clip)).activations[0]).sum(
+        (0, 1)
+    )
     assert np.unravel_index(moved.argmax(), moved.shape) == place
     assert np.count_nonzero(moved) == 1
 
@@ -367,10 +370,10 @@ def test_order_of_tokens_is_measured_and_a_planted_cell_found(order: str) -> Non
 def test_order_of_tokens_that_cannot_be_told_must_be_stated() -> None:
     net = Patches("thw", mixed=True).eval()
     with pytest.raises(UsageError, match=r"order over time, rows and columns cannot be told .*: state it as the fact order"):
-        custom.describe("net", net)
-    assert custom.describe("net", net, facts={"order": "hwt"}).spec.order == "hwt"
+        custom_facts.describe("net", net)
+    assert custom_facts.describe("net", net, facts={"order": "hwt"}).spec.order == "hwt"
     with pytest.raises(UsageError, match=r"the fact order must be one of thw, .*, got 'xyz'"):
-        custom.describe("net", net, facts={"order": "xyz"})
+        custom_facts.describe("net", net, facts={"order": "xyz"})
 
 
 class Shifted(nn.Module):
@@ -395,24 +398,24 @@ class Shifted(nn.Module):
 
 def test_folded_frames_are_unfolded_and_cam_is_exact() -> None:
     net = Shifted().eval()
-    found = custom.describe("net", net)
-    assert (found.spec.layer, found.spec.layout, found.spec.time_cells, found.notes) == ("cnn", "folded", (8,), ())
+    found = custom_facts.describe("net", net)
+    assert (found.spec.target_layer, found.spec.layout, found.spec.time_cells, found.notes) == ("cnn", "folded", (8,), ())
     assert found.spec.provides >= {"features", "gradient", "linear-head"}
     engine = TorchEngine(LoadedModel(found.spec, net, tuple("abcde"), None, None), "cpu")
     clips = np.random.default_rng(0).integers(0, 256, (2, 8, 32, 32, 3), np.uint8)
     clips[1, 5:] = 0
     for method in ("cam", "gradcam"):
-        got = core.explain(engine, clips, [core.Target(1)], core.get(method))
+        got = core.explain(engine, clips, [core.Target(1)], get_method(method))
         assert got.maps[0].shape == (2, 1, 8, 4, 4)
         assert np.ptp(got.maps[0][1, 0, 5:], axis=0).max() < 1e-6  # of the frames that are alike
-    exact = core.explain(engine, clips, [core.Target(1)], core.get("cam"))
+    exact = core.explain(engine, clips, [core.Target(1)], get_method("cam"))
     np.testing.assert_allclose(exact.maps[0].sum((2, 3, 4)), exact.totals, rtol=1e-4)
 
 
 def test_frames_folded_otherwise_are_refused_as_a_layer() -> None:
     net = Shifted(by_clip=False).eval()
     with pytest.raises(UsageError, match="its frames are not folded clip by clip"):
-        custom.describe("net", net, layer="cnn")
+        custom_facts.describe("net", net, layer="cnn")
 
 
 # ------------------------------------------------------------------------------------------------------------- checkpoints
@@ -423,7 +426,7 @@ def test_frames_folded_otherwise_are_refused_as_a_layer() -> None:
     [("module.", ()), ("_orig_mod.", ("state_dict",)), ("module.model.", ("model_state_dict",)), ("", ("checkpoint", "ema"))],
 )
 def test_checkpoint_of_training_code_is_unwrapped_and_told(file: Path, tmp_path: Path, prefix: str, wraps: tuple) -> None:
-    state = {k: v + 1 for k, v in custom.make(f"{file}:plain").state_dict().items()}
+    state = {k: v + 1 for k, v in custom.make_network(f"{file}:plain").state_dict().items()}
     kept: dict = {prefix + k: v for k, v in state.items()}
     for key in reversed(wraps):
         kept = {"epoch": 3, key: kept}
@@ -432,7 +435,7 @@ def test_checkpoint_of_training_code_is_unwrapped_and_told(file: Path, tmp_path:
         with pytest.raises(WeightsError, match="no tensors in the checkpoint, only epoch, checkpoint"):
             load(f"{file}:plain", weights=tmp_path / "net.pt")
         return
-    found = locate(f"{file}:plain", weights=tmp_path / "net.pt")
+    found = resolve_model(f"{file}:plain", weights=tmp_path / "net.pt")
     for name, value in found.load().module.state_dict().items():
         assert torch.equal(value, state[name]), name
     assert [repr(prefix) in note for note in found.notes] == [True]
@@ -446,13 +449,13 @@ def test_prefix_that_the_network_has_too_is_kept(tmp_path: Path) -> None:
         "    def forward(self, x):\n        return self.model(x)\n\ndef two(): return Two()\n"
     )
     (tmp_path / "nets.py").write_text(CODE)
-    state = custom.make(f"{tmp_path / 'two.py'}:two").state_dict()
+    state = custom.make_network(f"{tmp_path / 'two.py'}:two").state_dict()
     torch.save(state, tmp_path / "two.pt")
-    assert locate(f"{tmp_path / 'two.py'}:two", weights=tmp_path / "two.pt").notes == ()
+    assert resolve_model(f"{tmp_path / 'two.py'}:two", weights=tmp_path / "two.pt").notes == ()
 
 
 def test_checkpoint_that_does_not_fit_names_the_cause_and_near_names(file: Path, tmp_path: Path) -> None:
-    state = custom.make(f"{file}:plain").state_dict()
+    state = custom.make_network(f"{file}:plain").state_dict()
     torch.save({k.replace("body.1", "body.conv"): v for k, v in state.items()}, tmp_path / "renamed.pt")
     with pytest.raises(WeightsError, match=r"nearest names: body\.1\.weight where the file has body\.conv\.weight"):
         load(f"{file}:plain", weights=tmp_path / "renamed.pt")
@@ -465,7 +468,7 @@ def test_checkpoint_that_does_not_fit_names_the_cause_and_near_names(file: Path,
 
 
 def test_checkpoint_with_tensors_too_many_says_so(file: Path, tmp_path: Path) -> None:
-    state = custom.make(f"{file}:plain").state_dict() | {"queue": torch.zeros(3)}
+    state = custom.make_network(f"{file}:plain").state_dict() | {"queue": torch.zeros(3)}
     torch.save(state, tmp_path / "more.pt")
     with pytest.raises(WeightsError, match=r"not expected: queue\. All of the network's tensors are there, and more"):
         load(f"{file}:plain", weights=tmp_path / "more.pt")
@@ -527,5 +530,5 @@ def test_settings_that_cannot_be_are_refused(words: dict, message: str) -> None:
 def test_explain_refuses_what_is_no_path_and_no_engine(clip: Path) -> None:
     with pytest.raises(UsageError, match=r"the engine is what vidcam\.open_engine gives, got a str: 'mini'"):
         vidcam.explain(clip, engine="mini")
-    with pytest.raises(UsageError, match="a video is named by its path, a URL or a folder of images, got a ndarray"):
-        vidcam.explain(np.zeros((8, 32, 32, 3), np.uint8), engine="mini")
+    with pytest.raises(UsageError, match=r"a video is a path, a URL, a folder of images or an array \(T, H, W, 3\), got a int"):
+        vidcam.explain(3, engine="mini")

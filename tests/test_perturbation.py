@@ -17,12 +17,17 @@ from support.untouched import Snapshot
 from support.values import track
 from torch import nn
 
-from vidcam import annotation, pipeline
+from vidcam import annotation
 from vidcam.engine import open_engine
 from vidcam.engine.hooks import capture, logits_after
 from vidcam.evidence.heat import render_heat
-from vidcam.methods import core, perturbation, probe, score_cam
+from vidcam.methods import perturbation, score_cam
+from vidcam.methods.blur import blur_frames
 from vidcam.methods.core import Target, TorchModel
+from vidcam.methods.lookup import all_methods, get_method
+from vidcam.methods.receptive_field import layer_geometry, method_geometry
+from vidcam.metrics.imputers import make_remover
+from vidcam.settings import Settings
 from vidcam.values import CropGeometry
 
 METHODS = {
@@ -66,7 +71,7 @@ def close(got, want, digits=1e-5):
 
 
 def test_the_family_is_complete():
-    assert set(METHODS) == {m.name for m in core.methods() if m.family == "perturbation"}
+    assert set(METHODS) == {m.name for m in all_methods() if m.family == "perturbation"}
 
 
 def test_blur_is_a_gaussian_of_a_fifth_of_the_shorter_side():
@@ -75,11 +80,19 @@ def test_blur_is_a_gaussian_of_a_fifth_of_the_shorter_side():
     np.testing.assert_allclose(perturbation.blurred(torch.full((1, 1, 9, 9), 0.7)), 0.7, atol=1e-6)
 
 
+def test_methods_and_measures_remove_by_the_same_blur():
+    frames = np.random.default_rng(0).integers(0, 256, (3, 20, 34, 3), dtype=np.uint8)
+    want = perturbation.blurred(torch.from_numpy(frames).permute(0, 3, 1, 2).double()).permute(0, 2, 3, 1).numpy()
+    for got in (blur_frames(frames), make_remover(frames, "blur")(np.ones(frames.shape[:3], bool))):
+        assert got.dtype == np.uint8
+        np.testing.assert_allclose(got, want, atol=0.5 + 1e-3)  # rounded to whole numbers
+
+
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_explains_and_keeps_every_small_network(method, name):
     net = explained(name)
-    places = probe.where(core.get(method), net)
+    places = method_geometry(get_method(method), net)
     before = Snapshot(net.module)
     found = few(method, net, clips(), TARGETS)
     before.check()
@@ -96,7 +109,7 @@ def test_every_method_explains_and_keeps_every_small_network(method, name):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_that_stops_halfway_leaves_the_network_alone(method, error):
     net = explained("pathways")
-    probe.placements(net)  # measured once, and kept
+    layer_geometry(net)  # measured once, and kept
     passes = []
 
     def fail(*_):
@@ -145,7 +158,7 @@ def test_targets_share_the_passes_and_few_clips_exist_at_once(method):
     def count(_module, inputs):
         batches.append(len(inputs[0]))
 
-    probe.where(core.get(method), net)  # measured once, and kept
+    method_geometry(get_method(method), net)  # measured once, and kept
     with net.module.fc.register_forward_pre_hook(count):
         few(method, net, clips(1), [Target(0)])
         one, batches[:] = list(batches), []
@@ -214,13 +227,13 @@ def test_occlusion_is_captums():
         assert found.abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("facts", [{}, {"frames": 13, "crop": (182, 90)}, {"frames": 2, "crop": (5, 6)}])
+@pytest.mark.parametrize("facts", [{}, {"num_frames": 13, "crop": (182, 90)}, {"num_frames": 2, "crop": (5, 6)}])
 def test_the_cells_are_the_middles_of_the_blocks(facts):
     row = spec(**facts)
-    shape = (row.frames, *row.crop)
+    shape = (row.num_frames, *row.crop)
     # Of how many parts of the clip a block is made, and how many parts there are more than blocks.
     for name, most, more in (("occlusion", (4, 7, 7), 1), ("temporal-mask", (8, 1, 1), 0)):
-        place = core.get(name).cells(row)
+        place = get_method(name).geometry(row)
         for axis, length, count in zip((place.time, place.y, place.x), shape, most, strict=True):
             count = min(length, count)
             parts = count + more
@@ -275,7 +288,7 @@ def test_a_still_clip_loses_nothing_by_standing_still():
 
 
 def test_a_moment_is_drawn_evenly_over_the_whole_crop():
-    place = core.get("temporal-mask").cells(spec(frames=16, crop=(112, 112)))
+    place = get_method("temporal-mask").geometry(spec(num_frames=16, crop=(112, 112)))
     ys, xs = place.cell_centres(CropGeometry(source=(240, 320), resized=(120, 160), crop=(4, 24, 112, 112)))
     assert (ys, xs) == (119.5, 159.5)  # the middle of the picture
     one = track(ys, xs, (8, 48, 232, 272), maps=np.array([[[0.5]], [[-0.3]]]), times=(0.0, 1.0))
@@ -345,7 +358,7 @@ def test_rise_of_a_linear_network_has_the_computed_expectation():
     # Score = constant + sum over places of gain * mask, so the covariance is that of the masks, summed.
     torch.manual_seed(0)
     shape, count = (4, 9, 9), 4000
-    net = TorchModel(Linear(shape), spec(frames=4, crop=(9, 9)))
+    net = TorchModel(Linear(shape), spec(num_frames=4, crop=(9, 9)))
     with torch.no_grad():
         seen = torch.zeros(3, *shape)
         seen[:, 0, 0, 0] = seen[:, 2, 5, 3] = 1  # at the corner and somewhere in the middle
@@ -384,8 +397,8 @@ def test_scorecam_in_loops(name, channels):
     inputs = clips()
     found = scorecam(net, inputs, TARGETS, channels=channels).maps
     with capture(net) as look:
-        features = look(inputs).features
-    for maps, acts, place in zip(found, features, probe.placements(net), strict=True):
+        features = look(inputs).activations
+    for maps, acts, place in zip(found, features, layer_geometry(net), strict=True):
         for b, clip in enumerate(inputs):
             blur = perturbation.blurred(clip)
             A = acts[b].numpy().astype(float)
@@ -438,7 +451,7 @@ def test_ablationcam_in_loops(name):
     inputs = clips()
     found = ablationcam(net, inputs, TARGETS, chunk=1).maps
     with capture(net) as look:
-        features = look(inputs).features
+        features = look(inputs).activations
     for pathway, (maps, acts) in enumerate(zip(found, features, strict=True)):
         for b, clip in enumerate(inputs):
             for n, target in enumerate(TARGETS):
@@ -464,7 +477,7 @@ def without(net: TorchModel, pathway: int, channel: int) -> TorchModel:
             one[:, 1:, channel] = 0
         return many if isinstance(output, list) else many[0]
 
-    module.get_submodule(net.layer).register_forward_hook(zero)
+    module.get_submodule(net.target_layer).register_forward_hook(zero)
     return TorchModel(module, net.spec)
 
 
@@ -472,7 +485,7 @@ def without(net: TorchModel, pathway: int, channel: int) -> TorchModel:
 def test_at_a_linear_head_the_drop_is_the_channels_share(name):
     net = explained(name)
     with capture(net) as look:
-        features = look(clips()).features
+        features = look(clips()).activations
     rows = torch.split(net.module.fc.weight.detach(), [a.shape[1] for a in features], dim=1)
     for maps, a, row in zip(ablationcam(net, clips(), TARGETS).maps, features, rows, strict=True):
         weights = torch.stack([t.of_rows(row) for t in TARGETS])
@@ -515,11 +528,10 @@ def red_square(frames=(4, 6), at=(70, 30), side=16) -> torch.Tensor:
 @pytest.mark.parametrize("method", ["occlusion", "rise", "scorecam", "ablationcam"])
 def test_the_red_square_carries_the_evidence(method, net):
     module = getattr(planted, net)().eval()
-    facts = {k: v for k, v in module.vidcam.items() if k not in ("labels", "own_weights")}
-    known = TorchModel(module, spec(**facts, time_cells=(8 if net == "patches" else 4,)))
+    known = TorchModel(module, spec(**planted.spec_facts(module), time_cells=(8 if net == "patches" else 4,)))
     more = {"masks": 150} if method == "rise" else {}
     found = METHODS[method](known, red_square(), [Target(0)], **more).maps[0][0, 0].numpy()
-    (place,) = probe.where(core.get(method), known)
+    (place,) = method_geometry(get_method(method), known)
     t, y, x = (
         axis.centres()[i]
         for axis, i in zip((place.time, place.y, place.x), np.unravel_index(found.argmax(), found.shape), strict=True)
@@ -544,7 +556,7 @@ def placed_away(place) -> tuple[np.ndarray, ...]:
 
 def test_frozen_moments_see_the_square_come_and_stay():
     module = planted.patches().eval()
-    known = TorchModel(module, spec(**{k: v for k, v in module.vidcam.items() if k not in ("labels", "own_weights")}))
+    known = TorchModel(module, spec(**planted.spec_facts(module)))
     found = temporal_mask(known, red_square(), [Target(0)]).maps[0][0, 0, :, 0, 0]
     # When it comes it is missed for a frame, while it is there nothing changes, when it goes it stays for a frame. Its share
     # in one frame: 500 times the mean of 16 x 16 pixels that are 0.3 red.
@@ -563,9 +575,7 @@ def test_a_grid_of_its_own_goes_through_the_whole_pipeline(method, tmp_path):
 
     path = write_clip(tmp_path / "clip.mp4", frames=40, fps=15, size=(120, 160), picture=picture)
     engine = open_engine(f"{Path(planted.__file__)}:patches")
-    found = annotation.explain(
-        path, engine=engine, settings=pipeline.Settings(method=method, classes=("red square",), smooth_s=0.0)
-    )
+    found = annotation.explain(path, engine=engine, settings=Settings(method=method, classes=("red square",), smooth_s=0.0))
     curve = np.nan_to_num(found.curves["red square"])
     assert 0.8 <= found.times_s[curve.argmax()] <= 1.8
     heat = render_heat(found.drawn["red square"], time=float(found.times_s[curve.argmax()]), scale=found.scale, size=(120, 160))

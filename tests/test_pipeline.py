@@ -18,15 +18,17 @@ from support.waiting import vidcam_threads
 from torch import nn
 
 from vidcam import annotation, pipeline
-from vidcam.analysis import covered, in_the_running, index_of, shown_labels
-from vidcam.annotation import Outputs
+from vidcam.annotation import Outputs, first_pass
 from vidcam.engine import TorchEngine, open_engine
 from vidcam.errors import UnknownNameError, UsageError
-from vidcam.evidence import timeline
+from vidcam.evidence import joiner, timeline
+from vidcam.evidence.labels import in_the_running, index_of, shown_labels
+from vidcam.evidence.segments import covered_share
 from vidcam.io.source import open_source
 from vidcam.io.writer import VideoWriter
-from vidcam.render import renderer
-from vidcam.reports import formats
+from vidcam.render import draw_pass
+from vidcam.reports.json_report import to_json
+from vidcam.settings import Look, Settings
 from vidcam.values import Prediction
 from vidcam.yuv import Planes
 
@@ -71,16 +73,16 @@ def red_then_blue(tmp_path: Path) -> Path:
     return write_clip(tmp_path / "red_then_blue.mp4", frames=120, size=(112, 224), picture=picture)
 
 
-PLAIN = {"smooth_s": 0.0, "hop_s": 0.4}
+PLAIN = {"smooth_s": 0.0, "seconds_between_clip_starts": 0.4}
 
 
 @pytest.mark.parametrize("method", ["cam", "hirescam"])
 def test_the_answers_of_all_parts_are_explained_everywhere(
     engine: TorchEngine, red_then_blue: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    monkeypatch.setattr(annotation, "CHEAP_CANDIDATES", 3)
+    monkeypatch.setattr(first_pass, "CHEAP_CANDIDATES", 3)
     told: list[tuple[str, int, int | None]] = []
-    settings = pipeline.Settings(method=method, **PLAIN)
+    settings = Settings(method=method, **PLAIN)
     analysis = annotation.explain(red_then_blue, engine=engine, settings=settings, progress=lambda *news: told.append(news))
     assert set(analysis.labels) == {"c0", "c1"}
     red, blue = analysis.curves["c0"], analysis.curves["c1"]
@@ -115,10 +117,10 @@ def test_classes_that_came_up_late_share_one_second_look(
         return np.full((112, 224, 3), ((220, 10, 10), (10, 60, 220), (10, 220, 10))[i // 60], np.uint8)
 
     with torch.no_grad():
-        engine.explained.module.head.weight[11] = torch.tensor([0.0, 9.0, 0.0])
+        engine.model.module.head.weight[11] = torch.tensor([0.0, 9.0, 0.0])
     clip = write_clip(tmp_path / "three.mp4", frames=180, size=(112, 224), picture=picture)
     stages = []
-    settings = pipeline.Settings(method="hirescam", **PLAIN)
+    settings = Settings(method="hirescam", **PLAIN)
     found = annotation.explain(clip, engine=engine, settings=settings, progress=lambda stage, *_: stages.append(stage))
     assert set(found.labels) == {"c0", "c1", "c11"}  # c1 is no candidate in the red windows, c11 none in the blue ones
     assert stages == ["explain"] * 180 + ["fill in"] * 180
@@ -130,27 +132,28 @@ def test_classes_that_came_up_late_share_one_second_look(
 
 def test_a_method_that_gives_all_classes_at_once_looks_once(engine: TorchEngine, red_then_blue: Path) -> None:
     stages = []
-    settings = pipeline.Settings(method="cam", **PLAIN)
+    settings = Settings(method="cam", **PLAIN)
     found = annotation.explain(red_then_blue, engine=engine, settings=settings, progress=lambda stage, *_: stages.append(stage))
     assert set(found.labels) == {"c0", "c1"}
     assert stages == ["explain"] * 120
 
 
 def test_evidence_of_all_crops_sums_to_the_logit_less_its_bias(engine: TorchEngine, red_then_blue: Path) -> None:
-    session = pipeline.Session(engine, pipeline.Settings(classes=("c0", "c3"), cover=True, **PLAIN))
+    session = pipeline.Session(engine, Settings(classes=("c0", "c3"), cover=True, **PLAIN))
     found = []
     with open_source(red_then_blue) as source:
         for frame in source.frames():
             found += session.push(frame)
     found += session.close()
     assert len(session.views) >= 2
-    bias = engine.explained.module.head.bias.detach()
+    bias = engine.model.module.head.bias.detach()
     for explanation in found:
         for i, label in ((0, "c0"), (3, "c3")):
             parts = [e for e in explanation.evidence if e.label == label]
             assert len(parts) == len(session.views)
             total = sum(float(e.values.sum(dtype=np.float64)) for e in parts)
-            assert total == pytest.approx(explanation.prediction.logit(label) - float(bias[i]), abs=1e-4)
+            logit = explanation.prediction.logits[explanation.prediction.labels.index(label)]
+            assert total == pytest.approx(logit - float(bias[i]), abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -160,16 +163,16 @@ def test_windows_computed_at_once_give_what_each_gives_alone(
     engine: TorchEngine, red_then_blue: Path, at_once: int, cover: bool, method: str | None
 ) -> None:
     seen: list[int] = []
-    inner = engine.explained.see
+    inner = engine.model.forward
 
-    def see(clips: np.ndarray) -> object:
+    def forward(clips: np.ndarray) -> object:
         seen.append(len(clips))
         return inner(clips)
 
-    settings = pipeline.Settings(method=method, cover=cover, **PLAIN)
+    settings = Settings(method=method, cover=cover, **PLAIN)
     alone = annotation.explain(red_then_blue, engine=engine, settings=settings)
-    engine.at_once, engine.chunk = at_once, max(4, at_once)
-    engine.explained.see = see  # type: ignore[method-assign]
+    engine.preferred_batch, engine.chunk = at_once, max(4, at_once)
+    engine.model.forward = forward  # type: ignore[method-assign]
     together = annotation.explain(red_then_blue, engine=engine, settings=settings)
     if method != "gradient":
         assert max(seen) == {4: 4, 8: 6, 2: 3}[at_once]  # whole windows, of three crops under cover
@@ -184,13 +187,13 @@ def test_windows_computed_at_once_give_what_each_gives_alone(
 
 def test_versus_is_the_difference_of_two_explanations(engine: TorchEngine, red_then_blue: Path) -> None:
     def curves(*classes: str, versus: str | None = None) -> dict[str, np.ndarray]:
-        settings = pipeline.Settings(classes=classes, versus=versus, **PLAIN)
+        settings = Settings(classes=classes, versus=versus, **PLAIN)
         return dict(annotation.explain(red_then_blue, engine=engine, settings=settings).curves)
 
     alone, against = curves("c0", "c1"), curves("c0", versus="c1")
     np.testing.assert_allclose(against["c0"], alone["c0"] - alone["c1"], rtol=1e-4, atol=1e-4)
     # Nobody asked for a class: the answer other than the one it is compared with.
-    free = annotation.explain(red_then_blue, engine=engine, settings=pipeline.Settings(versus="c1", **PLAIN))
+    free = annotation.explain(red_then_blue, engine=engine, settings=Settings(versus="c1", **PLAIN))
     assert "c1" not in free.labels
     assert free.labels[0] == "c0"
 
@@ -199,34 +202,35 @@ def test_the_integral_of_the_curve_is_the_logit_less_its_bias(engine: TorchEngin
     clip = write_clip(
         tmp_path / "red.mp4", frames=48, size=(112, 112), picture=lambda i: np.full((112, 112, 3), (220, 10, 10), np.uint8)
     )
-    settings = pipeline.Settings(classes=("c0",), smooth_s=0.0, seconds_between_clip_starts=0.8)
+    settings = Settings(classes=("c0",), smooth_s=0.0, seconds_between_clip_starts=0.8)
     analysis = annotation.explain(clip, engine=engine, settings=settings)
     first = analysis.windows[0]
     inside = (analysis.times_s >= first.span[0] - 1e-9) & (analysis.times_s < first.span[1] - 1e-9)
     integral = float(analysis.curves["c0"][inside].sum() * 0.1)  # logits per second times the grid's step
-    assert integral == pytest.approx(first.logit("c0") - float(engine.explained.module.head.bias.detach()[0]), rel=1e-3)
+    logit = first.logits[first.labels.index("c0")]
+    assert integral == pytest.approx(logit - float(engine.model.module.head.bias.detach()[0]), rel=1e-3)
 
 
 def test_one_scale_for_the_whole_video_and_all_labels(engine: TorchEngine, red_then_blue: Path) -> None:
-    analysis = annotation.explain(red_then_blue, engine=engine, settings=pipeline.Settings(**PLAIN))
+    analysis = annotation.explain(red_then_blue, engine=engine, settings=Settings(**PLAIN))
     peaks = [float(np.nanmax(t.maps)) for parts in analysis.drawn.values() for t in parts]
     assert 0.5 * max(peaks) <= analysis.scale <= 1.01 * max(peaks)
 
 
 def test_a_part_of_the_video_begins_at_zero(engine: TorchEngine, red_then_blue: Path, tmp_path: Path) -> None:
-    outputs = Outputs(video=tmp_path / "part.mp4", json=tmp_path / "part.json")
-    settings = pipeline.Settings(classes=("c0",), start_s=1.0, end_s=3.0, **PLAIN)
+    outputs = Outputs(video=tmp_path / "part.mp4", reports={"json": tmp_path / "part.json"})
+    settings = Settings(classes=("c0",), start_s=1.0, end_s=3.0, **PLAIN)
     analysis = annotation.annotate(red_then_blue, outputs, engine=engine, settings=settings)
     with open_source(outputs.video) as written:
         times = [f.time for f in written.frames()]
     assert (len(times), times[0]) == (60, pytest.approx(0.0, abs=1e-3))
     assert analysis.video_offset_s == pytest.approx(1.0, abs=1e-3)
     assert analysis.times_s[0] == pytest.approx(1.0, abs=1e-3)
-    assert json.loads(outputs.json.read_text())["input"]["frames"] == 60
+    assert json.loads(outputs.reports["json"].read_text())["input"]["frames"] == 60
 
 
 def test_nothing_is_left_behind_when_a_report_cannot_be_written(engine: TorchEngine, red_then_blue: Path, tmp_path: Path) -> None:
-    outputs = Outputs(video=tmp_path / "same.mp4", npz=tmp_path / "same.mp4")
+    outputs = Outputs(video=tmp_path / "same.mp4", reports={"npz": tmp_path / "same.mp4"})
     with pytest.raises(UsageError, match="two outputs"):
         annotation.annotate(red_then_blue, outputs, engine=engine)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["red_then_blue.mp4"]
@@ -268,13 +272,13 @@ def test_forgotten_candidates_change_nothing(
     add, drop = timeline.Timeline.add, timeline.Timeline.drop
     monkeypatch.setattr(timeline.Timeline, "add", lambda self, e: (added.append(e.label), add(self, e))[1])
     monkeypatch.setattr(timeline.Timeline, "drop", lambda self, label: (dropped.append(label), drop(self, label))[1])
-    settings = pipeline.Settings(smooth_s=0.0, seconds_between_clip_starts=0.05)  # 80 windows
-    monkeypatch.setattr(pipeline, "PRUNE_EVERY", 10**9)
+    settings = Settings(smooth_s=0.0, seconds_between_clip_starts=0.05)  # 80 windows
+    monkeypatch.setattr(joiner, "PRUNE_EVERY", 10**9)
     kept = annotation.explain(red_then_blue, engine=engine, settings=settings)
     assert set(added) == set(kept.labels)  # of what waited to the end the others were never joined
     assert set(dropped) == set(kept.labels)  # once they were read
     dropped.clear()
-    monkeypatch.setattr(pipeline, "PRUNE_EVERY", tidy)
+    monkeypatch.setattr(joiner, "PRUNE_EVERY", tidy)
     found = annotation.explain(red_then_blue, engine=engine, settings=settings)
     assert set(dropped) > set(kept.labels)
     assert found.labels == kept.labels
@@ -286,16 +290,16 @@ def test_forgotten_candidates_change_nothing(
 def test_time_counts_from_the_first_window_whatever_it_shows(
     engine: TorchEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(annotation, "CHEAP_CANDIDATES", 1)
-    monkeypatch.setattr(pipeline, "PRUNE_EVERY", 10**9)
+    monkeypatch.setattr(first_pass, "CHEAP_CANDIDATES", 1)
+    monkeypatch.setattr(joiner, "PRUNE_EVERY", 10**9)
     with torch.no_grad():
-        engine.explained.module.head.weight[11] = torch.tensor([0.0, 9.0, 0.0])
+        engine.model.module.head.weight[11] = torch.tensor([0.0, 9.0, 0.0])
 
     def picture(i: int) -> np.ndarray:
         return np.full((112, 224, 3), (10, 220, 10) if i < 12 else (220, 10, 10), np.uint8)
 
     clip = write_clip(tmp_path / "green_at_first.mp4", frames=120, size=(112, 224), picture=picture)
-    found = annotation.explain(clip, engine=engine, settings=pipeline.Settings(smooth_s=0.0, seconds_between_clip_starts=0.07))
+    found = annotation.explain(clip, engine=engine, settings=Settings(smooth_s=0.0, seconds_between_clip_starts=0.07))
     assert found.windows[0].top(1)[0][0] == "c11"
     assert found.labels == ("c0",)
     assert found.times_s[0] == found.windows[0].span[0]
@@ -303,8 +307,8 @@ def test_time_counts_from_the_first_window_whatever_it_shows(
 
 
 def test_the_covered_share_counts_overlaps_once() -> None:
-    assert covered([(0, 2), (1, 3), (5, 6)], 0.0, 8.0) == pytest.approx(4 / 8)
-    assert covered([(-1, 20)], 0.0, 8.0) == 1.0
+    assert covered_share([(0, 2), (1, 3), (5, 6)], 0.0, 8.0) == pytest.approx(4 / 8)
+    assert covered_share([(-1, 20)], 0.0, 8.0) == 1.0
 
 
 def one_after_the_other(items, depth=4):
@@ -313,7 +317,7 @@ def one_after_the_other(items, depth=4):
 
 def every(tmp_path: Path, name: str) -> Outputs:
     made = {kind: tmp_path / f"{name}.{kind}" for kind in ("html", "json", "csv", "vtt", "npz")}
-    return Outputs(video=tmp_path / f"{name}.mp4", **made)
+    return Outputs(video=tmp_path / f"{name}.mp4", reports=made)
 
 
 @pytest.mark.parametrize("style", ["heat", "contour", "side-by-side"])
@@ -322,7 +326,7 @@ def test_parallel_stages_write_what_stages_in_a_row_write(
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (30, 112, 224, 3), dtype=np.uint8)
     source = write_clip(tmp_path / "in.mp4", frames=30, size=(112, 224), picture=lambda i: noise[i])
-    settings, look = pipeline.Settings(**PLAIN), renderer.Look(style=style)  # type: ignore[arg-type]
+    settings, look = Settings(**PLAIN), Look(style=style)  # type: ignore[arg-type]
     beside, in_a_row = every(tmp_path, "beside"), every(tmp_path, "row")
     written: list[list[tuple[bytes, float, float]]] = []
     write = VideoWriter.write
@@ -339,8 +343,8 @@ def test_parallel_stages_write_what_stages_in_a_row_write(
     for outputs in (beside, in_a_row):
         written.append([])
         annotation.annotate(source, outputs, engine=engine, settings=settings, look=look)
-        monkeypatch.setattr(pipeline, "ahead", one_after_the_other)
-        monkeypatch.setattr(annotation, "ahead", one_after_the_other)
+        monkeypatch.setattr(pipeline, "prefetch", one_after_the_other)
+        monkeypatch.setattr(draw_pass, "prefetch", one_after_the_other)
     assert cv2.getNumThreads() == 2
     cv2.setNumThreads(-1)
     assert len(written[0]) == 30
@@ -364,19 +368,21 @@ def test_an_interrupt_ends_every_stage_and_leaves_nothing(
     outputs = every(tmp_path / "out", "x")
     (tmp_path / "out").mkdir()
     with pytest.raises(KeyboardInterrupt):
-        annotation.annotate(red_then_blue, outputs, engine=engine, settings=pipeline.Settings(**PLAIN), progress=interrupt)
+        annotation.annotate(red_then_blue, outputs, engine=engine, settings=Settings(**PLAIN), progress=interrupt)
     assert vidcam_threads() == []
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_an_analysis_is_drawn_again_without_the_model(engine: TorchEngine, red_then_blue: Path, tmp_path: Path) -> None:
-    settings = pipeline.Settings(start_s=1.5, end_s=2.5, **PLAIN)
+    settings = Settings(start_s=1.5, end_s=2.5, **PLAIN)
     once = annotation.annotate(red_then_blue, Outputs(video=tmp_path / "once.mp4"), engine=engine, settings=settings)
     explained = annotation.explain(red_then_blue, engine=engine, settings=settings)
-    again = annotation.draw(red_then_blue, explained, Outputs(video=tmp_path / "again.mp4", json=tmp_path / "again.json"))
+    again = annotation.draw(
+        red_then_blue, explained, Outputs(video=tmp_path / "again.mp4", reports={"json": tmp_path / "again.json"})
+    )
     assert set(again.timings_s) == {"draw", "total"}
-    assert json.loads((tmp_path / "again.json").read_text())["summary"] == formats.to_json(once)["summary"]
-    faint = renderer.Look(opacity=0.1)
+    assert json.loads((tmp_path / "again.json").read_text())["summary"] == to_json(once)["summary"]
+    faint = Look(opacity=0.1)
     annotation.draw(red_then_blue, explained, Outputs(video=tmp_path / "faint.mp4"), look=faint)
     videos = {name: np.stack(list(frames(tmp_path / f"{name}.mp4"))) for name in ("once", "again", "faint")}
     assert np.abs(videos["once"] - videos["again"]).mean() < 0.5  # the encoder's own differences

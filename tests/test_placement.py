@@ -12,8 +12,9 @@ from support.values import track
 
 from vidcam.errors import IncompatibleError, UsageError
 from vidcam.evidence.heat import render_heat, unseen_fraction
-from vidcam.methods.cell_geometry import AxisGeometry, CellGeometry, from_json, join, measure, placements_for, to_json
-from vidcam.models import registry
+from vidcam.methods.cell_geometry import AxisGeometry, CellGeometry, from_json, join, to_json
+from vidcam.methods.receptive_field import fit_geometry, shipped_geometry
+from vidcam.models.table import get_spec, list_models
 from vidcam.values import Box, CropGeometry
 
 RNG = np.random.default_rng
@@ -62,7 +63,7 @@ def test_cells_have_the_times_of_the_frames_they_lie_on(steps, start, offset, st
 
 def test_the_cells_of_r3d_18_lie_on_the_frames_0_and_8():
     times = np.array([10.0 + k * k / 100 for k in range(16)])  # a variable frame rate
-    shipped = placements_for("r3d_18", "layer4", clip=(16, 112, 112))
+    shipped = shipped_geometry("r3d_18", "layer4", clip=(16, 112, 112))
     np.testing.assert_allclose(shipped[0].cell_times(times, 1 / 15), [10.0, 10.64], atol=0.01)
 
 
@@ -112,7 +113,7 @@ def network(laws, clip, *, spread=0.6, far=0.0, comb=(1, 1, 1), causal=False, no
 )
 def test_known_laws_are_measured(clip, laws, how):
     laws = [AxisGeometry(*law) for law in laws]
-    found = measure(network(laws, clip, **how), clip=clip, grid=tuple(law.count for law in laws))
+    found = fit_geometry(network(laws, clip, **how), clip=clip, grid=tuple(law.count for law in laws))
     for law, axis in zip(laws, (found.time, found.y, found.x), strict=True):
         assert axis.count == law.count
         assert np.abs(axis.centres() - law.centres()).max() <= 0.1 * law.stride, (law, axis)
@@ -120,28 +121,28 @@ def test_known_laws_are_measured(clip, laws, how):
 
 def test_cells_that_the_border_cuts_do_not_move_the_law():
     laws = [AxisGeometry(0, 8, 5), AxisGeometry(0, 16, 7), AxisGeometry(0, 16, 7)]
-    found = measure(network(laws, (40, 112, 112), spread=1.6), clip=(40, 112, 112), grid=(5, 7, 7))
+    found = fit_geometry(network(laws, (40, 112, 112), spread=1.6), clip=(40, 112, 112), grid=(5, 7, 7))
     assert found.time.stride == 8
     assert abs(found.time.offset) <= 0.01 * 8
 
 
 def test_a_causal_cell_is_where_its_influence_peaks():
     laws = [AxisGeometry(0, 1, 12), AxisGeometry(0, 16, 6), AxisGeometry(0, 16, 6)]
-    found = measure(network(laws, (12, 96, 96), causal=True), clip=(12, 96, 96), grid=(12, 6, 6))
+    found = fit_geometry(network(laws, (12, 96, 96), causal=True), clip=(12, 96, 96), grid=(12, 6, 6))
     assert np.abs(found.time.centres() - np.arange(12)).max() <= 0.1
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_cells_that_all_see_the_whole_clip_are_spread_evenly(count):
-    found = measure(lambda cells: np.ones((24, 8, 8)), clip=(24, 8, 8), grid=(count, 2, 2))
+    found = fit_geometry(lambda cells: np.ones((24, 8, 8)), clip=(24, 8, 8), grid=(count, 2, 2))
     assert found.time.count == count
     assert 0 <= found.time.centres()[0] <= found.time.centres()[-1] <= 23.5
 
 
 @pytest.mark.parametrize("bad", [np.zeros((4, 8, 8)), np.full((4, 8, 8), np.nan), np.ones((4, 8, 9))])
 def test_an_influence_that_says_nothing_is_refused(bad):
-    with pytest.raises(UsageError, match=r"an influence must be finite, somewhere not zero and of shape \(4, 8, 8\)"):
-        measure(lambda cells: bad, clip=(4, 8, 8), grid=(4, 2, 2))
+    with pytest.raises(UsageError, match=r"a receptive field must be finite, somewhere not zero and of shape \(4, 8, 8\)"):
+        fit_geometry(lambda cells: bad, clip=(4, 8, 8), grid=(4, 2, 2))
 
 
 # --- the shipped measurements ---------------------------------------------------------------------------------------------------
@@ -191,15 +192,15 @@ THEORY = {  # by hand from the architectures: (time, space)
 }
 
 
-@pytest.mark.parametrize("name", [name for name in registry.names() if not name.startswith("slowfast")])
+@pytest.mark.parametrize("name", [name for name in list_models() if not name.startswith("slowfast")])
 def test_shipped_centres_agree_with_receptive_field_arithmetic(name):
-    spec = registry.get(name)
-    shipped = placements_for(name, spec.layer, clip=(spec.frames, *spec.crop))
-    assert shipped is not None, f"measure it: python -m vidcam.methods.probe {name}"
+    spec = get_spec(name)
+    shipped = shipped_geometry(name, spec.target_layer, clip=(spec.num_frames, *spec.crop))
+    assert shipped is not None, f"measure it: python -m vidcam.methods.receptive_field {name}"
     assert len(shipped) == 1
     assert spec.grid in (None, shipped[0].grid)
     if name not in THEORY:  # a new row: the cells divide the clip evenly, until its arithmetic is written down
-        for axis, size in zip((shipped[0].time, shipped[0].y, shipped[0].x), (spec.frames, *spec.crop), strict=True):
+        for axis, size in zip((shipped[0].time, shipped[0].y, shipped[0].x), (spec.num_frames, *spec.crop), strict=True):
             assert axis.stride * axis.count == pytest.approx(size, rel=0.2), axis
             assert axis.centres().mean() == pytest.approx((size - 1) / 2, abs=axis.stride), axis
         return
@@ -208,10 +209,10 @@ def test_shipped_centres_agree_with_receptive_field_arithmetic(name):
         assert np.abs(axis.centres() - AxisGeometry(offset, stride, axis.count).centres()).max() <= 0.1 * stride, axis
 
 
-@pytest.mark.parametrize("name", [name for name in registry.names() if name.startswith("slowfast")])
+@pytest.mark.parametrize("name", [name for name in list_models() if name.startswith("slowfast")])
 def test_shipped_centres_of_the_two_pathways(name):
-    spec = registry.get(name)
-    slow, fast = placements_for(name, spec.layer, clip=(spec.frames, *spec.crop))
+    spec = get_spec(name)
+    slow, fast = shipped_geometry(name, spec.target_layer, clip=(spec.num_frames, *spec.crop))
     np.testing.assert_allclose(fast.time.centres(), np.arange(32), atol=0.1)
     # The slow pathway takes frames 0, 4, 8, 13, 17, 22, 26, 31, and is fed by the fast one at 0, 4, 8, 12 ...: it lies between.
     taken = np.linspace(0, 31, 8).astype(int)
@@ -222,9 +223,9 @@ def test_shipped_centres_of_the_two_pathways(name):
 
 
 def test_other_layers_and_clips_were_not_measured():
-    assert placements_for("r3d_18", "layer3", clip=(16, 112, 112)) is None
-    assert placements_for("r3d_18", "layer4", clip=(32, 112, 112)) is None
-    assert placements_for("nobody", "layer4", clip=(16, 112, 112)) is None
+    assert shipped_geometry("r3d_18", "layer3", clip=(16, 112, 112)) is None
+    assert shipped_geometry("r3d_18", "layer4", clip=(32, 112, 112)) is None
+    assert shipped_geometry("nobody", "layer4", clip=(16, 112, 112)) is None
 
 
 def test_json_there_and_back():

@@ -10,10 +10,11 @@ import pytest
 from support import planted
 from support.media import write_clip
 
-from vidcam import annotation, pipeline
+from vidcam import annotation
 from vidcam.analysis import Analysis
 from vidcam.engine import open_engine
 from vidcam.evidence.heat import render_heat
+from vidcam.settings import Settings
 
 SIDE = 40
 ON = (1.2, 1.8)  # seconds in which the square is there
@@ -40,7 +41,7 @@ def engines() -> dict[str, object]:
 
 
 def run(path: Path, engine: object, **settings: object) -> Analysis:
-    return annotation.explain(path, engine=engine, settings=pipeline.Settings(classes=("red square",), smooth_s=0.0, **settings))
+    return annotation.explain(path, engine=engine, settings=Settings(classes=("red square",), smooth_s=0.0, **settings))
 
 
 def found(analysis: Analysis) -> tuple[float, float, float]:

@@ -13,10 +13,12 @@ from torch import nn
 
 from vidcam.engine.hooks import capture
 from vidcam.errors import UsageError
-from vidcam.methods import probe, receptive_field
-from vidcam.methods.cell_geometry import AxisGeometry, CellGeometry, measure, placements_for, to_json
+from vidcam.methods import receptive_field
+from vidcam.methods.cell_geometry import AxisGeometry, CellGeometry, to_json
 from vidcam.methods.core import TorchModel
-from vidcam.models import registry
+from vidcam.methods.receptive_field import fit_geometry, layer_geometry, shipped_geometry
+from vidcam.models.spec import ModelSpec
+from vidcam.models.table import get_spec
 
 # PyTorchVideo's Swish asks for what torch now calls by another name.
 pytestmark = pytest.mark.filterwarnings("ignore:'saved_variables' is deprecated:DeprecationWarning")
@@ -32,8 +34,8 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def spec(**changes) -> registry.ModelSpec:
-    return dataclasses.replace(registry.get("r3d_18"), name="tiny", layer="trunk", head=None, **changes)
+def spec(**changes) -> ModelSpec:
+    return dataclasses.replace(get_spec("r3d_18"), name="tiny", target_layer="trunk", head=None, **changes)
 
 
 class Net(nn.Module):
@@ -52,7 +54,7 @@ class Net(nn.Module):
 
 
 def net(*layers: nn.Module, clip=(16, 32, 32), fixed=None) -> TorchModel:
-    return TorchModel(Net(*layers, fixed=fixed).eval(), spec(frames=clip[0], crop=clip[1:]))
+    return TorchModel(Net(*layers, fixed=fixed).eval(), spec(num_frames=clip[0], crop=clip[1:]))
 
 
 def conv(channels: int, kernel, stride, padding, *, first: bool = False) -> nn.Conv3d:
@@ -72,7 +74,7 @@ def seeded():
 def test_influence_is_where_the_receptive_field_is():
     """Against the definition: nudge every input pixel and see whether the cell's features move."""
     one = net(conv(4, (3, 5, 3), (2, 2, 2), (1, 2, 0), first=True), nn.ReLU(inplace=True), clip=(4, 8, 8))
-    found = receptive_field.influence(one)((1, 2, 1))
+    found = receptive_field.effective_receptive_field(one)((1, 2, 1))
     assert found.shape == (4, 8, 8)
     assert found.sum() == pytest.approx(1)
     noise = torch.randn(1, 3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -87,7 +89,7 @@ def test_influence_is_where_the_receptive_field_is():
 
 def test_a_plane_is_all_cells_with_one_index():
     one = net(conv(4, 2, 2, 0, first=True), clip=(8, 8, 8))
-    ask = receptive_field.influence(one)
+    ask = receptive_field.effective_receptive_field(one)
     np.testing.assert_array_equal(ask((None, 3, None)).sum(axis=(0, 2)) > 0, [False] * 6 + [True] * 2)
     assert (ask((1, None, None)) > 0).sum() == 2 * 8 * 8
     assert (ask((None, None, None)) > 0).all()
@@ -96,12 +98,12 @@ def test_a_plane_is_all_cells_with_one_index():
 @pytest.mark.parametrize("name", ["x3d_xs", "slowfast"])
 def test_the_model_is_left_as_it_was(name):
     layers = [conv(6, 3, 2, 1, first=True), nn.BatchNorm3d(6), nn.ReLU(inplace=True), nn.Dropout()]
-    explained = receptive_field.random_model(registry.get("x3d_xs")) if name == "x3d_xs" else net(*layers)
+    explained = receptive_field.random_model(get_spec("x3d_xs")) if name == "x3d_xs" else net(*layers)
     module = explained.module.train()
     next(module.parameters()).requires_grad_(False)
     flags = [(p.requires_grad, p.grad) for p in module.parameters()], [m.training for m in module.modules()]
     state = {k: v.clone() for k, v in module.state_dict().items()}
-    receptive_field.influence(explained)((0, None, None))
+    receptive_field.effective_receptive_field(explained)((0, None, None))
     assert flags == ([(p.requires_grad, p.grad) for p in module.parameters()], [m.training for m in module.modules()])
     assert all(torch.equal(v, state[k]) for k, v in module.state_dict().items())
     assert not any(m._forward_hooks for m in module.modules())
@@ -113,7 +115,7 @@ def test_a_layer_that_sees_nothing_is_refused():
             return x * 0
 
     with pytest.raises(UsageError, match=r"cells \(0, None, None\) of layer 'trunk' do not depend on the input"):
-        receptive_field.influence(net(Blind()))((0, None, None))
+        receptive_field.effective_receptive_field(net(Blind()))((0, None, None))
 
 
 # --- locate ---------------------------------------------------------------------------------------------------------------------
@@ -138,7 +140,7 @@ def stack(*, fixed=None) -> TorchModel:
 
 @pytest.mark.parametrize("fixed", [None, 2 * 8 * 8])
 def test_a_stack_of_layers_is_located(fixed):
-    (found,) = receptive_field.locate(stack(fixed=fixed))
+    (found,) = receptive_field.measure_geometry(stack(fixed=fixed))
     assert found.grid == (2, 8, 7 if found.x.count == 7 else 8)
     assert error(found.y, 1.0, 4) <= 0.1
     assert error(found.x, 1.5, 4) <= 0.1
@@ -148,19 +150,19 @@ def test_a_stack_of_layers_is_located(fixed):
 
 def test_clip_grows_by_whole_strides_if_the_network_takes_it():
     grid = (2, 8, 8)
-    assert receptive_field._better(stack(), (16, 32, 32), grid) == ((40, 32, 32), ((5, 8, 8),))
-    assert receptive_field._better(stack(fixed=128), (16, 32, 32), grid) == ((16, 32, 32), (grid,))
-    assert receptive_field._better(stack(), (128, 32, 32), (16, 8, 8)) == ((40, 32, 32), ((5, 8, 8),))
+    assert receptive_field._with_enough_cells(stack(), (16, 32, 32), grid) == ((40, 32, 32), ((5, 8, 8),))
+    assert receptive_field._with_enough_cells(stack(fixed=128), (16, 32, 32), grid) == ((16, 32, 32), (grid,))
+    assert receptive_field._with_enough_cells(stack(), (128, 32, 32), (16, 8, 8)) == ((40, 32, 32), ((5, 8, 8),))
 
 
 @pytest.mark.parametrize("name", CHEAP if EVERYTHING else CHEAP[:2])
 def test_the_shipped_data_can_be_measured_again(name, tmp_path):
     path = tmp_path / "placements.json"
-    receptive_field.remeasure([name], path)
+    receptive_field.remeasure_shipped([name], path)
     row = json.loads(path.read_text())[name]
-    explained = registry.get(name)
-    shipped = placements_for(name, explained.layer, clip=(explained.frames, *explained.crop))
-    assert (row["layer"], row["clip"]) == (explained.layer, [explained.frames, *explained.crop])
+    explained = get_spec(name)
+    shipped = shipped_geometry(name, explained.target_layer, clip=(explained.num_frames, *explained.crop))
+    assert (row["layer"], row["clip"]) == (explained.target_layer, [explained.num_frames, *explained.crop])
     for a, b in zip(row["pathways"], to_json(shipped), strict=True):
         for axis in ("time", "y", "x"):
             np.testing.assert_allclose(a[axis], b[axis], atol=0.02 * b[axis][1], err_msg=axis)
@@ -177,10 +179,10 @@ def test_law_does_not_depend_on_the_weights(name, clip, time, space):
     """Ordinary random weights, in which nothing was made symmetric: less exact, the same places."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        module = registry.get(name).build().eval()
-    explained = TorchModel(module, registry.get(name))
+        module = get_spec(name).build().eval()
+    explained = TorchModel(module, get_spec(name))
     cells = (clip[0] // time[1], *(side // space[1] for side in clip[1:]))
-    found = measure(receptive_field.influence(explained, clip=clip), clip=clip, grid=cells)
+    found = fit_geometry(receptive_field.effective_receptive_field(explained, clip=clip), clip=clip, grid=cells)
     assert error(found.time, *time) <= 0.35
     assert error(dataclasses.replace(found.time, count=2), *time) <= 0.35
     assert error(found.y, *space) <= 0.35
@@ -192,19 +194,19 @@ def test_law_does_not_depend_on_the_weights(name, clip, time, space):
 
 def moved(run, before, changed) -> np.ndarray:
     """How much each cell's features change from those ``before``: (T', h, w), mean over channels."""
-    return (run(changed).features[0] - before).abs().mean(dim=1)[0].detach().numpy()
+    return (run(changed).activations[0] - before).abs().mean(dim=1)[0].detach().numpy()
 
 
 def small(name: str, *, side: int | None = None, frames: int | None = None) -> tuple[TorchModel, CellGeometry]:
     """Return a network for a smaller clip, in which the shipped measurement places the cells alike but has fewer of them."""
-    row = registry.get(name)
-    (where,) = placements_for(name, row.layer, clip=(row.frames, *row.crop))
-    frames, crop = frames or row.frames, tuple(min(side or whole, whole) for whole in row.crop)
+    row = get_spec(name)
+    (where,) = shipped_geometry(name, row.target_layer, clip=(row.num_frames, *row.crop))
+    frames, crop = frames or row.num_frames, tuple(min(side or whole, whole) for whole in row.crop)
     time, y, x = (
         dataclasses.replace(axis, count=max(1, round(axis.count * size / whole)))
-        for axis, size, whole in zip((where.time, where.y, where.x), (frames, *crop), (row.frames, *row.crop), strict=True)
+        for axis, size, whole in zip((where.time, where.y, where.x), (frames, *crop), (row.num_frames, *row.crop), strict=True)
     )
-    return receptive_field.random_model(dataclasses.replace(row, frames=frames, crop=crop)), CellGeometry(time, y, x)
+    return receptive_field.random_model(dataclasses.replace(row, num_frames=frames, crop=crop)), CellGeometry(time, y, x)
 
 
 @pytest.mark.parametrize(
@@ -214,11 +216,11 @@ def small(name: str, *, side: int | None = None, frames: int | None = None) -> t
 def test_a_bright_patch_moves_the_predicted_cell(name, frames, side):
     explained, where = small(name, frames=frames, side=side)
     row = explained.spec
-    clip = 0.1 * torch.randn(1, 3, row.frames, *row.crop, generator=torch.Generator().manual_seed(1))
+    clip = 0.1 * torch.randn(1, 3, row.num_frames, *row.crop, generator=torch.Generator().manual_seed(1))
     rng = np.random.default_rng(5)
     size = 9
     with capture(explained) as run:
-        before = run(clip).features[0]
+        before = run(clip).activations[0]
         for _ in range(4):
             # At a cell's centre and a random bit beside it, as far as that cell is still the nearest for sure.
             i, j = rng.integers(1, where.y.count - 1), rng.integers(1, where.x.count - 1)
@@ -237,9 +239,9 @@ def test_a_deviating_frame_moves_the_predicted_cell(name, side):
     explained, where = small(name, side=side)
     row = explained.spec
     generator = torch.Generator().manual_seed(1)
-    clip = torch.randn(1, 3, row.frames, *row.crop, generator=generator)
+    clip = torch.randn(1, 3, row.num_frames, *row.crop, generator=generator)
     with capture(explained) as run:
-        before = run(clip).features[0]
+        before = run(clip).activations[0]
         for j, centre in enumerate(where.time.centres()):
             if j % max(1, where.time.count // 4):
                 continue
@@ -255,15 +257,15 @@ def test_the_real_causal_network_moves_at_the_frame_itself(assets):
     """Trained weights: cell j of MoViNet hears frame j most, and nothing that comes after it."""
     from vidcam.models.movinet_import import import_tflite
 
-    row = dataclasses.replace(registry.get("movinet_a0"), frames=12)
+    row = dataclasses.replace(get_spec("movinet_a0"), num_frames=12)
     module = row.build().eval()
     module.load_state_dict(import_tflite(assets / "weights" / "movinet_a0_stream_k600_int8.tflite"))
-    ask = receptive_field.influence(TorchModel(module, row))
+    ask = receptive_field.effective_receptive_field(TorchModel(module, row))
     for j in (5, 8, 11):
         profile = ask((j, None, None)).sum(axis=(1, 2))
         assert profile.argmax() == j
         assert not profile[j + 1 :].any()
-    (found,) = receptive_field.locate(TorchModel(module, row))
+    (found,) = receptive_field.measure_geometry(TorchModel(module, row))
     assert error(found.time, 0, 1) <= 0.5
     assert error(found.y, 11, 32) <= 0.25
     assert error(found.x, 11, 32) <= 0.25
@@ -273,35 +275,35 @@ def test_the_real_causal_network_moves_at_the_frame_itself(assets):
 
 
 def test_shipped_placements_are_not_measured(monkeypatch):
-    monkeypatch.setattr(receptive_field, "locate", lambda explained: pytest.fail("measured"))
-    row = registry.get("r3d_18")
-    assert probe.placements(TorchModel(nn.Identity(), row))[0].time.count == 2
+    monkeypatch.setattr(receptive_field, "measure_geometry", lambda explained: pytest.fail("measured"))
+    row = get_spec("r3d_18")
+    assert layer_geometry(TorchModel(nn.Identity(), row))[0].time.count == 2
 
 
 def test_a_measurement_is_kept_and_a_broken_one_replaced(tmp_path, monkeypatch):
     one, calls = stack(), []
-    real = receptive_field.locate
-    monkeypatch.setattr(receptive_field, "locate", lambda explained: calls.append(1) or real(explained))
-    first = probe.placements(one, cache=tmp_path)
-    assert to_json(probe.placements(one, cache=tmp_path)) == to_json(first)
+    real = receptive_field.measure_geometry
+    monkeypatch.setattr(receptive_field, "measure_geometry", lambda explained: calls.append(1) or real(explained))
+    first = layer_geometry(one, cache=tmp_path)
+    assert to_json(layer_geometry(one, cache=tmp_path)) == to_json(first)
     assert len(calls) == 1
     (file,) = tmp_path.iterdir()
     for broken in ("", "{}", '[{"time": [0, 1]}]', "[3]"):
         file.write_text(broken)
-        assert to_json(probe.placements(one, cache=tmp_path)) == to_json(first)
+        assert to_json(layer_geometry(one, cache=tmp_path)) == to_json(first)
     assert len(calls) == 5
     with torch.no_grad():
         one.module.trunk[0].weight.mul_(1.5)  # other weights are another network
-    probe.placements(one, cache=tmp_path)
+    layer_geometry(one, cache=tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path):
     (tmp_path / "file").write_text("")
-    assert probe.placements(stack(), cache=tmp_path / "file" / "below")[0].grid[0] == 2
+    assert layer_geometry(stack(), cache=tmp_path / "file" / "below")[0].grid[0] == 2
 
 
 def test_the_cache_is_beside_the_weights(monkeypatch, tmp_path):
     monkeypatch.setenv("VIDCAM_CACHE", str(tmp_path))
-    probe.placements(stack())
+    layer_geometry(stack())
     assert len(list((tmp_path / "placements").iterdir())) == 1

@@ -10,11 +10,12 @@ import pytest
 from support import planted
 from support.real_nets import EVERYTHING
 
-from vidcam import annotation, pipeline
+from vidcam import annotation
 from vidcam.annotation import Outputs
 from vidcam.engine import TorchEngine, open_engine
 from vidcam.evidence.heat import render_heat
 from vidcam.io.source import find_videos, open_source
+from vidcam.settings import Settings
 
 # What MoViNet-A0 says of the whole clip (ASSETS.md), less what centre crops and windows of 5 s may cost.
 ANSWERS = {
@@ -96,9 +97,7 @@ def _videos(folder: Path) -> list[Path]:
 def test_every_frame_comes_out_once_in_time_with_its_sound(name: str, assets: Path, tmp_path: Path) -> None:
     clip, out = assets / "clips" / name, tmp_path / "out.mp4"
     engine = open_engine(f"{planted.__file__}:patches")
-    analysis = annotation.annotate(
-        clip, Outputs(video=out), engine=engine, settings=pipeline.Settings(seconds_between_clip_starts=0.8)
-    )
+    analysis = annotation.annotate(clip, Outputs(video=out), engine=engine, settings=Settings(seconds_between_clip_starts=0.8))
 
     with open_source(clip) as source, open_source(out) as written:
         ours, theirs = [f.time for f in written.frames()], [f.time for f in source.frames()]

@@ -14,8 +14,9 @@ from support.values import red_square
 import vidcam
 from vidcam.errors import UsageError
 from vidcam.evaluation import video
+from vidcam.evidence.labels import shown_labels
 from vidcam.live.stream import Stream
-from vidcam.models import registry
+from vidcam.models.table import get_spec
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def half_red(tmp_path: Path) -> Path:
 
 
 def test_mini_names_the_class_that_rejects() -> None:
-    spec = registry.get("mini")
+    spec = get_spec("mini")
     assert spec.rejects == ("none of these",)
     assert set(spec.rejects) < set(spec.labels())
 
@@ -66,7 +67,7 @@ def test_rejected_part_of_a_video_is_not_shown_beside_its_answer(engine, half_re
     assert found.curves["red square"].max() > 0
     assert not [warning for warning in found.warnings if "this is none of" in warning]
     plain = replace(engine.spec, rejects=())
-    assert vidcam.analysis.shown_labels(found.windows, classes=(), versus=None, rejects=plain.rejects) == (
+    assert shown_labels(found.windows, classes=(), versus=None, rejects=plain.rejects) == (
         "red square",
         "nothing",
     )
@@ -89,9 +90,9 @@ def test_live_stream_shows_no_heat_for_a_rejection(engine) -> None:
         stream.push(replace(frame, picture=np.full_like(frame.image, 90)))
         stream.step()
     assert stream.update.label == "nothing"
-    assert not any(track.maps.any() for track in stream.update.heads["nothing"])
+    assert not any(track.maps.any() for track in stream.update.tracks["nothing"])
     for frame in red_square(30, start=1.5):
         stream.push(frame)
         stream.step()
     assert stream.update.label == "red square"
-    assert stream.update.heads["red square"][0].maps.max() > 0
+    assert stream.update.tracks["red square"][0].maps.max() > 0

@@ -16,6 +16,7 @@ import urllib.parse
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -24,17 +25,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.counting import lines_run
+from support.media import write_clip
 from support.schemas import strict, validate
 
 from vidcam.analysis import Analysis, ModelInfo, RunInfo
-from vidcam.errors import InputError, OutputError
-from vidcam.pipeline import Settings
-from vidcam.reports import formats, html
+from vidcam.annotation import Outputs
+from vidcam.cli import main
+from vidcam.cli.outputs import parse_formats
+from vidcam.errors import InputError, OutputError, UnknownNameError, UsageError
+from vidcam.evidence.curves import thin_curves
+from vidcam.io import files
+from vidcam.io.formatting import percent, seconds
+from vidcam.reports import formats, npz
+from vidcam.reports.answer import summarize
+from vidcam.reports.csv_report import write_csv
+from vidcam.reports.formats import FORMATS, Format, register_format
+from vidcam.reports.html import write_html, write_json
+from vidcam.reports.json_report import to_json
+from vidcam.reports.npz import load_maps, write_npz
+from vidcam.reports.predictions import nearest_windows
+from vidcam.reports.webvtt import write_vtt
+from vidcam.settings import Settings
 from vidcam.values import Box, Keyframe, Prediction, Segment, SourceInfo, Track
 
 pytestmark = pytest.mark.portable
 
-WRITERS = {name: getattr(formats, f"write_{name}") for name in ("json", "csv", "vtt", "npz", "html")}
+WRITERS = {row.name: row.write for row in FORMATS if row.name != "tubes"}
 NASTY = "<script>alert(1)</script> \"double\" 'single' & é 犬\n\n--> two"
 FORMULA = "=cmd|' /C calc'!A0"
 
@@ -105,15 +121,15 @@ def analysis(**changes: Any) -> Analysis:
 
 
 def test_the_json_is_strict_and_fits_its_schema(tmp_path: Path) -> None:
-    formats.write_json(analysis(), tmp_path / "a.json")
+    write_json(analysis(), tmp_path / "a.json")
     doc = strict((tmp_path / "a.json").read_text(encoding="utf-8"))
     validate(doc, "report")
-    assert doc == formats.to_json(analysis())
+    assert doc == to_json(analysis())
 
 
 def test_the_json_says_what_the_analysis_says() -> None:
     a = analysis()
-    doc: Any = formats.to_json(a)
+    doc: Any = to_json(a)
     assert doc["schema_version"] == 1
     assert doc["input"] == {
         "path": "clips/a <b>\ufffd\ufffd\ufffd & c.mp4",
@@ -134,7 +150,7 @@ def test_the_json_says_what_the_analysis_says() -> None:
     for label, curve in a.curves.items():
         for said, true in zip(doc["timeline"]["evidence"][label], curve, strict=True):
             assert said is None if math.isnan(true) else said == true
-    size = {label: math.exp(sum(w.logit(label) for w in a.windows) / 3) for label in (NASTY, FORMULA, "rest")}
+    size = {label: math.exp(sum(w.logits[w.labels.index(label)] for w in a.windows) / 3) for label in (NASTY, FORMULA, "rest")}
     mean = {label: e / sum(size.values()) for label, e in size.items()}
     assert [t["label"] for t in doc["summary"]["top"]] == sorted(mean, key=mean.__getitem__, reverse=True)
     assert [t["prob"] for t in doc["summary"]["top"]] == pytest.approx(sorted(mean.values(), reverse=True))
@@ -142,19 +158,20 @@ def test_the_json_says_what_the_analysis_says() -> None:
     assert (last["start_s"], last["end_s"]) == (1.75, 2.875)
     assert [t["label"] for t in last["top"]] == [FORMULA, NASTY, "rest"]
     for t in last["top"]:
-        assert (t["prob"], t["logit"]) == (a.windows[2].prob(t["label"]), a.windows[2].logit(t["label"]))
+        answer = a.windows[2]
+        assert (t["prob"], t["logit"]) == (answer.prob(t["label"]), answer.logits[answer.labels.index(t["label"])])
     assert doc["segments"][1] == {"label": FORMULA, "start_s": 0.9004, "end_s": 1.2, "score": -0.5}
     assert doc["segments"][2]["score"] is None  # infinity is not JSON
     assert doc["outputs"] == {"json": "a.json", "video": "out/a #1?.mp4"}
 
 
 def test_the_unit_is_the_logit_only_where_evidence_sums_to_it() -> None:
-    assert formats.to_json(analysis())["unit"] == "logit"
-    assert formats.to_json(analysis(completeness_error=None))["unit"] == "arbitrary"
+    assert to_json(analysis())["unit"] == "logit"
+    assert to_json(analysis(completeness_error=None))["unit"] == "arbitrary"
 
 
 def test_a_model_that_says_little_still_has_every_key() -> None:
-    doc = formats.to_json(analysis(run=replace(RUN, model=ModelInfo("mine"))))
+    doc = to_json(analysis(run=replace(RUN, model=ModelInfo("mine"))))
     validate(doc, "report")
     assert doc["model"] == {
         "name": "mine", "weights_sha256": None, "layer": None, "frames": None, "interval_s": None, "time_cells": None
@@ -164,7 +181,7 @@ def test_a_model_that_says_little_still_has_every_key() -> None:
 @given(st.text(st.characters(), max_size=12), st.lists(st.floats(width=32), min_size=1, max_size=5))
 def test_any_label_and_any_number_gives_strict_utf8_json(label: str, numbers: list[float]) -> None:
     times = np.arange(len(numbers), dtype=float)
-    doc = formats.to_json(analysis(curves={label: np.array(numbers)}, times_s=times))
+    doc = to_json(analysis(curves={label: np.array(numbers)}, times_s=times))
     back = strict(json.dumps(doc, ensure_ascii=False).encode("utf-8").decode("utf-8"))
     (values,) = back["timeline"]["evidence"].values()
     assert values == [x if math.isfinite(x) else None for x in numbers]
@@ -174,7 +191,7 @@ def test_any_label_and_any_number_gives_strict_utf8_json(label: str, numbers: li
 
 
 def rows(a: Analysis, folder: Path) -> list[list[str]]:
-    formats.write_csv(a, folder / "a.csv")
+    write_csv(a, folder / "a.csv")
     data = (folder / "a.csv").read_bytes().decode("utf-8")
     assert data.endswith("\r\n")
     return list(csv.reader(io.StringIO(data, newline=""), strict=True))
@@ -226,7 +243,7 @@ def test_no_cell_of_the_csv_is_a_formula(label: str, tmp_path: Path) -> None:
 def test_the_window_with_the_nearest_middle_answers(spans: list[tuple[int, int]], ticks: list[int]) -> None:
     windows = [window(s / 2, s / 2 + n, {"a": 1.0}) for s, n in spans]
     times = np.array(sorted(ticks)) / 4 + 0.03  # never exactly between two middles
-    for time, owner in zip(times, formats._owners(windows, times), strict=True):
+    for time, owner in zip(times, nearest_windows(windows, times), strict=True):
         distances = [abs(sum(w.span) / 2 - time) if w.span[0] <= time <= w.span[1] else math.inf for w in windows]
         if min(distances) == math.inf:
             assert owner == -1
@@ -239,7 +256,7 @@ def test_the_window_with_the_nearest_middle_answers(spans: list[tuple[int, int]]
 
 def cues(a: Analysis, folder: Path) -> list[tuple[float, float, str]]:
     """Return what a player would show: the blocks of the file that have a timing line, entities resolved."""
-    formats.write_vtt(a, folder / "a.vtt", overwrite=True)
+    write_vtt(a, folder / "a.vtt", overwrite=True)
     head, *blocks = (folder / "a.vtt").read_bytes().decode("utf-8").rstrip("\n").split("\n\n")
     assert re.fullmatch(r"WEBVTT( .*)?", head)
     out = []
@@ -295,7 +312,7 @@ def test_twice_as_many_predictions_take_twice_the_work(tmp_path: Path) -> None:
         windows = tuple(window(i, i + 1, {f"label {i % 2}": 1.0}) for i in range(count))
         changing = analysis(segments=(), windows=windows)
         assert len(cues(changing, tmp_path)) == count
-        return lines_run(lambda: formats.write_vtt(changing, tmp_path / "a.vtt", overwrite=True))
+        return lines_run(lambda: write_vtt(changing, tmp_path / "a.vtt", overwrite=True))
 
     assert work(2000) < 2.1 * work(1000)  # a loop within a loop would take four times the work
 
@@ -310,14 +327,14 @@ def test_a_long_prediction_has_its_mean_probability(tmp_path: Path) -> None:
 
 def test_the_maps_come_back_as_they_were(tmp_path: Path) -> None:
     a = analysis()
-    formats.write_npz(a, tmp_path / "a.npz")
+    write_npz(a, tmp_path / "a.npz")
     with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
         assert file["labels"].tolist() == [NASTY, NASTY, FORMULA]
         assert file["maps_1"].dtype == np.float32
         np.testing.assert_array_equal(file["maps_1"], a.tracks[NASTY][1].maps)
         assert file["source_hw"].tolist() == [48, 64]
         assert strict(str(file["about"]))["model"]["name"] == "tiny"
-    back = formats.load_maps(tmp_path / "a.npz")
+    back = load_maps(tmp_path / "a.npz")
     assert list(back) == [NASTY, FORMULA]
     for label, tracks in a.tracks.items():
         assert len(back[label]) == len(tracks)
@@ -340,7 +357,7 @@ def test_the_maps_come_back_as_they_were(tmp_path: Path) -> None:
 )
 def test_an_array_written_in_pieces_is_what_numpy_writes(array):
     ours, theirs = io.BytesIO(), io.BytesIO()
-    formats._write_array(ours, array)
+    npz._write_array(ours, array)
     np.save(theirs, array)
     assert ours.getvalue() == theirs.getvalue()
 
@@ -351,7 +368,7 @@ def test_what_is_no_file_of_maps_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     np.savez(tmp_path / "pickle.npz", labels=np.array([{"a": 1}], dtype=object))
     (tmp_path / "cut.npz").write_bytes((tmp_path / "other.npz").read_bytes()[:60])
-    formats.write_npz(analysis(), tmp_path / "broken.npz")
+    write_npz(analysis(), tmp_path / "broken.npz")
     data = bytearray((tmp_path / "broken.npz").read_bytes())
     data[40:300] = bytes(260)
     (tmp_path / "broken.npz").write_bytes(data)
@@ -359,7 +376,7 @@ def test_what_is_no_file_of_maps_is_refused(tmp_path: Path) -> None:
         np.save(file, np.zeros(3))
     for name in ("text.npz", "empty.npz", "broken.npz", "other.npz", "pickle.npz", "cut.npz", "array.npz", "missing.npz"):
         with pytest.raises(InputError, match=rf"cannot read .*{name}' as maps: .* Expected an \.npz that vidcam wrote"):
-            formats.load_maps(tmp_path / name)
+            load_maps(tmp_path / name)
 
 
 # ---------------------------------------------------------------------------------------------------------------- HTML
@@ -397,7 +414,7 @@ class Page(HTMLParser):
 
 
 def html_of(a: Analysis, folder: Path) -> Page:
-    formats.write_html(a, folder / "a.html", overwrite=True)
+    write_html(a, folder / "a.html", overwrite=True)
     return Page((folder / "a.html").read_bytes().decode("utf-8").replace("\xa0", " "))
 
 
@@ -472,7 +489,7 @@ def test_long_tables_are_cut_and_say_so(tmp_path: Path) -> None:
     p = html_of(analysis(windows=windows, moments=()), tmp_path)
     assert p.text.count("walk") < 250
     assert "The first 200 of 450; the JSON report (--json) has all of them." in p.text
-    assert "Each window of the model (450)" in p.text
+    assert "All windows of the model (450)" in p.text
     assert sum("title" in s and "walk, 75.0 %" in s["title"] for s in p.all("span")) == 1
 
 
@@ -483,21 +500,21 @@ def test_a_page_says_that_there_is_next_to_nothing_to_say(tmp_path: Path) -> Non
         timings_s={}, completeness_error=None, scale=math.nan, times_s=np.array([0.0]),
     )  # fmt: skip
     p = html_of(a, tmp_path)
-    assert "no stretch of the video stands out" in p.text
-    assert "does not promise" in p.text
+    assert "no part of the video stands out" in p.text
+    assert "need not sum" in p.text
 
 
 @pytest.mark.parametrize(
     ("segments", "changes", "sentence"),
     [
-        ((), {}, "walk, 75.0 %: no stretch of the video stands out in the evidence"),
+        ((), {}, "walk, 75.0 %: no part of the video stands out in the evidence"),
         ([(0.5, 1.5, 1)], {}, "walk, 75.0 %: evidence mainly between 0.5 s and 1.5 s"),
         ([(2, 3, 1), (0, 1, 9)], {}, "walk, 75.0 %: evidence mainly between 0.0 s and 1.0 s and between 2.0 s and 3.0 s"),
         ([(0, 2.9, 1)], {}, "walk, 75.0 %: evidence all through the video"),
         (
             [(0, 0.1, 1), (0.5, 0.6, 3), (1, 1.1, 2), (2, 2.1, 1)],
             {},
-            "walk, 75.0 %: evidence in 4 stretches, the strongest between 0.5 s and 0.6 s",
+            "walk, 75.0 %: evidence in 4 segments, the strongest between 0.5 s and 0.6 s",
         ),
         ([(0.5, 1.5, 1)], {"versus": "run"}, "walk, 75.0 %: evidence for walk over run mainly between 0.5 s and 1.5 s"),
         (
@@ -513,14 +530,14 @@ def test_the_verdict_is_one_plain_sentence(segments: list[tuple[float, float, fl
         "windows": (window(0, 3, {"walk": 0.75, "run": 0.25}),),
         "segments": tuple(Segment("walk", *s) for s in segments),
     }
-    assert html.answer(analysis(**(values | changes))).replace("\xa0", " ") == sentence
+    assert summarize(analysis(**(values | changes))).replace("\xa0", " ") == sentence
 
 
 def test_figures_are_short_and_never_claim_too_much() -> None:
-    assert [html.percent(p).replace("\xa0", " ") for p in (0, 1e-5, 0.0012, 0.5, 0.9994, 0.99996, 1.0)] == [
+    assert [percent(p).replace("\xa0", " ") for p in (0, 1e-5, 0.0012, 0.5, 0.9994, 0.99996, 1.0)] == [
         "0.0 %", "< 0.1 %", "0.1 %", "50.0 %", "99.9 %", "> 99.9 %", "100.0 %",
     ]  # fmt: skip
-    assert [html.seconds(s) for s in (0, 7.44, 59.96, 62.4, 3725.2)] == ["0.0\xa0s", "7.4\xa0s", "1:00.0", "1:02.4", "1:02:05"]
+    assert [seconds(s) for s in (0, 7.44, 59.96, 62.4, 3725.2)] == ["0.0\xa0s", "7.4\xa0s", "1:00.0", "1:02.4", "1:02:05"]
 
 
 def test_the_drawn_curve_is_thinned_without_losing_a_peak() -> None:
@@ -528,7 +545,7 @@ def test_the_drawn_curve_is_thinned_without_losing_a_peak() -> None:
     curve = np.random.default_rng(0).normal(size=100_000)
     curve[43_210], curve[77_777] = 99, -99
     curve[50_000:60_000] = curve[43_209] = curve[77_776] = np.nan
-    thin_times, (thin,) = html._thin(times, [curve])
+    thin_times, (thin,) = thin_curves(times, [curve], columns=1500)
     assert len(thin) <= 3002
     assert (np.nanmax(thin), np.nanmin(thin)) == (99, -99)
     assert thin_times[np.nanargmax(thin)] == 4321.0
@@ -566,3 +583,59 @@ def test_a_report_never_replaces_the_video(name: str, tmp_path: Path) -> None:
 def test_importing_the_reports_is_light() -> None:
     code = "import sys, vidcam.reports.formats; print({'torch', 'av', 'cv2', 'jinja2', 'gradio'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+# ------------------------------------------------------------------------------------------------------- the table of formats
+
+
+def write_answer(a: Analysis, path: Any, *, overwrite: bool = False) -> None:
+    files.save(path, summarize(a), overwrite=overwrite)
+
+
+@pytest.fixture
+def answer_format(monkeypatch: pytest.MonkeyPatch) -> Format:
+    monkeypatch.setattr(formats, "_formats", dict(formats._formats))
+    return register_format(Format("answer", ".txt", "Answer", write_answer))
+
+
+def test_a_registered_format_is_written_by_the_command_line(
+    answer_format: Format, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", frames=20, size=(64, 64))
+    words = ["annotate", str(clip), "-o", str(tmp_path / "o.mp4"), "--model", "mini", "--format", f"answer={tmp_path / 'o.txt'}"]
+    monkeypatch.setattr(sys, "argv", ["vidcam", *words])
+    with pytest.raises(SystemExit) as end:
+        main.main()
+    assert not end.value.code
+    assert "%: " in (tmp_path / "o.txt").read_text().replace("\xa0", " ")
+    assert capsys.readouterr().out.rstrip().endswith("o.txt")
+
+
+def test_a_format_name_is_unique_and_known(answer_format: Format) -> None:
+    with pytest.raises(UsageError, match="'answer' is registered already"):
+        register_format(answer_format)
+    with pytest.raises(UsageError, match="'video' is registered already"):
+        register_format(Format("video", ".mp4", "Video", write_answer))
+    with pytest.raises(UnknownNameError, match="did you mean 'answer'"):
+        Outputs(reports={"answr": Path("a.txt")})
+    assert formats.list_formats()[-1] is answer_format
+
+
+def test_formats_of_packages_are_listed_and_broken_ones_are_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    entries = [
+        SimpleNamespace(load=lambda: Format("mine", ".my", "Mine", write_answer), dist=None, value="pkg:mine"),
+        SimpleNamespace(load=lambda: "no format", dist=None, value="pkg:broken"),
+    ]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: entries if group == "vidcam.formats" else [])
+    monkeypatch.setattr(formats, "_formats", dict(formats._formats))
+    monkeypatch.setattr(formats, "_has_scanned", False)
+    assert formats.get_format("mine").suffix == ".my"
+    assert "pkg:broken) is left out: it must be a Format, got a str" in caplog.text
+
+
+@pytest.mark.parametrize("word", ["json", "json=", "=a.json"])
+def test_a_format_option_of_another_form_is_refused(word: str) -> None:
+    with pytest.raises(UsageError):
+        parse_formats([word])

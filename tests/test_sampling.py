@@ -1,4 +1,4 @@
-"""Windows against a slow, literal search through all frames; geometries against literal loops over pixels."""
+"""Checks clips against a literal search through all frames, and crops against literal loops over pixels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidcam.errors import UsageError
-from vidcam.sampling import TOLERANCE_S, Sampler, resize, views
+from vidcam.sampling import TOLERANCE_S, Sampler, resize, spatial_crops
 from vidcam.values import Clip, CropGeometry
 
 pytestmark = pytest.mark.portable
@@ -29,11 +29,11 @@ def index_of(image: np.ndarray) -> int:
 
 def run(times: Sequence[float], last_s: float, **settings: object) -> list[Clip]:
     sampler = Sampler(**settings)
-    windows = []
+    clips = []
     for i, time in enumerate(times):
         until = times[i + 1] if i + 1 < len(times) else time + last_s
-        windows += sampler.push(picture(i), time=time, duration=until - time)
-    return windows + sampler.close()
+        clips += sampler.push(picture(i), time=time, duration=until - time)
+    return clips + sampler.close()
 
 
 def literal(
@@ -45,7 +45,7 @@ def literal(
     seconds_between_clip_starts: float,
     tail: str,
 ):
-    """Return (frame numbers, span) of every window, by searching all frames for each sample's time."""
+    """Return (frame numbers, span) of every clip, by searching all frames for each sample's time."""
     t0, end = times[0], times[-1] + (times[-1] + last_s - times[-1])
 
     def shown(sample: float) -> int | None:
@@ -57,37 +57,37 @@ def literal(
                 found = i
         return found
 
-    windows = []
+    clips = []
     k = 0
     while True:
         start = t0 + k * seconds_between_clip_starts
         picks = [shown(start + i * seconds_between_frames) for i in range(frames)]
         if None in picks:
             break
-        windows.append((picks, (start, start + frames * seconds_between_frames)))
+        clips.append((picks, (start, start + frames * seconds_between_frames)))
         k += 1
     held = [len(times) - 1 if p is None else p for p in picks]
-    if not windows:
+    if not clips:
         return [(held, (t0, end if end > t0 else t0 + seconds_between_frames))]
-    if end > windows[-1][1][1] + TOLERANCE_S:
+    if end > clips[-1][1][1] + TOLERANCE_S:
         if tail == "hold" and start < end - TOLERANCE_S:
-            windows.append((held, (start, end)))
+            clips.append((held, (start, end)))
         if tail == "shift":
             n = 0
             while shown(t0 + n * seconds_between_frames) is not None:
                 n += 1
             start = t0 + (n - frames) * seconds_between_frames
             picks = [shown(t0 + (n - frames + i) * seconds_between_frames) for i in range(frames)]
-            windows.append((picks, (start, max(end, start + frames * seconds_between_frames))))
-    return windows
+            clips.append((picks, (start, max(end, start + frames * seconds_between_frames))))
+    return clips
 
 
 def check(times: Sequence[float], last_s: float, **settings: object) -> list[Clip]:
     got = run(times, last_s, **settings)
     want = literal(times, last_s, **settings)
     assert [([index_of(f) for f in w.frames], w.span) for w in got] == want
-    for window in got:
-        assert window.times.tolist() == [times[index_of(f)] for f in window.frames]
+    for clip in got:
+        assert clip.times.tolist() == [times[index_of(f)] for f in clip.frames]
     return got
 
 
@@ -108,10 +108,8 @@ rhythms = st.one_of(
     seconds_between_clip_starts=st.sampled_from([0.05, 0.2, 0.31, 1.0, 2.5]),
     tail=st.sampled_from(["shift", "hold", "drop"]),
 )
-def test_windows_are_what_a_literal_search_finds(
-    times, last_s, frames, seconds_between_frames, seconds_between_clip_starts, tail
-):
-    windows = check(
+def test_clips_match_a_literal_search(times, last_s, frames, seconds_between_frames, seconds_between_clip_starts, tail):
+    clips = check(
         times,
         last_s,
         frames=frames,
@@ -122,39 +120,37 @@ def test_windows_are_what_a_literal_search_finds(
     if tail == "drop" or seconds_between_clip_starts > frames * seconds_between_frames:
         return
     reached = times[0]
-    for start, end in (w.span for w in windows):  # every second of the video lies in some window's span
+    for start, end in (w.span for w in clips):  # every second of the video lies in some clip's span
         assert start <= reached + 1e-9
         reached = max(reached, end)
     assert reached >= times[-1] + last_s - TOLERANCE_S - 1e-9
 
 
 def test_a_frame_stays_on_screen_until_the_next_one_comes():
-    windows = check(
-        [0.0, 0.1, 0.9, 1.0], 0.1, frames=5, seconds_between_frames=0.2, seconds_between_clip_starts=10.0, tail="drop"
-    )
-    assert [index_of(f) for f in windows[0].frames] == [0, 1, 1, 1, 1]
-    assert windows[0].times.tolist() == [0.0, 0.1, 0.1, 0.1, 0.1]
+    clips = check([0.0, 0.1, 0.9, 1.0], 0.1, frames=5, seconds_between_frames=0.2, seconds_between_clip_starts=10.0, tail="drop")
+    assert [index_of(f) for f in clips[0].frames] == [0, 1, 1, 1, 1]
+    assert clips[0].times.tolist() == [0.0, 0.1, 0.1, 0.1, 0.1]
 
 
-def test_a_long_pause_is_kept_as_one_picture():
+def test_clips_of_a_long_pause_share_one_picture():
     sampler = Sampler(frames=16, seconds_between_frames=0.1, seconds_between_clip_starts=0.8)
     sampler.push(np.zeros((64, 64, 3), np.uint8), time=0.0, duration=0.1)
-    windows = sampler.push(np.ones((64, 64, 3), np.uint8), time=240.0, duration=0.1)
-    assert len(windows) > 290
-    assert len({w.frames.__array_interface__["data"][0] for w in windows}) == 1
-    assert all(w.frames.shape == (16, 64, 64, 3) and not w.frames.any() for w in windows)
+    clips = sampler.push(np.ones((64, 64, 3), np.uint8), time=240.0, duration=0.1)
+    assert len(clips) > 290
+    assert len({w.frames.__array_interface__["data"][0] for w in clips}) == 1
+    assert all(w.frames.shape == (16, 64, 64, 3) and not w.frames.any() for w in clips)
 
 
-def test_times_in_milliseconds_give_the_windows_of_exact_times():
+def test_times_in_milliseconds_give_the_clips_of_exact_times():
     exact = [i / 30 for i in range(120)]
     rounded = [round(t, 3) for t in exact]
-    setup = {"frames": 16, "interval_s": 1 / 15, "hop_s": 0.5, "tail": "shift"}
+    setup = {"frames": 16, "seconds_between_frames": 1 / 15, "seconds_between_clip_starts": 0.5, "tail": "shift"}
     picks = [[[index_of(f) for f in w.frames] for w in run(times, 1 / 30, **setup)] for times in (exact, rounded)]
     assert picks[0] == picks[1]
     assert picks[0][0] == list(range(0, 32, 2))
 
 
-def test_a_window_comes_with_the_frame_after_its_last_sample():
+def test_a_clip_is_returned_with_the_frame_after_its_last_sample():
     sampler = Sampler(frames=3, seconds_between_frames=0.2, seconds_between_clip_starts=0.2)
     came = [len(sampler.push(picture(i), time=i / 10, duration=0.1)) for i in range(9)]
     assert came == [0, 0, 0, 0, 0, 1, 0, 1, 0]
@@ -168,16 +164,16 @@ def test_a_window_comes_with_the_frame_after_its_last_sample():
         ("drop", [(0.0, 1.0), (1.0, 2.0)]),
     ],
 )
-def test_each_policy_ends_the_video_in_its_way(tail, spans):
-    windows = check(
+def test_each_tail_policy_gives_its_last_clip(tail, spans):
+    clips = check(
         [i / 10 for i in range(23)], 0.1, frames=5, seconds_between_frames=0.2, seconds_between_clip_starts=1.0, tail=tail
     )
-    assert [w.span for w in windows] == [pytest.approx(s) for s in spans]
-    last = [index_of(f) for f in windows[-1].frames]
+    assert [w.span for w in clips] == [pytest.approx(s) for s in spans]
+    last = [index_of(f) for f in clips[-1].frames]
     assert last == {"shift": [14, 16, 18, 20, 22], "hold": [20, 22, 22, 22, 22], "drop": [10, 12, 14, 16, 18]}[tail]
 
 
-def test_no_tail_window_if_the_last_one_reaches_the_end():
+def test_no_tail_clip_if_the_last_one_reaches_the_end():
     for tail in ("shift", "hold"):
         assert (
             len(
@@ -194,28 +190,28 @@ def test_no_tail_window_if_the_last_one_reaches_the_end():
         )
 
 
-def test_nothing_is_held_if_the_video_ends_between_windows():
-    windows = check(
+def test_no_tail_clip_if_the_video_ends_between_clips():
+    clips = check(
         [i / 8 for i in range(8)], 0.125, frames=2, seconds_between_frames=0.2, seconds_between_clip_starts=1.0, tail="hold"
     )
-    assert [w.span for w in windows] == [(0.0, 0.4)]
+    assert [w.span for w in clips] == [(0.0, 0.4)]
 
 
 @pytest.mark.parametrize("tail", ["shift", "hold", "drop"])
-def test_a_clip_shorter_than_a_window_holds_its_last_frame(tail):
-    windows = check([2.0, 2.1, 2.2], 0.1, frames=4, seconds_between_frames=0.2, seconds_between_clip_starts=0.5, tail=tail)
-    assert [index_of(f) for f in windows[0].frames] == [0, 2, 2, 2]
-    assert [w.span for w in windows] == [pytest.approx((2.0, 2.3))]
+def test_a_video_shorter_than_a_clip_repeats_its_last_frame(tail):
+    clips = check([2.0, 2.1, 2.2], 0.1, frames=4, seconds_between_frames=0.2, seconds_between_clip_starts=0.5, tail=tail)
+    assert [index_of(f) for f in clips[0].frames] == [0, 2, 2, 2]
+    assert [w.span for w in clips] == [pytest.approx((2.0, 2.3))]
 
 
 @pytest.mark.parametrize("duration", [0.04, 0.0])
-def test_a_single_frame_is_one_window(duration):
-    (window,) = run([7.0], duration, frames=3, seconds_between_frames=0.5, seconds_between_clip_starts=1.0)
-    assert window.frames.shape == (3, 1, 1, 3)
-    assert window.span == (7.0, 7.04 if duration else 7.5)
+def test_a_single_frame_gives_one_clip(duration):
+    (clip,) = run([7.0], duration, frames=3, seconds_between_frames=0.5, seconds_between_clip_starts=1.0)
+    assert clip.frames.shape == (3, 1, 1, 3)
+    assert clip.span == (7.0, 7.04 if duration else 7.5)
 
 
-def test_no_frame_is_no_window():
+def test_no_frame_gives_no_clip():
     assert Sampler(frames=3, seconds_between_frames=0.5, seconds_between_clip_starts=1.0).close() == []
 
 
@@ -253,24 +249,27 @@ def test_the_buffer_does_not_grow_with_the_video(tail):
     ("wrong", "message"),
     [
         ({"frames": 0}, "at least 1 frame, got 0"),
-        ({"interval_s": 0.0}, r"interval_s must be a positive number of seconds, got 0\.0"),
-        ({"hop_s": float("nan")}, "hop_s must be a positive number of seconds, got nan"),
+        ({"seconds_between_frames": 0.0}, r"seconds_between_frames must be a positive number of seconds, got 0\.0"),
+        (
+            {"seconds_between_clip_starts": float("nan")},
+            "seconds_between_clip_starts must be a positive number of seconds, got nan",
+        ),
         ({"tail": "wrap"}, "must be 'shift', 'hold' or 'drop', got 'wrap'"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(wrong, message):
+def test_invalid_settings_are_refused(wrong, message):
     with pytest.raises(UsageError, match=message):
-        Sampler(**{"frames": 2, "interval_s": 0.1, "hop_s": 0.1, **wrong})
+        Sampler(**{"frames": 2, "seconds_between_frames": 0.1, "seconds_between_clip_starts": 0.1, **wrong})
 
 
-def test_frames_that_make_no_sense_are_refused():
+def test_invalid_frames_are_refused():
     sampler = Sampler(frames=2, seconds_between_frames=0.1, seconds_between_clip_starts=0.1)
     sampler.push(picture(0), time=1.0, duration=0.1)
     with pytest.raises(UsageError, match=r"in order of time: 1\.0 s came after 1\.0 s"):
         sampler.push(picture(1), time=1.0, duration=0.1)
     with pytest.raises(UsageError, match=r"one size: \(2, 2, 3\) came after \(1, 1, 3\)"):
         sampler.push(np.zeros((2, 2, 3), np.uint8), time=2.0, duration=0.1)
-    with pytest.raises(UsageError, match="not negative, got nan"):
+    with pytest.raises(UsageError, match="at least 0 s, got nan"):
         sampler.push(picture(1), time=float("nan"), duration=0.1)
     sampler.close()
     with pytest.raises(UsageError, match="is closed"):
@@ -310,11 +309,11 @@ def test_resize_checks_the_size_and_copies_nothing_needlessly():
     ],
 )
 def test_the_centre_crop_is_torchvisions(source, size, crop, resized, top_left):
-    assert views(source, resize=size, crop=crop, cover=False) == (CropGeometry(source, resized, (*top_left, *crop)),)
+    assert spatial_crops(source, resize=size, crop=crop, cover=False) == (CropGeometry(source, resized, (*top_left, *crop)),)
 
 
 def test_a_picture_too_narrow_for_the_crop_is_enlarged():
-    (view,) = views((100, 30), resize=100, crop=(112, 160), cover=False)
+    (view,) = spatial_crops((100, 30), resize=100, crop=(112, 160), cover=False)
     assert view.resized == (533, 160)
     assert view.crop == (round((533 - 112) / 2), 0, 112, 160)
 
@@ -326,11 +325,11 @@ def test_a_picture_too_narrow_for_the_crop_is_enlarged():
     crop=st.tuples(st.integers(8, 150), st.integers(8, 150)),
 )
 def test_crops_that_cover_see_every_pixel_with_the_fewest_crops(source, size, crop):
-    geometries = views(source, resize=size, crop=crop, cover=True)
+    geometries = spatial_crops(source, resize=size, crop=crop, cover=True)
     resized = geometries[0].resized
     assert {g.resized for g in geometries} == {resized}
     assert any(resized[a] == crop[a] for a in (0, 1))
-    if min(resized) > 30:  # the shape is kept, to a pixel
+    if min(resized) > 30:  # the shape is kept, within a pixel
         assert abs(resized[0] * source[1] / source[0] - resized[1]) <= max(1, source[1] / source[0])
     for axis in (0, 1):
         length, need = resized[axis], crop[axis]
@@ -341,14 +340,14 @@ def test_crops_that_cover_see_every_pixel_with_the_fewest_crops(source, size, cr
         assert seen.min() >= 1
         steps = np.diff(starts)
         if length > need and len(starts) > 1:
-            assert need - steps.max() >= 0.1 * need - 1  # overlap, to a pixel's rounding
+            assert need - steps.max() >= 0.1 * need - 1  # the overlap, within a pixel's rounding
             fewer = len(starts) - 1
             assert fewer == 1 or need - (length - need) / (fewer - 1) < 0.1 * need + 1
     assert len(geometries) == len({g.crop for g in geometries})
 
 
 def test_a_wide_video_is_covered_by_two_crops_from_left_to_right():
-    got = views((720, 1280), resize=182, crop=(160, 160), cover=True)
+    got = spatial_crops((720, 1280), resize=182, crop=(160, 160), cover=True)
     assert [g.crop for g in got] == [(0, 0, 160, 160), (0, 124, 160, 160)]
     assert got[0].resized == (160, 284)
 
@@ -356,10 +355,10 @@ def test_a_wide_video_is_covered_by_two_crops_from_left_to_right():
 @pytest.mark.parametrize("wrong", [{"resize": 0}, {"crop": (0, 5)}, {"resize": (3, 0)}])
 def test_sizes_below_a_pixel_are_refused(wrong):
     with pytest.raises(UsageError, match="at least 1 pixel"):
-        views((10, 10), **{"resize": 5, "crop": (5, 5), "cover": False, **wrong})
+        spatial_crops((10, 10), **{"resize": 5, "crop": (5, 5), "cover": False, **wrong})
 
 
-def test_a_picture_is_made_once_and_only_where_a_window_shows_it():
+def test_a_lazy_picture_is_computed_once_and_only_if_a_clip_shows_it():
     made: list[int] = []
 
     def maker(i: int):
@@ -369,11 +368,11 @@ def test_a_picture_is_made_once_and_only_where_a_window_shows_it():
 
         return make
 
-    sampler, windows = Sampler(frames=4, seconds_between_frames=0.2, seconds_between_clip_starts=0.4), []
+    sampler, clips = Sampler(frames=4, seconds_between_frames=0.2, seconds_between_clip_starts=0.4), []
     for i in range(60):
-        windows += sampler.push(maker(i), time=i / 30, duration=1 / 30)
-    windows += sampler.close()
-    shown = {index_of(image) for window in windows for image in window.frames}
+        clips += sampler.push(maker(i), time=i / 30, duration=1 / 30)
+    clips += sampler.close()
+    shown = {index_of(image) for clip in clips for image in clip.frames}
     assert sorted(made) == sorted(set(made))  # none twice
     assert shown <= set(made) < set(range(60))
-    assert len(made) <= len(shown) + 4  # and those that a last, shifted window might have shown
+    assert len(made) <= len(shown) + 4  # and those that a shifted last clip might have shown

@@ -11,11 +11,13 @@ from support.tiny_nets import CLIP, explained
 
 from vidcam.engine import TorchEngine
 from vidcam.methods import core
-from vidcam.methods.noise_tunnel import smooth
+from vidcam.methods.lookup import all_methods, get_method
+from vidcam.methods.noise_tunnel import noise_tunnel
 from vidcam.models.loading import LoadedModel
-from vidcam.pipeline import Session, Settings
+from vidcam.pipeline import Session
+from vidcam.settings import Settings
 
-RANDOM = [m.name for m in core.methods() if m.random] + ["smoothgrad:gradcam", "vargrad:cam"]
+RANDOM = [m.name for m in all_methods() if m.random] + ["smoothgrad:gradcam", "vargrad:cam"]
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def test_one_seed_one_map_another_seed_another_map(engine: TorchEngine, name: st
 
 def test_nothing_else_depends_on_the_seed(engine: TorchEngine) -> None:
     assert {"smoothgrad", "vargrad", "rise"} <= set(RANDOM)
-    for method in core.methods():
+    for method in all_methods():
         if not method.random and method.requires <= engine.spec.provides:
             assert Session(engine, Settings(method=method.name, seed=3)).method is method
 
@@ -52,9 +54,9 @@ def test_a_random_method_inside_another_has_the_same_seed() -> None:
 
     def draws(explained: core.TorchModel, clips: core.Clips, targets: core.Targets, *, seed: int = 0) -> core.Attribution:
         seeds.append(seed)
-        return core.get("cam").explain(explained, clips, targets)
+        return get_method("cam").explain(explained, clips, targets)
 
-    inner = replace(core.get("cam"), name="draws", explain=draws, random=True)
+    inner = replace(get_method("cam"), name="draws", function=draws, random=True)
     clips = torch.zeros(1, 3, *CLIP)
-    core.seeded(smooth(inner, samples=2), 7).explain(explained("plain"), clips, [core.Target(0)])
+    noise_tunnel(inner, samples=2).with_seed(7).explain(explained("plain"), clips, [core.Target(0)])
     assert seeds == [7, 7]

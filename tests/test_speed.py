@@ -29,7 +29,7 @@ from benchmarks.speed.transcode import transcode
 from vidcam import sampling
 from vidcam.io.source import open_source
 from vidcam.io.writer import VideoWriter
-from vidcam.models import registry
+from vidcam.models.table import get_spec
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 
@@ -66,15 +66,15 @@ def test_the_plain_transcode_keeps_frames_but_not_key_frames(tmp_path):
 @pytest.mark.parametrize("model", ["mini", "x3d_s"])
 @pytest.mark.parametrize(("frames", "fps"), [(75, 25), (62, 12), (100, 30), (66, 25)])
 def test_the_windows_of_the_script_are_those_of_vidcam(tmp_path, model, frames, fps):
-    spec = registry.get(model)
+    spec = get_spec(model)
     clip = write_clip(tmp_path / "in.mp4", frames=frames, size=(128, 192), fps=fps)
     theirs = list(by_hand.clips(clip, spec))
     sampler = sampling.Sampler(
-        frames=spec.frames, seconds_between_frames=spec.seconds_between_frames, seconds_between_clip_starts=spec.clip_s / 2
+        frames=spec.num_frames, seconds_between_frames=spec.seconds_between_frames, seconds_between_clip_starts=spec.clip_s / 2
     )
     ours = []
     with open_source(clip) as source:
-        (view,) = sampling.views((128, 192), resize=spec.resize, crop=spec.crop, cover=False)
+        (view,) = sampling.spatial_crops((128, 192), resize=spec.resize, crop=spec.crop, cover=False)
         for frame in source.frames():
             picture = sampling.resize(frame.image, view)
             ours += sampler.push(picture, time=frame.time, duration=frame.duration)

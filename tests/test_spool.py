@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pickle
 import sys
 import tempfile
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from vidcam.evidence import storage
 from vidcam.evidence.scale import scale_of
 from vidcam.evidence.smoothing import smooth
-from vidcam.evidence.storage import Spool, empty, release
+from vidcam.evidence.storage import Spool, StoredArray, empty
 from vidcam.evidence.timeline import Timeline
 from vidcam.values import Box, Evidence
 
@@ -30,47 +31,63 @@ def no_room(*_args: object, **_options: object) -> None:
 
 @pytest.mark.xdist_group("memory")
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_large_array_takes_memory_only_while_it_is_looked_at() -> None:
+def test_a_large_array_takes_memory_only_while_it_is_read() -> None:
     before = resident()
     array = empty((256, 256, 256))  # 67 MB
-    assert resident() - before < 30e6
     for i in range(256):
         array[i] = i
-    assert resident() - before > 40e6
-    release(array[10:20])  # a part of it will do
+        assert resident() - before < 30e6
+    assert [array[i][7, 9] for i in range(256)] == list(range(256))
     assert resident() - before < 30e6
+    assert array.sum() == 2**16 * 255 * 128
+    assert resident() - before > 40e6  # all of it at once needs all of it
+    np.testing.assert_array_equal(array[:3, 3, 5], [0, 1, 2])
     np.testing.assert_array_equal(array[:, 3, 5], np.arange(256))
+    part = array[10:20]
+    assert array[0, 0, 0] == 0
+    assert resident() - before < 30e6
+    assert (part == np.arange(10, 20)[:, None, None]).all()  # what was read before stays what it is
 
 
-def test_arrays_elsewhere_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    small = empty((3, 4))
-    small[:] = 7
-    release(small)
-    release(np.frombuffer(b"abcd", np.uint8))
-    assert (small == 7).all()
+def test_results_computed_from_a_stored_array_are_plain_arrays() -> None:
+    array = empty((4, 512, 512))
+    array[:] = 2
+    assert isinstance(array, StoredArray)
+    assert type(array + 1) is type(np.isnan(array)) is type(array[1:3]) is type(array.sum(axis=0)) is np.ndarray
+    assert isinstance(array.max(), np.float32)
+    array += 1
+    array[array > 2] = 5
+    assert (array == 5).all()
+    again = pickle.loads(pickle.dumps(array))
+    again[0] = 1
+    assert again[:2].sum() == 6 * 512 * 512
+
+
+def test_arrays_stay_in_memory_if_small_or_if_the_disk_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert type(empty((3, 4))) is np.ndarray
     monkeypatch.setattr(tempfile, "TemporaryFile", no_room)
     large = empty((1 << 19,))
     large[:] = 3
-    release(large)
+    assert type(large) is np.ndarray
     assert (large == 3).all()
 
 
-def test_a_spool_gives_back_what_it_got_and_reuses_places() -> None:
+def test_a_spool_returns_its_arrays_and_reuses_places() -> None:
     rng = np.random.default_rng(0)
-    made = [rng.normal(size=(5, 7, 7)).astype(np.float32) for _ in range(20)]
-    kept = Spool()
-    places = [kept.put(a) for a in made]
+    arrays = [rng.normal(size=(5, 7, 7)).astype(np.float32) for _ in range(20)]
+    spool = Spool()
+    places = [spool.put(a) for a in arrays]
     assert len(set(places)) == 20
-    for place, array in zip(places[::-1], made[::-1], strict=True):
+    for place, array in zip(places[::-1], arrays[::-1], strict=True):
         assert place is not None
-        np.testing.assert_array_equal(kept.get(place, array.shape), array)
-    kept.free(places[4], made[4].shape)
-    assert kept.put(made[0]) == places[4]
-    assert kept.put(made[0][:2]) not in places  # another size has places of its own
+        np.testing.assert_array_equal(spool.get(place, array.shape), array)
+    spool.free(places[4], arrays[4].shape)
+    assert spool.put(arrays[0]) == places[4]
+    assert spool.put(arrays[0][:2]) not in places  # another size has places of its own
 
 
-def windows(count: int) -> list[Evidence]:
-    """Return windows of two labels and two crops, in an order of their own; the second label is missing for a while."""
+def clips(count: int) -> list[Evidence]:
+    """Return clips of two labels and two crops, in an order of their own; the second label is missing for a while."""
     rng = np.random.default_rng(1)
     centres = np.linspace(3, 97, 14)
     return [
@@ -87,8 +104,8 @@ def windows(count: int) -> list[Evidence]:
 
 
 @pytest.mark.parametrize("room", ["room", "no room", "room for a while"])
-def test_a_long_timeline_is_the_same_wherever_its_blocks_are(room: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = windows(200)
+def test_a_long_timeline_is_the_same_in_memory_and_in_a_file(room: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence = clips(200)
     away: list[int] = []
     put = Spool.put
 
@@ -100,24 +117,24 @@ def test_a_long_timeline_is_the_same_wherever_its_blocks_are(room: str, monkeypa
     monkeypatch.setattr(storage, "LARGE", 1 << 40)  # the plain one: everything in memory
     monkeypatch.setattr(Spool, "put", lambda self, array: None)
     plain, timeline = Timeline(step_s=0.1), Timeline(step_s=0.1)
-    for w in given:
+    for w in evidence:
         plain.add(w)
-    wanted = {label: plain.tracks(label) for label in plain.labels}
-    wanted_smooth = {k: [smooth(t, kind="gaussian", seconds=0.25) for t in parts] for k, parts in wanted.items()}
+    expected = {label: plain.tracks(label) for label in plain.labels}
+    expected_smooth = {k: [smooth(t, kind="gaussian", seconds=0.25) for t in parts] for k, parts in expected.items()}
 
     monkeypatch.setattr(storage, "LARGE", 1 << 10)
     monkeypatch.setattr(Spool, "put", watched)
-    for w in given:
+    for w in evidence:
         timeline.add(w)
     assert (len(away) > 20) == (room == "room")
-    for label, parts in wanted.items():
-        for a, b, c in zip(parts, timeline.tracks(label), wanted_smooth[label], strict=True):
+    for label, parts in expected.items():
+        for a, b, c in zip(parts, timeline.tracks(label), expected_smooth[label], strict=True):
             np.testing.assert_array_equal(a.times, b.times)
             np.testing.assert_array_equal(a.maps, b.maps)
             np.testing.assert_array_equal(c.maps, smooth(b, kind="gaussian", seconds=0.25).maps)
 
     # What went away can come back to be forgotten in part; what comes there then is alone.
-    late = next(w for w in given if w.label == "wave" and w.span[0] > 67)
+    late = next(w for w in evidence if w.label == "wave" and w.span[0] > 67)
     alone = Timeline(step_s=0.1)
     for t in (plain, timeline):
         t.forget(70.05)
@@ -135,9 +152,9 @@ def test_a_long_timeline_is_the_same_wherever_its_blocks_are(room: str, monkeypa
 
 @pytest.mark.xdist_group("memory")
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_what_a_long_video_leaves_in_memory_is_small() -> None:
+def test_a_long_video_needs_little_memory() -> None:
     timeline, before = Timeline(step_s=0.1), resident()
-    one = windows(1)[0]
+    one = clips(1)[0]
     for i in range(15_000):  # 20 minutes of three labels: 38 MB of maps
         shift = {"times": one.times + 0.08 * i, "span": (0.08 * i, 0.08 * i + 1.6)}
         timeline.add(Evidence(**{**vars(one), **shift, "label": "abc"[i % 3]}))

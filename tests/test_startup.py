@@ -1,4 +1,4 @@
-"""What a command loads before it does anything: nothing for help, and no torch if a compiled model is at hand."""
+"""The modules that a command loads: nothing heavy for help, and no torch if a compiled model is cached."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def command(folder: Path, *words: str) -> set[str]:
     return set(json.loads(modules.read_text()))
 
 
-@pytest.mark.parametrize("words", [("--help",), ("annotate", "--help"), ("live", "--help"), ("models", "--help")])
+@pytest.mark.parametrize("words", [("--help",), *((name, "--help") for name in ("annotate", "live", "models", "train"))])
 def test_help_loads_nothing_heavy(words: tuple[str, ...], tmp_path: Path) -> None:
     assert not command(tmp_path, *words) & set(HEAVY)
 
 
-def test_annotate_calls_nobody_and_torch_only_compiles(tmp_path: Path) -> None:
+def test_annotate_uses_no_network_and_torch_only_to_compile(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", frames=20)
     words = ("annotate", str(clip), "--model", "mini", "--overwrite", "-o", str(tmp_path / "why.mp4"))
     words += ("--json", str(tmp_path / "why.json"), "--verdict")

@@ -1,4 +1,4 @@
-"""Procedural people: determinism, ground truth, and the truths of each motion on the joints in space."""
+"""Synthetic people: determinism, ground truth, and the properties of each motion, checked on the joints in space."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from support.drawn import digest
 
 from vidcam.errors import UnknownNameError, UsageError
-from vidcam.synthetic import CLASSES, NONE, clips, sample, scene
+from vidcam.synthetic import CLASSES, NONE, negatives, sample, sampling, scene, scene_sampling, stage, visibility
 from vidcam.synthetic.actions import MOTIONS
 from vidcam.synthetic.body import ARM_L, LEG_L, Body, Pose, Skeleton, random_body, skeleton
 from vidcam.synthetic.motion import Stance, ease
@@ -21,7 +21,7 @@ from vidcam.synthetic.motion import Stance, ease
 ACTING = [c for c in CLASSES if c not in ("standing idle", "no person")]
 
 
-def test_the_classes_have_the_agreed_order() -> None:
+def test_classes_keep_their_order() -> None:
     assert CLASSES == (
         "standing idle", "waving one hand", "raising both arms sideways", "raising both arms in front", "clapping", "boxing",
         "arm circles", "jumping jack", "squatting", "bending over", "kicking", "walking", "running", "jumping", "sitting down",
@@ -30,7 +30,7 @@ def test_the_classes_have_the_agreed_order() -> None:
     assert NONE not in CLASSES
 
 
-def test_seed_gives_the_same_bytes_in_any_process_and_order() -> None:
+def test_same_seed_gives_the_same_bytes_in_any_process() -> None:
     seeds = (3, 4, 5, 6)
     here = [digest(sample(s)) for s in seeds]
     code = (
@@ -62,17 +62,17 @@ def test_clips_have_the_stated_shapes_and_masks(label: str) -> None:
 
 
 @pytest.mark.parametrize("label", ACTING)
-def test_a_window_shows_enough_of_its_action(label: str) -> None:
+def test_clip_shows_enough_of_its_action(label: str) -> None:
     shown = [sample(s, label=label) for s in range(8)]
     assert all(c.active.sum() >= 4 for c in shown)
     assert np.mean([c.active.mean() for c in shown]) >= 0.35
-    # what acts can be seen: in nearly all clips it covers some pixels of most active frames
-    seen = [(c.parts[c.active].sum((1, 2)) >= 12).mean() > 0.6 for c in shown]
-    assert np.mean(seen) >= 0.7
+    # the acting parts are visible: in nearly all clips they cover some pixels of most active frames
+    visible = [(c.parts[c.active].sum((1, 2)) >= 12).mean() > 0.6 for c in shown]
+    assert np.mean(visible) >= 0.7
 
 
 @pytest.mark.parametrize("label", ["waving one hand", "raising both arms sideways", "clapping", "boxing", "jumping jack"])
-def test_the_parts_are_what_moves(label: str) -> None:
+def test_acting_parts_are_those_that_move(label: str) -> None:
     inside, outside = [], []
     for seed in range(10):
         c = sample(seed, label=label)
@@ -87,13 +87,13 @@ def test_the_parts_are_what_moves(label: str) -> None:
     assert np.median(inside) > 2.0 * np.median(outside)
 
 
-def test_a_wave_is_labelled_where_the_person_is() -> None:
+def test_waving_arm_is_part_of_the_person() -> None:
     c = next(sample(s, label="waving one hand") for s in range(5))
     assert 0.0 < c.parts[c.active].mean() < c.person[c.active].mean() < 0.9
 
 
 def acted(label: str, seed: int) -> tuple[Skeleton, Pose, np.ndarray, frozenset[int], Body]:
-    """The joints over one standing execution of an action, its moments of activity and its parts."""
+    """Return the joints over one standing action, the pose, when it is active, its parts and the body."""
     rng = np.random.default_rng(seed)
     body, stance = random_body(rng), Stance(rng, arms="hang")
     action = MOTIONS[label](rng, stance, None)
@@ -107,7 +107,7 @@ SEEDS = range(12)
 
 
 @pytest.mark.parametrize("label", list(MOTIONS))
-def test_bones_keep_their_lengths_and_nothing_jumps(label: str) -> None:
+def test_bones_keep_their_lengths_and_joints_do_not_jump(label: str) -> None:
     for seed in SEEDS:
         s, _, _, _, body = acted(label, seed)
         for a, b, length in ((s.shoulder, s.elbow, body.upper_arm), (s.elbow, s.wrist, body.forearm)):
@@ -119,7 +119,7 @@ def test_bones_keep_their_lengths_and_nothing_jumps(label: str) -> None:
             assert np.linalg.norm(np.diff(joint, axis=0), axis=-1).max() < 0.45 * body.height
 
 
-def test_a_wave_lifts_one_hand_that_swings() -> None:
+def test_wave_lifts_and_swings_one_hand() -> None:
     for seed in SEEDS:
         s, _, active, groups, body = acted("waving one hand", seed)
         (group,) = groups
@@ -130,7 +130,7 @@ def test_a_wave_lifts_one_hand_that_swings() -> None:
         assert s.finger[active, i, 0].std() + s.finger[active, i, 2].std() > 0.01 * body.height
 
 
-def test_the_two_raises_differ_by_direction() -> None:
+def test_raising_arms_sideways_and_in_front_differ() -> None:
     for label, far, near in (("raising both arms sideways", 0, 2), ("raising both arms in front", 2, 0)):
         for seed in SEEDS:
             s, pose, _, _, body = acted(label, seed)
@@ -144,7 +144,7 @@ def test_the_two_raises_differ_by_direction() -> None:
                 assert level[far] > level[near], label
 
 
-def test_what_goes_down_and_up() -> None:
+def test_hips_and_head_go_down_and_up_as_named() -> None:
     for seed in SEEDS:
         for label, sign in (("sitting down", -1), ("standing up", 1)):
             s, _, active, _, body = acted(label, seed)
@@ -214,7 +214,7 @@ def test_labels_and_sizes_are_checked() -> None:
         sample(0, label="waving one hnd")
     with pytest.raises(UsageError, match="at least 16x16"):
         sample(0, size=8)
-    with pytest.raises(UsageError, match="interval_s must be positive"):
+    with pytest.raises(UsageError, match="seconds_between_frames must be positive"):
         sample(0, seconds_between_frames=0.0)
     with pytest.raises(UnknownNameError, match="unknown label"):
         next(iter(scene([("no person", 1.0)], seed=0)))
@@ -222,7 +222,7 @@ def test_labels_and_sizes_are_checked() -> None:
         next(iter(scene([("clapping", 0.0)], seed=0)))
 
 
-def test_a_scene_does_its_script_in_order_from_rest_to_rest() -> None:
+def test_scene_does_its_script_in_order() -> None:
     script = [("standing idle", 0.8), ("waving one hand", 2.0), ("squatting", 1.6)]
     frames = list(scene(script, seed=1, fps=12.5, size=(90, 120)))
     assert len(frames) == 55
@@ -236,9 +236,9 @@ def test_a_scene_does_its_script_in_order_from_rest_to_rest() -> None:
     assert max(change[9], change[34]) < np.percentile(change, 90) + 0.5
 
 
-def test_clip_with_too_small_an_action_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clip_with_a_too_small_action_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
     def least_share() -> float:
-        """The smallest share of the picture that the waving arm has in some clips, over four frames of its waving."""
+        """Return the waving arm's smallest share of the picture in some clips, over four frames of its waving."""
         shares = []
         for seed in range(12):
             clip = sample(seed, label="waving one hand")
@@ -247,38 +247,39 @@ def test_clip_with_too_small_an_action_is_drawn_again(monkeypatch: pytest.Monkey
             shares.append(float(clip.parts[some].mean()))
         return min(shares)
 
-    assert least_share() >= clips.SMALLEST
-    monkeypatch.setattr(clips, "TRIES", 1)
-    assert least_share() < clips.SMALLEST
+    assert least_share() >= visibility.LEAST_SHARE
+    monkeypatch.setattr(sampling, "MAX_ATTEMPTS", 1)
+    assert least_share() < visibility.LEAST_SHARE
 
 
 def ways(label: str, seeds: range, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How far some hand, foot or head comes in the picture in clips of one person, in heights of the picture."""
-    made: list[list[tuple[bool, float]]] = []
-    draw = clips._people_clip
+    """Return how far a hand, a foot or the head moves in clips of one person, in heights of the picture."""
+    people: list[list[tuple[bool, float]]] = []
+    draw = scene_sampling.person_stage
 
     def watched(*args, **options):  # type: ignore[no-untyped-def]
         out = draw(*args, **options)
-        made.append(out[0].people)
+        people.append(out[0].people)
         return out
 
     with monkeypatch.context() as patch:
-        patch.setattr(clips, "_people_clip", watched)
-        found = []
+        patch.setattr(scene_sampling, "person_stage", watched)
+        patch.setattr(sampling, "person_stage", watched)
+        distances = []
         for seed in seeds:
             sample(seed, label=label)
-            found.append(made[-1][-1][1])  # of the clip that was kept, the one who acts
-    return found
+            distances.append(people[-1][-1][1])  # the acting person of the last attempt
+    return distances
 
 
-def test_people_of_no_class_move_further_than_idle_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clips, "_NONE_KINDS", {"person": 0.6, "close": 0.4})
+def test_people_of_none_of_these_move_more_than_idle_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scene_sampling, "UNRELATED_KINDS", {"person": 0.6, "close": 0.4})
     rest = np.array(ways("standing idle", range(60), monkeypatch))
     other = np.array(ways(NONE, range(25), monkeypatch))
-    assert (rest < clips.LEAST_STIR).mean() > 0.98
-    assert (other >= clips.LEAST_STIR).all()
-    monkeypatch.setattr(clips, "TRIES", 1)
-    assert (np.array(ways(NONE, range(40, 50), monkeypatch)) < clips.LEAST_STIR).any()
+    assert (rest < scene_sampling.LEAST_MOTION).mean() > 0.98
+    assert (other >= scene_sampling.LEAST_MOTION).all()
+    monkeypatch.setattr(sampling, "MAX_ATTEMPTS", 1)
+    assert (np.array(ways(NONE, range(40, 50), monkeypatch)) < scene_sampling.LEAST_MOTION).any()
 
 
 def test_an_empty_place_is_not_none_of_these(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,27 +287,27 @@ def test_an_empty_place_is_not_none_of_these(monkeypatch: pytest.MonkeyPatch) ->
     wall = np.full((16, 64, 64, 3), 130, np.uint8)
     texture = cv2.resize(rng.integers(0, 255, (30, 30, 3), dtype=np.uint8), (160, 64))
     panned = np.stack([texture[:, 4 * i : 4 * i + 64] for i in range(16)])
-    assert not clips._more_than_a_place(wall)
-    assert not clips._more_than_a_place(np.repeat(panned[:1], 16, 0))  # textured, but still
+    assert not visibility.shows_something(wall)
+    assert not visibility.shows_something(np.repeat(panned[:1], 16, 0))  # textured, but still
     flicker = wall + np.arange(16, dtype=np.uint8)[:, None, None, None] * 4
-    assert not clips._more_than_a_place(flicker)  # it changes, but there is nothing to see
-    assert clips._more_than_a_place(panned)
+    assert not visibility.shows_something(flicker)  # it changes, but there is nothing to see
+    assert visibility.shows_something(panned)
 
     shown = iter([wall, wall, panned])
-    monkeypatch.setattr(clips, "_NONE_KINDS", {"pan": 1.0})
-    monkeypatch.setattr(clips.negatives, "KINDS", {"pan": lambda *_: next(shown)})
-    monkeypatch.setattr(clips, "degrade", lambda rng, pictures, t: pictures)
+    monkeypatch.setattr(scene_sampling, "UNRELATED_KINDS", {"pan": 1.0})
+    monkeypatch.setattr(negatives, "KINDS", {"pan": lambda *_: next(shown)})
+    monkeypatch.setattr(sampling, "degrade", lambda rng, pictures, t: pictures)
     np.testing.assert_array_equal(sample(5, label=NONE, size=64).frames, panned)
 
 
-def test_a_crowd_has_people_who_move(monkeypatch: pytest.MonkeyPatch) -> None:
-    stages: list[clips._Stage] = []
-    stage = clips._stage
-    monkeypatch.setattr(clips, "_stage", lambda *a, **k: stages.append(stage(*a, **k)) or stages[-1])
+def test_crowd_has_people_who_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    stages: list[stage.Stage] = []
+    make = scene_sampling.make_stage
+    monkeypatch.setattr(scene_sampling, "make_stage", lambda *a, **k: stages.append(make(*a, **k)) or stages[-1])
     for kind in ("crowd", "pair"):
-        monkeypatch.setattr(clips, "_NONE_KINDS", {kind: 1.0})
+        monkeypatch.setattr(scene_sampling, "UNRELATED_KINDS", {kind: 1.0})
         for seed in range(10):
             sample(seed, label=NONE)
             heads, ways = zip(*stages[-1].people, strict=True)
             assert sum(heads) >= 2
-            assert max(ways) >= clips.LEAST_STIR
+            assert max(ways) >= scene_sampling.LEAST_MOTION

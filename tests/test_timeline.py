@@ -90,7 +90,7 @@ def oracle(windows: list[Evidence], step: float) -> tuple[list[float], list[np.n
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_overlapping_windows_blend_as_the_loop_says(data: st.DataObject) -> None:
+def test_overlapping_clips_blend_as_in_the_slow_loop(data: st.DataObject) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     step = data.draw(st.sampled_from([0.125, 0.25, 0.5]))  # exact in binary, so that the loop needs no tolerance
     windows = []
@@ -102,10 +102,10 @@ def test_overlapping_windows_blend_as_the_loop_says(data: st.DataObject) -> None
     timeline = Timeline(step_s=step)
     for window in windows:
         timeline.add(window)
-    (found,) = timeline.tracks("wave")
+    (joined,) = timeline.tracks("wave")
     times, maps = oracle(windows, step)
-    np.testing.assert_allclose(found.times, times)
-    for got, expected in zip(found.maps, maps, strict=True):
+    np.testing.assert_allclose(joined.times, times)
+    for got, expected in zip(joined.maps, maps, strict=True):
         if expected is None:
             assert np.isnan(got).all()
         else:
@@ -113,18 +113,18 @@ def test_overlapping_windows_blend_as_the_loop_says(data: st.DataObject) -> None
 
 
 @pytest.mark.parametrize("hop", [0.1, 0.37, 0.7, 1.0, 1.3])
-def test_constant_evidence_stays_constant_whatever_the_hop(hop: float) -> None:
+def test_constant_evidence_stays_constant_for_any_hop(hop: float) -> None:
     timeline = Timeline(step_s=0.1)
     for i in range(30):
         timeline.add(evidence(np.full((4, 2, 2), 0.3), (1.4 + i * hop, 2.7 + i * hop)))
-    (found,) = timeline.tracks("wave")
-    assert not np.isnan(found.maps).any()  # also where one window ends exactly as the next begins
-    np.testing.assert_allclose(found.maps, 0.3, rtol=1e-6)
-    np.testing.assert_allclose(np.diff(found.times), 0.1)
-    assert found.times[0] == 1.4
+    (joined,) = timeline.tracks("wave")
+    assert not np.isnan(joined.maps).any()  # also where one window ends exactly as the next begins
+    np.testing.assert_allclose(joined.maps, 0.3, rtol=1e-6)
+    np.testing.assert_allclose(np.diff(joined.times), 0.1)
+    assert joined.times[0] == 1.4
 
 
-def test_windows_that_touch_leave_no_hole_between_them() -> None:
+def test_clips_that_touch_leave_no_gap() -> None:
     timeline = Timeline(step_s=0.1)
     timeline.add(evidence(np.ones((2, 1, 1)), (0.0, 0.3)))
     timeline.add(evidence(np.ones((2, 1, 1)), (0.1 + 0.2, 0.6)))  # 0.30000000000000004, as sums of hops are
@@ -154,7 +154,7 @@ def test_evidence_without_maps_of_numbers_is_refused() -> None:
         replace(good, values=np.full((3, 2, 2), np.nan, np.float32))
 
 
-def test_the_grid_is_counted_from_where_it_was_begun() -> None:
+def test_the_grid_counts_from_its_begin() -> None:
     timeline = Timeline(step_s=0.5)
     timeline.begin(0.25)
     timeline.add(evidence(np.ones((2, 1, 1)), (1.0, 2.0)))
@@ -163,7 +163,7 @@ def test_the_grid_is_counted_from_where_it_was_begun() -> None:
     np.testing.assert_array_equal(timeline.tracks("wave")[0].times, [0.25, 0.75, 1.25, 1.75])
 
 
-def test_a_window_fades_in_instead_of_stepping() -> None:
+def test_a_clip_fades_in_without_a_step() -> None:
     timeline = Timeline(step_s=0.01)
     timeline.add(evidence(np.zeros((2, 1, 1)), (0.0, 2.0)))
     timeline.add(evidence(np.ones((2, 1, 1)), (1.0, 3.0)))
@@ -172,16 +172,16 @@ def test_a_window_fades_in_instead_of_stepping() -> None:
     assert curve[150] == pytest.approx(0.5)
 
 
-def test_between_windows_nothing_is_known() -> None:
+def test_times_between_clips_are_nan() -> None:
     timeline = Timeline(step_s=0.5)
     timeline.add(evidence(np.ones((2, 1, 1)), (0.0, 1.0)))
     timeline.add(evidence(np.ones((2, 1, 1)), (2.0, 3.0)))
-    (found,) = timeline.tracks("wave")
-    np.testing.assert_array_equal(np.isnan(found.maps[:, 0, 0]), [False, False, True, True, False, False])
-    np.testing.assert_array_equal(np.isnan(found.curve), np.isnan(found.maps[:, 0, 0]))
+    (joined,) = timeline.tracks("wave")
+    np.testing.assert_array_equal(np.isnan(joined.maps[:, 0, 0]), [False, False, True, True, False, False])
+    np.testing.assert_array_equal(np.isnan(joined.curve), np.isnan(joined.maps[:, 0, 0]))
 
 
-def test_labels_and_crops_share_the_grid_and_nothing_else() -> None:
+def test_labels_and_crops_share_only_the_grid() -> None:
     timeline = Timeline(step_s=0.5)
     left, right = Box(0, 0, 60, 40), Box(0, 40, 60, 80)
     timeline.add(evidence(np.full((2, 1, 1), 1), (0, 2), seen=left))
@@ -189,9 +189,9 @@ def test_labels_and_crops_share_the_grid_and_nothing_else() -> None:
     timeline.add(evidence(np.full((2, 1, 1), 3), (1, 3), label="clap", seen=left))
     timeline.add(evidence(np.full((2, 1, 1), 1), (-1, 0), seen=left))  # an earlier window may come later
     assert timeline.labels == ("wave", "clap")
-    assert timeline.explained("wave") == [(0, 2), (-1, 0)]
-    assert timeline.explained("clap") == [(1, 3)]
-    assert timeline.explained("jump") == []
+    assert timeline.spans("wave") == [(0, 2), (-1, 0)]
+    assert timeline.spans("clap") == [(1, 3)]
+    assert timeline.spans("jump") == []
     assert timeline.tracks("jump") == ()
     one, two = timeline.tracks("wave")
     (clap,) = timeline.tracks("clap")
@@ -204,7 +204,7 @@ def test_labels_and_crops_share_the_grid_and_nothing_else() -> None:
     np.testing.assert_array_equal(clap.maps[:, 0, 0], [nan, nan, nan, nan, 3, 3, 3, 3])
 
 
-def test_other_units_are_refused() -> None:
+def test_evidence_in_another_unit_is_refused() -> None:
     timeline = Timeline(step_s=0.5)
     timeline.add(evidence(np.ones((2, 1, 1)), (0, 2)))
     with pytest.raises(UsageError, match="by 'gradcam' versus None cannot be blended with what is there by 'cam' versus None"):
@@ -215,7 +215,7 @@ def test_other_units_are_refused() -> None:
         Timeline(step_s=0)
 
 
-def test_windows_are_not_kept() -> None:
+def test_clips_are_not_kept_in_memory() -> None:
     tracemalloc.start()
     timeline = Timeline(step_s=0.1)
     for i in range(200):  # 200 windows of 16 x 7 x 7 over the same two seconds
@@ -252,55 +252,55 @@ KERNELS = {
 
 @pytest.mark.parametrize(("kind", "causal"), KERNELS)
 @pytest.mark.parametrize("seconds", [0.05, 0.3, 2.0])
-def test_smoothing_is_the_weighted_mean_that_it_says(kind: str, causal: bool, seconds: float) -> None:
+def test_smoothing_is_the_weighted_mean_of_the_docstring(kind: str, causal: bool, seconds: float) -> None:
     rng = np.random.default_rng(0)
     maps = rng.normal(size=(40, 2, 2)).astype(np.float32)
     maps[10:14] = np.nan
     times = np.cumsum(rng.uniform(0.05, 0.15, 40))  # an uneven grid is fine
     t = track(maps)
     t = Track(t.label, times, maps, t.ys, t.xs, t.seen, t.cell_s)
-    found = smooth(t, kind=kind, seconds=seconds, causal=causal)
+    smoothed = smooth(t, kind=kind, seconds=seconds, causal=causal)
     expected = smooth_by_loops(maps, times, KERNELS[kind, causal](seconds))
-    np.testing.assert_allclose(found.maps, expected, atol=4e-3)  # the kernel's tail below 1/1000 is cut off
-    np.testing.assert_array_equal(np.isnan(found.maps), np.isnan(maps))
-    assert found.times is t.times
+    np.testing.assert_allclose(smoothed.maps, expected, atol=4e-3)  # the kernel's tail below 1/1000 is cut off
+    np.testing.assert_array_equal(np.isnan(smoothed.maps), np.isnan(maps))
+    assert smoothed.times is t.times
 
 
 ALL = [("gaussian", False), ("exponential", False), ("exponential", True), ("flow", False), ("flow", True)]
 
 
 @pytest.mark.parametrize(("kind", "causal"), ALL)
-def test_a_constant_stays_exactly_what_it_is(kind: str, causal: bool) -> None:
+def test_smoothing_leaves_a_constant_exactly_alone(kind: str, causal: bool) -> None:
     maps = np.full((50, 3, 4), 0.3, np.float32)
     maps[20:25] = np.nan
-    found = smooth(track(maps), kind=kind, seconds=0.4, causal=causal, flow=moving_texture(50, 9.0, step=0.1)[0])
-    np.testing.assert_array_equal(found.maps, maps)
+    smoothed = smooth(track(maps), kind=kind, seconds=0.4, causal=causal, flow=moving_texture(50, 9.0, step=0.1)[0])
+    np.testing.assert_array_equal(smoothed.maps, maps)
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "exponential", "flow"])
-def test_zero_phase_keeps_the_second_and_the_sum(kind: str) -> None:
-    found = smooth(track(pulse(101, 50, size=(3, 4))), kind=kind, seconds=0.3, flow=resting())
-    curve = found.maps[:, 1, 1]
+def test_symmetric_smoothing_keeps_the_second_and_the_sum(kind: str) -> None:
+    smoothed = smooth(track(pulse(101, 50, size=(3, 4))), kind=kind, seconds=0.3, flow=resting())
+    curve = smoothed.maps[:, 1, 1]
     assert int(curve.argmax()) == 50
     np.testing.assert_allclose(curve, curve[::-1], atol=1e-7)
     assert curve.sum() == pytest.approx(1.0, rel=1e-5)
-    spread = math.sqrt((curve * (found.times - 5.0) ** 2).sum())
+    spread = math.sqrt((curve * (smoothed.times - 5.0) ** 2).sum())
     assert spread == pytest.approx(0.3, rel=0.03)  # seconds is the standard deviation
 
 
 @pytest.mark.parametrize("kind", ["exponential", "flow"])
-def test_the_causal_one_lags_as_stated_and_sees_no_future(kind: str) -> None:
-    found = smooth(track(pulse(201, 50)), kind=kind, seconds=0.5, causal=True, flow=resting())
-    curve = found.maps[:, 0, 0]
+def test_causal_smoothing_lags_as_stated_and_sees_no_future(kind: str) -> None:
+    smoothed = smooth(track(pulse(201, 50)), kind=kind, seconds=0.5, causal=True, flow=resting())
+    curve = smoothed.maps[:, 0, 0]
     assert (curve[:50] == 0).all()
-    lag = (curve * found.times).sum() / curve.sum() - 5.0
+    lag = (curve * smoothed.times).sum() / curve.sum() - 5.0
     assert 0.4 < lag <= 0.5
     cut = smooth(track(pulse(201, 50)[:120]), kind=kind, seconds=0.5, causal=True, flow=resting())
-    np.testing.assert_array_equal(cut.maps, found.maps[:120])
+    np.testing.assert_array_equal(cut.maps, smoothed.maps[:120])
 
 
 @pytest.mark.parametrize(("kind", "causal"), ALL[:3])
-def test_smoothing_is_in_seconds_whatever_the_step(kind: str, causal: bool) -> None:
+def test_smoothing_is_in_seconds_for_any_step(kind: str, causal: bool) -> None:
     def half_second(step: float) -> Track:
         n = round(8 / step)
         times = np.arange(n) * step
@@ -314,7 +314,7 @@ def test_smoothing_is_in_seconds_whatever_the_step(kind: str, causal: bool) -> N
 
 @pytest.mark.parametrize(("kind", "causal"), [("gaussian", False), ("exponential", True), ("flow", False), ("flow", True)])
 @pytest.mark.parametrize("stretch", [1, 7])
-def test_stretch_by_stretch_is_the_same_to_the_last_bit(
+def test_smoothing_in_stretches_is_the_same_to_the_last_bit(
     kind: str, causal: bool, stretch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(0)
@@ -328,7 +328,7 @@ def test_stretch_by_stretch_is_the_same_to_the_last_bit(
     np.testing.assert_array_equal(smooth(t, kind=kind, seconds=0.15, causal=causal, flow=flow).maps, whole)
 
 
-def test_smoothing_needs_little_room_beside_its_result() -> None:
+def test_smoothing_needs_little_memory_beside_its_result() -> None:
     t = track(np.ones((40_000, 7, 7), np.float32))
     tracemalloc.start()
     smooth(t, kind="gaussian", seconds=0.25)
@@ -345,7 +345,7 @@ def test_smoothing_can_be_switched_off() -> None:
     assert smooth(single, kind="gaussian", seconds=1.0) is single
 
 
-def test_settings_that_smoothing_cannot_use_are_refused() -> None:
+def test_impossible_smoothing_settings_are_refused() -> None:
     t = track(np.ones((5, 1, 1)))
     with pytest.raises(UsageError, match="a Gaussian looks into the future"):
         smooth(t, kind="gaussian", seconds=1, causal=True)
@@ -357,14 +357,14 @@ def test_settings_that_smoothing_cannot_use_are_refused() -> None:
         smooth(t, kind="median", seconds=1)
 
 
-def test_a_stretch_that_nobody_saw_lends_nothing() -> None:
+def test_an_unseen_stretch_adds_nothing_to_its_neighbours() -> None:
     maps = np.ones((40, 1, 1), np.float32)
     maps[10:20] = np.nan
     maps[20:] = 3
-    found = smooth(track(maps), kind="gaussian", seconds=0.1).maps[:, 0, 0]
-    assert np.isnan(found[10:20]).all()
-    np.testing.assert_allclose(found[:10], 1)  # the other side is 10 standard deviations away
-    np.testing.assert_allclose(found[20:], 3)
+    smoothed = smooth(track(maps), kind="gaussian", seconds=0.1).maps[:, 0, 0]
+    assert np.isnan(smoothed[10:20]).all()
+    np.testing.assert_allclose(smoothed[:10], 1)  # the other side is 10 standard deviations away
+    np.testing.assert_allclose(smoothed[20:], 3)
 
 
 # ----------------------------------------------------------------------------------------------------------------- flow
@@ -389,7 +389,7 @@ def resting() -> FlowField:
     return moving_texture(60, 0.0, step=0.1)[0]
 
 
-def test_the_flow_is_what_moved_in_cells() -> None:
+def test_the_flow_is_the_motion_in_cells() -> None:
     flow, speed = moving_texture(12, 4.0, step=0.1)
     ys, xs = np.arange(6) * 10 + 4.5, np.arange(8) * 10 + 4.5
     forward = flow.between(0.3, 0.4, ys=ys, xs=xs)
@@ -408,9 +408,9 @@ def test_the_flow_has_rows_and_columns_in_order() -> None:
     flow = FlowField(size=(600, 800), step_s=0.1)  # the pictures pushed are ten times smaller than the source
     for i in range(4):
         flow.push(wide[20 - 4 * i : 80 - 4 * i], time=i * 0.1)
-    found = flow.between(0.0, 0.1, ys=np.arange(6) * 100 + 49.5, xs=np.arange(8) * 100 + 49.5)
-    np.testing.assert_allclose(found[2:-2, 1:-1, 0], 0.4, atol=0.06)  # downwards
-    np.testing.assert_allclose(found[2:-2, 1:-1, 1], 0.0, atol=0.06)
+    motion = flow.between(0.0, 0.1, ys=np.arange(6) * 100 + 49.5, xs=np.arange(8) * 100 + 49.5)
+    np.testing.assert_allclose(motion[2:-2, 1:-1, 0], 0.4, atol=0.06)  # downwards
+    np.testing.assert_allclose(motion[2:-2, 1:-1, 1], 0.0, atol=0.06)
 
 
 def test_pictures_between_the_steps_are_skipped() -> None:
@@ -426,12 +426,12 @@ def test_the_flow_takes_pictures_of_any_shape(size: tuple[int, int]) -> None:
     flow = FlowField(size=size, step_s=0.1)
     for i in range(3):
         flow.push(np.roll(np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8), i, 1), time=i * 0.1)
-    found = flow.between(0.0, 0.2, ys=np.array([size[0] / 2 - 0.5]), xs=np.linspace(0, size[1] - 1, 4))
-    assert found.shape == (1, 4, 2)
-    assert np.isfinite(found).all()
+    motion = flow.between(0.0, 0.2, ys=np.array([size[0] / 2 - 0.5]), xs=np.linspace(0, size[1] - 1, 4))
+    assert motion.shape == (1, 4, 2)
+    assert np.isfinite(motion).all()
 
 
-def test_heat_follows_what_moves() -> None:
+def test_heat_follows_a_moving_object() -> None:
     cells = 16
     size = (60, 160)
     flow, _ = moving_texture(14, 10.0, step=0.1, size=size)  # a cell is 10 px wide, and so is a step
@@ -472,7 +472,7 @@ def test_heat_follows_an_object_before_a_background_at_rest() -> None:
     assert (smeared.max(axis=(1, 2)) / highest).mean() < 0.45
 
 
-def test_carrying_looks_up_where_the_loop_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_carrying_interpolates_as_in_the_slow_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Motion by whole cells, another for each cell, step and direction of time: every term can be written down."""
     n, h, w = 9, 3, 5
     rng = np.random.default_rng(1)
@@ -485,7 +485,7 @@ def test_carrying_looks_up_where_the_loop_says(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(flow, "between", between)
     maps = rng.normal(size=(n, h, w)).astype(np.float32)
     maps[4] = np.nan
-    found = smooth(track(maps), kind="flow", seconds=0.15, flow=flow).maps
+    smoothed = smooth(track(maps), kind="flow", seconds=0.15, flow=flow).maps
     for i, y, x in np.ndindex(n, h, w):
         total, weight = float(maps[i, y, x]), 1.0
         for direction in (-1, 1):
@@ -500,13 +500,13 @@ def test_carrying_looks_up_where_the_loop_says(monkeypatch: pytest.MonkeyPatch) 
                     k = math.exp(-0.5 * (offset * 0.1 / 0.15) ** 2)
                     total, weight = total + k * float(maps[j, row, column]), weight + k
         if i == 4:
-            assert np.isnan(found[i, y, x])
+            assert np.isnan(smoothed[i, y, x])
         else:
-            assert found[i, y, x] == pytest.approx(total / weight, abs=1e-5)
+            assert smoothed[i, y, x] == pytest.approx(total / weight, abs=1e-5)
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_at_rest_carrying_changes_nothing(causal: bool) -> None:
+def test_carrying_without_motion_changes_nothing(causal: bool) -> None:
     t = track(np.random.default_rng(0).normal(size=(50, 3, 4)))
     plain = smooth(t, kind="exponential" if causal else "gaussian", seconds=0.3, causal=causal)
     np.testing.assert_allclose(smooth(t, kind="flow", seconds=0.3, causal=causal, flow=resting()).maps, plain.maps, atol=1e-4)
@@ -533,8 +533,8 @@ def test_the_scale_is_that_of_all_maps_sorted(quantile: float, spread: float) ->
     maps[700:720] = np.nan
     strength = np.sort(np.abs(maps[~np.isnan(maps)]))
     held = np.cumsum(strength, dtype=np.float64)
-    wanted = strength[min(np.searchsorted(held, quantile * held[-1] * (1 - 1e-12)), len(strength) - 1)]
-    assert scale_of([track(maps[:900]), track(maps[900:])], quantile=quantile) == wanted
+    expected = strength[min(np.searchsorted(held, quantile * held[-1] * (1 - 1e-12)), len(strength) - 1)]
+    assert scale_of([track(maps[:900]), track(maps[900:])], quantile=quantile) == expected
 
 
 def test_a_short_action_sets_the_scale_and_an_outlier_does_not() -> None:
@@ -550,7 +550,7 @@ def test_a_short_action_sets_the_scale_and_an_outlier_does_not() -> None:
     assert scale_of([track(outlier)]) == pytest.approx(before, rel=0.15)
 
 
-def test_a_label_without_evidence_is_not_blown_up() -> None:
+def test_a_label_without_evidence_is_not_scaled_up() -> None:
     rng = np.random.default_rng(0)
     strong = track(np.abs(rng.normal(1, 0.2, size=(100, 4, 4))))
     noise = track(rng.normal(0, 0.01, size=(100, 4, 4)), label="clap")
@@ -597,9 +597,9 @@ TIMES = np.arange(12) * 0.5 + 10
     ],
 )
 def test_segments_of_hand_made_curves(curve: list[float], expected: list[tuple[float, float, float]]) -> None:
-    found = label_segments("wave", TIMES, np.array(curve, float), high=2.0, low=1.0, min_s=1.0)
-    assert [(s.label, s.start_s, s.end_s, pytest.approx(s.score)) for s in found] == [("wave", *e) for e in expected]
-    assert all(isinstance(s, Segment) for s in found)
+    segments = label_segments("wave", TIMES, np.array(curve, float), high=2.0, low=1.0, min_s=1.0)
+    assert [(s.label, s.start_s, s.end_s, pytest.approx(s.score)) for s in segments] == [("wave", *e) for e in expected]
+    assert all(isinstance(s, Segment) for s in segments)
 
 
 def test_segments_need_two_moments_and_ordered_levels() -> None:
@@ -621,5 +621,5 @@ def test_segments_need_two_moments_and_ordered_levels() -> None:
         ([1.0] * 12, 3, 0.0, (5,)),
     ],
 )
-def test_peaks_are_the_highest_moments_apart(curve: list[float], n: int, gap: float, expected: tuple[int, ...]) -> None:
+def test_peaks_are_the_highest_maxima_apart(curve: list[float], n: int, gap: float, expected: tuple[int, ...]) -> None:
     assert find_peaks(TIMES, np.array(curve, float), n=n, min_gap_s=gap) == expected

@@ -1,4 +1,4 @@
-"""Training: it learns, stops and continues exactly, keeps groups apart, and what it leaves is a model."""
+"""Training: it learns, continues exactly after a stop, keeps groups together, and leaves a model."""
 
 from __future__ import annotations
 
@@ -21,18 +21,31 @@ from support.waiting import HANG_S
 from torch import nn
 
 from vidcam.cli import main
+from vidcam.cli.train import train as train_command
 from vidcam.engine import TorchEngine, open_engine
+from vidcam.engine.base import probabilities
 from vidcam.errors import InputError, OutputError, UsageError, VidcamError, WeightsError
+from vidcam.io.class_folders import LabelledVideo
+from vidcam.io.source import open_source
 from vidcam.methods import core
 from vidcam.methods.cell_geometry import AxisGeometry, CellGeometry, covered
-from vidcam.models import registry, trained
+from vidcam.methods.lookup import choose_method
+from vidcam.models import trained
 from vidcam.models.loading import load
 from vidcam.models.mini_net import Mini
+from vidcam.models.spec import Head, ModelSpec
+from vidcam.models.table import get_spec
+from vidcam.pipeline import Session
+from vidcam.sampling import Sampler, frames_shown
+from vidcam.settings import Settings
 from vidcam.training import TrainConfig, losses, train
-from vidcam.training.config import EPOCHS, PEOPLE_EPOCHS
-from vidcam.training.data import Clips, Item, People, read_folder, split
+from vidcam.training.calibration import expected_calibration_error, fit_temperature, nll
+from vidcam.training.config import EPOCHS, SYNTHETIC_EPOCHS
+from vidcam.training.data import SyntheticDataset, VideoDataset
+from vidcam.training.optimizers import MUON_LR_FACTOR, MuonConv, make_optimizers, one_cycle
 from vidcam.training.report import Answers
-from vidcam.training.trainer import KERNELS, MuonConv, Trainer, one_cycle, optimizers
+from vidcam.training.splitting import name_prefix, read_training_folder, split
+from vidcam.training.trainer import Trainer
 
 FACTORY = """
 from vidcam.models.mini_net import Mini
@@ -59,7 +72,7 @@ def square(at: tuple[int, int], colour: tuple[int, int, int]) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two classes, a red and a blue square that move, four clips of two people each."""
+    """Return a folder with two classes, a moving red and blue square, with four clips of two people each."""
     root = tmp_path_factory.mktemp("data")
     for name, colour in (("blue", (20, 30, 230)), ("red", (230, 30, 20))):
         (root / name).mkdir()
@@ -73,16 +86,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def recipe(net: str, **changes: object) -> TrainConfig:
+def config(net: str, **changes: object) -> TrainConfig:
     facts = {"model": net, "scratch": True, "epochs": 8, "batch": 4, "lr": 0.02, "device": "cpu", "precision": "float32"}
     return TrainConfig(**(facts | changes))
 
 
-def test_two_classes_are_learned_and_the_result_is_a_model(net, folder, tmp_path, monkeypatch):
-    told: list[tuple[str, int, int | None]] = []
+def test_training_learns_two_classes_and_leaves_a_model(net, folder, tmp_path, monkeypatch):
+    calls: list[tuple[str, int, int | None]] = []
     calibrated, ece = [], Answers.ece
     monkeypatch.setattr(Answers, "ece", lambda self, temperature: calibrated.append(temperature) or ece(self, temperature))
-    result = train(folder, tmp_path / "mine", recipe=recipe(net, holdout="person2_*"), progress=lambda *a: told.append(a))
+    result = train(folder, tmp_path / "mine", config=config(net, holdout="person2_*"), progress=lambda *a: calls.append(a))
     assert (result.labels, result.held_out, result.accuracy) == (("blue", "red"), 4, 1.0)
     report = json.loads((tmp_path / "mine" / "report.json").read_text())
     curve = [row["loss"] for row in report["history"]]
@@ -95,8 +108,8 @@ def test_two_classes_are_learned_and_the_result_is_a_model(net, folder, tmp_path
     assert "Training report" in page
     assert f"calibration error {result.ece:.3f} at temperature" in page
     assert "the figures are somewhat too good" in page
-    assert told[-1][0] == "test"
-    assert ("train", 32, 32) in told
+    assert calls[-1][0] == "test"
+    assert ("train", 32, 32) in calls
     assert {p.name for p in (tmp_path / "mine").iterdir()} == {"model.json", "model.safetensors", "report.json", "report.html"}
 
     loaded = load(str(tmp_path / "mine"), trust_code=True)
@@ -110,24 +123,24 @@ def test_two_classes_are_learned_and_the_result_is_a_model(net, folder, tmp_path
     np.testing.assert_allclose(engine.probabilities(logits)[0], np.exp(z) / np.exp(z).sum(), rtol=1e-5)
 
 
-def test_interrupted_training_ends_bit_for_bit_like_a_whole_one(net, folder, tmp_path):
-    train(folder, tmp_path / "whole", recipe=recipe(net, epochs=4))
+def test_interrupted_training_ends_with_the_same_bytes(net, folder, tmp_path):
+    train(folder, tmp_path / "whole", config=config(net, epochs=4))
 
     def stop(stage: str, done: int, total: int | None) -> None:
         if stage == "train" and done == 10:  # in the middle of the third epoch of 4 steps
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(folder, tmp_path / "cut", recipe=recipe(net, epochs=4), progress=stop)
+        train(folder, tmp_path / "cut", config=config(net, epochs=4), progress=stop)
     steps: list[int] = []
-    said: list[str] = []
+    messages: list[str] = []
     train(
-        folder, tmp_path / "cut", recipe=recipe(net, epochs=4), say=said.append,
+        folder, tmp_path / "cut", config=config(net, epochs=4), say=messages.append,
         progress=lambda stage, done, total: steps.append(done) if stage == "train" else None,
     )  # fmt: skip
     per_epoch = steps[-1] // 4
     assert steps[0] == (10 // per_epoch) * per_epoch + 1
-    assert said[0].startswith("continuing after")
+    assert messages[0].startswith("continuing after")
     assert (tmp_path / "cut/model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
     assert (tmp_path / "cut/report.json").read_text() == (tmp_path / "whole/report.json").read_text()
 
@@ -136,42 +149,42 @@ def test_killed_training_continues(net, folder, tmp_path):
     code = """
 import os, signal, sys
 from pathlib import Path
-from vidcam.training import Recipe, train
+from vidcam.training import TrainConfig, train
 
 def progress(stage, done, total):
     if (Path(sys.argv[2]) / "checkpoint.pt").exists():
         os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
 
-recipe = Recipe(model=sys.argv[3], scratch=True, epochs=3, batch=4, patience=999, device="cpu")
-train(sys.argv[1], sys.argv[2], recipe=recipe, progress=progress)
+config = TrainConfig(model=sys.argv[3], scratch=True, epochs=3, batch=4, patience=999, device="cpu")
+train(sys.argv[1], sys.argv[2], config=config, progress=progress)
 """
     words = [sys.executable, "-c", code, str(folder), str(tmp_path / "out"), net]
     assert subprocess.run(words, stderr=subprocess.DEVNULL, check=False, timeout=HANG_S).returncode not in (0, 1)
     before = torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)
-    said: list[str] = []
+    messages: list[str] = []
     train(
-        folder, tmp_path / "out", say=said.append,
-        recipe=TrainConfig(model=net, scratch=True, epochs=3, batch=4, patience=1, device="cpu"),
+        folder, tmp_path / "out", say=messages.append,
+        config=TrainConfig(model=net, scratch=True, epochs=3, batch=4, patience=1, device="cpu"),
     )  # fmt: skip
     assert before["step"] > 0
-    assert said[0].startswith(f"continuing after {before['step']} of {3 * before['step']} ")
+    assert messages[0].startswith(f"continuing after {before['step']} of {3 * before['step']} ")
 
 
-def test_another_recipe_does_not_continue_a_training(net, folder, tmp_path):
+def test_other_options_do_not_continue_a_training(net, folder, tmp_path):
     def stop(stage: str, done: int, total: int | None) -> None:
         if done == 9:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(folder, tmp_path / "out", recipe=recipe(net), progress=stop)
+        train(folder, tmp_path / "out", config=config(net), progress=stop)
     with pytest.raises(UsageError, match="unfinished training with other options"):
-        train(folder, tmp_path / "out", recipe=recipe(net, lr=0.01))
+        train(folder, tmp_path / "out", config=config(net, lr=0.01))
 
 
-@pytest.mark.parametrize(("broken", "keep"), [("loss", 0.2), ("loss", 0.0), ("weights", 0.0), ("answers", 0.2)])
-def test_diverging_training_says_so_and_leaves_the_epoch_before(net, folder, tmp_path, monkeypatch, broken, keep):
-    """From the second epoch on the loss is nan; or the weights are after its last step; or so large that the answers are inf."""
-    average, loss, calls, per_epoch = Trainer._average, losses.classes_loss, itertools.count(1), 4 if keep else 8
+@pytest.mark.parametrize(("broken", "held"), [("loss", 0.2), ("loss", 0.0), ("weights", 0.0), ("answers", 0.2)])
+def test_diverging_training_raises_and_keeps_the_epoch_before(net, folder, tmp_path, monkeypatch, broken, held):
+    """In the second epoch the loss is nan, or the weights are nan after its last step, or the answers are infinite."""
+    average, loss, calls, per_epoch = Trainer._average, losses.classes_loss, itertools.count(1), 4 if held else 8
 
     def spoil(self: Trainer) -> None:
         average(self)
@@ -183,60 +196,94 @@ def test_diverging_training_says_so_and_leaves_the_epoch_before(net, folder, tmp
     else:
         monkeypatch.setattr(Trainer, "_average", spoil)
     with pytest.raises(VidcamError, match=r"training diverged in epoch 2 \(loss .*\): use a lower --lr than 0\.02"):
-        train(folder, tmp_path / "out", recipe=recipe(net, keep=keep))
+        train(folder, tmp_path / "out", config=config(net, val_fraction=held))
     assert torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)["step"] == per_epoch
     assert not (tmp_path / "out" / "model.json").exists()
 
 
-def test_a_training_that_diverges_at_once_says_so(net, folder, tmp_path, monkeypatch):
+def test_training_that_diverges_in_its_first_epoch_raises(net, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(losses, "classes_loss", lambda logits, *_, **__: logits.sum() * math.nan)
     with pytest.raises(VidcamError, match=r"training diverged in epoch 1 \(loss nan\): use a lower --lr than 0\.02"):
-        train(folder, tmp_path / "out", recipe=recipe(net))
+        train(folder, tmp_path / "out", config=config(net))
 
 
-def test_people_that_diverge_leave_no_model(net, tmp_path, monkeypatch):
-    init = People.__init__
-    monkeypatch.setattr(People, "__init__", lambda self, *a, **k: init(self, *a, **(k | {"epoch_steps": 2, "held": 4})))
+def test_diverging_synthetic_training_leaves_no_model(net, tmp_path, monkeypatch):
+    init = SyntheticDataset.__init__
+    monkeypatch.setattr(SyntheticDataset, "__init__", lambda self, *a, **k: init(self, *a, **(k | {"epoch_steps": 2, "held": 4})))
     monkeypatch.setattr(losses, "evidence_loss", lambda features, *_: features.sum() * math.nan)
     with pytest.raises(VidcamError, match="training diverged in epoch 1"):
-        train("people", tmp_path / "out", recipe=recipe(net, batch=2, epochs=1, workers=0))
+        train("people", tmp_path / "out", config=config(net, batch=2, epochs=1, workers=0))
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_batches_are_a_function_of_their_number(folder, tmp_path):
-    labels, items, _ = read_folder(folder)
-    made = [Clips(SPEC, labels, items, items, multi_label=False, batch=3, seed=4, cache=tmp_path / str(i)) for i in range(2)]
+def read(folder: Path) -> tuple[tuple[str, ...], tuple[LabelledVideo, ...]]:
+    data = read_training_folder(folder)
+    return data.labels, data.videos
+
+
+def test_batches_depend_on_their_number_only(folder, tmp_path):
+    labels, items = read(folder)
+    datasets = [
+        VideoDataset(SPEC, labels, items, items, multi_label=False, batch=3, seed=4, cache=tmp_path / str(i)) for i in range(2)
+    ]
     for _ in range(3):
-        made[0][2]
-    for a, b in zip(made[0][5], made[1][5], strict=True):
+        datasets[0][2]
+    for a, b in zip(datasets[0][5], datasets[1][5], strict=True):
         assert torch.equal(a, b)
-    assert not torch.equal(made[0][5].clips, made[0][6].clips)
-    seen = [int(s) for step in range(made[0].epoch_steps) for s in made[0][step].source]
-    assert set(seen) == set(range(8))
-    drawn = People(SPEC, WHERE, batch=2, seed=0, epochs=1)
-    assert torch.equal(drawn[3].clips, People(SPEC, WHERE, batch=2, seed=0, epochs=1)[3].clips)
+    assert not torch.equal(datasets[0][5].clips, datasets[0][6].clips)
+    sources = [int(s) for step in range(datasets[0].epoch_steps) for s in datasets[0][step].source]
+    assert set(sources) == set(range(8))
+    drawn = SyntheticDataset(SPEC, WHERE, batch=2, seed=0, epochs=1)
+    assert torch.equal(drawn[3].clips, SyntheticDataset(SPEC, WHERE, batch=2, seed=0, epochs=1)[3].clips)
     assert drawn[3].clips.shape == (2, 4, 32, 32, 3)
 
 
-def test_a_long_held_out_video_comes_in_batches(folder, tmp_path, monkeypatch):
-    labels, items, _ = read_folder(folder)
-    clips = {
-        batch: Clips(SPEC, labels, items, items[:2], multi_label=False, batch=batch, seed=0, cache=tmp_path) for batch in (3, 999)
-    }
-    for made in clips.values():
-        monkeypatch.setattr(made, "_interval", 0.03)  # many windows in a short clip
+def test_long_held_out_video_is_split_into_batches(folder, tmp_path, monkeypatch):
+    labels, items = read(folder)
+    options = {"multi_label": False, "seed": 0, "cache": tmp_path}
+    clips = {batch: VideoDataset(SPEC, labels, items, items[:2], batch=batch, **options) for batch in (3, 999)}
+    for dataset in clips.values():
+        monkeypatch.setattr(dataset, "_interval", 0.03)  # many windows in a short clip
     whole = list(clips[999].held_out(final=False))
     parts = list(clips[3].held_out(final=False))
     assert [len(batch.clips) for batch in whole] == [9, 9]
     assert [len(batch.clips) for batch in parts] == [3] * 6
     for field in ("clips", "targets", "source"):
-        assert torch.equal(*(torch.cat([getattr(batch, field) for batch in found]) for found in (whole, parts)))
+        assert torch.equal(*(torch.cat([getattr(batch, field) for batch in batches]) for batches in (whole, parts)))
 
 
-SPEC = registry.ModelSpec(
+VARIABLE_RATE = Path(__file__).resolve().parent.parent / "clips" / "falling.mp4"
+
+
+def test_held_out_clips_are_those_that_explaining_cuts(tmp_path):
+    session = Session(open_engine("mini", device="cpu"), Settings())
+    with open_source(VARIABLE_RATE) as source:
+        cut = [clip for frame in source.frames() for clip in session.sample(frame)] + session.rest()
+    assert len({round(b - a, 3) for clip in cut for a, b in itertools.pairwise(clip.times)}) > 2
+    video = LabelledVideo(VARIABLE_RATE, "falling.mp4", (0,))
+    data = VideoDataset(session.spec, ("a", "b"), [video], [video], multi_label=False, batch=2, seed=0, cache=tmp_path)
+    held = torch.cat([batch.clips for batch in data.held_out(final=False)]).numpy()
+    np.testing.assert_array_equal(held, np.stack([session.views[0].cut(clip.frames) for clip in cut]))
+
+
+@pytest.mark.parametrize("interval", [0.04, 0.1, 0.131])
+def test_random_clips_show_the_frames_that_the_sampler_shows(interval):
+    with open_source(VARIABLE_RATE) as source:
+        frames = list(source.frames())
+    times = np.array([frame.time for frame in frames])
+    for first in range(0, len(frames), 3):
+        sampler, clips = Sampler(frames=6, seconds_between_frames=interval, seconds_between_clip_starts=99.0), []
+        for i, frame in enumerate(frames[first:], first):
+            clips += sampler.push(np.full((1, 1, 3), i, np.uint8), time=frame.time, duration=frame.duration)
+        clips += sampler.close()
+        shown = frames_shown(times, times[first] + np.arange(6) * interval)
+        assert shown.tolist() == clips[0].frames[:, 0, 0, 0].tolist()
+
+
+SPEC = ModelSpec(
     name="small", title="", family="tests", build=lambda: Mini(2, stem=4, widths=((4, 2),)), labels=lambda: ("blue", "red"),
-    frames=4, seconds_between_frames=0.1, resize=32, crop=(32, 32), mean=(0.4,) * 3, std=(0.2,) * 3, layer="blocks",
-    head=registry.Head(("fc",)), time_cells=(4,), paper="",
+    num_frames=4, seconds_between_frames=0.1, resize=32, crop=(32, 32), mean=(0.4,) * 3, std=(0.2,) * 3, target_layer="blocks",
+    head=Head(("fc",)), time_cells=(4,), paper="",
 )  # fmt: skip
 WHERE = CellGeometry(AxisGeometry(0.0, 1.0, 4), AxisGeometry(3.5, 8.0, 4), AxisGeometry(3.5, 8.0, 4))
 
@@ -244,26 +291,26 @@ WHERE = CellGeometry(AxisGeometry(0.0, 1.0, 4), AxisGeometry(3.5, 8.0, 4), AxisG
 # Splitting ---------------------------------------------------------------------------------------------------------------------
 
 
-def items_of(names: list[str]) -> tuple[list[Item], list[str]]:
+def items_of(names: list[str]) -> tuple[list[LabelledVideo], list[str]]:
     labels = sorted({name.split("/")[0] for name in names})
-    return [Item(Path(name), name, (labels.index(name.split("/")[0]),)) for name in names], labels
+    return [LabelledVideo(Path(name), name, (labels.index(name.split("/")[0]),)) for name in names], labels
 
 
-def test_groups_stay_on_one_side():
+def test_split_keeps_groups_together():
     names = [f"{c}/person{p}_trial{t}.avi" for c in ("a", "b") for p in range(1, 6) for t in (1, 2, 3)]
     items, labels = items_of(names)
     for seed in range(5):
-        train_on, kept, remarks = split(items, labels, holdout=None, share=0.2, seed=seed)
+        train_on, held_out, remarks = split(items, labels, holdout=None, val_fraction=0.2, seed=seed)
         assert remarks == ["videos were grouped by how their names begin, such as person1: 5 groups"]
-        assert len(kept) == 6
-        assert {i.beginning(1) for i in train_on}.isdisjoint({i.beginning(1) for i in kept})
-        assert sorted(i.name for i in (*train_on, *kept)) == sorted(names)
+        assert len(held_out) == 6
+        assert {name_prefix(i, 1) for i in train_on}.isdisjoint({name_prefix(i, 1) for i in held_out})
+        assert sorted(i.name for i in (*train_on, *held_out)) == sorted(names)
 
 
-def test_one_group_is_split_by_file_and_says_so():
+def test_split_of_one_group_is_by_file_with_a_remark():
     items, labels = items_of([f"{c}/person1_trial{t}.avi" for c in "ab" for t in (1, 2, 3)])
-    train_on, kept, (remark,) = split(items, labels, holdout=None, share=0.2, seed=0)
-    assert {i.labels for i in kept} == {i.labels for i in train_on} == {(0,), (1,)}
+    train_on, held_out, (remark,) = split(items, labels, holdout=None, val_fraction=0.2, seed=0)
+    assert {i.labels for i in held_out} == {i.labels for i in train_on} == {(0,), (1,)}
     assert "too good" in remark
 
 
@@ -277,7 +324,7 @@ MIXED = [*NUMBERED[20:], *(f"box/b{n}.mp4" for n in range(10))]
 
 
 @pytest.mark.parametrize(
-    ("names", "group", "groups", "held"),
+    ("names", "group", "groups", "count"),
     [
         (KTH, r"person\d+", 25, 60),
         (UCF, r"v_.*_g\d+", 20, 16),
@@ -286,100 +333,100 @@ MIXED = [*NUMBERED[20:], *(f"box/b{n}.mp4" for n in range(10))]
         (MIXED, None, 30, 6),
     ],
 )
-def test_groups_are_told_by_the_names(names, group, groups, held):
+def test_split_finds_groups_by_the_names_of_files(names, group, groups, count):
     items, labels = items_of(names)
     for seed in range(20):
-        train_on, kept, (remark,) = split(items, labels, holdout=None, share=0.2, seed=seed)
-        assert len(kept) == held
-        assert {i.labels for i in kept} == {i.labels for i in train_on} == {(n,) for n in range(len(labels))}
+        train_on, held_out, (remark,) = split(items, labels, holdout=None, val_fraction=0.2, seed=seed)
+        assert len(held_out) == count
+        assert {i.labels for i in held_out} == {i.labels for i in train_on} == {(n,) for n in range(len(labels))}
         if group is None:
-            assert "each video was taken by itself" in remark
+            assert "each video was treated on its own" in remark
             continue
-        here, there = ({re.match(group, i.path.stem)[0] for i in side} for side in (train_on, kept))
+        here, there = ({re.match(group, i.path.stem)[0] for i in side} for side in (train_on, held_out))
         assert here.isdisjoint(there)
         assert re.search(rf"such as {group}: {groups} groups$", remark)
 
 
-def test_every_class_that_can_spare_a_video_has_one_held_out():
+def test_split_holds_out_of_every_class_with_enough_videos():
     items, labels = items_of([f"{a}/clip{a}{n}.mp4" for a in "abcdefghij" for n in range(5)] + ["k/only.mp4"])
     for seed in range(50):
-        train_on, kept, remarks = split(items, labels, holdout=None, share=0.2, seed=seed)
-        assert sorted(Counter(i.labels for i in kept)) == [(n,) for n in range(10)]
-        assert max(Counter(i.labels for i in kept).values()) <= 2
+        train_on, held_out, remarks = split(items, labels, holdout=None, val_fraction=0.2, seed=seed)
+        assert sorted(Counter(i.labels for i in held_out)) == [(n,) for n in range(10)]
+        assert max(Counter(i.labels for i in held_out).values()) <= 2
         assert {i.labels for i in train_on} == {(n,) for n in range(11)}
-        assert remarks[1:] == ["no video was held out of k: the figures say nothing of these classes"]
+        assert remarks[1:] == ["no video was held out of k: the figures say nothing about these classes"]
     items, labels = items_of([f"{a}/clip{a}{n}.mp4" for a in "abcdefghij" for n in range(2)])
-    assert [i.labels for i in split(items, labels, holdout=None, share=0.2, seed=0)[1]] == [(n,) for n in range(10)]
+    assert [i.labels for i in split(items, labels, holdout=None, val_fraction=0.2, seed=0)[1]] == [(n,) for n in range(10)]
 
 
-def test_no_class_loses_more_than_half_of_its_videos():
+def test_split_holds_out_at_most_half_of_a_class():
     items, labels = items_of([*(f"{a}/{a}_{n}.mp4" for a in "ab" for n in range(20)), "a/odd_1.mp4", "b/odd_2.mp4"])
     for seed in range(20):
-        kept = split(items, labels, holdout=None, share=0.2, seed=seed)[1]
-        assert {i.beginning(1) for i in kept} == {"odd"}
+        held_out = split(items, labels, holdout=None, val_fraction=0.2, seed=seed)[1]
+        assert {name_prefix(i, 1) for i in held_out} == {"odd"}
 
 
-def test_a_class_of_one_group_keeps_it_for_training_and_is_named():
+def test_split_trains_on_the_only_group_of_a_class_and_names_it():
     items, labels = items_of(
         [f"{a}/p{p}_{a}_{t}.mp4" for a, people in (("a", 5), ("b", 5), ("c", 1)) for p in range(people) for t in (1, 2)]
     )
     for seed in range(20):
-        train_on, kept, remarks = split(items, labels, holdout=None, share=0.2, seed=seed)
-        assert {i.beginning(1) for i in train_on}.isdisjoint({i.beginning(1) for i in kept})
-        assert {i.labels for i in kept} == {(0,), (1,)}
-        assert remarks[1:] == ["no video was held out of c: the figures say nothing of these classes"]
+        train_on, held_out, remarks = split(items, labels, holdout=None, val_fraction=0.2, seed=seed)
+        assert {name_prefix(i, 1) for i in train_on}.isdisjoint({name_prefix(i, 1) for i in held_out})
+        assert {i.labels for i in held_out} == {(0,), (1,)}
+        assert remarks[1:] == ["no video was held out of c: the figures say nothing about these classes"]
 
 
-def test_a_single_video_of_each_class_is_not_kept_back():
+def test_split_trains_on_the_only_video_of_each_class():
     items, labels = items_of(["a/x.avi", "b/y.avi"])
-    assert split(items, labels, holdout=None, share=0.2, seed=0)[1:] == (
-        [], ["each video is the only one of a class, so none was kept back and nothing is known of the quality"],
+    assert split(items, labels, holdout=None, val_fraction=0.2, seed=0)[1:] == (
+        [], ["each video is the only one of a class, so none was held out and the quality of the model is unknown"],
     )  # fmt: skip
 
 
-def test_nothing_is_kept_back_where_that_was_asked_for():
+def test_split_with_fraction_zero_holds_out_nothing():
     items, labels = items_of([f"{c}/p{p}_1.avi" for c in "ab" for p in range(10)])
-    assert split(items, labels, holdout=None, share=0.0, seed=0) == (
-        items, [], ["none was kept back, as asked, so nothing is known of the quality"],
+    assert split(items, labels, holdout=None, val_fraction=0.0, seed=0) == (
+        items, [], ["no video was held out, as requested, so the quality of the model is unknown"],
     )  # fmt: skip
 
 
-def test_a_pattern_keeps_back_what_it_names():
+def test_split_by_pattern_holds_out_matching_videos():
     items, labels = items_of([f"{c}/person{p}_x.avi" for c in "ab" for p in (1, 2)])
-    assert [i.name for i in split(items, labels, holdout="*/person2_*", share=0.2, seed=0)[1]] == [
+    assert [i.name for i in split(items, labels, holdout="*/person2_*", val_fraction=0.2, seed=0)[1]] == [
         "a/person2_x.avi",
         "b/person2_x.avi",
     ]
     with pytest.raises(UsageError, match=r"fits none of the 4 videos, such as a/person1_x\.avi"):
-        split(items, labels, holdout="nobody*", share=0.2, seed=0)
+        split(items, labels, holdout="nobody*", val_fraction=0.2, seed=0)
     with pytest.raises(UsageError, match="leaves a class without a video"):
-        split(items, labels, holdout="a/*", share=0.2, seed=0)
+        split(items, labels, holdout="a/*", val_fraction=0.2, seed=0)
 
 
-def test_folders_that_hold_nothing_to_learn_are_refused(tmp_path):
+def test_folders_with_nothing_to_train_on_are_refused(tmp_path):
     with pytest.raises(InputError, match="no folder"):
-        read_folder(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="nothing to learn from"):
-        read_folder(tmp_path)
+        read_training_folder(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="has no class folders with videos: make one folder"):
+        read_training_folder(tmp_path)
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "a.mp4").touch()
     with pytest.raises(UsageError, match="one class only"):
-        read_folder(tmp_path)
+        read_training_folder(tmp_path)
     (tmp_path / "labels.csv").write_text("one/a.mp4,x;y\none/b.mp4,x\n")
     with pytest.raises(InputError, match=r"line 2 of .*: no file"):
-        read_folder(tmp_path)
+        read_training_folder(tmp_path)
     (tmp_path / "labels.csv").write_bytes("one/a.mp4,Tür öffnen\n".encode("cp1252"))
     with pytest.raises(InputError, match=r"labels\.csv is not UTF-8 text: save it as 'CSV UTF-8'"):
-        read_folder(tmp_path)
+        read_training_folder(tmp_path)
     (tmp_path / "labels.csv").write_text(f"one/a.mp4,{'x' * 200_000}\n")  # more than csv takes in one field
     with pytest.raises(InputError, match=r"labels\.csv cannot be read as CSV \(field larger"):
-        read_folder(tmp_path)
+        read_training_folder(tmp_path)
 
 
 # Losses ------------------------------------------------------------------------------------------------------------------------
 
 
-def test_the_evidence_loss_is_what_a_loop_over_the_cells_gives():
+def test_evidence_loss_equals_a_loop_over_the_cells():
     g = torch.Generator().manual_seed(0)
     features = 9 * torch.randn(3, 5, 2, 3, 9, generator=g)
     weight = torch.randn(6, 5, generator=g)
@@ -391,14 +438,14 @@ def test_the_evidence_loss_is_what_a_loop_over_the_cells_gives():
     outside: dict[bool, list[float]] = {True: [], False: []}
     cells = list(itertools.product(range(2), range(3), range(9)))
     for b, (t, y, x) in itertools.product(range(3), cells):
-        local = [losses.LOCAL * sum(float(weight[k, c] * features[b, c, t, y, x]) for c in range(5)) for k in range(6)]
-        log_sum = math.log(sum(math.exp(z) for z in [*local, losses.NOTHING]))
+        local = [losses.CELL_SCALE * sum(float(weight[k, c] * features[b, c, t, y, x]) for c in range(5)) for k in range(6)]
+        log_sum = math.log(sum(math.exp(z) for z in [*local, losses.NOTHING_LOGIT]))
         if where[b, t, y, x] == losses.ACTING:
             inside[b].append(log_sum - local[targets[b]])
         elif where[b, t, y, x] == losses.ELSEWHERE:
             acting = [c for c in cells if where[b][c] == losses.ACTING]
             near = any(max(abs(t - c[0]), abs(y - c[1]), abs(x - c[2])) <= losses.NEAR for c in acting)
-            outside[near].append(log_sum - losses.NOTHING)
+            outside[near].append(log_sum - losses.NOTHING_LOGIT)
     assert min(map(len, outside.values())) > 10
     expected = sum(sum(v) / len(v) for v in inside.values()) / 2 + sum(sum(v) / len(v) for v in outside.values()) / 2
     assert float(losses.evidence_loss(features, weight, targets, where)) == pytest.approx(expected, rel=1e-5)
@@ -406,7 +453,7 @@ def test_the_evidence_loss_is_what_a_loop_over_the_cells_gives():
     assert float(losses.evidence_loss(features, weight, targets, unknown)) == 0.0
 
 
-def test_evidence_loss_moves_evidence_inside_not_unknown_cells():
+def test_evidence_loss_ignores_unknown_cells():
     torch.manual_seed(0)
     features = nn.Parameter(torch.rand(1, 2, 1, 4, 6))
     where = torch.full((1, 1, 4, 6), losses.UNKNOWN)
@@ -417,7 +464,7 @@ def test_evidence_loss_moves_evidence_inside_not_unknown_cells():
     assert (features.grad[..., 4:] == 0).all()
 
 
-def test_zero_row_is_the_least_squares_one_and_keeps_softmax():
+def test_evidence_offset_solves_least_squares_and_keeps_softmax():
     g = torch.Generator().manual_seed(1)
     features, weight = torch.rand(3, 5, 2, 3, 9, generator=g), 9 * torch.randn(6, 5, generator=g)
     targets = torch.tensor([4, 0, 2])
@@ -435,14 +482,14 @@ def test_zero_row_is_the_least_squares_one_and_keeps_softmax():
         if where[b][cell] != losses.UNKNOWN:
             groups.setdefault((b, "acting" if cell in acting else "near" if near else "far"), []).append(cell)
     assert {kind for _, kind in groups} == {"acting", "near", "far"}
-    rows, wanted = [], []
+    rows, goals = [], []
     for (b, kind), members in groups.items():
         for t, y, x in members:
             weigh = math.sqrt((1 if kind == "acting" else 0.5) / len(members))
-            a = losses.LOCAL * features[b, :, t, y, x]
+            a = losses.CELL_SCALE * features[b, :, t, y, x]
             rows.append(weigh * a)
-            wanted.append(0.0 if kind == "acting" else weigh * (-losses.EvidenceOffset.MARGIN - float(weight[targets[b]] @ a)))
-    matrix, right = torch.stack(rows).double(), torch.tensor(wanted).double()
+            goals.append(0.0 if kind == "acting" else weigh * (-losses.EvidenceOffset.MARGIN - float(weight[targets[b]] @ a)))
+    matrix, right = torch.stack(rows).double(), torch.tensor(goals).double()
     ridge = math.sqrt(losses.EvidenceOffset.RIDGE * float((matrix**2).sum()) / 5)
     matrix, right = torch.cat([matrix, ridge * torch.eye(5)]), torch.cat([right, torch.zeros(5)])
     expected = torch.linalg.lstsq(matrix, right[:, None]).solution[:, 0]
@@ -472,9 +519,9 @@ def test_covered_cells_are_those_within_half_a_cell_of_a_pixel():
 def test_classes_loss_with_smoothing():
     logits = torch.tensor([[2.0, -1.0, 0.5]])
     log_p = logits.log_softmax(1)[0]
-    wanted = [0.1 / 3, 0.9 + 0.1 / 3, 0.1 / 3]
+    target = [0.1 / 3, 0.9 + 0.1 / 3, 0.1 / 3]
     assert float(losses.classes_loss(logits, torch.tensor([1]), smoothing=0.1)) == pytest.approx(
-        -sum(w * float(p) for w, p in zip(wanted, log_p, strict=True)), rel=1e-5
+        -sum(w * float(p) for w, p in zip(target, log_p, strict=True)), rel=1e-5
     )
     several = losses.classes_loss(logits, torch.tensor([[1.0, 0.0, 1.0]]), smoothing=0.0)
     by_hand = [math.log(1 + math.exp(-2)), math.log(1 + math.exp(-1)), math.log(1 + math.exp(-0.5))]
@@ -491,17 +538,17 @@ def test_calibration_finds_the_temperature_and_lowers_the_nll(several):
         p = np.exp(true) / np.exp(true).sum(1, keepdims=True)
         targets = np.array([rng.choice(5, p=row) for row in p])
     logits = 3.0 * true  # three times too sure
-    temperature = losses.fit_temperature(logits, targets)
+    temperature = fit_temperature(logits, targets)
     assert temperature == pytest.approx(3.0, rel=0.1)
-    assert losses.nll(logits, targets, temperature=temperature) < losses.nll(logits, targets) - 0.1
-    grid = [losses.nll(logits, targets, temperature=t) for t in np.linspace(0.5, 8, 200)]
-    assert losses.nll(logits, targets, temperature=temperature) <= min(grid) + 1e-4  # it is softened by 1 in 4002
+    assert nll(logits, targets, temperature=temperature) < nll(logits, targets) - 0.1
+    grid = [nll(logits, targets, temperature=t) for t in np.linspace(0.5, 8, 200)]
+    assert nll(logits, targets, temperature=temperature) <= min(grid) + 1e-4  # it is softened by 1 in 4002
 
 
-def test_few_clips_that_are_all_right_give_a_bounded_certainty():
+def test_temperature_of_few_correct_clips_bounds_the_confidence():
     logits = np.eye(3) * 4.0
-    temperature = losses.fit_temperature(logits, np.arange(3))
-    confident = losses.probabilities(logits, temperature=temperature).max()
+    temperature = fit_temperature(logits, np.arange(3))
+    confident = probabilities(logits, temperature=temperature).max()
     assert confident == pytest.approx(1 - 1 / 5 * 2 / 3, abs=0.01)  # Platt's target for three clips, of three classes
 
 
@@ -509,15 +556,15 @@ def test_ece_of_bins_by_hand():
     confidence = np.array([0.95, 0.95, 0.92, 0.55, 0.55])
     right = np.array([True, True, False, True, False])
     gaps = [3 / 5 * abs(np.mean(confidence[:3]) - 2 / 3), 2 / 5 * abs(0.55 - 0.5)]
-    assert losses.ece(confidence, right, bins=10) == pytest.approx(sum(gaps))
+    assert expected_calibration_error(confidence, right, bins=10) == pytest.approx(sum(gaps))
 
 
 def test_windows_are_joined_to_clips():
     logits = np.array([[3.0, 0.0], [0.0, 1.0], [0.0, 2.0]])
-    found = Answers.of(logits, np.array([0, 0, 1]), np.array([7, 7, 9]), labels=("a", "b"), inside={})
-    np.testing.assert_array_equal(found.logits, [[1.5, 0.5], [0.0, 2.0]])
-    assert found.accuracy == 1.0
-    np.testing.assert_array_equal(found.confusion(), [[1, 0], [0, 1]])
+    answers = Answers.of(logits, np.array([0, 0, 1]), np.array([7, 7, 9]), labels=("a", "b"), inside={})
+    np.testing.assert_array_equal(answers.logits, [[1.5, 0.5], [0.0, 2.0]])
+    assert answers.accuracy == 1.0
+    np.testing.assert_array_equal(answers.confusion(), [[1, 0], [0, 1]])
 
 
 @pytest.mark.parametrize("clips", [1, 2, 23])
@@ -526,28 +573,28 @@ def test_each_clip_is_calibrated_by_others(clips):
     sources = rng.permutation(np.repeat(np.arange(clips) + 5, 3))
     truth = rng.integers(0, 4, clips)
     logits = rng.normal(0, 2, (len(sources), 4)) + 3 * np.eye(4)[truth[sources - 5]]
-    found = Answers.of(logits, truth[sources - 5], sources, labels=tuple("abcd"), inside={})
+    answers = Answers.of(logits, truth[sources - 5], sources, labels=tuple("abcd"), inside={})
     expected = []
     for clip in range(clips):
         known = np.array([clips == 1 or (source - 5) % 10 != clip % 10 for source in sources])
-        expected.append([losses.fit_temperature(logits[known], truth[sources - 5][known])])
-    np.testing.assert_allclose(found.temperatures(), expected)
-    probs = [losses.probabilities(z, temperature=t).max() for z, (t,) in zip(found.logits, expected, strict=True)]
-    assert found.ece(found.temperatures()) == pytest.approx(losses.ece(np.array(probs), found.right))
+        expected.append([fit_temperature(logits[known], truth[sources - 5][known])])
+    np.testing.assert_allclose(answers.temperatures(), expected)
+    probs = [probabilities(z, temperature=t).max() for z, (t,) in zip(answers.logits, expected, strict=True)]
+    assert answers.ece(answers.temperatures()) == pytest.approx(expected_calibration_error(np.array(probs), answers.right))
 
 
-def test_the_cycle_goes_up_and_down():
+def test_one_cycle_rises_and_falls():
     curve = [one_cycle(i / 1000) for i in range(1001)]
     assert max(curve) == pytest.approx(1.0)
     assert np.argmax(curve) == 150
     assert curve[-1] < 2e-4
 
 
-def test_kernels_move_by_orthogonal_steps():
+def test_muon_moves_kernels_by_orthogonal_steps():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv3d(4, 12, (1, 3, 3), bias=False), nn.Conv3d(12, 3, (2, 1, 1)), nn.Conv3d(3, 3, 1, groups=3))
     start = [p.detach().clone() for p in net.parameters()]
-    adam, muon = optimizers(net, lr=1e-3, weight_decay=0.0, kernels=True)
+    adam, muon = make_optimizers(net, lr=1e-3, weight_decay=0.0, muon=True)
     assert isinstance(muon, MuonConv)
     assert sum(len(g["params"]) for g in muon.param_groups) == 2  # the kernels of dense convolutions
     assert sum(len(g["params"]) for g in adam.param_groups) == 3  # the biases, and the kernel that has one channel each
@@ -562,28 +609,28 @@ def test_kernels_move_by_orthogonal_steps():
             continue
         moved = (before - p).detach().flatten(1).double()
         u, _, v = torch.linalg.svd(grad.flatten(1).double(), full_matrices=False)
-        size = KERNELS * 1e-3 * max(1.0, moved.shape[0] / moved.shape[1]) ** 0.5
+        size = MUON_LR_FACTOR * 1e-3 * max(1.0, moved.shape[0] / moved.shape[1]) ** 0.5
         # the momentum of the first step points along the gradient; its singular values all become about one
         assert float((moved / size * (u @ v)).sum() / (moved / size).norm() / (u @ v).norm()) > 0.95
         assert 0.6 < float(torch.linalg.matrix_norm(moved / size, 2)) < 1.4
 
 
-def test_drawn_clips_are_plain_at_first_and_hard_in_the_end():
-    people = People(SPEC, WHERE, batch=2, seed=0, epochs=10, epoch_steps=10)
+def test_synthetic_clips_are_easy_at_first_and_hard_at_the_end():
+    people = SyntheticDataset(SPEC, WHERE, batch=2, seed=0, epochs=10, epoch_steps=10)
     assert [people.hard(step) for step in (0, 6, 40, 100)] == pytest.approx([0.0, 0.0, 1.0, 1.0])
     assert people.hard(23) == pytest.approx(0.5)
 
 
-def test_the_help_says_how_long_training_takes_by_default():
-    epochs = typing.get_type_hints(main.train, include_extras=True)["epochs"]
-    said = next(m.show_default for m in epochs.__metadata__ if hasattr(m, "show_default"))
-    assert said == f"{EPOCHS}; {PEOPLE_EPOCHS} of 4000 clips for people"
+def test_help_states_the_default_epochs():
+    epochs = typing.get_type_hints(train_command, include_extras=True)["epochs"]
+    default = next(m.show_default for m in epochs.__metadata__ if hasattr(m, "show_default"))
+    assert default == f"{EPOCHS}; with --synthetic {SYNTHETIC_EPOCHS} of 4000 clips"
 
 
 # The network and what is left of a training -------------------------------------------------------------------------------------
 
 
-def test_several_labels_train_as_sigmoids_and_are_explained_each(net, tmp_path):
+def test_several_labels_train_as_sigmoids_and_are_explained(net, tmp_path):
     root = tmp_path / "data"
     root.mkdir()
     rows = []
@@ -599,7 +646,7 @@ def test_several_labels_train_as_sigmoids_and_are_explained_each(net, tmp_path):
         write_clip(root / f"clip{n}.mp4", frames=10, size=(40, 48), fps=20, picture=picture)
         rows.append(f"clip{n}.mp4,{';'.join(['red'] * red + ['blue'] * blue)}")
     (root / "labels.csv").write_text("\n".join(rows))
-    result = train(root, tmp_path / "out", recipe=recipe(net, epochs=25, lr=0.03, patience=100, holdout="clip[01].mp4"))
+    result = train(root, tmp_path / "out", config=config(net, epochs=25, lr=0.03, patience=100, holdout="clip[01].mp4"))
     assert result.labels == ("blue", "red")
     assert result.accuracy == 1.0
 
@@ -610,48 +657,50 @@ def test_several_labels_train_as_sigmoids_and_are_explained_each(net, tmp_path):
     probs = engine.probabilities(logits)[0]
     np.testing.assert_allclose(probs, 1 / (1 + np.exp(-logits[0] / result.temperature)), rtol=1e-5)
     assert (probs > 0.5).all()
-    out = core.explain(engine, both[None], [core.Target(0), core.Target(1)], core.choose(None, engine.spec))
-    bias = engine.explained.module.fc.bias.detach().numpy()
+    out = core.explain(engine, both[None], [core.Target(0), core.Target(1)], choose_method(None, engine.spec))
+    bias = engine.model.module.fc.bias.detach().numpy()
     np.testing.assert_allclose(out.maps[0].sum((2, 3, 4))[0], logits[0] - bias, rtol=1e-4, atol=1e-5)
     blue_map, red_map = out.maps[0][0].sum(1)
     assert np.unravel_index(blue_map.argmax(), (4, 4))[0] >= 2 > np.unravel_index(red_map.argmax(), (4, 4))[0]
 
 
-def test_a_frozen_trunk_stays_as_it_was(net, folder, tmp_path):
-    train(folder, tmp_path / "a", recipe=recipe(net, epochs=1, trunk="frozen"))
-    train(folder, tmp_path / "b", recipe=recipe(net, epochs=3, trunk="frozen"))
+def test_frozen_backbone_stays_the_same(net, folder, tmp_path):
+    train(folder, tmp_path / "a", config=config(net, epochs=1, freeze_backbone=True))
+    train(folder, tmp_path / "b", config=config(net, epochs=3, freeze_backbone=True))
     a, b = (load(str(tmp_path / name), trust_code=True).module.state_dict() for name in "ab")
     for name in a:
         assert torch.equal(a[name], b[name]) == (not name.startswith("fc.")), name
 
 
 def test_weights_to_start_from_are_used(net, folder, tmp_path):
-    spec = trained.base_of(net)
+    spec = trained.base_spec(net)
     torch.manual_seed(5)
     start = spec.build()
     torch.save(start.state_dict(), tmp_path / "start.pt")
-    train(folder, tmp_path / "out", recipe=recipe(net, scratch=False, epochs=1, trunk="frozen"), weights=tmp_path / "start.pt")
+    train(
+        folder, tmp_path / "out", config=config(net, scratch=False, epochs=1, freeze_backbone=True), weights=tmp_path / "start.pt"
+    )
     after = load(str(tmp_path / "out"), trust_code=True).module.state_dict()
     for name, value in start.state_dict().items():
         if not name.startswith("fc.") and value.is_floating_point():
             assert torch.equal(after[name], value.half().float()), name
     with pytest.raises(UsageError, match="exclude each other"):
-        train(folder, tmp_path / "other", recipe=recipe(net), weights=tmp_path / "start.pt")
+        train(folder, tmp_path / "other", config=config(net), weights=tmp_path / "start.pt")
 
 
-def test_a_trained_model_learns_on(net, folder, tmp_path):
-    train(folder, tmp_path / "mine", recipe=recipe(net, epochs=2))
+def test_trained_model_can_be_trained_further(net, folder, tmp_path):
+    train(folder, tmp_path / "mine", config=config(net, epochs=2))
     first = load(str(tmp_path / "mine"), trust_code=True).module.state_dict()
     other = tmp_path / "other"
     for name, label in (("blue", "cold"), ("red", "warm")):
         shutil.copytree(folder / name, other / label)
-    again = recipe(str(tmp_path / "mine"), scratch=None, epochs=1, trunk="frozen", lr=1e-8)
-    train(folder, tmp_path / "same", recipe=again, trust_code=True)
-    train(other, tmp_path / "new", recipe=again, trust_code=True)
+    again = config(str(tmp_path / "mine"), scratch=None, epochs=1, freeze_backbone=True, lr=1e-8)
+    train(folder, tmp_path / "same", config=again, trust_code=True)
+    train(other, tmp_path / "new", config=again, trust_code=True)
     with pytest.raises(UsageError, match="start from scratch exclude each other"):
-        train(folder, tmp_path / "x", recipe=recipe(str(tmp_path / "mine")), trust_code=True)
+        train(folder, tmp_path / "x", config=config(str(tmp_path / "mine")), trust_code=True)
     with pytest.raises(UsageError, match="is what the training starts from: name another folder"):
-        train(folder, tmp_path / "mine", recipe=again, overwrite=True, trust_code=True)
+        train(folder, tmp_path / "mine", config=again, overwrite=True, trust_code=True)
     shutil.rmtree(tmp_path / "mine")  # it is not needed any more
     same, new = (load(str(tmp_path / name), trust_code=True) for name in ("same", "new"))
     assert (same.labels, new.labels) == (("blue", "red"), ("cold", "warm"))
@@ -662,17 +711,17 @@ def test_a_trained_model_learns_on(net, folder, tmp_path):
             assert torch.equal(new.module.state_dict()[name], value) == (not head), name
 
 
-def test_people_train_alike_with_any_number_of_workers(net, tmp_path, monkeypatch):
-    init = People.__init__
-    monkeypatch.setattr(People, "__init__", lambda self, *a, **k: init(self, *a, **(k | {"epoch_steps": 2, "held": 4})))
+def test_synthetic_training_is_the_same_with_any_number_of_workers(net, tmp_path, monkeypatch):
+    init = SyntheticDataset.__init__
+    monkeypatch.setattr(SyntheticDataset, "__init__", lambda self, *a, **k: init(self, *a, **(k | {"epoch_steps": 2, "held": 4})))
     outs = {}
     for workers in (0, 1):
-        facts = recipe(net, epochs=2, batch=3, workers=workers, evidence=1.0)
-        outs[workers] = train("people", tmp_path / str(workers), recipe=facts)
-    assert outs[0].labels == People.names()
+        facts = config(net, epochs=2, batch=3, workers=workers, evidence=1.0)
+        outs[workers] = train("people", tmp_path / str(workers), config=facts)
+    assert outs[0].labels == SyntheticDataset.names()
     assert outs[0].held_out == 20
     assert (tmp_path / "0/model.safetensors").read_bytes() == (tmp_path / "1/model.safetensors").read_bytes()
-    without = train("people", tmp_path / "twin", recipe=recipe(net, epochs=2, batch=3, workers=0, evidence=0.0))
+    without = train("people", tmp_path / "twin", config=config(net, epochs=2, batch=3, workers=0, evidence=0.0))
     assert without.labels == outs[0].labels
     assert (tmp_path / "twin/model.safetensors").read_bytes() != (tmp_path / "0/model.safetensors").read_bytes()
     assert {"inside", "pointing"} <= set(json.loads((tmp_path / "0/report.json").read_text()))
@@ -681,13 +730,13 @@ def test_people_train_alike_with_any_number_of_workers(net, tmp_path, monkeypatc
 def test_a_folder_in_use_is_not_overwritten(net, folder, tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(OutputError, match=r"holds other things, such as notes\.txt"):
-        train(folder, tmp_path, recipe=recipe(net))
+        train(folder, tmp_path, config=config(net))
     with pytest.raises(OutputError, match="is a file"):
-        train(folder, tmp_path / "notes.txt", recipe=recipe(net))
-    train(folder, tmp_path / "out", recipe=recipe(net, epochs=1))
+        train(folder, tmp_path / "notes.txt", config=config(net))
+    train(folder, tmp_path / "out", config=config(net, epochs=1))
     with pytest.raises(OutputError, match="holds a trained model already: use --overwrite"):
-        train(folder, tmp_path / "out", recipe=recipe(net, epochs=1))
-    assert train(folder, tmp_path / "out", recipe=recipe(net, epochs=1), overwrite=True).epochs == 1
+        train(folder, tmp_path / "out", config=config(net, epochs=1))
+    assert train(folder, tmp_path / "out", config=config(net, epochs=1), overwrite=True).epochs == 1
 
 
 def run_cli(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
@@ -697,7 +746,7 @@ def run_cli(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
     return int(stop.value.code or 0)
 
 
-def test_the_command_trains_and_the_result_annotates(net, folder, tmp_path, monkeypatch, capsys):
+def test_command_trains_a_model_that_annotates(net, folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = [
         "train",
@@ -717,9 +766,9 @@ def test_the_command_trains_and_the_result_annotates(net, folder, tmp_path, monk
         "cpu",
     ]
     assert run_cli(monkeypatch, *words) == 0
-    told = capsys.readouterr()
-    assert re.fullmatch(r"mine: 100\.0% of \d held-out clips right\n", told.out)
-    assert "epoch 8, " in told.err
+    printed = capsys.readouterr()
+    assert re.fullmatch(r"mine: 100\.0% of \d held-out clips right\n", printed.out)
+    assert "epoch 8, " in printed.err
     clip = folder / "red" / "person1_trial1.mp4"
     assert (
         run_cli(
@@ -732,48 +781,50 @@ def test_the_command_trains_and_the_result_annotates(net, folder, tmp_path, monk
     assert "mine holds a trained model already: use --overwrite" in " ".join(capsys.readouterr().err.split())
 
 
-def test_the_command_says_what_is_wrong(net, folder, tmp_path, monkeypatch, capsys):
-    for words, code, told in (
+def test_command_explains_its_errors(net, folder, tmp_path, monkeypatch, capsys):
+    for words, code, message in (
         (["train", tmp_path / "nowhere", "-o", tmp_path / "x"], 1, "name a folder with one folder of videos for each class"),
         (["train", folder, "-o", tmp_path / "x", "--model", "x3d_z"], 2, "did you mean 'x3d_s'"),
         (["train", folder, "-o", tmp_path / "x", "--model", net, "--holdout", "zzz"], 2, "fits none of the 8 videos"),
         (["train", folder, "-o", tmp_path / "x", "--lr", 100], 2, "lr must lie between"),
     ):
         assert run_cli(monkeypatch, *words) == code
-        assert told in " ".join(capsys.readouterr().err.split())
+        assert message in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "x").exists()
 
 
-def test_a_damaged_result_says_so(tmp_path):
+def test_damaged_model_folder_is_refused(tmp_path):
     (tmp_path / "model.json").write_text('{"architecture": "mini"}')
     with pytest.raises(WeightsError, match="train it again"):
         load(str(tmp_path))
 
 
-@pytest.mark.parametrize(("change", "told"), [({"batch": 0}, "batch"), ({"lr": -1.0}, "lr"), ({"trunk": "none"}, "trunk")])
-def test_recipes_that_make_no_sense_are_refused(change, told):
-    with pytest.raises(UsageError, match=told):
+@pytest.mark.parametrize(
+    ("change", "name"), [({"batch": 0}, "batch"), ({"lr": -1.0}, "lr"), ({"val_fraction": 0.6}, "val_fraction")]
+)
+def test_options_out_of_range_are_refused(change, name):
+    with pytest.raises(UsageError, match=name):
         TrainConfig(**change)
 
 
-def test_mini_begins_with_what_is_there_and_what_changes():
+def test_stem_of_mini_starts_as_picture_and_change():
     net = Mini(4, stem=4, widths=((4, 2),)).eval()
-    seen = []
-    net.stem[1].register_forward_hook(lambda module, inputs, output: seen.append(output))
+    outputs = []
+    net.stem[1].register_forward_hook(lambda module, inputs, output: outputs.append(output))
     still = torch.randn(1, 3, 1, 32, 32).expand(-1, -1, 6, -1, -1)
     net(still)
-    assert seen[0][:, 1::2, 1:-1].abs().max() < 1e-5  # nothing moves
-    assert seen[0][:, 0::2].abs().max() > 0.1
+    assert outputs[0][:, 1::2, 1:-1].abs().max() < 1e-5  # nothing moves
+    assert outputs[0][:, 0::2].abs().max() > 0.1
 
 
-def test_the_labels_of_mini_are_what_is_drawn():
-    assert registry.get("mini").labels() == People.names()
+def test_labels_of_mini_are_the_synthetic_classes():
+    assert get_spec("mini").labels() == SyntheticDataset.names()
 
 
 @pytest.mark.parametrize("name", ["x3d_s", "r2plus1d_18", "mvit_v2_s", "swin3d_t", "slowfast_r50", "movinet_a0"])
-def test_the_last_layer_of_registered_models_can_be_replaced(name):
-    spec = registry.get(name)
+def test_last_layer_of_registered_models_can_be_replaced(name):
+    spec = get_spec(name)
     with torch.device("meta"):
-        module = trained.rehead(spec.build(), trained.head_name(spec), 7)
-        new = module.get_submodule(trained.head_name(spec))
+        module = trained.replace_head(spec.build(), trained.classifier_name(spec), 7)
+        new = module.get_submodule(trained.classifier_name(spec))
     assert (new.out_features if isinstance(new, nn.Linear) else new.out_channels) == 7

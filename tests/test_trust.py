@@ -18,11 +18,12 @@ from vidcam.errors import UsageError
 from vidcam.evidence.smoothing import smooth
 from vidcam.methods import core
 from vidcam.methods.cell_geometry import AxisGeometry, CellGeometry
+from vidcam.methods.lookup import get_method
 from vidcam.metrics import counterfactual, faithfulness, imputers, sanity, smoothness, spurious, verdict
-from vidcam.metrics.splice import inside, splice
+from vidcam.metrics.splice import share_inside, splice
 from vidcam.models.loading import LoadedModel
 from vidcam.models.mini_net import Mini
-from vidcam.models.registry import Head, ModelSpec
+from vidcam.models.spec import Head, ModelSpec
 from vidcam.values import Box, Track
 
 CLIP = (6, 32, 32)
@@ -72,10 +73,10 @@ def test_every_pixel_belongs_to_the_nearest_cell():
                 assert found[t, y, x] == chosen[tuple(near)]
 
 
-@pytest.mark.parametrize("baseline", imputers.BASELINES)
+@pytest.mark.parametrize("baseline", imputers.IMPUTERS)
 def test_only_what_is_removed_changes_and_it_is_gone(baseline, frames, truth):
     removed = imputers.pixels_of(truth > 0, WHERE, CLIP)
-    out = imputers.replacing(frames, baseline)(removed)
+    out = imputers.make_remover(frames, baseline)(removed)
     np.testing.assert_array_equal(out[~removed], frames[~removed])
     assert redness(out[None])[0] == 0.0
     assert out.dtype == np.uint8
@@ -86,7 +87,7 @@ def test_inpainting_continues_what_is_around_also_if_all_is_gone():
     removed = np.zeros((2, 32, 32), bool)
     removed[0, 12:20, 12:20] = True
     removed[1] = True
-    out = imputers.inpainted(ramp)(removed)
+    out = imputers.inpaint(ramp)(removed)
     assert np.abs(out[0].astype(int) - ramp[0]).max() <= 40  # within a few columns of the ramp
     assert np.ptp(out[1]) == 0
     assert abs(int(out[1, 0, 0, 0]) - 120) <= 2
@@ -95,10 +96,10 @@ def test_inpainting_continues_what_is_around_also_if_all_is_gone():
 # Faithfulness ------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("baseline", imputers.BASELINES)
+@pytest.mark.parametrize("baseline", imputers.IMPUTERS)
 def test_curves_are_what_one_clip_after_the_other_gives(baseline, frames):
     values = np.random.default_rng(2).normal(size=WHERE.grid)
-    found = faithfulness.curves(frames, values, WHERE, redness, baseline=baseline, steps=4)
+    found = faithfulness.measure_curves(frames, values, WHERE, redness, imputer=baseline, steps=4)
     order = sorted(np.ndindex(*WHERE.grid), key=lambda i: -values[i])
     for k in range(5):
         n = round(48 * k / 4)
@@ -111,42 +112,42 @@ def test_curves_are_what_one_clip_after_the_other_gives(baseline, frames):
             for i in gone:
                 cells[i] = True
             removed = imputers.pixels_of(cells, WHERE, CLIP)
-            clip = np.where(removed[..., None], imputers.BASELINES[baseline](frames)(removed), frames)
+            clip = np.where(removed[..., None], imputers.IMPUTERS[baseline](frames)(removed), frames)
             assert curve[k] == pytest.approx(redness(clip[None])[0])
-    whole = faithfulness.faithfulness(frames, values, WHERE, redness, baseline=baseline).insertion
-    assert faithfulness.insertion(frames, values, WHERE, redness, baseline=baseline) == pytest.approx(whole)
+    whole = faithfulness.measure_faithfulness(frames, values, WHERE, redness, imputer=baseline).insertion
+    assert faithfulness.insertion_area(frames, values, WHERE, redness, imputer=baseline) == pytest.approx(whole)
 
 
-@pytest.mark.parametrize("baseline", imputers.BASELINES)
+@pytest.mark.parametrize("baseline", imputers.IMPUTERS)
 def test_a_true_map_is_faithful_and_a_wrong_one_is_not(baseline, frames, truth):
-    good = faithfulness.faithfulness(frames, truth, WHERE, redness, baseline=baseline)
-    bad = faithfulness.faithfulness(frames, wrong(), WHERE, redness, baseline=baseline)
+    good = faithfulness.measure_faithfulness(frames, truth, WHERE, redness, imputer=baseline)
+    bad = faithfulness.measure_faithfulness(frames, wrong(), WHERE, redness, imputer=baseline)
     assert good.insertion > 0.9
     assert good.deletion < 0.1
-    assert good.gap > 0.8
+    assert good.lerf_minus_morf > 0.8
     assert (bad.drop, bad.increase) == (1.0, 0.0)
     wide = np.zeros(WHERE.grid)
     wide[:, :3, 1:] = 1.0  # at half height the fading of a single cell's border would already cost some of the red
-    assert faithfulness.faithfulness(frames, wide, WHERE, redness, baseline=baseline).drop == 0.0
+    assert faithfulness.measure_faithfulness(frames, wide, WHERE, redness, imputer=baseline).drop == 0.0
     assert bad.insertion < 0.8
-    assert bad.gap < 0.5
+    assert bad.lerf_minus_morf < 0.5
 
 
 def test_flat_maps_do_not_profit_from_the_order_of_the_cells(frames):
-    flat = faithfulness.curves(frames, np.zeros(WHERE.grid), WHERE, redness, baseline="blur")
-    again = faithfulness.curves(frames, np.ones(WHERE.grid), WHERE, redness, baseline="blur")
+    flat = faithfulness.measure_curves(frames, np.zeros(WHERE.grid), WHERE, redness, imputer="blur")
+    again = faithfulness.measure_curves(frames, np.ones(WHERE.grid), WHERE, redness, imputer="blur")
     np.testing.assert_array_equal(flat.deletion, again.deletion)
-    first = faithfulness.curves(frames, np.arange(48.0)[::-1].reshape(WHERE.grid), WHERE, redness, baseline="blur")
+    first = faithfulness.measure_curves(frames, np.arange(48.0)[::-1].reshape(WHERE.grid), WHERE, redness, imputer="blur")
     assert not np.array_equal(flat.deletion, first.deletion)
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e-30, 1.0, 1e30]), st.sampled_from(list(imputers.BASELINES)))
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e-30, 1.0, 1e30]), st.sampled_from(list(imputers.IMPUTERS)))
 def test_figures_are_finite_whatever_the_map(seed, size, baseline):
     rng = np.random.default_rng(seed)
     clip = rng.integers(0, 256, (3, 8, 8, 3)).astype(np.uint8) * np.uint8(seed % 2)
     where = CellGeometry(AxisGeometry(0.0, 1.0, 3), AxisGeometry(1.5, 4.0, 2), AxisGeometry(1.5, 4.0, 2))
     values = size * rng.normal(size=where.grid)
-    found = faithfulness.faithfulness(clip, values, where, lambda c: np.zeros(len(c)), baseline=baseline)
+    found = faithfulness.measure_faithfulness(clip, values, where, lambda c: np.zeros(len(c)), imputer=baseline)
     assert np.isfinite(list(vars(found).values())).all()
 
 
@@ -174,13 +175,13 @@ def test_bootstrap_interval_covers_the_mean_as_often_as_it_says():
 
 def test_the_verdict_tells_a_true_map_from_a_wrong_one(frames, truth):
     noise = 1e-3 * np.random.default_rng(5).random(WHERE.grid)
-    good = verdict.judge([verdict.trial(frames, truth + noise, WHERE, redness, seed=i) for i in range(4)])
+    good = verdict.judge([verdict.run_trial(frames, truth + noise, WHERE, redness, seed=i) for i in range(4)])
     assert good.word == "supported"
     assert good.removed == 1.0
     assert good.kept == 1.0
     assert good.removed_elsewhere < 0.3
     assert good.kept_elsewhere < 0.3
-    bad = verdict.judge([verdict.trial(frames, wrong() - truth, WHERE, redness, seed=i) for i in range(4)])
+    bad = verdict.judge([verdict.run_trial(frames, wrong() - truth, WHERE, redness, seed=i) for i in range(4)])
     assert bad.word == "not supported"
     assert bad.removed == 0.0
     one, two = verdict.Trial(1.0, 0.9, 0.5, (1.0,), (0.5,)), verdict.Trial(1.0, 1.0, 0.5, (0.98,), (0.5,))
@@ -235,7 +236,7 @@ def test_other_tubes_have_the_hot_ones_size_and_lie_elsewhere():
     tube[1:3, 1:3, 1:3] = True
     rng = np.random.default_rng(0)
     for _ in range(20):
-        other = verdict.moved(tube, rng)
+        other = verdict.move_tube(tube, rng)
         assert other.sum() == tube.sum()
         assert (other & tube).sum() <= 2
 
@@ -258,7 +259,7 @@ def test_dropped_peak_is_at_the_placed_cell():
         seen.append(clips)
         return np.zeros(len(clips))
 
-    counterfactual.counterfactuals(frames, np.eye(4)[2][:, None, None], where, score)
+    counterfactual.run_counterfactuals(frames, np.eye(4)[2][:, None, None], where, score)
     at = list(counterfactual.CHANGES).index("drop the peak") + 1
     assert np.flatnonzero(seen[0][at, :, 0, 0, 0] != np.arange(16)).tolist() == [6, 7, 8, 9, 10]
 
@@ -295,9 +296,9 @@ def test_each_change_is_what_its_name_says():
     ],
 )
 def test_what_a_model_uses_is_named(model, word):
-    found = [counterfactual.counterfactuals(ramp(), np.ones((8, 1, 1)), per_frame(8), model)]
+    found = [counterfactual.run_counterfactuals(ramp(), np.ones((8, 1, 1)), per_frame(8), model)]
     assert set(found[0]) == {"as it is", *counterfactual.CHANGES}
-    assert counterfactual.used(found).word == word
+    assert counterfactual.summarise_counterfactuals(found).word == word
 
 
 # Sanity ------------------------------------------------------------------------------------------------------------------------
@@ -309,8 +310,8 @@ def engine() -> TorchEngine:
     labels = ("a", "b", "c")
     spec = ModelSpec(
         name="small", title="", family="tests", build=lambda: Mini(3, stem=8, widths=((8, 2), (16, 1))), labels=lambda: labels,
-        frames=4, seconds_between_frames=0.1, resize=32, crop=(32, 32), mean=(0.4,) * 3, std=(0.2,) * 3, layer="blocks",
-        head=Head(("fc",)), time_cells=(4,), paper="",
+        num_frames=4, seconds_between_frames=0.1, resize=32, crop=(32, 32), mean=(0.4,) * 3, std=(0.2,) * 3,
+        target_layer="blocks", head=Head(("fc",)), time_cells=(4,), paper="",
     )  # fmt: skip
     net = spec.build()
     nn.init.normal_(net.fc.weight)
@@ -328,23 +329,25 @@ def test_rank_correlation_by_hand():
 
 def test_random_weights_destroy_the_map_but_not_the_engine(engine):
     frames = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
-    before = {name: p.clone() for name, p in engine.explained.module.state_dict().items()}
-    found = list(sanity.cascade(engine, frames, core.Target(1), core.get("cam")))
+    before = {name: p.clone() for name, p in engine.model.module.state_dict().items()}
+    found = list(sanity.mprt(engine, frames, core.Target(1), get_method("cam")))
     assert found[0][0] == "fc"
     assert found[-1][0].startswith("stem")
-    assert len(found) == sum(1 for m in engine.explained.module.modules() if list(m.parameters(recurse=False)))
+    assert len(found) == sum(1 for m in engine.model.module.modules() if list(m.parameters(recurse=False)))
     assert abs(found[-1][1]) < 0.35
-    for name, p in engine.explained.module.state_dict().items():
+    for name, p in engine.model.module.state_dict().items():
         assert torch.equal(p, before[name])
 
 
 def test_class_sensitivity_and_repeatability(engine):
     frames = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
     targets = [core.Target(0), core.Target(1)]
-    own = core.explain(engine, frames[None], targets, core.get("cam")).maps[0][0]
-    assert sanity.sensitivity(engine, frames, targets, core.get("cam")) == pytest.approx(sanity.rank_correlation(own[0], own[1]))
-    assert sanity.sensitivity(engine, frames, targets, core.get("eigencam")) == pytest.approx(1.0)  # knows no classes
-    assert sanity.repeated(engine, frames, core.Target(0), core.get("cam")) == 0.0
+    own = core.explain(engine, frames[None], targets, get_method("cam")).maps[0][0]
+    assert sanity.random_logit(engine, frames, targets, get_method("cam")) == pytest.approx(
+        sanity.rank_correlation(own[0], own[1])
+    )
+    assert sanity.random_logit(engine, frames, targets, get_method("eigencam")) == pytest.approx(1.0)  # knows no classes
+    assert sanity.repeat_error(engine, frames, core.Target(0), get_method("cam")) == 0.0
 
 
 # Spliced clips, smoothing, suspicions ------------------------------------------------------------------------------------------
@@ -355,9 +358,9 @@ def test_evidence_is_counted_before_and_after_the_cut():
         AxisGeometry(0.5, 2.0, 3), AxisGeometry(3.5, 8.0, 1), AxisGeometry(3.5, 8.0, 1)
     )  # cells over frames 0-1, 2-3, 4-5; cut at 3
     values = np.array([3.0, 2.0, 1.0]).reshape(3, 1, 1)
-    assert inside(values, where, 6, after=False) == pytest.approx((3 + 1) / 6)
-    assert inside(values, where, 6, after=True) == pytest.approx((1 + 1) / 6)
-    assert math.isnan(inside(-values, where, 6, after=True))
+    assert share_inside(values, where, 6, after=False) == pytest.approx((3 + 1) / 6)
+    assert share_inside(values, where, 6, after=True) == pytest.approx((1 + 1) / 6)
+    assert math.isnan(share_inside(-values, where, 6, after=True))
     a, b = np.zeros((6, 4, 4, 3), np.uint8), np.full((6, 4, 4, 3), 9, np.uint8)
     assert splice(a, b)[:, 0, 0, 0].tolist() == [0, 0, 0, 9, 9, 9]
     with pytest.raises(UsageError, match="of one shape"):
@@ -369,8 +372,8 @@ def test_a_map_that_is_the_same_everywhere_tells_what_chance_is():
         AxisGeometry(0.0, 8.0, 2), AxisGeometry(3.5, 8.0, 2), AxisGeometry(3.5, 8.0, 2)
     )  # as r3d_18 has it: two cells for 16 frames
     even = np.ones(where.grid)
-    assert inside(even, where, 16, after=False) == pytest.approx((1 + 3.5 / 8) / 2)
-    assert inside(even, where, 16, after=True) == pytest.approx(4.5 / 8 / 2)
+    assert share_inside(even, where, 16, after=False) == pytest.approx((1 + 3.5 / 8) / 2)
+    assert share_inside(even, where, 16, after=True) == pytest.approx(4.5 / 8 / 2)
 
 
 def track(maps: np.ndarray) -> Track:
@@ -402,23 +405,23 @@ def test_smoothing_calms_and_a_causal_one_lags():
     rng = np.random.default_rng(0)
     maps = (np.arange(80) >= 40)[:, None, None] + 0.3 * rng.normal(size=(80, 3, 4))
     raw = track(maps)
-    both = smoothness.compared(raw, smooth(raw, kind="gaussian", seconds=0.25), None)
+    both = smoothness.compare_smoothness(raw, smooth(raw, kind="gaussian", seconds=0.25), None)
     assert both.ratio < 0.5
     assert abs(both.lag_s) < 0.1
-    late = smoothness.compared(raw, smooth(raw, kind="exponential", seconds=0.4, causal=True), None)
+    late = smoothness.compare_smoothness(raw, smooth(raw, kind="exponential", seconds=0.4, causal=True), None)
     assert late.lag_s == pytest.approx(0.4 * math.log(2), abs=0.1)  # where the response to a step passes one half
 
 
 def test_suspicions_are_raised_by_place_and_not_by_chance():
-    rim = spurious.border((40, 60))
+    rim = spurious.border_mask((40, 60))
     assert rim.mean() == pytest.approx(1 - (40 - 6) * (60 - 6) / (40 * 60))
     even = np.ones((5, 40, 60))
-    assert not spurious.suspicion("border", even, rim).raised
-    assert spurious.suspicion("border", even, rim).share == pytest.approx(rim.mean())
+    assert not spurious.check_place("border", even, rim).raised
+    assert spurious.check_place("border", even, rim).share == pytest.approx(rim.mean())
     corner = np.zeros((5, 40, 60))
     corner[:, :3, :3] = 1.0
-    assert spurious.suspicion("border", corner, rim).raised
-    assert not spurious.suspicion("border", np.zeros((5, 40, 60)), rim).raised
+    assert spurious.check_place("border", corner, rim).raised
+    assert not spurious.check_place("border", np.zeros((5, 40, 60)), rim).raised
 
 
 def test_static_places_and_overlays_are_found():
@@ -428,13 +431,13 @@ def test_static_places_and_overlays_are_found():
     for room, video in zip(rooms, videos, strict=True):
         room[2:10, 44:56] = (250, 240, 20)
         video[:, 20:] = 100
-    mark = spurious.overlay(rooms, reach=1)
+    mark = spurious.overlay_mask(rooms, reach=1)
     truth = np.zeros((40, 60), bool)
     truth[2:10, 44:56] = True
     assert (mark & truth).sum() / truth.sum() > 0.7
     assert (mark & ~truth).mean() < 0.04
-    assert not spurious.overlay(rooms[:2]).any()  # two videos may be alike by chance
-    assert not spurious.overlay([rooms[0]] * 5).any()  # one camera
-    still = spurious.static(videos[0])
+    assert not spurious.overlay_mask(rooms[:2]).any()  # two videos may be alike by chance
+    assert not spurious.overlay_mask([rooms[0]] * 5).any()  # one camera
+    still = spurious.static_mask(videos[0])
     assert still[24:].all()
     assert not still[:18].any()

@@ -12,7 +12,7 @@ import pytest
 from support import planted
 from support.media import write_clip
 
-from vidcam import annotation, pipeline
+from vidcam import annotation
 from vidcam.analysis import Analysis
 from vidcam.annotation import Outputs
 from vidcam.engine import TorchEngine, open_engine
@@ -20,6 +20,7 @@ from vidcam.errors import OutputError, UsageError
 from vidcam.evidence import tubes
 from vidcam.io.source import open_source
 from vidcam.reports import coco
+from vidcam.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +44,12 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def analysis(engine: TorchEngine, clip: Path) -> Analysis:
-    settings = pipeline.Settings(classes=("red square",), smooth_s=0, seconds_between_clip_starts=0.4)
+    settings = Settings(classes=("red square",), smooth_s=0, seconds_between_clip_starts=0.4)
     return annotation.explain(clip, engine=engine, settings=settings)
 
 
 def test_two_squares_are_two_tubes_at_their_places_and_seconds(analysis: Analysis) -> None:
-    still, moving = tubes.find(analysis)
+    still, moving = tubes.find_tubes(analysis)
     assert (still.id, moving.id) == (1, 2)
     assert {still.label, moving.label} == {"red square"}
     assert (still.start_s, still.end_s) == pytest.approx((1.0, 4.0), abs=0.11)
@@ -63,14 +64,11 @@ def test_two_squares_are_two_tubes_at_their_places_and_seconds(analysis: Analysi
 
 
 def test_squares_that_touch_at_one_moment_are_one_tube() -> None:
-    pieces = tubes._Pieces()
     frames = np.zeros((3, 8, 12), np.float32)
     frames[0, 2:4, 1:4] = frames[0, 2:4, 8:11] = 1.0
     frames[1, 2:4, 1:11] = 0.5
     frames[2, 2:4, 1:4] = frames[2, 2:4, 8:11] = 1.0
-    for i, f in enumerate(frames):
-        pieces.push(float(i), f, 0.3)
-    ((share, outlines),) = pieces.joined()
+    ((share, outlines),) = tubes._connect(enumerate(frames), 0.3)
     assert share == pytest.approx(1.0)
     assert [o.time for o in outlines] == [0.0, 1.0, 2.0]
     assert (outlines[0].box.x0, outlines[0].box.x1) == (1, 11)
@@ -78,15 +76,11 @@ def test_squares_that_touch_at_one_moment_are_one_tube() -> None:
 
 
 def test_a_gap_in_time_ends_a_tube() -> None:
-    pieces = tubes._Pieces()
-    for i, value in enumerate((1.0, 0.1, 1.0)):
-        pieces.push(float(i), np.full((4, 4), value, np.float32), 0.3)
-    assert len(pieces.joined()) == 2
-    unseen = tubes._Pieces()
-    unseen.push(0.0, np.ones((4, 4), np.float32), 0.3)
-    unseen.push(1.0, None, 0.3)
-    unseen.push(2.0, np.ones((4, 4), np.float32), 0.3)
-    assert len(unseen.joined()) == 2
+    weak = [np.full((4, 4), value, np.float32) for value in (1.0, 0.1, 1.0)]
+    assert len(tubes._connect(enumerate(weak), 0.3)) == 2
+    unseen = [np.ones((4, 4), np.float32), None, np.ones((4, 4), np.float32)]
+    assert len(tubes._connect(enumerate(unseen), 0.3)) == 2
+    assert tubes._connect(enumerate([None, weak[1]]), 0.3) == []
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -98,14 +92,14 @@ def test_run_lengths_give_the_mask_back(seed: int) -> None:
 
 
 def test_every_format_holds_the_same_tubes(analysis: Analysis, tmp_path: Path) -> None:
-    found = tubes.find(analysis)
+    all_tubes = tubes.find_tubes(analysis)
     for name in ("t.json", "t.csv"):
-        coco.write(analysis, tmp_path / name)
+        coco.write_tubes(analysis, tmp_path / name)
     plain = json.loads((tmp_path / "t.json").read_text())
     rows = list(csv.DictReader(io.StringIO((tmp_path / "t.csv").read_text())))
-    assert [t["share"] for t in plain["tubes"]] == [t.share for t in found]
-    assert len(rows) == sum(len(t.outlines) for t in found)
-    boxes = [(o.time, *coco._xywh(o.box)) for t in found for o in t.outlines]
+    assert [t["share"] for t in plain["tubes"]] == [t.share for t in all_tubes]
+    assert len(rows) == sum(len(t.outlines) for t in all_tubes)
+    boxes = [(o.time, *coco._xywh(o.box)) for t in all_tubes for o in t.outlines]
     assert boxes == [(b["time_s"], *b["box"]) for t in plain["tubes"] for b in t["boxes"]]
     written = [[float(row[key]) for key in ("time_s", "x", "y", "width", "height")] for row in rows]
     assert np.array(boxes) == pytest.approx(np.array(written))
@@ -115,10 +109,10 @@ def test_every_format_holds_the_same_tubes(analysis: Analysis, tmp_path: Path) -
 def test_coco_file_loads_in_pycocotools_with_the_frames(analysis: Analysis, clip: Path, tmp_path: Path, capsys) -> None:
     from pycocotools.coco import COCO
 
-    coco.write(analysis, tmp_path / "t.coco.json")
+    coco.write_tubes(analysis, tmp_path / "t.coco.json")
     loaded = COCO(tmp_path / "t.coco.json")
     capsys.readouterr()  # it talks
-    found = tubes.find(analysis)
+    all_tubes = tubes.find_tubes(analysis)
     with open_source(clip) as source:
         times = [frame.time for frame in source.frames()]
     images = loaded.loadImgs(sorted(loaded.getImgIds()))
@@ -129,12 +123,12 @@ def test_coco_file_loads_in_pycocotools_with_the_frames(analysis: Analysis, clip
     number = 0
     for image in images:
         step = min(steps, key=lambda s: (round(abs(s - image["time_s"]), 9), s))
-        wanted = {t.id: o for t in found for o in t.outlines if o.time == step}
+        expected = {t.id: o for t in all_tubes for o in t.outlines if o.time == step}
         here = loaded.loadAnns(loaded.getAnnIds(imgIds=image["id"]))
-        assert {a["track_id"] for a in here} == set(wanted)
+        assert {a["track_id"] for a in here} == set(expected)
         number += len(here)
         for item in here:
-            outline = wanted[item["track_id"]]
+            outline = expected[item["track_id"]]
             assert item["bbox"] == coco._xywh(outline.box)
             mask = loaded.annToMask(item)
             assert mask.shape == (image["height"], image["width"]) == (128, 128)
@@ -146,21 +140,21 @@ def test_coco_file_loads_in_pycocotools_with_the_frames(analysis: Analysis, clip
 
 def test_what_cannot_be_written_is_refused(analysis: Analysis, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"\.csv, \.json or \.coco\.json, got tubes\.xml"):
-        coco.write(analysis, tmp_path / "tubes.xml")
+        coco.write_tubes(analysis, tmp_path / "tubes.xml")
     with pytest.raises(UsageError, match=r"between 0 and 1, got 1\.5"):
-        tubes.find(analysis, threshold=1.5)
+        tubes.find_tubes(analysis, threshold=1.5)
     (tmp_path / "t.csv").write_text("mine")
     with pytest.raises(OutputError):
-        coco.write(analysis, tmp_path / "t.csv")
+        coco.write_tubes(analysis, tmp_path / "t.csv")
     assert (tmp_path / "t.csv").read_text() == "mine"
 
 
-def test_wrong_suffixes_are_told_before_any_work(clip: Path, tmp_path: Path) -> None:
-    for outputs, told in (
+def test_wrong_suffixes_are_refused_before_any_work(clip: Path, tmp_path: Path) -> None:
+    for outputs, message in (
         (Outputs(video=tmp_path / "a.avi"), r"must end in \.mp4"),
-        (Outputs(tubes=tmp_path / "a.xml"), "tubes are"),
+        (Outputs(reports={"tubes": tmp_path / "a.xml"}), "tubes are"),
     ):
-        with pytest.raises(OutputError, match=told):
+        with pytest.raises(OutputError, match=message):
             outputs.check(str(clip))
 
 
@@ -172,21 +166,21 @@ def test_the_verdict_is_about_the_crop_in_which_the_answer_is(left: int, engine:
         return image
 
     clip = write_clip(tmp_path / "wide.mp4", frames=20, size=(128, 340), fps=10, picture=picture)
-    settings = pipeline.Settings(classes=("red square",), cover=True, verdict=True)
-    found = annotation.explain(clip, engine=engine, settings=settings).verdict
-    assert found is not None
-    assert found["word"] == "supported"
+    settings = Settings(classes=("red square",), cover=True, verdict=True)
+    verdict = annotation.explain(clip, engine=engine, settings=settings).verdict
+    assert verdict is not None
+    assert verdict.word == "supported"
 
 
 def test_the_verdict_is_carried_to_the_reports(engine: TorchEngine, clip: Path, tmp_path: Path) -> None:
-    settings = pipeline.Settings(classes=("red square",), verdict=True)
-    outputs = Outputs(json=tmp_path / "out.json", html=tmp_path / "out.html", tubes=tmp_path / "out.csv")
+    settings = Settings(classes=("red square",), verdict=True)
+    outputs = Outputs(reports={"json": tmp_path / "out.json", "html": tmp_path / "out.html", "tubes": tmp_path / "out.csv"})
     stages: list[str] = []
     annotation.annotate(clip, outputs, engine=engine, settings=settings, progress=lambda stage, done, total: stages.append(stage))
-    found = json.loads((tmp_path / "out.json").read_text())["verdict"]
-    assert (found["label"], found["word"]) == ("red square", "supported")
-    assert found["margin"]["low"] > 0
-    assert found["windows"] == 5  # of 0.8 s, at least half as sure as the surest, and none that overlaps a surer one
+    verdict = json.loads((tmp_path / "out.json").read_text())["verdict"]
+    assert (verdict["label"], verdict["word"]) == ("red square", "supported")
+    assert verdict["margin"]["low"] > 0
+    assert verdict["windows"] == 5  # of 0.8 s, at least half as sure as the surest, and none that overlaps a surer one
     assert "evidence for red square supported" in (tmp_path / "out.html").read_text()
     assert "judge" in stages
     assert (tmp_path / "out.csv").read_text().startswith("id,label,sign,share,time_s,x,y,width,height\n1,red square,1,")

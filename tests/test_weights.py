@@ -17,8 +17,9 @@ from safetensors.torch import save_file
 from support.waiting import HANG_S, ended
 
 from vidcam.errors import DownloadError, UsageError, WeightsError
+from vidcam.models import checkpoints
 from vidcam.models import weights as w
-from vidcam.models.registry import Weights
+from vidcam.models.spec import Weights
 
 pytestmark = pytest.mark.usefixtures("empty_cache")
 
@@ -224,7 +225,7 @@ def test_offline_never_asks_the_server(server: Server, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(("value", "expected"), [("", False), ("0", False), ("false", False), ("1", True), ("yes", True)])
 def test_the_offline_switch_knows_yes_and_no(monkeypatch: pytest.MonkeyPatch, value: str, expected: bool) -> None:
     monkeypatch.setenv("VIDCAM_OFFLINE", value)
-    assert w.offline() is expected
+    assert w.is_offline() is expected
 
 
 def test_a_cache_that_cannot_be_written_is_told(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +264,7 @@ def test_states_come_back_as_saved(tmp_path: Path) -> None:
     save_file(state, tmp_path / "s.safetensors")
     torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     for name in ("s.pth", "s.safetensors", "old.pth"):
-        read = w.read_state(tmp_path / name)
+        read = checkpoints.read_state(tmp_path / name)
         assert read.keys() == state.keys()
         assert all(torch.equal(read[key], state[key]) for key in state)
 
@@ -282,7 +283,7 @@ def test_a_file_that_would_run_code_is_refused(tmp_path: Path, monkeypatch: pyte
     torch.save(torch.nn.Linear(2, 2), tmp_path / "whole.pth", _use_new_zipfile_serialization=new)
     for name in ("bad.pth", "whole.pth"):
         with pytest.raises(WeightsError, match=r"would have to run Python code.*torch\.save\(model\.state_dict\(\), path\)"):
-            w.read_state(tmp_path / name)
+            checkpoints.read_state(tmp_path / name)
     assert not (tmp_path / "ran").exists()
 
 
@@ -299,24 +300,24 @@ def test_a_damaged_file_is_refused(tmp_path: Path, kind: str) -> None:
     content = {"text": b"<!DOCTYPE html>", "empty": b"", "pickle": path.read_bytes()}.get(kind, path.read_bytes()[:900])
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=r"cannot be read as .*fetch or save it again"):
-        w.read_state(path)
+        checkpoints.read_state(path)
 
 
 def test_what_is_no_state_dict_is_refused(tmp_path: Path) -> None:
     torch.save([torch.zeros(2)], tmp_path / "list.pth")
     with pytest.raises(WeightsError, match=r"holds a list, not a state dict"):
-        w.read_state(tmp_path / "list.pth")
+        checkpoints.read_state(tmp_path / "list.pth")
     with pytest.raises(WeightsError, match="no weight file at"):
-        w.read_state(tmp_path / "absent.pth")
+        checkpoints.read_state(tmp_path / "absent.pth")
 
 
 @pytest.mark.parametrize("key", [None, "model_state", "state_dict", "model_state_dict", "model"])
 def test_tensors_are_found_where_training_code_keeps_them(key: str | None) -> None:
     state = {"a": torch.ones(2)}
     checkpoint = {key: state, "epoch": 3} if key else {**state, "epoch": 3}
-    assert w.tensors_of(checkpoint) == state
+    assert checkpoints.tensors_of(checkpoint) == state
 
 
 def test_a_checkpoint_without_tensors_is_refused() -> None:
     with pytest.raises(WeightsError, match="no tensors in the checkpoint, only epoch, lr"):
-        w.tensors_of({"epoch": 3, "lr": 0.1})
+        checkpoints.tensors_of({"epoch": 3, "lr": 0.1})

@@ -1,4 +1,4 @@
-"""The MP4 that comes out, decoded again."""
+"""Checks the written MP4 by decoding it again."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def clicking(
     streams: int = 1,
     **options: str,
 ) -> Path:
-    """Write sound alone: bursts of 50 ms at ``start`` + ``clicks``; nothing at all is stored for the seconds in ``skip``."""
+    """Write sound alone: bursts of 50 ms at ``start`` + ``clicks``; nothing is stored for the seconds in ``skip``."""
     block = 1024
     t = np.arange(round(seconds * rate)) / rate
     wave = np.zeros(len(t), np.float32)
@@ -280,7 +280,7 @@ def test_a_cut_takes_only_its_own_audio_and_starts_at_zero(tmp_path: Path, codec
 
 
 @pytest.mark.parametrize("first", [3600.5, -0.5])
-def test_a_clock_that_no_player_would_wait_for_is_moved_to_zero(tmp_path: Path, first: float) -> None:
+def test_a_start_before_zero_or_after_ten_seconds_is_moved_to_zero(tmp_path: Path, first: float) -> None:
     source = clicking(tmp_path / "in.mkv", "aac", start=max(first, 0.0))
     writer = save(tmp_path / "out.mp4", [first + i / 25 for i in range(25)], source=source)
     assert writer.offset_s == first
@@ -288,7 +288,7 @@ def test_a_clock_that_no_player_would_wait_for_is_moved_to_zero(tmp_path: Path, 
     np.testing.assert_allclose(clicks_of(tmp_path / "out.mp4"), np.array([0.5, 1.25, 2.6]) + max(-first, 0), atol=0.03)
 
 
-def test_sound_and_picture_of_a_late_start_keep_their_relation(tmp_path: Path) -> None:
+def test_sound_and_pictures_of_a_late_start_stay_in_step(tmp_path: Path) -> None:
     source = clicking(tmp_path / "in.mkv", "aac", start=1.0)
     save(tmp_path / "out.mp4", LATE, source=source)
     np.testing.assert_allclose(clicks_of(tmp_path / "out.mp4"), [1.5, 2.25, 3.6], atol=0.03)
@@ -311,7 +311,7 @@ def test_of_several_audio_streams_the_default_one_is_taken(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(("suffix", "word"), [(".mp4", b"SoundHandler"), (".mkv", b"Lavf"), (".mov", b"SoundHandler")])
 @pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
-def test_names_that_are_not_utf_8_do_not_keep_the_sound_away(tmp_path: Path, suffix: str, word: bytes, codec: str) -> None:
+def test_metadata_that_is_not_utf_8_does_not_lose_the_sound(tmp_path: Path, suffix: str, word: bytes, codec: str) -> None:
     source = clicking(tmp_path / f"in{suffix}", "aac" if suffix == ".mp4" else codec)
     data = source.read_bytes()
     assert word in data
@@ -321,7 +321,7 @@ def test_names_that_are_not_utf_8_do_not_keep_the_sound_away(tmp_path: Path, suf
     np.testing.assert_allclose(clicks_of(tmp_path / "out.mp4"), [0.5, 1.25, 2.6], atol=0.03)
 
 
-def test_sound_of_an_mp4_that_is_sent_over_and_over_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sound_of_an_mp4_that_is_sent_repeatedly_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_clip(tmp_path / "in.mp4", frames=60, audio="aac")
     monkeypatch.setattr(container, "READ_S", HANG_S)
     with endless() as server:
@@ -332,7 +332,7 @@ def test_sound_of_an_mp4_that_is_sent_over_and_over_ends(tmp_path: Path, monkeyp
     assert [p for _, p in packets_of(tmp_path / "out.mp4")] == [p for _, p in packets_of(source)]
 
 
-def test_a_stream_in_an_unknown_codec_gives_way_to_the_next(tmp_path: Path) -> None:
+def test_after_an_audio_stream_in_an_unknown_codec_the_next_is_taken(tmp_path: Path) -> None:
     source = clicking(tmp_path / "in.mkv", "aac", streams=2)  # the second is silent
     source.write_bytes(source.read_bytes().replace(b"A_AAC", b"A_ZZZ", 1))
     writer = save(tmp_path / "out.mp4", CONSTANT, source=source)
@@ -341,7 +341,7 @@ def test_a_stream_in_an_unknown_codec_gives_way_to_the_next(tmp_path: Path) -> N
     assert clicks_of(tmp_path / "out.mp4") == []
 
 
-def test_audio_in_an_unknown_codec_alone_is_told(tmp_path: Path) -> None:
+def test_audio_in_an_unknown_codec_only_gives_a_warning(tmp_path: Path) -> None:
     source = clicking(tmp_path / "in.mkv", "aac")
     source.write_bytes(source.read_bytes().replace(b"A_AAC", b"A_ZZZ"))
     writer = save(tmp_path / "out.mp4", CONSTANT, source=source)
@@ -350,7 +350,7 @@ def test_audio_in_an_unknown_codec_alone_is_told(tmp_path: Path) -> None:
     assert len(frames_of(tmp_path / "out.mp4")[0]) == len(CONSTANT)
 
 
-def test_a_colon_in_the_name_of_the_source_is_only_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_colon_in_the_name_of_the_source_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.move(clicking(tmp_path / "in.mkv", "aac"), tmp_path / "12:30.mkv")
     writer = save(tmp_path / "out.mp4", CONSTANT, source="12:30.mkv")
@@ -358,7 +358,7 @@ def test_a_colon_in_the_name_of_the_source_is_only_a_name(tmp_path: Path, monkey
     assert len(clicks_of(tmp_path / "out.mp4")) == 3
 
 
-def test_a_server_that_keeps_silent_does_not_stop_the_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_server_does_not_stop_the_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(container, "OPEN_S", 0.3)
     given = timeouts_given(monkeypatch)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -369,7 +369,7 @@ def test_a_server_that_keeps_silent_does_not_stop_the_video(tmp_path: Path, monk
 
 
 @pytest.mark.parametrize("codec", ["aac", "mp2"])  # copied, encoded anew
-def test_sound_goes_on_where_recordings_were_joined(tmp_path: Path, codec: str) -> None:
+def test_sound_continues_after_a_join_of_recordings(tmp_path: Path, codec: str) -> None:
     first = clicking(tmp_path / "a.ts", codec, seconds=5, clicks=(0.5, 4.5))
     second = clicking(tmp_path / "b.ts", codec, seconds=8, clicks=(1.0, 6.0))
     joined = tmp_path / "in.ts"
@@ -399,7 +399,7 @@ def test_audio_is_interleaved_with_the_pictures(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("codec", ["aac", "pcm_s16le", "wmav2", "libmp3lame"])
-def test_damaged_audio_is_a_warning(tmp_path: Path, codec: str) -> None:
+def test_damaged_audio_gives_a_warning(tmp_path: Path, codec: str) -> None:
     source = clicking(tmp_path / ("in.wmv" if codec == "wmav2" else "in.avi"), codec)
     data = bytearray(source.read_bytes())
     data[len(data) // 3 : len(data) // 2] = np.random.default_rng(0).bytes(len(data) // 2 - len(data) // 3)
@@ -408,7 +408,7 @@ def test_damaged_audio_is_a_warning(tmp_path: Path, codec: str) -> None:
     assert len(frames_of(tmp_path / "out.mp4")[0]) == len(CONSTANT)
 
 
-def test_audio_that_cannot_be_read_at_all_is_told(tmp_path: Path) -> None:
+def test_audio_that_cannot_be_read_gives_a_warning(tmp_path: Path) -> None:
     (tmp_path / "in.mp4").write_bytes(b"no video at all")
     writer = save(tmp_path / "out.mp4", CONSTANT, source=tmp_path / "in.mp4")
     assert len(writer.warnings) == 1
@@ -428,7 +428,7 @@ def test_packets_that_cannot_be_decoded_are_counted(tmp_path: Path, monkeypatch:
     assert clicks_of(tmp_path / "out.mp4")[-1] == pytest.approx(2.6, abs=0.03)  # what follows is still in step
 
 
-def test_a_source_without_audio_is_fine(tmp_path: Path) -> None:
+def test_a_source_without_audio_gives_no_warning(tmp_path: Path) -> None:
     save(tmp_path / "silent.mp4", CONSTANT)
     writer = save(tmp_path / "out.mp4", CONSTANT, source=tmp_path / "silent.mp4")
     with av.open(str(tmp_path / "out.mp4")) as container:
@@ -461,7 +461,7 @@ def test_an_error_leaves_nothing_and_keeps_the_old_file(
 def test_an_interrupt_inside_a_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = VideoWriter(tmp_path / "out.mp4", size=SIZE)  # without a with statement
     writer.write(picture(0), time=0, duration=0.1)
-    monkeypatch.setattr(writer, "_coded", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(writer._encoder, "_frame", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         writer.write(picture(1), time=0.1, duration=0.1)
     assert list(tmp_path.iterdir()) == []
@@ -475,7 +475,7 @@ def test_nothing_appears_before_the_end(tmp_path: Path) -> None:
             writer.write(picture(i), time=i / 25, duration=0.04)
             assert not (tmp_path / "out.mp4").exists()
     assert (tmp_path / "out.mp4").exists()
-    writer.close()  # a second time does nothing
+    writer.close()  # closing twice does nothing
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -500,7 +500,7 @@ def disk_of(size: int, folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", folder], check=True)
 
 
-def test_a_full_disk_is_told_and_keeps_the_old_file(tmp_path: Path) -> None:
+def test_a_full_disk_raises_and_keeps_the_old_file(tmp_path: Path) -> None:
     with disk_of(400_000, tmp_path / "disk") as disk:
         (disk / "out.mp4").write_bytes(bytes(200_000))
         with pytest.raises(OutputError, match="the disk is full; free some space"):
@@ -508,7 +508,7 @@ def test_a_full_disk_is_told_and_keeps_the_old_file(tmp_path: Path) -> None:
         assert [(p.name, p.stat().st_size) for p in disk.iterdir()] == [("out.mp4", 200_000)]
 
 
-def test_a_disk_that_is_full_at_the_index_is_told(tmp_path: Path) -> None:
+def test_a_disk_that_is_full_at_the_index_raises(tmp_path: Path) -> None:
     save_noise(tmp_path / "ample.mp4", 20)
     with disk_of((tmp_path / "ample.mp4").stat().st_size - 1, tmp_path / "disk") as disk:
         with pytest.raises(OutputError, match="the disk is full; free some space"):
@@ -516,7 +516,7 @@ def test_a_disk_that_is_full_at_the_index_is_told(tmp_path: Path) -> None:
         assert list(disk.iterdir()) == []
 
 
-def test_a_file_above_the_limit_is_told_and_removed(tmp_path: Path) -> None:
+def test_a_file_above_the_size_limit_raises_and_is_removed(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
@@ -527,7 +527,7 @@ def test_a_file_above_the_limit_is_told_and_removed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_outputs_and_pictures_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+def test_unsuitable_outputs_and_pictures_are_refused(tmp_path: Path) -> None:
     (tmp_path / "old.mp4").write_bytes(b"old")
     with pytest.raises(OutputError, match="exists already; use --overwrite"):
         VideoWriter(tmp_path / "old.mp4", size=SIZE)
@@ -546,7 +546,7 @@ def test_outputs_and_pictures_that_do_not_fit_are_refused(tmp_path: Path) -> Non
         VideoWriter(tmp_path / "out.mp4", size=SIZE).write(np.zeros((48, 94, 3), np.uint8), time=0, duration=0.1)
     with pytest.raises(UsageError, match="a finite time"):
         VideoWriter(tmp_path / "out.mp4", size=SIZE).write(picture(0), time=float("nan"), duration=0.1)
-    with pytest.raises(UsageError, match=r"in the order of their times, got 0\.5 s"):
+    with pytest.raises(UsageError, match=r"times of pictures must increase, got 0\.5 s"):
         save(tmp_path / "out.mp4", [0.0, 0.5, 0.5])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["old.mp4"]
 

@@ -1,4 +1,4 @@
-"""``python -m vidcam``: the command line where the ``vidcam`` command is not on the path."""
+"""Run the command line as ``python -m vidcam``, if the ``vidcam`` command is not on the path."""
 
 from vidcam.cli.main import main
 

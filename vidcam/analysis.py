@@ -1,25 +1,31 @@
-"""What one run found out about one video, and which labels of it are shown."""
+"""What one run found out about one video, and what can be asked of it."""
 
 from __future__ import annotations
 
+import base64
+import html
+import io
 import platform
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vidcam.errors import UnknownNameError, UsageError
+from vidcam.errors import UsageError
+from vidcam.evidence.labels import index_of
 from vidcam.values import FloatArray, Keyframe, Prediction, Segment, SourceInfo, Track, _Value
 
 if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
+
     from vidcam.engine import Engine
     from vidcam.metrics.verdict import Verdict
-    from vidcam.pipeline import Settings
+    from vidcam.settings import Settings
 
-__all__ = ["Analysis", "Answers", "ModelInfo", "RunInfo", "covered", "in_the_running", "index_of", "shown_labels"]
+__all__ = ["Analysis", "Answers", "ModelInfo", "RunInfo"]
 
 
 @dataclass(frozen=True)
@@ -43,8 +49,8 @@ class ModelInfo:
             name=spec.name,
             title=spec.title,
             weights_sha256=engine.weights_sha256,
-            target_layer=spec.layer,
-            num_frames=spec.frames,
+            target_layer=spec.target_layer,
+            num_frames=spec.num_frames,
             seconds_between_frames=spec.seconds_between_frames,
             time_cells=tuple(spec.time_cells),
             paper=spec.paper,
@@ -69,15 +75,42 @@ class RunInfo:
 
 @dataclass(frozen=True, repr=False)
 class Analysis(_Value):
-    """Everything that one run found out about one video: what the reports are written from.
+    """Everything that one run found out about one video: the reports are written from it.
 
-    ``probs (K,)`` are those of the whole video, from the windows' mean logits, as if it were pooled over all of it.
-    ``tracks`` holds, for each explained label, one raw (unsmoothed) :class:`Track` for each crop; ``drawn`` the same after
-    smoothing, which is what the picture shows. ``curves`` holds the smoothed signed evidence per second of each label at
-    ``times_s``; ``frame_times_s`` are the times of all ``frames`` of the video, ``sampled_s`` of those that the model was shown.
-    ``settings`` are those of the run, with the seconds between clip starts that they stood for. ``verdict`` is about the first of
-    :attr:`labels`; None if it was not asked for.
-    ``video_offset_s`` is the second of the stream at which the written video's own clock begins: 0 unless the writer moved it.
+    Attributes:
+        source: The facts of the video.
+        frames: How many frames it has.
+        duration_s: Its length in seconds.
+        run: The model, the engine, the seed and the versions.
+        method: The name of the method; ``method_title`` and ``method_paper`` say more.
+        settings: How it was explained, with the seconds between clip starts that were really used.
+        windows: The model's answer to each clip.
+        probs: ``(K,)``, the probabilities for the whole video, from the mean logits of the clips.
+        times_s: ``(N,)`` seconds, the steps of the timeline.
+        curves: For each explained label ``(N,)``, the smoothed signed evidence per second.
+        tracks: For each explained label one raw track for each crop.
+        segments: When the evidence of a label holds.
+        scale: The evidence that is drawn as 1.0.
+        completeness_error: The largest relative difference between a logit and its evidence; None if the method promises none.
+        unseen_fraction: The share of the video, in space and time, that the model did not see.
+        drawn: Like ``tracks``, smoothed: what the picture shows.
+        frame_times_s: Seconds of all frames.
+        sampled_s: Seconds of the frames that the model was shown.
+        versus: The label against which each class is explained.
+        verdict: Whether the model needs what the map shows, for the first of ``labels``; None if it was not asked for.
+        warnings: Sentences about what a reader should know.
+        moments: Pictures of the strongest moments, if the video or a page was drawn.
+        outputs: The files that were written, by kind.
+        video_offset_s: The second of the stream at which the written video's clock begins: 0 unless the writer moved it.
+        timings_s: Seconds that the stages took.
+
+    Example:
+        >>> import vidcam
+        >>> analysis = vidcam.explain("clips/jumping_jack.mp4", engine=vidcam.open_engine("mini"))
+        >>> analysis.labels[0]
+        'jumping jack'
+        >>> analysis.heatmap(1.5).shape == (analysis.source.height, analysis.source.width)
+        True
     """
 
     source: SourceInfo
@@ -119,75 +152,89 @@ class Analysis(_Value):
         return tuple(self.curves)
 
     def top(self, k: int) -> tuple[tuple[str, float], ...]:
-        """The ``k`` labels that are most probable over the whole video by :attr:`probs`, highest first."""
+        """Return the ``k`` labels that are most probable over the whole video, with their probabilities."""
         order = np.argsort(-self.probs, kind="stable")[:k]
         return tuple((self.windows[0].labels[i], float(self.probs[i])) for i in order)
 
+    def heatmap(self, time: float, label: str | None = None, *, signed: bool = False) -> FloatArray:
+        """Return the heat over the picture at a time.
 
-SHOWN = 4  # classes that the evidence strip shows at most while nobody has named one
+        Args:
+            time: Seconds on the stream's clock, as in ``frame_times_s``.
+            label: One of ``labels``; None stands for the first.
+            signed: Return evidence against the label as negative values.
 
+        Returns:
+            ``(height, width) float32`` in source pixels, in [0, 1], or [-1, 1] if ``signed``; 1 is the strongest evidence of the
+            video, and 0 no evidence, or none that is known: the model did not look there.
 
-WINS = 0.1  # a class that is the answer of this share of the windows is shown, even where another is the video's answer
+        Raises:
+            UnknownNameError: The label was not explained.
+            UsageError: The analysis has no tracks.
+        """
+        from vidcam.evidence.heat import render_heat
 
+        chosen = self.labels[index_of(self.labels, 0 if label is None else label)]
+        size = self.source.height, self.source.width
+        heat = render_heat(self._tracks(chosen), time=time, scale=self.scale, size=size, against=signed)
+        if heat is None:
+            return np.zeros(size, np.float32)
+        return heat.values if heat.against is None else heat.values - heat.against
 
-def shown_labels(
-    predictions: Sequence[Prediction], *, classes: Sequence[str | int], versus: str | None, rejects: Sequence[str] = ()
-) -> tuple[str, ...]:
-    """The labels whose evidence is shown: those that were asked for, else the video's answer and what wins a good part of it.
+    def to_dataframe(self) -> pandas.DataFrame:
+        """Return the timeline as a table: one row a step, the second as index, the evidence per second of each label as columns.
 
-    Of those that mean "none of the others" (``rejects``) only the answer itself is named.
-    """
-    labels = predictions[0].labels
-    if classes:
-        return tuple(dict.fromkeys(labels[index_of(labels, c)] for c in classes))
-    other = None if versus is None else index_of(labels, versus)
-    probs = np.stack([p.probs for p in predictions])
-    if other is not None:
-        probs[:, other] = -1.0
-    mean = np.stack([p.logits for p in predictions]).mean(axis=0, dtype=np.float64)
-    if other is not None:
-        mean[other] = -np.inf
-    answer = int(mean.argmax())
-    wins = np.bincount(probs.argmax(axis=1), minlength=len(labels)) / len(predictions)
-    others = [int(i) for i in np.argsort(-mean, kind="stable") if wins[i] >= WINS and i != answer and labels[i] not in rejects]
-    return tuple(labels[i] for i in [answer, *others][:SHOWN])
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise UsageError("a data frame needs pandas: pip install pandas") from error
+        return pandas.DataFrame(dict(self.curves), index=pandas.Index(self.times_s, name="time_s"))
 
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draw the evidence of each label over time with matplotlib.
 
-def in_the_running(predictions: Sequence[Prediction]) -> frozenset[str]:
-    """The labels that may well be shown when the video ends: those with the highest mean logits, and all that win at times."""
-    labels = predictions[0].labels
-    mean = np.stack([p.logits for p in predictions]).mean(axis=0, dtype=np.float64)
-    wins = np.bincount([int(p.logits.argmax()) for p in predictions], minlength=len(labels)) / len(predictions)
-    return frozenset(labels[i] for i in {*np.argsort(-mean)[:SHOWN].tolist(), *np.flatnonzero(wins >= WINS / 2).tolist()})
+        Args:
+            axes: Where to draw; None makes a new figure.
 
+        Returns:
+            The axes.
+        """
+        if axes is None:
+            from matplotlib.figure import Figure
 
-def index_of(labels: Sequence[str], given: str | int) -> int:
-    """Return the index of the output that a label, whatever its case, or an index names.
+            axes = Figure(figsize=(9, 2.6), layout="constrained").subplots()
+        for label, curve in self.curves.items():
+            [line] = axes.plot(self.times_s, curve, label=label)
+            for segment in self.segments:
+                if segment.label == label:
+                    axes.axvspan(segment.start_s, segment.end_s, color=line.get_color(), alpha=0.12, linewidth=0)
+        axes.axhline(0, color="0.7", linewidth=0.8)
+        axes.set(xlabel="time in the video (s)", ylabel="evidence per second", xlim=(self.times_s[0], self.times_s[-1]))
+        axes.legend(loc="upper left", frameon=False)
+        return axes
 
-    Raises:
-        UnknownNameError: There is none, with the nearest labels.
-        UsageError: Several outputs have that name, which :func:`vidcam.models.labels.distinct` told apart.
-    """
-    if isinstance(given, int) and not isinstance(given, bool):
-        if not 0 <= given < len(labels):
-            raise UsageError(f"the model has {len(labels)} outputs, 0 to {len(labels) - 1}; there is no output {given}")
-        return given
-    if not isinstance(given, str):
-        raise UsageError(f"a class is a label or the index of an output, got a {type(given).__name__}: {given!r}")
-    if given in labels:
-        return labels.index(given)
-    wanted = " ".join(given.replace("_", " ").split()).casefold()
-    plain = [label.replace("_", " ").casefold() for label in labels]
-    if wanted in plain:
-        return plain.index(wanted)
-    alike = [label for label, words in zip(labels, plain, strict=True) if re.fullmatch(rf"{re.escape(wanted)} #\d+", words)]
-    if alike:
-        raise UsageError(f"{len(alike)} outputs are called {given!r}: name one of them, {' or '.join(map(repr, alike))}")
-    raise UnknownNameError("class", given, labels)
+    def _tracks(self, label: str) -> tuple[Track, ...]:
+        if label not in self.drawn:
+            raise UsageError("this analysis has no maps any more: explain the video again")
+        return self.drawn[label]
+
+    def _repr_html_(self) -> str:
+        """Show the answer, the evidence over time and the strongest moments in a notebook."""
+        answers = ", ".join(f"{html.escape(label)} {prob:.1%}" for label, prob in self.top(3))
+        picture = io.BytesIO()
+        figure: Any = self.plot().figure
+        figure.savefig(picture, format="png", dpi=100)
+        plot = base64.b64encode(picture.getvalue()).decode()
+        facts = html.escape(f"{self.model.name}, {self.method}, {self.duration_s:.1f} s")
+        image = f'<img alt="evidence over time" src="data:image/png;base64,{plot}">'
+        return f"<p><strong>{answers}</strong> <small>{facts}</small></p>{image}"
 
 
 class Answers:
-    """What to write beside a frame: the prediction of the window whose middle is nearest, and the shown label that it favours."""
+    """Finds what to write beside a frame: the nearest clip's prediction, and the shown label that it favours."""
 
     def __init__(self, analysis: Analysis) -> None:
         self._windows = sorted(analysis.windows, key=lambda p: p.span[0] + p.span[1])
@@ -195,6 +242,7 @@ class Answers:
         self._labels = analysis.labels
 
     def at(self, second: float) -> tuple[Prediction, str]:
+        """Return the prediction of the clip whose middle is nearest to a second, and its most probable shown label."""
         i = int(np.searchsorted(self._middles, second))
         if i and (i == len(self._middles) or second - self._middles[i - 1] <= self._middles[i] - second):
             i -= 1
@@ -202,16 +250,8 @@ class Answers:
         return prediction, max(self._labels, key=prediction.prob)
 
 
-def covered(spans: Sequence[tuple[float, float]], first: float, last: float) -> float:
-    """The share of [first, last) that the spans cover."""
-    total, reached = 0.0, first
-    for start, end in sorted(spans):
-        total += max(0.0, min(end, last) - max(start, reached))
-        reached = max(reached, min(end, last))
-    return min(1.0, total / (last - first)) if last > first else 1.0
-
-
 def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that results depend on."""
     found = {"python": platform.python_version()}
     for package in ("vidcam", "openvino", "torch", "torchvision", "av", "numpy", "opencv-python"):
         try:

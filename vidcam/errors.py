@@ -1,4 +1,4 @@
-"""What can go wrong, as a few exceptions that each inherit the builtin people already catch."""
+"""The exceptions of vidcam; each inherits the builtin exception that callers already catch."""
 
 from __future__ import annotations
 
@@ -19,15 +19,21 @@ __all__ = [
 
 
 class VidcamError(Exception):
-    """Base of every error that vidcam raises on purpose. The message is written for the user."""
+    """The base of all errors that vidcam raises on purpose; the message is written for the user."""
 
 
 class UsageError(VidcamError, ValueError):
-    """A value that is not allowed: the message says what was given and what is allowed."""
+    """A value is not allowed; the message says what was given and what is allowed."""
 
 
 class UnknownNameError(UsageError, KeyError):
-    """A name that no registry knows."""
+    """A name is unknown; the message suggests similar ones.
+
+    Attributes:
+        kind: What was named, such as "model".
+        given: The unknown name.
+        known: All known names.
+    """
 
     def __init__(self, kind: str, given: str, known: Iterable[str]) -> None:
         self.kind = kind
@@ -47,12 +53,12 @@ class UnknownNameError(UsageError, KeyError):
             hint = f"{len(self.known)} are known, for example {', '.join(self.known[:5])}"
         return f"unknown {self.kind} {self.given!r}: {hint}"
 
-    def __str__(self) -> str:  # KeyError would print the repr
+    def __str__(self) -> str:  # KeyError prints the repr
         return self._sentence()
 
 
 class IncompatibleError(UsageError, TypeError):
-    """Two valid things that do not go together, such as a method and a model."""
+    """Two valid choices do not work together, such as a method and a model."""
 
 
 class InputError(VidcamError, OSError):
@@ -70,15 +76,15 @@ class OutputError(VidcamError, OSError):
 
 
 class WeightsError(VidcamError, ValueError):
-    """Weights that do not fit the model, or are not what they claim to be."""
+    """Weights do not fit the model, or do not match their checksum."""
 
 
 class DownloadError(VidcamError, ConnectionError):
-    """A download that did not succeed: the message says what to do instead."""
+    """A download failed; the message says what to do instead."""
 
     def __str__(self) -> str:
         return " ".join(str(a) for a in self.args)
 
 
 class Terminated(SystemExit):
-    """The process was asked to end by a signal: nothing to be explained, and nobody's fault."""
+    """A signal asked the process to end; this is no failure and needs no message."""

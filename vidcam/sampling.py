@@ -1,4 +1,4 @@
-"""Frames to windows by time in seconds, and source pixels to model pixels. Pure: no file, no model, no state but the buffer."""
+"""Cuts clips from frames by time in seconds, and resizes and crops them for a model."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from vidcam.errors import UsageError
+from vidcam.settings import Tail
 from vidcam.values import Clip, CropGeometry, UInt8Array
 from vidcam.yuv import Planes, to_rgb
 
-__all__ = ["TOLERANCE_S", "Sampler", "resize", "views"]
+__all__ = ["TOLERANCE_S", "Sampler", "frames_shown", "resize", "spatial_crops"]
 
 TOLERANCE_S = 0.0006
-"""A frame counts as shown at a sample's time if it comes at most this much later: just over the half millisecond by which
-Matroska rounds times, so that the same pictures give the same windows from every container."""
+"""A frame counts as displayed at a sample's time if it comes at most this much later. This is just over the half millisecond by
+which Matroska rounds times, so that the same frames give the same clips from every container."""
 
-OVERLAP = 0.1  # neighbouring crops share at least this part of a crop
+OVERLAP = 0.1  # neighbouring crops overlap by at least this share of a crop
 
 
-class _Shown:
-    """One frame as it is kept until the last window that shows it is complete."""
+class _BufferedFrame:
+    """One frame, kept until the last clip that shows it is complete."""
 
     def __init__(self, image: UInt8Array | Callable[[], UInt8Array], time: float, duration: float) -> None:
         self._image = image
@@ -36,41 +37,49 @@ class _Shown:
     def image(self) -> UInt8Array:
         return self._image() if callable(self._image) else self._image
 
-    def made(self) -> _Shown:
-        """This frame with its picture made, once."""
+    def with_image(self) -> _BufferedFrame:
+        """Return this frame, with its image computed once."""
         self._image = self.image
         return self
 
 
 @dataclass
-class _Open:
-    """A window whose samples are not all known yet."""
+class _OpenClip:
+    """A clip whose samples are not all known yet."""
 
     start: float
-    shown: list[_Shown] = field(default_factory=list)
+    frames: list[_BufferedFrame] = field(default_factory=list)
 
 
 class Sampler:
-    """Cut clips of ``frames`` pictures from frames that are pushed in any rhythm.
+    """Cuts clips of a fixed number of frames from frames that are pushed in any rhythm.
 
-    The pictures of a clip lie ``seconds_between_frames`` apart; a clip begins every ``seconds_between_clip_starts``. Clip k
-    samples the times ``start_k + i * seconds_between_frames``, where ``start_k = t0 + k * seconds_between_clip_starts`` and
-    ``t0`` is the time of the first frame. A sample shows the frame that is displayed then, the last one with
-    ``frame.time <= sample`` (give or take ``TOLERANCE_S``). The clip answers for
-    ``[start_k, start_k + frames * seconds_between_frames)`` and comes out as soon as a later frame has come.
+    Clip k samples the times ``start_k + i * seconds_between_frames``, where ``start_k = t0 + k * seconds_between_clip_starts``
+    and ``t0`` is the time of the first frame. A sample shows the frame that is displayed then: the last one with
+    ``frame.time <= sample``, within ``TOLERANCE_S``. The clip's span is
+    ``[start_k, start_k + frames * seconds_between_frames)``; the clip is returned as soon as a later frame has come.
 
-    ``tail`` says what happens to the seconds at the end that no such clip answers for:
+    ``tail`` is the policy for the seconds at the end that no such clip covers:
 
     - ``"shift"``: one more clip, of the last ``frames`` samples on the grid ``t0 + n * seconds_between_frames``;
     - ``"hold"``: the clip at the next regular start, with the last frame repeated; its span ends with the video;
-    - ``"drop"``: nothing; they are not explained.
+    - ``"drop"``: nothing; these seconds are not explained.
 
-    A video shorter than one clip gives, under every policy, one clip with the last frame repeated whose span is the video. If
+    A video shorter than one clip gives, under every policy, one clip whose span is the video, with the last frame repeated. If
     clips begin no further apart than a clip is long, the spans of ``"shift"`` and ``"hold"`` together cover the video to its last
-    second. If they begin further apart, the seconds between the clips stay unexplained, as asked.
+    second. If they begin further apart, the seconds between clips stay unexplained.
 
-    Images are kept by reference, at most those that the clips in progress and a shifted last one show: the buffer does not grow
-    with the video. Push resized images if memory counts.
+    Images are kept by reference, at most those of the clips in progress and of a shifted last one, so that the buffer does not
+    grow with the video. Push resized images if memory matters.
+
+    Args:
+        frames: Frames per clip, at least 1.
+        seconds_between_frames: The distance between two samples of a clip.
+        seconds_between_clip_starts: The distance between the starts of two clips.
+        tail: The policy for the end of the video.
+
+    Raises:
+        UsageError: One of the numbers is not positive, or the policy is unknown.
     """
 
     def __init__(
@@ -79,105 +88,132 @@ class Sampler:
         frames: int,
         seconds_between_frames: float,
         seconds_between_clip_starts: float,
-        tail: Literal["shift", "hold", "drop"] = "shift",
+        tail: Tail = "shift",
     ) -> None:
         if frames < 1:
-            raise UsageError(f"a window needs at least 1 frame, got {frames}")
-        for name, value in (("interval_s", seconds_between_frames), ("hop_s", seconds_between_clip_starts)):
+            raise UsageError(f"a clip needs at least 1 frame, got {frames}")
+        for name, value in (
+            ("seconds_between_frames", seconds_between_frames),
+            ("seconds_between_clip_starts", seconds_between_clip_starts),
+        ):
             if not (math.isfinite(value) and value > 0):
                 raise UsageError(f"{name} must be a positive number of seconds, got {value}")
         if tail not in ("shift", "hold", "drop"):
             raise UsageError(f"the tail policy must be 'shift', 'hold' or 'drop', got {tail!r}")
         self._frames, self._interval, self._hop, self._tail = frames, seconds_between_frames, seconds_between_clip_starts, tail
         self._t0 = 0.0
-        self._current: _Shown | None = None
-        self._next = 0  # the number of the next window to be opened
-        self._open: deque[_Open] = deque()
-        self._grid: deque[_Shown] = deque(maxlen=frames)  # the newest samples t0 + n * interval_s, for a shifted last window
+        self._current: _BufferedFrame | None = None
+        self._next = 0  # the number of the next clip to be opened
+        self._open: deque[_OpenClip] = deque()
+        # The newest samples at t0 + n * seconds_between_frames, for a shifted last clip.
+        self._grid: deque[_BufferedFrame] = deque(maxlen=frames)
         self._grid_count = 0
-        self._covered = -math.inf  # the end of the last complete window's span
+        self._covered = -math.inf  # the end of the last complete clip's span
         self._closed = False
 
     def push(self, image: UInt8Array | Callable[[], UInt8Array], *, time: float, duration: float) -> list[Clip]:
-        """The windows that this frame completes: their last sample lies before ``time``.
+        """Take the next frame and return the clips that it completes: their last sample lies before ``time``.
 
-        ``image (H, W, 3) uint8``, or a function that makes it, which is called once where a window shows this frame and else
-        never; ``time`` and ``duration`` in seconds. UsageError where time does not advance, the size of images that are given
-        changes, or the sampler is closed.
+        Args:
+            image: RGB ``(H, W, 3) uint8``, or a function that returns it. The function is called at most once, and only if a clip
+                shows this frame.
+            time: Seconds; must increase.
+            duration: Seconds, not negative.
+
+        Returns:
+            The clips, earliest first.
+
+        Raises:
+            UsageError: The time does not increase, the image has another size than the one before, or the sampler is closed.
         """
         last = self._current
         if self._closed:
             raise UsageError("this sampler is closed: make a new one for the next video")
         if not (math.isfinite(time) and math.isfinite(duration) and duration >= 0):
-            raise UsageError(f"a frame needs finite seconds and a duration that is not negative, got {time} and {duration}")
+            raise UsageError(f"a frame needs a finite time and a duration of at least 0 s, got {time} and {duration}")
         if last is not None and not time > last.time:
             raise UsageError(f"frames must come in order of time: {time} s came after {last.time} s")
         if last is not None and not callable(image) and image.shape != last.image.shape:
             raise UsageError(f"all frames must have one size: {image.shape} came after {last.image.shape}")
         if last is None:
             self._t0 = time
-        windows = [] if last is None else self._settle(last, until=time)
-        self._current = _Shown(image, time, duration)
-        return windows
+        clips = [] if last is None else self._settle(last, until=time)
+        self._current = _BufferedFrame(image, time, duration)
+        return clips
 
     def close(self) -> list[Clip]:
-        """The windows that the last frame completes, and then the tail by the named policy. Nothing where no frame was pushed."""
+        """End the video; return the clips that the last frame completes, and the tail."""
         last, self._closed = self._current, True
         if last is None:
             return []
         end = last.time + last.duration
-        windows = self._settle(last, until=end)
+        clips = self._settle(last, until=end)
         if self._covered == -math.inf:
-            first = self._open[0] if self._open else _Open(self._t0)
-            windows.append(self._held(first, last.made(), end))
+            first = self._open[0] if self._open else _OpenClip(self._t0)
+            clips.append(self._padded(first, last.with_image(), end))
         elif end > self._covered + TOLERANCE_S:
             if self._tail == "shift":
                 start = self._t0 + (self._grid_count - self._frames) * self._interval
-                windows.append(self._window(start, list(self._grid), max(end, start + self._frames * self._interval)))
+                clips.append(self._clip(start, list(self._grid), max(end, start + self._frames * self._interval)))
             elif self._tail == "hold" and self._open:
-                windows.append(self._held(self._open[0], last.made(), end))
+                clips.append(self._padded(self._open[0], last.with_image(), end))
         self._open.clear()
         self._grid.clear()
         self._current = None
-        return windows
+        return clips
 
-    def _settle(self, current: _Shown, *, until: float) -> list[Clip]:
-        """``current`` is displayed until ``until``: give it to every sample before that."""
+    def _settle(self, current: _BufferedFrame, *, until: float) -> list[Clip]:
+        """Give ``current`` to every sample before ``until``, when it disappears; return complete clips."""
         limit = until - TOLERANCE_S
         while self._t0 + self._next * self._hop < limit:
-            self._open.append(_Open(self._t0 + self._next * self._hop))
+            self._open.append(_OpenClip(self._t0 + self._next * self._hop))
             self._next += 1
-        for window in self._open:
-            while len(window.shown) < self._frames and window.start + len(window.shown) * self._interval < limit:
-                window.shown.append(current.made())
+        for clip in self._open:
+            while len(clip.frames) < self._frames and clip.start + len(clip.frames) * self._interval < limit:
+                clip.frames.append(current.with_image())
         if self._tail == "shift":
             while self._t0 + self._grid_count * self._interval < limit:
-                self._grid.append(current.made())
+                self._grid.append(current.with_image())
                 self._grid_count += 1
-        done = []
-        while self._open and len(self._open[0].shown) == self._frames:
-            window = self._open.popleft()
-            self._covered = window.start + self._frames * self._interval
-            done.append(self._window(window.start, window.shown, self._covered))
-        return done
+        complete = []
+        while self._open and len(self._open[0].frames) == self._frames:
+            clip = self._open.popleft()
+            self._covered = clip.start + self._frames * self._interval
+            complete.append(self._clip(clip.start, clip.frames, self._covered))
+        return complete
 
-    def _held(self, window: _Open, last: _Shown, end: float) -> Clip:
-        """``window`` with ``last`` repeated for the samples after the end of the video."""
-        shown = window.shown + [last] * (self._frames - len(window.shown))
-        return self._window(window.start, shown, end if end > window.start else window.start + self._interval)
+    def _padded(self, clip: _OpenClip, last: _BufferedFrame, end: float) -> Clip:
+        """Return an open clip with ``last`` repeated for the samples after the end of the video."""
+        frames = clip.frames + [last] * (self._frames - len(clip.frames))
+        return self._clip(clip.start, frames, end if end > clip.start else clip.start + self._interval)
 
-    def _window(self, start: float, shown: list[_Shown], end: float) -> Clip:
-        images = [s.image for s in shown]
-        still = all(i is images[0] for i in images)  # in a long pause there are many such windows: they share their picture
-        frames = np.broadcast_to(images[0], (len(images), *images[0].shape)) if still else np.stack(images)
-        return Clip(frames, np.array([s.time for s in shown]), (start, end))
+    def _clip(self, start: float, frames: list[_BufferedFrame], end: float) -> Clip:
+        images = [frame.image for frame in frames]
+        is_still = all(image is images[0] for image in images)  # a long pause has many such clips: they share their image
+        stack = np.broadcast_to(images[0], (len(images), *images[0].shape)) if is_still else np.stack(images)
+        return Clip(stack, np.array([frame.time for frame in frames]), (start, end))
+
+
+def frames_shown(times: npt.NDArray[np.float64], samples: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
+    """Return the index of the frame that is displayed at each of the ``samples`` (seconds).
+
+    This is the choice of :class:`Sampler`. ``times (N,)`` are the increasing times of the frames. Before the first frame it is
+    the first one, after the end the last one.
+    """
+    return np.clip(np.searchsorted(times, samples + TOLERANCE_S, "right") - 1, 0, len(times) - 1)
 
 
 def resize(picture: UInt8Array | Planes, geometry: CropGeometry) -> UInt8Array:
-    """``picture`` (RGB ``(H, W, 3) uint8``, or planes) as ``(Hr, Wr, 3) uint8`` RGB at ``geometry.resized``, before the crop.
+    """Return a picture as RGB ``(Hr, Wr, 3) uint8`` at ``geometry.resized``, before the crop.
 
-    Bilinear between pixel centres, no antialiasing: that is what the models were trained on. UsageError where ``picture`` is not
-    of the size ``geometry.source``.
+    Interpolation is bilinear between pixel centres without antialiasing, as in the models' training.
+
+    Args:
+        picture: RGB ``(H, W, 3) uint8``, or planes.
+        geometry: Its ``source`` must be (H, W).
+
+    Raises:
+        UsageError: The picture has another size than ``geometry.source``.
     """
     size = picture.size if isinstance(picture, Planes) else picture.shape[:2]
     if size != geometry.source:
@@ -190,21 +226,30 @@ def resize(picture: UInt8Array | Planes, geometry: CropGeometry) -> UInt8Array:
     return cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
-def views(
+def spatial_crops(
     source_hw: tuple[int, int], *, resize: int | tuple[int, int], crop: tuple[int, int], cover: bool
 ) -> tuple[CropGeometry, ...]:
-    """What a model with this ``resize`` and ``crop`` sees of pictures of ``source_hw``, all sizes as (height, width).
+    """Return the crops of a picture that a model gets, with the resize before them.
 
-    One centre crop with torchvision's rounding (short side to ``resize``, or both sides to a fixed size), the picture enlarged
-    where the crop would not fit. With ``cover``, one or more crops from the top left to the bottom right that together see
-    the whole picture: it keeps its shape and just fits the crop along one axis; along the other, the fewest evenly spaced crops
-    that overlap by at least a tenth.
+    All sizes are (height, width). By default there is one centre crop with torchvision's rounding; the picture is enlarged if it
+    is smaller than the crop.
+
+    Args:
+        source_hw: The size of the source's pictures.
+        resize: The length of the short side in pixels, or both sides.
+        crop: The size of the model's input.
+        cover: If true, as many crops as are needed to cover the whole picture, from the top left to the bottom right. The picture
+            keeps its shape and just fits the crop along one axis; along the other lie the fewest evenly spaced crops that overlap
+            by at least a tenth.
+
+    Raises:
+        UsageError: A size is below 1 pixel.
     """
     height, width = source_hw
     if min(height, width, *crop) < 1 or (min(resize) if isinstance(resize, tuple) else resize) < 1:
         raise UsageError(f"sizes must be at least 1 pixel, got source {source_hw}, resize {resize}, crop {crop}")
     if cover:
-        resized = _fit(source_hw, crop)
+        resized = _cover_size(source_hw, crop)
         return tuple(
             CropGeometry(source_hw, resized, (top, left, *crop))
             for top in _starts(resized[0], crop[0])
@@ -217,19 +262,19 @@ def views(
     else:
         resized = (int(resize * height / width), resize)
     if resized[0] < crop[0] or resized[1] < crop[1]:
-        resized = _fit(resized, crop)
+        resized = _cover_size(resized, crop)
     top, left = (round((resized[axis] - crop[axis]) / 2.0) for axis in (0, 1))
     return (CropGeometry(source_hw, resized, (top, left, *crop)),)
 
 
-def _fit(size: tuple[int, int], crop: tuple[int, int]) -> tuple[int, int]:
-    """``size`` scaled, in its shape, so that it is as large as ``crop`` along one axis and at least as large along the other."""
+def _cover_size(size: tuple[int, int], crop: tuple[int, int]) -> tuple[int, int]:
+    """Return the smallest size of the shape of ``size`` that is at least as large as ``crop``."""
     scale = max(crop[0] / size[0], crop[1] / size[1])
     return max(crop[0], round(size[0] * scale)), max(crop[1], round(size[1] * scale))
 
 
 def _starts(length: int, crop: int) -> list[int]:
-    """Where the fewest evenly spaced crops begin that cover ``length``, one at least ``OVERLAP`` over the next."""
+    """Return the starts of the fewest even crops that cover ``length`` and overlap by ``OVERLAP``."""
     if length == crop:
         return [0]
     shared = min(math.ceil(OVERLAP * crop), crop - 1)

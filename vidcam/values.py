@@ -1,6 +1,8 @@
-"""The values that pass between the stages: frozen, checked when made, numpy only.
+"""The values that pass between the stages.
 
-Conventions that hold everywhere:
+They are frozen dataclasses of numpy arrays, and check themselves when created.
+
+Conventions:
 
 - images and clips are RGB, ``uint8``, ``(H, W, 3)`` and ``(T, H, W, 3)``;
 - a time is in seconds on the source stream's own clock; a span is half-open, ``[start, end)``;
@@ -11,7 +13,7 @@ Conventions that hold everywhere:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import NamedTuple
@@ -20,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vidcam.errors import UsageError
+from vidcam.interpolation import positions, taps
 from vidcam.yuv import Planes, UInt8Array
 
 __all__ = [
@@ -57,7 +60,7 @@ def _short(value: object) -> str:
 
 
 class _Value:
-    """Prints shapes, not contents."""
+    """The base of the values; prints the shapes of arrays, not their contents."""
 
     __slots__ = ()
 
@@ -87,7 +90,7 @@ def _check_span(span: tuple[float, float]) -> None:
 
 
 class Box(NamedTuple):
-    """A half-open rectangle in pixel *edges* ``[y0, y1) x [x0, x1)``: the whole picture is ``(0, 0, H, W)``."""
+    """A rectangle ``[y0, y1) x [x0, x1)`` in pixel *edges*: the whole picture is ``(0, 0, H, W)``."""
 
     y0: float
     x0: float
@@ -96,15 +99,18 @@ class Box(NamedTuple):
 
     @property
     def area(self) -> float:
+        """Square pixels."""
         return max(0.0, self.y1 - self.y0) * max(0.0, self.x1 - self.x0)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Frame(_Value):
-    """One upright picture of the source with its own time.
+    """One upright picture of the source, with square pixels, at its own time.
 
-    ``picture`` is ``(H, W, 3) uint8`` RGB or, as most video is coded, :class:`vidcam.yuv.Planes`, with square pixels; ``time``
-    and ``duration`` are seconds on the stream's clock.
+    Attributes:
+        picture: RGB ``(H, W, 3) uint8`` or, as most video is coded, :class:`vidcam.yuv.Planes`.
+        time: Seconds on the stream's clock.
+        duration: Seconds until the next frame.
     """
 
     picture: UInt8Array | Planes
@@ -127,30 +133,32 @@ class Frame(_Value):
 
     @cached_property
     def image(self) -> UInt8Array:
-        """The picture as ``(H, W, 3) uint8`` RGB; converted when it is first asked for."""
+        """The picture as RGB ``(H, W, 3) uint8``, converted at the first access."""
         from vidcam.yuv import to_rgb
 
         return to_rgb(self.picture) if isinstance(self.picture, Planes) else self.picture
 
     @cached_property
     def planes(self) -> Planes:
-        """The picture as planes; converted when they are first asked for."""
+        """The picture as planes, converted at the first access."""
         from vidcam.yuv import from_rgb
 
         return self.picture if isinstance(self.picture, Planes) else from_rgb(self.picture)
 
     @property
     def end(self) -> float:
-        """The second at which the next frame takes over."""
+        """The second at which the next frame is shown."""
         return self.time + self.duration
 
 
 @dataclass(frozen=True, repr=False)
 class Clip(_Value):
-    """The sampled pictures of one clip, ``frames (T, H, W, 3) uint8``.
+    """The sampled frames of one input of the model.
 
-    ``times (T,)`` are the times of the frames that were really shown to the model, never decreasing; a frame that had to be
-    repeated has its time repeated. ``span`` is the part of the video that the window answers for.
+    Attributes:
+        frames: ``(T, H, W, 3) uint8`` RGB.
+        times: ``(T,)`` seconds of these frames, never decreasing; a repeated frame has its time repeated.
+        span: The part of the video that the clip stands for, ``[start, end)`` in seconds.
     """
 
     frames: UInt8Array
@@ -158,11 +166,11 @@ class Clip(_Value):
     span: tuple[float, float]
 
     def __post_init__(self) -> None:
-        _check_rgb(self.frames, 4, "a window's frames")
+        _check_rgb(self.frames, 4, "a clip's frames")
         times = np.asarray(self.times, dtype=np.float64)
         if times.shape != (len(self.frames),) or not np.isfinite(times).all() or (np.diff(times) < 0).any():
             raise UsageError(
-                f"a window needs one finite, never decreasing time for each of its {len(self.frames)} frames, got {times}"
+                f"a clip needs one finite, never decreasing time for each of its {len(self.frames)} frames, got {times}"
             )
         object.__setattr__(self, "times", times)
         _check_span(self.span)
@@ -170,10 +178,12 @@ class Clip(_Value):
 
 @dataclass(frozen=True, repr=False)
 class CropGeometry(_Value):
-    """How source pixels become model pixels: a resize, then a crop; both exactly invertible.
+    """How source pixels become model pixels: a resize, then a crop; both are exactly invertible.
 
-    ``source`` and ``resized`` are ``(H, W)``; ``crop`` is ``(top, left, height, width)`` in resized pixels and lies inside
-    ``resized``. What the crop leaves out was never seen by the model.
+    Attributes:
+        source: (H, W) of the source's pictures.
+        resized: (H, W) after the resize.
+        crop: (top, left, height, width) in resized pixels, inside ``resized``. The model never sees what lies outside.
     """
 
     source: tuple[int, int]
@@ -208,26 +218,27 @@ class CropGeometry(_Value):
         return Box(top * sy, left * sx, (top + height) * sy, (left + width) * sx)
 
     def to_source(self, y: FloatArray | float, x: FloatArray | float) -> tuple[FloatArray, FloatArray]:
-        """Source pixel coordinates of the model pixel coordinates (y, x); pixel centres on both sides."""
+        """Return the source coordinates of the model coordinates (y, x); both count pixel centres."""
         sy, sx = self.scale
         top, left, _, _ = self.crop
         return (np.asarray(y, float) + top + 0.5) * sy - 0.5, (np.asarray(x, float) + left + 0.5) * sx - 0.5
 
-    def to_model(self, y: FloatArray | float, x: FloatArray | float) -> tuple[FloatArray, FloatArray]:
-        """Model pixel coordinates of the source pixel coordinates (y, x): the inverse of :meth:`to_source`."""
-        sy, sx = self.scale
-        top, left, _, _ = self.crop
-        return (np.asarray(y, float) + 0.5) / sy - 0.5 - top, (np.asarray(x, float) + 0.5) / sx - 0.5 - left
-
     def cut(self, frames: UInt8Array) -> UInt8Array:
-        """The model's pixels of resized frames ``(..., Hr, Wr, 3)``: ``(..., height, width, 3)``, a view."""
+        """Return the crop ``(..., height, width, 3)`` of resized frames ``(..., Hr, Wr, 3)``, as a view."""
         top, left, height, width = self.crop
         return frames[..., top : top + height, left : left + width, :]
 
 
 @dataclass(frozen=True, repr=False)
 class Prediction(_Value):
-    """What the model says about one window: ``logits (K,)`` and ``probs (K,)`` float32, in the order of ``labels``."""
+    """What the model answers for one clip.
+
+    Attributes:
+        logits: ``(K,)`` float32, in the order of ``labels``.
+        probs: ``(K,)`` float32 in [0, 1], in the order of ``labels``.
+        labels: The K classes of the model.
+        span: The part of the video that the clip stands for, ``[start, end)`` in seconds.
+    """
 
     logits: FloatArray
     probs: FloatArray
@@ -250,25 +261,34 @@ class Prediction(_Value):
         _check_span(self.span)
 
     def top(self, k: int) -> tuple[tuple[str, float], ...]:
-        """The ``k`` most probable (label, probability) pairs, most probable first."""
+        """Return the ``k`` most probable (label, probability) pairs, most probable first."""
         order = np.argsort(-self.probs, kind="stable")[:k]
         return tuple((self.labels[i], float(self.probs[i])) for i in order)
 
     def prob(self, label: str) -> float:
+        """Return the probability of a label."""
         return float(self.probs[self.labels.index(label)])
-
-    def logit(self, label: str) -> float:
-        return float(self.logits[self.labels.index(label)])
 
 
 @dataclass(frozen=True, repr=False)
 class Evidence(_Value):
-    """Signed raw evidence of one window for one label, on the model's own grid, with where and when each cell really is.
+    """The attribution of one clip to one label, on the model's own grid, placed in the video.
 
-    ``values (T', h, w) float32`` in the method's own unit (logits where it gives them; negative speaks against the label);
-    ``times (T',)`` seconds; ``ys (h,)`` and ``xs (w,)`` cell centres in source pixels; ``seen`` the part of the source picture
-    that the model saw; ``cell_s`` the seconds that one time cell stands for; ``span`` the window's. Where ``complete``, the
-    values should sum to ``total`` (the logit less its bias, of the label or of label minus versus).
+    It is signed and raw, and carries the place and time of each cell.
+
+    Attributes:
+        values: ``(T', h, w) float32`` in the method's own unit (logits if it gives them); negative speaks against the label.
+        times: ``(T',)`` seconds of the cells.
+        ys: ``(h,)`` cell centres in source pixels.
+        xs: ``(w,)`` cell centres in source pixels.
+        seen: The part of the source's picture that the model saw.
+        span: The part of the video that the clip stands for, ``[start, end)`` in seconds.
+        cell_s: The seconds that one time cell stands for.
+        label: The label.
+        versus: The label that it is contrasted with, or None.
+        method: The name of the method.
+        complete: Whether the values should sum to ``total``.
+        total: The logit less its bias, of the label or of label minus versus.
     """
 
     values: FloatArray
@@ -291,7 +311,7 @@ class Evidence(_Value):
         _require(bool(np.isfinite(v).all()), f"evidence for {self.label!r} has non-finite values")
         for name, n in (("times", v.shape[0]), ("ys", v.shape[1]), ("xs", v.shape[2])):
             a = np.asarray(getattr(self, name), dtype=np.float64)
-            # Of numbers that never decrease, which NaN is not among, the outermost two tell of all that they are finite.
+            # NaN fails the comparison, and in a sequence that never decreases all numbers are finite if both ends are.
             if a.shape != (n,) or not (math.isfinite(a[0]) and math.isfinite(a[-1]) and (a[1:] >= a[:-1]).all()):
                 raise UsageError(f"evidence: {name} must be {n} finite, never decreasing numbers, got {a}")
             object.__setattr__(self, name, a)
@@ -301,7 +321,7 @@ class Evidence(_Value):
 
     @property
     def completeness_error(self) -> float:
-        """``|sum(values) - total| / max(|total|, 1)``; nan where the method does not claim completeness."""
+        """``|sum(values) - total| / max(|total|, 1)``; nan if the method does not claim completeness."""
         if not self.complete:
             return math.nan
         return abs(float(self.values.sum(dtype=np.float64)) - self.total) / max(abs(self.total), 1.0)
@@ -309,10 +329,14 @@ class Evidence(_Value):
 
 @dataclass(frozen=True, repr=False)
 class Track(_Value):
-    """One label's evidence over the whole video, seen through one crop: the windows' evidence joined in raw units.
+    """One label's evidence over the whole video for one crop.
 
-    ``times (N,)`` strictly increasing seconds; ``maps (N, h, w) float32`` signed, NaN where no window looked; ``ys``, ``xs``,
-    ``seen``, ``cell_s`` as in :class:`Evidence`.
+    It joins the evidence of all clips in raw units. ``ys``, ``xs``, ``seen`` and ``cell_s`` are as in :class:`Evidence`.
+
+    Attributes:
+        label: The label.
+        times: ``(N,)`` strictly increasing seconds.
+        maps: ``(N, h, w) float32``, signed; NaN where no clip covers the time.
     """
 
     label: str
@@ -333,31 +357,43 @@ class Track(_Value):
 
     @property
     def curve(self) -> FloatArray:
-        """``(N,)`` signed evidence per second: the maps summed over space, divided by ``cell_s``; NaN where unseen."""
-        out: FloatArray = self.maps.sum(axis=(1, 2), dtype=np.float64) / self.cell_s
+        """``(N,)`` signed evidence per second: the sums of the maps over ``cell_s``; NaN without a clip."""
+        sums = [part.sum(axis=(1, 2), dtype=np.float64) for part in self.blocks()]
+        out: FloatArray = np.concatenate(sums) / self.cell_s
         return out
 
+    def blocks(self, count: int = 512) -> Iterator[FloatArray]:
+        """Yield the maps ``count`` at a time.
+
+        Those of a long video are stored in a file, and only these few need memory.
+        """
+        for start in range(0, len(self.maps), count):
+            yield self.maps[start : start + count]
+
     def at(self, time: float) -> FloatArray | None:
-        """The map ``(h, w)`` at ``time``: linear between neighbours, held past the ends, None where no window looked."""
-        i = int(np.searchsorted(self.times, time, side="right")) - 1
-        if i < 0:
-            m = self.maps[0]
-        elif i >= len(self.times) - 1:
-            m = self.maps[-1]
-        else:
-            t0, t1 = self.times[i], self.times[i + 1]
-            a = np.float32((time - t0) / (t1 - t0))
-            m = self.maps[i] if a == 0 else (1 - a) * self.maps[i] + a * self.maps[i + 1]
+        """Return the map ``(h, w)`` at ``time``; None if no clip covers it.
+
+        It is interpolated linearly between neighbours, and held past the ends.
+        """
+        near = taps(positions(self.times, time), len(self.times), dtype=np.float32)
+        low, high, share = int(near.low), int(near.high), near.high_weight
+        low, high = (high if share == 1 else low), (low if share == 0 else high)  # NaN times 0 would be NaN
+        m = (1 - share) * self.maps[low] + share * self.maps[high]
         return None if np.isnan(m[0, 0]) else m
 
 
 @dataclass(frozen=True, repr=False)
 class Heat(_Value):
-    """What is drawn over one frame: ``values (H, W) float32`` in [0, 1], the strength of the evidence *for* the label.
+    """What is drawn over one frame.
 
-    ``against`` is the same for the evidence against it (None where it is not shown); ``scale`` is the raw evidence that draws
-    as 1.0; ``seen`` are the rectangles of the picture that the model looked at. ``size`` (H, W) is the picture's: by default that
-    of ``values``, which may be coarser, with its outer edges those of the picture; then what lies outside ``seen`` means nothing.
+    Attributes:
+        values: ``(H, W) float32`` in [0, 1], the strength of the evidence *for* the label. They may be coarser than the picture,
+            with the same outer edges; then values outside ``seen`` mean nothing.
+        against: The same for the evidence against the label; None if it is not shown.
+        scale: The raw evidence that is drawn as 1.0.
+        seen: The rectangles of the picture that the model saw.
+        label: The label.
+        size: (H, W) of the picture, by default that of ``values``.
     """
 
     values: FloatArray
@@ -385,10 +421,19 @@ class Heat(_Value):
 
 @dataclass(frozen=True, repr=False)
 class SourceInfo(_Value):
-    """Facts of an opened source. ``width`` and ``height`` are those of the upright, square-pixel frames that are delivered.
+    """The facts of an opened source.
 
-    ``duration_s``, ``frames`` and ``fps`` are what the container says, None where it does not; ``rotation`` is the clockwise turn
-    in degrees that was needed to make the picture upright; ``audio`` names the audio codec, None without sound.
+    Attributes:
+        path: The file, folder, pattern or address.
+        width: Pixels of the upright, square-pixel frames.
+        height: Pixels of the upright, square-pixel frames.
+        rotation: The clockwise turn in degrees that makes the coded pictures upright.
+        fps: Frames per second, as the file states them; None if it does not.
+        duration_s: Seconds, as the file states them; None if it does not.
+        frames: The number of frames, as the file states it; None if it does not.
+        audio: The audio codec; None without audio.
+        codec: The video codec.
+        start_s: The time of the first frame on the stream's clock.
     """
 
     path: str
@@ -405,7 +450,7 @@ class SourceInfo(_Value):
 
 @dataclass(frozen=True, repr=False)
 class Segment(_Value):
-    """A stretch ``[start_s, end_s)`` in which the evidence for ``label`` holds; ``score`` is its mean evidence per second."""
+    """A stretch ``[start_s, end_s)`` of evidence for ``label``; ``score`` is its mean evidence per second."""
 
     label: str
     start_s: float
@@ -418,7 +463,7 @@ class Segment(_Value):
 
 @dataclass(frozen=True, repr=False)
 class Keyframe(_Value):
-    """A frame worth showing in a report: a peak of ``label``'s evidence, as annotated RGB picture ``(H, W, 3) uint8``."""
+    """A frame at a peak of a label's evidence; ``image`` is annotated, RGB ``(H, W, 3) uint8``."""
 
     time: float
     label: str

@@ -1,7 +1,8 @@
-"""A picture as codecs hold it, and its conversion from and to RGB as Rec. ITU-R BT.601 and BT.709 define it.
+"""YUV planes, as video codecs use them, and their conversion from and to RGB.
 
-The planes hold brightness at full and colour at half resolution (8 bits, 4:2:0, limited range). Most video is decoded to them and
-encoded from them: drawing in the planes saves a conversion and keeps every pixel that is not drawn over.
+The conversion follows Rec. ITU-R BT.601 and BT.709. The planes hold luma at full and chroma at half resolution (8 bits, 4:2:0,
+limited range). Most video is decoded to them and encoded from them. Drawing in the planes saves a conversion and keeps every
+pixel that is not drawn over.
 
 OpenCV is imported by the functions that need it, so that reading a report does not load it.
 """
@@ -25,7 +26,17 @@ Matrix = Literal["bt601", "bt709"]
 
 @dataclass(frozen=True, eq=False)
 class Planes:
-    """``y (H, W)``, ``u`` and ``v (ceil(H/2), ceil(W/2))``, all uint8, limited range; ``matrix`` is what they were made with."""
+    """The planes of one picture, uint8 in limited range.
+
+    Attributes:
+        y: Luma ``(H, W)``.
+        u: Chroma ``(ceil(H/2), ceil(W/2))``.
+        v: Chroma ``(ceil(H/2), ceil(W/2))``.
+        matrix: The matrix by which RGB was converted.
+
+    Raises:
+        UsageError: A plane has another type or shape.
+    """
 
     y: UInt8Array
     u: UInt8Array
@@ -49,30 +60,30 @@ class Planes:
 
     @classmethod
     def empty(cls, size: tuple[int, int], matrix: Matrix = "bt709") -> Planes:
-        """Planes for a picture of ``size`` (H, W), holding anything."""
+        """Return uninitialised planes for a picture of ``size`` (H, W)."""
         y, u, v = (np.empty(shape, np.uint8) for shape in (size, *2 * [((size[0] + 1) // 2, (size[1] + 1) // 2)]))
         return cls(y, u, v, matrix)
 
     def part(self, y0: int, x0: int, y1: int, x1: int) -> Planes:
-        """Rows ``y0:y1``, columns ``x0:x1`` as a view; ``y0`` and ``x0`` must be even."""
+        """Return rows ``y0:y1`` and columns ``x0:x1`` as a view; ``y0`` and ``x0`` must be even."""
         if y0 % 2 or x0 % 2:
             raise UsageError(f"a part of 4:2:0 planes begins at an even row and column, got {y0}, {x0}")
         rows, columns = slice(y0 // 2, (y1 + 1) // 2), slice(x0 // 2, (x1 + 1) // 2)
         return Planes(self.y[y0:y1, x0:x1], self.u[rows, columns], self.v[rows, columns], self.matrix)
 
     def paste(self, other: Planes, y: int = 0, x: int = 0) -> None:
-        """Copy ``other`` to row ``y``, column ``x``, both even. It must have the same matrix."""
+        """Copy ``other`` to row ``y`` and column ``x``, both even; it must have the same matrix."""
         if other.matrix != self.matrix:
             raise UsageError(f"planes of {other.matrix} cannot be pasted into planes of {self.matrix}")
         part = self.part(y, x, y + other.size[0], x + other.size[1])
         part.y[:], part.u[:], part.v[:] = other.y, other.u, other.v
 
 
-_RED_BLUE = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}  # the shares of red and blue in the brightness
+_RED_BLUE = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}  # the weights of red and blue in luma
 
 
 def half(plane: UInt8Array) -> UInt8Array:
-    """The means of 2x2 pixels, ``(ceil(H/2), ceil(W/2)) uint8``; the last row and column are repeated where there is no pair."""
+    """Return the means of 2x2 pixels, ``(ceil(H/2), ceil(W/2))``; an odd last row or column counts twice."""
     import cv2
 
     height, width = plane.shape
@@ -83,7 +94,7 @@ def half(plane: UInt8Array) -> UInt8Array:
 
 
 def from_rgb(image: UInt8Array, matrix: Matrix = "bt709") -> Planes:
-    """The planes of ``image (H, W, 3) uint8`` RGB; colour is the mean of 2x2 pixels."""
+    """Return the planes of an RGB image ``(H, W, 3) uint8``; chroma is the mean of 2x2 pixels."""
     import cv2
 
     yuv = cv2.transform(image, rgb_to_yuv(matrix))
@@ -92,10 +103,10 @@ def from_rgb(image: UInt8Array, matrix: Matrix = "bt709") -> Planes:
 
 
 def to_rgb(planes: Planes, size: tuple[int, int] | None = None) -> UInt8Array:
-    """The picture as ``(H, W, 3) uint8`` RGB, scaled to ``size`` (H, W) where given.
+    """Return the picture as RGB ``(H, W, 3) uint8``, scaled to ``size`` (H, W) if it is given.
 
-    Brightness and colour are brought to that size by bilinear interpolation between pixel centres, without antialiasing, and then
-    converted: the same, but for rounding and clipping, as converting first, and cheaper the smaller the size.
+    Luma and chroma are scaled by bilinear interpolation between pixel centres, without antialiasing, and then converted. Except
+    for rounding and clipping this equals converting first, and it costs less for small sizes.
     """
     import cv2
 
@@ -109,7 +120,7 @@ def to_rgb(planes: Planes, size: tuple[int, int] | None = None) -> UInt8Array:
 
 @cache
 def rgb_to_yuv(matrix: Matrix) -> npt.NDArray[np.float64]:
-    """``(3, 4)``: takes (R, G, B, 1) in [0, 255] to (Y, U, V) in limited range."""
+    """Return the matrix ``(3, 4)`` from (R, G, B, 1) in [0, 255] to (Y, U, V) in limited range."""
     red, blue = _RED_BLUE[matrix]
     bright = np.array([red, 1 - red - blue, blue])
     rows = np.stack([219 * bright, 112 * (np.eye(3)[2] - bright) / (1 - blue), 112 * (np.eye(3)[0] - bright) / (1 - red)]) / 255
@@ -118,6 +129,7 @@ def rgb_to_yuv(matrix: Matrix) -> npt.NDArray[np.float64]:
 
 @cache
 def _yuv_to_rgb(matrix: Matrix) -> npt.NDArray[np.float64]:
+    """Return the matrix ``(3, 4)`` from (Y, U, V, 1) in limited range to (R, G, B) in [0, 255]."""
     forward = rgb_to_yuv(matrix)
     back = np.linalg.inv(forward[:, :3])
     return np.column_stack([back, -back @ forward[:, 3]])

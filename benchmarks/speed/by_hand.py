@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from vidcam.models.loading import LoadedModel, load
-from vidcam.models.registry import ModelSpec
+from vidcam.models.spec import ModelSpec
 
 ROUNDING_S = 0.0005
 
@@ -43,7 +43,7 @@ def frame_times(path: Path) -> tuple[np.ndarray, float]:
 
 def windows(times: np.ndarray, end: float, spec: ModelSpec) -> list[np.ndarray]:
     """The numbers of the frames of each window: one every half clip, and a last one that ends with the video."""
-    length, step = spec.frames, spec.seconds_between_frames
+    length, step = spec.num_frames, spec.seconds_between_frames
     begin, hop = times[0], length * step / 2
     if end - begin < (length - 1) * step + ROUNDING_S:
         raise SystemExit(f"the video is shorter than one window of {length * step:g} s: take a longer one")
@@ -91,7 +91,7 @@ def annotate(source: Path, target: Path, model: LoadedModel) -> None:
     spec, net = model.spec, model.module
     mean, std = (torch.tensor(values).view(1, 3, 1, 1, 1) for values in (spec.mean, spec.std))
     explained = []
-    with GradCAM(model=net, target_layers=[net.get_submodule(spec.layer)]) as cam:
+    with GradCAM(model=net, target_layers=[net.get_submodule(spec.target_layer)]) as cam:
         for times, pictures in clips(source, spec):
             x = (torch.from_numpy(pictures).permute(3, 0, 1, 2)[None].float() / 255 - mean) / std
             maps = cam(input_tensor=x, targets=None)[0]  # of the most probable class

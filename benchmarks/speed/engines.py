@@ -43,12 +43,13 @@ def _model(plan: Plan, model: str, faster: dict[str, str], evidence: dict[str, s
 
     from vidcam.engine import normalise, open_engine
     from vidcam.methods import core
+    from vidcam.methods.lookup import choose_method
     from vidcam.models import loading
 
     weights = inputs.weights_for(model, plan.folder)
     loaded = loading.load(model, weights=weights)
     spec = loaded.spec
-    frames = np.random.default_rng(0).integers(0, 256, (1, spec.frames, *spec.crop, 3), dtype=np.uint8)
+    frames = np.random.default_rng(0).integers(0, 256, (1, spec.num_frames, *spec.crop, 3), dtype=np.uint8)
     clip = normalise(frames, mean=spec.mean, std=spec.std)
 
     def eager() -> None:
@@ -57,7 +58,7 @@ def _model(plan: Plan, model: str, faster: dict[str, str], evidence: dict[str, s
 
     plain = f"{model}, torch as it is"
     contestants: dict[str, Callable[[], float]] = {plain: timed(eager)}
-    method = core.choose(None, spec)
+    method = choose_method(None, spec)
     targets = [core.Target(k) for k in range(min(CLASSES, len(loaded.labels)))]
     results: list[core.Attribution] = []
     for name in ENGINES:
@@ -66,7 +67,7 @@ def _model(plan: Plan, model: str, faster: dict[str, str], evidence: dict[str, s
         except VidcamError as error:
             notes.append(f"{name}: {error}.")
             continue
-        notes += [f"{name}: {engine.description}.", *(f"{model}, {name}: {note}." for note in engine.notes)]
+        notes += [f"{name}: {engine.name} on {engine.device}.", *(f"{model}, {name}: {note}." for note in engine.notes)]
         explained = partial(core.explain, engine, frames, targets, method)
         results.append(explained())
         notes += [f"{model}, {name}: {text}" for text in _apart(results)]

@@ -91,10 +91,11 @@ def weights_for(model: str, folder: Path) -> Path | None:
     import torch
     from torch import nn
 
-    from vidcam.models import loading, registry
+    from vidcam.models import loading
+    from vidcam.models.table import get_spec
 
-    spec = registry.get(model)
-    if loading.available(spec):
+    spec = get_spec(model)
+    if loading.is_available(spec):
         return None
     path = folder / f"{model}-random.pt"
     if not path.exists():

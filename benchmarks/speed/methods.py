@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from vidcam.models.registry import ModelSpec
+    from vidcam.models.spec import ModelSpec
 
 __all__ = ["run"]
 
@@ -40,12 +40,13 @@ def _race(plan: Plan, model: str) -> Race:
 
     from vidcam.engine import normalise, open_engine
     from vidcam.methods import core
+    from vidcam.methods.lookup import get_method, list_methods
     from vidcam.models import loading
 
     weights = inputs.weights_for(model, plan.folder)
     engine = open_engine(model, weights=weights, device="cpu")
     spec = engine.spec
-    frames = np.random.default_rng(0).integers(0, 256, (1, spec.frames, *spec.crop, 3), dtype=np.uint8)
+    frames = np.random.default_rng(0).integers(0, 256, (1, spec.num_frames, *spec.crop, 3), dtype=np.uint8)
     net = loading.load(model, weights=weights).module
     clip = normalise(frames, mean=spec.mean, std=spec.std)
 
@@ -56,8 +57,8 @@ def _race(plan: Plan, model: str) -> Race:
     contestants: dict[str, Callable[[], float]] = {FORWARD: timed(forward)}
     theirs: dict[str, str] = {}
     notes = [] if have_grad_cam() else [NO_GRAD_CAM]
-    for name in plan.methods or core.names():
-        method = core.get(name)
+    for name in plan.methods or list_methods():
+        method = get_method(name)
         if not method.requires <= spec.provides:
             continue
         contestants[name] = timed(partial(core.explain, engine, frames, [core.Target(1)], method))
@@ -77,7 +78,7 @@ def _race(plan: Plan, model: str) -> Race:
             Column("forward passes", {name: FORWARD for name in found if name != FORWARD}, speed=False),
             Column("times as long as vidcam", theirs, speed=False),
         ),
-        f"One class, {engine.description}. The others get the network in torch and a clip that is "
+        f"One class, {engine.name} on {engine.device}. The others get the network in torch and a clip that is "
             "normalised already; grad-cam also enlarges its map to the clip's size.",
         "times as long as vidcam", notes=notes,
     )  # fmt: skip
@@ -99,7 +100,7 @@ def _grad_cam(name: str, net: nn.Module, spec: ModelSpec, clip: torch.Tensor) ->
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
     def call() -> None:
-        with getattr(pytorch_grad_cam, GRAD_CAM[name])(model=net, target_layers=[net.get_submodule(spec.layer)]) as cam:
+        with getattr(pytorch_grad_cam, GRAD_CAM[name])(model=net, target_layers=[net.get_submodule(spec.target_layer)]) as cam:
             cam(input_tensor=clip, targets=[ClassifierOutputTarget(1)])
 
     return call
@@ -113,7 +114,7 @@ def _captum(name: str, net: nn.Module, spec: ModelSpec, clip: torch.Tensor) -> C
     from vidcam.methods.noise_tunnel import SAMPLES
     from vidcam.methods.perturbation import BLOCKS
 
-    layer = net.get_submodule(spec.layer)
+    layer = net.get_submodule(spec.target_layer)
     grid = [min(n, most) for n, most in zip(clip.shape[2:], BLOCKS, strict=True)]
     steps = [n // (count + 1) for n, count in zip(clip.shape[2:], grid, strict=True)]
     sides = [n - (count - 1) * step for n, count, step in zip(clip.shape[2:], grid, steps, strict=True)]

@@ -72,9 +72,9 @@ def _size(plan: Plan) -> Race:
 
 
 def _classes(plan: Plan, height: int) -> Race:
-    from vidcam.models import registry
+    from vidcam.models.table import get_spec
 
-    labels = registry.get("x3d_s").labels()
+    labels = get_spec("x3d_s").labels()
     named = {n: tuple(word for label in labels[:n] for word in ("--class", label)) for n in plan.classes}
     settings = {f"vidcam, {n} class{'es' * (n > 1)}": words for n, words in named.items()}
     found, clip = _annotated(plan, "x3d_s", settings, height=height)

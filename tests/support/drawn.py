@@ -1,4 +1,4 @@
-"""Drawn clips in a few letters, so that two processes can compare theirs."""
+"""Checksums of drawn clips, so that two processes can compare them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import hashlib
 
 import numpy as np
 
-from vidcam.synthetic import Clip
+from vidcam.synthetic import SyntheticVideo
 
 
-def digest(clip: Clip) -> str:
-    """Return a checksum of all that a clip holds."""
+def digest(clip: SyntheticVideo) -> str:
+    """Return a checksum of everything in a clip."""
     h = hashlib.sha256(clip.label.encode())
     for a in (clip.frames, clip.person, clip.parts, clip.active, np.array(clip.fps)):
         h.update(np.ascontiguousarray(a).tobytes())

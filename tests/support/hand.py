@@ -1,4 +1,4 @@
-"""A camera in the hand of a test: each of its frames comes when the test says so, and is explained before the test goes on."""
+"""A camera that a test drives: each frame comes when the test says so, and is explained before the test goes on."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from support.clock import ManualClock
-from vidcam.live.pipeline import MonitorConfig, Watch
-from vidcam.pipeline import Settings
+from vidcam.live.pipeline import LivePipeline, MonitorConfig
+from vidcam.settings import Settings
 from vidcam.values import Frame
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Given:
 
 
 class Hand:
-    """A watch that nothing happens to before :meth:`push`. Its clock is at least at the newest frame."""
+    """A pipeline in which nothing happens before :meth:`push`. Its clock is at least at the newest frame."""
 
     def __init__(
         self,
@@ -37,19 +37,19 @@ class Hand:
         frames: Sequence[Frame],
         settings: Settings,
         *,
-        orders: MonitorConfig | None = None,
-        turn: threading.Lock | None = None,
+        config: MonitorConfig | None = None,
+        engine_lock: threading.Lock | None = None,
     ) -> None:
         self.clock = ManualClock()
-        self.watch = Watch(Given(frames), clock=self.clock)
-        self.stream = self.watch.explain(engine, settings, orders=orders, turn=turn)
-        self.watch.go()
+        self.pipeline = LivePipeline(Given(frames), clock=self.clock)
+        self.stream = self.pipeline.explain(engine, settings, config=config, engine_lock=engine_lock)
+        self.pipeline.release_frames()
         self._times = [frame.time for frame in frames]
 
     def push(self, frames: int = 1, *, explained: bool = True) -> None:
         """Let the next frames come; return once they are ``explained``."""
         for _ in range(frames):
-            self.clock.advance(max(0.0, self._times[self.watch.capture.frames] - self.clock.now()))
-            assert self.watch.capture.step() == 0.0
+            self.clock.advance(max(0.0, self._times[self.pipeline.capture.frames] - self.clock.now()))
+            assert self.pipeline.capture.step() == 0.0
             if explained:
                 self.stream.settle()

@@ -56,3 +56,10 @@ FACTS = {
     "std": (1.0, 1.0, 1.0),
     "labels": LABELS,
 }
+
+
+def spec_facts(net: nn.Module) -> dict[str, object]:
+    """The facts of a planted network's ``vidcam`` as those of a ModelSpec."""
+    renamed = {"frames": "num_frames", "interval_s": "seconds_between_frames", "layer": "target_layer"}
+    facts: dict[str, object] = dict(net.vidcam)  # type: ignore[arg-type]
+    return {renamed.get(key, key): value for key, value in facts.items() if key not in ("labels", "own_weights")}

@@ -16,11 +16,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vidcam.methods.cell_geometry import placements_for
-from vidcam.models import registry
+from vidcam.methods.receptive_field import shipped_geometry
 from vidcam.models.adapters import PoolShare
 from vidcam.models.loading import load
-from vidcam.models.registry import ModelSpec
+from vidcam.models.spec import ModelSpec
+from vidcam.models.table import get_spec, list_specs
 
 EVERYTHING = bool(os.environ.get("VIDCAM_TEST_EVERY_MODEL"))
 """Try every network with values, on clips of its own size: takes an hour."""
@@ -31,7 +31,7 @@ FRAMES, SIDE = 24, 64
 
 def kind(spec: ModelSpec) -> tuple[object, ...]:
     """Return what tells the rows apart that take different ways through vidcam's code."""
-    head = spec.head and (len(spec.head.linears), spec.head.ceiling)
+    head = spec.head and (len(spec.head.classifiers), spec.head.ceiling)
     attention = spec.attention and spec.attention.kind
     return spec.family, spec.build.__qualname__, spec.layout, head, attention, len(spec.time_cells), spec.compiles
 
@@ -39,12 +39,12 @@ def kind(spec: ModelSpec) -> tuple[object, ...]:
 def first_of_each_kind() -> list[ModelSpec]:
     """Return the first row of each kind, in the table's order: a new row of a new kind is among them."""
     rows: dict[tuple[object, ...], ModelSpec] = {}
-    for spec in registry.specs():
+    for spec in list_specs():
         rows.setdefault(kind(spec), spec)
     return list(rows.values())
 
 
-WITH_VALUES = list(registry.specs()) if EVERYTHING else first_of_each_kind()
+WITH_VALUES = list(list_specs()) if EVERYTHING else first_of_each_kind()
 
 
 def each(rows: Iterable[ModelSpec]) -> list[object]:
@@ -66,7 +66,7 @@ def package(spec: ModelSpec) -> ModuleType | None:
 
         return video
     if spec.family == "pytorchvideo":
-        registry.get("x3d_xs").build()  # imports the package without its warnings
+        get_spec("x3d_xs").build()  # imports the package without its warnings
         from pytorchvideo.models import hub
 
         return hub
@@ -87,14 +87,14 @@ def small_positions(spec: ModelSpec) -> Iterator[ModelSpec]:
     """
     home, time = package(spec), 8
     if spec.layout != "tokens" or spec.grid is None or home is None:
-        measured = placements_for(spec.name, spec.layer, clip=(spec.frames, *spec.crop))
+        measured = shipped_geometry(spec.name, spec.target_layer, clip=(spec.num_frames, *spec.crop))
         time, side = (measured[0].time.stride, measured[0].y.stride) if measured else (FRAMES / 3, SIDE / 2)
         frames = max(8, 4 * round(3 * time / 4))  # SlowFast takes multiples of four
         side = max(32, math.ceil(2 * side))
-        yield replace(spec, frames=min(spec.frames, frames), crop=tuple(min(whole, side) for whole in spec.crop))
+        yield replace(spec, num_frames=min(spec.num_frames, frames), crop=tuple(min(whole, side) for whole in spec.crop))
         return
     t, h, w = spec.grid
-    grid = (t * time // spec.frames, h * SIDE // spec.crop[0], w * SIDE // spec.crop[1])
+    grid = (t * time // spec.num_frames, h * SIDE // spec.crop[0], w * SIDE // spec.crop[1])
     with pytest.MonkeyPatch.context() as patch:
         if spec.family == "torchvision":
             size = {"spatial_size": (SIDE, SIDE), "temporal_size": time}
@@ -102,7 +102,7 @@ def small_positions(spec: ModelSpec) -> Iterator[ModelSpec]:
             patch.setattr(home.mvit, "MViT", lambda **facts: whole(**facts | size))
         else:
             patch.setattr(home, spec.name, partial(getattr(home, spec.name), spatial_size=SIDE, temporal_size=time))
-        yield replace(spec, frames=time, crop=(SIDE, SIDE), grid=grid, time_cells=grid[:1])
+        yield replace(spec, num_frames=time, crop=(SIDE, SIDE), grid=grid, time_cells=grid[:1])
 
 
 def fit_pools(module: nn.Module) -> None:
@@ -156,7 +156,7 @@ class Shapes:
 @lru_cache(maxsize=1)
 def shapes(name: str) -> Shapes:
     """Return the registered network as it is without values."""
-    spec = registry.get(name)
+    spec = get_spec(name)
     module = without_values(spec.build)
     given: list[Tensor] = []
     after: list[nn.Module] = []
@@ -166,9 +166,9 @@ def shapes(name: str) -> Shapes:
         given.extend(output if isinstance(output, list) else [output])
         after.clear()
 
-    handles.append(module.get_submodule(spec.layer).register_forward_hook(keep))
+    handles.append(module.get_submodule(spec.target_layer).register_forward_hook(keep))
     with torch.inference_mode(), torch.device("meta"):
-        logits = module(torch.empty(1, 3, spec.frames, *spec.crop))
+        logits = module(torch.empty(1, 3, spec.num_frames, *spec.crop))
     for handle in handles:
         handle.remove()
     return Shapes(spec, module, tuple(given), logits, after)
@@ -199,7 +199,7 @@ class Network:
 @lru_cache(maxsize=1)
 def network(name: str, *, own_size: bool = False) -> Network:
     """Return the registered network with random weights, for a small clip or one of its own size. Tests leave it as it is."""
-    row = registry.get(name)
+    row = get_spec(name)
     size = nullcontext(row) if own_size else small_positions(row)
     with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as folder, size as spec:
         torch.manual_seed(0)
@@ -207,7 +207,7 @@ def network(name: str, *, own_size: bool = False) -> Network:
     for one in () if own_size else (net, module):
         if one is not None:
             fit_pools(one)
-    clip = torch.randn(1, 3, spec.frames, *spec.crop, generator=torch.Generator().manual_seed(0))
+    clip = torch.randn(1, 3, spec.num_frames, *spec.crop, generator=torch.Generator().manual_seed(0))
     return Network(spec, module, net, clip)
 
 
@@ -235,7 +235,7 @@ def average(maps: Iterable[Tensor], spec: ModelSpec) -> Tensor:
 def head_on(value: Tensor, module: nn.Module, spec: ModelSpec) -> tuple[Tensor, Tensor]:
     """Return what the row's head makes of the layer's average ``value``, computed here from its weights; and its last bias."""
     bias = torch.zeros(())
-    for i, name in enumerate(spec.head.linears):
+    for i, name in enumerate(spec.head.classifiers):
         linear = module.get_submodule(name)
         weight = linear.weight.detach().double().reshape(linear.weight.shape[0], -1)
         bias = torch.zeros(()) if linear.bias is None else linear.bias.detach().double()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vidcam.methods.core import Attribution, TorchModel
-from vidcam.models.registry import Head, ModelSpec
+from vidcam.models.spec import Head, ModelSpec
 
 CLASSES = 5
 CLIP = (4, 12, 12)
@@ -22,13 +22,13 @@ def spec(**changes) -> ModelSpec:
         family="tests",
         build=Plain,
         labels=lambda: tuple("abcde"),
-        frames=CLIP[0],
+        num_frames=CLIP[0],
         seconds_between_frames=0.1,
         resize=CLIP[1],
         crop=CLIP[1:],
         mean=(0.4, 0.5, 0.6),
         std=(0.2, 0.25, 0.3),
-        layer="trunk",
+        target_layer="trunk",
         head=None,
         time_cells=(4,),
         paper="",
@@ -172,13 +172,13 @@ class Tokens(nn.Module):
 GRID = (4, 3, 3)
 NETS = {
     "plain": (Plain, {"head": Head(("fc",))}),
-    "signed": (Signed, {"layer": "trunk.conv", "head": Head(("fc",))}),
+    "signed": (Signed, {"target_layer": "trunk.conv", "head": Head(("fc",))}),
     "x3d": (lambda: Gated(math.inf), {"head": Head(("first", "fc"))}),
     "movinet": (lambda: Gated(6.0), {"head": Head(("first", "fc"), ceiling=6.0)}),
-    "pathways": (Pathways, {"layer": "both", "head": Head(("fc",)), "time_cells": (2, 4)}),
-    "channels-last": (ChannelsLast, {"layer": "norm", "layout": "channels-last", "head": Head(("fc",))}),
+    "pathways": (Pathways, {"target_layer": "both", "head": Head(("fc",)), "time_cells": (2, 4)}),
+    "channels-last": (ChannelsLast, {"target_layer": "norm", "layout": "channels-last", "head": Head(("fc",))}),
     "deep": (Deep, {}),
-    "tokens": (Tokens, {"layer": "norm", "layout": "tokens", "grid": GRID}),
+    "tokens": (Tokens, {"target_layer": "norm", "layout": "tokens", "grid": GRID}),
 }
 
 

@@ -135,5 +135,5 @@ def checked(net: TorchModel, method: core.Method, inputs: torch.Tensor, targets:
         # Cutting away what is negative may leave nothing, where features are signed and weights are random.
         assert maps.any() or not method.signed or method.family == "perturbation", f"{method.name} finds nothing"
         assert method.signed or (maps >= 0).all()
-    assert found.totals is not None or not method.complete
+    assert found.totals is not None or not method.is_complete
     return found

@@ -1,1 +1,1 @@
-"""The command line: what ``vidcam`` understands, and what it prints."""
+"""The command line: one file for each command, and what they share."""

@@ -1,4 +1,4 @@
-"""What a user typed, as work to do: each input with the files that will be written for it."""
+"""Which files a command writes for each input that was typed."""
 
 from __future__ import annotations
 
@@ -6,24 +6,20 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from vidcam.annotation import Outputs
 from vidcam.errors import InputError, UsageError
 from vidcam.io.source import IMAGE_SUFFIXES, find_videos, open_source
+from vidcam.reports.formats import get_format
 
-if TYPE_CHECKING:
-    pass
+__all__ = ["parse_formats", "plan_comparison", "plan_outputs"]
 
-__all__ = ["outputs_for", "plan"]
-
-
-LONGEST = 200
-"""Bytes of a file name that is made from an input's: file systems take 255, and a suffix comes behind it."""
+MAX_NAME_BYTES = 200
+"""Length of a file name that is made from an input's: file systems take 255 bytes, and a suffix follows."""
 
 
-def plan(
+def plan_outputs(
     inputs: Sequence[str],
     *,
     output: Path | None,
@@ -31,83 +27,126 @@ def plan(
     reports: Mapping[str, Path | None],
     overwrite: bool,
 ) -> list[tuple[str, Outputs]]:
-    """Each input with its outputs, in order; a folder of videos stands for the videos in it.
+    """Return each source with its outputs, in order; makes ``out_dir``.
 
-    Without ``output`` and ``out_dir`` a video is written to the current folder as ``NAME.vidcam.mp4``. With several inputs a
-    report's path must contain ``{name}``. Inputs of the same name get a number. Raises UsageError and InputError.
+    Args:
+        inputs: What was typed: files, URLs, folders of numbered images, or folders, which stand for the videos in them.
+        output: The video to write for a single source.
+        out_dir: The folder for the videos. Without ``output`` and ``out_dir``, a video is written to the current folder. Its name
+            is ``NAME.vidcam.mp4``; equal names get a number.
+        reports: The path of each report by the name of its format (:mod:`vidcam.reports.formats`). It must contain ``{name}`` if
+            there are several sources.
+        overwrite: Whether existing files are replaced.
+
+    Raises:
+        UsageError: The options do not go together.
+        InputError: A folder holds no video, or a single source cannot be read.
     """
     sources = [source for given in inputs for source in _expand(given)]
-    wanted = {kind: path for kind, path in reports.items() if path is not None}
-    if output is not None and out_dir is not None:
-        raise UsageError("give -o for one video or --out-dir for a folder, not both")
-    if output is not None and output.is_dir():
-        raise UsageError(f"{output} is a folder: use --out-dir {output}")
+    requested = {kind: path for kind, path in reports.items() if path is not None}
+    _check_video(output, out_dir)
     if len(sources) > 1:
-        if output is not None:
-            raise UsageError(f"-o names one file, but there are {len(sources)} inputs: use --out-dir")
-        for path in wanted.values():
-            if "{name}" not in str(path):
-                better = f"{path.stem}-{{name}}{path.suffix}"
-                raise UsageError(f"{path} is one file, but there are {len(sources)} inputs: put {{name}} into it, as in {better}")
+        _check_names(output, list(requested.values()), count=len(sources))
     if out_dir is not None:
         if out_dir.exists() and not out_dir.is_dir():
             raise UsageError(f"--out-dir {out_dir} is a file: name a folder")
         out_dir.mkdir(parents=True, exist_ok=True)
     if len(sources) == 1:
-        open_source(sources[0]).close()  # a bad input is told before any weights are fetched
-    jobs, taken = [], set[str]()
+        open_source(sources[0]).close()  # a bad input is reported before any weights are fetched
+    jobs = []
+    taken: set[str] = set()
     for source in sources:
-        name = _unique(_name(source), taken)
+        name = _unique(_stem(source), taken)
         video = output or (out_dir or Path()) / f"{name}.vidcam.mp4"
-        jobs.append(
-            (source, Outputs(video, overwrite=overwrite, **{k: Path(str(p).replace("{name}", name)) for k, p in wanted.items()}))
-        )
+        paths = {kind: Path(str(path).replace("{name}", name)) for kind, path in requested.items()}
+        jobs.append((source, Outputs(video, paths, overwrite=overwrite)))
     return jobs
 
 
+def parse_formats(words: Sequence[str]) -> dict[str, Path | None]:
+    """Return the paths by format that ``--format NAME=PATH`` gives.
+
+    Raises:
+        UsageError: A word has another form, or there is no such format.
+    """
+    paths: dict[str, Path | None] = {}
+    for word in words:
+        name, equals, path = word.partition("=")
+        if not equals or not path:
+            raise UsageError(f"--format takes NAME=PATH, got {word!r}")
+        paths[get_format(name).name] = Path(path)
+    return paths
+
+
+def plan_comparison(
+    source: str, *, video: Path | None, html: Path | None, json: Path | None, overwrite: bool
+) -> tuple[str, Outputs]:
+    """Return the one video that ``source`` names with the files to write for it, all checked; by default ``NAME.compare.mp4``.
+
+    Raises:
+        UsageError: ``source`` is a folder of several videos, or the options do not go together.
+        InputError: It cannot be read.
+        OutputError: A file cannot be written.
+    """
+    jobs = plan_outputs([source], output=video, out_dir=None, reports={"html": html, "json": json}, overwrite=overwrite)
+    if len(jobs) > 1:
+        raise UsageError(f"{source} has {len(jobs)} videos, but one is compared at a time: name one of them")
+    [(source, outputs)] = jobs
+    assert outputs.video is not None
+    if video is None:
+        name = outputs.video.name.removesuffix(".vidcam.mp4")
+        outputs = replace(outputs, video=outputs.video.with_name(f"{name}.compare.mp4"))
+    outputs.check(source)
+    return source, outputs
+
+
+def _check_video(output: Path | None, out_dir: Path | None) -> None:
+    """Raise UsageError if -o and --out-dir do not go together, or -o names a folder."""
+    if output is not None and out_dir is not None:
+        raise UsageError("give -o for one video or --out-dir for a folder, not both")
+    if output is not None and output.is_dir():
+        raise UsageError(f"{output} is a folder: use --out-dir {output}")
+
+
+def _check_names(output: Path | None, reports: Sequence[Path], *, count: int) -> None:
+    """Raise UsageError if a path names one file for ``count`` sources."""
+    if output is not None:
+        raise UsageError(f"-o names one file, but there are {count} inputs: use --out-dir")
+    for path in reports:
+        if "{name}" not in str(path):
+            example = f"{path.stem}-{{name}}{path.suffix}"
+            raise UsageError(f"{path} is one file, but there are {count} inputs: put {{name}} into it, as in {example}")
+
+
 def _expand(given: str) -> list[str]:
+    """Return the sources that ``given`` stands for."""
     path = Path(given)
     try:
-        folder = path.is_dir()
-    except (OSError, ValueError):  # a name that no file can have: told where it is read
-        folder = False
-    if not folder:
+        is_folder = path.is_dir()
+    except (OSError, ValueError):  # no file can have this name: reported where it is read
+        is_folder = False
+    if not is_folder:
         return [given]
     try:
-        return [str(p) for p in find_videos(path)]
+        return [str(video) for video in find_videos(path)]
     except InputError:
-        if any(p.suffix.lower() in IMAGE_SUFFIXES for p in path.iterdir()):
+        if any(file.suffix.lower() in IMAGE_SUFFIXES for file in path.iterdir()):
             return [given]  # a folder of numbered images is one video
         raise
 
 
-def _name(source: str) -> str:
-    """A file name for what is made from ``source``, harmless whatever a URL contains."""
+def _stem(source: str) -> str:
+    """Return a file name without suffix for the outputs of ``source``, with harmless characters whatever a URL contains."""
     path = unquote(urlsplit(source).path) if re.match(r"https?://", source, re.IGNORECASE) else source
     stem = Path(path.rstrip("/")).resolve().stem if path == source else Path(path.rstrip("/")).stem
     name = re.sub(r"[^\w\-. ()\[\]]", "_", stem).strip(". ") or "video"
-    return name.encode()[:LONGEST].decode(errors="ignore")
+    return name.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
 
 
 def _unique(name: str, taken: set[str]) -> str:
-    found, number = name, 2
-    while found.casefold() in taken:
-        found, number = f"{name}-{number}", number + 1
-    taken.add(found.casefold())
-    return found
-
-
-def outputs_for(source: str, *, video: Path | None, html: Path | None, json: Path | None, overwrite: bool) -> tuple[str, Outputs]:
-    """The one video that ``source`` names and the files to write for it, all of them checked; by default ``NAME.compare.mp4``.
-
-    Raises UsageError where there are several videos, InputError and OutputError.
-    """
-    jobs = plan([source], output=video, out_dir=None, reports={}, overwrite=overwrite)
-    if len(jobs) > 1:
-        raise UsageError(f"{source} has {len(jobs)} videos, but one is compared at a time: name one of them")
-    [(found, planned)] = jobs
-    assert planned.video is not None
-    named = planned.video if video else planned.video.with_name(f"{planned.video.name.removesuffix('.vidcam.mp4')}.compare.mp4")
-    outputs = replace(planned, video=named, html=html, json=json)
-    outputs.check(found)
-    return found, outputs
+    """Return ``name``, with a number if a file system may take it for one of ``taken``; adds it to them."""
+    unique, number = name, 2
+    while unique.casefold() in taken:
+        unique, number = f"{name}-{number}", number + 1
+    taken.add(unique.casefold())
+    return unique

@@ -1,52 +1,65 @@
-"""Progress and messages on stderr, with Rich."""
+"""Progress and messages on stderr, results on stdout, with Rich."""
 
 from __future__ import annotations
 
 import sys
 import unicodedata
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-NAME = 36  # characters of a name beside its bar
+__all__ = ["ProgressBar", "print_error", "print_renamed"]
+
+MAX_NAME = 36
+"""Characters of a file name that are shown beside its bar."""
 
 
-def plain(text: str) -> str:
-    """Return ``text`` on one line, with nothing in it that Rich would take for markup, or a terminal for a command."""
-    return escape(printable(" ".join(text.split())))
+def print_error(message: str) -> None:
+    """Print ``error: message`` on stderr, in one line."""
+    Console(stderr=True).print(f"[bold red]error:[/] {_one_line(message)}", highlight=False, soft_wrap=True)
 
 
-def printable(text: str) -> str:
-    """Return ``text`` with control characters written out, as in ``\\x1b``.
+def print_renamed(old: str, new: str, *, quiet: bool) -> None:
+    """Print a note, unless ``quiet``, that the command ``old`` is now called ``new``."""
+    ProgressBar(quiet=quiet).print_notes([f"`{old}` is now `{new}`; the old words will stop working in the next release"])
+
+
+def _one_line(text: str) -> str:
+    """Return ``text`` on one line, without Rich markup and control characters."""
+    return escape(_escape_controls(" ".join(text.split())))
+
+
+def _escape_controls(text: str) -> str:
+    r"""Return ``text`` with control characters written out, as in ``\x1b``.
 
     File names and labels come from strangers: an escape sequence in one could rewrite the screen, and marks of writing direction
-    could turn a name around.
+    could reverse a name.
     """
-    hostile = (c for c in set(text) if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp"))
-    return text.translate({ord(c): c.encode("unicode_escape").decode("ascii") for c in hostile})
+    controls = (c for c in set(text) if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp"))
+    return text.translate({ord(c): c.encode("unicode_escape").decode("ascii") for c in controls})
 
 
-class Bar:
-    """Rich progress on stderr: frames with frames/s and time left, downloads with bytes."""
+class ProgressBar:
+    """Shows progress: frames with frames/s and time left, downloads with MB/s. Without a terminal it only prints lines."""
 
     def __init__(self, *, quiet: bool) -> None:
-        console = Console(stderr=True)
-        self._console, self._quiet = console, quiet
+        self._console, self._quiet = Console(stderr=True), quiet
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.fields[speed]}"),
             TimeRemainingColumn(compact=True),
-            console=console,
+            console=self._console,
             transient=True,
-            disable=quiet or not console.is_terminal,
+            disable=quiet or not self._console.is_terminal,
         )
         self._tasks: dict[str, Any] = {}
         self._name = ""
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> ProgressBar:
         self._progress.start()
         return self
 
@@ -54,35 +67,45 @@ class Bar:
         self.clear()
         self._progress.stop()
 
-    def out(self, line: str) -> None:
-        """A line of data on stdout, with no bar in its way; what stdout's encoding cannot hold becomes a question mark."""
+    def print_result(self, text: str) -> None:
+        """Print ``text`` on stdout, unless quiet; a character that stdout's encoding lacks becomes a question mark."""
         if self._quiet:
             return
         self.clear()
         self._progress.stop()
         encoding = sys.stdout.encoding or "utf-8"
-        sys.stdout.write(f"{printable(line)}\n".encode(encoding, "replace").decode(encoding))
+        sys.stdout.write(f"{_escape_controls(text)}\n".encode(encoding, "replace").decode(encoding))
         sys.stdout.flush()
         self._progress.start()
 
-    def say(self, message: str, *, always: bool = False) -> None:
+    def print_message(self, message: str, *, always: bool = False) -> None:
+        """Print ``message`` on stderr in one line, unless quiet; ``always`` prints it even then."""
         if always or not self._quiet:
-            self._console.print(plain(message), highlight=False, soft_wrap=True)
+            self._console.print(_one_line(message), highlight=False, soft_wrap=True)
 
-    def begin(self, name: str) -> None:
+    def print_notes(self, notes: Iterable[str]) -> None:
+        """Print each of the ``notes`` as a message."""
+        for note in notes:
+            self.print_message(f"note: {note}")
+
+    def start(self, name: str) -> None:
+        """Begin the work that is called ``name``; the bars of the previous one go."""
         self.clear()
-        name = printable(name)
-        self._name = name if len(name) <= NAME else f"{name[: NAME // 2 - 1]}…{name[-NAME // 2 :]}"
+        name = _escape_controls(name)
+        self._name = name if len(name) <= MAX_NAME else f"{name[: MAX_NAME // 2 - 1]}…{name[-MAX_NAME // 2 :]}"
 
     def clear(self) -> None:
+        """Remove all bars."""
         for task in self._tasks.values():
             self._progress.remove_task(task)
         self._tasks.clear()
 
-    def frames(self, stage: str, done: int, total: int | None) -> None:
+    def update_frames(self, stage: str, done: int, total: int | None) -> None:
+        """Show that ``done`` of ``total`` frames have passed ``stage``."""
         self._update(f"{self._name} {stage}", done, total, "frames/s", 1.0)
 
-    def bytes(self, done: int, total: int | None) -> None:
+    def update_bytes(self, done: int, total: int | None) -> None:
+        """Show that ``done`` of ``total`` bytes are downloaded."""
         self._update(self._name, done, total, "MB/s", 1e-6)
 
     def _update(self, key: str, done: int, total: int | None, unit: str, factor: float) -> None:

@@ -1,4 +1,7 @@
-"""Running a model: :func:`open_engine` takes OpenVINO on the CPU where it gives what torch gives, else torch."""
+"""Engines, which run models: :func:`open_engine` opens one.
+
+On the CPU it prefers OpenVINO if that gives the same results as torch; otherwise it uses torch.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from vidcam.engine.base import Engine, ForwardOutput, TorchModel
+from vidcam.engine.base import Engine, ForwardOutput
+from vidcam.engine.network import TorchModel
 from vidcam.errors import DownloadError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from vidcam.engine.pytorch import TorchEngine, normalise, pick_device
     from vidcam.models.loading import ResolvedModel
-    from vidcam.models.registry import ModelSpec
+    from vidcam.models.spec import ModelSpec
     from vidcam.models.weights import Progress
 
 __all__ = [
@@ -23,16 +27,17 @@ __all__ = [
     "ForwardOutput",
     "TorchEngine",
     "TorchModel",
-    "automatic",
+    "choose_default_model",
     "normalise",
     "open_engine",
     "pick_device",
-    "unknown_to",
+    "rejection_sentence",
 ]  # fmt: skip
 
 ENGINES = ("auto", "openvino", "openvino-bf16", "torch", "torch-bf16")
 
 AUTO, BUILT_IN = "x3d_s", "mini"
+"""The model that ``auto`` stands for, and the one that needs no download."""
 
 
 def open_engine(
@@ -48,16 +53,40 @@ def open_engine(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Engine:
-    """The model called ``model``, loaded and ready to run.
+    """Load a model and return it ready to run.
 
-    ``auto`` is what :func:`automatic` says, or, if its weights are not to be had, the built-in ``mini``; ``notes`` says which and
-    why. ``weights``, ``labels``, ``layer``, ``facts``, ``trust_code`` and ``progress`` as in
-    :func:`vidcam.models.loading.load`, whose errors it raises; ``device`` as in :class:`~vidcam.engine.pytorch.TorchEngine`.
+    Engine and device are checked before anything is downloaded.
 
-    ``engine``: ``auto`` is OpenVINO on the CPU and torch elsewhere. Where OpenVINO cannot run the model, or not rightly, torch
-    does, and ``notes`` says why. ``-bf16`` computes in bfloat16, faster and less exactly (logits within 2 %); a processor or a
-    model that cannot do that computes in float32, with a note. ``threads`` is how many OpenVINO uses, None for all cores. Engine
-    and device are checked before anything is downloaded.
+    Args:
+        model: The name of a model, a file or folder, as in :func:`vidcam.models.loading.load`. ``auto`` is the model that
+            :func:`choose_default_model` names, or the built-in ``mini`` if its weights cannot be fetched; ``notes`` says why.
+        weights: A weight file that replaces the official one.
+        labels: A file of labels that replaces the model's own.
+        layer: The dotted name of another layer to explain.
+        facts: Facts about a custom network, see :func:`vidcam.models.custom_facts.describe`.
+        trust_code: Allow a trained folder to run the code that it names.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``, as in :class:`~vidcam.engine.pytorch.TorchEngine`.
+        engine: One of :data:`ENGINES`. ``auto`` is OpenVINO on the CPU and torch elsewhere. If OpenVINO cannot run the model
+            correctly, torch runs it and ``notes`` says why. ``-bf16`` computes in bfloat16, which is faster and less exact
+            (logits within 2 %); if the processor or the model does not allow it, float32 is used, with a note.
+        threads: The number of threads that OpenVINO uses; None for all cores.
+        progress: Is called during a download with the bytes received and the bytes in all (None if unknown).
+
+    Returns:
+        The engine; its ``notes`` are what the user should know about this choice.
+
+    Raises:
+        UsageError: An argument is not allowed, or the arguments do not fit together.
+        UnknownNameError: There is no such model, layer or engine; the message gives the nearest names.
+        WeightsError: The weights do not fit, or are damaged.
+        DownloadError: The weights cannot be fetched.
+        VidcamError: The code of a custom network fails.
+
+    Example:
+        >>> import vidcam
+        >>> engine = vidcam.open_engine("mini", device="cpu")
+        >>> len(engine.labels)
+        19
     """
     if engine not in ENGINES:
         raise UnknownNameError("engine", engine, ENGINES)
@@ -66,23 +95,23 @@ def open_engine(
     kind, _, precision = engine.partition("-")
     if kind == "openvino" and device not in ("auto", "cpu"):
         raise UsageError(f"engine {engine!r} runs on the CPU, not on {device!r}: use --device cpu, or --engine torch")
-    compiled = kind == "openvino" or (kind == "auto" and (device == "cpu" or (device == "auto" and not _gpu())))
+    compiled = kind == "openvino" or (kind == "auto" and (device == "cpu" or (device == "auto" and not _has_gpu())))
     if not compiled:
         from vidcam.engine.pytorch import pick_device
 
         pick_device(device)
-    found, notes = _located(model, weights, labels, layer, facts, trust_code, progress)
+    resolved, notes = _resolve(model, weights, labels, layer, facts, trust_code, progress)
     if compiled:
         device = "cpu"
-        opened = _compiled(found, threads, notes, bf16=precision == "bf16")
+        opened = _open_compiled(resolved, threads, notes, bf16=precision == "bf16")
         if opened is not None:
             return opened
     from vidcam.engine.pytorch import TorchEngine
 
-    return TorchEngine(found.load(), device, bf16=engine == "torch-bf16", notes=notes)
+    return TorchEngine(resolved.load(), device, bf16=engine == "torch-bf16", notes=notes)
 
 
-def _located(
+def _resolve(
     model: str,
     weights: str | os.PathLike[str] | None,
     labels: str | os.PathLike[str] | None,
@@ -91,35 +120,40 @@ def _located(
     trust_code: bool,
     progress: Progress | None,
 ) -> tuple[ResolvedModel, list[str]]:
-    """The model, and what the user should know about it."""
-    from vidcam.models.loading import locate
+    """Return the resolved model, and what the user should know about it."""
+    from vidcam.models.loading import resolve_model
 
-    name, why = automatic() if model == "auto" else (model, "")
+    name, why = choose_default_model() if model == "auto" else (model, "")
     try:
-        found = locate(name, weights=weights, labels=labels, layer=layer, facts=facts, trust_code=trust_code, progress=progress)
-        return found, [*([why] if why else []), *found.notes]
+        resolved = resolve_model(
+            name, weights=weights, labels=labels, layer=layer, facts=facts, trust_code=trust_code, progress=progress
+        )
+        return resolved, [*([why] if why else []), *resolved.notes]
     except DownloadError as err:
         if model != "auto":
             raise
-        found = locate(BUILT_IN, labels=labels, layer=layer)
-        return found, [
-            f"this is the small built-in model {BUILT_IN}, which knows {len(found.labels)} everyday movements of one person, "
+        resolved = resolve_model(BUILT_IN, labels=labels, layer=layer)
+        return resolved, [
+            f"this is the small built-in model {BUILT_IN}, which knows {len(resolved.labels)} everyday movements of one person, "
             f"because the weights of {AUTO} are not here: {err}"
         ]
 
 
-def automatic() -> tuple[str, str]:
-    """Return the name of the model that ``auto`` stands for on this machine, and why it is not the usual one, in a sentence.
+def choose_default_model() -> tuple[str, str]:
+    """Return the name of the model that ``auto`` stands for, and why it is not the usual one.
 
-    That is ``x3d_s``, trained on Kinetics-400. If its weights are not here, but those of other networks of hundreds of classes
-    are, it is the most accurate of these, first among those that OpenVINO speeds up: nothing needs to be fetched.
+    That is ``x3d_s``, trained on Kinetics-400. If its weights are not on this machine, but those of other networks with hundreds
+    of classes are, it is the most accurate of these, with a preference for those that OpenVINO speeds up.
+
+    Returns:
+        The name, and the reason as a sentence; the sentence is empty for the usual model.
     """
-    from vidcam.models import registry
-    from vidcam.models.loading import available
+    from vidcam.models.loading import is_available
+    from vidcam.models.table import get_spec, list_specs
 
-    if available(registry.get(AUTO)):
+    if is_available(get_spec(AUTO)):
         return AUTO, ""
-    here = [spec for spec in registry.specs() if spec.name != BUILT_IN and not spec.own and available(spec)]
+    here = [spec for spec in list_specs() if spec.name != BUILT_IN and not spec.is_custom and is_available(spec)]
     if not here:
         return AUTO, ""
     best = max(here, key=lambda spec: (spec.compiles, spec.weights.accuracy if spec.weights else 0.0))
@@ -129,39 +163,50 @@ def automatic() -> tuple[str, str]:
     )
 
 
-def unknown_to(spec: ModelSpec) -> str:
-    """Return the sentence for a video in which the model sees none of what it knows, and which model here may know more."""
-    classes = len(spec.labels()) - len(spec.rejects)
-    other, _ = automatic()
-    from vidcam.models import registry
-    from vidcam.models.loading import available
+def rejection_sentence(spec: ModelSpec) -> str:
+    """Return the sentence for a video that shows none of the model's actions.
 
-    row = registry.get(other)
-    hint = f"; {other} ({len(row.labels())} classes) may know it" + ("" if available(row) else ", once its weights are fetched")
+    It may suggest another model.
+    """
+    classes = len(spec.labels()) - len(spec.rejects)
+    from vidcam.models.loading import is_available
+    from vidcam.models.table import get_spec
+
+    other, _ = choose_default_model()
+    row = get_spec(other)
+    hint = f"; {other} ({len(row.labels())} classes) may know it" + (
+        "" if is_available(row) else ", once its weights are fetched"
+    )
     return f"this is none of the {classes} actions that {spec.name} knows" + ("" if other == spec.name else hint)
 
 
-def _compiled(found: ResolvedModel, threads: int | None, notes: list[str], *, bf16: bool) -> Engine | None:
-    """The model in OpenVINO, in float32 where bfloat16 does not work; None, and a note, where neither does."""
+def _open_compiled(resolved: ResolvedModel, threads: int | None, notes: list[str], *, bf16: bool) -> Engine | None:
+    """Open the model in OpenVINO, in float32 if bfloat16 fails.
+
+    Return None and add a note if neither works.
+    """
     try:
         from vidcam.engine.openvino import Unsupported, open_compiled
     except ImportError as err:
-        notes.append(f"{found.spec.name} runs in torch, because OpenVINO cannot be imported: {err}")
+        notes.append(f"{resolved.spec.name} runs in torch, because OpenVINO cannot be imported: {err}")
         return None
     if bf16:
         try:
-            return open_compiled(found, bf16=True, threads=threads, notes=notes)
+            return open_compiled(resolved, bf16=True, threads=threads, notes=notes)
         except Unsupported as reason:
-            notes.append(f"{found.spec.name} computes in float32, not in bfloat16: {reason}")
+            notes.append(f"{resolved.spec.name} computes in float32, not in bfloat16: {reason}")
     try:
-        return open_compiled(found, threads=threads, notes=notes)
+        return open_compiled(resolved, threads=threads, notes=notes)
     except Unsupported as reason:
-        notes.append(f"{found.spec.name} runs in torch, not in OpenVINO: {reason}")
+        notes.append(f"{resolved.spec.name} runs in torch, not in OpenVINO: {reason}")
     return None
 
 
-def _gpu() -> bool:
-    """May torch find a GPU? Told by the drivers' libraries, because importing torch takes a second."""
+def _has_gpu() -> bool:
+    """Return whether torch may find a GPU.
+
+    The drivers' libraries are asked first, because importing torch takes a second.
+    """
     for library in ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so"):
         with suppress(OSError):
             ctypes.CDLL(library)
@@ -172,7 +217,7 @@ def _gpu() -> bool:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in ("TorchEngine", "normalise", "pick_device"):  # what needs torch is imported when it is asked for
+    if name not in ("TorchEngine", "normalise", "pick_device"):  # names that need torch are imported on first use
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from vidcam.engine import pytorch
 

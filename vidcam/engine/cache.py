@@ -1,8 +1,8 @@
-"""Compiled models on disk, so that the next start needs neither torch nor a compilation.
+"""A cache of compiled models on disk, so that the next start needs neither torch nor a compilation.
 
-One file for each model, layer, precision and processor, in ``compiled`` beside the downloaded weights: an uncompressed ``.npz``,
-whose every member has a checksum. It holds the facts that it was made for, the compiled model, the head's linear layers, and what
-torch gave for a clip that anyone can draw again. Whatever is wrong with a file, it is as if it were not there.
+There is one file for each model, layer, precision and processor, in the folder ``compiled`` beside the downloaded weights. It is
+an uncompressed ``.npz``, in which every member has a checksum. It holds the facts that it was made for, the compiled model, the
+head's linear layers, and torch's output for a clip that can be drawn again. A damaged file counts as a miss.
 """
 
 from __future__ import annotations
@@ -26,41 +26,53 @@ from vidcam.values import UInt8Array
 __all__ = ["Entry", "path_of", "read", "write"]
 
 Facts = Mapping[str, object]
-"""What an entry was made for, in JSON's own types."""
+"""The facts that an entry was made for, in JSON's own types."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A compiled model: its bytes ``blob``, the ``linears`` of its head, and what torch gave for the check clip, ``wanted``."""
+    """A compiled model.
+
+    Attributes:
+        blob: Its bytes.
+        classifiers: The linear layers of its head.
+        expected: The output of torch for the check clip.
+    """
 
     blob: UInt8Array
-    linears: tuple[Linear, ...]
-    wanted: ForwardOutput
+    classifiers: tuple[Linear, ...]
+    expected: ForwardOutput
 
 
 def path_of(name: str, slot: Facts) -> Path:
-    """Where the entry of the model called ``name`` is, if there is one; entries of other ``slot`` facts are elsewhere."""
+    """Return the path of the entry of a model, whether it exists or not.
+
+    Other ``slot`` facts give another path.
+    """
     stem = "".join(c if c.isalnum() else "_" for c in Path(name).name)[:40]
     return cache_dir() / "compiled" / f"{stem}-{hashlib.sha256(_text(slot).encode()).hexdigest()[:20]}.npz"
 
 
 def read(path: Path, facts: Facts) -> Entry | None:
-    """The entry at ``path``, None where there is none that was made for just these ``facts`` and is whole."""
-    # A damaged archive ends in a dozen unrelated exceptions, and all mean the same.
-    with suppress(Exception), path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-        if str(kept["facts"]) == _text(facts):
-            features = [kept[f"feature{i}"] for i in range(int(kept["pathways"]))]
-            linears = [(kept[f"weight{i}"], kept[f"bias{i}"]) for i in range(int(kept["layers"]))]
-            return Entry(kept["blob"], tuple(linears), ForwardOutput(kept["logits"], tuple(features)))
+    """Return the entry at ``path``; None if it is missing, damaged, or made for other ``facts``."""
+    # A damaged archive raises one of a dozen unrelated exceptions, which all mean the same.
+    with suppress(Exception), path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        if str(stored["facts"]) == _text(facts):
+            activations = [stored[f"feature{i}"] for i in range(int(stored["pathways"]))]
+            classifiers = [(stored[f"weight{i}"], stored[f"bias{i}"]) for i in range(int(stored["layers"]))]
+            return Entry(stored["blob"], tuple(classifiers), ForwardOutput(stored["logits"], tuple(activations)))
     return None
 
 
 def write(path: Path, facts: Facts, entry: Entry) -> None:
-    """Keep an entry, complete or not at all; where the folder cannot be written, the next start compiles again."""
-    arrays: dict[str, npt.ArrayLike] = {"facts": _text(facts), "blob": entry.blob, "logits": entry.wanted.logits}
-    arrays |= {"pathways": len(entry.wanted.features), "layers": len(entry.linears)}
-    arrays |= {f"feature{i}": f for i, f in enumerate(entry.wanted.features)}
-    for i, (weight, bias) in enumerate(entry.linears):
+    """Store an entry, complete or not at all.
+
+    If the folder cannot be written, the next start compiles again.
+    """
+    arrays: dict[str, npt.ArrayLike] = {"facts": _text(facts), "blob": entry.blob, "logits": entry.expected.logits}
+    arrays |= {"pathways": len(entry.expected.activations), "layers": len(entry.classifiers)}
+    arrays |= {f"feature{i}": f for i, f in enumerate(entry.expected.activations)}
+    for i, (weight, bias) in enumerate(entry.classifiers):
         arrays |= {f"weight{i}": weight, f"bias{i}": bias}
     with suppress(OSError, OutputError):
         path.parent.mkdir(parents=True, exist_ok=True)

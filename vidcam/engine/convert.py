@@ -1,52 +1,74 @@
-"""A torch network as OpenVINO's, with the explained layer's cells as further outputs."""
+"""A torch network as an OpenVINO model whose outputs are the logits and the cells of the target layer.
+
+OpenVINO is imported here as ``ov``, without its telemetry: importing it would send a note to its makers unless the user has opted
+out with a command of theirs. It works without the telemetry package.
+"""
 
 from __future__ import annotations
 
+import sys
 import warnings
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from vidcam.engine.base import Float32Array, ForwardOutput, to_numpy
-from vidcam.engine.hooks import frozen, look
-from vidcam.engine.quiet import ov
-from vidcam.models.registry import ModelSpec
+from vidcam.models.spec import ModelSpec
 
-__all__ = ["convert"]
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
+__all__ = ["convert", "ov"]
 
-class _Looking(nn.Module):
-    """The network that gives the logits and then the cells of each pathway, and keeps their numbers as ``seen``."""
+TELEMETRY = "openvino_telemetry"
 
-    def __init__(self, module: nn.Module, spec: ModelSpec) -> None:
-        super().__init__()
-        self.module = module
-        self.spec = spec
-        self.seen: list[Float32Array] = []
-
-    def forward(self, clips: Tensor) -> tuple[Tensor, ...]:
-        found = look(self.module, self.spec, clips)
-        self.seen = [to_numpy(t).copy() for t in found]
-        return found
+_is_absent = TELEMETRY not in sys.modules
+if _is_absent:
+    sys.modules[TELEMETRY] = None  # type: ignore[assignment]  # makes its import fail
+try:
+    import openvino as ov
+finally:
+    if _is_absent:
+        del sys.modules[TELEMETRY]
 
 
 def convert(module: nn.Module, spec: ModelSpec, clip: Float32Array) -> tuple[ov.Model, ForwardOutput]:
-    """The network for one clip ``(1, 3, T, H, W)``: what torch does with ``clip``, operation by operation, for any other.
+    """Convert a network by tracing it once with ``clip (1, 3, T, H, W)``.
 
-    And what torch gave for it: a large network takes seconds for a clip, so it runs only once. A network that decides by what
-    it sees which way to go is frozen to the way of this clip, so give it no such network. Raises RuntimeError where torch cannot
-    trace it or OpenVINO does not know an operation.
+    A network whose control flow depends on its input is frozen to the path that this clip takes; do not convert such networks.
+
+    Returns:
+        The OpenVINO model for clips of this shape, and torch's output for ``clip``: a large network takes seconds for a clip, so
+        it runs only once.
+
+    Raises:
+        RuntimeError: torch cannot trace the network, or OpenVINO lacks an operation.
     """
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder  # not before `quiet`
+    import torch
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+    from torch import nn
+
+    from vidcam.engine.hooks import frozen, run_with_cells
+
+    computed: list[Float32Array] = []
+
+    class WithCells(nn.Module):
+        """The network with the cells of each pathway as further outputs."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = module
+
+        def forward(self, clips: Tensor) -> tuple[Tensor, ...]:
+            outputs = run_with_cells(self.module, spec, clips)
+            computed[:] = (to_numpy(t).copy() for t in outputs)
+            return outputs
 
     frontend = ov.frontend.FrontEndManager().load_by_framework("pytorch")
     with frozen(module), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that tracing is deprecated; torch.export takes three times as long
-        # The decoder must outlive the conversion.
-        looking = _Looking(module, spec)
-        example = (torch.from_numpy(clip),)
-        decoder = TorchScriptPythonDecoder(looking, example_input=example, trace_kwargs={"check_trace": False})
+        warnings.simplefilter("ignore")  # tracing is deprecated; torch.export takes three times as long
+        # The network and the decoder must outlive the conversion.
+        network, example = WithCells(), (torch.from_numpy(clip),)
+        decoder = TorchScriptPythonDecoder(network, example_input=example, trace_kwargs={"check_trace": False})
         model = frontend.convert(frontend.load(decoder))
     model.reshape({0: ov.PartialShape(list(clip.shape))})
-    logits, *features = looking.seen
-    return model, ForwardOutput(logits, tuple(features))
+    logits, *activations = computed
+    return model, ForwardOutput(logits, tuple(activations))

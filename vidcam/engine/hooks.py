@@ -1,34 +1,31 @@
-"""The only code that touches a model: look at one layer, or differentiate all of it, and leave everything as it was.
+"""Forward hooks on the target layer of a network; every network is left as it was.
 
-A module's backward hooks break on in-place operations, and ``backward()`` writes into the parameters. So a layer is seen by a
-forward hook that copies its output (:func:`capture`), and gradients, also with other rules than the derivative, are a matter of
-autograd's graph of one forward pass (:func:`differentiable`), which knows every operation, whoever called it.
+A hook copies the output of the layer, because later operations may overwrite it. See :mod:`vidcam.engine.gradients` for gradients
+with respect to the clips.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import RLock
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import BackwardCFunction
-from torch.autograd.graph import Node, allow_mutation_on_saved_tensors
 
 from vidcam.engine.base import to_numpy
 from vidcam.errors import IncompatibleError, UsageError
 
 if TYPE_CHECKING:
-    from vidcam.engine.base import Linear, TorchModel
-    from vidcam.models.registry import ModelSpec
+    from vidcam.engine.base import Linear
+    from vidcam.engine.network import TorchModel
+    from vidcam.models.spec import ModelSpec
 
 __all__ = [
-    "ClipRun", "Run", "capture", "differentiable", "frozen", "instead", "linear", "logits_after", "logits_of", "look", "nodes",
+    "Run", "capture", "frozen", "logits_after", "logits_of", "read_linear", "replaced_outputs", "require_logits",
+    "run_with_cells",
 ]  # fmt: skip
 
 Differentiate = Literal["nothing", "head", "trunk"]
@@ -36,54 +33,65 @@ Differentiate = Literal["nothing", "head", "trunk"]
 
 @dataclass(frozen=True)
 class Run:
-    """One forward pass, seen at the explained layer.
+    """One forward pass and its values at the target layer.
 
-    ``logits (B, K) float32``; ``features``: for each pathway ``(B, C, T', h, w) float32``, the class token dropped. Which of them
-    are part of a graph depends on :func:`capture`'s ``differentiate``.
+    Attributes:
+        logits: ``(B, K) float32``.
+        activations: ``(B, C, T', h, w) float32`` for each pathway, without a class token. The argument ``differentiate`` of
+            :func:`capture` decides whether they are part of a graph.
+        model: The network.
+        leaves: The tensors that :meth:`gradients` differentiates by; empty if the run does not allow it.
     """
 
     logits: Tensor
-    features: tuple[Tensor, ...]
-    explained: TorchModel
+    activations: tuple[Tensor, ...]
+    model: TorchModel
     leaves: tuple[Tensor, ...]
 
     def gradients(self, target: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
-        """The gradient of ``target(logits) (B,)`` with respect to the features: for each pathway ``(B, C, T', h, w) float32``.
+        """Return the gradient of ``target(logits) (B,)`` with respect to the activations.
 
-        Needs ``differentiate="head"``. May be asked for several targets of the same run. No parameter's ``grad`` is touched.
-        Raises UsageError where the logits do not depend on the layer.
+        It can be called for several targets of the same run. It changes no parameter's ``grad``.
+
+        Returns:
+            ``(B, C, T', h, w) float32`` for each pathway.
+
+        Raises:
+            UsageError: The run was made without ``differentiate="head"``, or the logits do not depend on the layer.
         """
         if not self.leaves:
             raise UsageError('gradients need a run made with differentiate="head"')
-        name, spec = self.explained.layer, self.explained.spec
+        name, spec = self.model.target_layer, self.model.spec
         with torch.enable_grad():
             score = target(self.logits).sum()
         if not score.requires_grad:
             raise UsageError(f"the logits do not depend on layer {name!r}: choose a layer that leads to them")
-        # Clips do not see each other in eval mode, so one pass gives every clip its own gradient.
-        found = torch.autograd.grad(score, self.leaves, retain_graph=True, allow_unused=True)
-        grads = []
-        for pathway, (leaf, grad) in enumerate(zip(self.leaves, found, strict=True)):
+        # In eval mode clips do not affect each other, so one pass gives every clip its own gradient.
+        gradients = torch.autograd.grad(score, self.leaves, retain_graph=True, allow_unused=True)
+        cells = []
+        for pathway, (leaf, grad) in enumerate(zip(self.leaves, gradients, strict=True)):
             if grad is None:
                 raise UsageError(f"the logits do not depend on output {pathway} of layer {name!r}: choose another layer")
             if spec.layout == "tokens" and grad[:, :1].any() and not grad[:, 1:].any():
                 raise UsageError(
-                    f"after layer {name!r} only the class token leads to the logits, so its {leaf.shape[1] - 1} other tokens say "
-                    "nothing: choose an earlier layer, such as the last block's first norm"
+                    f"after layer {name!r} only the class token leads to the logits, so its {leaf.shape[1] - 1} other tokens "
+                    "have no gradient: choose an earlier layer, such as the last block's first norm"
                 )
-            grads.append(_cells(grad, spec, len(self.logits)))
-        return tuple(grads)
+            cells.append(_cells(grad, spec, len(self.logits)))
+        return tuple(cells)
 
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """``module`` in eval mode, with constant parameters, without gradients; every flag is put back at the end, on errors too.
+    """Put a network into eval mode, with constant parameters and without gradients.
+
+    Every flag is restored at the end.
 
     Flags are set directly, because a network may override ``train()`` with side effects.
     """
     training = [(m, m.training) for m in module.modules()]
     differentiable = [(p, p.requires_grad) for p in module.parameters()]
-    # A caller's inference mode would forbid the head's gradient, hence it is left first.
+    # Inference mode of the caller is left first, because it would forbid the head's gradient.
     with torch.inference_mode(False), torch.no_grad():
         try:
             for m, _ in training:
@@ -99,39 +107,45 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 
 def logits_of(module: nn.Module, clips: Tensor) -> Tensor:
-    """``(B, K) float32``: what the network says of clips ``(B, 3, T, H, W)``, without gradients."""
+    """Return the logits ``(B, K) float32`` of clips ``(B, 3, T, H, W)``, computed without gradients."""
     with frozen(module):
-        return _logits(module(clips.clone()), len(clips))  # a copy: networks may work in place
+        return require_logits(module(clips.clone()), len(clips))  # a copy: networks may work in place
 
 
-def look(module: nn.Module, spec: ModelSpec, clips: Tensor) -> tuple[Tensor, ...]:
-    """The logits ``(B, K)``, then for each pathway of the explained layer its cells ``(B, C, T', h, w)``, all float32.
+def run_with_cells(module: nn.Module, spec: ModelSpec, clips: Tensor) -> tuple[Tensor, ...]:
+    """Return the logits ``(B, K)``, then the cells ``(B, C, T', h, w)`` of each pathway, all float32.
 
-    A bare forward pass in whatever mode the network and torch are: for an engine's own copy of a network that :func:`capture`
-    has proven, and for tracing. One thread at a time.
+    It is a bare forward pass in the current mode of the network and of torch: for tracing, and for an engine's own copy of a
+    network that :func:`capture` has checked. One thread at a time.
     """
-    seen: list[Tensor] = []
+    cells: list[Tensor] = []
 
     def hook(_module: nn.Module, _inputs: object, output: object) -> None:
-        # Copies: what follows may work in place.
-        seen.extend(_cells(t.float().clone(), spec, len(clips)) for t in _tensors(output, spec.layer))
+        # Copies, because what follows may work in place.
+        cells.extend(_cells(t.float().clone(), spec, len(clips)) for t in _tensors(output, spec.target_layer))
 
-    if not spec.layer:
-        return (_logits(module(clips), len(clips)),)
-    handle = _find(module, spec.layer).register_forward_hook(hook)
+    if not spec.target_layer:
+        return (require_logits(module(clips), len(clips)),)
+    handle = _find_layer(module, spec.target_layer).register_forward_hook(hook)
     try:
-        logits = _logits(module(clips), len(clips))
+        logits = require_logits(module(clips), len(clips))
     finally:
         handle.remove()
-    return logits, *seen
+    return logits, *cells
 
 
-def linear(module: nn.Module, name: str) -> Linear:
-    """Weight ``(out, in)`` and bias ``(out,)`` float32 of an ``nn.Linear`` or a pointwise convolution, else IncompatibleError."""
-    known = dict(module.named_modules())
-    if name not in known:
+def read_linear(module: nn.Module, name: str) -> Linear:
+    """Return the float32 weight ``(out, in)`` and bias ``(out,)`` of a linear layer.
+
+    It may be a pointwise convolution.
+
+    Raises:
+        IncompatibleError: The network has no such layer, or it is of another kind.
+    """
+    modules = dict(module.named_modules())
+    if name not in modules:
         raise IncompatibleError(f"the head names {name!r}, which the network does not have")
-    layer = known[name]
+    layer = modules[name]
     weight = getattr(layer, "weight", None)
     if not isinstance(layer, nn.Linear | nn.Conv3d) or weight is None or weight[0, 0].numel() != 1:
         raise IncompatibleError(f"'cam' needs {name!r} to be a linear layer or a convolution with kernel 1, but it is {layer}")
@@ -139,75 +153,83 @@ def linear(module: nn.Module, name: str) -> Linear:
     return to_numpy(weight), to_numpy(weight.new_zeros(len(weight)) if layer.bias is None else layer.bias)
 
 
-def logits_after(explained: TorchModel, clip: Tensor, copies: int, edit: Callable[[tuple[Tensor, ...]], None]) -> Tensor:
-    """``(copies, K) float32``: what the network says of one clip ``(1, 3, T, H, W)`` when ``edit`` changes the layer's output.
+def logits_after(model: TorchModel, clip: Tensor, copies: int, edit: Callable[[tuple[Tensor, ...]], None]) -> Tensor:
+    """Return the logits ``(copies, K) float32`` of one clip if ``edit`` changes its activations.
 
-    ``edit`` is given that many copies of it, for each pathway ``(copies, C, T', h, w)``, to write into. Only what follows the
-    layer is computed for each copy. A path around the layer carries the one clip; it must meet the copies in an operation that
-    broadcasts.
+    Only what follows the layer is computed for each copy. A path around the layer carries the one clip, which must meet the
+    copies in an operation that broadcasts.
+
+    Args:
+        model: The network.
+        clip: ``(1, 3, T, H, W)``.
+        copies: The number of edited copies.
+        edit: Is called with the copies of the output, ``(copies, C, T', h, w)`` for each pathway, and writes into them.
     """
 
     def hook(_module: nn.Module, _inputs: object, output: object) -> object:
-        raw = [t.repeat(copies, *[1] * (t.ndim - 1)) for t in _tensors(output, explained.layer)]
-        edit(tuple(_cells(t, explained.spec, copies) for t in raw))
+        raw = [t.repeat(copies, *[1] * (t.ndim - 1)) for t in _tensors(output, model.target_layer)]
+        edit(tuple(_cells(t, model.spec, copies) for t in raw))
         return _packed(raw, output)
 
-    with frozen(explained.module):
-        handle = _find(explained.module, explained.layer).register_forward_hook(hook)
+    with frozen(model.module):
+        handle = _find_layer(model.module, model.target_layer).register_forward_hook(hook)
         try:
-            return _logits(explained.module(clip), copies)
+            return require_logits(model.module(clip), copies)
         finally:
             handle.remove()
 
 
 @contextmanager
-def capture(explained: TorchModel, *, differentiate: Differentiate = "nothing") -> Iterator[Callable[[Tensor], Run]]:
-    """A function that runs the network on clips ``(B, 3, T, H, W)`` and returns the :class:`Run`; valid inside the ``with``.
+def capture(model: TorchModel, *, differentiate: Differentiate = "nothing") -> Iterator[Callable[[Tensor], Run]]:
+    """Give a function that runs the network on clips ``(B, 3, T, H, W)`` and returns the :class:`Run`.
 
-    Grad mode is off inside the ``with``, except while the network runs.
+    It is valid inside the ``with``. Grad mode is off inside the ``with``, except while the network runs. Activations are float32
+    copies, whatever the precision of the network, so in-place operations that follow cannot change them.
 
-    ``differentiate="nothing"`` gives plain numbers. ``"head"`` runs the trunk without gradients and lets :meth:`Run.gradients`
-    differentiate what follows the layer. ``"trunk"`` keeps the features attached to the clips (whose ``requires_grad`` the caller
-    sets) and runs what follows without gradients.
+    Args:
+        model: The network.
+        differentiate: ``"nothing"`` gives values without a graph. ``"head"`` runs the trunk without gradients and lets
+            :meth:`Run.gradients` differentiate what follows the layer. ``"trunk"`` keeps the activations attached to the clips,
+            whose ``requires_grad`` the caller sets, and runs what follows without gradients.
 
-    Features are float32 copies, whatever the network's own precision, and safe from in-place operations that follow. Raises
-    UsageError where the layer does not exist, is not called exactly once, or gives something that is no map.
+    Raises:
+        UsageError: The layer does not exist, is not called exactly once, or its output is not a map.
     """
-    module, spec = explained.module, explained.spec
-    layer = _find(module, explained.layer)
-    seen: list[tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = []
+    module, spec = model.module, model.spec
+    layer = _find_layer(module, model.target_layer)
+    captured: list[tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = []
     batch = 1  # clips in the present run
 
     def hook(_module: nn.Module, _inputs: object, output: object) -> object:
-        if seen:
+        if captured:
             raise UsageError(
-                f"layer {explained.layer!r} is called more than once in a forward pass, so its output is not one map: "
+                f"layer {model.target_layer!r} is called more than once in a forward pass, so its output is not one map: "
                 "choose another layer"
             )
-        tensors = _tensors(output, explained.layer)
+        tensors = _tensors(output, model.target_layer)
         raw = tuple((t if differentiate == "trunk" else t.detach()).float().clone() for t in tensors)
         if differentiate == "head":
             raw = tuple(t.requires_grad_() for t in raw)
-        plain = raw if differentiate == "trunk" else tuple(t.detach() for t in raw)
-        features = tuple(_cells(t, spec, batch) for t in plain)
-        seen.append((features, raw))
+        values = raw if differentiate == "trunk" else tuple(t.detach() for t in raw)
+        activations = tuple(_cells(t, spec, batch) for t in values)
+        captured.append((activations, raw))
         torch.set_grad_enabled(differentiate == "head")  # for the rest of this forward; `run` puts the mode back
         if differentiate == "nothing":
             return None
-        # What follows may work in place, which a leaf forbids and a saved map does not survive: it gets a copy of its own.
+        # What follows may work in place, which a leaf forbids and which would change a saved map, so it gets its own copy.
         sources = raw if differentiate == "head" else tuple(t.detach() for t in tensors)
         return _packed([source.clone().to(t.dtype) for source, t in zip(sources, tensors, strict=True)], output)
 
     def run(clips: Tensor) -> Run:
         nonlocal batch
         batch = len(clips)
-        seen.clear()
+        captured.clear()
         with torch.set_grad_enabled(differentiate == "trunk"):
-            logits = _logits(module(clips), len(clips))
-        if not seen:
-            raise UsageError(f"layer {explained.layer!r} is never called in a forward pass: choose another layer")
-        features, raw = seen.pop()
-        return Run(logits, features, explained, raw if differentiate == "head" else ())
+            logits = require_logits(module(clips), len(clips))
+        if not captured:
+            raise UsageError(f"layer {model.target_layer!r} is never called in a forward pass: choose another layer")
+        activations, raw = captured.pop()
+        return Run(logits, activations, model, raw if differentiate == "head" else ())
 
     with frozen(module):
         handle = layer.register_forward_hook(hook)
@@ -217,60 +239,9 @@ def capture(explained: TorchModel, *, differentiate: Differentiate = "nothing") 
             handle.remove()
 
 
-@dataclass(frozen=True)
-class ClipRun:
-    """One forward pass that can be differentiated down to the ``clips (B, 3, T, H, W)``: ``logits (B, K) float32``."""
-
-    logits: Tensor
-    clips: Tensor
-
-    def gradients(self, target: Callable[[Tensor], Tensor]) -> Tensor:
-        """The gradient of ``target(logits) (B,)`` with respect to the clips: ``(B, 3, T, H, W) float32``.
-
-        May be asked for several targets of the same run. No parameter's ``grad`` is touched.
-        """
-        with torch.enable_grad():
-            score = target(self.logits).sum()
-        # Clips do not see each other in eval mode, so one pass gives every clip its own gradient.
-        return torch.autograd.grad(score, self.clips, retain_graph=True)[0].float()
-
-
 @contextmanager
-def differentiable(explained: TorchModel, *, guided: bool = False) -> Iterator[Callable[[Tensor], ClipRun]]:
-    """A function that runs the network on clips ``(B, 3, T, H, W)`` and returns the :class:`ClipRun`, valid inside the ``with``.
-
-    Grad mode is off inside the ``with``, except while the network runs. A run keeps all that a backward pass needs, until the
-    next one. The network may overwrite that in place, even where no training would survive it: it is copied then. One thread at
-    a time; others wait.
-
-    ``guided`` lets only positive gradients pass back through a ReLU (Springenberg et al. 2015), be it a module, a function or in
-    place. ReLUs with a ceiling (ReLU6, ``clamp(0, c)``) are guided too: their derivative is 1 or 0 like a ReLU's. Raises
-    IncompatibleError where the network has other activations (a sigmoid or a softmax included), for which the rule says nothing,
-    or no ReLU at all. UsageError where the logits do not depend on the clips.
-    """
-    with frozen(explained.module), _MUTATION, allow_mutation_on_saved_tensors() as kept:
-
-        def run(clips: Tensor) -> ClipRun:
-            kept.clear()
-            leaf = clips.detach().clone().requires_grad_()
-            with torch.enable_grad():
-                logits = _logits(explained.module(leaf.clone()), len(clips))  # a copy: a leaf must not be overwritten
-            if not logits.requires_grad:
-                raise UsageError(f"no differentiable way leads from the clips to the logits of model {explained.spec.name!r}")
-            if guided:
-                _guide(logits, explained.spec.name)
-            return ClipRun(logits, leaf)
-
-        yield run
-
-
-_MUTATION = RLock()
-"""Allowing such mutation is a switch of the whole process."""
-
-
-@contextmanager
-def instead(module: nn.Module, functions: Mapping[str, Callable[[Tensor], Tensor]]) -> Iterator[None]:
-    """The outputs of modules whose class has one of these names are computed by its function, of the module's only input."""
+def replaced_outputs(module: nn.Module, functions: Mapping[str, Callable[[Tensor], Tensor]]) -> Iterator[None]:
+    """Replace the outputs of modules, by the name of their class, with a function of their only input."""
 
     def hook(function: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, tuple[Tensor], Tensor], Tensor]:
         return lambda _module, inputs, _output: function(inputs[0])
@@ -284,63 +255,12 @@ def instead(module: nn.Module, functions: Mapping[str, Callable[[Tensor], Tensor
             handle.remove()
 
 
-OTHER_ACTIVATIONS = (
-    *("Celu", "Elu", "Gelu", "Glu", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyRelu", "LogSigmoid"),
-    *("LogSoftmax", "Mish", "Prelu", "Rrelu", "ScaledDotProduct", "Sigmoid", "Silu", "Softmax", "Softplus", "Softshrink"),
-    *("Tanh", "Threshold"),
-)
-"""How the names of autograd's nodes begin. A Hardtanh or Threshold that starts at 0 is a ReLU; see :func:`_is_relu`."""
-
-
-def _guide(logits: Tensor, model: str) -> None:
-    """Guide every ReLU in the graph of these logits; the graph is this run's own and goes away with it."""
-    relus = []
-    others: Counter[str] = Counter()
-    for node in nodes(logits):
-        name = node.name()
-        if _is_relu(node):
-            relus.append(node)
-        elif isinstance(node, BackwardCFunction) or name.startswith(OTHER_ACTIVATIONS):
-            others[name.split("Backward")[0]] += 1
-    if others or not relus:
-        found = ", ".join(f"{name} ({n} times)" for name, n in sorted(others.items())) or "no ReLU at all"
-        raise IncompatibleError(
-            f"guided backpropagation is a rule for ReLUs, but model {model!r} has {found}: use 'gradient' or 'smoothgrad'"
-        )
-    for node in relus:
-        node.register_prehook(_only_positive)
-
-
-def nodes(logits: Tensor) -> Iterator[Node]:
-    """Every node of the graph once."""
-    assert logits.grad_fn is not None
-    seen = {logits.grad_fn}
-    waiting = [logits.grad_fn]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        fresh = {parent for parent, _ in node.next_functions if parent is not None} - seen
-        seen |= fresh
-        waiting.extend(fresh)
-
-
-def _is_relu(node: Node) -> bool:
-    """Is this the derivative of ``clip(x, 0, ceiling)``, the ceiling finite or not?"""
-    kind = node.name().split("Backward")[0]
-    start = {"Relu": None, "Hardtanh": "min_val", "Threshold": "threshold", "Clamp": "min", "ClampMin": "min"}
-    if kind not in start:
-        return False
-    low = 0 if kind == "Relu" else getattr(node, f"_saved_{start[kind]}")
-    return isinstance(low, int | float) and low == 0
-
-
-def _only_positive(gradients: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
-    return tuple(g if g is None else g.clamp(min=0) for g in gradients)
-
-
 def _cells(output: Tensor, spec: ModelSpec, clips: int) -> Tensor:
-    """The layer's output for so many clips as ``(B, C, T', h, w)``. Raises UsageError where its shape does not fit the layout."""
-    shape, layer, grid = tuple(output.shape), spec.layer, spec.grid
+    """Return the output of the layer as ``(B, C, T', h, w)``.
+
+    Raise UsageError if its shape does not fit the layout.
+    """
+    shape, layer, grid = tuple(output.shape), spec.target_layer, spec.grid
     if spec.layout == "tokens":
         if grid is None:
             raise UsageError(f"layer {layer!r} gives tokens, so it needs a grid (T', h, w)")
@@ -356,22 +276,25 @@ def _cells(output: Tensor, spec: ModelSpec, clips: int) -> Tensor:
             raise UsageError(f"layer {layer!r} should give (clips * T', channels, h, w), but it gives {shape} for {clips} clips")
         return output.reshape(clips, -1, *shape[1:]).movedim(1, 2)
     if output.ndim != 5 or 0 in shape:
-        wanted = "(clips, channels, T', h, w)" if spec.layout == "channels-first" else "(clips, T', h, w, channels)"
-        raise UsageError(f"layer {layer!r} should give {wanted}, but it gives {shape}: choose a layer of the 3-D trunk")
+        expected = "(clips, channels, T', h, w)" if spec.layout == "channels-first" else "(clips, T', h, w, channels)"
+        raise UsageError(f"layer {layer!r} should give {expected}, but it gives {shape}: choose a layer of the 3-D trunk")
     return output if spec.layout == "channels-first" else output.movedim(-1, 1)
 
 
-def _find(module: nn.Module, layer: str) -> nn.Module:
+def _find_layer(module: nn.Module, layer: str) -> nn.Module:
     try:
         return module.get_submodule(layer)
     except AttributeError:
-        known = [name for name, _ in module.named_modules() if name]
-        close = difflib.get_close_matches(layer, known, n=3, cutoff=0.5) or [name for name, _ in module.named_children()]
+        names = [name for name, _ in module.named_modules() if name]
+        close = difflib.get_close_matches(layer, names, n=3, cutoff=0.5) or [name for name, _ in module.named_children()]
         raise UsageError(f"the network has no layer {layer!r}; it has, for example, {', '.join(close)}") from None
 
 
 def _tensors(output: object, layer: str) -> tuple[Tensor, ...]:
-    """The output's tensors, one for each pathway. Networks overwrite such lists later, so this is a new tuple."""
+    """Return the tensors of the output, one per pathway, as a new tuple.
+
+    Networks overwrite such lists later.
+    """
     tensors = tuple(output) if isinstance(output, list | tuple) else (output,)
     if not tensors or not all(isinstance(t, Tensor) and t.is_floating_point() for t in tensors):
         kinds = ", ".join(type(t).__name__ for t in tensors) or "nothing"
@@ -380,11 +303,12 @@ def _tensors(output: object, layer: str) -> tuple[Tensor, ...]:
 
 
 def _packed(tensors: list[Tensor], output: object) -> object:
-    """The tensors in the kind of container in which the layer's ``output`` came."""
+    """Return the tensors in the kind of container of the layer's ``output``."""
     return tensors[0] if isinstance(output, Tensor) else tensors if isinstance(output, list) else tuple(tensors)
 
 
-def _logits(output: object, clips: int) -> Tensor:
+def require_logits(output: object, clips: int) -> Tensor:
+    """Return the output of a network as float32; raise UsageError if it is not ``(clips, classes)``."""
     if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != clips:
         what = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise UsageError(f"the network should give logits ({clips} clips, classes), but it gives {what}")

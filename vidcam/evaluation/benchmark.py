@@ -1,10 +1,9 @@
-"""Explanation methods against exact ground truth: drawn people whose acting parts are known to the pixel and the frame."""
+"""Benchmark explanation methods on synthetic people, whose acting body parts are known to the pixel and the frame."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,84 +13,73 @@ from vidcam import synthetic
 from vidcam.analysis import RunInfo
 from vidcam.errors import IncompatibleError, UsageError
 from vidcam.io.clock import SYSTEM
-from vidcam.io.files import save
-from vidcam.io.json_text import document, plain
-from vidcam.methods import cell_geometry, core, probe
+from vidcam.methods import cell_geometry, core
+from vidcam.methods.lookup import check_method, get_method
+from vidcam.methods.receptive_field import layer_geometry, method_geometry
 from vidcam.metrics import faithfulness, localisation
-from vidcam.metrics.baselines import CONTROLS
-from vidcam.metrics.faithfulness import Interval, bootstrap
+from vidcam.metrics.baselines import BASELINES
+from vidcam.metrics.faithfulness import bootstrap
 from vidcam.pipeline import Progress
-from vidcam.reports import charts, html
-from vidcam.reports.formats import model_json, run_json
+from vidcam.reports.benchmark import Benchmark, Row
 from vidcam.values import FloatArray, UInt8Array
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
 
-__all__ = ["ACTING", "WINDOWS", "Benchmark", "Row", "drawn", "run", "table", "to_json", "write_html", "write_json"]
+__all__ = ["ACTING", "WINDOWS", "draw_clip", "run"]
 
 Bools = npt.NDArray[np.bool_]
 
-FIRST = 5_000_000_001
-"""The first seed: odd, and far from those that training holds out; training draws even ones."""
+FIRST_SEED = 5_000_000_001
+"""Odd, and far from the seeds that training holds out; training draws even ones."""
 
 ACTING = synthetic.CLASSES[1:-1]
-"""The classes with acting parts: all but standing idle and nobody."""
+"""The classes in which body parts act: all except standing idle and nobody."""
 
-CHOOSING = 3
-"""Clips of each class, other than those of the report and no more than those, on which the threshold of what is hot is chosen."""
+THRESHOLD_CLIPS = 3
+"""At most so many further clips of each class choose the threshold above which a cell is hot."""
 
 WINDOWS = 3
-"""Windows of the model in a clip. In one window people act three quarters of the time, so that what is always hot would find most
-of it; in three windows they act for about half of the time, and rest before and after."""
+"""Windows of the model in a clip.
+
+Within one window people act three quarters of the time, so a map that is always hot would find most of it. Over three windows
+they act for about half of the time, and rest before and after.
+"""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One model and method (or a control, whose model is empty) over ``clips`` clips.
+class _Clip:
+    """A synthetic clip: ``windows (WINDOWS,T,H,W,3)`` and the acting pixels ``truth (WINDOWS,T,H,W)``.
 
-    ``cells`` are those of a map of one window (T', h, w). ``scores`` have their 95 % intervals over the clips, None where a map
-    without places cannot have them; ``insertion`` likewise (the area with a blurred baseline, in probability of the explained
-    class, of each clip's busiest window). ``ms`` is the median time of one window; ``threshold`` see
-    :func:`vidcam.metrics.localisation.scores`.
+    If ``is_early``, the clip chooses the thresholds and is not scored.
     """
 
-    model: str
-    method: str
-    cells: tuple[int, int, int]
-    clips: int
-    threshold: float
-    scores: Mapping[str, Interval | None]
-    insertion: Interval | None
-    ms: float
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """The ``rows``, the model's methods first; ``notes`` on methods that refused; ``run`` says what
-    computed it."""
-
-    rows: tuple[Row, ...]
-    notes: tuple[str, ...]
-    run: RunInfo
+    label: str
+    windows: UInt8Array
+    truth: Bools
+    is_early: bool
 
 
 @dataclass
 class _Maps:
-    """What is gathered for a row: each clip's map and truth, its insertion area, and the seconds that its windows took."""
+    """What is collected for a row: each clip's map and truth, its insertion area, and the computing time of its windows."""
 
     model: str
     cells: tuple[int, int, int] = (0, 0, 0)
     pairs: list[tuple[FloatArray, Bools]] = field(default_factory=list)
     areas: list[float] = field(default_factory=list)
-    took: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
 
 
-def drawn(
+ClipMaps = tuple[list[FloatArray], cell_geometry.CellGeometry]
+"""The map of each window of a clip, and where their cells are."""
+
+
+def draw_clip(
     label: str, index: int, *, frames: int = 16, size: tuple[int, int] = (112, 112), seconds_between_frames: float = 0.1
 ) -> synthetic.SyntheticVideo:
-    """Clip ``index`` of a class, which no training has seen: speeds and difficulties as in training."""
-    seed = FIRST + 2 * index
+    """Draw clip ``index`` of a class, which no training has used; speeds and difficulties are those of training."""
+    seed = FIRST_SEED + 2 * index
     speed = float(np.random.default_rng([seed, 9]).uniform(10 / 12, 10 / 7))
     return synthetic.sample(seed, label=label, frames=frames, size=size, seconds_between_frames=seconds_between_frames * speed)
 
@@ -106,87 +94,117 @@ def run(
     name: str | None = None,
     progress: Progress | None = None,
 ) -> Benchmark:
-    """The rows of a model's methods, best space-time IoU first, then those of the controls on the layer's cells.
+    """Score methods on synthetic people, whose acting body parts are known exactly.
 
-    ``clips`` of each class in ``ACTING`` are explained for the class that was drawn where the model has a label of this name,
-    else for its own answer. A clip is :data:`WINDOWS` windows long; they are explained one by one, and the maps laid end to end
-    as one map. Raises UnknownNameError for a method, UsageError where none works on this model.
+    Each clip is :data:`WINDOWS` windows long; its windows are explained one by one, and their maps joined end to end. A clip is
+    explained for its own class if the model has a label of that name, else for the model's prediction.
+
+    Args:
+        engine: The model.
+        methods: The names of the methods.
+        clips: How many clips of each class in :data:`ACTING` are scored.
+        seed: The seed of the clips and of random methods.
+        insertion: Whether the insertion area is measured too, which takes more time.
+        name: The model's name in the report.
+        progress: Called with the stage, the clips done, and all clips.
+
+    Returns:
+        The model's methods, the best space-time IoU first, then the controls.
+
+    Raises:
+        UnknownNameError: There is no such method.
+        UsageError: None of the methods works on the model.
     """
-    spec = engine.spec
-    chosen, notes = _chosen(engine, methods, seed)
-    known = {label.casefold(): i for i, label in enumerate(engine.labels)}
-    if missing := [label for label in ACTING if label not in known]:
+    name = name or engine.spec.name
+    chosen, notes = _choose(engine, methods, seed)
+    labels = {label.casefold(): i for i, label in enumerate(engine.labels)}
+    if missing := [label for label in ACTING if label not in labels]:
         which = "none of the drawn classes" if len(missing) == len(ACTING) else f"no class called {', '.join(missing)}"
-        notes.append(f"{name or spec.name} has {which}, so in those clips the evidence for its own answer is scored")
-    found = {m.name: _Maps(name or spec.name) for m in chosen} | {key: _Maps("") for key in CONTROLS}
-    layer = probe.placements(engine.explained)
-    where = cell_geometry.join([np.zeros(p.grid, np.float32) for p in layer], layer)[1]
+        notes.append(f"{name} has {which}, so in those clips the evidence for its own answer is scored")
+    rows = {m.name: _Maps(name) for m in chosen} | {key: _Maps("") for key in BASELINES}
+    layer = layer_geometry(engine.model)
+    layer_cells = cell_geometry.join([np.zeros(p.grid, np.float32) for p in layer], layer)[1]
     early: list[bool] = []
-    for done, (label, number, windows, truth) in enumerate(_windows(engine, clips, seed), 1):
+    for number, clip in enumerate(_draw_clips(engine, clips, seed), 1):
         if progress:
-            progress("draw and explain", done, len(ACTING) * (min(CHOOSING, clips) + clips))
-        if not truth.any():
+            progress("draw and explain", number, len(ACTING) * (min(THRESHOLD_CLIPS, clips) + clips))
+        if not clip.truth.any():
             continue
-        early.append(number < 0)
-        index = known.get(label, int(engine.predict(windows).mean(axis=0).argmax()))
-        made: dict[str, tuple[list[FloatArray], cell_geometry.CellGeometry]] = {}
-        for method in list(chosen):
-            places = probe.where(method, engine.explained)
-            began = SYSTEM.now()
-            try:
-                out = core.explain(engine, windows, [core.Target(index)], method)
-            except IncompatibleError as refusal:
-                notes.append(str(refusal))
-                chosen.remove(method)
-                del found[method.name]
-                continue
-            found[method.name].took.append(SYSTEM.now() - began)
-            joined = [cell_geometry.join([m[i, 0] for m in out.maps], places) for i in range(WINDOWS)]
-            made[method.name] = [values for values, _ in joined], joined[0][1]
-        for key, control in CONTROLS.items():
-            rng = np.random.default_rng([seed, done])
-            made[key] = [control(window, where, rng) for window in windows], where
-        busy = int(truth.sum(axis=(1, 2, 3)).argmax())
-        for key, (maps, cells) in made.items():
-            found[key].cells = cells.grid
-            found[key].pairs.append(_joined(maps, truth, cells))
-            if insertion and number >= 0:
-                prob = _probability(engine, index)
-                found[key].areas.append(faithfulness.insertion(windows[busy], maps[busy], cells, prob, baseline="blur"))
+        early.append(clip.is_early)
+        index = labels.get(clip.label, int(engine.predict(clip.windows).mean(axis=0).argmax()))
+        maps = _explain_clip(engine, clip, index, chosen, rows, notes)
+        for key, control in BASELINES.items():
+            rng = np.random.default_rng([seed, number])
+            maps[key] = [control(window, layer_cells, rng) for window in clip.windows], layer_cells
+        _add_maps(engine, clip, index, maps, rows, insertion=insertion and not clip.is_early)
     if not chosen:
-        raise UsageError(f"none of these methods works on {spec.name}: {', '.join(methods)}")
-    rows = sorted((_row(key, maps, early, seed) for key, maps in found.items()), key=_place)
-    return Benchmark(tuple(rows), tuple(dict.fromkeys(notes)), RunInfo.of(engine, seed=seed))
+        raise UsageError(f"none of these methods works on {engine.spec.name}: {', '.join(methods)}")
+    scored = sorted((_score_row(key, row, early, seed) for key, row in rows.items()), key=_rank)
+    return Benchmark(tuple(scored), tuple(dict.fromkeys(notes)), RunInfo.of(engine, seed=seed), ACTING, WINDOWS)
 
 
-def _windows(engine: Engine, clips: int, seed: int) -> Iterator[tuple[str, int, UInt8Array, Bools]]:
-    """Each clip: its label, its number (negative: for choosing thresholds), its windows ``(WINDOWS,T,H,W,3)`` and what acts in
-    them ``(WINDOWS,T,H,W)``."""
+def _explain_clip(
+    engine: Engine, clip: _Clip, index: int, chosen: list[core.Method], rows: dict[str, _Maps], notes: list[str]
+) -> dict[str, ClipMaps]:
+    """Explain the windows of a clip by each method; a method that fails on the model leaves ``chosen`` and ``rows``."""
+    maps: dict[str, ClipMaps] = {}
+    for method in list(chosen):
+        geometry = method_geometry(method, engine.model)
+        began = SYSTEM.now()
+        try:
+            attribution = core.explain(engine, clip.windows, [core.Target(index)], method)
+        except IncompatibleError as error:
+            notes.append(str(error))
+            chosen.remove(method)
+            del rows[method.name]
+            continue
+        rows[method.name].seconds.append(SYSTEM.now() - began)
+        joined = [cell_geometry.join([m[i, 0] for m in attribution.maps], geometry) for i in range(WINDOWS)]
+        maps[method.name] = [values for values, _ in joined], joined[0][1]
+    return maps
+
+
+def _add_maps(
+    engine: Engine, clip: _Clip, index: int, maps: dict[str, ClipMaps], rows: dict[str, _Maps], *, insertion: bool
+) -> None:
+    """Add the maps of a clip to their rows, and the insertion area of its busiest window."""
+    busiest = int(clip.truth.sum(axis=(1, 2, 3)).argmax())
+    for key, (values, cells) in maps.items():
+        rows[key].cells = cells.grid
+        rows[key].pairs.append(_joined(values, clip.truth, cells))
+        if insertion:
+            prob = _probability(engine, index)
+            area = faithfulness.insertion_area(clip.windows[busiest], values[busiest], cells, prob, imputer="blur")
+            rows[key].areas.append(area)
+
+
+def _draw_clips(engine: Engine, clips: int, seed: int) -> Iterator[_Clip]:
+    """Draw the clips of every class; clips with a negative number choose the thresholds."""
     spec = engine.spec
+    shape = (WINDOWS, spec.num_frames, *spec.crop)
     for label in ACTING:
-        for number in range(-min(CHOOSING, clips), clips):
-            index, frames = 1000 * (seed + 1) + number, WINDOWS * spec.frames
-            clip = drawn(label, index, frames=frames, size=spec.crop, seconds_between_frames=spec.seconds_between_frames)
+        for number in range(-min(THRESHOLD_CLIPS, clips), clips):
+            index, frames = 1000 * (seed + 1) + number, WINDOWS * spec.num_frames
+            clip = draw_clip(label, index, frames=frames, size=spec.crop, seconds_between_frames=spec.seconds_between_frames)
             acting = clip.parts & clip.active[:, None, None]
-            shape = (WINDOWS, spec.frames, *spec.crop)
-            yield label, number, clip.frames.reshape(*shape, 3), acting.reshape(shape)
+            yield _Clip(label, clip.frames.reshape(*shape, 3), acting.reshape(shape), number < 0)
 
 
-def _chosen(engine: Engine, names: Sequence[str], seed: int) -> tuple[list[core.Method], list[str]]:
-    """The methods that the model's facts allow, each once, and what is said of the others."""
+def _choose(engine: Engine, names: Sequence[str], seed: int) -> tuple[list[core.Method], list[str]]:
+    """Return the methods that the model allows, each once, and a note on each of the others."""
     chosen: list[core.Method] = []
     notes: list[str] = []
-    for method in map(core.get, dict.fromkeys(names)):
+    for method in map(get_method, dict.fromkeys(names)):
         try:
-            core.check(method, engine.spec)
-            chosen.append(core.seeded(method, seed))
-        except IncompatibleError as refusal:
-            notes.append(str(refusal))
+            check_method(method, engine.spec)
+            chosen.append(method.with_seed(seed))
+        except IncompatibleError as error:
+            notes.append(str(error))
     return chosen, notes
 
 
 def _joined(maps: Sequence[FloatArray], truth: Bools, where: cell_geometry.CellGeometry) -> tuple[FloatArray, Bools]:
-    """The windows' maps end to end as one map, and the cells of it that the masks ``(windows,T,H,W)`` cover."""
+    """Return the windows' maps joined end to end, and which of their cells the masks ``(WINDOWS,T,H,W)`` cover."""
     return np.concatenate(maps), np.concatenate([cell_geometry.covered(mask, where) for mask in truth])
 
 
@@ -194,91 +212,23 @@ def _probability(engine: Engine, index: int) -> Callable[[UInt8Array], FloatArra
     return lambda clips: engine.probabilities(engine.predict(clips))[:, index]
 
 
-def _row(method: str, maps: _Maps, early: Sequence[bool], seed: int) -> Row:
-    at = localisation.best_threshold([p for p, first in zip(maps.pairs, early, strict=True) if first])
-    tried = [p for p, first in zip(maps.pairs, early, strict=True) if not first]
-    scored = [localisation.scores(values, truth, threshold=at) for values, truth in tried]
-    somewhere = maps.cells[1:] != (1, 1)  # one cell for the whole picture says when, not where
+def _score_row(method: str, maps: _Maps, early: Sequence[bool], seed: int) -> Row:
+    """Score the maps of a row, with the threshold that its early clips choose."""
+    threshold = localisation.best_threshold([pair for pair, is_early in zip(maps.pairs, early, strict=True) if is_early])
+    pairs = [pair for pair, is_early in zip(maps.pairs, early, strict=True) if not is_early]
+    scored = [localisation.score_map(values, truth, threshold=threshold) for values, truth in pairs]
+    has_places = maps.cells[1:] != (1, 1)  # a single cell for the whole picture says when, not where
     share = (0.0, 1.0)
     scores = {
-        key: bootstrap([getattr(s, key) for s in scored], within=share, seed=seed) if somewhere or key == "temporal" else None
-        for key in localisation.NAMES
+        key: bootstrap([getattr(s, key) for s in scored], within=share, seed=seed) if has_places or key == "temporal" else None
+        for key in localisation.SCORE_NAMES
     }
-    inserted = bootstrap(maps.areas, within=share, seed=seed) if maps.areas else None
-    ms = 1e3 * float(np.median(maps.took)) / WINDOWS if maps.took else 0.0
-    return Row(maps.model, method, maps.cells, len(scored), at, scores, inserted, ms)
+    insertion = bootstrap(maps.areas, within=share, seed=seed) if maps.areas else None
+    ms = 1e3 * float(np.median(maps.seconds)) / WINDOWS if maps.seconds else 0.0
+    return Row(maps.model, method, maps.cells, len(scored), threshold, scores, insertion, ms)
 
 
-def _place(row: Row) -> tuple[bool, float]:
-    """Sorts the model's methods before the controls, and them by what the threshold was chosen for."""
+def _rank(row: Row) -> tuple[bool, float]:
+    """Return a key that sorts the model's methods before the controls, and by the score that chose the threshold."""
     best = row.scores["space_time"]
     return not row.model, -best.mean if row.model and best else 0.0
-
-
-# Files -------------------------------------------------------------------------------------------------------------------------
-
-HEADINGS = {
-    "pointing": "pointing game", "energy": "energy inside", "spatial": "spatial IoU", "temporal": "temporal IoU",
-    "space_time": "space-time IoU",
-}  # fmt: skip
-
-
-def table(rows: Sequence[Row]) -> str:
-    """The rows as a Markdown table."""
-    lines = [
-        "| map | cells | " + " | ".join(HEADINGS.values()) + " | insertion | ms |",
-        "|---|---|" + "---|" * (len(HEADINGS) + 2),
-    ]
-    for row in rows:
-        name = f"{row.model}, {row.method}" if row.model else f"*{row.method}*"
-        figures = ["–" if i is None else f"{i.mean:.1%}" for i in (row.scores[key] for key in HEADINGS)]
-        inserted = "" if row.insertion is None else f"{row.insertion.mean:.3f}"
-        ms = f"{row.ms:.0f}" if row.model else ""
-        lines.append(f"| {name} | {' × '.join(map(str, row.cells))} | " + " | ".join(figures) + f" | {inserted} | {ms} |")
-    return "\n".join(lines)
-
-
-def to_json(found: Benchmark) -> dict[str, object]:
-    """The benchmark as plain JSON values: the keys of docs/json.md."""
-    rows = [
-        {
-            "model": r.model or None, "method": r.method, "cells": r.cells, "clips": r.clips, "threshold": r.threshold,
-            "scores": {key: i and asdict(i) for key, i in r.scores.items()}, "insertion": r.insertion and asdict(r.insertion),
-            "ms_per_window": r.ms if r.model else None,
-        }
-        for r in found.rows
-    ]  # fmt: skip
-    values = {
-        "schema_version": 1,
-        "model": model_json(found.run.model),
-        **run_json(found.run),
-        "classes": ACTING,
-        "windows_per_clip": WINDOWS,
-        "rows": rows,
-    }
-    return {key: plain(value) for key, value in {**values, "notes": found.notes}.items()}
-
-
-def write_json(found: Benchmark, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Write :func:`to_json`."""
-    save(path, document(to_json(found)), overwrite=overwrite)
-
-
-def write_html(found: Benchmark, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Write one page: a chart for each score with its intervals, and the table."""
-    named = {f"{r.model} {r.method}".strip(): r for r in found.rows}
-    plots = [_plot({n: r.scores[key] for n, r in named.items()}, named, title) for key, title in HEADINGS.items()]
-    if any(r.insertion for r in found.rows):
-        plots.append(_plot({n: r.insertion for n, r in named.items()}, named, "insertion area"))
-    text = html.fill(
-        "benchmark.html.j2", rows=found.rows, notes=found.notes, plots=plots, headings=HEADINGS,
-        clips=max(r.clips for r in found.rows), windows=WINDOWS,
-    )  # fmt: skip
-    save(path, text, overwrite=overwrite)
-
-
-def _plot(values: Mapping[str, Interval | None], named: Mapping[str, Row], title: str) -> str:
-    """Bars of the rows that have the score; the model's stand out from the controls, and the best of them most."""
-    known = {name: (i.mean, i.low, i.high) for name, i in values.items() if i is not None}
-    own = [name for name in known if named[name].model]
-    return charts.bars(known, title=title, best=max(own, key=lambda name: known[name][0], default=""), also=own)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -13,26 +12,29 @@ from typing import TYPE_CHECKING, cast
 import cv2
 import numpy as np
 
-from vidcam.analysis import Analysis, index_of
-from vidcam.annotation import Outputs, explain
+from vidcam.analysis import Analysis
+from vidcam.annotation import Outputs, explain_by_methods, predict
 from vidcam.errors import IncompatibleError, UsageError
 from vidcam.evidence.heat import render_heat
+from vidcam.evidence.labels import index_of
 from vidcam.io.clock import SYSTEM
+from vidcam.io.formatting import duration, percent
 from vidcam.io.source import Source, open_source
-from vidcam.io.writer import VideoWriter
 from vidcam.methods import core
+from vidcam.methods.lookup import check_method, get_method
 from vidcam.metrics import agreement
 from vidcam.metrics.agreement import Agreement
-from vidcam.pipeline import Progress, Session, Settings, explanations
+from vidcam.pipeline import Progress, Session, explanations
 from vidcam.render import thumb
+from vidcam.render.draw_pass import DrawPass
 from vidcam.render.grid import Grid, Row
-from vidcam.reports import html
-from vidcam.reports.comparison import Comparison, Entry, write_html, write_json
+from vidcam.reports.comparison import Comparison, Entry
+from vidcam.settings import Settings
 from vidcam.values import Box, FloatArray, Frame, Track, UInt8Array
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
-    from vidcam.models.registry import ModelSpec
+    from vidcam.models.spec import ModelSpec
 
 __all__ = ["compare"]
 
@@ -56,12 +58,32 @@ def compare(
     methods: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Comparison:
-    """Explain a video with each of the ``methods`` and compare them; writes the video, page and JSON that ``outputs`` names.
+    """Explain a video by several methods, compare them, and write what ``outputs`` names.
 
-    Without ``methods``, one of each family (:data:`DEFAULT`); without ``settings.classes``, the two most probable answers of the
-    whole video. ``settings.method`` and ``settings.verdict`` are left alone. A method that does not work on the model is left
-    out and told in ``refused``; UsageError where none is left. Raises UnknownNameError for methods and classes that do not
-    exist, what :func:`vidcam.explain` raises, and OutputError.
+    Args:
+        path: The video, as for :func:`vidcam.open_source`.
+        outputs: The grid video, the page and the JSON to write; nothing by default.
+        engine: The model that is explained.
+        settings: How to explain; ``method`` and ``verdict`` are left alone. Without classes, the two most probable answers to the
+            whole video are explained.
+        methods: Names of methods; without them, one of each family (:data:`DEFAULT`).
+        progress: Called with the stage, the frames done, and all frames if their number is known.
+
+    Returns:
+        The maps of each method, what each costs, and how far they agree. ``refused`` says which methods do not work on the model.
+
+    Raises:
+        UsageError: No method is left.
+        UnknownNameError: There is no such method or class.
+        OutputError: A file cannot be written.
+        VidcamError: As for :func:`vidcam.explain`.
+
+    Example:
+        >>> import vidcam
+        >>> engine = vidcam.open_engine("mini")
+        >>> found = vidcam.compare("clips/walking.mp4", engine=engine, methods=("cam", "gradcam++"))
+        >>> [entry.method.name for entry in found.entries]
+        ['cam', 'gradcam++']
     """
     began = SYSTEM.now()
     outputs.check(str(path))
@@ -71,19 +93,19 @@ def compare(
         settings = replace(settings, versus=engine.labels[index_of(engine.labels, settings.versus)])
     labels = _labels(path, engine, settings, progress)
     settings = replace(settings, classes=labels)
+    names = [method.name for method in chosen]
     analyses: dict[str, Analysis] = {}
-    for method in chosen:
+    if names:
         try:
-            one = replace(settings, method=method.name)
-            found = explain(path, engine=engine, settings=one, progress=_named(method.name, progress))
+            analyses, left_out = explain_by_methods(path, engine=engine, settings=settings, methods=names, progress=progress)
+            refused |= left_out
         except IncompatibleError as error:
-            refused[method.name] = str(error)
-            continue
-        analyses[method.name] = replace(found, tracks={})
+            refused |= {names[-1]: str(error)}
     if not analyses:
         *others, last = refused.values()
         reasons = "; ".join(dict.fromkeys([*map(_short, others), last]))
         raise UsageError(f"none of these methods works here: {reasons}")
+    analyses = {name: replace(analysis, tracks={}) for name, analysis in analyses.items()}
     with open_source(path) as source:
         costs = _costs(source, engine, settings, [m for m in chosen if m.name in analyses])
         entries, agreements, times = _compared(analyses, labels, costs)
@@ -104,13 +126,13 @@ def compare(
             offset_s=0.0,
             seconds=0.0,
         )
-        if outputs.video or outputs.html:
+        if outputs.needs_pictures():
             made = _draw(source, made, outputs, settings, progress)
     made = replace(made, seconds=SYSTEM.now() - began)
-    if outputs.html:
-        write_html(made, outputs.html, overwrite=outputs.overwrite)
-    if outputs.json:
-        write_json(made, outputs.json, overwrite=outputs.overwrite)
+    if "html" in outputs.reports:
+        made.write_html(outputs.reports["html"], overwrite=outputs.overwrite)
+    if "json" in outputs.reports:
+        made.write_json(outputs.reports["json"], overwrite=outputs.overwrite)
     return made
 
 
@@ -120,9 +142,9 @@ def _chosen(names: Sequence[str], spec: ModelSpec) -> tuple[list[core.Method], d
     refused: dict[str, str] = {}
     for family in [(name,) for name in names] or DEFAULT:
         reasons = {}
-        for method in map(core.get, family):
+        for method in map(get_method, family):
             try:
-                core.check(method, spec)
+                check_method(method, spec)
             except IncompatibleError as error:
                 reasons[method.name] = str(error)
             else:
@@ -134,15 +156,11 @@ def _chosen(names: Sequence[str], spec: ModelSpec) -> tuple[list[core.Method], d
 
 
 def _labels(path: str | Path, engine: Engine, settings: Settings, progress: Progress | None) -> tuple[str, ...]:
-    """The classes to explain: those that were named, else the most probable answers of the whole video."""
+    """Return the classes to explain: those that were named, else the most probable answers of the whole video."""
     if settings.classes:
         return tuple(dict.fromkeys(engine.labels[index_of(engine.labels, c)] for c in settings.classes))
-    looked = explain(path, engine=engine, settings=replace(settings, method="gradcam"), progress=_named("look", progress))
-    return tuple(label for label, _ in looked.top(ANSWERS + 1) if label != settings.versus)[:ANSWERS]
-
-
-def _named(stage: str, progress: Progress | None) -> Progress | None:
-    return (lambda _, done, total: progress(stage, done, total)) if progress else None
+    probs = predict(path, engine=engine, settings=settings, progress=progress)
+    return tuple(label for label in probs if label != settings.versus)[:ANSWERS]
 
 
 def _costs(source: Source, engine: Engine, settings: Settings, methods: Sequence[core.Method]) -> dict[str, float]:
@@ -167,30 +185,32 @@ def _compared(
     analyses: Mapping[str, Analysis], labels: Sequence[str], costs: Mapping[str, float]
 ) -> tuple[tuple[Entry, ...], dict[str, Agreement], FloatArray]:
     """Every method on the lattice: the entries, how they agree on each class, and the seconds of the lattice."""
-    times = agreement.moments(next(iter(analyses.values())).drawn[labels[0]])
-    laid = {name: {label: agreement.laid(a.drawn[label], times) for label in labels} for name, a in analyses.items()}
+    times = agreement.shared_times(next(iter(analyses.values())).drawn[labels[0]])
+    laid = {name: {label: agreement.lay_on_lattice(a.drawn[label], times) for label in labels} for name, a in analyses.items()}
     entries = []
     for name, analysis in analyses.items():
         drawn = [analysis.drawn[label] for label in labels]
         entries.append(
             Entry(
-                method=core.get(name),
+                method=get_method(name),
                 analysis=analysis,
                 window_s=costs[name],
-                sensitivity=agreement.sensitivity([laid[name][label].signed for label in labels]),
+                class_correlation=agreement.class_correlation([laid[name][label].signed for label in labels]),
                 class_independent=len(drawn) > 1
-                and all(agreement.difference(drawn[0], other) < agreement.SAME for other in drawn[1:]),
+                and all(agreement.largest_difference(drawn[0], other) < agreement.SAME_MAP for other in drawn[1:]),
             )
         )
-    return tuple(entries), {k: agreement.agreement({n: laid[n][k].for_ for n in laid}) for k in labels}, times
+    return tuple(entries), {k: agreement.measure_agreement({n: laid[n][k].for_ for n in laid}) for k in labels}, times
 
 
 def _identical(entries: Sequence[Entry]) -> tuple[tuple[str, str, float], ...]:
     def tracks(entry: Entry) -> list[Track]:
         return [t for parts in entry.analysis.drawn.values() for t in parts]
 
-    pairs = [(a.method.name, b.method.name, agreement.difference(tracks(a), tracks(b))) for a, b in combinations(entries, 2)]
-    return tuple(pair for pair in pairs if pair[2] < agreement.SAME)
+    pairs = [
+        (a.method.name, b.method.name, agreement.largest_difference(tracks(a), tracks(b))) for a, b in combinations(entries, 2)
+    ]
+    return tuple(pair for pair in pairs if pair[2] < agreement.SAME_MAP)
 
 
 def _notes(
@@ -207,7 +227,7 @@ def _notes(
     for group in _groups(identical):
         words = f"{', '.join(group[:-1])} and {group[-1]} are one map here"
         if spec.head is not None and POOLED.issuperset(group):
-            layers = "one linear layer" if len(spec.head.linears) == 1 else "linear layers with gates"
+            layers = "one linear layer" if len(spec.head.classifiers) == 1 else "linear layers with gates"
             words += f": the head is global average pooling and {layers}"
         yield words
     for entry in entries:
@@ -263,44 +283,39 @@ def _peak(entries: Sequence[Entry], label: str) -> float:
 
 
 def _draw(source: Source, made: Comparison, outputs: Outputs, settings: Settings, progress: Progress | None) -> Comparison:
-    """The second pass: every frame of the source drawn once, at its own time, and pictures of the peak second."""
+    """Run the second pass: draw every frame at its own time, and take pictures of the peak second."""
     first = made.entries[0].analysis
-    info = first.source
-    size = info.height, info.width
+    size = first.source.height, first.source.width
     grid = _grid(made, size)
     whole = Box(0.0, 0.0, float(size[0]), float(size[1]))
     signed = made.versus is not None
-    tracks = [[[agreement.onto(t, whole, grid.cell) for t in e.analysis.drawn[k]] for k in made.labels] for e in made.entries]
-    cut = [None if s is None else info.start_s + s for s in (settings.start_s, settings.end_s)]
-    with ExitStack() as stack:
-        writer: VideoWriter | None = None
-        if outputs.video:
-            writer = VideoWriter(
-                outputs.video,
-                size=grid.size,
-                source=info.path if info.audio else None,
-                start_s=cut[0],
-                end_s=cut[1],
-                fps_hint=info.fps,
-                overwrite=outputs.overwrite,
-            )
-            stack.enter_context(writer)
-        for number, frame in enumerate(source.frames(start=settings.start_s, end=settings.end_s), 1):
-            if writer:
-                heats = [
-                    [render_heat(parts, time=frame.time, scale=e.analysis.scale, size=grid.cell, against=signed) for parts in row]
-                    for e, row in zip(made.entries, tracks, strict=True)
-                ]
-                writer.write(grid.draw(frame.image, heats, time=frame.time), time=frame.time, duration=frame.duration)
-            if made.plain is None and frame.end > made.peak_s:
-                made = _pictured(made, frame)
-            if not writer and made.plain is not None:
-                break
-            if progress:
-                progress("draw", number, first.frames)
-    if writer is None:
-        return made
-    return replace(made, offset_s=writer.offset_s, warnings=tuple(dict.fromkeys([*made.warnings, *writer.warnings])))
+    tracks = [
+        [[agreement.crop_track(t, whole, grid.cell) for t in e.analysis.drawn[k]] for k in made.labels] for e in made.entries
+    ]
+    pictured = made
+
+    def picture_of(frame: Frame) -> UInt8Array | None:
+        nonlocal pictured
+        if pictured.plain is None and frame.end > made.peak_s:
+            pictured = _pictured(made, frame)
+        if outputs.video is None:
+            return None
+        heats = [
+            [render_heat(parts, time=frame.time, scale=e.analysis.scale, size=grid.cell, against=signed) for parts in row]
+            for e, row in zip(made.entries, tracks, strict=True)
+        ]
+        return grid.draw(frame.image, heats, time=frame.time)
+
+    drawing = DrawPass(source, start_s=settings.start_s, end_s=settings.end_s, frames=first.frames, progress=progress)
+    drawing.run(
+        picture_of,
+        outputs.video,
+        size=grid.size,
+        overwrite=outputs.overwrite,
+        is_done=lambda: outputs.video is None and pictured.plain is not None,
+    )
+    warnings = tuple(dict.fromkeys([*made.warnings, *drawing.warnings]))
+    return replace(pictured, offset_s=drawing.offset_s, warnings=warnings)
 
 
 def _pictured(made: Comparison, frame: Frame) -> Comparison:
@@ -327,8 +342,8 @@ def _grid(made: Comparison, size: tuple[int, int]) -> Grid:
     return Grid(
         source_size=size,
         rows=[_row(e, made) for e in made.entries],
-        columns=[(label, html.percent(made.probs[label])) for label in made.labels],
-        title=f"{Path(made.path).name} · what {made.model} sees{versus}",
+        columns=[(label, percent(made.probs[label])) for label in made.labels],
+        title=f"{Path(made.source_path).name} · what {made.model} sees{versus}",
         times=first.times_s,
         span=(float(first.times_s[0]), float(first.times_s[0]) + first.duration_s),
         seen=[t.seen for t in first.drawn[made.labels[0]]],
@@ -341,9 +356,9 @@ def _row(entry: Entry, made: Comparison) -> Row:
     curves = [_curve(drawn[k]) if made.versus is None else entry.analysis.curves[k] for k in made.labels]
     peak = max(float(np.nanmax(np.abs(c))) for c in curves) or 1.0
     unit = " logits" if entry.analysis.completeness_error is not None else ""
-    facts = [entry.method.title, f"1.0 = {entry.analysis.scale:.3g}{unit}", f"{html.duration(entry.window_s)} a window"]
+    facts = [entry.method.title, f"1.0 = {entry.analysis.scale:.3g}{unit}", f"{duration(entry.window_s)} a window"]
     if made.versus is not None and not entry.method.signed:
         facts.insert(1, "one side only")
-    if math.isfinite(entry.sensitivity):
-        facts.append(f"classes alike: {entry.sensitivity:.2f}".replace("-", "−"))
+    if math.isfinite(entry.class_correlation):
+        facts.append(f"classes alike: {entry.class_correlation:.2f}".replace("-", "−"))
     return Row(entry.method.name, tuple(facts), tuple(c / peak for c in curves))

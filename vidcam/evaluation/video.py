@@ -1,45 +1,52 @@
-"""Is this explanation true? Everything that :mod:`vidcam.metrics` can say about one video, in one run."""
+"""Test whether the explanation of one video holds, with all measures of :mod:`vidcam.metrics`."""
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vidcam.analysis import Analysis, index_of
-from vidcam.annotation import explain, run_verdict, select_verdict_clips
-from vidcam.engine import unknown_to
+from vidcam.analysis import Analysis
+from vidcam.annotation.first_pass import explain_source
+from vidcam.annotation.judging import run_verdict, select_verdict_clips
+from vidcam.engine import rejection_sentence
 from vidcam.errors import UsageError
+from vidcam.evidence.labels import index_of
 from vidcam.evidence.optical_flow import FlowField
 from vidcam.evidence.smoothing import smooth
 from vidcam.io.clock import SYSTEM
-from vidcam.io.files import save
-from vidcam.io.json_text import document, plain
 from vidcam.io.source import open_source
-from vidcam.methods import cell_geometry, core, probe
-from vidcam.metrics import sanity, verdict
-from vidcam.metrics.baselines import CONTROLS
-from vidcam.metrics.counterfactual import Used, counterfactuals, used
-from vidcam.metrics.faithfulness import Curves, Faithfulness, Interval, bootstrap, curves, faithfulness, insertion
-from vidcam.metrics.imputers import BASELINES
-from vidcam.metrics.smoothness import Smoothness, compared
-from vidcam.metrics.splice import Spliced, inside, splice
-from vidcam.pipeline import Explanation, Progress, Settings
-from vidcam.reports import charts, formats, html
+from vidcam.methods import cell_geometry, core
+from vidcam.methods.lookup import choose_method
+from vidcam.methods.receptive_field import method_geometry
+from vidcam.metrics import sanity
+from vidcam.metrics.baselines import BASELINES
+from vidcam.metrics.counterfactual import run_counterfactuals, summarise_counterfactuals
+from vidcam.metrics.faithfulness import (
+    Curves,
+    Faithfulness,
+    Interval,
+    bootstrap,
+    insertion_area,
+    measure_curves,
+    measure_faithfulness,
+)
+from vidcam.metrics.imputers import IMPUTERS
+from vidcam.metrics.smoothness import compare_smoothness
+from vidcam.metrics.splice import Spliced, share_inside, splice
+from vidcam.pipeline import Explanation, Progress
+from vidcam.reports.evaluation import OURS, Evaluation
+from vidcam.settings import Settings
 from vidcam.values import FloatArray, Track, UInt8Array
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
 
-__all__ = ["BASELINES", "Evaluation", "evaluate", "in_words", "to_json", "write_html", "write_json"]
-
-OURS = "this explanation"
-"""What the rows call the map under test, beside the names of the controls."""
+__all__ = ["evaluate"]
 
 CLASSES = 5
 """Classes whose maps are compared: the explained one and the next most probable."""
@@ -48,282 +55,178 @@ CLASSES = 5
 DEFAULT = Settings()
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """What was found out about the explanation of ``label`` in one video.
-
-    ``scores[baseline][row][figure]`` are the figures of :class:`~vidcam.metrics.faithfulness.Faithfulness` with their intervals
-    over the windows, for this explanation and each control; ``curves[baseline]`` are the mean curves of this explanation.
-    ``cascade`` are (layer, rank correlation) from the head down; ``sensitivity`` and ``repeated`` see
-    :mod:`vidcam.metrics.sanity`;
-    ``insertion`` is the insertion area before and after smoothing; ``spliced`` is None without a second video. ``sensitivity`` is
-    None where no other class has a map, as in a model with a single one.
-    """
-
-    analysis: Analysis
-    label: str
-    windows: int
-    scores: Mapping[str, Mapping[str, Mapping[str, Interval]]]
-    curves: Mapping[str, Curves]
-    verdict: verdict.Verdict
-    used: Used
-    cascade: tuple[tuple[str, float], ...]
-    sensitivity: float | None
-    repeated: float
-    smoothness: Smoothness
-    insertion: tuple[float, float]
-    spliced: Spliced | None
-    seconds: float
-
-
 def evaluate(
     path: str | Path,
     *,
     engine: Engine,
     settings: Settings = DEFAULT,
     windows: int = 4,
-    baselines: Sequence[str] = tuple(BASELINES),
+    imputers: Sequence[str] = tuple(IMPUTERS),
     other: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Explain a video and test the explanation of its first label (or of the one class in ``settings``).
+    """Explain a video, and test the explanation of its first label or of the one class in ``settings``.
 
-    The tests run on at most ``windows`` windows (:func:`vidcam.annotation.telling`), through the model's centre crop. ``other``
-    is
-    a second video for the splice test. Raises what :func:`vidcam.explain` raises, UsageError for settings that cannot be tested.
+    Args:
+        path: The video, as for :func:`vidcam.open_source`.
+        engine: The model that is explained.
+        settings: How to explain; the tests use the model's centre crop.
+        windows: On how many clips, at most, the explanation is tested (:func:`~vidcam.annotation.judging.select_verdict_clips`).
+        imputers: What takes the place of removed pixels, out of :data:`vidcam.metrics.imputers.IMPUTERS`.
+        other: A second video, for the splice test.
+        progress: Called with the stage, the number done, and the number of all if it is known.
+
+    Returns:
+        The analysis, and what each test found beside maps that know nothing of the model.
+
+    Raises:
+        UsageError: The settings cannot be tested, such as several classes at once.
+        VidcamError: As for :func:`vidcam.explain`.
+
+    Example:
+        >>> import vidcam
+        >>> engine = vidcam.open_engine("mini")
+        >>> found = vidcam.evaluate("clips/walking.mp4", engine=engine, windows=1, imputers=("blur",))
+        >>> found.verdict.word in ("supported", "weak", "not supported")
+        True
     """
     if windows < 1:
         raise UsageError(f"at least 1 window is needed, got {windows}")
-    if unknown := [b for b in baselines if b not in BASELINES]:
-        raise UsageError(f"unknown baseline {unknown[0]!r}: known are {', '.join(BASELINES)}")
+    if unknown := [b for b in imputers if b not in IMPUTERS]:
+        raise UsageError(f"unknown baseline {unknown[0]!r}: known are {', '.join(IMPUTERS)}")
     if len(settings.classes) > 1:
         given = ", ".join(map(str, settings.classes))
         raise UsageError(f"one explanation is tested at a time, got classes {given}: name one of them")
     began = SYSTEM.now()
     settings = replace(settings, cover=False)
-    analysis = explain(path, engine=engine, settings=settings, progress=progress)
-    label = analysis.labels[0]
-    if label in engine.spec.rejects:
-        raise UsageError(f"there is no evidence for {label!r} to test: {unknown_to(engine.spec)}, or name a class with --class")
+    with open_source(path) as source:
+        analysis = explain_source(source, engine, settings, progress)
+        label = _tested_label(analysis, engine)
+        flow = FlowField(size=(source.info.height, source.info.width))
+        explanations = select_verdict_clips(
+            source, engine, settings, analysis, count=windows, on_frame=lambda frame: flow.push(frame.image, time=frame.time)
+        )
     index = engine.labels.index(label)
     versus = None if settings.versus is None else index_of(engine.labels, settings.versus)
     target = core.Target(index, versus)
-    method = core.choose(settings.method, engine.spec, seed=settings.seed)
+    method = choose_method(settings.method, engine.spec, seed=settings.seed)
 
     def prob(clips: UInt8Array) -> FloatArray:
         return engine.probabilities(engine.predict(clips))[:, index]
 
-    with open_source(path) as source:
-        size = source.info.height, source.info.width
-        flow = FlowField(size=size)
-        tried = select_verdict_clips(
-            source, engine, settings, analysis, count=windows, seen=lambda f: flow.push(f.image, time=f.time)
-        )
-    found = _tested(tried, prob, baselines, settings.seed, progress)
-    first = tried[0].clips[0]
-    order = np.argsort(-tried[0].prediction.logits, kind="stable")
+    scores, mean_curves = _test_faithfulness(explanations, prob, imputers, settings.seed, progress)
+    first = explanations[0].clips[0]
+    order = np.argsort(-explanations[0].prediction.logits, kind="stable")
     others = [core.Target(int(i)) for i in order if i != index][: CLASSES - 1]
-    # In the map's own drawing the smoothing is chosen by the settings; what it does is told against the raw track.
     raw = analysis.tracks[label][0]
-    drawn = smooth(raw, kind=settings.smoothing, seconds=settings.smooth_s, flow=flow)
+    smoothed = smooth(raw, kind=settings.smoothing, seconds=settings.smooth_s, flow=flow)
     return Evaluation(
         analysis=analysis,
         label=label,
-        windows=len(tried),
-        scores=found[0],
-        curves=found[1],
-        verdict=run_verdict(tried, prob, seed=settings.seed),
-        used=used([counterfactuals(e.clips[0], e.evidence[0].values, e.cells, prob) for e in tried]),
-        cascade=tuple(sanity.cascade(engine, first, target, method, seed=settings.seed)),
-        sensitivity=sanity.sensitivity(engine, first, [target, *others], method) if others else None,
-        repeated=sanity.repeated(engine, first, target, method),
-        smoothness=compared(raw, drawn, flow),
-        insertion=(_inserted(tried, raw, prob), _inserted(tried, drawn, prob)),
+        windows=len(explanations),
+        scores=scores,
+        curves=mean_curves,
+        verdict=run_verdict(explanations, prob, seed=settings.seed),
+        used=summarise_counterfactuals(
+            [run_counterfactuals(e.clips[0], e.evidence[0].values, e.cells, prob) for e in explanations]
+        ),
+        mprt=tuple(sanity.mprt(engine, first, target, method, seed=settings.seed)),
+        random_logit=sanity.random_logit(engine, first, [target, *others], method) if others else None,
+        repeat_error=sanity.repeat_error(engine, first, target, method),
+        smoothness=compare_smoothness(raw, smoothed, flow),
+        insertion=(_insertion_area(explanations, raw, prob), _insertion_area(explanations, smoothed, prob)),
         spliced=None
         if other is None
-        else _spliced(max(tried, key=lambda e: e.prediction.probs[index]), other, engine, settings, target, method),
+        else _test_splice(max(explanations, key=lambda e: e.prediction.probs[index]), other, engine, settings, target, method),
         seconds=SYSTEM.now() - began,
     )
 
 
-def _tested(
-    tried: Sequence[Explanation],
+def _tested_label(analysis: Analysis, engine: Engine) -> str:
+    """Return the label whose explanation is tested. Raises UsageError if the model found none of its classes."""
+    label = analysis.labels[0]
+    if label in engine.spec.rejects:
+        raise UsageError(
+            f"there is no evidence for {label!r} to test: {rejection_sentence(engine.spec)}, or name a class with --class"
+        )
+    return label
+
+
+def _test_faithfulness(
+    explanations: Sequence[Explanation],
     prob: Callable[[UInt8Array], FloatArray],
-    baselines: Sequence[str],
+    imputers: Sequence[str],
     seed: int,
     progress: Progress | None,
 ) -> tuple[dict[str, dict[str, dict[str, Interval]]], dict[str, Curves]]:
-    """The faithfulness of the maps and of the controls for each baseline, and the maps' mean curves."""
-    done, total = 0, len(baselines) * len(tried) * (1 + len(CONTROLS))
+    """Return the scores of the maps and of the controls for each imputer, and the maps' mean curves."""
+    done, total = 0, len(imputers) * len(explanations) * (1 + len(BASELINES))
     scores: dict[str, dict[str, dict[str, Interval]]] = {}
     means: dict[str, Curves] = {}
-    for baseline in baselines:
-        rows: dict[str, list[Faithfulness]] = {name: [] for name in (OURS, *CONTROLS)}
+    for imputer in imputers:
+        rows: dict[str, list[Faithfulness]] = {name: [] for name in (OURS, *BASELINES)}
         own: list[Curves] = []
-        for n, e in enumerate(tried):
+        for n, e in enumerate(explanations):
             clip = e.clips[0]
             maps = {OURS: e.evidence[0].values}
-            maps |= {name: control(clip, e.cells, np.random.default_rng([seed, n])) for name, control in CONTROLS.items()}
-            own.append(curves(clip, e.evidence[0].values, e.cells, prob, baseline=baseline))
+            maps |= {name: control(clip, e.cells, np.random.default_rng([seed, n])) for name, control in BASELINES.items()}
+            own.append(measure_curves(clip, e.evidence[0].values, e.cells, prob, imputer=imputer))
             for name, values in maps.items():
-                rows[name].append(faithfulness(clip, values, e.cells, prob, baseline=baseline))
+                rows[name].append(measure_faithfulness(clip, values, e.cells, prob, imputer=imputer))
                 done += 1
                 if progress:
                     progress("test", done, total)
-        scores[baseline] = {
+        scores[imputer] = {
             name: {f.name: _interval(f.name, row, seed) for f in fields(Faithfulness)} for name, row in rows.items()
         }
-        means[baseline] = Curves(*(np.mean([getattr(c, f.name) for c in own], 0) for f in fields(Curves)))
+        means[imputer] = Curves(*(np.mean([getattr(c, f.name) for c in own], 0) for f in fields(Curves)))
     return scores, means
 
 
 def _interval(name: str, row: Sequence[Faithfulness], seed: int) -> Interval:
-    return bootstrap([getattr(x, name) for x in row], within=(-1.0 if name == "gap" else 0.0, 1.0), seed=seed)
+    return bootstrap([getattr(x, name) for x in row], within=(-1.0 if name == "lerf_minus_morf" else 0.0, 1.0), seed=seed)
 
 
-def _inserted(tried: Sequence[Explanation], track: Track, prob: Callable[[UInt8Array], FloatArray]) -> float:
-    """The insertion area of the maps that a track has at the windows' cells, with the blurred baseline."""
+def _insertion_area(explanations: Sequence[Explanation], track: Track, prob: Callable[[UInt8Array], FloatArray]) -> float:
+    """Return the insertion area of a track's maps at the times of the windows' cells; removed parts are blurred."""
     areas = []
-    for e in tried:
+    for e in explanations:
         maps = [track.at(float(t)) for t in e.evidence[0].times]
         empty = np.zeros(e.evidence[0].values.shape[1:])
         values = np.stack([empty if m is None else m for m in maps])
-        areas.append(insertion(e.clips[0], values, e.cells, prob, baseline="blur"))
+        areas.append(insertion_area(e.clips[0], values, e.cells, prob, imputer="blur"))
     return float(np.mean(areas))
 
 
-def _spliced(
+def _test_splice(
     mine: Explanation, other: str | Path, engine: Engine, settings: Settings, target: core.Target, method: core.Method
 ) -> Spliced:
-    """The best window of this video and of the other, cut together in both orders."""
+    """Splice the best windows of this video and of the other in both orders, and locate the evidence for each."""
     plain = replace(settings, classes=(), versus=None)
-    theirs_whole = explain(other, engine=engine, settings=plain)
-    label = theirs_whole.labels[0]
-    index = engine.labels.index(label)
-    if index == target.index:
-        raise UsageError(f"both videos are {label!r} to the model: the splice test needs one with another answer")
     with open_source(other) as source:
-        (theirs,) = select_verdict_clips(source, engine, plain, theirs_whole, count=1)
+        analysis = explain_source(source, engine, plain, None)
+        label = analysis.labels[0]
+        index = engine.labels.index(label)
+        if index == target.index:
+            raise UsageError(f"both videos are {label!r} to the model: the splice test needs one with another answer")
+        (theirs,) = select_verdict_clips(source, engine, plain, analysis, count=1)
     a, b, n = mine.clips[0], theirs.clips[0], len(mine.clips[0])
     firsts, seconds = [], []
-    for early, late, wanted in ((a, b, (target.index, index)), (b, a, (index, target.index))):
-        made = core.explain(engine, splice(early, late)[None], [core.Target(i) for i in wanted], method)
-        where = probe.where(method, engine.explained)
-        maps = [cell_geometry.join([m[0, i] for m in made.maps], where)[0] for i in range(2)]
-        firsts.append(inside(maps[0], mine.cells, n, after=False))
-        seconds.append(inside(maps[1], mine.cells, n, after=True))
+    for early, late, order in ((a, b, (target.index, index)), (b, a, (index, target.index))):
+        attribution = core.explain(engine, splice(early, late)[None], [core.Target(i) for i in order], method)
+        geometry = method_geometry(method, engine.model)
+        maps = [cell_geometry.join([m[0, i] for m in attribution.maps], geometry)[0] for i in range(2)]
+        firsts.append(share_inside(maps[0], mine.cells, n, after=False))
+        seconds.append(share_inside(maps[1], mine.cells, n, after=True))
     even = np.ones(mine.cells.grid)
     return Spliced(
-        _mean(firsts), _mean(seconds), inside(even, mine.cells, n, after=False), inside(even, mine.cells, n, after=True)
+        _mean(firsts),
+        _mean(seconds),
+        share_inside(even, mine.cells, n, after=False),
+        share_inside(even, mine.cells, n, after=True),
     )
 
 
 def _mean(values: Sequence[float]) -> float | None:
     known = [v for v in values if math.isfinite(v)]
     return float(np.mean(known)) if known else None
-
-
-def to_json(found: Evaluation) -> dict[str, object]:
-    """The evaluation as plain JSON values, beside the facts of the run: the keys of docs/json.md."""
-    run = formats.to_json(found.analysis)
-    values = {
-        "schema_version": 1,
-        **{key: run[key] for key in ("input", "model", "method", "versus", "engine", "device", "seed", "settings", "versions")},
-        "label": found.label,
-        "windows": found.windows,
-        "faithfulness": {
-            baseline: {row: {name: asdict(i) for name, i in figures.items()} for row, figures in rows.items()}
-            for baseline, rows in found.scores.items()
-        },
-        "curves": {b: {f.name: getattr(c, f.name) for f in fields(Curves)} for b, c in found.curves.items()},
-        "verdict": asdict(found.verdict),
-        "counterfactuals": {"uses": found.used.word, "left": found.used.left},
-        "sanity": {
-            "cascade": [{"layer": name, "rank_correlation": r} for name, r in found.cascade],
-            "class_sensitivity": found.sensitivity,
-            "repeat_error": found.repeated,
-        },
-        "smoothing": {**asdict(found.smoothness), "insertion_before": found.insertion[0], "insertion_after": found.insertion[1]},
-        "splice": None if found.spliced is None else asdict(found.spliced),
-        "warnings": run["warnings"],
-        "seconds": found.seconds,
-    }
-    return {key: plain(value) for key, value in values.items()}
-
-
-def in_words(found: Evaluation) -> str:
-    """A few lines for people."""
-    v = found.verdict
-    lines = [
-        f"evidence for {found.label!r}: {v.word} "
-        f"(without the hot part {v.removed:.3f} of probability is lost, without others of its size {v.removed_elsewhere:.3f}; "
-        f"with only the hot part {v.kept:.3f} is left, with only others {v.kept_elsewhere:.3f}; "
-        f"mean difference {v.margin.mean:.3f}, 95 % interval {v.margin.low:.3f} to {v.margin.high:.3f})",
-        f"the model used {found.used.word}; left after each change: "
-        + ", ".join(f"{name} {left:.0%}" for name, left in found.used.left.items()),
-    ]
-    for baseline, rows in found.scores.items():
-        best = max((name for name in rows if name != OURS), key=lambda name: rows[name]["gap"].mean)
-        own, other = rows[OURS], rows[best]
-        lines.append(
-            f"removed becomes {baseline}: LeRF - MoRF {own['gap'].mean:.3f}, best control {other['gap'].mean:.3f} ({best}); "
-            f"insertion {own['insertion'].mean:.3f}, deletion {own['deletion'].mean:.3f}"
-        )
-    name, r = found.cascade[-1]
-    others = "" if found.sensitivity is None else f"; other classes' maps: {found.sensitivity:.2f}"
-    left = "no evidence is left" if math.isnan(r) else f"rank correlation {r:.2f}"
-    lines.append(f"all layers random, down to {name}: {left}{others}")
-    s = found.smoothness
-    lines.append(
-        f"smoothing: flicker x {s.ratio:.2f}, lag {s.lag_s:.3f} s, insertion {found.insertion[0]:.3f} to {found.insertion[1]:.3f}"
-    )
-    if found.spliced:
-        cut = found.spliced
-        first, second = ("nothing to place" if v is None else f"{v:.0%}" for v in (cut.first, cut.second))
-        lines.append(
-            f"cut together: {first} before the cut (by chance {cut.first_chance:.0%}), "
-            f"{second} after it (by chance {cut.second_chance:.0%})"
-        )
-    return "\n".join(lines)
-
-
-def write_json(found: Evaluation, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Write :func:`to_json`."""
-    save(path, document(to_json(found)), overwrite=overwrite, source=found.analysis.source.path)
-
-
-def write_html(found: Evaluation, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Write one page with the verdict, plots and all figures; it needs nothing else."""
-    text = html.fill(
-        "evaluate.html.j2",
-        doc=to_json(found),
-        name=Path(found.analysis.source.path).name,
-        faithful=[chart for baseline in found.scores for chart in _faithful(found, baseline)],
-        used=charts.bars(
-            {name: (left, left, left) for name, left in found.used.left.items()},
-            title="share of the probability that is left", best="",
-        ),
-        cascade=charts.lines(
-            {"": (range(len(found.cascade)), [r for _, r in found.cascade])}, x="layers made random", y="rank correlation",
-            title="from the head down to the first layer",
-            names=[name for name, _ in found.cascade] if len(found.cascade) <= 30 else (),
-        ),
-    )  # fmt: skip
-    save(path, text, overwrite=overwrite, source=found.analysis.source.path)
-
-
-def _faithful(found: Evaluation, baseline: str) -> list[str]:
-    shares = np.linspace(0, 1, len(found.curves[baseline].deletion)).tolist()
-    drawn = {
-        "most relevant removed first": found.curves[baseline].deletion,
-        "least relevant removed first": found.curves[baseline].kept,
-        "most relevant shown first": found.curves[baseline].insertion,
-    }  # fmt: skip
-    rows = {name: figures["gap"] for name, figures in found.scores[baseline].items()}
-    return [
-        charts.bars({n: (i.mean, i.low, i.high) for n, i in rows.items()}, title=f"LeRF − MoRF, {baseline}", best=OURS),
-        charts.lines(
-            {name: (shares, curve.tolist()) for name, curve in drawn.items()}, title=f"removed becomes {baseline}",
-            x="share of the cells", y="probability",
-        ),
-    ]  # fmt: skip

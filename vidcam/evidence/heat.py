@@ -1,31 +1,46 @@
-"""The heat over one frame: the evidence of a moment, brought from the cells of the network to the pixels of the picture."""
+"""Render the heat over one frame: the evidence of a moment, brought from the network's cells to the pixels of the picture."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from vidcam.errors import UsageError
+from vidcam.interpolation import Taps, interpolate, positions, taps
 from vidcam.values import Box, FloatArray, Heat, Track
 
 __all__ = ["render_heat", "unseen_fraction"]
+
+_Patch = tuple[slice, Taps, slice, Taps]
+"""The rows and columns of a picture that a crop covers, each with how its map is interpolated there."""
 
 
 def render_heat(
     tracks: Sequence[Track], *, time: float, scale: float, size: tuple[int, int], against: bool = False, coarse: bool = False
 ) -> Heat | None:
-    """One label's evidence at ``time`` over a picture of ``size`` (H, W); None where no window looked at that time.
+    """Return one label's evidence at ``time`` over a picture, or None if no clip covers that time.
 
-    ``tracks`` are the label's crops. The signed map divided by ``scale`` is interpolated once, bilinearly, from the cells'
-    centres to the pixels of the crop's ``seen`` rectangle; beyond the outermost centres their value is held, outside the
-    rectangle there is nothing. Its positive part, cut at 1, is ``values``; its negative part ``against``. Where crops overlap
-    they fade into one another linearly. Where ``coarse``, the map of a single crop is interpolated at the centres of
-    blocks of pixels only, an eighth of a cell wide and at most 4 pixels, and is held for a cell outside of the rectangle.
+    The signed map divided by ``scale`` is interpolated once, bilinearly, from the cells' centres to the pixels of the crop's
+    ``seen`` rectangle; beyond the outermost centres their value is held, outside the rectangle there is nothing. Where crops
+    overlap they fade into one another linearly.
+
+    Args:
+        tracks: The label's crops.
+        time: Seconds on the source's clock.
+        scale: The raw evidence that is drawn as 1.0.
+        size: (H, W) of the picture.
+        against: Return the negative part too.
+        coarse: If there is a single crop, interpolate only at the centres of blocks of pixels, an eighth of a cell wide and at
+            most 4 pixels, and hold the map for one cell outside of the rectangle.
+
+    Returns:
+        The positive part of the map, cut at 1, as ``values``, and its negative part as ``against``.
+
+    Raises:
+        UsageError: There are no tracks, they are of several labels, or the scale is not positive.
     """
     if not tracks:
         raise UsageError("heat needs at least one track")
@@ -33,111 +48,79 @@ def render_heat(
         raise UsageError(f"the scale must be positive and finite, got {scale}")
     if len({t.label for t in tracks}) > 1:
         raise UsageError(f"heat takes the crops of one label, got {sorted({t.label for t in tracks})}")
-    looking = [(t, m) for t in tracks if (m := t.at(time)) is not None]
-    if not looking:
+    present = [(t, m) for t in tracks if (m := t.at(time)) is not None]
+    if not present:
         return None
-    step = _step(looking[0][0]) if coarse and len(looking) == 1 else 1
+    step = _block_size(present[0][0]) if coarse and len(present) == 1 else 1
     if step > 1:
-        field = _coarse(looking[0][0], looking[0][1] / scale, (-(-size[0] // step), -(-size[1] // step)), size)
+        field = _coarse_field(present[0][0], present[0][1] / scale, (-(-size[0] // step), -(-size[1] // step)), size)
     else:
-        field = _fine([t for t, _ in looking], [(m / scale).astype(np.float32) for _, m in looking], size)
+        field = _fine_field([t for t, _ in present], [(m / scale).astype(np.float32) for _, m in present], size)
     negative = np.clip(-field, 0.0, 1.0) if against else None
     values = np.clip(field, 0.0, 1.0, out=field)
-    return Heat(values, negative, scale, tuple(t.seen for t, _ in looking), looking[0][0].label, size)
+    return Heat(values, negative, scale, tuple(t.seen for t, _ in present), present[0][0].label, size)
 
 
-def _step(track: Track) -> int:
+def _block_size(track: Track) -> int:
     pitch = min(float(np.diff(centres).min(initial=np.inf)) for centres in (track.ys, track.xs))
     return int(min(max(pitch / 8, 1), 4))
 
 
-def _fine(tracks: Sequence[Track], maps: Sequence[FloatArray], size: tuple[int, int]) -> FloatArray:
-    """The maps ``(h, w)`` of several crops over a picture of ``size``; 0 where none looks."""
-    patches, norm = _spread(tuple((tuple(t.ys.tolist()), tuple(t.xs.tolist()), t.seen) for t in tracks), size)
+def _fine_field(tracks: Sequence[Track], maps: Sequence[FloatArray], size: tuple[int, int]) -> FloatArray:
+    """Return the maps ``(h, w)`` of several crops over a picture of ``size``; 0 where there is none."""
+    patches, norm = _patches(tuple((tuple(t.ys.tolist()), tuple(t.xs.tolist()), t.seen) for t in tracks), size)
     field = np.zeros(size, np.float32)
     for (rows, down, columns, across), m in zip(patches, maps, strict=True):
         part = field[rows, columns]
-        spread = _spread_out(m, down, across)
+        pixels = interpolate(interpolate(m, across, axis=1), down, axis=0)
         if norm is None:
-            part[:] = spread
+            part[:] = pixels
         else:
-            part += spread
+            part += pixels
     if norm is not None:
         field *= norm
     return field
 
 
-def _coarse(track: Track, m: FloatArray, grid: tuple[int, int], size: tuple[int, int]) -> FloatArray:
-    """The map ``(h, w)`` of one crop at the centres of a ``grid`` over a picture of ``size``; 0 beyond a cell outside of it."""
-    rows, down, columns, across = _lattice(tuple(track.ys.tolist()), tuple(track.xs.tolist()), track.seen, grid, size)
+def _coarse_field(track: Track, m: FloatArray, grid: tuple[int, int], size: tuple[int, int]) -> FloatArray:
+    """Return one crop's map ``(h, w)`` at the centres of a ``grid`` over a picture; 0 further than a cell from the crop."""
+    rows, down, columns, across = _coarse_patch(tuple(track.ys.tolist()), tuple(track.xs.tolist()), track.seen, grid, size)
     field = np.zeros(grid, np.float32)
-    field[rows, columns] = _spread_out(m.astype(np.float32), down, across)
+    field[rows, columns] = interpolate(interpolate(m.astype(np.float32), across, axis=1), down, axis=0)
     return field
 
 
 @lru_cache(maxsize=16)
-def _lattice(ys: tuple[float, ...], xs: tuple[float, ...], seen: Box, grid: tuple[int, int], size: tuple[int, int]) -> _Patch:
-    def near(centres: tuple[float, ...], low: float, high: float, count: int, length: int) -> tuple[slice, _Taps]:
+def _coarse_patch(
+    ys: tuple[float, ...], xs: tuple[float, ...], seen: Box, grid: tuple[int, int], size: tuple[int, int]
+) -> _Patch:
+    def near(centres: tuple[float, ...], low: float, high: float, count: int, length: int) -> tuple[slice, Taps]:
         cell, at = (high - low) / len(centres), (np.arange(count) + 0.5) * length / count
         inside = np.flatnonzero((at > low - cell) & (at < high + cell))
         blocks = slice(int(inside[0]), int(inside[-1]) + 1)
-        return blocks, _taps(centres, at[blocks] - 0.5)
+        return blocks, taps(positions(centres, at[blocks] - 0.5), len(centres), dtype=np.float32)
 
     return *near(ys, seen.y0, seen.y1, grid[0], size[0]), *near(xs, seen.x0, seen.x1, grid[1], size[1])
 
 
-class _Taps(NamedTuple):
-    """Linear interpolation at n places: the two cells that each lies between, ``(n,)``, and their weights ``(n,) float32``."""
-
-    low: npt.NDArray[np.intp]
-    high: npt.NDArray[np.intp]
-    of_low: FloatArray
-    of_high: FloatArray
-
-
-def _taps(centres: Sequence[float], at: FloatArray, fade: FloatArray | float = 1.0) -> _Taps:
-    """Interpolation between ``centres``, held beyond the outermost, at the places ``at``, times ``fade``."""
-    position = np.interp(at, centres, np.arange(len(centres)))
-    low = np.clip(position.astype(np.intp), 0, max(len(centres) - 2, 0))
-    share = position - low
-    weights = ((w * fade).astype(np.float32) for w in (1 - share, share))
-    return _Taps(low, np.minimum(low + 1, len(centres) - 1), *weights)
-
-
-def _spread_out(m: FloatArray, down: _Taps, across: _Taps) -> FloatArray:
-    """The map ``(h, w)`` interpolated: ``(H, W)``.
-
-    Not as products with matrices, though they would be no slower: the threads of the libraries that multiply go on spinning for
-    a while after each product, in the way of the decoder and the encoder.
-    """
-    wide = m.take(across.low, axis=1) * across.of_low
-    wide += m.take(across.high, axis=1) * across.of_high
-    out: FloatArray = wide.take(down.low, axis=0)
-    out *= down.of_low[:, None]
-    high = wide.take(down.high, axis=0)
-    high *= down.of_high[:, None]
-    out += high
-    return out
-
-
 @lru_cache(maxsize=16)
-def _spread(
-    lattice: tuple[tuple[tuple[float, ...], tuple[float, ...], Box], ...], size: tuple[int, int]
+def _patches(
+    crops: tuple[tuple[tuple[float, ...], tuple[float, ...], Box], ...], size: tuple[int, int]
 ) -> tuple[tuple[_Patch, ...], FloatArray | None]:
-    """For each crop the pixels it covers and how its map is interpolated there; then what to multiply overlapping crops by.
+    """Return the patch of each crop (ys, xs, seen), and the factor ``(H, W)`` for overlapping crops, None for a single one.
 
     Bilinear interpolation is separable. The weights that fade a crop out towards the edges it shares with others are separable
     too and are multiplied into it. (``cv2.warpAffine`` and ``remap`` round places to 1/32 of a cell, which shows as steps.)
     """
-    boxes = [seen for _, _, seen in lattice]
+    boxes = [seen for _, _, seen in crops]
     outer = Box(min(b.y0 for b in boxes), min(b.x0 for b in boxes), max(b.y1 for b in boxes), max(b.x1 for b in boxes))
     patches: list[_Patch] = []
     weight = np.zeros(size, np.float64)
-    for ys, xs, b in lattice:
+    for ys, xs, b in crops:
         rows, fade_y = _fade((b.y0, b.y1), (outer.y0, outer.y1), size[0])
         columns, fade_x = _fade((b.x0, b.x1), (outer.x0, outer.x1), size[1])
-        down = _taps(ys, np.arange(rows.start, rows.stop), fade_y)
-        across = _taps(xs, np.arange(columns.start, columns.stop), fade_x)
+        down = taps(positions(ys, np.arange(rows.start, rows.stop)), len(ys), gain=fade_y, dtype=np.float32)
+        across = taps(positions(xs, np.arange(columns.start, columns.stop)), len(xs), gain=fade_x, dtype=np.float32)
         patches.append((rows, down, columns, across))
         weight[rows, columns] += np.outer(fade_y, fade_x)
     if len(patches) == 1:
@@ -146,7 +129,7 @@ def _spread(
 
 
 def _fade(span: tuple[float, float], outer: tuple[float, float], length: int) -> tuple[slice, FloatArray]:
-    """The pixels whose centres lie in ``span`` (pixel edges), and weights for them that fall linearly to 0 at inner edges."""
+    """Return the pixels whose centres lie in ``span`` (pixel edges), and weights that fall linearly to 0 at inner edges."""
     low, high = span
     first, stop = max(0, math.ceil(low - 0.5)), min(length, math.ceil(high - 0.5))
     at = np.arange(first, max(first, stop)) + 0.5
@@ -157,10 +140,10 @@ def _fade(span: tuple[float, float], outer: tuple[float, float], length: int) ->
 
 
 def unseen_fraction(boxes: Sequence[Box], size: tuple[int, int], seen_time_fraction: float = 1.0) -> float:
-    """The share of picture area times time, in [0, 1], that no window looked at.
+    """Return the share of picture area times time, in [0, 1], that the model never saw.
 
-    ``boxes`` are what the crops see of a picture of ``size`` (H, W); ``seen_time_fraction`` is the share of the time that
-    windows cover.
+    ``boxes`` are what the crops see of a picture of ``size`` (H, W); ``seen_time_fraction`` is the share of the time that clips
+    cover.
     """
     if not 0.0 <= seen_time_fraction <= 1.0:
         raise UsageError(f"seen_time_fraction must lie in [0, 1], got {seen_time_fraction}")
@@ -175,6 +158,3 @@ def unseen_fraction(boxes: Sequence[Box], size: tuple[int, int], seen_time_fract
         covered |= ((my > b.y0) & (my < b.y1))[:, None] & ((mx > b.x0) & (mx < b.x1))[None, :]
     area = float((np.diff(ys)[:, None] * np.diff(xs)[None, :])[covered].sum())
     return float(min(1.0, max(0.0, 1.0 - area / (height * width) * seen_time_fraction)))
-
-
-_Patch = tuple[slice, _Taps, slice, _Taps]

@@ -1,4 +1,4 @@
-"""The motion in the picture (optical flow), along which evidence can be smoothed."""
+"""Measure the motion in the picture (optical flow), and carry evidence along it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,21 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vidcam.evidence.timeline import _EPSILON
+from vidcam.evidence.timeline import TOLERANCE
+from vidcam.interpolation import bilinear
 from vidcam.values import FloatArray, Track, UInt8Array
 
-__all__ = ["FlowField"]
+__all__ = ["Carry", "FlowField", "follow_motion"]
+
+Carry = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
+"""``(values, weights) -> (values, weights)``, each ``(N, h, w)``: moves them to where they belong some steps away."""
 
 
-def carried_along(track: Track, flow: FlowField | None, direction: Literal[-1, 1]) -> Carry:
-    """A function that takes the maps (and their weights) 1, 2, 3 ... steps away and brings them to where they belong now.
+def follow_motion(track: Track, flow: FlowField | None, direction: Literal[-1, 1]) -> Carry:
+    """Return a function that takes the maps (and their weights) 1, 2, 3 ... steps away and moves them to where they belong now.
 
-    Displacements are composed and each map is looked up once, so that nothing is blurred by being moved again and again.
+    It must be called for one distance after the other. Displacements are composed and each map is interpolated once, so that
+    nothing is blurred by being moved again and again. Without ``flow`` nothing moves.
     """
     if flow is None:
         return lambda values, present: (values, present)
@@ -35,35 +40,20 @@ def carried_along(track: Track, flow: FlowField | None, direction: Literal[-1, 1
         nonlocal positions
         positions = positions[1:] if direction < 0 else positions[:-1]
         step = steps[: len(values)] if direction < 0 else steps[-len(values) :]
-        positions = positions + _look_up(step, positions)
+        positions = positions + bilinear(step, positions[..., 0], positions[..., 1])
         inside = np.all((positions >= -0.5) & (positions <= size - 0.5), axis=-1, keepdims=True)
-        found = _look_up(np.stack([values, present], axis=-1), positions) * inside
-        return found[..., 0], found[..., 1]
+        moved = bilinear(np.stack([values, present], axis=-1), positions[..., 0], positions[..., 1]) * inside
+        return moved[..., 0], moved[..., 1]
 
     return carry
 
 
-def _look_up(fields: FloatArray, positions: FloatArray) -> FloatArray:
-    """``fields (N, h, w, C)`` at ``positions (N, a, b, 2)`` (row, column): ``(N, a, b, C)``, bilinear, held past the border."""
-    n, h, w, channels = fields.shape
-    rows, columns = np.clip(positions[..., 0], 0, h - 1), np.clip(positions[..., 1], 0, w - 1)
-    top, left = rows.astype(np.intp), columns.astype(np.intp)
-    down, right = (rows - top)[..., None], (columns - left)[..., None]
-    flat = fields.reshape(-1, channels)
-    corner = (np.arange(n).reshape(-1, 1, 1) * h + top) * w + left
-    below, beside = np.where(top < h - 1, w, 0), np.where(left < w - 1, 1, 0)
-    upper = flat[corner] * (1 - right) + flat[corner + beside] * right
-    lower = flat[corner + below] * (1 - right) + flat[corner + below + beside] * right
-    out: FloatArray = upper * (1 - down) + lower * down
-    return out
-
-
 class FlowField:
-    """How the picture moves, as optical flow on a coarse lattice over the whole source picture.
+    """The motion in a video, as optical flow on a coarse lattice over the whole source picture.
 
     Pictures are pushed with their times; about every ``step_s`` the flow between two of them is measured, forward and backward,
-    by Dense Inverse Search (Kroeger et al. 2016) on gray pictures of at most 160 pixels. The step is the flow's own: much longer
-    ones than the default lose sight of a quick hand. ``size`` is the source's (H, W). Memory: a few hundred numbers a step.
+    by Dense Inverse Search (Kroeger et al. 2016) on gray pictures of at most 160 pixels. Much longer steps than the default lose
+    track of a quick hand. ``size`` is the source's (H, W). Memory: a few hundred numbers a step.
     """
 
     _LONG_SIDE, _LATTICE = 160, 16
@@ -73,13 +63,12 @@ class FlowField:
         self._times: list[float] = []
         self._motion: list[npt.NDArray[np.float16]] = []  # (2, lh, lw, 2): forward, backward; (dy, dx) in source pixels
         self._last: UInt8Array | None = None
-        self._dis = cv2.DISOpticalFlow.create(
-            cv2.DISOpticalFlow_PRESET_MEDIUM
-        )  # FAST misses what moves before a background at rest
+        # The preset FAST misses what moves before a background at rest.
+        self._dis = cv2.DISOpticalFlow.create(cv2.DISOpticalFlow_PRESET_MEDIUM)
 
     def push(self, image: UInt8Array, *, time: float) -> None:
-        """Take the next picture, ``(h, w, 3)`` RGB or ``(h, w)`` gray uint8 of any size, showing the whole source picture."""
-        if self._times and time < self._times[-1] + self._step_s * (1 - _EPSILON):
+        """Take the next picture, ``(h, w, 3)`` RGB or ``(h, w)`` gray uint8, the whole source picture at any size."""
+        if self._times and time < self._times[-1] + self._step_s * (1 - TOLERANCE):
             return
         # At least 32 pixels either way: the search begins on a picture several times smaller, which must have room for a patch.
         shrink = self._LONG_SIDE / max(image.shape[:2])
@@ -89,14 +78,14 @@ class FlowField:
         if self._last is not None:
             pair = ((self._last, gray), (gray, self._last))
             flows = [self._dis.calc(a, b, None) for a, b in pair]  # type: ignore[call-overload]
-            self._motion.append(np.stack([self._pooled(flow) for flow in flows]).astype(np.float16))
+            self._motion.append(np.stack([self._pool(flow) for flow in flows]).astype(np.float16))
         self._times.append(time)
         self._last = gray
 
-    def _pooled(self, flow: FloatArray) -> FloatArray:
-        """The flow ``(h, w, 2)`` as (dy, dx) in source pixels on the lattice.
+    def _pool(self, flow: FloatArray) -> FloatArray:
+        """Return the flow ``(h, w, 2)`` as (dy, dx) in source pixels on the lattice.
 
-        The mean of each cell is weighted by speed: where something moves over a resting background, heat belongs to what moves.
+        The mean of each cell is weighted by speed: if something moves over a resting background, heat belongs to what moves.
         """
         h, w = flow.shape[:2]
         shrink = min(self._LATTICE / max(h, w), 1)
@@ -108,9 +97,10 @@ class FlowField:
         return np.asarray(out, dtype=np.float32)
 
     def between(self, start: float, end: float, *, ys: FloatArray, xs: FloatArray) -> FloatArray:
-        """How far what is at each cell at ``start`` has moved at ``end``, which may be earlier: ``(h, w, 2)`` (dy, dx) in cells.
+        """Return how far the content of each cell at ``start`` has moved at ``end``: ``(h, w, 2)`` (dy, dx) in cells.
 
-        ``ys`` and ``xs`` are the cells' centres in source pixels. Before the first picture and after the last nothing moves.
+        ``end`` may be earlier than ``start``. ``ys`` and ``xs`` are the cells' centres in source pixels. Before the first picture
+        and after the last nothing moves.
         """
         origin = np.empty((len(ys), len(xs), 2))
         origin[..., 0], origin[..., 1] = ys[:, None], xs
@@ -123,10 +113,7 @@ class FlowField:
             share = max(0.0, min(late, b) - max(early, a)) / (b - a)
             field = self._motion[i][0 if end > start else 1].astype(np.float64)
             cells: FloatArray = (positions + 0.5) / np.array(self._size) * field.shape[:2] - 0.5
-            positions = positions + share * _look_up(field[None], cells[None])[0]
+            positions = positions + share * bilinear(field[None], cells[None, ..., 0], cells[None, ..., 1])[0]
         spacing = [(c[-1] - c[0]) / (len(c) - 1) if len(c) > 1 else n for c, n in zip((ys, xs), self._size, strict=True)]
         out: FloatArray = (positions - origin) / np.array(spacing)
         return out
-
-
-Carry = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]

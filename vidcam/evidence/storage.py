@@ -1,6 +1,6 @@
 """Arrays in temporary files, so that the memory that a video takes does not grow with its length.
 
-Where there is no room for such a file, arrays stay in memory. The files have no name and go with the last array in them.
+If there is no room for such a file, arrays stay in memory. The files have no name and vanish with the last array in them.
 """
 
 from __future__ import annotations
@@ -8,46 +8,69 @@ from __future__ import annotations
 import mmap
 import tempfile
 from contextlib import suppress
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["LARGE", "Spool", "empty", "release"]
+__all__ = ["LARGE", "Spool", "StoredArray", "empty"]
 
 Maps = npt.NDArray[np.float32]
 
 LARGE = 1 << 20
-"""The size in bytes from which an array is worth a file."""
+"""The size in bytes from which an array is worth a file, and of what a stored array keeps in memory."""
+
+
+class StoredArray(np.memmap[Any, np.dtype[np.float32]]):
+    """An array float32 in a file that gives the memory of its pages back while it is read or filled piece by piece.
+
+    Every access by index counts; after :data:`LARGE` bytes the next one first gives the pages of those before it back to the
+    system. Values stay what they are: pages come back from the file. What is read is a plain array that looks into the file.
+    """
+
+    _accessed = 0
+
+    def __getitem__(self, index: Any) -> Any:
+        self._give_back()
+        piece = super().__getitem__(index)
+        if isinstance(piece, np.ndarray):
+            piece = piece.view(np.ndarray)
+            self._accessed += piece.nbytes
+        return piece
+
+    def __setitem__(self, index: Any, values: Any) -> None:
+        self._give_back()
+        super().__setitem__(index, values)
+        self._accessed += np.ndarray.__getitem__(self, index).nbytes
+
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        """Return the result of a computation as what it is: a plain array or number."""
+        return array if array is self else np.asarray(array)[()]
+
+    def _give_back(self) -> None:
+        pages = getattr(self, "_mmap", None)  # None for a copy, which lies in memory
+        if self._accessed >= LARGE and pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+            pages.madvise(mmap.MADV_DONTNEED)
+            self._accessed = 0
 
 
 def empty(shape: tuple[int, ...]) -> Maps:
-    """An array float32 to be filled; a large one lies in a file, and what of it was looked at can be :func:`let_go`."""
+    """Return an array float32 to be filled, a large one as a :class:`StoredArray` if there is room for its file."""
     size = 4 * int(np.prod(shape))
     if size < LARGE:
         return np.empty(shape, np.float32)
     try:
         with tempfile.TemporaryFile() as file:
-            for start in range(0, size, LARGE):  # a disk that is full says so now, instead of killing the process later
+            for start in range(0, size, LARGE):  # a full disk is an error here; in the mapping it would kill the process
                 file.write(bytes(min(LARGE, size - start)))
             file.flush()
-            return np.frombuffer(mmap.mmap(file.fileno(), size), np.float32).reshape(shape)
+            return StoredArray(file, np.float32, "r+", shape=shape)
     except OSError:
         return np.empty(shape, np.float32)
 
 
-def release(*arrays: npt.NDArray[np.generic]) -> None:
-    """Give the memory back that looking at arrays of :func:`empty` took; they stay what they are. Others are left alone."""
-    for array in arrays:
-        base: object = array
-        while isinstance(base, (np.ndarray, memoryview)):
-            base = base.base if isinstance(base, np.ndarray) else base.obj
-        if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-            base.madvise(mmap.MADV_DONTNEED)
-
-
 class Spool:
-    """A file that arrays are put away in one by one."""
+    """A temporary file for arrays that are put away one by one."""
 
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None
@@ -55,7 +78,7 @@ class Spool:
         self._free: dict[int, list[int]] = {}  # places by size
 
     def put(self, array: Maps) -> int | None:
-        """Put an array away; returns its place, None where there is no room for it."""
+        """Write an array to the file and return its place there, or None if there is no room for it."""
         free = self._free.get(array.nbytes)
         place = free[-1] if free else self._end
         try:
@@ -73,7 +96,7 @@ class Spool:
         return place
 
     def get(self, place: int, shape: tuple[int, ...]) -> Maps:
-        """What was put at ``place``."""
+        """Return the array that was put at ``place``; OSError if the file was cut short."""
         assert self._file is not None
         out = np.empty(shape, np.float32)
         self._file.seek(place)
@@ -82,7 +105,7 @@ class Spool:
         return out
 
     def free(self, place: int, shape: tuple[int, ...]) -> None:
-        """Forget what was put at ``place``."""
+        """Let later arrays of this ``shape`` overwrite what was put at ``place``."""
         self._free.setdefault(4 * int(np.prod(shape)), []).append(place)
 
     def __del__(self) -> None:

@@ -1,32 +1,36 @@
-"""Where the evidence is, as objects: connected tubes in space and time, with a box and a mask for each moment.
+"""Find where the evidence is, as objects: connected tubes in space and time, with a box and a mask for each moment.
 
-What comes out is weak localisation: found from the classifier's evidence alone, by a threshold. JSON, CSV and COCO-style video
-annotations hold the same tubes.
+This is weak localisation: the tubes come from the classifier's evidence alone, by a threshold. JSON, CSV and COCO-style video
+annotations hold the same tubes (:mod:`vidcam.reports.coco`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vidcam.analysis import Analysis
 from vidcam.errors import UsageError
 from vidcam.evidence.heat import render_heat
-from vidcam.values import Box, FloatArray
+from vidcam.values import Box, FloatArray, Track
 
-__all__ = ["THRESHOLD", "Outline", "Tube", "find", "run_lengths"]
+if TYPE_CHECKING:
+    from vidcam.analysis import Analysis
+
+__all__ = ["THRESHOLD", "Outline", "Tube", "find_tubes", "run_lengths"]
 
 Bools = npt.NDArray[np.bool_]
+Sign = Literal[1, -1]
 
 THRESHOLD = 0.3
-"""The share of the video's scale above which evidence belongs to a tube."""
+"""The share of the video's scale from which on evidence belongs to a tube."""
 
-CRUMB = 0.005
-"""A tube with a smaller share of the label's evidence is left out."""
+MIN_SHARE = 0.005
+"""Tubes with a smaller share of the label's evidence are left out."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Outline:
 
 @dataclass(frozen=True)
 class Tube:
-    """One connected piece of evidence: ``sign`` +1 for the label, -1 against it; it is there in ``[start_s, end_s)``.
+    """One connected piece of the evidence for (``sign`` +1) or against (-1) a label, which lasts for ``[start_s, end_s)``.
 
     ``share`` is its part of all evidence of that sign and label in the video, 0 to 1; ``outlines`` are in the order of time, one
     for each step of the timeline.
@@ -48,125 +52,128 @@ class Tube:
 
     id: int
     label: str
-    sign: Literal[1, -1]
+    sign: Sign
     start_s: float
     end_s: float
     share: float
     outlines: tuple[Outline, ...]
 
 
-def find(analysis: Analysis, *, threshold: float = THRESHOLD) -> tuple[Tube, ...]:
-    """The tubes of every explained label, those of one label and sign by falling share.
+def find_tubes(analysis: Analysis, *, threshold: float = THRESHOLD) -> tuple[Tube, ...]:
+    """Return the tubes of every explained label, those of one label and sign by falling share.
 
-    Two pixels belong together where they touch (also at a corner), or where they are the same pixel in two neighbouring steps of
-    the timeline. Evidence counts from ``threshold`` times the video's scale on. Raises UsageError for a threshold outside (0, 1).
+    Two pixels belong together if they touch (also at a corner), or if they are the same pixel in two neighbouring steps of the
+    timeline.
+
+    Args:
+        analysis: The evidence of a video.
+        threshold: The share of the video's scale from which on evidence counts, in (0, 1).
+
+    Raises:
+        UsageError: The threshold is out of range.
     """
     if not 0 < threshold < 1:
         raise UsageError(f"a tube's threshold is a share of the scale between 0 and 1, got {threshold}")
-    found: list[Tube] = []
+    tubes: list[Tube] = []
     for label, tracks in analysis.drawn.items():
-        times = np.unique(np.concatenate([t.times for t in tracks]))
-        step = float(np.median(np.diff(times))) if len(times) > 1 else tracks[0].cell_s
-        signs: tuple[Literal[1, -1], ...] = (1, -1) if any(np.nanmin(t.maps) < 0 for t in tracks) else (1,)
-        for sign in signs:
-            pieces = _Pieces()
-            for time in times:
-                drawn = render_heat(
-                    tracks, time=float(time), scale=analysis.scale, size=(analysis.source.height, analysis.source.width),
-                    against=sign < 0,
-                )  # fmt: skip
-                values = None if drawn is None else drawn.values if sign > 0 else drawn.against
-                pieces.push(float(time), values, threshold)
-            tubes = [
-                Tube(0, label, sign, outlines[0].time, outlines[-1].time + step, share, tuple(outlines))
-                for share, outlines in pieces.joined()
-                if share >= CRUMB
-            ]
-            found += sorted(tubes, key=lambda t: -t.share)
-    return tuple(Tube(i, *_fields(t)) for i, t in enumerate(found, 1))
-
-
-class _Pieces:
-    """Components of one step after the other, joined where they overlap with those of the step before (union-find)."""
-
-    def __init__(self) -> None:
-        self._parents: list[int] = []
-        self._mass: list[float] = []
-        self._outlines: list[Outline] = []
-        self._before: npt.NDArray[np.int32] | None = (
-            None  # the numbers of the pieces that the last step's pixels belong to, from 1
-        )
-        self._total = 0.0
-
-    def push(self, time: float, values: FloatArray | None, threshold: float) -> None:
-        """Take the step at ``time`` with the heat ``(H,W)``; None where nothing was seen."""
-        if values is None:
-            self._before = None
-            return
-        self._total += float(values.sum(dtype=np.float64))
-        count, labels, stats, _ = cv2.connectedComponentsWithStats((values >= threshold).astype(np.uint8), connectivity=8)
-        numbers = np.zeros(count, np.int32)
-        for k in range(1, count):
-            x, y, w, h = (int(v) for v in stats[k, :4])
-            inside: Bools = np.asarray(labels == k)
-            self._outlines.append(Outline(time, Box(float(y), float(x), float(y + h), float(x + w)), run_lengths(inside)))
-            self._mass.append(float(values[inside].sum(dtype=np.float64)))
-            self._parents.append(len(self._parents))
-            numbers[k] = len(self._parents)
-        now = numbers[labels]
-        if self._before is not None:
-            both = (now > 0) & (self._before > 0)
-            for a, b in np.unique(np.stack([now[both], self._before[both]], 1), axis=0).tolist():
-                self._parents[self._root(a - 1)] = self._root(b - 1)
-        self._before = now
-
-    def _root(self, i: int) -> int:
-        while self._parents[i] != i:
-            self._parents[i] = self._parents[self._parents[i]]
-            i = self._parents[i]
-        return i
-
-    def joined(self) -> list[tuple[float, list[Outline]]]:
-        """For each tube its share of all the heat, and its outlines: one for each time, of all its pieces then."""
-        groups: dict[int, list[int]] = {}
-        for i in range(len(self._parents)):
-            groups.setdefault(self._root(i), []).append(i)
-        out = []
-        for members in groups.values():
-            at: dict[float, list[Outline]] = {}
-            for i in members:
-                at.setdefault(self._outlines[i].time, []).append(self._outlines[i])
-            share = sum(self._mass[i] for i in members) / max(self._total, 1e-12)
-            out.append((share, [_together(pieces) for pieces in at.values()]))
-        return out
-
-
-def _together(pieces: list[Outline]) -> Outline:
-    """Pieces of one moment that are one tube through another moment."""
-    if len(pieces) == 1:
-        return pieces[0]
-    boxes = [p.box for p in pieces]
-    box = Box(min(b.y0 for b in boxes), min(b.x0 for b in boxes), max(b.y1 for b in boxes), max(b.x1 for b in boxes))
-    total = sum(pieces[0].runs)
-    flat = np.zeros(total, bool)
-    for p in pieces:
-        flat |= np.repeat(np.arange(len(p.runs)) % 2 == 1, p.runs)
-    return Outline(pieces[0].time, box, _lengths(flat))
+        has_negative = any(np.nanmin(block) < 0 for track in tracks for block in track.blocks())
+        for sign in (1, -1) if has_negative else (1,):
+            tubes += _tubes_of(label, sign, tracks, analysis, threshold)
+    return tuple(replace(tube, id=i) for i, tube in enumerate(tubes, 1))
 
 
 def run_lengths(mask: Bools) -> tuple[int, ...]:
-    """A mask ``(H,W)`` as COCO's uncompressed run lengths: down the columns, how many are outside, then inside, and so on."""
-    return _lengths(mask.ravel(order="F"))
+    """Return a mask ``(H,W)`` as COCO's uncompressed run lengths: down the columns, how many are outside, then inside, ..."""
+    return _run_lengths(mask.ravel(order="F"))
 
 
-def _lengths(flat: Bools) -> tuple[int, ...]:
+def _tubes_of(label: str, sign: Sign, tracks: Sequence[Track], analysis: Analysis, threshold: float) -> list[Tube]:
+    """Return the tubes of one label and sign, not yet numbered."""
+    times = np.unique(np.concatenate([t.times for t in tracks]))
+    step = float(np.median(np.diff(times))) if len(times) > 1 else tracks[0].cell_s
+    size = analysis.source.height, analysis.source.width
+
+    def heats() -> Iterator[tuple[float, FloatArray | None]]:
+        for time in times.tolist():
+            heat = render_heat(tracks, time=time, scale=analysis.scale, size=size, against=sign < 0)
+            yield time, None if heat is None else heat.values if sign > 0 else heat.against
+
+    tubes = [
+        Tube(0, label, sign, outlines[0].time, outlines[-1].time + step, share, tuple(outlines))
+        for share, outlines in _connect(heats(), threshold)
+        if share >= MIN_SHARE
+    ]
+    return sorted(tubes, key=lambda t: -t.share)
+
+
+class _Piece(NamedTuple):
+    """A connected component of one moment, and the sum of its heat."""
+
+    outline: Outline
+    mass: float
+
+
+def _measure(time: float, values: FloatArray, inside: Bools, bounds: Sequence[float]) -> _Piece:
+    x, y, w, h = map(float, bounds)
+    return _Piece(Outline(time, Box(y, x, y + h, x + w), run_lengths(inside)), float(values[inside].sum(dtype=np.float64)))
+
+
+def _connect(heats: Iterable[tuple[float, FloatArray | None]], threshold: float) -> list[tuple[float, list[Outline]]]:
+    """Connect the heats ``(H,W)`` of successive moments, None where nothing was seen.
+
+    Returns for each tube its share of all the heat, and its outlines: one for each moment, of all its pieces then.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    pieces: list[_Piece] = []
+    links: list[npt.NDArray[np.intp]] = [np.empty((0, 2), np.intp)]  # pairs of pieces that overlap in neighbouring moments
+    total = 0.0
+    before: npt.NDArray[np.intp] | None = None  # for each pixel the index of its piece in the moment before, or -1
+    for time, values in heats:
+        if values is None:
+            before = None
+            continue
+        total += float(values.sum(dtype=np.float64))
+        count, components, stats, _ = cv2.connectedComponentsWithStats((values >= threshold).astype(np.uint8), connectivity=8)
+        first = len(pieces)
+        pieces += [_measure(time, values, np.asarray(components == k), stats[k, :4].tolist()) for k in range(1, count)]
+        now = np.concatenate([[-1], np.arange(first, len(pieces))]).astype(np.intp)[components]
+        if before is not None:
+            both = (now >= 0) & (before >= 0)
+            links.append(np.unique(np.stack([now[both], before[both]], 1), axis=0))
+        before = now
+    if not pieces:
+        return []
+    ends = np.concatenate(links)
+    graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(pieces), len(pieces)))
+    members: dict[int, list[_Piece]] = {}
+    for number, piece in zip(connected_components(graph, directed=False)[1].tolist(), pieces, strict=True):
+        members.setdefault(number, []).append(piece)
+    return [(sum(p.mass for p in group) / max(total, 1e-12), _outlines_of(group)) for group in members.values()]
+
+
+def _outlines_of(pieces: Sequence[_Piece]) -> list[Outline]:
+    """Return one outline for each moment of a tube's pieces, which are in the order of time."""
+    moments: dict[float, list[Outline]] = {}
+    for piece in pieces:
+        moments.setdefault(piece.outline.time, []).append(piece.outline)
+    return [_union(outlines) for outlines in moments.values()]
+
+
+def _union(outlines: list[Outline]) -> Outline:
+    """Return the outline of several pieces of one moment, which belong to one tube through another moment."""
+    if len(outlines) == 1:
+        return outlines[0]
+    boxes = [o.box for o in outlines]
+    box = Box(min(b.y0 for b in boxes), min(b.x0 for b in boxes), max(b.y1 for b in boxes), max(b.x1 for b in boxes))
+    flat = np.zeros(sum(outlines[0].runs), bool)
+    for o in outlines:
+        flat |= np.repeat(np.arange(len(o.runs)) % 2 == 1, o.runs)
+    return Outline(outlines[0].time, box, _run_lengths(flat))
+
+
+def _run_lengths(flat: Bools) -> tuple[int, ...]:
     edges = np.flatnonzero(np.diff(flat)) + 1
     runs = np.diff(np.r_[0, edges, flat.size])
     return tuple((np.r_[0, runs] if flat.size and flat[0] else runs).tolist())
-
-
-# Files -------------------------------------------------------------------------------------------------------------------------
-
-
-def _fields(t: Tube) -> tuple[str, Literal[1, -1], float, float, float, tuple[Outline, ...]]:
-    return t.label, t.sign, t.start_s, t.end_s, t.share, t.outlines

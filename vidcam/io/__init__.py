@@ -1,1 +1,1 @@
-"""Videos in and out: reading and writing files, the clock, threads that read ahead. PyAV is used nowhere else."""
+"""Video in and out: sources, writer, output files, JSON, clock, prefetching; only here is PyAV used."""

@@ -1,4 +1,4 @@
-"""The one place where vidcam reads the time or waits for it, so that a test can be the one who decides what time it is."""
+"""The one place where vidcam reads the time or waits, so that tests can replace the clock."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["SYSTEM", "Clock", "Stop"]
 class Clock:
     """The time of this machine.
 
-    Whatever reads the time or waits is given a clock when it is made, :data:`SYSTEM` unless a caller says otherwise.
+    Every object that reads the time or waits takes a clock as an argument, :data:`SYSTEM` by default.
     """
 
     def now(self) -> float:
-        """Return the seconds of a clock that never goes back; only differences mean anything."""
+        """Return the seconds of a clock that never goes back; only differences are meaningful."""
         return time.monotonic()
 
     def wall(self) -> datetime:
@@ -35,9 +35,9 @@ class Clock:
         time.sleep(max(0.0, seconds))
 
     def wait(self, condition: threading.Condition, ready: Callable[[], object], timeout: float | None = None) -> bool:
-        """Wait until ``ready()`` holds, for at most ``timeout`` seconds; return whether it does.
+        """Wait until ``ready()`` is true, for at most ``timeout`` seconds; return whether it is.
 
-        The caller holds ``condition``; whoever changes what ``ready`` reads notifies it.
+        The caller holds ``condition``; code that changes what ``ready`` reads must notify it.
         """
         return bool(condition.wait_for(ready, timeout))
 
@@ -52,7 +52,7 @@ SYSTEM = Clock()
 
 
 class Stop:
-    """Asks a thread to end: a flag whose :meth:`wait` is a pause on the clock that ends early if the flag is set."""
+    """A flag that asks a thread to end; :meth:`wait` is a pause that ends early if the flag is set."""
 
     def __init__(self, clock: Clock = SYSTEM) -> None:
         self._clock = clock
@@ -72,7 +72,7 @@ class Stop:
         return self._set
 
     def wakes(self, condition: threading.Condition) -> None:
-        """Notify ``condition`` too when the flag is set, for a thread that waits there for something else as well."""
+        """Notify ``condition`` too when the flag is set, for a thread that waits on it for something else."""
         self._others.append(condition)
 
     def wait(self, seconds: float) -> bool:

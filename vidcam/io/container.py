@@ -1,57 +1,67 @@
-"""Opening a video, as the reader does for its pictures and the writer for its sound."""
+"""Opens files and addresses safely with FFmpeg, for the source's pictures and the writer's audio."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
-import struct
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import Any
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.error import ArgumentError, FFmpegError
 from av.stream import Disposition, Stream
+from av.video.stream import VideoStream
 
 from vidcam.errors import InputError, UsageError
 
 __all__ = [
-    "JUMP_S", "METADATA", "Still", "all_packets", "check_size", "decoder_options", "is_url", "max_pixels", "open_container",
-    "refuse_special", "restarts", "sound_of", "still",
+    "DEFAULT_FPS", "JUMP_S", "METADATA", "all_packets", "check_size", "decoder_options", "frame_rate", "input_error", "is_url",
+    "max_pixels", "open_container", "open_video_stream", "refuse_special", "restarts", "sound_of", "stated_duration",
+    "stated_video_duration", "to_float",
 ]  # fmt: skip
 
-OPEN_S, READ_S = 8.0, 20.0  # how long an http(s) source may stay silent when it is opened, and while it is read
-JUMP_S = 1.0  # a clock that falls back by more than this was restarted (joined recordings) and is continued
+OPEN_S, READ_S = 8.0, 20.0  # the longest silence that is accepted while an http(s) source is opened, and while it is read
+JUMP_S = 1.0  # a clock that falls back by more than this has restarted (joined recordings), and is continued
+DEFAULT_FPS = 25.0  # of images, and of videos that state no rate
+_8K = 7680 * 4320  # larger pictures are not decoded in parallel: each of the decoder's threads would hold one
 
 MAX_PIXELS = 120_000_000
-"""Of one picture. 8K video has 33 million, the largest usual photographs 108 million; as RGB these take 360 MB."""
+"""The most pixels of one picture. 8K video has 33 million, the largest usual photographs 108 million (360 MB as RGB)."""
 
-# A title in Latin-1 is no reason to refuse a video. From PyAV 19 on it never is one.
+# Titles in Latin-1 must not make a video unreadable. PyAV 19 and later accept them by themselves.
 METADATA: dict[str, str] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 # fmt: off
 _FORMATS = (
-    # What holds video; not what leads on to other files or addresses (concat, sdp, image2, vobsub, rtsp, ...), nor what any
-    # text or noise passes for.
+    # What holds video. Not what leads on to other files or addresses (concat, sdp, image2, vobsub, rtsp, ...), nor formats that
+    # any text or noise passes for.
     "mov", "matroska", "avi", "mpegts", "mpeg", "flv", "live_flv", "ogg", "asf", "gif", "apng", "webp_anim", "nut", "mxf", "rm",
     "dv", "wtv", "swf", "nsv", "ivf", "yuv4mpegpipe", "mjpeg", "mpjpeg", "mpegvideo", "m4v", "h261", "h263", "h264", "hevc",
     "vvc", "obu", "av1", "cavsvideo", "dirac", "vc1", "dnxhd", "jpegxl_anim", "dhav", "ty", "pva", "gxf",
-    # Pictures, which may be named like something else.
+    # Images, which may have the name of something else.
     "png_pipe", "jpeg_pipe", "bmp_pipe", "webp_pipe", "tiff_pipe", "jpegxl_pipe", "j2k_pipe",
-    # Sound, so that the sentence can say that there is nothing but sound.
+    # Sound, so that the message can say that there is nothing but sound.
     "mp3", "wav", "w64", "flac", "aac", "ac3", "eac3", "aiff", "caf", "amr", "au", "ape", "wv", "tta",
 )
 # fmt: on
-_PLAYLISTS = ("hls", "dash")  # only at an address: in a file they would make this machine ask whatever address they name
+_PLAYLISTS = ("hls", "dash")  # only at an address: a playlist in a file could make this machine contact any address
 _FILE_PROTOCOLS, _URL_PROTOCOLS = "file", "http,https,httpproxy,tcp,tls,crypto"
 
 
 def is_url(name: str) -> bool:
+    """Return whether a source is an http(s) address."""
     return re.match(r"https?://", name) is not None
 
 
 def max_pixels() -> int:
-    """How many pixels a picture may have: ``VIDCAM_MAX_PIXELS``, else :data:`MAX_PIXELS`. UsageError where that is no number."""
+    """Return how many pixels a picture may have.
+
+    It is the value of ``VIDCAM_MAX_PIXELS`` if that is set, else :data:`MAX_PIXELS`. UsageError if it is not a whole number.
+    """
     given = os.environ.get("VIDCAM_MAX_PIXELS", "")
     if not given:
         return MAX_PIXELS
@@ -61,7 +71,7 @@ def max_pixels() -> int:
 
 
 def check_size(name: str, width: int, height: int) -> None:
-    """Raise InputError where a picture of ``width`` x ``height`` would be too large; nothing is decoded for that."""
+    """Raise InputError if pictures of ``width`` x ``height`` are too large to be decoded."""
     limit = max_pixels()
     if width * height > limit:
         raise InputError(
@@ -71,11 +81,14 @@ def check_size(name: str, width: int, height: int) -> None:
 
 
 def refuse_special(name: str) -> None:
-    """Raise InputError for what is neither a file nor a folder, before it is opened: a pipe that nobody writes to never ends."""
+    """Raise InputError for what is neither a file nor a folder.
+
+    It is not opened for that: opening a pipe without a writer would block forever.
+    """
     try:
         mode = os.stat(name).st_mode
     except (FileNotFoundError, NotADirectoryError):
-        return  # what opens it says so
+        return  # opening it gives the message
     except PermissionError as error:
         raise InputError(f"{name} may not be read: you lack the permission") from error
     except OSError as error:
@@ -83,21 +96,22 @@ def refuse_special(name: str) -> None:
     except ValueError as error:  # a zero byte, half of a surrogate pair
         raise InputError(f"{name!r} cannot be the name of a file") from error
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        known = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"))
-        kind = next((word for test, word in known if test(mode)), "something special")
+        kinds = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"))
+        kind = next((word for test, word in kinds if test(mode)), "something special")
         raise InputError(f"{name} is {kind}, not a file: a video is read several times; save it first, or use vidcam live")
 
 
 def open_container(name: str) -> InputContainer:
-    """The file or http(s) address ``name``, opened by FFmpeg. FFmpegError or OSError where that fails or takes too long.
+    """Open a file or an http(s) address with FFmpeg.
 
-    Only known kinds of files are opened, and none of them can make FFmpeg open another file, or an address. Pictures of more than
-    :func:`max_pixels` are not decoded, neither here nor where the codec gets :func:`decoder_options`.
+    Only known formats are accepted, and none of them can make FFmpeg open another file or address. Pictures of more than
+    :func:`max_pixels` are not decoded, neither here nor by a codec that gets :func:`decoder_options`. FFmpegError or OSError if
+    opening fails or takes too long, InputError for pipes and devices.
     """
     url = is_url(name)
     if not url:
         refuse_special(name)
-    address = name if url else f"file:{name}"  # so that a colon in a file's name is not taken for a protocol
+    address = name if url else f"file:{name}"  # otherwise a colon in a file's name would be taken for a protocol
     options = {
         "format_whitelist": ",".join((*_FORMATS, *_PLAYLISTS) if url else _FORMATS),
         "protocol_whitelist": _URL_PROTOCOLS if url else _FILE_PROTOCOLS,
@@ -107,24 +121,115 @@ def open_container(name: str) -> InputContainer:
 
 
 def decoder_options() -> dict[str, str]:
-    """What keeps a decoder from pictures that are too large, also from those that come later or that the header denies."""
+    """Return the options that make a decoder refuse pictures that are too large, whatever the header says."""
     return {"max_pixels": str(max_pixels())}
 
 
-def all_packets(container: InputContainer, stream: Stream) -> int | None:
-    """After how many packets a stream has ended, although what comes from the address goes on; None where that is not known.
+@contextlib.contextmanager
+def open_video_stream(name: str) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a file or an http(s) address and yield its container and video stream.
 
-    An MP4 counts its pictures at the front; some servers send it over and over, and what follows holds nothing any more.
+    The stream is ready for decoding by several threads. InputError if it cannot be opened, holds no video that can be decoded, or
+    its pictures are too large.
+    """
+    try:
+        container = open_container(name)
+    except InputError:
+        raise
+    except (FFmpegError, OSError) as error:
+        raise input_error(name, error) from error
+    with container:
+        stream = container.streams.best("video")
+        if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
+            kinds = sorted({s.type for s in container.streams} - {"video"})
+            raise InputError(f"{name} holds no video, only {' and '.join(kinds) or 'nothing'}")
+        if stream.codec_context is None:
+            raise InputError(f"{name} is coded in a way that this installation of PyAV cannot decode: convert it to H.264")
+        context = stream.codec_context
+        check_size(name, context.width, context.height)
+        context.options = decoder_options()
+        stream.thread_type = "AUTO" if context.width * context.height <= _8K else "SLICE"
+        yield container, stream
+
+
+def input_error(name: str, error: Exception) -> InputError:
+    """Return the one-sentence error for what the system or FFmpeg reports about a source."""
+    reason = getattr(error, "strerror", None) or str(error)
+    if is_url(name):
+        return InputError(f"{name} cannot be opened: {reason}; check the address and the connection")
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"there is no file {name}")
+    if isinstance(error, PermissionError):
+        return InputError(f"{name} may not be read: you lack the permission")
+    if os.path.isfile(name) and os.path.getsize(name) == 0:
+        return InputError(f"{name} is empty")
+    if isinstance(error, ArgumentError) and (kind := _kind_of_text(name)):
+        return InputError(f"{name} is {kind}, not a video")
+    return InputError(f"{name} cannot be read as video: {reason}; it is no video file, or is cut off before its index")
+
+
+def _kind_of_text(name: str) -> str:
+    """Return in words what kind of text a file is; "" if it is none."""
+    try:
+        with open(name, "rb") as file:
+            head = file.read(1 << 16)
+    except OSError:
+        return ""
+    if b"#EXTM3U" in head or b"<MPD" in head or head.startswith((b"ffconcat", b"v=0")):
+        return "a list of other files or addresses"
+    return "" if b"\0" in head else "a text"
+
+
+def to_float(ratio: Any) -> float:
+    """Return a rational as a float, 0.0 if it is unset (None in PyAV 18, a falsy AVRational in 19)."""
+    return float(ratio) if ratio else 0.0
+
+
+def frame_rate(stream: VideoStream) -> float | None:
+    """Return the frames per second of a stream, None if they are not known."""
+    return to_float(stream.average_rate) or to_float(stream.guessed_rate) or None
+
+
+def stated_duration(container: InputContainer, stream: VideoStream, first: float) -> float | None:
+    """Return the duration of the video in seconds; None if the file does not state it.
+
+    It counts from the first picture, whose time is ``first``, to the end of the last one.
+    """
+    own = stated_video_duration(container, stream, first)
+    if own is not None or not container.duration:
+        return own
+    begin = 0 if "matroska" in container.format.name else container.start_time or 0  # Matroska counts from zero
+    return max(0.0, (begin + container.duration) / av.time_base - first)
+
+
+def stated_video_duration(container: InputContainer, stream: VideoStream, first: float) -> float | None:
+    """Return the same, but None if the file states only the duration of all streams together.
+
+    Of these the audio may be longer than the video.
+    """
+    if "matroska" in container.format.name:  # counts from zero, not from the first picture
+        tag = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
+        return max(0.0, int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]) - first) if tag else None
+    if container.format.name == "avi" and stream.frames:  # FFmpeg guesses the duration of a truncated one from its size
+        return stream.frames / (frame_rate(stream) or DEFAULT_FPS)
+    return stream.duration * to_float(stream.time_base) if stream.duration else None
+
+
+def all_packets(container: InputContainer, stream: Stream) -> int | None:
+    """Return after how many packets a stream ends if its address sends on; None if that is not known.
+
+    An MP4 counts its pictures at the front. Some servers send the file over and over, and the repetitions hold nothing new.
     """
     endless = is_url(container.name) and (container.size or 0) <= 0  # None in PyAV 19
     return stream.frames or None if endless and "mp4" in container.format.name else None
 
 
 def restarts(container: InputContainer) -> bool:
-    """Can the timestamps start anew on the way, as in joined recordings? Then nobody knows where a seek to a time would land.
+    """Return whether timestamps can restart in the middle, so that a seek could land anywhere.
 
-    The index of an MP4 or AVI counts from the first picture to the last (fragments, each with a time of its own, are not in it),
-    and that of a Matroska file ends where another file was joined to it.
+    They do in joined recordings. They cannot in an indexed MP4 or AVI, whose index counts from the first picture to the last (an
+    MP4 in fragments has times per fragment and no such index), nor in Matroska, whose index ends where another file was joined to
+    it.
     """
     name = container.format.name
     if "mp4" in name:
@@ -133,90 +238,9 @@ def restarts(container: InputContainer) -> bool:
 
 
 def sound_of(container: InputContainer) -> AudioStream | None:
-    """The audio stream marked as default, else the first, of those that can be decoded; None where there is none."""
-    known = [s for s in container.streams.audio if s.codec_context is not None]
-    return next((s for s in known if s.disposition & Disposition.default), known[0] if known else None)
+    """Return the audio stream marked as default, else the first one; None if there is none.
 
-
-@dataclass(frozen=True)
-class Still:
-    """What the head of a PNG, JPEG, WebP or BMP says; ``delays_s`` are the seconds of each picture of an animated WebP."""
-
-    kind: str
-    width: int
-    height: int
-    animated: bool = False
-    delays_s: tuple[float, ...] = ()
-
-
-def still(data: bytes) -> Still | None:
-    """The facts of an image, without decoding any of it; None where it is of another kind, or damaged in its head."""
-    try:
-        if data[:8] == b"\x89PNG\r\n\x1a\n":
-            return _png(data)
-        if data[:2] == b"\xff\xd8":
-            return _jpeg(data)
-        if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-            return _webp(data)
-        if data[:2] == b"BM":
-            (size,) = struct.unpack_from("<I", data, 14)
-            width, height = struct.unpack_from("<HH" if size == 12 else "<ii", data, 18)
-            return Still("bmp", abs(width), abs(height))
-    except struct.error:
-        pass
-    return None
-
-
-def _png(data: bytes) -> Still | None:
-    length, kind, width, height = struct.unpack_from(">I4sII", data, 8)
-    if kind != b"IHDR":
-        return None
-    at = 8
-    while kind not in (b"IDAT", b"acTL", b"IEND"):
-        at += 12 + length
-        if at + 8 > len(data):
-            break
-        length, kind = struct.unpack_from(">I4s", data, at)
-    animated = kind == b"acTL" and struct.unpack_from(">I", data, at + 8)[0] > 1
-    return Still("png", width, height, animated)
-
-
-def _jpeg(data: bytes) -> Still | None:
-    at = 2
-    while (at := data.find(b"\xff", at)) >= 0:
-        while data[at : at + 1] == b"\xff":
-            at += 1
-        (marker,) = struct.unpack_from("B", data, at)
-        at += 1
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack_from(">HH", data, at + 3)
-            return Still("jpeg", width, height)
-        if marker == 0xDA:  # the picture itself, before anything said how large it is
-            return None
-        if marker > 1 and not 0xD0 <= marker <= 0xD8:
-            at += struct.unpack_from(">H", data, at)[0]
-    return None
-
-
-def _webp(data: bytes) -> Still | None:
-    kind = data[12:16]
-    if kind == b"VP8 ":
-        width, height = (v & 0x3FFF for v in struct.unpack_from("<HH", data, 26))
-        return Still("webp", width, height)
-    if kind == b"VP8L":
-        (bits,) = struct.unpack_from("<I", data, 21)
-        return Still("webp", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
-    if kind != b"VP8X":
-        return None
-    flags, *size = struct.unpack_from("<B3xHBHB", data, 20)
-    width, height = (size[0] | size[1] << 16) + 1, (size[2] | size[3] << 16) + 1
-    if not flags & 2:
-        return Still("webp", width, height)
-    delays, at = [], 12
-    while at + 8 <= len(data):
-        kind, length = struct.unpack_from("<4sI", data, at)
-        if kind == b"ANMF" and at + 24 <= len(data):
-            milliseconds = int.from_bytes(data[at + 20 : at + 23], "little")
-            delays.append(milliseconds / 1000 if milliseconds > 10 else 0.1)  # as browsers do
-        at += 8 + length + length % 2
-    return Still("webp", width, height, len(delays) > 1, tuple(delays))
+    Streams that cannot be decoded do not count.
+    """
+    decodable = [s for s in container.streams.audio if s.codec_context is not None]
+    return next((s for s in decodable if s.disposition & Disposition.default), decodable[0] if decodable else None)

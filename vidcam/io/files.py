@@ -13,23 +13,29 @@ from functools import cache
 from pathlib import Path
 
 from vidcam.errors import OutputError
-from vidcam.io import json_text
 from vidcam.io.clock import SYSTEM, Clock
+from vidcam.io.json_text import to_utf8_text
 
 __all__ = ["atomic_write", "check_output", "remove_leftovers", "save"]
 
-# The name of an output that is being written tells the process: its machine since when it runs, its number and its start.
+# The name of an unfinished output identifies the process that writes it: its machine and boot, its number and its start.
 PART = re.compile(
     r"\..*\.vidcam-(?P<machine>[0-9a-f]{8})-(?P<pid>\d{1,9})-(?P<started>\d{1,19})-[0-9a-f]{8}\.part(\.[^.]*)?", re.DOTALL
 )
-OLD_S = 86_400.0  # a part of a process that cannot be asked for is left over if nothing was written to it for so long
+OLD_S = 86_400.0  # the age at which an unfinished output counts as left over if its process cannot be looked up
 UNKNOWN = "0" * 8
 
 
 def check_output(path: str | os.PathLike[str], *, overwrite: bool = False, source: str | os.PathLike[str] | None = None) -> Path:
-    """The file that ``path`` names, links followed, if it may be written; OutputError with the reason and the way out otherwise.
+    """Return the file that ``path`` names, with links followed, if it may be written.
 
-    ``source`` is the input that the output must not replace, even with ``overwrite``.
+    Args:
+        path: The output.
+        overwrite: Whether an existing file may be replaced.
+        source: The input, which must never be replaced.
+
+    Raises:
+        OutputError: It may not be written; the message says why and what to do.
     """
     target = Path(path).resolve()
     if not target.parent.is_dir():
@@ -49,28 +55,28 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False, sourc
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
-    """An empty hidden file beside ``path`` to write to; it becomes ``path`` when the block ends.
+    """Yield an empty hidden file next to ``path``; it becomes ``path`` when the block ends.
 
-    If the block raises anything, KeyboardInterrupt included, nothing appears and an existing file is kept. Refuses like
-    :func:`check_output`; OutputError also where the disk is full. A process that is killed leaves the hidden file; the next one
-    that writes into the folder removes it.
+    If the block raises anything, KeyboardInterrupt included, nothing appears and an existing file is kept. If the process is
+    killed, the hidden file stays until the next process that writes into the folder removes it. OutputError as in
+    :func:`check_output`, and if the disk is full.
     """
     target = check_output(path, overwrite=overwrite)
     _tidy(target.parent)
     process = f"{_machine()}-{os.getpid()}-{_start_of(os.getpid()) or 0}"
     temp = target.with_name(f".{target.stem[:40]}.vidcam-{process}-{secrets.token_hex(4)}.part{target.suffix}")
     try:
-        # Opened by hand, not by tempfile, so that the file gets the permissions that the user's umask asks for.
+        # Not tempfile, which would ignore the permissions that the user's umask asks for.
         os.close(os.open(temp, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temp
         with open(temp, "rb+") as file:
-            os.fsync(file.fileno())  # on the disk, not only in the cache, before the old file goes
-        check_output(path, overwrite=overwrite)  # it may have appeared meanwhile
+            os.fsync(file.fileno())  # the new content must be on the disk before the old file is replaced
+        check_output(path, overwrite=overwrite)  # the output may have appeared meanwhile
         os.replace(temp, target)
     except OSError as error:
         if error.errno in _SENTENCES or error.filename in (temp, str(temp), target, str(target)):
             raise _output_error(path, error) from error
-        raise  # the caller's own trouble, such as a file that it reads meanwhile
+        raise  # an error of the block itself, such as in a file that it reads
     finally:
         with suppress(FileNotFoundError):
             temp.unlink()
@@ -79,41 +85,44 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = False) -> It
 def save(
     path: str | os.PathLike[str], content: str | bytes, *, overwrite: bool = False, source: str | os.PathLike[str] | None = None
 ) -> None:
-    """Write a whole file, text as UTF-8 (what that cannot hold becomes U+FFFD). Refuses like :func:`check_output`."""
+    """Write a whole file, text as UTF-8.
+
+    Characters that UTF-8 cannot encode become U+FFFD. OutputError as in :func:`check_output`, and if the disk is full.
+    """
     check_output(path, overwrite=overwrite, source=source)
     with atomic_write(path, overwrite=overwrite) as part:
-        part.write_bytes(json_text.text(content).encode("utf-8") if isinstance(content, str) else content)
+        part.write_bytes(to_utf8_text(content).encode("utf-8") if isinstance(content, str) else content)
 
 
 @cache
 def _tidy(folder: Path) -> None:
-    """Remove what was left in the folder, once for each process: a folder may have very many files."""
+    """Remove leftovers in a folder, once per process, because a folder may have very many files."""
     remove_leftovers(folder)
 
 
 def remove_leftovers(folder: Path, *, clock: Clock = SYSTEM) -> None:
     """Remove the unfinished outputs of processes that are dead.
 
-    Those of another machine (as on a network drive), of another container, of before this machine was started, and of a system
-    that does not say when a process was started are removed if nothing was written to them for a day.
+    If the process cannot be looked up, an output is removed once nothing was written to it for a day. That is so for outputs of
+    another machine (on a network drive) or container, of an earlier boot, and on systems other than Linux.
     """
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             name = PART.fullmatch(entry.name)
             if name is None:
                 continue
-            with suppress(OSError):  # gone meanwhile, or not ours to remove
+            with suppress(OSError):  # another process has removed it, or we lack the permission
                 if name["machine"] == _machine() != UNKNOWN:
-                    left = not _is_alive(int(name["pid"]), int(name["started"]))
+                    is_leftover = not _is_alive(int(name["pid"]), int(name["started"]))
                 else:
-                    left = clock.wall().timestamp() - entry.stat(follow_symlinks=False).st_mtime > OLD_S
-                if left:
+                    is_leftover = clock.wall().timestamp() - entry.stat(follow_symlinks=False).st_mtime > OLD_S
+                if is_leftover:
                     os.unlink(entry.path)
 
 
 @cache
 def _machine() -> str:
-    """This machine since it was started, and the container on it: where a process number means a process of ours."""
+    """Return an identifier of this boot and container, within which process numbers are unique."""
     try:
         facts = Path("/proc/sys/kernel/random/boot_id").read_text() + os.readlink("/proc/self/ns/pid")
     except OSError:  # not Linux
@@ -122,7 +131,7 @@ def _machine() -> str:
 
 
 def _is_alive(pid: int, started: int) -> bool:
-    """Whether the process with this number is the one that was started then."""
+    """Return whether the process ``pid`` that was started at ``started`` is alive."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -133,7 +142,7 @@ def _is_alive(pid: int, started: int) -> bool:
 
 
 def _start_of(pid: int) -> int | None:
-    """When the process was started, in ticks since the machine was; -1 if it is dead; None if that is not told."""
+    """Return the start of a process in ticks since boot; -1 if it is dead, None if that is not known."""
     try:
         words = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
@@ -150,6 +159,7 @@ _SENTENCES = {
 
 
 def _output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
+    """Return the one-sentence error for what the system reports about an output."""
     if error.errno in (errno.EACCES, errno.EPERM):
         return OutputError(f"cannot write {path}: no permission to write in the folder {Path(path).resolve().parent}")
     return OutputError(f"cannot write {path}: {_SENTENCES.get(error.errno or 0) or error.strerror or error}")

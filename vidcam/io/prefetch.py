@@ -1,10 +1,10 @@
-"""Stages that run beside each other: a worker thread makes the items of one stage while the next stage takes them.
+"""Runs the stages of a pipeline in parallel: a thread produces items while the next stage consumes them.
 
-Where threads outnumber processors, who takes goes first. The last stage has the most to do, and inside of it, an encoder, threads
-wait for each other: one that is kept from its processor holds up all of them.
+The consumer gets priority over the producers. The last stage has the most to do, and inside it the encoder's threads wait for
+each other, so that one delayed thread stalls all of them.
 
-While stages run, OpenCV has no threads of its own (:func:`opencv_single_threaded`): they would go on spinning after each
-operation and take processors from the other stages.
+While stages run, OpenCV uses no threads of its own (:func:`opencv_single_threaded`): they spin after each operation and take
+processors from the other stages.
 """
 
 from __future__ import annotations
@@ -23,71 +23,84 @@ from vidcam.io.clock import SYSTEM, Clock
 
 T = TypeVar("T")
 
-__all__ = ["ahead", "opencv_single_threaded"]
+__all__ = ["opencv_single_threaded", "prefetch"]
 
-_NICE = 5  # a third of the usual weight; with 10 the stages starve, and all with them, when something else runs beside them
+_NICE = 5  # a third of the usual weight; with 10 the stages starve, and the pipeline with them, if other programs are busy
 
 _lock = threading.Lock()
-_alone = [0, 0]  # how many are inside of opencv_single_threaded(), and OpenCV's threads before the first of them
+_users = [0, 0]  # how many blocks are inside opencv_single_threaded(), and OpenCV's number of threads before the first of them
 
 
 @contextmanager
 def opencv_single_threaded() -> Iterator[None]:
-    """Inside, in all threads, OpenCV computes in the thread that calls it; the number of its threads is put back at the end."""
+    """Make OpenCV compute in the calling thread until the block ends.
+
+    This holds for all threads of the process. Blocks may overlap; the last one to end restores OpenCV's threads.
+    """
     with _lock:
-        if _alone[0] == 0:
-            _alone[1] = cv2.getNumThreads()
+        if _users[0] == 0:
+            _users[1] = cv2.getNumThreads()
             cv2.setNumThreads(1)
-        _alone[0] += 1
+        _users[0] += 1
     try:
         yield
     finally:
         with _lock:
-            _alone[0] -= 1
-            if _alone[0] == 0:
-                cv2.setNumThreads(_alone[1])
+            _users[0] -= 1
+            if _users[0] == 0:
+                cv2.setNumThreads(_users[1])
 
 
-def _step_back() -> None:
-    """Make this thread, and those that it will start, nicer than the usual one; only Linux has that, others mean the process."""
+def _lower_priority() -> None:
+    """Lower the priority of this thread and of those that it starts.
+
+    Only Linux has a priority for each thread; elsewhere it would be that of the process.
+    """
     if sys.platform == "linux":
-        with suppress(OSError):  # forbidden in some sandboxes
+        with suppress(OSError):  # some sandboxes forbid it
             os.setpriority(os.PRIO_PROCESS, 0, max(_NICE, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 class _End:
-    """The stage has ended, by itself or by this error."""
+    """The last item of a stage; ``error`` is what ended it, None if it is exhausted."""
 
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
 
 
-def ahead(items: Iterable[T], depth: int = 4, *, clock: Clock = SYSTEM) -> Generator[T, None, None]:
-    """The same items in the same order, made in a thread of their own, at most ``depth`` ahead of who takes them.
+def prefetch(items: Iterable[T], depth: int = 4, *, clock: Clock = SYSTEM) -> Generator[T, None, None]:
+    """Yield the same items in the same order, produced by a thread of their own.
 
-    An error in the making is raised where its item would have come. When the taker stops early, or is closed or interrupted, the
-    maker stops before its next item, what it iterates over is closed in its own thread, and the thread has ended when this
-    generator has. Both sides wait for each other by ``clock``, without a time-out.
+    An error of the producer is raised at the place of its item. If the consumer stops early, or this generator is closed or
+    interrupted, the producer stops before its next item, closes ``items`` in its own thread, and has ended when this generator
+    has.
+
+    Args:
+        items: What to iterate over. A generator is closed at the end.
+        depth: The most items that are ready and not yet consumed.
+        clock: Both sides wait for each other on this clock, without a timeout.
     """
-    return _taken(_Stage(items, depth, clock))
+    return _consume(_Stage(items, depth, clock))
 
 
 class _Stage(Generic[T]):
+    """The queue between the producer's thread and the consumer."""
+
     def __init__(self, items: Iterable[T], depth: int, clock: Clock) -> None:
         self._items = items
         self._depth = depth
         self._clock = clock
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._ready: deque[T | _End] = deque()
         self._stopped = False
 
     def run(self) -> None:
-        """Make the items: what the stage's thread does."""
-        _step_back()
+        """Produce all items, in the stage's thread."""
+        _lower_priority()
         error: BaseException | None = None
         try:
             for item in self._items:
-                if not self._give(item):
+                if not self._put(item):
                     break
         except BaseException as raised:
             error = raised
@@ -97,33 +110,34 @@ class _Stage(Generic[T]):
                     self._items.close()
                 except BaseException as raised:
                     error = error or raised
-        self._give(_End(error))
+        self._put(_End(error))
 
     def take(self) -> T | _End:
-        """Wait for the next item, or for the end."""
-        with self._news:
-            self._clock.wait(self._news, lambda: self._ready)
-            self._news.notify_all()
+        """Wait for the next item or the end, and return it."""
+        with self._changed:
+            self._clock.wait(self._changed, lambda: self._ready)
+            self._changed.notify_all()
             return self._ready.popleft()
 
     def stop(self) -> None:
-        """Have the maker end before its next item. What is ready is dropped: an item that is held would keep a picture alive."""
-        with self._news:
+        """Make the producer end before its next item, and drain the queue so that its frames can be freed."""
+        with self._changed:
             self._stopped = True
             self._ready.clear()
-            self._news.notify_all()
+            self._changed.notify_all()
 
-    def _give(self, item: T | _End) -> bool:
-        with self._news:
-            self._clock.wait(self._news, lambda: self._stopped or len(self._ready) < self._depth)
+    def _put(self, item: T | _End) -> bool:
+        """Wait for room and put an item into the queue; return False if the stage was stopped."""
+        with self._changed:
+            self._clock.wait(self._changed, lambda: self._stopped or len(self._ready) < self._depth)
             if not self._stopped:
                 self._ready.append(item)
-                self._news.notify_all()
+                self._changed.notify_all()
             return not self._stopped
 
 
-def _taken(stage: _Stage[T]) -> Generator[T, None, None]:
-    thread = threading.Thread(target=stage.run, name="vidcam-ahead", daemon=True)
+def _consume(stage: _Stage[T]) -> Generator[T, None, None]:
+    thread = threading.Thread(target=stage.run, name="vidcam-prefetch", daemon=True)
     thread.start()
     try:
         while True:

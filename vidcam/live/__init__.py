@@ -1,7 +1,8 @@
-"""A camera pushed through the same Session as a file: the newest frame wins, evidence carries its age, events are told.
+"""Explaining a camera while it runs, by the same ``Session`` as a file.
 
-    source -> capture -> Stream (sampling | explaining | pictures, each in a thread of its own) -> page, window, events, recording
+    source -> capture -> Stream (sampling | explaining | pictures, each in its own thread) -> page, window, events, recording
 
-:mod:`~vidcam.web.live.run` puts it together for the command line; :func:`vidcam.web.live.server.viewer` is the page as an ASGI
-app.
+The newest frame wins, the evidence carries its age, and events are reported as they happen. :mod:`~vidcam.live.pipeline` joins
+these parts for one source, :mod:`vidcam.web.live.run` runs ``vidcam live``, and :func:`vidcam.web.live.server.make_viewer` is the
+page as an ASGI application.
 """

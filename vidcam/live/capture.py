@@ -1,4 +1,4 @@
-"""The thread that reads a source: it hands over every frame, and does not give up on a source that has worked once."""
+"""The thread that reads a source. It tries again when a source fails that has worked once."""
 
 from __future__ import annotations
 
@@ -15,17 +15,22 @@ __all__ = ["Capture", "State"]
 
 State = Literal["opening", "running", "silent", "waiting", "ended", "failed"]
 
-FIRST_S, LONGEST_S = 0.5, 15.0  # seconds before the next try: doubled each time
-SILENT_S = 2.0  # without a frame for so long, a source is called silent
-GONE_S = 12.0  # longer than any source may block
+FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 15.0  # before the source is opened again; doubled after each failure
+SILENT_S = 2.0  # a source is silent after this long without a frame
+JOIN_S = 12.0  # longer than any source may block
 
 
 class Capture:
-    """Reads ``source`` in a thread of its own and gives each frame to ``take``, which must be quick.
+    """Reads a source in a thread of its own and passes on every frame.
 
-    A source that fails before its first frame has failed: :meth:`wait` raises what it said. Later failures are waited out, with
-    growing pauses, until :meth:`close`. ``take`` may raise: then the capture has failed. ``changed`` is called whenever
-    :attr:`state` or :attr:`over` may have changed.
+    If the source fails before its first frame, the capture has failed and :meth:`wait` raises the error. After later failures it
+    opens the source again, after growing pauses, until :meth:`close`.
+
+    Args:
+        source: The source.
+        take: Receives each frame and must be quick. If it raises, the capture has failed.
+        clock: Measures pauses and silence.
+        changed: Called whenever :attr:`state` or :attr:`over` may have changed.
     """
 
     def __init__(
@@ -41,44 +46,45 @@ class Capture:
         self.frames = 0
         self.error: VidcamError | None = None
         self.reason = ""
-        """Why there are no frames at present, in a sentence."""
+        """A sentence that says why there are no frames at present."""
         self._take, self._clock, self._changed = take, clock, changed
         self._state: State = "opening"
         self._arrived = 0.0
-        self._reading: Iterator[Frame] | None = None
+        self._frames: Iterator[Frame] | None = None
         self._opened = 0
-        self._frames_before = 0  # the present opening of the source
-        self._pause = FIRST_S
+        self._frames_before = 0  # frames that came before the source was opened last
+        self._pause = FIRST_PAUSE_S
         self._stop = Stop(clock)
-        self._known = threading.Event()  # whether the source works at all
+        self._is_decided = threading.Event()  # set once the source has given a frame, or has failed
         self._thread = threading.Thread(target=self._run, name="vidcam-capture", daemon=True)
 
     def start(self) -> Capture:
+        """Begin to read."""
         self._thread.start()
         return self
 
     @property
     def state(self) -> State:
-        """What the source does at present."""
-        quiet = self._state == "running" and self._clock.now() - self._arrived > SILENT_S
-        return "silent" if quiet else self._state
+        """The present state of the source."""
+        is_silent = self._state == "running" and self._clock.now() - self._arrived > SILENT_S
+        return "silent" if is_silent else self._state
 
     @property
     def over(self) -> bool:
-        """No frame will ever come again."""
+        """Whether no frame will ever come again."""
         return self._state in ("ended", "failed")
 
     def wait(self) -> None:
-        """Until the first frame is there; raises InputError where the source does not give one."""
-        self._known.wait()
+        """Wait for the first frame. InputError if the source does not give one."""
+        self._is_decided.wait()
         if self.error is not None:
             raise self.error
 
     def close(self) -> None:
-        """Stop reading; returns when the thread has ended."""
+        """Stop reading; return when the thread has ended."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join(GONE_S)
+            self._thread.join(JOIN_S)
 
     def step(self) -> float | None:
         """Take the next frame, opening the source if it is not open; the thread calls this again and again.
@@ -100,17 +106,17 @@ class Capture:
                 return None
             reason = f"{self.source.name} has stopped sending"
         except InputError as error:
-            if not self._known.is_set():
+            if not self._is_decided.is_set():
                 self._fail(error)
                 return None
             reason = str(error)
         except VidcamError as error:
             self._fail(error)
             return None
-        except Exception as error:  # a bug, or a library's: told where the others are, instead of a silent end
+        except Exception as error:  # a thread must not end in silence
             self._fail(VidcamError(f"{self.source.name} cannot be read: {type(error).__name__}: {error}"))
             return None
-        self._pause = FIRST_S if self.frames > self._frames_before else min(self._pause * 2, LONGEST_S)
+        self._pause = FIRST_PAUSE_S if self.frames > self._frames_before else min(self._pause * 2, MAX_PAUSE_S)
         self._become("waiting", reason)
         return self._pause
 
@@ -120,19 +126,19 @@ class Capture:
                 self._stop.wait(pause)
 
     def _next(self) -> Frame | None:
-        """The next frame of the source; None where it has ended, or was asked to."""
+        """Return the next frame of the source; None if it has ended or the capture is being closed."""
         if self._stop.is_set():
             return None
-        if self._reading is None:
+        if self._frames is None:
             self._opened += 1
             self.reconnects = self._opened - 1
             self._frames_before = self.frames
-            self._reading = self.source.frames(self._stop)
-        return next(self._reading, None)
+            self._frames = self.source.frames(self._stop)
+        return next(self._frames, None)
 
-    def _let_go(self) -> None:
-        reading, self._reading = self._reading, None
-        if reading is not None and (close := getattr(reading, "close", None)):
+    def _close_source(self) -> None:
+        frames, self._frames = self._frames, None
+        if frames is not None and (close := getattr(frames, "close", None)):
             close()
 
     def _fail(self, error: VidcamError) -> None:
@@ -141,9 +147,9 @@ class Capture:
 
     def _become(self, state: State, reason: str) -> None:
         if state != "running":
-            self._let_go()
+            self._close_source()
         before, self._state, self.reason = self._state, state, reason
         if state != "waiting":
-            self._known.set()
+            self._is_decided.set()
         if state != before:
             self._changed()

@@ -1,46 +1,38 @@
-"""What happens on a stream, told as it happens: lines of JSON, snapshots, and actions that somebody asked for."""
+"""Events: what happens on a stream, from the moment a rule begins to hold until it no longer does."""
 
 from __future__ import annotations
 
-import json
 import re
-import sys
-import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
-import cv2
 import numpy as np
 
-from vidcam import render
-from vidcam.errors import OutputError, VidcamError
+from vidcam.errors import OutputError
 from vidcam.evidence.heat import render_heat
-from vidcam.io.clock import SYSTEM, Clock
-from vidcam.io.files import check_output
+from vidcam.io.jpeg import encode
 from vidcam.live.rules import RELEASE_S, Crossing, Rule, RuleTracker
-from vidcam.live.state import Update, hot_box
+from vidcam.live.state import Update, find_hot_box
 from vidcam.live.stream import Stream
+from vidcam.live.worker import Worker
+from vidcam.render import overlay
 from vidcam.values import Box, Frame
 
-__all__ = ["DEFAULT", "Action", "Event", "JsonlSink", "Monitor", "Onsets", "Worker"]
+__all__ = ["DEFAULT_RULE", "Event", "Monitor", "Onsets"]
 
-DEFAULT = Rule("any", ">", 0.6, 0.5)
-WAITING = 64  # jobs in the queue of a worker; more would be told too late to be of use
-GOODBYE_S = 8.0  # how long a worker may go on after the stream has ended
+DEFAULT_RULE = Rule("any", ">", 0.6, 0.5)
+SNAPSHOT_QUALITY = 90  # of JPEG
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that began at ``start_s`` on the stream's clock (``start`` in UTC), and, once it is over, ended at ``end_s``.
+    """An action that began at ``start_s`` on the stream's clock (``start`` in UTC) and, once it is over, ended at ``end_s``.
 
-    These are the seconds between which the evidence for it lies (:class:`Onsets`). The rule itself held from ``rule_start_s`` to
-    ``rule_end_s``: an answer of the model has the second of the last frame of its window, so that is up to a window later.
-    ``score`` is the highest probability so far; ``box`` where the evidence was when it was strongest, in source pixels; both None
-    where unknown.
+    The evidence for it lies between these seconds (:class:`Onsets`). The rule itself held from ``rule_start_s`` to
+    ``rule_end_s``, which is up to a clip later: an answer of the model counts for the second of the clip's last frame. ``score``
+    is the highest probability so far; ``box`` is where the evidence was when it was strongest, in source pixels, or None.
     """
 
     id: int
@@ -57,8 +49,14 @@ class Event:
     end_s: float | None = None
     end: datetime | None = None
 
+    @property
+    def file_stem(self) -> str:
+        """The name, without a suffix, of files about this event: when, which and what, safe on every file system."""
+        action = re.sub(r"[^\w\-]+", "-", self.action).strip("-") or "event"
+        return f"{self.start:%Y%m%dT%H%M%S}-{self.id:04d}-{action}"
+
     def to_json(self) -> dict[str, object]:
-        """Plain values; ``box`` is [x, y, width, height]."""
+        """Return the event as JSON values; ``box`` is [x, y, width, height]."""
         b = self.box
         return {
             "event": "start" if self.end is None else "end",
@@ -82,122 +80,26 @@ def _utc(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-class Action(Protocol):
-    """What is done about events; has a worker of its own, may take its time, may raise VidcamError."""
-
-    name: str
-    """For people who are told that it was left out."""
-
-    def __call__(self, event: Event) -> None: ...
-
-
-class Worker:
-    """One thread that does jobs one after the other, so that nobody who watches has to wait for what is done about it.
-
-    ``what`` names its jobs to people. No more than ``waiting`` of them wait: what is left out is said. So is what is not done
-    ``goodbye_s`` seconds after :meth:`close`.
-    """
-
-    def __init__(
-        self,
-        say: Callable[[str], None],
-        what: str = "an action",
-        *,
-        waiting: int = WAITING,
-        goodbye_s: float = GOODBYE_S,
-        clock: Clock = SYSTEM,
-    ) -> None:
-        self.failures = 0
-        self._say, self._what, self._goodbye_s, self._clock = say, what, goodbye_s, clock
-        self._most = waiting
-        self._jobs: deque[Callable[[], None]] = deque()
-        self._news = threading.Condition()
-        self._closed = self._ended = False
-        self._thread = threading.Thread(target=self._run, name="vidcam-worker", daemon=True)
-
-    def start(self) -> Worker:
-        """Begin to do the jobs."""
-        self._thread.start()
-        return self
-
-    def do(self, job: Callable[[], None]) -> None:
-        """Have ``job`` done after those that wait."""
-        with self._news:
-            room = len(self._jobs) < self._most
-            if room:
-                self._jobs.append(job)
-                self._news.notify_all()
-        if not room:
-            self._complain(f"too many events at once: {self._what} was left out")
-
-    def takes(self, action: Callable[[Event], None]) -> Callable[[Event], None]:
-        """``action`` as a job of this worker: who calls it does not wait."""
-        return lambda event: self.do(lambda: action(event))
-
-    def step(self) -> bool:
-        """Do the next job that waits; return whether there was one. The thread calls this again and again."""
-        with self._news:
-            if not self._jobs:
-                return False
-            job = self._jobs.popleft()
-        try:
-            job()
-        except VidcamError as error:
-            self._complain(str(error))
-        except Exception as error:  # one bad job must not end the others
-            self._complain(f"an action failed: {type(error).__name__}: {error}")
-        return True
-
-    def close(self) -> None:
-        """Return when what was waiting is done, or given up after some seconds."""
-        if not self._thread.is_alive():
-            return
-        with self._news:
-            self._closed = True
-            self._news.notify_all()
-            done = self._clock.wait(self._news, lambda: self._ended, self._goodbye_s)
-            if not done:
-                self._jobs.clear()
-        if done:
-            self._thread.join()
-        else:
-            self._complain(f"{self._what} was given up: not done {self._goodbye_s:g} seconds after the end")
-
-    def _run(self) -> None:
-        while self._wait():
-            self.step()
-        with self._news:
-            self._ended = True
-            self._news.notify_all()
-
-    def _wait(self) -> bool:
-        """Until there is a job; False if there is none and no more will come."""
-        with self._news:
-            self._news.wait_for(lambda: self._jobs or self._closed)
-            return bool(self._jobs)
-
-    def _complain(self, sentence: str) -> None:
-        self.failures += 1
-        self._say(sentence)
-
-
 class Onsets:
-    """Remembers the evidence of the last seconds, to say when an action began and ended.
+    """Dates actions by their evidence of the last seconds.
 
-    The answer to a window is that of its last frame's second, but what it rests on lies anywhere in it: an action is known about
-    half a window late. It began where the evidence for it rose above a quarter of its highest in that window, and ended where it
-    fell below.
+    An answer of the model counts for the second of its clip's last frame, but the evidence for it lies anywhere in the clip: an
+    action is recognised about half a clip late. It began when the evidence for it rose above a quarter of its highest value in
+    that clip, and ended when it fell below that.
+
+    Args:
+        clip_s: The length of a clip in seconds.
+        keep_s: How many seconds ago a rule may have begun to hold.
     """
 
     SHARE = 0.25
 
     def __init__(self, *, clip_s: float, keep_s: float) -> None:
-        """``clip_s`` is the length of a window; ``keep_s`` how far back a rule may have begun to hold."""
         self._clip_s, self._keep_s = clip_s, clip_s + keep_s
         self._curves: dict[str, dict[float, float]] = {}
 
     def update(self, update: Update) -> None:
-        """Take the newest evidence: what is known of a second may still change while windows look at it."""
+        """Take the newest evidence; it replaces earlier values of seconds that clips still cover."""
         for label, (times, values) in update.recent.items():
             self._curves.setdefault(label, {}).update(zip(np.round(times, 6).tolist(), values.tolist(), strict=True))
         for label, curve in list(self._curves.items()):
@@ -207,24 +109,24 @@ class Onsets:
                 del self._curves[label]
 
     def clear(self) -> None:
-        """Forget everything: another clip begins."""
+        """Forget everything, because a new clip of the stream begins."""
         self._curves.clear()
 
     def start(self, label: str, since: float) -> float:
-        """Return when an action began whose rule holds since the second ``since``."""
+        """Return the second at which an action began whose rule has held since the second ``since``."""
         return self._edge(label, since, first=True)
 
     def end(self, label: str, since: float) -> float:
-        """Return when an action ended whose rule no longer holds since the second ``since``."""
+        """Return the second at which an action ended whose rule has not held since the second ``since``."""
         return self._edge(label, since, first=False)
 
     def _edge(self, label: str, since: float, *, first: bool) -> float:
-        window = sorted((t, v) for t, v in self._curves.get(label, {}).items() if since - self._clip_s <= t <= since)
-        values = np.array([v for _, v in window])
-        if not len(window) or not values.max() > 0:
-            return since - self._clip_s / 2  # nothing tells: the middle of the window
+        points = sorted((t, v) for t, v in self._curves.get(label, {}).items() if since - self._clip_s <= t <= since)
+        values = np.array([v for _, v in points])
+        if not len(points) or not values.max() > 0:
+            return since - self._clip_s / 2  # without evidence: the middle of the clip
         strong = np.flatnonzero(values >= self.SHARE * values.max())
-        times = [t for t, _ in window]
+        times = [t for t, _ in points]
         if first:
             return float(times[strong[0]])
         step = times[1] - times[0] if len(times) > 1 else 0.0
@@ -232,19 +134,27 @@ class Onsets:
 
 
 @dataclass
-class _Open:
+class _OpenEvent:
     event: Event
-    best: float
-    hottest: float = 0.0
+    best_prob: float
+    peak_evidence: float = 0.0
 
 
 @dataclass
 class Monitor:
-    """Follows the rules on a stream and tells every event, once when it starts and once when it ends.
+    """Follows rules on a stream and reports every event twice: when it starts and when it ends.
 
-    ``actions`` are jobs of ``worker``, after the snapshot: they should be quick. ``films`` is told directly, before the pictures
-    that it wants are gone. ``snapshots``: a folder for a picture of each event with its evidence, made where it is missing. Rules
-    that read the same are one. Give :meth:`update` to the stream's listeners; call :meth:`close` at the end of each clip.
+    Give :meth:`update` to the stream's listeners, and call :meth:`close` at the end of each clip of the stream. Rules that read
+    the same count once.
+
+    Attributes:
+        stream: The stream.
+        rules: The rules.
+        actions: Called with each event as jobs of ``worker``, after the snapshot is saved. They must be quick.
+        worker: Saves the snapshots and calls the actions.
+        snapshots: A folder for a picture of each event with its evidence, made if it does not exist; None for no pictures.
+        immediate: Called at once with each event, before the pictures around it are dropped. They must be quick.
+        counts: How many events have started, by (rule, label).
     """
 
     stream: Stream
@@ -252,114 +162,95 @@ class Monitor:
     actions: Sequence[Callable[[Event], None]]
     worker: Worker
     snapshots: Path | None = None
-    films: Callable[[Event], None] | None = None
+    immediate: list[Callable[[Event], None]] = field(default_factory=list)
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         rules = {str(rule): rule for rule in self.rules}
-        self._followers = [RuleTracker(rule, self.stream.engine.labels) for rule in rules.values()]
+        self._trackers = [RuleTracker(rule, self.stream.engine.labels) for rule in rules.values()]
         clip_s = self.stream.engine.spec.clip_s
         self._onsets = Onsets(clip_s=clip_s, keep_s=max((rule.hold_s for rule in rules.values()), default=0.0) + RELEASE_S)
-        self._open: dict[tuple[str, str], _Open] = {}
-        self._ids = 0
+        self._open: dict[tuple[str, str], _OpenEvent] = {}
+        self._last_id = 0
         self._last: Update | None = None
 
     def update(self, update: Update) -> None:
-        """Take the newest update."""
+        """Take the newest update: start and end events, and improve the score and box of those that go on."""
         self._last = update
         self._onsets.update(update)
-        for key, going in self._open.items():
-            self._improve(going, update, key[1])
-        for follower in self._followers:
-            for crossing in follower.update(update.prediction.probs, time=update.time):
-                self._tell(crossing, update)
+        for (_, label), open_event in self._open.items():
+            _improve(open_event, update, label)
+        for tracker in self._trackers:
+            for crossing in tracker.update(update.prediction.probs, time=update.time):
+                self._report(crossing, update)
 
     def close(self) -> None:
-        """The clip is over, by a gap or for good: what is still going on ends with the last update."""
+        """End all events with the last update, because the clip is over, by a gap or for good."""
         if self._last is not None:
-            for follower in self._followers:
-                for crossing in follower.close(time=self._last.time):
-                    self._tell(crossing, self._last)
+            for tracker in self._trackers:
+                for crossing in tracker.close(time=self._last.time):
+                    self._report(crossing, self._last)
         self._onsets.clear()
 
-    def _tell(self, crossing: Crossing, update: Update) -> None:
-        key = str(crossing.rule), crossing.label
-        if crossing.kind == "start":
-            self._ids += 1
-            self.counts[key] = self.counts.get(key, 0) + 1
-            begin = self._onsets.start(crossing.label, crossing.since)
-            event = Event(
-                id=self._ids,
-                source=self.stream.name,
-                rule=key[0],
-                action=crossing.label,
-                start_s=begin,
-                start=self.stream.time_of_day(begin),
-                score=0.0,
-                rule_start_s=crossing.since,
-            )
-            going = self._open[key] = _Open(event, -1.0)
-            self._improve(going, update, crossing.label)
-            frame = self.stream.latest
-            if self.snapshots is not None and frame is not None:
-                going.event = replace(going.event, snapshot=self._picture_path(going.event))
-                self.worker.do(lambda: _write_snapshot(going.event, frame, update))
-            event = going.event
-        else:
-            going = self._open.pop(key)
-            over = max(going.event.start_s, crossing.since if crossing.gone else self._onsets.end(crossing.label, crossing.since))
-            event = replace(going.event, end_s=over, end=self.stream.time_of_day(over), rule_end_s=crossing.since)
-        if self.films is not None:
-            self.films(event)
+    def _report(self, crossing: Crossing, update: Update) -> None:
+        event = self._start(crossing, update) if crossing.kind == "start" else self._end(crossing)
+        for follower in self.immediate:
+            follower(event)
         for action in self.actions:
-            self.worker.takes(action)(event)
+            self.worker.queue(action)(event)
 
-    def _improve(self, going: _Open, update: Update, label: str) -> None:
-        prob, heads = update.prediction.prob(label), update.heads.get(label, ())
-        if prob > going.best:
-            going.best, going.event = prob, replace(going.event, score=prob)
-        strength = max((float(t.maps[-1].max()) for t in heads), default=0.0)
-        if strength > going.hottest:  # who has fallen lies still while the model is surest of it
-            going.hottest, going.event = strength, replace(going.event, box=hot_box(heads))
+    def _start(self, crossing: Crossing, update: Update) -> Event:
+        key = str(crossing.rule), crossing.label
+        self._last_id += 1
+        self.counts[key] = self.counts.get(key, 0) + 1
+        begin = self._onsets.start(crossing.label, crossing.since)
+        event = Event(
+            id=self._last_id,
+            source=self.stream.name,
+            rule=key[0],
+            action=crossing.label,
+            start_s=begin,
+            start=self.stream.time_of_day(begin),
+            score=0.0,
+            rule_start_s=crossing.since,
+        )
+        open_event = self._open[key] = _OpenEvent(event, best_prob=-1.0)
+        _improve(open_event, update, crossing.label)
+        frame = self.stream.latest
+        if self.snapshots is not None and frame is not None:
+            open_event.event = replace(open_event.event, snapshot=self.snapshots / f"{event.file_stem}.jpg")
+            self.worker.do(lambda: _write_snapshot(open_event.event, frame, update))
+        return open_event.event
 
-    def _picture_path(self, event: Event) -> Path:
-        assert self.snapshots is not None
-        name = re.sub(r"[^\w\-]+", "-", event.action).strip("-") or "event"
-        return self.snapshots / f"{event.start:%Y%m%dT%H%M%S}-{event.id:04d}-{name}.jpg"
+    def _end(self, crossing: Crossing) -> Event:
+        event = self._open.pop((str(crossing.rule), crossing.label)).event
+        end = crossing.since if crossing.gone else self._onsets.end(crossing.label, crossing.since)
+        end = max(event.start_s, end)
+        return replace(event, end_s=end, end=self.stream.time_of_day(end), rule_end_s=crossing.since)
+
+
+def _improve(open_event: _OpenEvent, update: Update, label: str) -> None:
+    """Take over a higher probability, and the box of stronger evidence.
+
+    The two need not come together: somebody who has fallen lies still while the model is surest of it.
+    """
+    prob, tracks = update.prediction.prob(label), update.tracks.get(label, ())
+    if prob > open_event.best_prob:
+        open_event.best_prob, open_event.event = prob, replace(open_event.event, score=prob)
+    peak = max((float(t.maps[-1].max()) for t in tracks), default=0.0)
+    if peak > open_event.peak_evidence:
+        open_event.peak_evidence, open_event.event = peak, replace(open_event.event, box=find_hot_box(tracks))
 
 
 def _write_snapshot(event: Event, frame: Frame, update: Update) -> None:
-    """The frame with the evidence for what happened."""
+    """Save the frame with the evidence for the event. OutputError if the file cannot be written."""
     assert event.snapshot is not None
     image = frame.image
-    if heads := update.heads.get(event.action):
-        heat = render_heat(heads, time=update.time, scale=update.scale, size=frame.size)
-        image = render.overlay(image, heat)
-    _, data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 90])
+    if tracks := update.tracks.get(event.action):
+        heat = render_heat(tracks, time=update.time, scale=update.scale, size=frame.size)
+        image = overlay(image, heat)
     try:
         event.snapshot.parent.mkdir(parents=True, exist_ok=True)
-        event.snapshot.write_bytes(data.tobytes())
+        event.snapshot.write_bytes(encode(np.ascontiguousarray(image), quality=SNAPSHOT_QUALITY))
     except OSError as error:
         raise OutputError(f"cannot write the snapshot {event.snapshot}: {error.strerror or error}") from error
-
-
-class JsonlSink:
-    """Events as lines of JSON, added to a file or, without one, written to stdout; each line is there at once."""
-
-    def __init__(self, path: Path | None) -> None:
-        """OutputError where the file cannot be written. A file that exists is continued."""
-        self.path = path
-        if path is not None:
-            check_output(path, overwrite=True)
-
-    def __call__(self, event: Event) -> None:
-        line = json.dumps(event.to_json(), ensure_ascii=False) + "\n"
-        if self.path is None:
-            sys.stdout.write(line)
-            sys.stdout.flush()
-            return
-        try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(line)
-        except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error

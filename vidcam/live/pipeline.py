@@ -1,66 +1,78 @@
-"""One source being watched: all that runs for it, started and stopped together."""
+"""Everything that runs for one source: capture, stream, pictures, monitor and actions, started and stopped together."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from vidcam.errors import VidcamError
 from vidcam.io.clock import SYSTEM, Clock
-from vidcam.live.actions import REELS, WRITE_S, EventClips
+from vidcam.live.actions.table import Action, PictureAction
 from vidcam.live.capture import Capture
-from vidcam.live.events import Action, Event, Monitor, Worker
-from vidcam.live.pictures import Pictures
+from vidcam.live.events import Event, Monitor
+from vidcam.live.pictures import PictureEncoder
 from vidcam.live.rules import Rule
 from vidcam.live.sources import LiveSource
 from vidcam.live.stream import Stream
-from vidcam.pipeline import Settings
+from vidcam.live.worker import Worker
+from vidcam.settings import Settings
 from vidcam.values import Frame
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
 
-__all__ = ["MonitorConfig", "Watch"]
+__all__ = ["LivePipeline", "MonitorConfig"]
 
 
+@dataclass(frozen=True)
 class MonitorConfig:
-    """What is to be done about what is seen: which rules, which actions, where lines, snapshots and films go."""
+    """Which rules are followed on a stream, and what is done about their events.
 
-    def __init__(
-        self,
-        rules: Sequence[Rule] = (),
-        actions: Sequence[Action] = (),
-        *,
-        lines: Callable[[Event], None] | None = None,
-        snapshots: Path | None = None,
-        films: Path | None = None,
-        say: Callable[[str], None] = lambda sentence: None,
-    ) -> None:
-        self.rules, self.actions = tuple(rules), tuple(actions)
-        self.lines, self.snapshots, self.films, self.say = lines, snapshots, films, say
+    Attributes:
+        rules: The rules; without any there are no events.
+        actions: What is done about each event.
+        say: Receives a sentence for the user if something of that fails.
+    """
+
+    rules: tuple[Rule, ...] = ()
+    actions: tuple[Action | PictureAction, ...] = ()
+    say: Callable[[str], None] = lambda sentence: None
+
+    @property
+    def snapshots(self) -> Path | None:
+        """The folder in which the first action that wants snapshots wants them; None if no action does."""
+        folders = (getattr(action, "snapshots", None) for action in self.actions)
+        return next((folder for folder in folders if folder is not None), None)
 
 
-class Watch:
-    """Reads ``source`` from :meth:`start` on, and explains it from :meth:`go` on; :meth:`close` ends all threads."""
+class LivePipeline:
+    """Reads a source from :meth:`start` on and explains it from :meth:`release_frames` on; :meth:`close` ends all threads.
+
+    Args:
+        source: Where the frames come from.
+        real_time: If false, every clip is explained, and the source waits for that.
+        clock: The clock of all its parts.
+    """
 
     def __init__(self, source: LiveSource, *, real_time: bool = True, clock: Clock = SYSTEM) -> None:
-        """If ``real_time`` is false, every window is explained, and the source waits for that."""
         self.source, self.real_time, self.clock = source, real_time, clock
-        self._news = threading.Condition()
-        self.capture = Capture(source, self._take, clock=clock, changed=self._tell)
+        self._changed = threading.Condition()
+        self.capture = Capture(source, self._take, clock=clock, changed=self._notify)
         self.viewers = 0
         self.monitor: Monitor | None = None
-        self._explained: Stream | None = None
-        self._attached = threading.Event()
-        self._going = False
+        self._stream: Stream | None = None
+        self._gate = threading.Event()
+        self._is_released = False
         self._stack = ExitStack()
 
-    def start(self) -> Watch:
+    def start(self) -> LivePipeline:
+        """Begin to read the source. Frames of a camera are dropped, and a file waits, until :meth:`release_frames`."""
         self._stack.callback(self.capture.close)
-        self._stack.callback(self._attached.set)  # before that: it may be waiting there
+        self._stack.callback(self._gate.set)  # called before capture.close, as the capture may be waiting there
         self.capture.start()
         return self
 
@@ -70,68 +82,80 @@ class Watch:
         settings: Settings,
         *,
         cpu: float = 1.0,
-        orders: MonitorConfig | None = None,
-        turn: threading.Lock | None = None,
+        config: MonitorConfig | None = None,
+        engine_lock: threading.Lock | None = None,
     ) -> Stream:
-        """The stream that will explain the source, with all that acts on it.
+        """Make the stream that will explain the source, and everything that acts on it.
 
-        UsageError where the settings or the rules do not fit the model.
+        Args:
+            engine: The model.
+            settings: How it is explained.
+            cpu: The share of the machine's processor, 0 to 1, that the whole program may use.
+            config: The rules and actions.
+            engine_lock: Shared by the streams of one engine.
+
+        Returns:
+            The stream, started.
+
+        Raises:
+            UsageError: The settings or the rules do not fit the model.
         """
-        # What is closed first is put on the stack last: the source, then what it feeds, then who acts on that.
-        outer = ExitStack()
+        # An ExitStack closes in reverse order: the source, then what it feeds, then what acts on that.
+        stack = ExitStack()
         stream = Stream(
             engine,
             settings,
             cpu=cpu,
             name=self.source.name,
-            turn=turn,
+            engine_lock=engine_lock,
             real_time=self.real_time,
             clock=self.clock,
-            changed=self._tell,
+            changed=self._notify,
         ).start()
         try:
-            self.pictures = Pictures(real_time=self.real_time, changed=self._tell)
-            if orders is not None and orders.rules:
-                self.monitor = self._follow(stream, orders, outer)
+            self.pictures = PictureEncoder(real_time=self.real_time, changed=self._notify)
+            if config is not None and config.rules:
+                self.monitor = self._add_monitor(stream, config, stack)
         except BaseException:
             stream.close()
             self.pictures.close()
-            outer.close()
+            stack.close()
             raise
-        outer.callback(self.pictures.close)
-        outer.callback(stream.close)
-        outer.push(self._stack.pop_all())
-        self._stack = outer
+        stack.callback(self.pictures.close)
+        stack.callback(stream.close)
+        stack.push(self._stack.pop_all())
+        self._stack = stack
         stream.on_frame.append(self.pictures.push)
-        self._explained = stream
+        self._stream = stream
         return stream
 
-    def go(self) -> Watch:
-        """Let the frames through to what was made by :meth:`explain`, and whatever else listens by now."""
-        self._going = True
-        self._attached.set()
+    def release_frames(self) -> LivePipeline:
+        """Let the frames through to the stream that :meth:`explain` made, and to whatever else listens by now."""
+        self._is_released = True
+        self._gate.set()
         return self
 
     @property
     def stream(self) -> Stream:
-        assert self._explained is not None, "explain() comes first"
-        return self._explained
+        """The stream; call :meth:`explain` first."""
+        assert self._stream is not None, "explain() comes first"
+        return self._stream
 
     @property
     def error(self) -> VidcamError | None:
-        """What has failed for good."""
+        """The error that ended the pipeline for good, if there was one."""
         return self.stream.error or self.capture.error or self.pictures.error
 
     @property
     def state(self) -> Literal["opening", "running", "silent", "frozen", "waiting", "ended", "failed"]:
-        """What goes on at present."""
+        """The present state."""
         if self.error is not None:
             return "failed"
         return "frozen" if self.capture.state == "running" and self.stream.frozen_s else self.capture.state
 
     @property
     def reason(self) -> str:
-        """Why all is not well, in a sentence; empty where it is."""
+        """A sentence that says what is wrong; empty if all is well."""
         if self.error is not None:
             return str(self.error)
         return {
@@ -141,47 +165,58 @@ class Watch:
             "running": "",
         }.get(self.state, self.capture.reason)
 
-    def wait(self, over: Callable[[], bool], seconds: float | None = None) -> bool:
-        """Wait until ``over()``, looked at whenever the source begins, ends or fails; for at most ``seconds``."""
-        with self._news:
-            return self.clock.wait(self._news, over, seconds)
+    def wait(self, is_over: Callable[[], bool], seconds: float | None = None) -> bool:
+        """Wait until ``is_over()``, for at most ``seconds``; return whether it is.
 
-    def _tell(self) -> None:
-        with self._news:
-            self._news.notify_all()
+        It is asked whenever the source begins, ends or fails.
+        """
+        with self._changed:
+            return self.clock.wait(self._changed, is_over, seconds)
 
     def close(self) -> None:
-        """End everything; returns when all threads have ended."""
+        """End everything; return when all threads have ended."""
         self._stack.close()
 
-    def _follow(self, stream: Stream, orders: MonitorConfig, outer: ExitStack) -> Monitor:
-        """Who tells the events of the stream, and all who do something about them: whatever is slow has a worker of its own."""
-        told: list[Callable[[Event], None]] = [] if orders.lines is None else [orders.lines]
-        films = None
-        if orders.films is not None:
-            cutter = Worker(orders.say, "a film", waiting=REELS, goodbye_s=WRITE_S, clock=self.clock).start()
-            outer.callback(cutter.close)
-            films = EventClips(orders.films, cutter, hold_s=max(rule.hold_s for rule in orders.rules))
-            outer.callback(films.close)
-            self.pictures.add(lambda jpeg, time: films.picture(jpeg, time=time))
-            stream.on_gap.append(films.gap)
-        for action in orders.actions:
-            hand = Worker(orders.say, action.name, clock=self.clock).start()
-            outer.callback(hand.close)
-            told.append(hand.takes(action))
-        writer = Worker(orders.say, "a line or a snapshot", clock=self.clock).start()  # closed before those to whom it hands on
-        outer.callback(writer.close)
-        monitor = Monitor(stream, orders.rules, told, writer, orders.snapshots, films)
-        outer.callback(monitor.close)
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def _add_monitor(self, stream: Stream, config: MonitorConfig, stack: ExitStack) -> Monitor:
+        """Make the monitor of the stream's events and one worker for each action, so that none waits for another."""
+        queued: list[Callable[[Event], None]] = []
+        immediate: list[Callable[[Event], None]] = []
+        for action in config.actions:
+            if isinstance(action, PictureAction):
+                worker = Worker(
+                    config.say,
+                    action.name,
+                    max_waiting=action.max_waiting,
+                    close_timeout_s=action.close_timeout_s,
+                    clock=self.clock,
+                ).start()
+                stack.callback(worker.close)
+                follower = action.follow(worker, hold_s=max(rule.hold_s for rule in config.rules))
+                stack.callback(follower.close)
+                self.pictures.add(follower.picture)
+                stream.on_gap.append(follower.gap)
+                immediate.append(follower)
+            else:
+                worker = Worker(config.say, action.name, clock=self.clock).start()
+                stack.callback(worker.close)
+                queued.append(worker.queue(action))
+        writer = Worker(config.say, "a snapshot", clock=self.clock).start()  # closed before the workers that it hands on to
+        stack.callback(writer.close)
+        monitor = Monitor(stream, config.rules, queued, writer, config.snapshots, immediate)
+        stack.callback(monitor.close)
         stream.on_update.append(monitor.update)
         stream.on_gap.append(lambda begin: monitor.close())
         return monitor
 
     def _take(self, frame: Frame) -> None:
-        if not self._going:
+        if not self._is_released:
             if not self.source.ends:
-                return  # what a camera shows while the model is being loaded is gone
-            self._attached.wait()  # but a file is explained from its beginning
-            if not self._going:
+                return  # a camera's frames are dropped while the model is being loaded
+            self._gate.wait()  # a file is explained from its first frame
+            if not self._is_released:
                 return
         self.stream.push(frame)

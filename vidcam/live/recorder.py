@@ -1,4 +1,4 @@
-"""The live picture with its heat and labels drawn in, for a window or a recording."""
+"""The live picture with heat and labels drawn in, for a window or a recording."""
 
 from __future__ import annotations
 
@@ -10,61 +10,44 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any
-
-import cv2
-import numpy as np
 
 from vidcam.errors import OutputError, VidcamError
 from vidcam.evidence.heat import render_heat
 from vidcam.io.files import check_output
+from vidcam.io.letterbox import resize_onto_black
 from vidcam.io.writer import VideoWriter
 from vidcam.live.state import Update
 from vidcam.live.stream import Stream
 from vidcam.render import Legend, Renderer
-from vidcam.render.renderer import Look
-from vidcam.values import Frame, UInt8Array
+from vidcam.settings import Look
+from vidcam.values import Frame
 
-__all__ = ["Painter", "Recorder", "fit"]
+__all__ = ["FrameAnnotator", "Recorder"]
 
-HELD = 48  # frames that may wait to be recorded; then they are left out
+MAX_WAITING = 48  # frames that may wait to be recorded; further ones are left out
+MAX_GAP_S = 1.0  # of a recording, however long the stream has paused
+MIN_STEP_S = 0.001  # between two frames of a recording
 
 
-class Painter:
-    """Draws frames of one stream, all as large as its first one."""
+class FrameAnnotator:
+    """Draws the evidence into frames of one stream; all results have the size of the first frame."""
 
     def __init__(self, stream: Stream, look: Look) -> None:
         self._stream, self._look = stream, look
         self._renderer: Renderer | None = None
-        self._facts: tuple[object, ...] = ()
+        self._method: tuple[object, ...] = ()
 
     def draw(self, frame: Frame, update: Update | None) -> Frame:
-        """The annotated frame; before the first evidence all of it is marked as unseen."""
-        settings, session = self._stream.settings, self._stream.engine.spec
-        facts = (settings.method, settings.versus)
-        if self._renderer is None or facts != self._facts:
-            size = frame.size if self._renderer is None else self._renderer.source_size
-            method = self._stream.method
-            legend = Legend(
-                model=session.name,
-                method=method.name,
-                time_cells=session.time_cells_text,
-                clip_s=session.clip_s,
-                versus=settings.versus,
-                unit="logits" if method.complete else "",
-            )
-            look = self._look
-            self._renderer = Renderer(
-                source_size=size, legend=legend, style=look.style, opacity=look.opacity, signed=look.signed, top=3
-            )
-            self._facts = facts
-        size = self._renderer.source_size
+        """Return the annotated frame. Before the first update all of it is marked as not seen by the model."""
+        renderer = self._current_renderer(frame.size)
+        size = renderer.source_size
         heat = None
-        if update is not None and (heads := update.heads[update.label]):
-            heat = render_heat(heads, time=update.time, scale=update.scale, size=size, against=self._look.signed)
-        fitting = frame if frame.size == size else Frame(fit(frame.image, size), frame.time, frame.duration)
-        picture = self._renderer.draw(
-            fitting.planes,
+        if update is not None and (tracks := update.tracks[update.label]):
+            heat = render_heat(tracks, time=update.time, scale=update.scale, size=size, against=self._look.signed)
+        if frame.size != size:
+            frame = Frame(resize_onto_black(frame.image, size), frame.time, frame.duration)
+        picture = renderer.draw(
+            frame.planes,
             heat=heat,
             time=frame.time,
             top=() if update is None else update.top[:3],
@@ -72,35 +55,59 @@ class Painter:
         )
         return Frame(picture, frame.time, frame.duration)
 
-
-def fit(image: UInt8Array, size: tuple[int, int]) -> UInt8Array:
-    """The image in its own shape on black, as large as ``size`` (H, W) allows."""
-    height, width = size
-    scale = min(height / image.shape[0], width / image.shape[1])
-    small: Any = cv2.resize(image, (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))))
-    out = np.zeros((*size, 3), np.uint8)
-    y, x = (height - small.shape[0]) // 2, (width - small.shape[1]) // 2
-    out[y : y + small.shape[0], x : x + small.shape[1]] = small
-    return out
+    def _current_renderer(self, size: tuple[int, int]) -> Renderer:
+        """Return the renderer, made anew if the method has changed, because the legend names it."""
+        settings, spec, method = self._stream.settings, self._stream.engine.spec, self._stream.method
+        current = settings.method, settings.versus
+        if self._renderer is None or current != self._method:
+            legend = Legend(
+                model=spec.name,
+                method=method.name,
+                time_cells=spec.time_cells_text,
+                clip_s=spec.clip_s,
+                versus=settings.versus,
+                unit="logits" if method.is_complete else "",
+            )
+            self._renderer = Renderer(
+                source_size=size if self._renderer is None else self._renderer.source_size,
+                legend=legend,
+                style=self._look.style,
+                opacity=self._look.opacity,
+                signed=self._look.signed,
+                top=3,
+            )
+            self._method = current
+        return self._renderer
 
 
 class Recorder:
-    """Writes the annotated stream to an MP4 while the ``with`` lasts, in a thread of its own; the file's clock begins at zero.
+    """Writes the annotated stream to an MP4 in a thread of its own, as long as its ``with`` block lasts.
 
-    What the machine cannot keep up with is left out, and counted in ``lost``; a stream that does not run in real time waits
-    instead. A gap in the stream becomes at most a second long. A recording that cannot go on is told at once and raised at the
-    end, where nothing else is; where only its name was taken meanwhile, it gets another one beside it.
+    The recording begins at second 0, and a gap in the stream becomes at most a second long. Frames that the machine cannot write
+    in time are left out and counted in ``lost``; a stream that does not run in real time waits instead. If recording fails, the
+    user is told at once, and the error is raised at the end of the block unless another VidcamError is. If the name of the file
+    was taken meanwhile, the recording gets another one beside it.
+
+    Args:
+        stream: The stream.
+        look: How evidence is drawn.
+        path: The MP4 file.
+        overwrite: Replace a file that exists.
+        say: Receives sentences for the user.
+
+    Raises:
+        OutputError: The file cannot be written.
     """
 
     def __init__(self, stream: Stream, look: Look, path: Path, *, overwrite: bool, say: Callable[[str], None]) -> None:
         target = check_output(path, overwrite=overwrite)
         self.path, self.lost = path, 0
         self.error: VidcamError | None = None
-        self._whole = target.with_name(f".{target.stem[:40]}.{secrets.token_hex(4)}.mp4")  # until it is complete
+        self._partial = target.with_name(f".{target.stem[:40]}.{secrets.token_hex(4)}.mp4")  # its name until it is complete
         self._overwrite, self._say = overwrite, say
-        self._stream, self._painter = stream, Painter(stream, look)
+        self._stream, self._annotator = stream, FrameAnnotator(stream, look)
         self._frames: deque[tuple[Frame, Update | None]] = deque()
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._closed = self._ended = False
         self._thread = threading.Thread(target=self._run, name="vidcam-record", daemon=True)
         self._thread.start()
@@ -117,31 +124,31 @@ class Recorder:
     def _close(self) -> None:
         """Finish the file."""
         self._stream.on_frame.remove(self._take)
-        with self._news:
+        with self._changed:
             self._closed = True
-            self._news.notify_all()
+            self._changed.notify_all()
         self._thread.join()
         if self.lost and self.error is None:
             self._say(f"{self.lost} frames are not in {self.path}: the machine could not keep up")
 
     def _take(self, frame: Frame) -> None:
-        with self._news:
+        with self._changed:
             if not self._stream.real_time:
-                self._news.wait_for(lambda: len(self._frames) < HELD or self._ended or self._closed)
+                self._changed.wait_for(lambda: len(self._frames) < MAX_WAITING or self._ended or self._closed)
             if self._ended:
                 return
-            if len(self._frames) < HELD:
+            if len(self._frames) < MAX_WAITING:
                 self._frames.append((frame, self._stream.update))
-                self._news.notify_all()
+                self._changed.notify_all()
             else:
                 self.lost += 1
 
     def _next(self) -> tuple[Frame, Update | None] | None:
-        """The next frame to write; None once there will be no more."""
-        with self._news:
-            self._news.wait_for(lambda: self._frames or self._closed)
+        """Wait for the next frame and return it; None once there will be no more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._frames or self._closed)
             item = self._frames.popleft() if self._frames else None
-            self._news.notify_all()
+            self._changed.notify_all()
         return item
 
     def _run(self) -> None:
@@ -149,23 +156,23 @@ class Recorder:
             first = self._next()
             if first is not None:
                 self._write(*first)
-                self._name()
+                self._rename()
         except VidcamError as error:
-            self._fail(OutputError(str(error).replace(str(self._whole), str(self.path))))
+            self._fail(OutputError(str(error).replace(str(self._partial), str(self.path))))
         except Exception as error:  # a thread must not end in silence
             self._fail(VidcamError(f"recording to {self.path} failed: {type(error).__name__}: {error}"))
         finally:
-            with self._news:
+            with self._changed:
                 self._ended = True
                 self._frames.clear()
-                self._news.notify_all()
+                self._changed.notify_all()
 
     def _fail(self, error: VidcamError) -> None:
         self.error = error
         self._say(f"the recording has ended: {error}")
 
-    def _name(self) -> None:
-        """Give the complete file its name, or a free one."""
+    def _rename(self) -> None:
+        """Give the complete file its name, or a free one beside it."""
         try:
             target = check_output(self.path, overwrite=self._overwrite)
         except OutputError:
@@ -174,17 +181,18 @@ class Recorder:
             self._say(f"{self.path} cannot be written any more, so the recording is in {target}")
             self.path = target
         try:
-            os.replace(self._whole, target)
+            os.replace(self._partial, target)
         except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror}; the recording is in {self._whole.name}") from error
+            raise OutputError(f"cannot write {self.path}: {error.strerror}; the recording is in {self._partial.name}") from error
 
     def _write(self, frame: Frame, update: Update | None) -> None:
-        drawn = self._painter.draw(frame, update)
-        clock, last = 0.0, frame.time
-        with VideoWriter(self._whole, size=drawn.size, fps_hint=30.0) as writer:
-            writer.write(drawn.picture, time=0.0, duration=0.0)
+        """Write this frame and those that follow."""
+        first = self._annotator.draw(frame, update)
+        time, last = 0.0, frame.time
+        with VideoWriter(self._partial, size=first.size, fps_hint=30.0) as writer:
+            writer.write(first.picture, time=0.0, duration=0.0)
             while (item := self._next()) is not None:
                 frame, update = item
-                clock += min(max(frame.time - last, 0.001), 1.0)
+                time += min(max(frame.time - last, MIN_STEP_S), MAX_GAP_S)
                 last = frame.time
-                writer.write(self._painter.draw(frame, update).picture, time=clock, duration=0.0)
+                writer.write(self._annotator.draw(frame, update).picture, time=time, duration=0.0)

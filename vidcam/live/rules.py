@@ -10,14 +10,14 @@ from typing import Literal
 
 import numpy as np
 
-from vidcam.analysis import index_of
 from vidcam.errors import UsageError
+from vidcam.evidence.labels import index_of
 from vidcam.values import FloatArray
 
-__all__ = ["ANY", "Crossing", "Rule", "RuleTracker", "parse"]
+__all__ = ["ANY", "Crossing", "Rule", "RuleTracker", "parse_rule"]
 
 ANY = "any"
-RELEASE_S = 0.5  # a condition that fails for less than this has not ended
+RELEASE_S = 0.5  # an event goes on if its condition fails for less than this
 EPSILON_S = 1e-6
 
 _COMPARE: dict[str, Callable[[FloatArray, float], FloatArray]] = {
@@ -34,9 +34,13 @@ _GRAMMAR = re.compile(
 
 @dataclass(frozen=True)
 class Rule:
-    """``label``'s probability compared with ``threshold`` in [0, 1] by ``sign``, without a break for ``hold_s`` seconds.
+    """Compares a label's probability with a threshold, without a break for some seconds.
 
-    ``label`` may be ``any``: then each class is followed for itself.
+    Attributes:
+        label: A label of the model, or ``any``, which follows each label for itself.
+        sign: ``>``, ``>=``, ``<`` or ``<=``.
+        threshold: A probability, 0 to 1.
+        hold_s: For how many seconds the comparison must hold.
     """
 
     label: str
@@ -49,30 +53,38 @@ class Rule:
         return f"{label} {self.sign} {self.threshold:.12g}" + (f" for {self.hold_s:.12g}s" if self.hold_s else "")
 
 
-def parse(words: str) -> Rule:
-    """The rule that the words say: ``LABEL > NUMBER [for DURATION]``, also ``<``, ``>=``, ``<=``; UsageError where they say none.
+def parse_rule(words: str) -> Rule:
+    """Read a rule: ``LABEL > NUMBER [for DURATION]``, also with ``<``, ``>=``, ``<=``.
 
-    The number is a probability, 0.8 or 80%; the duration 1s, 500ms, 2min; a label with signs in it stands in double quotes.
+    The number is a probability, 0.8 or 80%; the duration is 1s, 500ms or 2min; a label with signs in it stands in double quotes.
+
+    Raises:
+        UsageError: The words are not a rule.
     """
-    found = _GRAMMAR.fullmatch(words)
-    if not found:
+    match = _GRAMMAR.fullmatch(words)
+    if not match:
         raise UsageError(
             f"the rule {words!r} cannot be understood: write LABEL > NUMBER, and perhaps for DURATION, "
             f"as in 'falling down > 0.8 for 1s'"
         )
-    threshold = float(found["number"]) / (100 if found["percent"] else 1)
+    threshold = float(match["number"]) / (100 if match["percent"] else 1)
     if threshold > 1:
         raise UsageError(f"the rule {words!r} compares with {threshold:g}: a probability is 0 to 1, or 0% to 100%")
-    hold_s = float(found["hold"] or 0) * _SECONDS[(found["unit"] or "s").lower()]
-    label = found["quoted"] or " ".join(found["label"].split())
-    return Rule(label, found["sign"], threshold, hold_s)
+    hold_s = float(match["hold"] or 0) * _SECONDS[(match["unit"] or "s").lower()]
+    label = match["quoted"] or " ".join(match["label"].split())
+    return Rule(label, match["sign"], threshold, hold_s)
 
 
 @dataclass(frozen=True)
 class Crossing:
-    """A rule's condition for ``label`` has held for long enough (``start``), or is over (``end``), ``since`` this second.
+    """Says that a rule begins (``start``) or ceases (``end``) to hold for a label.
 
-    ``gone``: it is over because the clip is, while the condition still held.
+    Attributes:
+        kind: ``start`` or ``end``.
+        rule: The rule.
+        label: The label.
+        since: The second at which the condition became true, or false.
+        gone: Whether the rule ends only because the clip of the stream has ended.
     """
 
     kind: Literal["start", "end"]
@@ -83,52 +95,65 @@ class Crossing:
 
 
 @dataclass
-class _State:
-    active: bool = False
-    since: float | None = None  # since when the condition is otherwise than the state
+class _LabelState:
+    is_active: bool = False
+    differs_since: float | None = None  # the second since which the condition contradicts is_active
 
 
 class RuleTracker:
-    """Follows one rule: takes probabilities in order of time, tells when it begins and ends to hold.
+    """Follows one rule through probabilities in order of time.
 
-    It begins once the condition has held without a break for the rule's ``hold_s``, and ends once it has failed for half a
-    second; both are dated from where that stretch began.
+    The rule begins to hold once its condition has been true without a break for ``hold_s`` seconds, and ceases to hold once the
+    condition has been false for half a second. Both are dated to the beginning of that stretch.
+
+    Args:
+        rule: The rule.
+        labels: All labels, in the model's order.
+
+    Raises:
+        UnknownNameError: The model does not know the rule's label.
     """
 
     def __init__(self, rule: Rule, labels: Sequence[str]) -> None:
-        """UnknownNameError where there is no such label."""
         self.rule, self._labels = rule, tuple(labels)
-        everything = rule.label.casefold() == ANY and ANY not in self._labels
-        self._watched = np.arange(len(labels)) if everything else np.array([index_of(labels, rule.label)])
-        self._states: dict[int, _State] = {}
+        follows_all = rule.label.casefold() == ANY and ANY not in self._labels
+        self._followed = np.arange(len(labels)) if follows_all else np.array([index_of(labels, rule.label)])
+        self._states: dict[int, _LabelState] = {}
 
     def update(self, probs: FloatArray, *, time: float) -> list[Crossing]:
-        """What the probabilities ``(K,)`` at ``time`` seconds change."""
-        holds = np.asarray(_COMPARE[self.rule.sign](np.asarray(probs, np.float64)[self._watched], self.rule.threshold))
-        out = []
-        for index in {*self._watched[holds].tolist(), *self._states}:
-            state = self._states.setdefault(index, _State())
-            now = bool(holds[np.searchsorted(self._watched, index)])
-            if now == state.active:
-                state.since = None
-                if not state.active:
+        """Return what changes with the probabilities ``(K,)`` at ``time`` seconds."""
+        holds = np.asarray(_COMPARE[self.rule.sign](np.asarray(probs, np.float64)[self._followed], self.rule.threshold))
+        crossings = []
+        for index in {*self._followed[holds].tolist(), *self._states}:
+            state = self._states.setdefault(index, _LabelState())
+            is_true = bool(holds[np.searchsorted(self._followed, index)])
+            if is_true == state.is_active:
+                state.differs_since = None
+                if not state.is_active:
                     del self._states[index]
                 continue
-            state.since = time if state.since is None else state.since
-            if time - state.since >= (RELEASE_S if state.active else self.rule.hold_s) - EPSILON_S:
-                state.active = now
-                out.append(Crossing("start" if now else "end", self.rule, self._labels[index], state.since))
-                state.since = None
-                if not now:
+            state.differs_since = time if state.differs_since is None else state.differs_since
+            if time - state.differs_since >= (RELEASE_S if state.is_active else self.rule.hold_s) - EPSILON_S:
+                state.is_active = is_true
+                kind: Literal["start", "end"] = "start" if is_true else "end"
+                crossings.append(Crossing(kind, self.rule, self._labels[index], state.differs_since))
+                state.differs_since = None
+                if not is_true:
                     del self._states[index]
-        return out
+        return crossings
 
     def close(self, *, time: float) -> list[Crossing]:
-        """The end of a clip: what still holds, ends at ``time``, and what was about to, does not."""
-        still = [
-            Crossing("end", self.rule, self._labels[i], time if s.since is None else s.since, gone=s.since is None)
-            for i, s in self._states.items()
-            if s.active
+        """End the clip of the stream at ``time``: what holds ends, and what was about to begin does not."""
+        crossings = [
+            Crossing(
+                "end",
+                self.rule,
+                self._labels[index],
+                time if state.differs_since is None else state.differs_since,
+                gone=state.differs_since is None,
+            )
+            for index, state in self._states.items()
+            if state.is_active
         ]
         self._states.clear()
-        return still
+        return crossings

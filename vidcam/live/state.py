@@ -1,4 +1,4 @@
-"""What is known now: windows' explanations as they come, as the evidence of this moment on a running scale."""
+"""The live state of a stream: its explanations, joined into the evidence of this moment on a running scale."""
 
 from __future__ import annotations
 
@@ -7,30 +7,37 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vidcam.evidence import timeline
 from vidcam.evidence.scale import NO_EVIDENCE, RunningScale
 from vidcam.evidence.smoothing import smooth
+from vidcam.evidence.timeline import Timeline
 from vidcam.live.ranking import Ranking
 from vidcam.pipeline import Explanation
 from vidcam.values import Box, FloatArray, Prediction, Track
 
-__all__ = ["Running", "Update", "hot_box"]
+__all__ = ["LiveEvidence", "Update", "find_hot_box"]
 
-TOP = 5  # labels that are ranked for people
-FADED = 7.0  # time constants after which the past no longer counts
-WORTH = 3.0  # logits: evidence of this much, all on a twentieth of the cells, is drawn in full strength; less never is
+TOP = 5  # labels that are ranked for the viewer
+FORGET_AFTER = 7.0  # time constants after which the past no longer counts
+FULL_STRENGTH = 3.0  # logits: evidence of this much, all on a twentieth of the cells, is drawn in full strength; less never is
 HALF_LIFE_S = 20.0
 
 
 @dataclass(frozen=True)
 class Update:
-    """The state after one window.
+    """The state after one clip.
 
-    ``time`` is that of the newest frame that it rests on; ``top`` the ranked (label, probability) pairs, averaged and steadied;
-    ``label`` what the heat explains. ``heads`` holds, for each label whose evidence is known now, one track of a single time for
-    each crop; ``curves`` their signed evidence per second; ``scale`` the raw evidence that draws as 1.0. ``number`` counts.
-    ``recent`` holds, for each of these labels, the seconds that were looked at lately and the unsmoothed evidence per second in
-    each of them.
+    Attributes:
+        number: Counts the updates of a stream.
+        time: The second of the newest frame that it rests on.
+        prediction: The model's answer to the clip.
+        top: The ranked (label, probability) pairs, averaged and steadied.
+        label: The label that the heat explains.
+        tracks: For each label whose evidence is known now, one track of a single time for each crop.
+        curves: The signed evidence per second of these labels.
+        scale: The raw evidence that draws as 1.0.
+        method: The name of the method.
+        versus: The label that the evidence is contrasted with.
+        recent: For each of these labels, the last seconds that clips have covered and the unsmoothed evidence per second in each.
     """
 
     number: int
@@ -38,7 +45,7 @@ class Update:
     prediction: Prediction
     top: tuple[tuple[str, float], ...]
     label: str
-    heads: Mapping[str, tuple[Track, ...]]
+    tracks: Mapping[str, tuple[Track, ...]]
     curves: Mapping[str, float]
     scale: float
     method: str
@@ -46,15 +53,21 @@ class Update:
     recent: Mapping[str, tuple[FloatArray, FloatArray]]
 
 
-class Running:
-    """Joins explanations of one stream and one way of explaining, looking only at the past.
+class LiveEvidence:
+    """Joins the explanations of one stream, looking only at the past.
 
-    The maps are those of :class:`vidcam.evidence.timeline.Timeline`, smoothed by its one-sided exponential of ``smooth_s``
-    seconds; of the
-    timeline only what this needs is kept. The scale is :class:`vidcam.evidence.scale.RunningScale` over the evidence for the
-    labels
-    that are shown. Where the evidence is in logits the scale has a floor, so that a scene in which nothing speaks for anything
-    does not glow; elsewhere nobody knows how much is much.
+    The maps are those of :class:`vidcam.evidence.timeline.Timeline`, smoothed by its one-sided exponential; only the part of the
+    timeline that this needs is kept. The scale is a :class:`vidcam.evidence.scale.RunningScale` over the evidence for the labels
+    that are shown. If the evidence is in logits, the scale has a floor, so that a scene in which nothing speaks for anything does
+    not glow. In other units nobody knows how much is much, so there is no floor.
+
+    Args:
+        labels: All labels, in the model's order.
+        step_s: The seconds between the model's frames.
+        clip_s: The length of a clip in seconds.
+        smooth_s: The time constant of the smoothing in seconds.
+        chosen: Whether the user chose the labels that are explained.
+        rejects: The labels without evidence ("none of these"), see :class:`vidcam.models.spec.ModelSpec`.
     """
 
     def __init__(
@@ -67,17 +80,16 @@ class Running:
         chosen: bool,
         rejects: tuple[str, ...] = (),
     ) -> None:
-        """``rejects`` are the labels without evidence, see :class:`vidcam.models.registry.ModelSpec`."""
-        self._smooth_s, self._step_s = smooth_s, step_s
-        self._keep_s = clip_s + FADED * smooth_s
+        self._smooth_s = smooth_s
+        self._keep_s = clip_s + FORGET_AFTER * smooth_s
         self._chosen, self._rejects = chosen, rejects
-        self._timeline = timeline.Timeline(step_s=step_s)
+        self._timeline = Timeline(step_s=step_s)
         self._ranking = Ranking(labels)
         self._scale: RunningScale | None = None
         self._count = 0
 
     def add(self, explanation: Explanation) -> Update:
-        """Take the newest window's explanation; windows must come in the order of their times."""
+        """Take the newest clip's explanation and return the new state. Clips must come in order of time."""
         prediction, evidence = explanation.prediction, explanation.evidence
         time = float(explanation.times[-1])
         self._ranking.update(prediction.probs, time=time)
@@ -85,25 +97,20 @@ class Running:
             self._timeline.add(part)
         self._timeline.forget(prediction.span[1] - self._keep_s)
         top = self._ranking.top(TOP)
-        known = tuple(dict.fromkeys(e.label for e in evidence))
-        if self._chosen:  # the classes that were asked for, whatever the answer is
-            shown, label = known, max(known, key=prediction.prob)
+        explained = tuple(dict.fromkeys(e.label for e in evidence))
+        if self._chosen:  # the user's labels, whatever the answer is
+            labels, label = explained, max(explained, key=prediction.prob)
         else:
-            shown = tuple(name for name, _ in top if name in known) or known[:1]
-            label = shown[0]
-        heads, recent = {}, {}
-        for name in shown:
-            tracks = self._timeline.tracks(name)
-            if name in self._rejects:  # there is no evidence for "none of these"
-                tracks = tuple(replace(track, maps=np.zeros_like(track.maps)) for track in tracks)
-            heads[name] = tuple(map(self._head, tracks))
-            recent[name] = tracks[0].times, np.nansum([t.curve for t in tracks], axis=0)
+            labels = tuple(name for name, _ in top if name in explained) or explained[:1]
+            label = labels[0]
+        raw = {name: self._raw_tracks(name) for name in labels}
+        tracks = {name: tuple(map(self._newest, parts)) for name, parts in raw.items()}
         if self._scale is None:
             first = evidence[0]
             cells = first.values.size * sum(e.label == first.label for e in evidence)
-            floor = WORTH / (0.05 * cells) if first.complete else NO_EVIDENCE
+            floor = FULL_STRENGTH / (0.05 * cells) if first.complete else NO_EVIDENCE
             self._scale = RunningScale(half_life_s=HALF_LIFE_S, floor=floor)
-        strength = np.concatenate([np.maximum(t.maps, 0).ravel() for tracks in heads.values() for t in tracks])
+        strength = np.concatenate([np.maximum(t.maps, 0).ravel() for parts in tracks.values() for t in parts])
         self._count += 1
         return Update(
             number=self._count,
@@ -111,25 +118,32 @@ class Running:
             prediction=prediction,
             top=top,
             label=label,
-            heads=heads,
-            curves={name: float(sum(t.curve[0] for t in tracks)) for name, tracks in heads.items()},
+            tracks=tracks,
+            curves={name: float(sum(t.curve[0] for t in parts)) for name, parts in tracks.items()},
             scale=self._scale.update(strength, time=time),
             method=evidence[0].method,
             versus=evidence[0].versus,
-            recent=recent,
+            recent={name: (parts[0].times, np.nansum([t.curve for t in parts], axis=0)) for name, parts in raw.items()},
         )
 
-    def _head(self, track: Track) -> Track:
-        """The evidence at the last moment that windows have looked at, as a track of that one moment."""
+    def _raw_tracks(self, label: str) -> tuple[Track, ...]:
+        """Return the unsmoothed tracks of a label, one for each crop; zero for a label without evidence."""
+        tracks = self._timeline.tracks(label)
+        if label in self._rejects:
+            return tuple(replace(track, maps=np.zeros_like(track.maps)) for track in tracks)
+        return tracks
+
+    def _newest(self, track: Track) -> Track:
+        """Return the smoothed evidence of the newest time that clips have covered, as a track of that one time."""
         smoothed = smooth(track, kind="exponential", seconds=self._smooth_s, causal=True)
         return replace(smoothed, times=smoothed.times[-1:], maps=smoothed.maps[-1:])
 
 
-def hot_box(tracks: tuple[Track, ...], *, share: float = 0.5) -> Box | None:
-    """The smallest rectangle around the cells with at least ``share`` of the hottest cell's evidence, in source pixel edges.
+def find_hot_box(tracks: tuple[Track, ...], *, share: float = 0.5) -> Box | None:
+    """Return the smallest box around the strongest evidence at the last time, in source pixel edges.
 
-    The cells are those connected with the hottest one, of the crop that has it, each half a cell wide to every side, within what
-    the model saw. None where nothing speaks for the label.
+    It contains the cells that are connected with the strongest one and have at least ``share`` of its evidence, in the crop of
+    that cell, each half a cell wide on every side, within what the model saw. None if nothing speaks for the label.
     """
     import cv2
 

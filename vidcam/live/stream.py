@@ -1,7 +1,7 @@
-"""Frames in, updates out, without waiting for one another: sampling where frames arrive, explaining in a thread of its own.
+"""Frames in, updates out: frames are sampled where they arrive, and clips are explained in a thread of their own.
 
-Windows are made of all frames, exactly as for a file; when the model is slower than the hop, windows are left out, never
-frames of a window: the newest complete window is explained next. So what is explained is what ``annotate`` would have explained.
+Clips are made of all frames, exactly as for a file. If the model is slower than the hop, clips are left out, never frames of a
+clip: the newest complete clip is explained next. So each explanation is one that ``annotate`` would have made.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import numpy as np
 from vidcam.errors import VidcamError
 from vidcam.io.clock import SYSTEM, Clock
 from vidcam.live.budget import Budget
-from vidcam.live.state import Running, Update
+from vidcam.live.state import LiveEvidence, Update
 from vidcam.methods.core import Method
-from vidcam.pipeline import Session, Settings
+from vidcam.pipeline import Session
+from vidcam.settings import Settings
 from vidcam.values import Clip, Frame, UInt8Array
 from vidcam.yuv import Planes
 
@@ -32,28 +33,36 @@ __all__ = ["DEFAULTS", "HOP_S", "KEEP_S", "Stream", "live_settings"]
 
 HOP_S = 0.1
 DEFAULTS = Settings(smooth_s=0.15)
-GAP_S = 1.0  # without a frame for so long, a new clip begins: a window must not be made of pictures from before and after
-STILL_S = 5.0  # a picture that has not changed at all for so long is called frozen
-KEEP_S = 60.0  # what one can look back on
+GAP_S = 1.0  # after this long without a frame a new clip of the stream begins, so that no model input spans the gap
+FROZEN_S = 5.0  # a picture that has not changed at all for this long is called frozen
+KEEP_S = 60.0  # how far one can look back
 
 
 def live_settings(settings: Settings) -> Settings:
-    """``settings`` as a camera can have them: no end, nothing that looks into the future, a short hop."""
-    return replace(
-        settings, tail="drop", smoothing="exponential", seconds_between_clip_starts=settings.seconds_between_clip_starts or HOP_S
-    )
+    """Return the settings as a live stream can have them: no tail, smoothing over the past only, a short hop."""
+    hop_s = settings.seconds_between_clip_starts or HOP_S
+    return replace(settings, tail="drop", smoothing="exponential", seconds_between_clip_starts=hop_s)
 
 
 class Stream:
-    """One source being explained. :meth:`push` takes frames; listeners get each frame and each :class:`Update`.
+    """Explains one source. :meth:`push` takes frames; listeners get each frame and each :class:`Update`.
 
-    Windows are explained in a thread of its own from :meth:`start` on. If ``real_time`` is false, each of them is, and
-    :meth:`push` waits for that; else the newest one is explained next.
+    Clips are explained in a thread of its own from :meth:`start` on. Listeners are called in the threads that made the news and
+    must be quick: ``on_frame`` with each frame, ``on_update`` with each update, and ``on_gap`` with the second at which a new
+    clip of the stream begins, before its first frame and after the last update before it.
 
-    Those of ``on_gap`` are told that a new clip begins, and at which second, before its first frame and after the last update
-    of the clip before it. ``settings`` become those of :func:`live_settings`. ``cpu`` is the share of the machine that the whole
-    program may use. ``turn`` is a lock that streams of one engine share. Listeners are called in the threads that made the news;
-    be quick.
+    Args:
+        engine: The model.
+        settings: How it is explained; they become those of :func:`live_settings`.
+        cpu: The share of the machine's processor, 0 to 1, that the whole program may use.
+        name: Names the source for the user.
+        engine_lock: Shared by the streams of one engine.
+        real_time: If false, every clip is explained, and :meth:`push` waits for that; else the newest clip is explained next.
+        clock: The clock of ages and pauses.
+        changed: Called when explaining has ended, by :meth:`close` or by an :attr:`error`.
+
+    Raises:
+        UsageError: The settings do not fit the model.
     """
 
     def __init__(
@@ -63,14 +72,13 @@ class Stream:
         *,
         cpu: float = 1.0,
         name: str = "",
-        turn: threading.Lock | None = None,
+        engine_lock: threading.Lock | None = None,
         real_time: bool = True,
         clock: Clock = SYSTEM,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
-        """``changed`` is called when explaining has ended, by :meth:`close` or by an :attr:`error`."""
         self.engine, self.settings, self.name, self.clock = engine, live_settings(settings), name, clock
-        self.real_time, self._changed = real_time, changed
+        self.real_time, self._on_end = real_time, changed
         self.budget = Budget(cpu, least_s=self.settings.seconds_between_clip_starts or HOP_S)
         self.error: VidcamError | None = None
         self.latest: Frame | None = None
@@ -78,26 +86,27 @@ class Stream:
         self.past: deque[Update] = deque()
         """The updates of the last minute."""
         self.explained = self.skipped = 0
+        """How many clips were explained, and left out."""
         self.took_s = 0.0
         """Seconds that the last explanation took."""
         self.on_frame: list[Callable[[Frame], None]] = []
         self.on_update: list[Callable[[Update], None]] = []
         self.on_gap: list[Callable[[float], None]] = []
         self._session = Session(engine, self.settings)  # refuses settings that do not fit
-        self._running = self._joined()
-        self._engine_turn = turn or threading.Lock()
-        self._explaining = threading.Lock()  # one explanation, or one change of mind, at a time
-        self._news = threading.Condition()
+        self._evidence = self._new_evidence()
+        self._engine_lock = engine_lock or threading.Lock()
+        self._explaining = threading.Lock()  # held while a clip is explained, and while the settings or the session change
+        self._changed = threading.Condition()
         self._newest: tuple[Session, Clip] | None = None
         self._last: tuple[Session, Clip] | None = None
         self._busy = self._closed = False
-        self._began = clock.now()  # the last explanation
+        self._began = clock.now()  # when the last explanation began
         self._size: tuple[int, int] | None = None
         self._arrived = 0.0
         self._arrivals: deque[float] = deque(maxlen=60)
         self._steps: deque[float] = deque(maxlen=60)  # seconds from frame to frame, on the stream's clock
         self._moment = 0.0, clock.wall()  # a second of the stream, and the time of day that it was
-        self._still: tuple[float, UInt8Array] | None = None
+        self._still: tuple[float, UInt8Array] | None = None  # since when the picture has been the same, and its sample
         self._thread = threading.Thread(target=self._run, name="vidcam-explain", daemon=True)
 
     def start(self) -> Stream:
@@ -109,23 +118,23 @@ class Stream:
 
     @property
     def method(self) -> Method:
-        """How it is explained at present."""
+        """The present method."""
         return self._session.method
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """(H, W) of the frames at present; None before the first."""
+        """The present size (H, W) of the frames; None before the first."""
         return self._size
 
     @property
     def fps(self) -> float:
-        """Frames a second, by the last sixty of this clip."""
+        """Frames a second, over the last sixty frames without a gap."""
         arrivals = tuple(self._arrivals)
         return (len(arrivals) - 1) / (arrivals[-1] - arrivals[0]) if len(arrivals) > 1 and arrivals[-1] > arrivals[0] else 0.0
 
     @property
     def age_s(self) -> float | None:
-        """How old the newest frame is that the evidence rests on; None before there is any."""
+        """The age in seconds of the newest frame that the evidence rests on; None before there is any."""
         update, latest = self.update, self.latest
         if update is None or latest is None:
             return None
@@ -133,14 +142,14 @@ class Stream:
 
     @property
     def frozen_s(self) -> float:
-        """For how many seconds the picture has not changed in a single pixel that was looked at; 0 where it lives."""
+        """For how many seconds no sampled pixel of the picture has changed; 0 if that is less than five."""
         still = 0.0 if self._still is None or self.latest is None else self.latest.time - self._still[0]
-        return still if still >= STILL_S else 0.0
+        return still if still >= FROZEN_S else 0.0
 
     def time_of_day(self, second: float) -> datetime:
-        """Return a second of the stream as the time of day (UTC), by when the newest frame came."""
-        newest, came = self._moment
-        return came + timedelta(seconds=second - newest)
+        """Return a second of the stream as the time of day (UTC), by the arrival of the newest frame."""
+        newest, arrival = self._moment
+        return arrival + timedelta(seconds=second - newest)
 
     # --- what goes in
 
@@ -150,31 +159,31 @@ class Stream:
         if last is not None:
             step, usual = frame.time - last.time, median_low(self._steps) if self._steps else 0.0
             if frame.size != self._size or not 0 < step <= max(GAP_S, 3 * usual):
-                self._begin_anew(frame, last)
+                self._begin_clip(frame, last)
             if step > 0:
                 self._steps.append(step)
         self._size, self.latest, self._arrived = frame.size, frame, self.clock.now()
         self._moment = frame.time, self.clock.wall()
         self._arrivals.append(self._arrived)
-        self._watch(frame)
+        self._check_frozen(frame)
         self._take(self._session.sample(frame))
         for listener in tuple(self.on_frame):
             listener(frame)
 
     def choose(self, settings: Settings) -> None:
-        """Explain by other settings from now on, and the last window at once. UsageError where they do not fit the model."""
+        """Explain with other settings from now on, and the last clip at once. UsageError if they do not fit the model."""
         changed = live_settings(settings)
         with self._explaining:
             self._session.choose(changed)
             self.settings = changed
-            self._running = self._joined()
-        with self._news:
+            self._evidence = self._new_evidence()
+        with self._changed:
             if self._newest is None and self._last is not None and self._last[0] is self._session:
                 self._newest = self._last
-                self._news.notify_all()
+                self._changed.notify_all()
 
     def finish(self) -> None:
-        """The source has ended: explain what it completed, and return when that is done."""
+        """Explain what the end of the source completes; return when that is done."""
         self._take(self._session.rest() if self.latest is not None else [])
         self.settle()
 
@@ -184,50 +193,50 @@ class Stream:
             while self.step():
                 pass
             return
-        with self._news:
-            self._news.wait_for(lambda: (self._newest is None and not self._busy) or self._closed)
+        with self._changed:
+            self._changed.wait_for(lambda: (self._newest is None and not self._busy) or self._closed)
 
     def step(self) -> bool:
-        """Explain the newest window that waits; return whether there was one. The thread calls this again and again."""
-        with self._news:
+        """Explain the newest clip that waits; return whether there was one. The thread calls this again and again."""
+        with self._changed:
             if self._closed or self._newest is None:
                 return False
-            session, window = self._last = self._newest
+            session, clip = self._last = self._newest
             self._newest, self._busy = None, True
         self._began = self.clock.now()
         try:
             with self._explaining:
-                if session is self._session:  # else the clip that it belongs to is over
-                    self._explain(session, window)
+                if session is self._session:  # else the clip comes from before a gap
+                    self._explain(session, clip)
         finally:
-            with self._news:
+            with self._changed:
                 self._busy = False
-                self._news.notify_all()
+                self._changed.notify_all()
         return True
 
     def close(self) -> None:
-        """Stop explaining; returns when the thread has ended."""
-        with self._news:
+        """Stop explaining; return when the thread has ended."""
+        with self._changed:
             self._closed = True
-            self._news.notify_all()
+            self._changed.notify_all()
         if self._thread.is_alive():
             self._thread.join()
 
     # --- the work
 
-    def _begin_anew(self, frame: Frame, last: Frame) -> None:
-        """Another picture size, or a gap: a new clip begins with this frame."""
+    def _begin_clip(self, frame: Frame, last: Frame) -> None:
+        """Begin a new clip of the stream with this frame, after a gap or a change of size."""
         with self._explaining:
             self._session = Session(self.engine, self.settings)
             if frame.size != self._size or frame.time <= last.time:
-                self._running = self._joined()
+                self._evidence = self._new_evidence()
             self._arrivals.clear()
             for listener in tuple(self.on_gap):
                 listener(frame.time)
 
-    def _joined(self) -> Running:
+    def _new_evidence(self) -> LiveEvidence:
         spec, settings = self.engine.spec, self.settings
-        return Running(
+        return LiveEvidence(
             self.engine.labels,
             step_s=spec.seconds_between_frames,
             clip_s=spec.clip_s,
@@ -236,17 +245,17 @@ class Stream:
             rejects=spec.rejects,
         )
 
-    def _take(self, windows: Sequence[Clip]) -> None:
-        """Have these windows explained: all of them, or, in real time, the newest."""
-        for window in windows if not self.real_time else windows[-1:]:
-            with self._news:
+    def _take(self, clips: Sequence[Clip]) -> None:
+        """Have these clips explained: all of them or, in real time, the newest."""
+        for clip in clips if not self.real_time else clips[-1:]:
+            with self._changed:
                 self.skipped += self._newest is not None
-                self._newest = self._session, window
-                self._news.notify_all()
+                self._newest = self._session, clip
+                self._changed.notify_all()
             if not self.real_time:
                 self.settle()
         if self.real_time:
-            self.skipped += max(0, len(windows) - 1)
+            self.skipped += max(0, len(clips) - 1)
 
     def _run(self) -> None:
         try:
@@ -254,27 +263,27 @@ class Stream:
                 self.step()
         except VidcamError as error:
             self.error = error
-        except Exception as error:  # forwarded: a thread must not end in silence
+        except Exception as error:  # a thread must not end in silence
             self.error = VidcamError(f"explaining failed: {type(error).__name__}: {error}")
         finally:
-            with self._news:
+            with self._changed:
                 self._closed = True
-                self._news.notify_all()
-            self._changed()
+                self._changed.notify_all()
+            self._on_end()
 
     def _wait(self) -> bool:
-        """Until there is a window to explain and the processor's budget allows it; False when closed."""
-        pause = self.budget.look(spent_s=self.clock.processor(), now=self._began) if self.real_time else 0.0
-        with self._news:
+        """Wait until there is a clip to explain and the processor's budget allows it; return False if closed."""
+        pause = self.budget.update(spent_s=self.clock.processor(), now=self._began) if self.real_time else 0.0
+        with self._changed:
             if pause > (self.settings.seconds_between_clip_starts or HOP_S):
-                self.clock.wait(self._news, lambda: self._closed, self._began + pause - self.clock.now())
-            self._news.wait_for(lambda: self._newest is not None or self._closed)
+                self.clock.wait(self._changed, lambda: self._closed, self._began + pause - self.clock.now())
+            self._changed.wait_for(lambda: self._newest is not None or self._closed)
             return not self._closed
 
-    def _explain(self, session: Session, window: Clip) -> None:
-        with self._engine_turn:
-            explanation = session.explain(window)
-        update = self._running.add(explanation)
+    def _explain(self, session: Session, clip: Clip) -> None:
+        with self._engine_lock:
+            explanation = session.explain(clip)
+        update = self._evidence.add(explanation)
         self.took_s = self.clock.now() - self._began
         self.explained += 1
         self.update = update
@@ -290,8 +299,8 @@ class Stream:
         while past[0].time < update.time - KEEP_S:
             past.popleft()
 
-    def _watch(self, frame: Frame) -> None:
-        """Whether the picture still changes, looked at on a grid of its pixels."""
+    def _check_frozen(self, frame: Frame) -> None:
+        """Note whether the picture still changes, on a grid of its pixels."""
         picture = frame.picture
         sample = np.ascontiguousarray(picture.y[::8, ::8] if isinstance(picture, Planes) else picture[::8, ::8, 1])
         if self._still is None or not np.array_equal(sample, self._still[1]):

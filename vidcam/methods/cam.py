@@ -1,4 +1,4 @@
-"""Methods that need the features only: CAM in closed form, and the first principal component. No torch in here."""
+"""Methods that need only activations and no torch: CAM in closed form, and the first principal component."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vidcam.engine.base import Clips, Float32Array, ForwardOutput, Linear, TorchModel
+from vidcam.engine.base import Clips, Float32Array, ForwardOutput, Linear
+from vidcam.engine.network import TorchModel
 from vidcam.errors import IncompatibleError
-from vidcam.methods.core import Attribution, Method, Target, Targets, register, resolve, scores_of
+from vidcam.methods.core import Attribution, Target, Targets, resolve, scores_of
 
 __all__ = ["ClosedForm", "cam", "closed_form", "effective_rows", "eigencam", "principal_component"]
 
 CELLS = (2, 3, 4)
 
 
-def cam(explained: TorchModel, clips: Clips, targets: Targets) -> Attribution:
-    """The exact share of every cell in the score, for any number of targets, from one forward pass without gradients.
+def cam(model: TorchModel, clips: Clips, targets: Targets) -> Attribution:
+    """Return the exact share of every cell in the score, for any number of targets, from one forward pass without gradients.
 
-    Zhou et al. 2016, eq. 2, divided by the number n of cells, so that the unit is the logit's. With the features ``A_i`` (C)
+    Zhou et al. 2016, eq. 2, divided by the number n of cells, so that the unit is the logit's. With the activations ``A_i`` (C)
     of cell i and the target's row ``w`` (C) of the linear head::
 
         M_i = w . A_i / n,    sum over i of M_i = score - bias
@@ -31,12 +32,12 @@ def cam(explained: TorchModel, clips: Clips, targets: Targets) -> Attribution:
     over all their maps.
 
     Maps are ``(B, N, T', h, w) float32``, signed; ``totals`` are the network's scores less the bias. Raises IncompatibleError
-    where the head is not what the model's row says, that is where the maps do not sum to the totals.
+    if the head is not what the model's row says, that is, if the maps do not sum to the totals.
     """
-    seen = explained.see(clips)
-    chosen = resolve(targets, seen.logits)
-    found = closed_form(explained, seen, chosen)
-    return Attribution(chosen, seen.logits, found.maps, found.totals)
+    output = model.forward(clips)
+    chosen = resolve(targets, output.logits)
+    form = closed_form(model, output, chosen)
+    return Attribution(chosen, output.logits, form.maps, form.totals)
 
 
 @dataclass(frozen=True)
@@ -52,62 +53,63 @@ class ClosedForm:
     totals: Float32Array
 
 
-def closed_form(explained: TorchModel, seen: ForwardOutput, targets: Sequence[Target]) -> ClosedForm:
-    """The head as it acts on what was seen. Raises IncompatibleError where the maps do not sum to the totals."""
-    head, linears = explained.spec.head, explained.linears()
-    assert head is not None  # core.check has seen to it
-    channels = [a.shape[1] for a in seen.features]
-    if sum(channels) != linears[0][0].shape[1]:
+def closed_form(model: TorchModel, output: ForwardOutput, targets: Sequence[Target]) -> ClosedForm:
+    """Return the head as it acts on these activations. Raises IncompatibleError if the maps do not sum to the totals."""
+    head, classifiers = model.spec.head, model.classifiers()
+    assert head is not None  # the row requires it
+    channels = [a.shape[1] for a in output.activations]
+    if sum(channels) != classifiers[0][0].shape[1]:
         raise IncompatibleError(
-            f"layer {explained.layer!r} of model {explained.spec.name!r} has {sum(channels)} channels, but its head takes "
-            f"{linears[0][0].shape[1]}: 'cam' works only at the layer that the head pools; take that layer, or 'hirescam'"
+            f"layer {model.target_layer!r} of model {model.spec.name!r} has {sum(channels)} channels, but its head takes "
+            f"{classifiers[0][0].shape[1]}: 'cam' works only at the layer that the head pools; take that layer, or 'hirescam'"
         )
-    rows, bias = effective_rows(linears, seen.features, targets, head.ceiling)
+    rows, bias = effective_rows(classifiers, output.activations, targets, head.ceiling)
     blocks = np.split(rows, np.cumsum(channels)[:-1], axis=2)
     maps = []
-    for block, a in zip(blocks, seen.features, strict=True):
+    for block, a in zip(blocks, output.activations, strict=True):
         one = _products(block, a.reshape(*a.shape[:2], -1))
         one /= one.shape[2]
         maps.append(one.reshape(*one.shape[:2], *a.shape[2:]))
-    totals = scores_of(seen.logits, targets) - bias
-    _verify(explained, maps, totals)
+    totals = scores_of(output.logits, targets) - bias
+    _verify(model, maps, totals)
     return ClosedForm(tuple(blocks), tuple(maps), totals)
 
 
 def effective_rows(
-    linears: Sequence[Linear], features: Sequence[Float32Array], targets: Sequence[Target], ceiling: float
+    classifiers: Sequence[Linear], activations: Sequence[Float32Array], targets: Sequence[Target], ceiling: float
 ) -> tuple[Float32Array, Float32Array]:
-    """The head as it acts on each clip: ``rows (B, N, C)`` and ``bias (B, N)`` with ``score = rows @ pooled features + bias``.
+    """Return the head as it acts on each clip: ``rows (B, N, C)`` and ``bias (B, N)``.
 
-    ``linears`` are from first to last; ``features`` those of each pathway, ``(B, C, T', h, w)``.
+    ``rows @ pooled activations + bias`` are the scores. ``classifiers`` are from first to last; ``activations`` are those of each
+    pathway, ``(B, C, T', h, w)``.
     """
-    weight, bias = linears[-1]
-    clips = len(features[0])
+    weight, bias = classifiers[-1]
+    clips = len(activations[0])
     rows = np.broadcast_to(np.stack([t.of_rows(weight) for t in targets]), (clips, len(targets), weight.shape[1]))
     total = np.broadcast_to(np.stack([t.of_rows(bias[:, None])[0] for t in targets]), (clips, len(targets)))
-    if len(linears) == 1:
+    if len(classifiers) == 1:
         return rows, total
-    gates = []  # for each layer but the last: which units are open, and what the saturated ones give
-    hidden = np.concatenate([a.mean(CELLS) for a in features], axis=1)
-    for weight, bias in linears[:-1]:
+    gates = []  # for each layer except the last: which units are open, and the output of the saturated ones
+    hidden = np.concatenate([a.mean(CELLS) for a in activations], axis=1)
+    for weight, bias in classifiers[:-1]:
         z = np.einsum("bi,oi->bo", hidden, weight) + bias
         gates.append(((z > 0) & (z < ceiling), np.where(z >= ceiling, np.float32(ceiling), np.float32(0))))
         hidden = z.clip(0, ceiling)
-    for (weight, bias), (is_open, saturated) in zip(reversed(linears[:-1]), reversed(gates), strict=True):
+    for (weight, bias), (is_open, saturated) in zip(reversed(classifiers[:-1]), reversed(gates), strict=True):
         total = total + np.einsum("bno,bo->bn", rows, is_open * bias + saturated)
         rows = _products(rows * is_open[:, None], np.broadcast_to(weight, (clips, *weight.shape)))
     return rows, total
 
 
 SMALL = 2**18
-"""Multiplications up to which BLAS works in the thread that called it."""
+"""Multiplications up to which BLAS works in the calling thread."""
 
 
 def _products(a: Float32Array, b: Float32Array) -> Float32Array:
-    """The matrix products ``(B, n, m)`` of ``a (B, n, k)`` and ``b (B, k, m)``, in pieces.
+    """Return the matrix products ``(B, n, m)`` of ``a (B, n, k)`` and ``b (B, k, m)``, computed in pieces.
 
-    A whole one would start BLAS's own threads, which then wait for those of the decoder and the encoder: 10 to 100 ms instead
-    of 0.2.
+    A whole product would start BLAS's own threads, which then compete with the decoder and the encoder: 10 to 100 ms instead of
+    0.2.
     """
     clips, n, k = a.shape
     m = b.shape[2]
@@ -123,45 +125,45 @@ def _products(a: Float32Array, b: Float32Array) -> Float32Array:
     return out
 
 
-def _verify(explained: TorchModel, maps: Sequence[Float32Array], totals: Float32Array) -> None:
-    """Refuse maps that do not sum to the totals. A head with a step that its row does not mention is off by far more."""
+def _verify(model: TorchModel, maps: Sequence[Float32Array], totals: Float32Array) -> None:
+    """Refuse maps that do not sum to the totals; a step of the head that its row does not mention is off by far more."""
     if not np.isfinite(totals).all():
-        return  # no matter of the head; whoever asked will be told
-    found = sum(m.sum(CELLS) for m in maps)
+        return  # not the head's fault; explain() reports it
+    sums = sum(m.sum(CELLS) for m in maps)
     size = sum(np.abs(m).sum(CELLS) for m in maps)
-    if (np.abs(found - totals) > explained.rounding * (size + np.abs(totals)) + 1e-6).any():
-        assert explained.spec.head is not None
+    if (np.abs(sums - totals) > model.rounding * (size + np.abs(totals)) + 1e-6).any():
+        assert model.spec.head is not None
         raise IncompatibleError(
-            f"the head of model {explained.spec.name!r} is not global average pooling and the linear layers "
-            f"{', '.join(explained.spec.head.linears)} at layer {explained.layer!r}, so 'cam' would not add up to the logit; "
-            "use 'hirescam'"
+            f"the head of model {model.spec.name!r} is not global average pooling and the linear layers "
+            f"{', '.join(model.spec.head.classifiers)} at layer {model.target_layer!r}, so 'cam' would not add up "
+            "to the logit; use 'hirescam'"
         )
 
 
-def eigencam(explained: TorchModel, clips: Clips, targets: Targets) -> Attribution:
-    """What the features of a clip mostly show, whatever the class: every target gets the same map.
+def eigencam(model: TorchModel, clips: Clips, targets: Targets) -> Attribution:
+    """Return what the activations of a clip mostly show, whatever the class: every target gets the same map.
 
-    Muhammad & Yeasin 2020: the projection ``A v1`` of the features on their first right singular vector, here over all cells in
-    space and time, for each pathway by itself. See :func:`principal_component`.
+    Muhammad & Yeasin 2020: the projection ``A v1`` of the activations on their first right singular vector, here over all
+    cells in space and time, for each pathway by itself. See :func:`principal_component`.
     """
-    seen = explained.see(clips)
-    chosen = resolve(targets, seen.logits)
+    output = model.forward(clips)
+    chosen = resolve(targets, output.logits)
     maps = []
-    for a in seen.features:
+    for a in output.activations:
         one = np.stack([principal_component(clip) for clip in a])
         maps.append(np.repeat(one[:, None], len(chosen), axis=1))
-    return Attribution(chosen, seen.logits, tuple(maps))
+    return Attribution(chosen, output.logits, tuple(maps))
 
 
-def principal_component(features: Float32Array) -> Float32Array:
-    """``(T', h, w) float32 >= 0``: features ``(C, T', h, w)`` projected on their first singular vector, in their own unit.
+def principal_component(activations: Float32Array) -> Float32Array:
+    """Return activations ``(C, T', h, w)`` projected on their first singular vector: ``(T', h, w) float32 >= 0``.
 
-    Not centred, as in the paper: the vector is then the direction of the strongest activation and not of the largest
-    difference, and after a ReLU the map is non-negative as it stands. A singular vector has no sign, so that one is taken whose
-    map has the larger sum; what is negative then (only with signed features) points the other way and, having no class, is no
-    evidence against one: it is cut to 0.
+    The activations are not centred, as in the paper: the vector is the direction of the strongest activation and not of the
+    largest difference, and after a ReLU the map is non-negative. The map is in the unit of the activations. A singular vector has
+    no sign, so the one is taken whose map has the larger sum. Negative values (only with signed activations) are set to 0,
+    because a map without a class holds no evidence against one.
     """
-    x = features.reshape(len(features), -1).astype(np.float64)
+    x = activations.reshape(len(activations), -1).astype(np.float64)
     if x.shape[0] <= x.shape[1]:  # the smaller of the two Gram matrices
         projection = np.linalg.eigh(x @ x.T).eigenvectors[:, -1] @ x
     else:
@@ -169,33 +171,5 @@ def principal_component(features: Float32Array) -> Float32Array:
         projection = vectors[:, -1] * math.sqrt(max(0.0, values[-1]))
     if projection.sum() < 0:
         projection = -projection
-    found: Float32Array = projection.clip(min=0).reshape(features.shape[1:]).astype(np.float32)
-    return found
-
-
-register(
-    Method(
-        name="cam",
-        title="CAM in closed form",
-        paper="Zhou et al., Learning Deep Features for Discriminative Localization, CVPR 2016, https://arxiv.org/abs/1512.04150",
-        requires=frozenset({"linear-head"}),
-        signed=True,
-        complete=True,
-        cost="one forward pass, any number of classes",
-        explain=cam,
-        family="cam",
-    )
-)
-register(
-    Method(
-        name="eigencam",
-        title="Eigen-CAM (class independent)",
-        paper="Muhammad & Yeasin, Eigen-CAM, IJCNN 2020, https://arxiv.org/abs/2008.00299",
-        requires=frozenset({"features"}),
-        signed=False,
-        complete=False,
-        cost="one forward pass and an eigenvalue problem",
-        explain=eigencam,
-        family="cam",
-    )
-)
+    component: Float32Array = projection.clip(min=0).reshape(activations.shape[1:]).astype(np.float32)
+    return component

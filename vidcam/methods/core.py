@@ -1,26 +1,28 @@
-"""The protocol that every explanation method follows, the table of methods, and the targets that can be explained.
+"""What is explained (:class:`Target`), what a method returns (:class:`Attribution`), and :func:`explain`, which runs one.
 
-torch stops in the methods: what comes out of them is numpy. Those that need no more than the features do not import it at all.
+A method takes torch tensors and returns numpy arrays. A method that needs only activations does not import torch at all.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING, Literal, TypeVar, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from vidcam.engine.base import Clips, Float32Array, TorchModel, finite
-from vidcam.errors import IncompatibleError, UnknownNameError, UsageError
+from vidcam.engine.base import Clips, Float32Array, ForwardOutput, require_finite
+from vidcam.engine.network import TorchModel
+from vidcam.errors import IncompatibleError, UsageError
+from vidcam.methods.cell_geometry import CellGeometry, join
+from vidcam.methods.lookup import check_method
+from vidcam.methods.method import Method
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from vidcam.engine import Engine
-    from vidcam.methods.cell_geometry import CellGeometry
-    from vidcam.models.registry import ModelSpec
     from vidcam.values import UInt8Array
 
 __all__ = [
@@ -28,19 +30,14 @@ __all__ = [
     "Clips",
     "Float32Array",
     "Method",
+    "PlacedAttribution",
     "Target",
     "Targets",
     "TorchModel",
-    "check",
-    "choose",
     "explain",
-    "get",
-    "methods",
-    "names",
-    "register",
+    "explain_by_each",
     "resolve",
     "scores_of",
-    "seeded",
 ]
 
 _Numbers = TypeVar("_Numbers", Float32Array, "Tensor")
@@ -60,12 +57,12 @@ class Target:
             raise UsageError(f"class {self.index} versus itself has nothing to explain: give two different classes")
 
     def __call__(self, logits: _Numbers) -> _Numbers:
-        """``(B, K)`` logits to ``(B,)`` scores."""
+        """Return the scores ``(B,)`` of logits ``(B, K)``."""
         score = logits[:, self.index]
         return score if self.versus is None else score - logits[:, self.versus]
 
     def of_rows(self, rows: Float32Array) -> Float32Array:
-        """The same combination of rows ``(..., K, C)`` along the class axis -2: ``(..., C)``."""
+        """Return the same combination of rows ``(..., K, C)`` along the class axis -2: ``(..., C)``."""
         row = rows[..., self.index, :]
         return row if self.versus is None else row - rows[..., self.versus, :]
 
@@ -75,7 +72,7 @@ Targets = Sequence[Target] | Callable[[Float32Array], Sequence[Target]]
 
 
 def resolve(targets: Targets, logits: Float32Array) -> tuple[Target, ...]:
-    """The targets to explain for these logits ``(B, K)``. Raises UsageError for none at all, or a class that does not exist."""
+    """Return the targets to explain for logits ``(B, K)``. Raises UsageError for no target, or a class that does not exist."""
     chosen = tuple(targets(logits) if callable(targets) else targets)
     if not chosen:
         raise UsageError("there is no class to explain: give at least one target")
@@ -86,7 +83,7 @@ def resolve(targets: Targets, logits: Float32Array) -> tuple[Target, ...]:
 
 
 def scores_of(logits: Float32Array, targets: Sequence[Target]) -> Float32Array:
-    """``(B, N)``: the score of each target."""
+    """Return the score of each target, ``(B, N)``."""
     return np.stack([target(logits) for target in targets], axis=1)
 
 
@@ -94,9 +91,12 @@ def scores_of(logits: Float32Array, targets: Sequence[Target]) -> Float32Array:
 class Attribution:
     """What a method returns for a batch of B clips and its N ``targets``.
 
-    ``logits (B, K) float32``; ``maps``: for each pathway of the explained layer ``(B, N, T', h, w) float32``, signed and raw;
-    ``totals (B, N)``: what all the maps of a clip and a target should sum to, so that the error can be shown; None where they
-    need not sum to anything.
+    Attributes:
+        targets: The N targets, chosen if a function was given.
+        logits: ``(B, K) float32``.
+        maps: For each pathway of the target layer ``(B, N, T', h, w) float32``, signed and raw.
+        totals: ``(B, N)``, what all maps of a clip and a target should sum to, so that the error can be shown; None if they need
+            not sum to anything.
     """
 
     targets: tuple[Target, ...]
@@ -105,135 +105,99 @@ class Attribution:
     totals: Float32Array | None = None
 
 
-Explain = Callable[[TorchModel, Clips, Targets], Attribution]
+class PlacedAttribution:
+    """A method's attribution of a batch, its pathways joined to one grid whose cells have a place in the clip.
 
-
-@dataclass(frozen=True)
-class Method:
-    """One row of the table of methods.
-
-    ``requires`` is compared with a model's ``provides``. ``signed``: may the values be negative, which then is evidence against
-    the target? ``complete``: do they sum to the score less its bias? ``cost`` in words, relative to a forward pass. ``cells``
-    says where the cells of its maps are in the clips of a model; None: they are the explained layer's. A method that works
-    ``around`` others says how: ``get("smoothgrad:cam")`` is ``get("smoothgrad").around(get("cam"))``. One that is ``random``
-    draws from a seed, which its ``explain`` takes as the keyword ``seed`` (:func:`seeded`).
+    Attributes:
+        maps: ``(B, N, T', h, w) float32``.
+        totals: ``(B, N)``, or None if the method promises no sums.
+        cells: Where the cells of the maps lie in a clip.
     """
 
-    name: str
-    title: str
-    paper: str
-    requires: frozenset[str]
-    signed: bool
-    complete: bool
-    cost: str
-    explain: Explain
-    family: Literal["cam", "gradient", "input", "perturbation", "propagation", "attention"]
-    cells: Callable[[ModelSpec], CellGeometry] | None = None
-    around: Callable[[Method], Method] | None = None
-    random: bool = False
-
-
-_METHODS: dict[str, Method] = {}
-
-
-def register(method: Method) -> Method:
-    """Add a row to the table; a name that is taken is refused."""
-    if method.name in _METHODS:
-        raise UsageError(f"a method named {method.name!r} is registered already")
-    _METHODS[method.name] = method
-    return method
-
-
-def names() -> tuple[str, ...]:
-    """The registered names, in the table's order."""
-    _load()
-    return tuple(_METHODS)
-
-
-def methods() -> tuple[Method, ...]:
-    """The table's rows, in its order."""
-    _load()
-    return tuple(_METHODS.values())
-
-
-def get(name: str) -> Method:
-    """The method called ``name``, also one around another, such as ``smoothgrad:layercam``.
-
-    UnknownNameError (with the nearest names) where there is none.
-    """
-    _load_light()
-    if name in _METHODS:  # the usual ones, without importing torch
-        return _METHODS[name]
-    _load()
-    outer, _, inner = name.partition(":")
-    if inner and outer in _METHODS and (around := _METHODS[outer].around):
-        return around(get(inner))
-    try:
-        return _METHODS[name]
-    except KeyError:
-        raise UnknownNameError("method", name, _METHODS) from None
-
-
-def check(method: Method, spec: ModelSpec) -> None:
-    """Refuse a method that the model cannot bear, saying what is missing and which methods work."""
-    missing = method.requires - spec.provides
-    if missing:
-        works = [m.name for m in methods() if m.requires <= spec.provides]
-        raise IncompatibleError(
-            f"method {method.name!r} needs {', '.join(sorted(missing))}, which model {spec.name!r} does not have; "
-            f"these methods work on it: {', '.join(works)}"
-        )
-
-
-def choose(name: str | None, spec: ModelSpec, *, seed: int = 0) -> Method:
-    """The method called ``name``, checked and :func:`seeded`.
-
-    For None it is the first of ``cam`` (where it is exact), ``gradcam``, ``smoothgrad``, ``occlusion`` that works on the model.
-    """
-    usual = ("cam", "gradcam", "smoothgrad", "occlusion")
-    method = get(name or next(m for m in usual if get(m).requires <= spec.provides))
-    check(method, spec)
-    return seeded(method, seed)
-
-
-def seeded(method: Method, seed: int) -> Method:
-    """The method with whatever it draws drawn from ``seed``; one that draws nothing as it is."""
-    if not method.random:
-        return method
-    return replace(method, explain=partial(cast("Callable[..., Attribution]", method.explain), seed=seed))
+    def __init__(self, method: Method, attribution: Attribution, geometries: Sequence[CellGeometry], *, share: float) -> None:
+        # The answer is the mean over the crops of a clip, so the evidence of each crop counts for its share.
+        self.method, self.attribution = method, attribution
+        maps, self.cells = join(attribution.maps, geometries)
+        self.maps = (maps * share).astype(np.float32)
+        self.totals = None if attribution.totals is None else attribution.totals * share
 
 
 def explain(engine: Engine, frames: UInt8Array, targets: Targets, method: Method) -> Attribution:
-    """Logits and evidence of clips ``(B, T, H, W, 3) uint8``, from one forward pass of each clip; all numbers are finite.
+    """Explain clips ``(B, T, H, W, 3) uint8`` by one method, from one forward pass of each clip.
 
-    (A function of the logits that meets more clips than the engine computes at once costs a second pass: it sees all of them.)
-    Raises IncompatibleError where the method does not work on the model, UsageError for clips or classes that do not fit,
-    VidcamError where the network fails or gives numbers that are not finite.
+    A ``targets`` function that meets more clips than the engine computes at once costs a second pass, because it sees all logits.
+
+    Returns:
+        Logits and evidence of all clips; every number is finite.
+
+    Raises:
+        IncompatibleError: The method does not work on the model.
+        UsageError: The clips do not fit the model, or a class does not exist.
+        VidcamError: The network fails or gives numbers that are not finite.
     """
-    check(method, engine.spec)
+    [result] = explain_by_each(engine, frames, targets, [method])
+    if isinstance(result, IncompatibleError):
+        raise result
+    return result
+
+
+def explain_by_each(
+    engine: Engine, frames: UInt8Array, targets: Targets, methods: Sequence[Method]
+) -> list[Attribution | IncompatibleError]:
+    """Explain clips by several methods; those that need no more than logits and activations share one forward pass.
+
+    Works like :func:`explain`, but a method that does not work on the model gives its error in its place.
+    """
+    errors: dict[str, IncompatibleError] = {}
+    for method in methods:
+        try:
+            check_method(method, engine.spec)
+        except IncompatibleError as error:
+            errors[method.name] = error
     if callable(targets) and len(frames) > engine.chunk:
         targets = targets(engine.predict(frames))
-    parts = list(engine.map(frames, lambda clips: method.explain(engine.explained, clips, targets)))
+
+    def run(clips: Clips) -> dict[str, Attribution]:
+        model = engine.model if len(methods) == 1 else _with_shared_forward(engine.model)
+        parts = {}
+        for method in methods:
+            if method.name not in errors:
+                try:
+                    parts[method.name] = method.explain(model, clips, targets)
+                except IncompatibleError as error:
+                    errors[method.name] = error
+        return parts
+
+    parts = list(engine.map(frames, run))
+    return [
+        errors[method.name] if method.name in errors else _concatenate(engine, method, [part[method.name] for part in parts])
+        for method in methods
+    ]
+
+
+def _with_shared_forward(model: TorchModel) -> TorchModel:
+    """Return the model with a memory for its last forward pass: asked again about the same clips, it does not compute anew."""
+    shared, forward = copy.copy(model), model.forward
+    last: list[tuple[Clips, ForwardOutput]] = []
+
+    def remembered(clips: Clips) -> ForwardOutput:
+        if not last or last[0][0] is not clips:
+            last[:] = [(clips, forward(clips))]
+        return last[0][1]
+
+    vars(shared)["forward"] = remembered
+    return shared
+
+
+def _concatenate(engine: Engine, method: Method, parts: Sequence[Attribution]) -> Attribution:
     totals = [part.totals for part in parts if part.totals is not None]
     name = engine.spec.name
     return Attribution(
         targets=parts[0].targets,
-        logits=finite(np.concatenate([part.logits for part in parts]), f"model {name!r} gives logits"),
+        logits=require_finite(np.concatenate([part.logits for part in parts]), f"model {name!r} gives logits"),
         maps=tuple(
-            finite(np.concatenate(maps), f"method {method.name!r} gives maps on model {name!r}")
+            require_finite(np.concatenate(maps), f"method {method.name!r} gives maps on model {name!r}")
             for maps in zip(*(part.maps for part in parts), strict=True)
         ),
         totals=np.concatenate(totals) if totals else None,
     )
-
-
-def _load_light() -> None:
-    from vidcam.methods import cam, gradient_cam  # noqa: F401  (each registers its rows when imported)
-
-
-def _load() -> None:
-    _load_light()
-    from vidcam.methods import input_gradients, noise_tunnel  # noqa: F401
-
-    # isort: split
-    from vidcam.methods import attention, lrp, perturbation, score_cam  # noqa: F401

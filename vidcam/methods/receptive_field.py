@@ -1,168 +1,330 @@
-"""Which input pixels a cell of the explained layer looks at, and from that where its cells are.
+"""Where the cells of an explanation are: read from the table that ships with vidcam, from the cache, or measured now.
 
-``python -m vidcam.methods.receptive_field [MODEL ...]`` measures the registered models anew and rewrites
+A cell is where its *effective receptive field* has its core: the pixels that change the cell's value most. Measuring it needs
+torch and gradients; looking up a shipped or cached measurement does not import torch.
+
+``python -m vidcam.methods.receptive_field [MODEL ...]`` measures the models of the table again and rewrites
 ``vidcam/models/placements.json``.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
-from vidcam.engine.base import TorchModel
-from vidcam.engine.hooks import capture
 from vidcam.errors import UsageError
 from vidcam.io.files import atomic_write
-from vidcam.methods.cell_geometry import AxisGeometry, CellGeometry, Cells, measure, to_json
-from vidcam.models import registry
+from vidcam.methods.cell_geometry import AxisGeometry, CellGeometry, from_json, to_json
+from vidcam.models.weights import cache_dir
 from vidcam.values import FloatArray
 
-__all__ = ["influence", "locate", "random_model", "remeasure"]
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from vidcam.engine.network import TorchModel
+    from vidcam.methods.method import Method
+    from vidcam.models.spec import ModelSpec
+
+__all__ = [
+    "effective_receptive_field", "fit_geometry", "layer_geometry", "measure_geometry", "method_geometry", "random_model",
+    "remeasure_shipped", "shipped_geometry",
+]  # fmt: skip
 
 Triple = tuple[int, int, int]
 
+Cells = tuple[int | None, int | None, int | None]
+"""Cells ``(t, y, x)`` of a grid; None is every cell along that axis."""
+
+ReceptiveField = Callable[[Cells], FloatArray]
+"""How much each input pixel changes these cells: ``(T, H, W)``, not negative."""
+
 CELLS = range(5, 9)
-"""How many on each axis of the probed clip: with fewer, the border cuts into all of them; more only take longer."""
+"""Cells along each axis of the clip that is measured: with fewer, the border cuts into all of them; more only take longer."""
 
 NETWORKS = 4
+"""Random networks of one architecture whose receptive fields are averaged: the channels of a small one lean to one side."""
 
 
-def influence(
-    explained: TorchModel, *, pathway: int = 0, clip: Triple | None = None, seed: int = 0
-) -> Callable[[Cells], FloatArray]:
-    """A function of cells ``(t, y, x)`` of the explained layer (None: all on that axis): how much each input pixel moves them.
+# --- looking up ----------------------------------------------------------------------------------------------------------------
 
-    What that returns is ``(T, H, W)`` float64 with sum 1: the energy of the gradient, with respect to a clip of noise, of a
-    random mix of the cells' channels, summed over colours. (Luo et al. 2016, "Understanding the effective receptive field in
-    deep convolutional neural networks", section 4.1, differentiate the sum of the channels of one cell.) ``clip`` is (T, H, W),
-    the model's own by default. One forward pass serves all questions; the model is left as it was.
+
+def method_geometry(method: Method, model: TorchModel) -> tuple[CellGeometry, ...]:
+    """Return where the cells of a method's maps are, for each pathway: the method's own cells or the explained layer's."""
+    geometry = method.geometry(model.spec)
+    return layer_geometry(model) if geometry is None else (geometry,)
+
+
+def layer_geometry(model: TorchModel, *, cache: Path | None = None) -> tuple[CellGeometry, ...]:
+    """Return where the cells of each pathway of the explained layer are: as shipped, as cached, or measured now and cached.
+
+    A cached measurement belongs to one network with its weights, one layer and one size of clip. The ``cache`` folder is by
+    default beside the downloaded weights; if it cannot be written, the next process measures again.
     """
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(1, 3, *(clip or _clip(explained)), generator=generator).to(_like(explained)).requires_grad_()
-    with capture(explained, differentiate="trunk") as run:
-        features = run(noise).features[pathway]
+    spec = model.spec
+    clip = _clip(model)
+    shipped = shipped_geometry(spec.architecture or spec.name, model.target_layer, clip=clip)
+    if shipped is not None:
+        return shipped
+    sums = [float(p.detach().double().abs().sum()) for p in model.module.parameters()]
+    facts = (model.target_layer, model.layout, spec.grid, spec.order, clip, str(model.module), sums)
+    folder = cache or cache_dir() / "placements"
+    path = folder / f"{hashlib.sha256(repr(facts).encode()).hexdigest()[:32]}.json"
+    with suppress(OSError, ValueError, KeyError, TypeError):  # no such file, or a damaged one: measure
+        return from_json(json.loads(path.read_text(encoding="utf-8")))
+    # Rounded as a cached measurement is, because the timeline joins maps whose centres agree exactly.
+    geometry = from_json(to_json(measure_geometry(model)))
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path, overwrite=True) as file:
+            file.write_text(json.dumps(to_json(geometry)), encoding="utf-8")
+    return geometry
 
-    def ask(cells: Cells) -> FloatArray:
+
+def shipped_geometry(name: str, layer: str, *, clip: Triple) -> tuple[CellGeometry, ...] | None:
+    """Return the geometry that ships with vidcam, for each pathway; None if this model, layer or clip (T, H, W) is not in it."""
+    row = _shipped().get(name)
+    if row is None or row["layer"] != layer or tuple(row["clip"]) != clip:  # type: ignore[arg-type]
+        return None
+    return from_json(row["pathways"])
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> dict[str, dict[str, object]]:
+    text = (files("vidcam") / "models" / "placements.json").read_text(encoding="utf-8")
+    table: dict[str, dict[str, object]] = json.loads(text)
+    return table
+
+
+# --- measuring -----------------------------------------------------------------------------------------------------------------
+
+
+def effective_receptive_field(
+    model: TorchModel, *, pathway: int = 0, clip: Triple | None = None, seed: int = 0
+) -> ReceptiveField:
+    """Return a function of cells of the explained layer that says how much each input pixel changes them.
+
+    The function returns ``(T, H, W)`` float64 with sum 1: the squared gradient, with respect to a clip of noise, of a random mix
+    of the cells' channels, summed over colours. Luo et al. 2016 ("Understanding the effective receptive field in deep
+    convolutional neural networks", section 4.1) differentiate the plain sum of one cell's channels instead. ``clip`` is (T, H,
+    W), by default the model's own. One forward pass serves all calls of the function, and the model is left unchanged.
+    """
+    import torch
+
+    from vidcam.engine.hooks import capture
+
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(1, 3, *(clip or _clip(model)), generator=generator).to(_like(model)).requires_grad_()
+    with capture(model, differentiate="trunk") as run:
+        activations = run(noise).activations[pathway]
+
+    def receptive_field(cells: Cells) -> FloatArray:
         with torch.enable_grad():
-            chosen = features[(0, slice(None), *(slice(None) if i is None else i for i in cells))]
+            chosen = activations[(0, slice(None), *(slice(None) if i is None else i for i in cells))]
             mixed = (chosen * torch.randn(chosen.shape, generator=generator).to(chosen)).sum()
         (gradient,) = torch.autograd.grad(mixed, noise, retain_graph=True)
-        energy = gradient[0].detach().double().square().sum(0).cpu().numpy()
+        energy: FloatArray = gradient[0].detach().double().square().sum(0).cpu().numpy()
         if not energy.any():
-            raise UsageError(f"cells {cells} of layer {explained.layer!r} do not depend on the input: choose another layer")
-        found: FloatArray = energy / energy.sum()
-        return found
+            raise UsageError(f"cells {cells} of layer {model.target_layer!r} do not depend on the input: choose another layer")
+        share: FloatArray = energy / energy.sum()
+        return share
 
-    return ask
+    return receptive_field
 
 
-def locate(*alike: TorchModel, seed: int = 0) -> tuple[CellGeometry, ...]:
-    """The measured placement of each pathway of the explained layer; the mean influence of several networks of one architecture.
+def measure_geometry(*networks: TorchModel, seed: int = 0) -> tuple[CellGeometry, ...]:
+    """Measure where the cells of each pathway are, from the mean receptive field of several networks of one architecture.
 
-    A network that takes other clips is measured on one that has about :data:`CELLS` cells on each axis. Its length differs from
-    the model's own by whole total strides, so that paddings that depend on it stay the same.
+    A network that accepts clips of other sizes is measured on one that has about :data:`CELLS` cells along each axis. Its lengths
+    differ from the model's own by whole total strides, so that paddings that depend on the length stay the same.
     """
-    clip = _clip(alike[0])
-    grids = _grids(alike[0], clip)
-    probed, asked = clip, grids
+    clip = _clip(networks[0])
+    grids = _grids(networks[0], clip)
+    measured_clip, measured_grids = clip, grids
     if len(grids) == 1:  # how several pathways share the frames depends on the length of the clip
-        probed, asked = _better(alike[0], clip, grids[0])
+        measured_clip, measured_grids = _with_enough_cells(networks[0], clip, grids[0])
 
-    def shared(pathway: int) -> Callable[[Cells], FloatArray]:
-        asks = [influence(one, pathway=pathway, clip=probed, seed=seed + n) for n, one in enumerate(alike)]
-        return lambda cells: sum((ask(cells) for ask in asks[1:]), asks[0](cells)) / len(asks)
+    def mean_field(pathway: int) -> ReceptiveField:
+        fields = [
+            effective_receptive_field(network, pathway=pathway, clip=measured_clip, seed=seed + n)
+            for n, network in enumerate(networks)
+        ]
+        return lambda cells: sum((field(cells) for field in fields[1:]), fields[0](cells)) / len(fields)
 
-    found = (measure(shared(n), clip=probed, grid=grid) for n, grid in enumerate(asked))
+    fits = (fit_geometry(mean_field(n), clip=measured_clip, grid=grid) for n, grid in enumerate(measured_grids))
     return tuple(
-        CellGeometry(*(AxisGeometry(a.offset, a.stride, n) for a, n in zip((p.time, p.y, p.x), grid, strict=True)))
-        for p, grid in zip(found, grids, strict=True)
+        CellGeometry(*(AxisGeometry(a.offset, a.stride, n) for a, n in zip((fit.time, fit.y, fit.x), grid, strict=True)))
+        for fit, grid in zip(fits, grids, strict=True)
     )
 
 
-def remeasure(names: Sequence[str], path: Path) -> None:
-    """Measure the registered models ``names`` with random weights and put them into the table at ``path`` (JSON).
+def fit_geometry(receptive_field: ReceptiveField, *, clip: Triple, grid: Triple) -> CellGeometry:
+    """Fit a linear law for the centres of a ``grid`` of cells over a ``clip`` (T, H, W) to their receptive fields.
 
-    Each as :data:`NETWORKS` networks: the few channels of a small one lean to one side by chance.
+    A plane of cells (all with one index on an axis) is centred where the *core* of its receptive field along that axis is: the
+    part above three quarters of the maximum. The mean over the whole profile would be pulled aside by what the border cuts off,
+    and in networks with global attention by the far field. At most three planes are measured, far from the borders if there is
+    room; the straight line through them holds for all cells, because such networks do the same everywhere. A stride is taken as
+    a power of two if that agrees with the planes' distance to a tenth of a cell (0.15 of a cell between neighbours near the
+    borders). Raises UsageError for a receptive field of the wrong shape, or without finite values that are not all zero.
     """
+    time, y, x = (_fit_axis(receptive_field, axis, clip, grid) for axis in range(3))
+    return CellGeometry(time, y, x)
+
+
+def _fit_axis(receptive_field: ReceptiveField, axis: int, clip: Triple, grid: Triple) -> AxisGeometry:
+    length, count = clip[axis], grid[axis]
+    ratio = length / count
+
+    def core(j: int) -> tuple[float, float]:
+        cells: list[int | None] = [None, None, None]
+        cells[axis] = j
+        pixels = np.asarray(receptive_field((cells[0], cells[1], cells[2])), dtype=np.float64)
+        if pixels.shape != clip or not np.isfinite(pixels).all() or not pixels.any():
+            raise UsageError(
+                f"a receptive field must be finite, somewhere not zero and of shape {clip}, got {pixels.shape} at {cells}"
+            )
+        return _core(pixels.sum(axis=tuple({0, 1, 2} - {axis})), ratio)
+
+    middle = (count - 1) // 2
+    centre, radius = core(middle)
+    # Two radii away from a border, the border cuts off next to nothing. Without room for that, the neighbours give only a rough
+    # stride, and the offset is the middle plane's alone.
+    room = max(0, int((min(centre, length - 1 - centre) - 2 * radius) / ratio))
+    low, high = max(0, middle - max(count % 2, room)), min(count - 1, middle + max(1, room))
+    measured = {j: centre if j == middle else core(j)[0] for j in sorted({low, middle, high})}
+    cells, centres = np.array(list(measured), dtype=np.float64), np.array(list(measured.values()))
+    stride = ratio
+    if high > low and (slope := float(np.polyfit(cells, centres, 1)[0])) > 0.2 * ratio:
+        stride = slope  # otherwise every cell sees the whole clip, and only the number of cells gives the stride
+    power = 2.0 ** round(math.log2(stride))
+    if abs(stride - power) <= (0.1 / (high - low) if room else 0.15) * power:
+        stride = power
+    offset = float(np.mean(centres - stride * cells)) if room else centre - stride * middle
+    return AxisGeometry(offset, stride, count)
+
+
+def _core(profile: FloatArray, width: float) -> tuple[float, float]:
+    """Return centre and radius of what exceeds three quarters of a profile's maximum, after a moving mean over ``width``.
+
+    The moving mean closes the comb that strided 1x1 shortcuts leave (one pixel of 16 passes). It is symmetric, so it does not
+    shift the centre.
+    """
+    k = max(1, round(width))
+    window = np.ones(k) if k % 2 else np.r_[0.5, np.ones(k - 1), 0.5]
+    smooth = np.convolve(profile, window / k)
+    excess = np.maximum(smooth - 0.75 * smooth.max(), 0.0)
+    inside = np.flatnonzero(excess)
+    centre = float((excess * np.arange(len(smooth))).sum() / excess.sum()) - (len(window) - 1) / 2
+    return centre, float(inside[-1] - inside[0]) / 2
+
+
+def _clip(model: TorchModel) -> Triple:
+    return model.spec.num_frames, *model.spec.crop
+
+
+def _like(model: TorchModel) -> Tensor:
+    import torch
+
+    return next(model.module.parameters(), torch.empty(0))
+
+
+def _grids(model: TorchModel, clip: Triple) -> tuple[Triple, ...]:
+    import torch
+
+    from vidcam.engine.hooks import capture
+
+    with capture(model) as run:
+        activations = run(torch.zeros(1, 3, *clip).to(_like(model))).activations
+    return tuple((a.shape[2], a.shape[3], a.shape[4]) for a in activations)
+
+
+def _with_enough_cells(model: TorchModel, clip: Triple, grid: Triple) -> tuple[Triple, tuple[Triple, ...]]:
+    """Return a clip with :data:`CELLS` cells along each axis and its grid; the model's own if it accepts no other size."""
+    more = [0 if count in CELLS else CELLS.start - count for count in grid]
+    strides = [2 ** round(math.log2(length / count)) for length, count in zip(clip, grid, strict=True)]
+    t, y, x = (length + m * s for length, m, s in zip(clip, more, strides, strict=True))
+    if any(more):
+        with suppress(Exception):  # a network may refuse another size in any way
+            grids = _grids(model, (t, y, x))
+            if grids == (tuple(count + m for count, m in zip(grid, more, strict=True)),):
+                return (t, y, x), grids
+    return clip, (grid,)
+
+
+# --- the shipped table ---------------------------------------------------------------------------------------------------------
+
+
+def remeasure_shipped(names: Sequence[str], path: Path) -> None:
+    """Measure the models ``names`` of the table with random weights, as :data:`NETWORKS` networks each, and update ``path``."""
+    from vidcam.models.table import get_spec, list_models
+
     table = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for name in names:
-        alike = [random_model(registry.get(name), seed=n) for n in range(NETWORKS)]
-        found = to_json(locate(*alike))
-        table[name] = {"layer": alike[0].layer, "clip": _clip(alike[0]), "pathways": found}
-        rows = ",\n".join(f" {json.dumps(k)}: {json.dumps(table[k])}" for k in registry.names() if k in table)
+        networks = [random_model(get_spec(name), seed=n) for n in range(NETWORKS)]
+        pathways = to_json(measure_geometry(*networks))
+        table[name] = {"layer": networks[0].target_layer, "clip": _clip(networks[0]), "pathways": pathways}
+        rows = ",\n".join(f" {json.dumps(k)}: {json.dumps(table[k])}" for k in list_models() if k in table)
         with atomic_write(path, overwrite=True) as file:
             file.write_text("{\n" + rows + "\n}\n", encoding="utf-8")
 
 
-def random_model(spec: registry.ModelSpec, *, seed: int = 0) -> TorchModel:
-    """The architecture of ``spec`` with random weights that favour no side and look straight ahead.
+def random_model(spec: ModelSpec, *, seed: int = 0) -> TorchModel:
+    """Return the architecture of ``spec`` with random weights whose receptive fields lean to no side.
 
-    - A convolution's taps differ in sign only, for few channels of normal weights lean to one side by chance; where it is
-      padded on both sides alike, they fall off from the middle, which keeps the border out of what the middle cells see.
-    - Linear layers are weak: in transformers the residual path leads, as it does once they are trained.
-    - Scales that start at zero are drawn, for they would hide whole branches.
-    - Batch norms take the statistics of noise. Without them the features of random nets hardly vary but near the border, and max
-      pooling would always look away from it.
+    - The taps of a convolution differ in sign only, because few channels of normal weights lean to one side by chance. If it is
+      padded alike on both sides, the taps fall off from the middle, which keeps the border out of the middle cells' fields.
+    - Linear layers are weak: in transformers the residual path leads, as it does in trained ones.
+    - Scales that start at zero are drawn, because they would hide whole branches.
+    - Batch norms take the statistics of noise. Without them the activations of random networks hardly vary except near the
+      border, and max pooling would always choose away from it.
     """
+    import torch
+
+    from vidcam.engine.network import TorchModel
+
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         module = spec.build().eval()
         for name, p in module.named_parameters():
             if not name.endswith("bias") and not p.any():
                 p.normal_(std=0.5)
-        for m in module.modules():
-            if isinstance(m, nn.Conv3d):
-                taps = torch.ones(m.kernel_size)
-                if m.padding == tuple(k // 2 for k in m.kernel_size):
-                    for axis, k in enumerate(m.kernel_size):
-                        fall = 0.125 ** (torch.arange(k) - k // 2).abs()
-                        taps *= fall.view([-1 if a == axis else 1 for a in range(3)])
-                m.weight.copy_(
-                    torch.randn_like(m.weight).sign() * taps * (m.weight.square().mean() / taps.square().mean()).sqrt()
-                )
-            elif isinstance(m, nn.Linear):
-                m.weight.mul_(0.25)
-            elif isinstance(m, nn.BatchNorm3d):
-                m.train().momentum = 1.0
-        module(torch.randn(1, 3, spec.frames, *spec.crop))
+        for layer in module.modules():
+            _soften(layer)
+        module(torch.randn(1, 3, spec.num_frames, *spec.crop))
     return TorchModel(module.eval(), spec)
 
 
-def _clip(explained: TorchModel) -> Triple:
-    return explained.spec.frames, *explained.spec.crop
+def _soften(layer: nn.Module) -> None:
+    import torch
+    from torch import nn
 
-
-def _like(explained: TorchModel) -> Tensor:
-    return next(explained.module.parameters(), torch.empty(0))
-
-
-def _grids(explained: TorchModel, clip: Triple) -> tuple[Triple, ...]:
-    with capture(explained) as run:
-        features = run(torch.zeros(1, 3, *clip).to(_like(explained))).features
-    return tuple((f.shape[2], f.shape[3], f.shape[4]) for f in features)
-
-
-def _better(explained: TorchModel, clip: Triple, grid: Triple) -> tuple[Triple, tuple[Triple, ...]]:
-    """A clip with CELLS cells on each axis, and its grid; the model's own where it takes no other."""
-    more = [0 if count in CELLS else CELLS.start - count for count in grid]
-    strides = [2 ** round(math.log2(length / count)) for length, count in zip(clip, grid, strict=True)]
-    t, y, x = (length + m * s for length, m, s in zip(clip, more, strides, strict=True))
-    if any(more):
-        with suppress(Exception):  # a network may refuse another size in whatever way it likes
-            grids = _grids(explained, (t, y, x))
-            if grids == (tuple(count + m for count, m in zip(grid, more, strict=True)),):
-                return (t, y, x), grids
-    return clip, (grid,)
+    if isinstance(layer, nn.Conv3d):
+        taps = torch.ones(layer.kernel_size)
+        if layer.padding == tuple(k // 2 for k in layer.kernel_size):
+            for axis, k in enumerate(layer.kernel_size):
+                fall = 0.125 ** (torch.arange(k) - k // 2).abs()
+                taps *= fall.view([-1 if a == axis else 1 for a in range(3)])
+        scale = (layer.weight.square().mean() / taps.square().mean()).sqrt()
+        layer.weight.copy_(torch.randn_like(layer.weight).sign() * taps * scale)
+    elif isinstance(layer, nn.Linear):
+        layer.weight.mul_(0.25)
+    elif isinstance(layer, nn.BatchNorm3d):
+        layer.train().momentum = 1.0
 
 
 if __name__ == "__main__":
-    for _name in sys.argv[1:] or registry.names():
+    from vidcam.models.table import list_models
+
+    for _name in sys.argv[1:] or list_models():
         sys.stderr.write(f"{_name}\n")
-        remeasure([_name], Path(__file__).parents[1] / "models" / "placements.json")
+        remeasure_shipped([_name], Path(__file__).parents[1] / "models" / "placements.json")

@@ -1,1 +1,4 @@
-"""Is the explanation true? Where the evidence lies, measured against what is known, and beside controls that know nothing."""
+"""Measures of whether an explanation is true: against exact masks, by changing the input, by changing the network.
+
+Every score of a map must be read beside the scores of maps that know nothing of the model (:mod:`vidcam.metrics.baselines`).
+"""

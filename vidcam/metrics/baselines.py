@@ -1,4 +1,4 @@
-"""Maps that know nothing of the model, beside which every score must be read."""
+"""Baseline maps that know nothing of the model: every score of an explanation must be read beside theirs."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from vidcam.methods.cell_geometry import CellGeometry
 from vidcam.values import FloatArray, UInt8Array
 
-__all__ = ["CONTROLS", "centre", "motion", "noise", "smooth_noise"]
+__all__ = ["BASELINES", "centre_map", "motion_map", "random_map", "smooth_random_map"]
 
 
-def noise(frames: UInt8Array, where: CellGeometry, rng: np.random.Generator) -> FloatArray:
-    """Independent uniform values in every cell."""
+def random_map(frames: UInt8Array, where: CellGeometry, rng: np.random.Generator) -> FloatArray:
+    """Return independent uniform values in [0, 1), one for each cell."""
     return rng.random(where.grid)
 
 
-def smooth_noise(frames: UInt8Array, where: CellGeometry, rng: np.random.Generator) -> FloatArray:
-    """Random values as smooth as maps usually are: a Gaussian of a cell and a half in space and in time, zero mean."""
+def smooth_random_map(frames: UInt8Array, where: CellGeometry, rng: np.random.Generator) -> FloatArray:
+    """Return random values as smooth as maps usually are: Gaussian-blurred by 1.5 cells in space and time, with zero mean."""
     values = rng.standard_normal(where.grid, np.float64)
     for axis in range(3):
         lines = values.swapaxes(axis, -1)
@@ -29,16 +29,16 @@ def smooth_noise(frames: UInt8Array, where: CellGeometry, rng: np.random.Generat
     return np.asarray(values - values.mean())
 
 
-def centre(frames: UInt8Array, where: CellGeometry, rng: np.random.Generator) -> FloatArray:
-    """The prior that things happen in the middle of the picture: a Gaussian of a quarter of its size, always there."""
+def centre_map(frames: UInt8Array, where: CellGeometry, rng: np.random.Generator) -> FloatArray:
+    """Return the prior that things happen in the middle of the picture: at all times a Gaussian of a quarter of its size."""
     h, w = frames.shape[1:3]
     y, x = ((axis.centres() - (n - 1) / 2) / (0.25 * n) for axis, n in ((where.y, h), (where.x, w)))
     still = np.exp(-0.5 * (y[:, None] ** 2 + x[None, :] ** 2))
     return np.repeat(still[None], where.time.count, axis=0)
 
 
-def motion(frames: UInt8Array, where: CellGeometry, rng: np.random.Generator) -> FloatArray:
-    """Where anything moves: the squared difference of neighbouring frames, blurred to a cell's size."""
+def motion_map(frames: UInt8Array, where: CellGeometry, rng: np.random.Generator) -> FloatArray:
+    """Return how much moves at each cell: the squared difference of neighbouring frames, blurred to a cell's size."""
     grey = frames.astype(np.float32).mean(-1)
     change = np.zeros_like(grey)
     step = (grey[1:] - grey[:-1]) ** 2
@@ -53,7 +53,7 @@ def motion(frames: UInt8Array, where: CellGeometry, rng: np.random.Generator) ->
     return np.stack(blurred).astype(np.float64)
 
 
-CONTROLS: dict[str, Callable[[UInt8Array, CellGeometry, np.random.Generator], FloatArray]] = {
-    "random": noise, "random, smoothed": smooth_noise, "centre of the picture": centre, "motion energy": motion,
+BASELINES: dict[str, Callable[[UInt8Array, CellGeometry, np.random.Generator], FloatArray]] = {
+    "random": random_map, "random, smoothed": smooth_random_map, "centre of the picture": centre_map, "motion energy": motion_map,
 }  # fmt: skip
-"""Each makes a map ``(T',h,w)`` for the cells ``where`` of one clip ``(T,H,W,3)``, at random or from the pixels alone."""
+"""Functions by title: each makes a map ``(T',h,w)`` for the cells ``where`` of a clip ``(T,H,W,3)``, at random or from pixels."""

@@ -1,4 +1,4 @@
-"""What did the model use: a still, the motion, or the order of things? The same window, with its time changed."""
+"""What did the model use: a still, the motion, or the order of things? It is shown the same clip with its time changed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from vidcam.methods.cell_geometry import CellGeometry
 from vidcam.metrics.faithfulness import Score
 from vidcam.values import FloatArray, UInt8Array
 
-__all__ = ["CHANGES", "Used", "counterfactuals", "used"]
+__all__ = ["CHANGES", "CounterfactualSummary", "run_counterfactuals", "summarise_counterfactuals"]
+
+UNCHANGED = "as it is"
 
 
-def _speed(frames: UInt8Array, factor: float) -> UInt8Array:
-    """The window around its middle, played ``factor`` times as fast; beyond its ends it bounces back."""
+def _change_speed(frames: UInt8Array, factor: float) -> UInt8Array:
+    """Return the clip played ``factor`` times as fast around its middle; beyond its ends it bounces back."""
     n = len(frames)
     at = np.rint((np.arange(n) - (n - 1) / 2) * factor + (n - 1) / 2).astype(int)
     period = max(2 * (n - 1), 1)
@@ -24,15 +26,15 @@ def _speed(frames: UInt8Array, factor: float) -> UInt8Array:
     return np.asarray(frames[bounced])
 
 
-def _still(frames: UInt8Array, curve: FloatArray) -> UInt8Array:
-    """The frame with the most evidence held, of several such the one nearest to the middle."""
+def _freeze(frames: UInt8Array, curve: FloatArray) -> UInt8Array:
+    """Return the frame with the most evidence for the whole clip; of several such frames the one nearest to the middle."""
     n = len(frames)
     most = np.flatnonzero(curve == curve.max())
     return np.repeat(frames[most[np.abs(most - n // 2).argmin()]][None], n, 0)
 
 
-def _without_peak(frames: UInt8Array, curve: FloatArray) -> UInt8Array:
-    """The third of the window with the most evidence, replaced by the frame before it."""
+def _drop_peak(frames: UInt8Array, curve: FloatArray) -> UInt8Array:
+    """Return the clip with its third of the most evidence replaced by the frame before it."""
     n = len(frames)
     length = max(1, n // 3)
     sums = np.convolve(curve, np.ones(length), "valid")
@@ -43,41 +45,43 @@ def _without_peak(frames: UInt8Array, curve: FloatArray) -> UInt8Array:
 
 
 CHANGES: dict[str, Callable[[UInt8Array, FloatArray], UInt8Array]] = {
-    "freeze": _still,
+    "freeze": _freeze,
     "reverse": lambda f, c: f[::-1],
     "shuffle": lambda f, c: f[np.random.default_rng(0).permutation(len(f))],
-    "half speed": lambda f, c: _speed(f, 0.5),
-    "double speed": lambda f, c: _speed(f, 2.0),
-    "drop the peak": _without_peak,
+    "half speed": lambda f, c: _change_speed(f, 0.5),
+    "double speed": lambda f, c: _change_speed(f, 2.0),
+    "drop the peak": _drop_peak,
 }
-"""Each makes another window of ``frames (T,H,W,3)``, knowing each frame's positive evidence ``(T,)``: the frame with the most of
-it held; backwards; in a fixed random order; slower and faster around the middle; and without the stretch that has the most."""
+"""Each makes another clip from ``frames (T,H,W,3)`` and each frame's positive evidence ``(T,)``: the frame with the most of it
+held; backwards; in a fixed random order; slower and faster around the middle; without the stretch that has the most."""
 
 
 @dataclass(frozen=True)
-class Used:
-    """What the answer rests on, in a word, and the share of the probability that each change leaves (1: all of it)."""
+class CounterfactualSummary:
+    """What the answer rests on, in a ``word``, and the share of the probability ``left`` by each change (1: all of it)."""
 
     word: str
     left: dict[str, float]
 
 
-def counterfactuals(frames: UInt8Array, values: FloatArray, where: CellGeometry, score: Score) -> dict[str, float]:
-    """The probability of the class as it is (``"as it is"``) and after each of ``CHANGES``, for one window and its map
-    ``values (T',h,w)`` with cells at ``where``."""
+def run_counterfactuals(frames: UInt8Array, values: FloatArray, where: CellGeometry, score: Score) -> dict[str, float]:
+    """Return the class's probability in one clip unchanged (``"as it is"``) and after each of :data:`CHANGES`.
+
+    ``values (T',h,w)`` is the clip's map, with cells at ``where``.
+    """
     curve = np.interp(np.arange(len(frames)), where.time.centres(), np.maximum(values, 0).sum((1, 2)))
     clips = np.stack([frames, *(np.ascontiguousarray(change(frames, curve)) for change in CHANGES.values())])
-    return dict(zip(("as it is", *CHANGES), map(float, score(clips)), strict=True))
+    return dict(zip((UNCHANGED, *CHANGES), map(float, score(clips)), strict=True))
 
 
-def used(found: list[dict[str, float]]) -> Used:
-    """What the windows of a video say together.
+def summarise_counterfactuals(probabilities: list[dict[str, float]]) -> CounterfactualSummary:
+    """Return what the clips of a video say together; ``probabilities`` are those of :func:`run_counterfactuals`.
 
-    "a still" where the held frame keeps at least 70 % of the probability; else "order" where playing backwards costs more than
-    half of it; else "motion". A word, not a proof: it tells where to look on.
+    "a still" if the held frame keeps at least 70 % of the probability; else "order" if playing backwards costs more than half of
+    it; else "motion". The word is a hint where to look, not a proof.
     """
-    whole = max(float(np.mean([f["as it is"] for f in found])), 1e-12)
-    left = {name: float(np.mean([f[name] for f in found]) / whole) for name in CHANGES}
+    whole = max(float(np.mean([p[UNCHANGED] for p in probabilities])), 1e-12)
+    left = {name: float(np.mean([p[name] for p in probabilities]) / whole) for name in CHANGES}
     if left["freeze"] >= 0.7:
-        return Used("a still", left)
-    return Used("order" if left["reverse"] < 0.5 else "motion", left)
+        return CounterfactualSummary("a still", left)
+    return CounterfactualSummary("order" if left["reverse"] < 0.5 else "motion", left)

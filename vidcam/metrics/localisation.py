@@ -1,7 +1,7 @@
 """Does the evidence lie where and when the action is? Scores against exact masks, on the map's own cells.
 
 The truth is a set of cells: those in which some pixel of the acting parts is seen while they act, which is their mask dilated by
-half a cell (:func:`vidcam.methods.cell_geometry.covered`). Only evidence *for* the class counts, so negative values are nothing.
+half a cell (:func:`vidcam.methods.cell_geometry.covered`). Only evidence *for* the class counts; negative values count as zero.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from vidcam.errors import UsageError
 from vidcam.values import FloatArray
 
-__all__ = ["THRESHOLDS", "Scores", "best_threshold", "mean", "scores"]
+__all__ = ["SCORE_NAMES", "THRESHOLDS", "Scores", "best_threshold", "mean_scores", "score_map"]
 
 Bools = npt.NDArray[np.bool_]
 
@@ -27,21 +27,25 @@ THRESHOLDS: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.
 class Scores:
     """How well one map finds one action, each 0 to 1, more is better.
 
-    ``pointing``: the share of the acting frames whose hottest cell is covered (the pointing game of Zhang et al. 2018, for each
-    frame); ``energy``: the share of the evidence in covered cells (Wang et al. 2020, section 4.3). With the cells above a
-    threshold called hot, the intersection over union of the cells of each acting frame (``spatial``, their mean), of the frames
-    that have such cells (``temporal``) and of all cells (``space_time``).
+    ``pointing`` is the share of the acting frames whose hottest cell is covered (the pointing game of Zhang et al. 2018, for each
+    frame). ``relevance_mass`` is the share of the evidence that lies in covered cells (the energy-based pointing game of Wang et
+    al. 2020, section 4.3; relevance mass accuracy of Arras et al. 2022). With the cells above a threshold called hot, there is
+    the intersection over union of the cells of each acting frame (``spatial``, their mean), of the frames that have such cells
+    (``temporal``) and of all cells (``space_time``).
     """
 
     pointing: float
-    energy: float
+    relevance_mass: float
     spatial: float
     temporal: float
     space_time: float
 
 
-def scores(values: FloatArray, covered: Bools, *, threshold: float) -> Scores:
-    """The scores of a map ``values (T',h,w)`` against the ``covered`` cells of the same shape, of which there must be some.
+SCORE_NAMES: tuple[str, ...] = tuple(f.name for f in fields(Scores))
+
+
+def score_map(values: FloatArray, covered: Bools, *, threshold: float) -> Scores:
+    """Return the scores of a map ``values (T',h,w)`` against the ``covered`` cells of the same shape; some must be covered.
 
     A cell is hot above ``threshold`` times the map's maximum. A map without any positive value scores 0 everywhere. Raises
     UsageError for shapes that differ, values that are not finite and a truth without cells.
@@ -56,15 +60,15 @@ def scores(values: FloatArray, covered: Bools, *, threshold: float) -> Scores:
     if not heat.any():
         return Scores(0.0, 0.0, 0.0, 0.0, 0.0)
     hot = heat > threshold * heat.max()
-    when: Bools = np.asarray(covered.reshape(len(heat), -1).any(axis=1))
-    warm: Bools = np.asarray(hot.reshape(len(heat), -1).any(axis=1))
+    acting: Bools = np.asarray(covered.reshape(len(heat), -1).any(axis=1))
+    with_hot_cells: Bools = np.asarray(hot.reshape(len(heat), -1).any(axis=1))
     flat = heat.reshape(len(heat), -1)
     hits = np.take_along_axis(covered.reshape(len(heat), -1), flat.argmax(1)[:, None], 1)[:, 0] & flat.any(1)
     return Scores(
-        pointing=float(hits[when].mean()),
-        energy=float(heat[covered].sum() / heat.sum()),
-        spatial=float(np.mean([_iou(a, b) for a, b in zip(hot[when], covered[when], strict=True)])),
-        temporal=_iou(warm, when),
+        pointing=float(hits[acting].mean()),
+        relevance_mass=float(heat[covered].sum() / heat.sum()),
+        spatial=float(np.mean([_iou(a, b) for a, b in zip(hot[acting], covered[acting], strict=True)])),
+        temporal=_iou(with_hot_cells, acting),
         space_time=_iou(hot, covered),
     )
 
@@ -73,16 +77,16 @@ def _iou(a: Bools, b: Bools) -> float:
     return float((a & b).sum() / max((a | b).sum(), 1))
 
 
-def mean(found: Sequence[Scores]) -> Scores:
-    """The mean of each score over at least one clip."""
-    return Scores(*np.mean([astuple(s) for s in found], axis=0).tolist())
+def mean_scores(scores: Sequence[Scores]) -> Scores:
+    """Return the mean of each score over at least one clip."""
+    return Scores(*np.mean([astuple(s) for s in scores], axis=0).tolist())
 
 
 def best_threshold(pairs: Iterable[tuple[FloatArray, Bools]]) -> float:
-    """The one of ``THRESHOLDS`` under which these maps score best in ``space_time``. Not to be chosen on clips of the report."""
+    """Return the one of :data:`THRESHOLDS` with the best mean ``space_time`` over pairs of map and truth.
+
+    Choose it on other clips than those that are reported.
+    """
     pairs = list(pairs)
-    found = [np.mean([scores(v, c, threshold=at).space_time for v, c in pairs]) for at in THRESHOLDS]
-    return THRESHOLDS[int(np.argmax(found))]
-
-
-NAMES: tuple[str, ...] = tuple(f.name for f in fields(Scores))
+    means = [np.mean([score_map(v, c, threshold=at).space_time for v, c in pairs]) for at in THRESHOLDS]
+    return THRESHOLDS[int(np.argmax(means))]

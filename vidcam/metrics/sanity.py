@@ -1,4 +1,4 @@
-"""Does the map depend on what the network has learned, and on the class? (Adebayo et al. 2018, Sanity checks for saliency.)"""
+"""Sanity checks after Adebayo et al. 2018: does the map depend on what the network has learned, and on the class?"""
 
 from __future__ import annotations
 
@@ -12,50 +12,45 @@ from torch import nn
 
 from vidcam.engine import Engine
 from vidcam.engine.pytorch import TorchEngine
-from vidcam.methods import core
+from vidcam.methods.core import Target, explain
+from vidcam.methods.method import Method
 from vidcam.models.loading import LoadedModel
 from vidcam.values import FloatArray, UInt8Array
 
-__all__ = ["cascade", "rank_correlation", "repeated", "sensitivity"]
+__all__ = ["mprt", "random_logit", "rank_correlation", "repeat_error"]
 
 
 def rank_correlation(a: FloatArray, b: FloatArray) -> float:
-    """Spearman's correlation of two maps of one shape, ties sharing their mean rank; NaN where one of them is constant."""
-    x, y = (_ranks(np.asarray(m, np.float64).ravel()) for m in (a, b))
-    x, y = x - x.mean(), y - y.mean()
-    size = float(np.sqrt((x * x).sum() * (y * y).sum()))
-    return float((x * y).sum()) / size if size else math.nan
+    """Return Spearman's correlation of two maps of one shape; ties share their mean rank; NaN if one of them is constant."""
+    from scipy import stats
+
+    x, y = (np.asarray(m, np.float64).ravel() for m in (a, b))
+    if not (np.ptp(x) and np.ptp(y)):
+        return math.nan
+    return float(stats.spearmanr(x, y).statistic)
 
 
-def _ranks(values: FloatArray) -> FloatArray:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return np.asarray((last - (counts - 1) / 2)[inverse])
+def mprt(engine: Engine, frames: UInt8Array, target: Target, method: Method, *, seed: int = 0) -> Iterator[tuple[str, float]]:
+    """Run the model parameter randomisation test of Adebayo et al. 2018, section 3.1 (cascading), on a clip ``(T,H,W,3)``.
 
-
-def cascade(
-    engine: Engine, frames: UInt8Array, target: core.Target, method: core.Method, *, seed: int = 0
-) -> Iterator[tuple[str, float]]:
-    """For each layer with weights, from the head down: its name, and how much the map of the clip ``(T,H,W,3)`` still resembles
-    the first one once this layer and all above it are random.
-
-    A layer is re-drawn with the standard deviation of its own values (batch norms: reset). The engine is left alone; a copy of
-    the network is changed. A true explanation loses its map: the rank correlation falls to about 0. Where no evidence is left at
-    all, as in a network that lets nothing through, there is no map to compare: NaN.
+    Yields, for each layer with weights from the head down, its name and the rank correlation of the first map with the map after
+    this layer and all above it were made random. A layer is drawn anew from a normal distribution with the standard deviation of
+    its own values; batch norms are reset. A copy of the network is changed, not the engine's. A true explanation loses its map:
+    the correlation falls to about 0. It is NaN if no evidence is left, as in a network that lets nothing through.
     """
-    net = copy.deepcopy(engine.explained.module)
+    net = copy.deepcopy(engine.model.module)
     loaded = LoadedModel(engine.spec, net, engine.labels, None, None)
-    changed = TorchEngine(loaded, engine.device, chunk=engine.chunk, fold=False)  # the network itself, as it is at the moment
+    randomised = TorchEngine(loaded, engine.device, chunk=engine.chunk, fold=False)  # sees each change of the network
     first = _map(engine, frames, target, method)
     generator = torch.Generator().manual_seed(seed)
     layers = [(name, m) for name, m in net.named_modules() if any(True for _ in m.parameters(recurse=False))]
     for name, layer in reversed(layers):
-        _redraw(layer, generator)
-        yield name, rank_correlation(first, _map(changed, frames, target, method))
+        _randomise(layer, generator)
+        yield name, rank_correlation(first, _map(randomised, frames, target, method))
 
 
 @torch.no_grad()
-def _redraw(layer: nn.Module, generator: torch.Generator) -> None:
+def _randomise(layer: nn.Module, generator: torch.Generator) -> None:
     if isinstance(layer, nn.modules.batchnorm._BatchNorm):
         layer.reset_parameters()
         return
@@ -64,24 +59,24 @@ def _redraw(layer: nn.Module, generator: torch.Generator) -> None:
         p.copy_(torch.randn(p.shape, generator=generator).to(p) * std)
 
 
-def sensitivity(engine: Engine, frames: UInt8Array, targets: Sequence[core.Target], method: core.Method) -> float | None:
-    """How much the maps of other classes resemble that of the first of at least two ``targets``: the mean rank correlation.
+def random_logit(engine: Engine, frames: UInt8Array, targets: Sequence[Target], method: Method) -> float | None:
+    """Return how much maps of other classes resemble that of the first target: the mean rank correlation over ``targets``.
 
-    Near 1 the map shows what is salient and not why this class was said; near 0, or below, each class has its own. None where
-    no two maps can be compared.
+    This is the Random Logit test of Sixt et al. 2020, section 4.3, with given classes instead of random ones. Near 1 the map
+    shows what is salient and not why this class was predicted; near 0 or below, each class has its own map. Needs at least two
+    targets. None if no two maps can be compared.
     """
-    found = core.explain(engine, frames[None], targets, method)
-    maps = [np.concatenate([m[0, n].ravel() for m in found.maps]) for n in range(len(targets))]
-    alike = [r for r in (rank_correlation(maps[0], other) for other in maps[1:]) if not math.isnan(r)]
-    return float(np.mean(alike)) if alike else None
+    attribution = explain(engine, frames[None], targets, method)
+    maps = [np.concatenate([m[0, n].ravel() for m in attribution.maps]) for n in range(len(targets))]
+    correlations = [r for r in (rank_correlation(maps[0], other) for other in maps[1:]) if not math.isnan(r)]
+    return float(np.mean(correlations)) if correlations else None
 
 
-def repeated(engine: Engine, frames: UInt8Array, target: core.Target, method: core.Method) -> float:
-    """The largest difference between two runs, as a share of the largest value: 0 where the method is repeatable."""
+def repeat_error(engine: Engine, frames: UInt8Array, target: Target, method: Method) -> float:
+    """Return the largest difference between two runs as a share of the largest value: 0 if the method is repeatable."""
     a, b = (_map(engine, frames, target, method) for _ in range(2))
     return float(np.abs(a - b).max() / max(float(np.abs(a).max()), 1e-12))
 
 
-def _map(engine: Engine, frames: UInt8Array, target: core.Target, method: core.Method) -> FloatArray:
-    found = core.explain(engine, frames[None], [target], method)
-    return np.concatenate([m[0, 0].ravel() for m in found.maps])
+def _map(engine: Engine, frames: UInt8Array, target: Target, method: Method) -> FloatArray:
+    return np.concatenate([m[0, 0].ravel() for m in explain(engine, frames[None], [target], method).maps])

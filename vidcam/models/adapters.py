@@ -1,6 +1,6 @@
-"""Networks whose oddities are adapted, so that each maps ``(B,3,T,H,W)`` to logits; the official checkpoints' keys still fit.
+"""Networks that are adapted to map ``(B,3,T,H,W)`` to logits; official checkpoints still fit.
 
-torch is imported here and the families import this file inside ``build``, so the table of models can be read without torch.
+This module imports torch. The families import it inside ``build``, so the table of models can be read without torch.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["S3D", "PoolShare", "SlowFast", "plain_swish", "without_activation"]
+__all__ = ["S3D", "PoolShare", "SlowFast", "remove_activation", "replace_swish"]
 
 
-def without_activation(net: nn.Module, head: str) -> nn.Module:
-    """``net`` with the activation after its classifier taken out, so that it gives logits.
+def remove_activation(net: nn.Module, head: str) -> nn.Module:
+    """Remove the activation after the classifier ``head`` of ``net``, so that it gives logits.
 
-    Some PyTorchVideo heads end in a softmax, whose gradient vanishes just where the network is sure. Activations have no
+    Some PyTorchVideo heads end in a softmax, whose gradient vanishes where the network is confident. Activations have no
     parameters, so checkpoints still fit.
     """
     net.get_submodule(head).activation = None  # type: ignore[assignment]
@@ -22,7 +22,7 @@ def without_activation(net: nn.Module, head: str) -> nn.Module:
 
 
 class SlowFast(nn.Module):
-    """A two-pathway PyTorchVideo network that takes one clip ``(B,3,T,H,W)`` (Feichtenhofer et al. 2019).
+    """A PyTorchVideo network with two pathways that takes one clip (Feichtenhofer et al. 2019).
 
     The fast pathway sees every frame; the slow one sees ``T // alpha`` frames spread evenly from the first to the last, as the
     released weights were trained. ``blocks.4`` gives the list [slow, fast] that is pooled.
@@ -35,21 +35,23 @@ class SlowFast(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         frames, slow = clip.shape[2], clip.shape[2] // self.alpha
-        # In whole numbers: out of linspace may come 30.999998, depending on who computes it, and lose the last frame.
+        # Integers, because linspace may give 30.999998, depending on the device, and lose the last frame.
         index = torch.tensor([i * (frames - 1) // max(1, slow - 1) for i in range(slow)], device=clip.device)
         x: Tensor | list[Tensor] = [clip.index_select(2, index), clip]
         for block in self.blocks.children():
-            # The blocks write into the list they are given: each gets its own, so that what a hook saw stays true.
+            # The blocks write into their list, so each gets a new one; a list that a hook has captured stays unchanged.
             x = block(list(x) if isinstance(x, list) else x)
         assert isinstance(x, Tensor)
         return x
 
 
 class S3D(nn.Module):
-    """torchvision's S3D with its two averages written as one plain mean over ``weighed``: the same logits, CAM in closed form.
+    """torchvision's S3D with its two averages written as one mean over ``weighed``.
 
-    The original averages windows of 2 x 7 x 7 cells one step apart, classifies each, and averages the answers. So the first and
-    the last time cell enter one window each and all the others two. ``weighed`` gives every cell times its share.
+    The logits are equal, and CAM has a closed form.
+
+    The original averages windows of 2 x 7 x 7 cells, one step apart, classifies each, and averages the answers. So the first and
+    the last time cell are in one window each and all others in two. ``weighed`` multiplies every cell by its share.
     """
 
     def __init__(self, net: nn.Module) -> None:
@@ -66,7 +68,10 @@ class S3D(nn.Module):
 
 
 class PoolShare(nn.Module):
-    """Cells ``(B,C,T,h,w)`` times their share in a sliding average pooling that is then averaged, relative to an even share."""
+    """Multiplies cells ``(B,C,T,h,w)`` by their share in an averaged sliding average pooling.
+
+    The shares are relative to an even share.
+    """
 
     def __init__(self, kernel: tuple[int, ...]) -> None:
         super().__init__()
@@ -81,10 +86,10 @@ class PoolShare(nn.Module):
         return cells
 
 
-def plain_swish(network: nn.Module) -> nn.Module:
-    """The network with torch's own ``x * sigmoid(x)`` in the place of PyTorchVideo's.
+def replace_swish(network: nn.Module) -> nn.Module:
+    """Replace PyTorchVideo's Swish in a network by torch's ``x * sigmoid(x)``.
 
-    That is an autograd function, which nothing from outside can look into and whose backward warns on each call.
+    The original is an autograd function, which cannot be inspected from outside and whose backward warns on each call.
     """
     for parent in list(network.modules()):
         for name, child in parent.named_children():

@@ -10,13 +10,12 @@ from importlib import resources
 from pathlib import Path
 
 from vidcam.errors import UsageError
-from vidcam.io import json_text
 
-__all__ = ["distinct", "kinetics400", "kinetics600", "read"]
+__all__ = ["kinetics400", "kinetics600", "make_distinct", "read_labels"]
 
 
 def kinetics400() -> tuple[str, ...]:
-    """The 400 classes of Kinetics-400 in the order of torchvision's and PyTorchVideo's outputs.
+    """Return the 400 classes of Kinetics-400 in the order of the outputs of torchvision and PyTorchVideo.
 
     The list is that of torchvision's weights enums, which cannot be read without importing torch.
     """
@@ -24,7 +23,7 @@ def kinetics400() -> tuple[str, ...]:
 
 
 def kinetics600() -> tuple[str, ...]:
-    """The 600 classes of Kinetics-600 in the order of MoViNet's logits.
+    """Return the 600 classes of Kinetics-600 in the order of MoViNet's logits.
 
     The list is ``official/projects/movinet/files/kinetics_600_labels.txt`` of github.com/tensorflow/models.
     """
@@ -35,11 +34,15 @@ def _shipped(name: str) -> tuple[str, ...]:
     return tuple(resources.files("vidcam.models").joinpath(name).read_text(encoding="utf-8").splitlines())
 
 
-def read(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """The labels in a file, in the order of the outputs.
+def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Read labels from a file, in the order of the outputs.
 
-    The file is text with one label a line, or JSON: a list of labels, Kinetics' own ``{"label": index}``, or the
-    ``{"index": "label"}`` of Hugging Face's ``id2label``. UsageError if it is none of these.
+    Args:
+        path: Text with one label per line, or JSON: a list of labels, Kinetics' own ``{"label": index}``, or the
+            ``{"index": "label"}`` of Hugging Face's ``id2label``.
+
+    Raises:
+        UsageError: The file cannot be read, or is none of these.
     """
     path = Path(path)
     try:
@@ -63,15 +66,17 @@ FORMS = 'a list of non-empty strings, or an object {"label": index} or {"index":
 
 
 def _from_json(path: Path, text: str) -> tuple[str, ...]:
+    from vidcam.io.json_text import parse_json  # it imports numpy, which the table of models does not need
+
     try:
-        value = json_text.parse(text)
+        value = parse_json(text)
     except ValueError as err:
         raise UsageError(f"{path} is not JSON that can be read: {err}") from err
     if isinstance(value, dict):
         by_index: dict[object, object] = {}
         for key, other in value.items():
-            # Kinetics' published file wraps the names of several words in a second pair of quotes.
-            index, name = (_whole(key), other) if isinstance(other, str) else (other, key.strip('"'))
+            # Kinetics' published file puts names of several words into a second pair of quotes.
+            index, name = (_parse_index(key), other) if isinstance(other, str) else (other, key.strip('"'))
             by_index[index if type(index) is int else None] = name
         value = [by_index.get(i) for i in range(len(value))]
     if not isinstance(value, list) or not all(isinstance(name, str) and name.strip() for name in value):
@@ -79,12 +84,12 @@ def _from_json(path: Path, text: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _whole(text: str) -> int | None:
-    """The number that a short text of digits is."""
+def _parse_index(text: str) -> int | None:
+    """Return the number that a short text of digits stands for, else None."""
     return int(text) if re.fullmatch(r"\d{1,9}", text) else None
 
 
-def distinct(labels: Sequence[str]) -> tuple[str, ...]:
-    """Tell outputs of one name apart: ``walk`` twice becomes ``walk #0`` and ``walk #2``, by the index of the output."""
-    often = {name for name, times in Counter(labels).items() if times > 1}
-    return tuple(f"{name} #{i}" if name in often else name for i, name in enumerate(labels))
+def make_distinct(labels: Sequence[str]) -> tuple[str, ...]:
+    """Make equal labels distinct by the index of the output, such as ``walk #0`` and ``walk #2``."""
+    repeated = {name for name, times in Counter(labels).items() if times > 1}
+    return tuple(f"{name} #{i}" if name in repeated else name for i, name in enumerate(labels))

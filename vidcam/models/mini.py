@@ -1,6 +1,6 @@
-"""The row of facts of vidcam's own small network, trained on nothing but drawn people; its weights are part of the package.
+"""vidcam's own small network, trained on drawn people only; its weights are part of the package.
 
-They are what ``vidcam train people`` leaves, in ``shipped/mini``: the facts that training found out are read from there.
+They were written by ``vidcam train --synthetic`` to ``shipped/mini``; the facts that training found are read from there.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ import json
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from vidcam.models.registry import Head, ModelSpec, Weights, register
+from vidcam.models.spec import Head, ModelSpec, Weights
 
 if TYPE_CHECKING:
     from torch import nn
+
+__all__ = ["MODELS"]
 
 FACTS: dict[str, Any] = json.loads(resources.files("vidcam.models").joinpath("shipped/mini/model.json").read_text("utf-8"))
 
@@ -23,21 +25,21 @@ def _build() -> nn.Module:
     return Mini(len(FACTS["labels"]))
 
 
-register(
+MODELS: tuple[ModelSpec, ...] = (
     ModelSpec(
         name="mini",
         title="Mini, trained on drawn people",
         family="mini",
         build=_build,
         labels=lambda: tuple(FACTS["labels"]),
-        frames=16,
+        num_frames=16,
         seconds_between_frames=0.1,
-        # The full height and, of a 4:3 picture, three quarters of the width without distortion.
+        # Keeps the full height and, in a 4:3 picture, three quarters of the width, without distortion.
         resize=(112, 149),
         crop=(112, 112),
         mean=(0.45, 0.45, 0.45),
         std=(0.225, 0.225, 0.225),
-        layer="blocks",
+        target_layer="blocks",
         head=Head(("fc",)),
         time_cells=(16,),
         paper="https://arxiv.org/abs/1711.11248",
@@ -51,5 +53,5 @@ register(
         ),
         temperature=FACTS["temperature"],
         rejects=("none of these",),
-    )
+    ),
 )

@@ -1,8 +1,8 @@
-"""The network of ``mini``: (2+1)D residual blocks of convolutions, batch norm and ReLU, global average pooling, one linear layer.
+"""The network of ``mini``: residual (2+1)D blocks, global average pooling, one linear layer.
 
-Nothing is pooled before the end and no stride runs over time, so every method of the project is exact on it, and each
-sampled frame has its own 14 x 14 cells of evidence. Where a convolution has a stride its kernel is even, so that cell j is
-centred on pixel 8 j + 3.5 exactly: it stands for its own 8 x 8 pixels.
+Nothing is pooled before the end and no stride runs over time, so every method is exact on it, and each sampled frame has its own
+14 x 14 cells of evidence. A convolution with a stride has an even kernel, so that cell j is centred exactly on pixel 8 j + 3.5:
+it stands for its own 8 x 8 pixels.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ __all__ = ["Block", "Mini"]
 
 STEM = 24
 WIDTHS: tuple[tuple[int, int], ...] = ((24, 1), (48, 2), (64, 1), (80, 1), (96, 1))
-"""(channels, spatial stride) of the residual blocks, from 28 x 28 to 14 x 14 cells."""
+"""``(channels, spatial stride)`` of the residual blocks, from 28 x 28 to 14 x 14 cells."""
 
 
 class Block(nn.Module):
-    """A convolution over space, one over time, and a skip (Tran et al. 2018, section 3.5): the grid shrinks by ``stride``."""
+    """A convolution over space, one over time, and a skip (Tran et al. 2018, section 3.5).
+
+    The grid is divided by ``stride``.
+    """
 
     def __init__(self, channels: int, out: int, *, stride: int) -> None:
         super().__init__()
@@ -46,7 +49,10 @@ class Block(nn.Module):
 
 
 class Mini(nn.Module):
-    """Normalised clips ``(B,3,T,H,W)`` to logits ``(B,classes)``; ``blocks`` gives the pooled cells ``(B,96,T,H/8,W/8)``."""
+    """Map normalised clips ``(B,3,T,H,W)`` to logits ``(B,classes)``.
+
+    ``blocks`` gives the cells ``(B,96,T,H/8,W/8)`` that are pooled.
+    """
 
     def __init__(self, classes: int, *, stem: int = STEM, widths: Sequence[tuple[int, int]] = WIDTHS) -> None:
         super().__init__()
@@ -67,12 +73,12 @@ class Mini(nn.Module):
         for m in self.modules():
             if isinstance(m, nn.Conv3d):
                 nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
-        # Half of the stem's channels begin as what is there, half as what changes: a moving arm among a thousand sorts of clothes
-        # and rooms is hard to find otherwise.
-        still, change = torch.tensor([0.0, 1.0, 0.0]), torch.tensor([-0.7, 0.0, 0.7])
+        # Half of the stem's channels start as the picture, half as its change over time: otherwise a moving arm is hard to find
+        # among all sorts of clothes and rooms.
+        present, change = torch.tensor([0.0, 1.0, 0.0]), torch.tensor([-0.7, 0.0, 0.7])
         with torch.no_grad():
             for channel, taps in enumerate(over_time.weight):
-                taps.copy_((change if channel % 2 else still).view(1, 3, 1, 1))
+                taps.copy_((change if channel % 2 else present).view(1, 3, 1, 1))
         nn.init.normal_(self.fc.weight, std=0.01)
         nn.init.zeros_(self.fc.bias)
 

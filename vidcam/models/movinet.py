@@ -1,6 +1,6 @@
-"""MoViNet-A0, causal, trained on Kinetics-600: the row of the table, its class names, and how its file is imported.
+"""MoViNet-A0, causal, trained on Kinetics-600: its facts, and how its file is imported.
 
-The network (``movinet_net.py``) and the reader of Google's file (``movinet_import.py``) are imported when they are used.
+The network (``movinet_net.py``) and the reader of Google's file (``movinet_import.py``) are imported on use.
 """
 
 from __future__ import annotations
@@ -9,44 +9,47 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidcam.models.labels import kinetics600
-from vidcam.models.registry import Head, ModelSpec, Weights, register
+from vidcam.models.spec import Head, ModelSpec, Weights
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["build", "convert"]
+__all__ = ["MODELS", "build", "convert"]
 
 
 def build() -> nn.Module:
-    """The network with random weights."""
+    """Make the network with random weights."""
     from vidcam.models.movinet_net import MoViNetA0
 
     return MoViNetA0()
 
 
 def convert(path: Path, folder: Path) -> Path:
-    """The file in ``folder`` that holds the weights of the TFLite file ``path``; errors as in ``save_imported``."""
+    """Convert the TFLite file ``path`` into ``folder`` and return the new file.
+
+    Errors are those of ``save_imported``.
+    """
     from vidcam.models.movinet_import import save_imported
 
     return save_imported(path, folder)
 
 
-register(
+MODELS: tuple[ModelSpec, ...] = (
     ModelSpec(
         name="movinet_a0",
         title="MoViNet-A0 stream",
         family="movinet",
         build=build,
         labels=kinetics600,
-        # The stream takes any number of frames. On real clips 5 s answer as surely as the published protocol's 10 s, and a clip
-        # of a few seconds need not be filled up with a standing picture, which costs it its answer.
-        frames=25,
+        # The stream takes any number of frames. On real clips 5 s give as good answers as the 10 s of the published protocol, and
+        # short clips need not be padded with a still picture, which makes the answer wrong.
+        num_frames=25,
         seconds_between_frames=0.2,
         resize=172,
         crop=(172, 172),
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
-        layer="project",
+        target_layer="project",
         head=Head(("hidden", "classifier"), ceiling=6.0),
         time_cells=(25,),
         paper="https://arxiv.org/abs/2103.11511",
@@ -61,5 +64,5 @@ register(
             imported="movinet_a0_stream_k600.safetensors",
         ),
         convert=convert,
-    )
+    ),
 )

@@ -1,4 +1,4 @@
-"""MoViNet-A0's weights out of Google's TFLite file, int8 or float: checked against the network, and converted.
+"""Converts Google's TFLite file of MoViNet-A0 into weights and checks it against the network.
 
 The graph is followed from the picture to the logits beside our own network. Names and the order of operators do not matter, but
 kernel, stride, padding, activation and every shape must agree, and every stored weight must be used exactly once.
@@ -25,7 +25,7 @@ from vidcam.models.tflite import Graph, Operator, Values, pick
 __all__ = ["IMPORTED_NAME", "import_tflite", "save_imported"]
 
 IMPORTED_NAME = "movinet_a0_stream_k600.safetensors"
-"""What the converted file is called."""
+"""The name of the converted file."""
 
 MAX_BYTES = 64 << 20  # the int8 file has 3 MB, a float one 11 MB
 
@@ -40,31 +40,39 @@ NAMES = {
     tflite.DEPTHWISE_CONV_2D: "depthwise convolution",
     tflite.MUL: "product",
 }
-# These hand the same numbers on, and these too where the features are averaged over time and space.
+# These pass the same numbers on; the second set does so in the average over time and space.
 SHAPING = frozenset({tflite.RESHAPE, tflite.QUANTIZE, tflite.DEQUANTIZE, tflite.CONCATENATION})
 AVERAGING = SHAPING | {tflite.SUM, tflite.MEAN, tflite.MUL, tflite.ADD, tflite.DIV}
 WEIGHTED = frozenset({tflite.CONV_2D, tflite.DEPTHWISE_CONV_2D, tflite.FULLY_CONNECTED, tflite.MUL})
 
 
 class _Different(Exception):
-    """A sound file, but not this network."""
+    """A valid file, but of another network."""
 
 
 def import_tflite(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """The state dict of :class:`MoViNetA0` from a TFLite file of the same graph, all float32.
+    """Read the state dict of :class:`MoViNetA0` from a TFLite file of the same graph, all float32.
 
-    Integers become ``scale * (integer - zero point)``, so what remains of the quantisation is the rounding of the weights.
-    WeightsError where the file is not TFLite, is damaged, or holds another network. (The float file in Google's repository is
-    another one: it has hard swish and squeeze-and-excitation.)
+    Integers become ``scale * (integer - zero point)``, so only the rounding of the weights remains of the quantisation. The float
+    file in Google's repository is another network, with hard swish and squeeze-and-excitation.
+
+    Raises:
+        WeightsError: The file is not TFLite, is damaged, or holds another network.
     """
     return _convert(_read(Path(path)), Path(path))
 
 
 def save_imported(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Path:
-    """Convert a TFLite file into ``folder/movinet_a0_stream_k600.safetensors``, complete or not at all; the new file's path.
+    """Convert a TFLite file into ``folder/movinet_a0_stream_k600.safetensors``, complete or not at all.
 
-    Its metadata say which file it came from (``source``, ``source_sha256``). WeightsError as in :func:`import_tflite`;
-    OutputError where the folder cannot be written.
+    Its metadata name the source file (``source``, ``source_sha256``).
+
+    Returns:
+        The path of the new file.
+
+    Raises:
+        WeightsError: As in :func:`import_tflite`.
+        OutputError: The folder cannot be written.
     """
     source, target = Path(path), Path(folder) / IMPORTED_NAME
     data = _read(source)
@@ -80,6 +88,7 @@ def save_imported(path: str | os.PathLike[str], folder: str | os.PathLike[str]) 
 
 
 def _read(path: Path) -> bytes:
+    """Return the bytes of a TFLite file of a plausible size; raise WeightsError for anything else."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -105,17 +114,18 @@ def _convert(data: bytes, path: Path) -> dict[str, Tensor]:
 
 
 class _Walk:
-    """Follows the graph beside the network and collects the weights under the network's names in ``state``."""
+    """Follows the graph beside the network and collects the weights by the network's names."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.state: dict[str, Tensor] = {}
         self.used: list[int] = []  # the stored tensors
         self.passed: set[int] = set()  # the operators that read them
-        with torch.device("meta"):  # its shapes are all that is needed
+        with torch.device("meta"):  # only its shapes are needed
             self.network = MoViNetA0()
 
     def run(self) -> dict[str, Tensor]:
+        """Follow the whole graph and return the state dict."""
         x = self.layer(self.picture(), "stem.conv", RELU6)
         for i, block in enumerate(self.network.blocks):
             assert isinstance(block, Block)
@@ -130,15 +140,16 @@ class _Walk:
         return self.state
 
     def picture(self) -> int:
-        """The graph's input that is a picture; the others are stream buffers."""
+        """Return the input of the graph that is a picture; the others are stream buffers."""
         shapes = {i: pick(self.graph.tensors, i).shape for i in self.graph.inputs}
-        found = [i for i, shape in shapes.items() if shape == (1, 1, IMAGE_SIZE, IMAGE_SIZE, 3)]
-        if len(found) != 1:
+        pictures = [i for i, shape in shapes.items() if shape == (1, 1, IMAGE_SIZE, IMAGE_SIZE, 3)]
+        if len(pictures) != 1:
             sizes = [f"{shape[2]}x{shape[3]}" for shape in shapes.values() if len(shape) == 5 and shape[4] == 3]
             raise _Different(f"it takes pictures of {' or '.join(sizes) or 'no known size'}, not {IMAGE_SIZE}x{IMAGE_SIZE}")
-        return found[0]
+        return pictures[0]
 
     def block(self, x: int, block: Block, name: str) -> int:
+        """Follow one block from the tensor ``x`` and return the tensor that it writes."""
         y = self.layer(x, f"{name}.expand.conv", RELU6)
         y = self.layer(y, f"{name}.spatial.conv", RELU6)
         if block.temporal is not None:
@@ -161,21 +172,21 @@ class _Walk:
         return total.output
 
     def layer(self, start: int, name: str, activation: int, *, through: Collection[int] = SHAPING) -> int:
-        """Take the weights and the bias of a convolution or a linear layer; the tensor that it makes."""
+        """Take the weights and bias of a convolution or linear layer, and return the tensor that it writes."""
         module = self.network.get_submodule(name)
         assert isinstance(module, CausalConv | nn.Linear)
         shape = tuple(module.weight.shape)
         outputs, inputs, time, height, width = shape if len(shape) == 5 else (*shape, 1, 1, 1)
         depthwise = isinstance(module, CausalConv) and module.groups > 1
         stride = module.stride[-1] if isinstance(module, CausalConv) else 1
-        # time is laid along the height of a picture, where the stream buffer has padded it already
+        # time is the height of a picture here, which the stream buffer has padded already
         height, padding = (time, VALID) if time > 1 else (height, SAME)
 
         operator = self.follow(start, tflite.DEPTHWISE_CONV_2D if depthwise else tflite.CONV_2D, name, through)
         weight, bias = self.take(operator, 1), self.take(operator, 2)
-        needed = (1, height, width, outputs) if depthwise else (outputs, height, width, inputs)
-        if weight.shape != needed or bias.shape != (outputs,):
-            raise _Different(f"{name} has weights {weight.shape} and a bias {bias.shape}, not {needed} and {(outputs,)}")
+        expected = (1, height, width, outputs) if depthwise else (outputs, height, width, inputs)
+        if weight.shape != expected or bias.shape != (outputs,):
+            raise _Different(f"{name} has weights {weight.shape} and a bias {bias.shape}, not {expected} and {(outputs,)}")
         fused, dilation = (4, 5) if depthwise else (3, 4)
         options = (
             operator.option(0, "b"),
@@ -195,7 +206,7 @@ class _Walk:
         return operator.output
 
     def check_bias_unit(self, operator: Operator, name: str) -> None:
-        """An int32 bias is added to the sums of integer products, so its scale must be theirs."""
+        """Check the scale of an int32 bias: it is added to sums of integer products, so it must be theirs."""
         x, weight, bias = (self.graph.stored(i) for i in operator.inputs[:3])
         if bias.type != tflite.INT32:
             return
@@ -204,29 +215,35 @@ class _Walk:
             raise _Different(f"{name} has a bias whose scale is not that of the input times that of the weights")
 
     def mean(self) -> None:
-        """The mean over 6x6 cells is a sum and a product with 1/36: the one product besides the blocks' scales."""
+        """Check the mean over 6x6 cells: a sum and a product with 1/36.
+
+        It is the only product besides the blocks' scales.
+        """
         for operator in self.graph.operators:
             left = operator.code == tflite.MUL and operator.number not in self.passed
             if left and not np.allclose(self.take(operator), 1 / 36, rtol=0.01):
                 raise _Different("it multiplies by numbers for which the network has no place")
 
     def follow(self, start: int, code: int, name: str, through: Collection[int] = SHAPING) -> Operator:
-        """The one operator of this kind that reads ``start``, directly or behind operators that only hand it on."""
-        found: set[int] = set()
-        seen, queue = {start}, [start]
+        """Return the one operator of this kind that reads ``start``.
+
+        Operators between them may only pass it on.
+        """
+        matches: set[int] = set()
+        visited, queue = {start}, [start]
         while queue:
             for operator in self.graph.readers.get(queue.pop(), ()):
                 if operator.code == code:
-                    found.add(operator.number)
+                    matches.add(operator.number)
                 elif operator.code in through:
-                    queue.extend(set(operator.outputs) - seen)
-                    seen.update(operator.outputs)
-        if len(found) != 1:
-            raise _Different(f"{name} needs one {NAMES[code]} at its place, found {len(found)}")
-        return self.graph.operators[found.pop()]
+                    queue.extend(set(operator.outputs) - visited)
+                    visited.update(operator.outputs)
+        if len(matches) != 1:
+            raise _Different(f"{name} needs one {NAMES[code]} at its place, found {len(matches)}")
+        return self.graph.operators[matches.pop()]
 
     def take(self, operator: Operator, position: int | None = None) -> Values:
-        """The values of an input that is stored in the file, by default the first stored one."""
+        """Return the values of an input that is stored in the file, by default the first stored one."""
         if position is None:
             position = pick([i for i, tensor in enumerate(operator.inputs) if self.graph.stored(tensor).data.size], 0)
         tensor = self.graph.holder(pick(operator.inputs, position))

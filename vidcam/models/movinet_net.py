@@ -1,10 +1,12 @@
-"""MoViNet-A0, causal (Kondratyuk et al., CVPR 2021, arXiv:2103.11511): the stream network, run over a whole clip at once.
+"""MoViNet-A0, causal: the stream network, run over a whole clip at once.
 
-The published stream sees one frame after the other and keeps a buffer of past activations before every temporal convolution and
-a running mean before the classifier. Started empty and run over T frames, it computes the same as an ordinary 3-D network that
-pads T frames with zeros on the past side of every temporal convolution and averages over all of them: that network is here, so
-that every frame of a clip has its own evidence and gradients flow through it. It follows the published int8 graph, which is
-leaner than the paper's: ReLU6 instead of hard swish, no squeeze and excitation, batch norms folded into the convolutions.
+Kondratyuk et al., CVPR 2021, arXiv:2103.11511.
+
+The published stream sees one frame at a time. It keeps a buffer of past activations before every temporal convolution and a
+running mean before the classifier. Started empty and run over T frames, it computes the same as a 3-D network that pads T frames
+with zeros on the past side of every temporal convolution and averages over all of them. That network is here, so that every frame
+of a clip has its own evidence and gradients flow through it. It follows the published int8 graph, which is leaner than the
+paper's: ReLU6 instead of hard swish, no squeeze and excitation, batch norms folded into the convolutions.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ CLASSES = 600
 
 
 class BlockShape(NamedTuple):
-    """One bottleneck: channels inside and out, side of the spatial kernel, length of the temporal one (1: none), stride."""
+    """One bottleneck: inner and outer channels, sizes of its kernels, and stride.
+
+    ``side`` is that of the spatial kernel, ``past`` the length of the temporal one (1: none).
+    """
 
     inner: int
     out: int
@@ -52,17 +57,20 @@ BLOCKS = (
     BlockShape(280, 104, 5, 1, 1),
     BlockShape(344, 104, 5, 1, 1),
 )
-"""The paper's table 11 (A0), as the published graph has it."""
+"""The blocks of table 11 of the paper (A0), as the published graph has them."""
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after an axis under TensorFlow's 'SAME' rule: ceil(size / stride) outputs, the odd zero goes *after*."""
+    """Return the zeros before and after an axis in TensorFlow's 'SAME' padding.
+
+    There are ceil(size / stride) outputs; an odd zero goes *after*.
+    """
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
 
 class CausalConv(nn.Conv3d):
-    """A convolution padded like TensorFlow's 'SAME' in space, and with zeros on the past side only in time."""
+    """A convolution with TensorFlow's 'SAME' padding in space and zeros on the past side in time."""
 
     def __init__(self, inputs: int, outputs: int, kernel: tuple[int, int, int], *, stride: int = 1, groups: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, stride=(1, stride, stride), groups=groups)
@@ -76,29 +84,29 @@ class CausalConv(nn.Conv3d):
 
 
 class SamePool(nn.Module):
-    """The 3x3 mean with stride 2 of the pictures alone: the padding of TensorFlow's 'SAME' does not count."""
+    """The 3x3 mean with stride 2 over the picture alone, without the padding of TensorFlow's 'SAME'."""
 
     def forward(self, x: Tensor) -> Tensor:
         pads = (*same_padding(x.shape[4], 3, 2), *same_padding(x.shape[3], 3, 2))
         inside = F.pad(x.new_ones(1, 1, 1, *x.shape[3:]), pads)
-        # both are means over 9 cells; their ratio is the mean over the cells that are in the picture
+        # both are means over 9 cells; their ratio is the mean over the cells inside the picture
         return F.avg_pool3d(F.pad(x, pads), (1, 3, 3), (1, 2, 2)) / F.avg_pool3d(inside, (1, 3, 3), (1, 2, 2))
 
 
-def clipped(conv: CausalConv) -> nn.Sequential:
-    """The convolution followed by ReLU6."""
+def with_relu6(conv: CausalConv) -> nn.Sequential:
+    """Return the convolution followed by ReLU6."""
     return nn.Sequential(OrderedDict(conv=conv, clip=nn.ReLU6()))
 
 
 class Block(nn.Module):
-    """Widen, filter each channel in space and then in time, narrow; the sum of that, scaled (ReZero), and the input."""
+    """Widens, filters each channel in space and in time, narrows, scales (ReZero), and adds the input."""
 
     def __init__(self, inputs: int, shape: BlockShape) -> None:
         super().__init__()
         inner, out, side, past, stride = shape
-        self.expand = clipped(CausalConv(inputs, inner, (1, 1, 1)))
-        self.spatial = clipped(CausalConv(inner, inner, (1, side, side), stride=stride, groups=inner))
-        self.temporal = clipped(CausalConv(inner, inner, (past, 1, 1), groups=inner)) if past > 1 else None
+        self.expand = with_relu6(CausalConv(inputs, inner, (1, 1, 1)))
+        self.spatial = with_relu6(CausalConv(inner, inner, (1, side, side), stride=stride, groups=inner))
+        self.temporal = with_relu6(CausalConv(inner, inner, (past, 1, 1), groups=inner)) if past > 1 else None
         self.shrink = CausalConv(inner, out, (1, 1, 1))
         self.scale = nn.Parameter(torch.ones(()))
         resized = stride > 1 or inputs != out
@@ -108,24 +116,24 @@ class Block(nn.Module):
         y = self.spatial(self.expand(x))
         if self.temporal is not None:
             y = self.temporal(y)
-        kept: Tensor = x if self.skip is None else self.skip(x)
-        out: Tensor = kept + self.scale * self.shrink(y)
+        skipped: Tensor = x if self.skip is None else self.skip(x)
+        out: Tensor = skipped + self.scale * self.shrink(y)
         return out
 
 
 class MoViNetA0(nn.Module):
-    """Logits ``(B, 600)`` after the last frame of clips ``(B, 3, T, 172, 172)``, RGB in [0, 1], T free, 0.2 s between frames.
+    """Gives logits ``(B, 600)`` after the last frame of clips ``(B, 3, T, 172, 172)``.
 
-    ``project`` gives the map ``(B, 480, T, 6, 6)`` whose mean is classified. Nothing before that mean looks ahead: cell t knows
-    the frames up to t only.
+    Clips are RGB in [0, 1] with any T and 0.2 s between frames. ``project`` gives the map ``(B, 480, T, 6, 6)`` whose mean is
+    classified. Nothing before that mean looks ahead: cell t depends on frames up to t only.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = clipped(CausalConv(3, STEM_CHANNELS, (1, 3, 3), stride=2))
+        self.stem = with_relu6(CausalConv(3, STEM_CHANNELS, (1, 3, 3), stride=2))
         inputs = (STEM_CHANNELS, *(shape.out for shape in BLOCKS))
         self.blocks = nn.Sequential(*(Block(n, shape) for n, shape in zip(inputs, BLOCKS, strict=False)))
-        self.project = clipped(CausalConv(inputs[-1], FEATURES, (1, 1, 1)))
+        self.project = with_relu6(CausalConv(inputs[-1], FEATURES, (1, 1, 1)))
         self.hidden = nn.Linear(FEATURES, HIDDEN)
         self.clip = nn.ReLU6()
         self.classifier = nn.Linear(HIDDEN, CLASSES)

@@ -1,7 +1,7 @@
 """PyTorchVideo's classifiers, trained on Kinetics-400.
 
-Facts from its model zoo: a clip of ``frames`` pictures taken every ``rate`` frames of a video at 30 per second. The crop is the
-one that the network was trained with: its head pools exactly that grid. PyTorchVideo is imported only when a network is built.
+The facts are from its model zoo: a clip has ``frames`` frames, every ``rate``-th of a video at 30 frames per second. The crop is
+the one of the training, because the head pools exactly that grid. PyTorchVideo is imported only if a network is built.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vidcam.models.labels import kinetics400
-from vidcam.models.registry import Attention, Head, ModelSpec, Weights, register
+from vidcam.models.spec import Attention, Head, ModelSpec, Weights
 
 if TYPE_CHECKING:
     from torch import nn
+
+__all__ = ["MODELS"]
 
 LICENCE = "code Apache-2.0; for the weights PyTorchVideo names no licence of their own"
 THIRTY_VIEWS = "10 clips x 3 crops"
@@ -23,14 +25,14 @@ FIVE_VIEWS = "5 clips x 1 crop"
 
 def _builder(name: str, *, head: str) -> Callable[[], nn.Module]:
     def build() -> nn.Module:
-        from vidcam.models.adapters import plain_swish, without_activation
+        from vidcam.models.adapters import remove_activation, replace_swish
 
         with warnings.catch_warnings():
-            # It decorates a function with torch.jit.script when imported, which new releases of torch call deprecated.
+            # On import it decorates a function with torch.jit.script, which new releases of torch call deprecated.
             warnings.simplefilter("ignore")
             from pytorchvideo.models import hub
 
-        return plain_swish(without_activation(getattr(hub, name)(), head))
+        return replace_swish(remove_activation(getattr(hub, name)(), head))
 
     return build
 
@@ -62,119 +64,128 @@ def _row(
     views: str = THIRTY_VIEWS,
     grid: tuple[int, int, int] | None = None,
     attention: Attention | None = None,
-) -> None:
-    register(
-        ModelSpec(
-            name=name,
-            title=title,
-            family="pytorchvideo",
-            build=build,
-            labels=kinetics400,
-            frames=frames,
-            seconds_between_frames=rate / 30,
-            resize=resize,
-            crop=(crop, crop),
-            mean=(0.45, 0.45, 0.45),
-            std=(0.225, 0.225, 0.225),
-            layer=layer,
-            layout="tokens" if grid else "channels-first",
-            grid=grid,
-            attention=attention,
-            head=head,
-            time_cells=cells,
-            paper=f"https://arxiv.org/abs/{paper}",
-            weights=Weights(
-                f"https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/{file}",
-                sha256=None,
-                licence=LICENCE,
-                accuracy=accuracy,
-                protocol=f"Kinetics-400 top-1, {views}",
-            ),
-        )
+) -> ModelSpec:
+    """Return a row with the facts that all networks share; ``grid`` is given for networks of tokens."""
+    return ModelSpec(
+        name=name,
+        title=title,
+        family="pytorchvideo",
+        build=build,
+        labels=kinetics400,
+        num_frames=frames,
+        seconds_between_frames=rate / 30,
+        resize=resize,
+        crop=(crop, crop),
+        mean=(0.45, 0.45, 0.45),
+        std=(0.225, 0.225, 0.225),
+        target_layer=layer,
+        layout="tokens" if grid else "channels-first",
+        grid=grid,
+        attention=attention,
+        head=head,
+        time_cells=cells,
+        paper=f"https://arxiv.org/abs/{paper}",
+        weights=Weights(
+            f"https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/{file}",
+            sha256=None,
+            licence=LICENCE,
+            accuracy=accuracy,
+            protocol=f"Kinetics-400 top-1, {views}",
+        ),
     )
 
 
-for _name, _title, _frames, _rate, _resize, _crop, _accuracy in (
-    ("x3d_xs", "X3D-XS", 4, 12, 182, 160, 69.12),
-    ("x3d_s", "X3D-S", 13, 6, 182, 160, 73.33),
-    ("x3d_m", "X3D-M", 16, 5, 256, 224, 75.94),
-    ("x3d_l", "X3D-L", 16, 5, 356, 312, 77.44),
-):
-    _row(
-        _name,
-        _title,
-        frames=_frames,
-        rate=_rate,
-        resize=_resize,
-        crop=_crop,
-        cells=(_frames,),
-        # What the average pooling sees. After it come a convolution without bias, a ReLU and the classifier: linear once the
-        # ReLU's gates are known.
+def _x3d(name: str, title: str, accuracy: float, *, frames: int, rate: int, resize: int, crop: int) -> ModelSpec:
+    return _row(
+        name,
+        title,
+        frames=frames,
+        rate=rate,
+        resize=resize,
+        crop=crop,
+        cells=(frames,),
+        # The input of the average pooling. A convolution without bias, a ReLU and the classifier follow: linear once the gates of
+        # the ReLU are known.
         layer="blocks.5.pool.pre_act",
         head=Head(("blocks.5.pool.post_conv", "blocks.5.proj")),
-        file=f"{_name.upper()}.pyth",
-        accuracy=_accuracy,
+        file=f"{name.upper()}.pyth",
+        accuracy=accuracy,
         paper="2004.04730",
-        build=_builder(_name, head="blocks.5"),
+        build=_builder(name, head="blocks.5"),
     )
 
-for _name, _title, _frames, _rate, _cells, _stage, _file, _accuracy, _paper in (
-    ("slow_r50", "Slow R50 8x8", 8, 8, 8, 4, "SLOW_8x8_R50.pyth", 74.58, "1812.03982"),
-    ("c2d_r50", "C2D R50 8x8", 8, 8, 4, 5, "C2D_8x8_R50.pyth", 71.46, "1711.07971"),
-    ("i3d_r50", "I3D R50 8x8", 8, 8, 4, 5, "I3D_8x8_R50.pyth", 73.27, "1705.07750"),
-    ("r2plus1d_r50", "R(2+1)D R50 16x4", 16, 4, 4, 4, "R2PLUS1D_16x4_R50.pyth", 76.01, "1711.11248"),
-    ("csn_r101", "CSN R101 32x2", 32, 2, 4, 4, "CSN_32x2_R101.pyth", 77.00, "1904.02811"),
-):
-    _row(
-        _name,
-        _title,
-        frames=_frames,
-        rate=_rate,
-        cells=(_cells,),
-        layer=f"blocks.{_stage}",
-        head=Head((f"blocks.{_stage + 1}.proj",)),
-        file=_file,
-        accuracy=_accuracy,
-        paper=_paper,
-        build=_builder(_name, head=f"blocks.{_stage + 1}"),
+
+def _resnet(
+    name: str, title: str, file: str, accuracy: float, paper: str, *, frames: int, rate: int, cells: int, stage: int = 4
+) -> ModelSpec:
+    """Return the row of a network with one pathway; its last stage is ``blocks.<stage>``.
+
+    Its head is the next block.
+    """
+    head = f"blocks.{stage + 1}"
+    return _row(
+        name,
+        title,
+        frames=frames,
+        rate=rate,
+        cells=(cells,),
+        layer=f"blocks.{stage}",
+        head=Head((f"{head}.proj",)),
+        file=file,
+        accuracy=accuracy,
+        paper=paper,
+        build=_builder(name, head=head),
     )
 
-for _name, _title, _file, _accuracy in (
-    ("slowfast_r50", "SlowFast R50 8x8", "SLOWFAST_8x8_R50.pyth", 76.94),
-    ("slowfast_r101", "SlowFast R101 8x8", "SLOWFAST_8x8_R101.pyth", 77.90),
-):
-    _row(
-        _name,
-        _title,
+
+def _slowfast(name: str, title: str, file: str, accuracy: float) -> ModelSpec:
+    return _row(
+        name,
+        title,
         frames=32,
         rate=2,
         cells=(8, 32),
         layer="blocks.4",
         head=Head(("blocks.6.proj",)),
-        file=_file,
-        accuracy=_accuracy,
+        file=file,
+        accuracy=accuracy,
         paper="1812.03982",
-        build=_slowfast_builder(_name),
+        build=_slowfast_builder(name),
     )
 
-for _name, _title, _frames, _rate, _file, _accuracy in (
-    ("mvit_base_16x4", "MViT B 16x4", 16, 4, "MVIT_B_16x4.pyth", 78.85),
-    ("mvit_base_32x3", "MViT B 32x3", 32, 3, "MVIT_B_32x3_f294077834.pyth", 80.30),
-):
-    _row(
-        _name,
-        _title,
-        frames=_frames,
-        rate=_rate,
-        cells=(_frames // 2,),
-        # After the last block only the class token is read: its patches have no gradient. norm1 is where they still count.
+
+def _mvit(name: str, title: str, file: str, accuracy: float, *, frames: int, rate: int) -> ModelSpec:
+    return _row(
+        name,
+        title,
+        frames=frames,
+        rate=rate,
+        cells=(frames // 2,),
+        # Behind the last block only the class token is read, so patch tokens have no gradient there. At norm1 they still do.
         layer="blocks.15.norm1",
-        grid=(_frames // 2, 7, 7),
+        grid=(frames // 2, 7, 7),
         attention=Attention("pooled", (2, 4, 4), (0.0, 0.0, 0.0)),
         head=None,
-        file=_file,
-        accuracy=_accuracy,
+        file=file,
+        accuracy=accuracy,
         views=FIVE_VIEWS,
         paper="2104.11227",
-        build=_builder(_name, head="head"),
+        build=_builder(name, head="head"),
     )
+
+
+MODELS: tuple[ModelSpec, ...] = (
+    _x3d("x3d_xs", "X3D-XS", 69.12, frames=4, rate=12, resize=182, crop=160),
+    _x3d("x3d_s", "X3D-S", 73.33, frames=13, rate=6, resize=182, crop=160),
+    _x3d("x3d_m", "X3D-M", 75.94, frames=16, rate=5, resize=256, crop=224),
+    _x3d("x3d_l", "X3D-L", 77.44, frames=16, rate=5, resize=356, crop=312),
+    _resnet("slow_r50", "Slow R50 8x8", "SLOW_8x8_R50.pyth", 74.58, "1812.03982", frames=8, rate=8, cells=8),
+    _resnet("c2d_r50", "C2D R50 8x8", "C2D_8x8_R50.pyth", 71.46, "1711.07971", frames=8, rate=8, cells=4, stage=5),
+    _resnet("i3d_r50", "I3D R50 8x8", "I3D_8x8_R50.pyth", 73.27, "1705.07750", frames=8, rate=8, cells=4, stage=5),
+    _resnet("r2plus1d_r50", "R(2+1)D R50 16x4", "R2PLUS1D_16x4_R50.pyth", 76.01, "1711.11248", frames=16, rate=4, cells=4),
+    _resnet("csn_r101", "CSN R101 32x2", "CSN_32x2_R101.pyth", 77.00, "1904.02811", frames=32, rate=2, cells=4),
+    _slowfast("slowfast_r50", "SlowFast R50 8x8", "SLOWFAST_8x8_R50.pyth", 76.94),
+    _slowfast("slowfast_r101", "SlowFast R101 8x8", "SLOWFAST_8x8_R101.pyth", 77.90),
+    _mvit("mvit_base_16x4", "MViT B 16x4", "MVIT_B_16x4.pyth", 78.85, frames=16, rate=4),
+    _mvit("mvit_base_32x3", "MViT B 32x3", "MVIT_B_32x3_f294077834.pyth", 80.30, frames=32, rate=3),
+)

@@ -1,8 +1,8 @@
-"""A TFLite file as a graph of operators and the numbers stored in it.
+"""Reads a TFLite file as a graph of operators and the values stored in it.
 
-The file is a flatbuffer: tables whose fields are found through offsets. The few tables needed are read directly, with every
-offset checked, so that a damaged file ends in :class:`Damaged` and nothing else, within bounded memory. Field numbers, codes and
-the meaning of scale and zero point are those of TensorFlow's ``schema.fbs`` and its 8-bit quantisation specification.
+The file is a flatbuffer: tables whose fields are found through offsets. The few tables needed are read directly, and every offset
+is checked, so that a damaged file raises :class:`Damaged` and nothing else, within bounded memory. Field numbers, codes and the
+meaning of scale and zero point are those of TensorFlow's ``schema.fbs`` and its 8-bit quantisation specification.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 __all__ = ["Damaged", "Graph", "Operator", "Stored", "Table", "Unsupported", "pick"]
 
-# Limits that the real files keep by far (455 tensors), so that a damaged count cannot fill the memory.
+# Limits far above the real files (455 tensors), so that a corrupt count cannot fill the memory.
 MAX_TABLES, MAX_INTS = 4096, 256
 
 # BuiltinOperator and TensorType of schema.fbs
@@ -31,15 +31,18 @@ T = TypeVar("T")
 
 
 class Damaged(Exception):
-    """The bytes do not hold what the format promises."""
+    """The bytes are not what the format promises."""
 
 
 class Unsupported(Exception):
-    """A sound file in a form that is not read here."""
+    """A valid file in a form that is not supported here."""
 
 
 def pick(items: Sequence[T], i: int) -> T:
-    """``items[i]`` for an index from the file: never from the end, :class:`Damaged` where there is none."""
+    """Return ``items[i]`` for an index from the file.
+
+    Raise :class:`Damaged` if it is negative or too large.
+    """
     if not 0 <= i < len(items):
         raise Damaged
     return items[i]
@@ -52,7 +55,7 @@ def _number(data: bytes, form: str, at: int) -> int:
 
 
 class Table:
-    """One flatbuffer table: fields by their number in the schema, the schema's default where the file leaves one out."""
+    """One flatbuffer table: fields by their number in the schema, with the schema's defaults."""
 
     def __init__(self, data: bytes, at: int) -> None:
         self.data = data
@@ -62,17 +65,21 @@ class Table:
 
     @staticmethod
     def root(data: bytes) -> Table:
+        """Return the root table of the file."""
         return Table(data, _number(data, "I", 0))
 
     def number(self, field: int, form: str = "i", default: int = 0) -> int:
-        at = self._where(field)
+        """Return a number field."""
+        at = self._position(field)
         return default if at is None else _number(self.data, form, at)
 
     def table(self, field: int) -> Table | None:
+        """Return a table field; None if the file omits it."""
         at = self._target(field)
         return None if at is None else Table(self.data, at)
 
     def tables(self, field: int) -> Iterator[Table]:
+        """Yield the tables of a vector field."""
         first, count = self._vector(field)
         if count > MAX_TABLES:
             raise Damaged
@@ -80,35 +87,36 @@ class Table:
             yield Table(self.data, slot + _number(self.data, "I", slot))
 
     def vector(self, field: int, form: str) -> Vector:
-        """The numbers of a vector as a read-only view of the file; empty where it is left out."""
+        """Return the numbers of a vector as a read-only view of the file; it is empty if the field is omitted."""
         first, count = self._vector(field)
         if first + count * np.dtype(form).itemsize > len(self.data):
             raise Damaged
         return np.frombuffer(self.data, form, count, first)
 
     def ints(self, field: int) -> tuple[int, ...]:
+        """Return a vector field of int32 as a tuple."""
         vector = self.vector(field, "<i4")
         if vector.size > MAX_INTS:
             raise Damaged
         return tuple(vector.tolist())
 
-    def _where(self, field: int) -> int | None:
+    def _position(self, field: int) -> int | None:
         slot = self.fields + 4 + 2 * field
         offset = _number(self.data, "H", slot) if slot + 2 <= self.fields_end else 0
         return self.at + offset if offset else None
 
     def _target(self, field: int) -> int | None:
-        at = self._where(field)
+        at = self._position(field)
         return None if at is None else at + _number(self.data, "I", at)
 
     def _vector(self, field: int) -> tuple[int, int]:
-        """Where the first element is, and how many there are."""
+        """Return the position of the first element, and the number of elements."""
         at = self._target(field)
         return (0, 0) if at is None else (at + 4, _number(self.data, "I", at))
 
 
 class Operator(NamedTuple):
-    """One operator: its place in the file's order, its code, the tensors that it reads and makes, and its options."""
+    """One operator: its position in the file, its code, its tensors, and its options."""
 
     number: int
     code: int
@@ -117,15 +125,17 @@ class Operator(NamedTuple):
     options: Table | None
 
     def option(self, field: int, form: str = "i", default: int = 0) -> int:
+        """Return a field of the options."""
         return default if self.options is None else self.options.number(field, form, default)
 
     @property
     def output(self) -> int:
+        """The first tensor that it writes."""
         return pick(self.outputs, 0)
 
 
 class Stored(NamedTuple):
-    """A tensor of the graph: ``data`` are its bytes in the file, none where it is computed."""
+    """A tensor of the graph; ``data`` are its bytes in the file, empty if it is computed."""
 
     shape: tuple[int, ...]
     type: int
@@ -135,12 +145,12 @@ class Stored(NamedTuple):
     axis: int
 
     def values(self) -> Values:
-        """The numbers that the bytes stand for: ``scale * (integer - zero point)``, or the floats themselves."""
+        """Return the values of the bytes: ``scale * (integer - zero point)``, or the floats themselves."""
         if self.type not in DTYPES:
             raise Unsupported(f"a weight is stored as TFLite type {self.type}; int8, int32, float16 and float32 are read")
         form = np.dtype(DTYPES[self.type])
         size = 1
-        for n in self.shape:  # Python's integers, which damaged sizes cannot overflow
+        for n in self.shape:  # Python ints: a corrupt size must not overflow
             size *= max(n, 0)
         if not size or self.data.size != size * form.itemsize:
             raise Damaged
@@ -153,7 +163,7 @@ class Stored(NamedTuple):
         return values
 
     def _along(self, numbers: Vector) -> Values:
-        """One number for the tensor, or one for each index of its quantised axis, shaped to be broadcast."""
+        """Shape one number per tensor, or one per index of the quantised axis, for broadcasting."""
         shape = [1] * len(self.shape)
         if numbers.size != 1:
             if numbers.size != pick(self.shape, self.axis):
@@ -163,11 +173,11 @@ class Stored(NamedTuple):
 
 
 class Graph:
-    """The tensors and operators of a file's first subgraph, and who reads and makes which tensor."""
+    """The tensors and operators of the first subgraph, and which operator reads and writes which tensor."""
 
     def __init__(self, data: bytes) -> None:
         model = Table.root(data)
-        # builtin_code took over from a one-byte field, which old files still use alone
+        # builtin_code replaced a one-byte field, which old files still use alone
         codes = [max(table.number(0, "b"), table.number(3)) for table in model.tables(1)]
         buffers = list(model.tables(4))
         graph = pick(list(model.tables(2)), 0)
@@ -185,11 +195,12 @@ class Graph:
             self.writer.update(dict.fromkeys(operator.outputs, operator))
 
     def holder(self, tensor: int) -> int:
-        """The tensor whose bytes are in the file: float16 files keep them before a DEQUANTIZE."""
+        """Return the tensor whose bytes are in the file: float16 files store them before a DEQUANTIZE."""
         writer = self.writer.get(tensor)
         return writer.inputs[0] if writer is not None and writer.code == DEQUANTIZE and writer.inputs else tensor
 
     def stored(self, tensor: int) -> Stored:
+        """Return the stored tensor behind an index."""
         return pick(self.tensors, self.holder(tensor))
 
 

@@ -1,7 +1,7 @@
-"""Weight files: where they are, how they get there once, whether they are what they claim to be, and what is in them.
+"""Weight files: where they are, how they are downloaded, and whether they are the right ones.
 
 A file is looked for in the folder named by ``VIDCAM_WEIGHTS``, then in the cache (``VIDCAM_CACHE``, or the user's cache
-folder), then in the package, and only then downloaded. ``VIDCAM_OFFLINE=1`` never touches the network.
+folder), then in the package, and only then downloaded. With ``VIDCAM_OFFLINE=1`` nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -13,34 +13,34 @@ import os
 import tempfile
 import urllib.error
 import urllib.request
-import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidcam.errors import DownloadError, UsageError, WeightsError
-from vidcam.models.registry import Weights
+from vidcam.models.spec import Weights
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
-__all__ = ["Progress", "cache_dir", "fetch", "find", "offline", "read_state", "sha256_of", "tensors_of", "verify"]
+__all__ = ["Progress", "cache_dir", "fetch", "find", "is_offline", "sha256_of", "verify"]
 
 Progress = Callable[[int, int | None], None]
-"""Called with the bytes that are there and the bytes in all (None where the server does not say)."""
+"""Is called with the bytes received and the bytes in all (None if the server does not say)."""
 
 TIMEOUT_S = 5.0
 ATTEMPTS = 4
-WRAPS = ("model_state", "state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "ema", "module")
-"""Keys under which training code keeps a network's tensors, in the order in which they are looked for."""
 BLOCK = 1 << 18
 PINS = "pins.json"
 SHIPPED = Path(__file__).with_name("shipped")
 
 
 def cache_dir() -> Path:
-    """The folder of downloaded weights: ``VIDCAM_CACHE``, or vidcam's folder in the user's cache. It may not exist yet."""
+    """Return the folder of downloaded weights; it may not exist yet.
+
+    It is ``VIDCAM_CACHE``, or vidcam's folder in the user's cache.
+    """
     named = os.environ.get("VIDCAM_CACHE")
     if named:
         return Path(named).expanduser()
@@ -49,17 +49,19 @@ def cache_dir() -> Path:
     return Path(user_cache_dir("vidcam", appauthor=False))
 
 
-def offline() -> bool:
-    """Does ``VIDCAM_OFFLINE`` forbid the network?"""
+def is_offline() -> bool:
+    """Return whether ``VIDCAM_OFFLINE`` forbids downloads."""
     return os.environ.get("VIDCAM_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")
 
 
 def find(weights: Weights) -> Path | None:
-    """The file of these weights on this machine, None where there is none.
+    """Return the file of these weights on this machine; None if there is none.
 
-    Looks in the folder ``VIDCAM_WEIGHTS``, in the cache and in what the package ships; in each, what was imported comes before
-    what was downloaded.
-    UsageError where ``VIDCAM_WEIGHTS`` is not a folder.
+    It is looked for in the folder ``VIDCAM_WEIGHTS``, in the cache and in the package; in each, an imported file is preferred to
+    a downloaded one.
+
+    Raises:
+        UsageError: ``VIDCAM_WEIGHTS`` is not a folder.
     """
     folders = [cache_dir(), SHIPPED]
     named = os.environ.get("VIDCAM_WEIGHTS")
@@ -73,11 +75,14 @@ def find(weights: Weights) -> Path | None:
 
 
 def fetch(weights: Weights, *, progress: Progress | None = None) -> Path:
-    """The file of these weights, downloaded into the cache where it is not on this machine yet.
+    """Return the file of these weights, downloaded into the cache if it is not on this machine.
 
-    The download continues where an earlier one was cut off, is checked against the published sum (or, where none is published,
-    the one seen at the first download) and appears under its name complete or not at all. DownloadError says what to do
-    instead; WeightsError where the checksum is wrong.
+    An interrupted download is continued. The file is checked against the published checksum, or, if none is published, against
+    the one of the first download. It appears under its name complete or not at all.
+
+    Raises:
+        DownloadError: The download fails or is forbidden; the message says what to do instead.
+        WeightsError: The checksum is wrong.
     """
     path = find(weights)
     if path is not None:
@@ -85,7 +90,7 @@ def fetch(weights: Weights, *, progress: Progress | None = None) -> Path:
     if "://" not in weights.url:
         raise WeightsError(f"{weights.url} is part of the package, but not there: install vidcam again")
     path = cache_dir() / weights.filename
-    if offline():
+    if is_offline():
         raise DownloadError(
             f"{weights.filename} is not on this machine and VIDCAM_OFFLINE forbids downloading it: "
             f"get {weights.url} and put it at {path}, or unset VIDCAM_OFFLINE"
@@ -114,15 +119,18 @@ def fetch(weights: Weights, *, progress: Progress | None = None) -> Path:
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a file, as 64 lower-case hexadecimal digits."""
+    """Return the SHA-256 of a file as 64 lower-case hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def verify(path: Path, weights: Weights) -> str:
-    """The SHA-256 of a file that claims to be these weights; WeightsError where it differs from the published or pinned one.
+    """Return the SHA-256 of a file that claims to be these weights.
 
-    What was imported was made on this machine from a file that was checked then, so nobody has published a sum of it.
+    An imported file has no published checksum: it was made on this machine from a file that was checked.
+
+    Raises:
+        WeightsError: It differs from the published or pinned checksum.
     """
     digest = sha256_of(path)
     reason = None if path.name == weights.imported else _mismatch(digest, path, weights)
@@ -134,73 +142,8 @@ def verify(path: Path, weights: Weights) -> str:
     return digest
 
 
-def read_state(path: str | os.PathLike[str]) -> dict[str, object]:
-    """What a weight file holds, on the CPU: the tensors of a ``.safetensors`` file, those of MoViNet-A0's ``.tflite`` file, or
-    the dictionary that ``torch.save`` wrote.
-
-    Never runs code from the file. WeightsError, in one sentence that says what to do, where it is unreadable or would need code.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsError(f"no weight file at {path}: check the path")
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    if path.suffix == ".tflite":
-        from vidcam.models.movinet_import import import_tflite
-
-        return dict(import_tflite(path))
-    import torch
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickles that it does not expect: they end in an error below
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as err:  # damaged archives end in half a dozen unrelated exceptions
-        if " GLOBAL " in str(err) or "TorchScript" in str(err):
-            raise WeightsError(
-                f"{path} would have to run Python code to be loaded, which vidcam refuses: save the tensors alone with "
-                "torch.save(model.state_dict(), path) or as .safetensors and give that file"
-            ) from err
-        raise WeightsError(
-            f"{path} cannot be read as weights ({type(err).__name__}): it is damaged, incomplete or not a file of torch.save "
-            "or safetensors; fetch or save it again"
-        ) from err
-    if not isinstance(state, Mapping):
-        raise WeightsError(f"{path} holds a {type(state).__name__}, not a state dict: save model.state_dict() and give that file")
-    return dict(state)
-
-
-def tensors_of(checkpoint: Mapping[str, object]) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by name: its own, or those under the key where training code usually keeps them.
-
-    PyTorchVideo keeps them under ``model_state``. WeightsError where there are none.
-    """
-    import torch
-
-    for _ in range(3):  # a wrap in a wrap in a wrap
-        inner = next((found for key in WRAPS if isinstance(found := checkpoint.get(key), Mapping) and found), None)
-        if inner is None:
-            break
-        checkpoint = inner
-    tensors = {str(name): value for name, value in checkpoint.items() if isinstance(value, torch.Tensor)}
-    if not tensors:
-        raise WeightsError(f"no tensors in the checkpoint, only {', '.join(map(str, list(checkpoint)[:5])) or 'nothing'}")
-    return tensors
-
-
-def _read_safetensors(path: Path) -> dict[str, object]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return dict(load_file(path))
-    except (SafetensorError, OSError, ValueError) as err:
-        raise WeightsError(
-            f"{path} cannot be read as safetensors ({err}): it is damaged or incomplete; fetch or save it again"
-        ) from err
-
-
 def _pins(folder: Path) -> dict[str, str]:
+    """Return the pinned checksums in a folder, by file name; raise WeightsError if they cannot be read."""
     path = folder / PINS
     try:
         pins = json.loads(path.read_text(encoding="utf-8"))
@@ -214,7 +157,7 @@ def _pins(folder: Path) -> dict[str, str]:
 
 
 def _pin(path: Path, digest: str) -> None:
-    """Remember the sum of a file that nobody published one for, in ``pins.json`` beside it."""
+    """Store the checksum of a file without a published one in ``pins.json`` beside it."""
     pins = _pins(path.parent) | {path.name: digest}
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=PINS)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -223,7 +166,7 @@ def _pin(path: Path, digest: str) -> None:
 
 
 def _mismatch(digest: str, path: Path, weights: Weights) -> str | None:
-    """What is wrong with a checksum, None where nothing is."""
+    """Return what is wrong with a checksum; None if it is right."""
     if weights.sha256:
         if digest.startswith(weights.sha256.lower()):
             return None
@@ -235,7 +178,10 @@ def _mismatch(digest: str, path: Path, weights: Weights) -> str | None:
 
 
 def _download(url: str, path: Path, progress: Progress | None) -> Path:
-    """The complete download of ``url`` beside ``path``, as ``<name>.part``; a cut one goes on while there is headway."""
+    """Download ``url`` to ``<name>.part`` beside ``path``.
+
+    Continue an interrupted download as long as it makes progress.
+    """
     part = path.with_name(path.name + ".part")
     for attempt in range(1, ATTEMPTS + 1):
         before = part.stat().st_size if part.exists() else 0
@@ -250,7 +196,7 @@ def _download(url: str, path: Path, progress: Progress | None) -> Path:
 
 
 def _receive(url: str, part: Path, progress: Progress | None) -> None:
-    """One request: the rest of a part whose version the server still has, else the whole file from its beginning."""
+    """Request the rest of a part if the server still has its version, else the whole file."""
     headers = {"User-Agent": "vidcam", "Accept-Encoding": "identity"}
     have, version = _resumable(part)
     if have:
@@ -259,7 +205,7 @@ def _receive(url: str, part: Path, progress: Progress | None) -> None:
         response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S)
     except urllib.error.HTTPError as err:
         err.close()
-        if have and err.code == 416:  # what is there is no beginning of what the server has
+        if have and err.code == 416:  # the part does not match the file of the server
             _discard(part)
             return _receive(url, part, progress)
         raise
@@ -273,7 +219,7 @@ def _receive(url: str, part: Path, progress: Progress | None) -> None:
         length = response.headers.get("Content-Length")
         total = start + int(length) if length else None
         with open(part, "r+b" if start else "wb") as file:
-            if not start:  # only now: the old part is gone, so the note can never belong to other bytes
+            if not start:  # written after the old part is gone, so the note never belongs to other bytes
                 _version_file(part).write_text(next(iter(_versions(response.headers)), ""), encoding="utf-8")
             file.seek(start)
             done = start
@@ -287,17 +233,18 @@ def _receive(url: str, part: Path, progress: Progress | None) -> None:
 
 
 def _versions(headers: Mapping[str, str]) -> list[str]:
-    """What tells this version of the file from any other, surest first: a strong ETag, the date."""
+    """Return what identifies this version of the file, most reliable first: a strong ETag, then the date."""
     known = [headers.get("ETag", ""), headers.get("Last-Modified", "")]
     return [version for version in known if version and not version.startswith("W/")]
 
 
 def _version_file(part: Path) -> Path:
+    """Return the path of the note that holds the version of a part."""
     return part.with_name(part.name + ".version")
 
 
 def _resumable(part: Path) -> tuple[int, str]:
-    """The bytes that can be kept and the version they belong to; 0 where that is unknown."""
+    """Return the number of bytes that can be kept and the version they belong to; 0 if that is unknown."""
     with suppress(OSError):
         version = _version_file(part).read_text(encoding="utf-8")
         if version:
@@ -306,11 +253,13 @@ def _resumable(part: Path) -> tuple[int, str]:
 
 
 def _discard(part: Path) -> None:
+    """Delete a part and its note."""
     part.unlink(missing_ok=True)
     _version_file(part).unlink(missing_ok=True)
 
 
 def _reason(err: Exception) -> str:
+    """Return the cause of a failed download for the user."""
     if isinstance(err, urllib.error.HTTPError):
         return f"the server answered {err.code} {err.reason}"
     if isinstance(err, urllib.error.URLError):

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from vidcam.analysis import Analysis
 
-if TYPE_CHECKING:
-    pass
+__all__ = ["Legend", "make_legend"]
 
-__all__ = ["Legend"]
+
+@dataclass(frozen=True)
+class Legend:
+    """The facts that are written around the picture.
+
+    ``time_cells`` is the number of independent time cells that the model has in a clip of ``clip_s`` seconds (``"8 + 32"`` for
+    two pathways); ``scale`` is the raw evidence, in ``unit``, that is drawn as 1.0 (None: that of the heat); ``unit`` is empty if
+    the method has none; ``verdict`` is the word for whether the evidence was found to be true.
+    """
+
+    model: str
+    method: str
+    time_cells: str
+    clip_s: float
+    versus: str | None = None
+    scale: float | None = None
+    unit: str = "logits"
+    verdict: str | None = None
 
 
 def make_legend(analysis: Analysis) -> Legend:
+    """Return the facts of an analysed video."""
     model = analysis.model
     return Legend(
         model=model.name,
@@ -25,22 +41,3 @@ def make_legend(analysis: Analysis) -> Legend:
         unit="logits" if analysis.completeness_error is not None else "",
         verdict=None if analysis.verdict is None else analysis.verdict.word,
     )
-
-
-@dataclass(frozen=True)
-class Legend:
-    """The facts that are written around the picture.
-
-    ``time_cells`` is the number of independent time cells the model has in a clip of ``clip_s`` seconds (``"8 + 32"`` where
-    it has two pathways); ``scale`` is the raw evidence, in ``unit``, that draws as 1.0 (None: what the heat itself says);
-    ``unit`` is empty where the method has none; ``verdict`` is the word for whether the evidence was found to be true.
-    """
-
-    model: str
-    method: str
-    time_cells: str
-    clip_s: float
-    versus: str | None = None
-    scale: float | None = None
-    unit: str = "logits"
-    verdict: str | None = None

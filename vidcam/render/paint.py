@@ -1,4 +1,7 @@
-"""What the panels are drawn with: sizes that follow the picture, a few calm colours, and smooth shapes."""
+"""Sizes, colours and antialiased shapes for the panels.
+
+(Pillow's ImageDraw draws neither antialiased nor between pixels, both of which the cursor needs.)
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from vidcam.render.overlay import hatching
+from vidcam.render.unseen import hatching
 from vidcam.values import FloatArray, UInt8Array
 
 __all__ = ["DIM", "GROUND", "LANE", "MARK", "RGB", "RULE", "TEXT", "WHITE", "Sizes", "blend", "disc", "hatch", "pill"]
@@ -32,8 +35,8 @@ class Sizes:
     line: int
 
     @classmethod
-    def of(cls, height: int, width: int) -> Sizes:
-        """The sizes for a picture: in proportion to it, but never smaller than can be read."""
+    def for_picture(cls, height: int, width: int) -> Sizes:
+        """Return the sizes for a picture: in proportion to it, but never smaller than can be read."""
         side = float(height * width) ** 0.5
         text = max(12, round(side * 0.0195))
         return cls(text=text, small=max(11, round(text * 0.86)), pad=max(6, round(text * 0.7)), line=max(1, round(text / 15)))
@@ -55,7 +58,7 @@ def blend(canvas: UInt8Array, y: int, x: int, coverage: FloatArray, rgb: RGB) ->
 def pill(
     canvas: UInt8Array, box: tuple[float, float, float, float], rgb: RGB, *, alpha: float = 1.0, radius: float | None = None
 ) -> None:
-    """Draw a rounded rectangle ``(y0, x0, y1, x1)``, in pixel edges and smooth between them; fully round without ``radius``."""
+    """Draw an antialiased rounded rectangle ``(y0, x0, y1, x1)`` in pixel edges; fully round without ``radius``."""
     y0, x0, y1, x1 = box
     if y1 <= y0 or x1 <= x0:
         return
@@ -65,7 +68,7 @@ def pill(
 
 @lru_cache(maxsize=32)  # the cursor is drawn into every picture
 def _rounded(box: tuple[float, float, float, float], radius: float | None) -> FloatArray:
-    """How much of each pixel a rounded rectangle covers that begins in the first row and column."""
+    """Return the coverage of each pixel by a rounded rectangle that begins in the first row and column."""
     y0, x0, y1, x1 = box
     r = min((y1 - y0) / 2, (x1 - x0) / 2, radius if radius is not None else np.inf)
     dy = np.abs(np.arange(int(np.ceil(y1))) + 0.5 - (y0 + y1) / 2) - (y1 - y0) / 2 + r
@@ -79,12 +82,12 @@ def _rounded(box: tuple[float, float, float, float], radius: float | None) -> Fl
 
 
 def disc(canvas: UInt8Array, y: float, x: float, radius: float, rgb: RGB) -> None:
-    """A filled circle around (y, x) in pixel edges."""
+    """Draw a filled circle around (y, x) in pixel edges."""
     pill(canvas, (y - radius, x - radius, y + radius, x + radius), rgb)
 
 
 def hatch(canvas: UInt8Array, box: tuple[int, int, int, int], sizes: Sizes) -> None:
-    """The sign for "not seen by the model" in ``(y0, x0, y1, x1)``."""
+    """Draw the sign for "not seen by the model" in ``(y0, x0, y1, x1)``."""
     y0, x0, y1, x1 = box
     lines = hatching(max(0, y1 - y0), max(0, x1 - x0), period=max(5.0, sizes.text * 0.34), stroke=sizes.line * 1.1)
     blend(canvas, y0, x0, 0.55 * lines, DIM)

@@ -1,13 +1,12 @@
-"""The renderer: a whole video's look is fixed when it is made, so that each picture only blends, moves the cursor and copies.
+"""Draw the frames of a video: layout and look are fixed at the start, so each picture only blends, moves the cursor and copies.
 
-It draws in the planes of the codec. Words and curves are drawn in RGB, once, and kept as planes until they change.
+The renderer draws in the planes of the codec. Words and curves are drawn in RGB, once, and kept as planes until they change.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -21,26 +20,38 @@ from vidcam.render.timeline_strip import Strip
 from vidcam.values import FloatArray, Heat, Segment, UInt8Array
 from vidcam.yuv import Matrix, Planes, from_rgb
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["Look", "Renderer"]
+__all__ = ["Renderer"]
 
 T = TypeVar("T")
 NARROWEST = 96
-"""A picture narrower than this many pixels has no room for words: it comes out with its heat alone."""
+"""A picture narrower than this many pixels has no room for words: only its heat is drawn."""
 
 
 class Renderer:
     """Draws every frame of one video: the heat over the picture, the labels, and a panel with the evidence strip under it.
 
-    ``source_size`` is (H, W) of the frames that will come; ``size`` is (H, W) of the pictures that go out, always even: a picture
-    of odd size has its last row and column repeated.
-    ``curves`` maps each explained label to ``(times (N,) s, values (N,))``, signed evidence per second, NaN where no window
-    looked; without any (a live stream) there is no strip. ``span`` is the [start, end) that the strip shows, by default what the
-    curves cover; ``origin`` is the time that is written as 0 s, by default the span's start. ``top`` is the number of labels
-    with probability bars; a small picture shows fewer, and under the picture instead of over it; one narrower than 96 pixels
-    comes out without any words. Not for several threads at once.
+    It must not be used by several threads at once.
+
+    Args:
+        source_size: (H, W) of the frames.
+        legend: The facts around the picture.
+        style: One of :data:`~vidcam.render.overlay.STYLES`.
+        opacity: The opacity of the strongest evidence, in (0, 1].
+        signed: Draw the evidence against the label too.
+        curves: For each explained label ``(times (N,) s, values (N,))``, signed evidence per second, NaN where no clip covers the
+            time. Without any (a live stream) there is no strip.
+        span: The [start, end) that the strip shows, in seconds; by default what the curves cover.
+        origin: The time that is written as 0 s, by default the span's start.
+        segments: Marked in the strip.
+        top: The number of labels with probability bars, 0 to 5. A small picture shows fewer, and under the picture instead of
+            over it; one narrower than 96 pixels has no words at all.
+
+    Attributes:
+        size: (H, W) of the drawn pictures, always even: a picture of odd size has its last row and column repeated.
+
+    Raises:
+        UnknownNameError: There is no such style.
+        UsageError: ``opacity`` or ``top`` is out of range.
     """
 
     def __init__(
@@ -68,7 +79,7 @@ class Renderer:
         height, width = source_size
         self._under, self._half = height + height % 2, width + width % 2
         full = self._half * (2 if style == "side-by-side" else 1)
-        s = self._sizes = Sizes.of(height, width)
+        s = self._sizes = Sizes.for_picture(height, width)
         self._strip: Strip | None = None
         self._wordless = full < NARROWEST
         if curves and not self._wordless:
@@ -108,11 +119,15 @@ class Renderer:
         label: str,
         sampled: bool = False,
     ) -> Planes:
-        """One picture of the annotated video, of ``size``, in planes of its own.
+        """Return one picture of the annotated video, of ``size``; ``picture`` itself is not changed.
 
-        ``picture`` is of ``source_size``; ``heat`` None where no window looked at ``time`` (seconds on the curves' clock);
-        ``top`` the (label, probability) pairs, most probable first; ``label`` what ``heat`` explains; ``sampled``: was the model
-        shown this very frame? The picture is not changed.
+        Args:
+            picture: A frame of ``source_size``.
+            heat: The evidence; None if no clip covers ``time``.
+            time: Seconds on the curves' clock.
+            top: (label, probability) pairs, most probable first.
+            label: The label that ``heat`` explains.
+            sampled: Whether the model was shown this very frame.
         """
         if picture.size != self.source_size:
             raise UsageError(f"this renderer draws pictures of {self.source_size} (H, W), got {picture.size}")
@@ -121,8 +136,8 @@ class Renderer:
         lefts = range(0, self.size[1], self._half)
         for left in lefts:
             out.part(0, left, height, left + width).paste(picture)
-        drawn = out.part(0, lefts[-1], height, lefts[-1] + width)
-        draw_over(drawn, heat, style=self.style, opacity=self.opacity, signed=self.signed)
+        overlaid = out.part(0, lefts[-1], height, lefts[-1] + width)
+        draw_over(overlaid, heat, style=self.style, opacity=self.opacity, signed=self.signed)
         for left in lefts:  # colour has no odd column or row to fill
             out.y[:height, left + width : left + self._half] = out.y[:height, left + width - 1 : left + width]
         out.y[height : self._under] = out.y[height - 1 : height]
@@ -130,28 +145,28 @@ class Renderer:
             return out
         top = tuple(top[: self._count])
         if self._over and top:
-            self._words(top, label, out.matrix).lay(out)
+            self._make_label_layer(top, label, out.matrix).composite_onto(out)
         scale = self.legend.scale if self.legend.scale is not None or heat is None else heat.scale
         shown = None if self._over else top
-        panel = self._once("panel", (label, scale, shown), lambda: self._panel(label, scale, top))
-        out.paste(self._once("planes", (label, scale, shown, out.matrix), lambda: from_rgb(panel, out.matrix)), y=self._under)
+        panel = self._cached("panel", (label, scale, shown), lambda: self._draw_panel(label, scale, top))
+        out.paste(self._cached("planes", (label, scale, shown, out.matrix), lambda: from_rgb(panel, out.matrix)), y=self._under)
         if self._strip is not None:
-            self._cursor(out, panel, self._strip, time, sampled)
+            self._draw_cursor(out, panel, self._strip, time, sampled)
         return out
 
     @property
     def _margin(self) -> int:
         return self._sizes.pad + self._sizes.pad % 2
 
-    def _words(self, top: tuple[tuple[str, float], ...], label: str, matrix: Matrix) -> Layer:
-        """The labels that lie over the picture."""
+    def _make_label_layer(self, top: tuple[tuple[str, float], ...], label: str, matrix: Matrix) -> Layer:
+        """Return the labels that lie over the picture."""
 
         def make() -> Layer:
             height, width = (n + n % 2 for n in self._label_box)
-            keep, add = translucent(height, width, lambda canvas: self._draw_labels(canvas, top, label))
-            return Layer.of_rgb(keep, add, (self._margin, self._margin), matrix)
+            transparency, premultiplied = translucent(height, width, lambda canvas: self._draw_labels(canvas, top, label))
+            return Layer.from_rgb(transparency, premultiplied, (self._margin, self._margin), matrix)
 
-        return self._once("labels", (top, label, matrix), make)
+        return self._cached("labels", (top, label, matrix), make)
 
     def _draw_labels(self, canvas: UInt8Array, top: tuple[tuple[str, float], ...], label: str) -> None:
         height, width = self._label_box
@@ -159,8 +174,8 @@ class Renderer:
         pill(canvas, (0, 0, height, width), GROUND, alpha=0.68, radius=self._sizes.text * 0.45)
         draw_labels(canvas[:height, :width], top, label, self._sizes)
 
-    def _panel(self, label: str, scale: float | None, top: tuple[tuple[str, float], ...]) -> UInt8Array:
-        """All that is under the picture, without the cursor: RGB."""
+    def _draw_panel(self, label: str, scale: float | None, top: tuple[tuple[str, float], ...]) -> UInt8Array:
+        """Return all that is under the picture, without the cursor, in RGB."""
         out = np.empty((self._panel_rows, self.size[1], 3), np.uint8)
         out[:] = GROUND
         if not self._over and top:
@@ -177,28 +192,19 @@ class Renderer:
             out[self._tops[name] : self._tops[name] + len(band)] = band
         return out
 
-    def _cursor(self, out: Planes, panel: UInt8Array, strip: Strip, time: float, sampled: bool) -> None:
-        """Draw the cursor of the strip: only the columns that it touches are made anew."""
+    def _draw_cursor(self, out: Planes, panel: UInt8Array, strip: Strip, time: float, sampled: bool) -> None:
+        """Draw the cursor of the strip: only the columns that it touches are converted anew."""
         top = self._tops["strip"]
-        left, right = strip.reach(time)
+        left, right = strip.cursor_columns(time)
         left, right = left - left % 2, min(right + right % 2, self.size[1])
         rows = slice(top - top % 2, min(top + strip.height + 1, self._panel_rows))
         patch = panel[rows, left:right].copy()
-        strip.cursor(patch[top % 2 :], time, sampled=sampled, left=left)
+        strip.draw_cursor(patch[top % 2 :], time, sampled=sampled, left=left)
         out.paste(from_rgb(patch, out.matrix), y=self._under + rows.start, x=left)
 
-    def _once(self, name: str, key: Hashable, make: Callable[[], T]) -> T:
-        """What ``make`` draws, kept until the key changes: labels change with the window, the rest hardly ever."""
-        held = self._cache.get(name)
-        if held is None or held[0] != key:
-            held = self._cache[name] = (key, make())
-        return cast("T", held[1])
-
-
-@dataclass(frozen=True)
-class Look:
-    """How the picture is drawn: ``style``, ``opacity`` in (0, 1], and whether evidence against the class is shown too."""
-
-    style: Style = "heat"
-    opacity: float = 0.62
-    signed: bool = False
+    def _cached(self, name: str, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what ``make`` draws, cached until the key changes: labels change with each clip, the rest hardly ever."""
+        entry = self._cache.get(name)
+        if entry is None or entry[0] != key:
+            entry = self._cache[name] = (key, make())
+        return cast("T", entry[1])

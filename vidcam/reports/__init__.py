@@ -1,1 +1,1 @@
-"""What an analysis is written as: JSON, CSV, WebVTT, NPZ, COCO and HTML pages."""
+"""Reports: the table of formats, and the results that are written as words, JSON and HTML pages."""

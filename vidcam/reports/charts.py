@@ -1,4 +1,4 @@
-"""Plots as SVG text for the pages, made with matplotlib from plain numbers."""
+"""Plots for the HTML pages: SVG text that matplotlib makes from numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FOR, AGAINST = OWN, "#1c6fd1"
 
 
 def _blank(width: float, height: float) -> Any:
-    """A figure that needs no display and no global state."""
+    """Return a figure that needs no display and no global state."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
@@ -35,9 +35,9 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _short(names: Sequence[str], room: int = 30) -> list[str]:
-    """Names that leave room for the plot: the middle of long ones, such as paths, is left out; no two become one."""
-    cut = [n if len(n) <= room else f"{n[: room // 3]}…{n[-(room - room // 3 - 1) :]}" for n in names]
+def _short(names: Sequence[str], length: int = 30) -> list[str]:
+    """Return the names without the middle of long ones, such as paths, so that the plot has room; they stay distinct."""
+    cut = [n if len(n) <= length else f"{n[: length // 3]}…{n[-(length - length // 3 - 1) :]}" for n in names]
     return cut if len(set(cut)) == len(set(names)) else [f"{i} {n}" for i, n in enumerate(cut, 1)]
 
 
@@ -54,7 +54,7 @@ def _svg(figure: Any) -> str:
 def bars(
     rows: Mapping[str, Interval], *, title: str, best: str | Sequence[str], also: Collection[str] = (), note: str = ""
 ) -> str:
-    """Horizontal bars with their intervals; the row called ``best``, or those, stand out, and a little those of ``also``."""
+    """Plot horizontal bars with their intervals; the rows ``best`` stand out, those of ``also`` a little."""
     own = (best,) if isinstance(best, str) else best
     figure, axes = _figure(5.2, 0.6 + 0.32 * len(rows))
     names = list(rows)
@@ -79,9 +79,9 @@ def bars(
 def areas(
     curves: Mapping[str, npt.NDArray[np.floating]], times: npt.NDArray[np.floating], *, title: str, x: str, signed: bool
 ) -> str:
-    """Curves ``(N,)`` by name, one under the other, filled from zero: what is above it in one colour, below it in the other.
+    """Plot curves ``(N,)`` one below the other, with the areas above and below zero in two colours.
 
-    Each is divided by its own largest value, so only its course can be read; ``signed`` shows as much room below zero as above.
+    Each curve is divided by its own largest absolute value. If ``signed``, the plots reach as far below zero as above.
     """
     figure = _blank(8.4, 0.75 + 0.55 * len(curves))
     plots = figure.subplots(len(curves), 1, sharex=True, squeeze=False)[:, 0]
@@ -106,7 +106,7 @@ def areas(
 def lines(
     curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, title: str, x: str, y: str, names: Sequence[str] = ()
 ) -> str:
-    """Curves (xs, ys) by name; ``names`` are written at the whole numbers of the x axis instead of numbers."""
+    """Plot curves (xs, ys) by name; ``names``, if given, label the whole numbers of the x axis."""
     figure, axes = _figure(5.2, 2.9 if not names else 3.4)
     for name, (xs, ys) in curves.items():
         axes.plot(xs, ys, marker="o" if len(xs) < 40 else None, markersize=3, linewidth=1.6, label=name)
@@ -121,13 +121,13 @@ def lines(
 
 
 def matrix(values: npt.NDArray[np.floating], names: Sequence[str], *, title: str, low: float = -1.0, high: float = 1.0) -> str:
-    """A square matrix of numbers in ``low..high``, each written into its cell."""
-    side = 1.4 + 0.55 * len(names)
+    """Plot a square matrix of values in ``low..high``, each with its number."""
+    side = max(3.2, 1.4 + 0.55 * len(names))  # room for the title
     figure, axes = _figure(side, side * 0.9)
     axes.imshow(values, cmap="RdBu_r" if low < 0 else "Blues", vmin=low, vmax=high)
     for (i, j), v in np.ndenumerate(values):
-        strong = abs(v - (low + high) / 2) > 0.35 * (high - low) if low < 0 else v > (low + high) / 2  # on a dark ground
-        axes.text(j, i, f"{v:.2f}", ha="center", va="center", fontsize=8, color="white" if strong else "black")
+        dark = abs(v - (low + high) / 2) > 0.35 * (high - low) if low < 0 else v > (low + high) / 2  # the cell's colour
+        axes.text(j, i, f"{v:.2f}", ha="center", va="center", fontsize=8, color="white" if dark else "black")
     axes.set_xticks(range(len(names)), _short(names), rotation=45, ha="right")
     axes.set_yticks(range(len(names)), _short(names))
     axes.set_title(title, loc="left", fontsize=10)

@@ -1,4 +1,4 @@
-"""Tubes as files: COCO, JSON and CSV."""
+"""Tubes of evidence as files: JSON, CSV, and COCO as pycocotools reads it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy as np
 
 from vidcam.analysis import Analysis
 from vidcam.errors import UsageError
-from vidcam.evidence.tubes import THRESHOLD, Outline, Tube, find
+from vidcam.evidence.tubes import THRESHOLD, Outline, Tube, find_tubes
 from vidcam.io.files import save
-from vidcam.io.json_text import document
-from vidcam.reports.formats import cell
+from vidcam.io.json_text import to_json_text
+from vidcam.reports.csv_report import escape_formula
 from vidcam.values import Box
 
-__all__ = ["to_coco", "to_csv", "to_json", "write"]
+__all__ = ["to_coco", "to_csv", "to_json", "write_tubes"]
 
 
 def to_json(analysis: Analysis, tubes: Sequence[Tube]) -> dict[str, object]:
-    """The tubes as plain JSON values; boxes are ``[x, y, width, height]`` in source pixels, seconds as in the other reports."""
+    """Return the tubes in JSON's own types; boxes are ``[x, y, width, height]`` in source pixels."""
     return {
         "schema_version": 1,
         "input": analysis.source.path,
@@ -40,13 +40,15 @@ def to_json(analysis: Analysis, tubes: Sequence[Tube]) -> dict[str, object]:
 
 
 def to_csv(tubes: Sequence[Tube]) -> str:
-    """One line for each tube and moment."""
+    """Return a CSV table with a row for each tube and time."""
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(["id", "label", "sign", "share", "time_s", "x", "y", "width", "height"])
     for t in tubes:
         for o in t.outlines:
-            rows.writerow([t.id, cell(t.label), t.sign, f"{t.share:.6f}", f"{o.time:.6f}", *(f"{v:g}" for v in _xywh(o.box))])
+            rows.writerow(
+                [t.id, escape_formula(t.label), t.sign, f"{t.share:.6f}", f"{o.time:.6f}", *(f"{v:g}" for v in _xywh(o.box))]
+            )
     return out.getvalue()
 
 
@@ -92,13 +94,13 @@ def to_coco(analysis: Analysis, tubes: Sequence[Tube]) -> dict[str, object]:
 
 
 def _nearest_steps(analysis: Analysis) -> list[float]:
-    """For each frame of the source, the time of the nearest step of the timeline."""
+    """Return for each frame of the source the time of the nearest step of the timeline."""
     steps = np.unique(np.concatenate([t.times for tracks in analysis.drawn.values() for t in tracks]))
     after = np.searchsorted(steps, analysis.frame_times_s).clip(0, len(steps) - 1)
     before = (after - 1).clip(0)
     closer = analysis.frame_times_s - steps[before] <= steps[after] - analysis.frame_times_s
-    found: list[float] = np.where(closer, steps[before], steps[after]).tolist()
-    return found
+    nearest: list[float] = np.where(closer, steps[before], steps[after]).tolist()
+    return nearest
 
 
 def _category(t: Tube) -> str:
@@ -109,15 +111,21 @@ def _xywh(box: Box) -> list[float]:
     return [box.x0, box.y0, box.x1 - box.x0, box.y1 - box.y0]
 
 
-def write(analysis: Analysis, path: str | os.PathLike[str], *, threshold: float = THRESHOLD, overwrite: bool = False) -> None:
-    """The tubes in the form that the name asks for: ``.csv``, ``.coco.json`` or another ``.json``. UsageError for other names."""
+def write_tubes(
+    analysis: Analysis, path: str | os.PathLike[str], *, threshold: float = THRESHOLD, overwrite: bool = False
+) -> None:
+    """Write the tubes in the form of the file's suffix: ``.csv``, ``.coco.json`` or another ``.json``.
+
+    ``threshold`` is the share of the scale above which evidence belongs to a tube. Raises UsageError for another suffix, and
+    OutputError if the file cannot be written.
+    """
     path = Path(path)
     name = path.name.lower()
     if not name.endswith((".json", ".csv")):
         raise UsageError(f"tubes are written as .csv, .json or .coco.json, got {path.name}")
-    tubes = find(analysis, threshold=threshold)
+    tubes = find_tubes(analysis, threshold=threshold)
     if name.endswith(".csv"):
         text = to_csv(tubes)
     else:
-        text = document(to_coco(analysis, tubes) if name.endswith(".coco.json") else to_json(analysis, tubes))
+        text = to_json_text(to_coco(analysis, tubes) if name.endswith(".coco.json") else to_json(analysis, tubes))
     save(path, text, overwrite=overwrite, source=analysis.source.path)

@@ -1,5 +1,8 @@
-"""Procedural people: endless labelled clips with exact ground truth, drawn from nothing but numbers."""
+"""Synthetic people: endless labelled clips with exact ground truth, drawn procedurally."""
 
-from vidcam.synthetic.clips import CLASSES, NONE, SceneFrame, SyntheticVideo, sample, scene
+from vidcam.synthetic.actions import CLASSES
+from vidcam.synthetic.motion import NONE
+from vidcam.synthetic.sampling import SyntheticVideo, sample
+from vidcam.synthetic.script import SceneFrame, scene
 
 __all__ = ["CLASSES", "NONE", "SceneFrame", "SyntheticVideo", "sample", "scene"]

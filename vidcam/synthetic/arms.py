@@ -1,17 +1,21 @@
-"""Actions of the arms, at rest and from rest to rest: see :mod:`vidcam.synthetic.motion`."""
+"""Actions of the arms, and standing idle.
+
+Each function returns an :class:`~vidcam.synthetic.motion.Action` of about ``length`` seconds; None chooses the length at random.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from vidcam.synthetic.body import ARM_L, Floats, Pose
-from vidcam.synthetic.motion import PI, SIGN, Action, Rng, Stance, bump, ease, point, release, repeats, settle, to
+from vidcam.synthetic.arrays import Floats, Rng
+from vidcam.synthetic.body import ARM_L, Pose
+from vidcam.synthetic.motion import PI, SIGN, Action, Stance, bump, ease, point, release, repeats, settle, to
 
 BOTH_ARMS = frozenset({0, 1})
 
 
 def idle(rng: Rng, st: Stance, length: float | None) -> Action:
-    """Rest: breathing, weight shifts, a look around."""
+    """Rest: breathe, shift the weight, look around."""
     d = length or 8.0
     turn, t0 = rng.normal(0, 0.35) * (rng.random() < 0.35), rng.uniform(0, d * 0.4)
 
@@ -24,7 +28,7 @@ def idle(rng: Rng, st: Stance, length: float | None) -> Action:
 
 
 def wave(rng: Rng, st: Stance, length: float | None) -> Action:
-    """One raised forearm swings beside the head: up by the side or the front, some swings, down again."""
+    """Raise one forearm beside the head by the side or the front, swing it some times, and lower it again."""
     side = int(rng.integers(2))
     up, down = rng.uniform(0.4, 0.85), rng.uniform(0.45, 0.9)
     d = length or up + down + rng.uniform(0.9, 3.2)
@@ -79,6 +83,7 @@ def wave(rng: Rng, st: Stance, length: float | None) -> Action:
 
 
 def _raise(rng: Rng, st: Stance, length: float | None, *, front: bool) -> Action:
+    """Raise both arms once or several times, in front or by the sides."""
     up, down, hold = rng.uniform(0.55, 1.5), rng.uniform(0.5, 1.4), rng.choice([rng.uniform(0, 0.3), rng.uniform(0.3, 1.6)])
     one = up + hold + down
     times = 1 if length is None and rng.random() < 0.75 else repeats(rng, length, one + 0.3, 2)
@@ -123,17 +128,17 @@ def _raise(rng: Rng, st: Stance, length: float | None, *, front: bool) -> Action
 
 
 def raise_sideways(rng: Rng, st: Stance, length: float | None) -> Action:
-    """Both arms go up by the sides in the plane of the body, stay a moment and come down."""
+    """Raise both arms by the sides in the plane of the body, and lower them."""
     return _raise(rng, st, length, front=False)
 
 
 def raise_front(rng: Rng, st: Stance, length: float | None) -> Action:
-    """Both arms go up in front of the body to shoulder height or overhead, stay a moment and come down."""
+    """Raise both arms in front of the body to shoulder height or overhead, and lower them."""
     return _raise(rng, st, length, front=True)
 
 
 def clap(rng: Rng, st: Stance, length: float | None) -> Action:
-    """The hands meet again and again in front of the chest, the belly or the face."""
+    """Clap the hands again and again in front of the chest, the belly or the face."""
     up, down = rng.uniform(0.3, 0.7), rng.uniform(0.3, 0.7)
     d = length or up + down + rng.uniform(1.0, 4.0)
     rate, gap, sharp = rng.uniform(1.5, 4.0), rng.uniform(0.12, 0.55), rng.uniform(0.7, 1.8)
@@ -159,7 +164,7 @@ def clap(rng: Rng, st: Stance, length: float | None) -> Action:
 
 
 def box(rng: Rng, st: Stance, length: float | None) -> Action:
-    """A guard before the chin out of which straight punches (some hooks) come, with turning shoulders and light feet."""
+    """Punch out of a guard before the chin, mostly straight, with turning shoulders and light feet."""
     up, down = rng.uniform(0.25, 0.6), rng.uniform(0.3, 0.6)
     d = length or up + down + rng.uniform(1.4, 4.0)
     blow = rng.uniform(0.26, 0.5)
@@ -201,7 +206,7 @@ def box(rng: Rng, st: Stance, length: float | None) -> Action:
 
 
 def circles(rng: Rng, st: Stance, length: float | None) -> Action:
-    """Straight arms go round: big circles beside the body, or small ones with the arms stretched out to the sides."""
+    """Circle straight arms: big circles beside the body, or small ones with the arms held sideways."""
     big = rng.random() < 0.55
     rate = rng.uniform(0.6, 1.3) if big else rng.uniform(0.9, 2.2)
     up, down = rng.uniform(0.3, 0.7), rng.uniform(0.3, 0.7)
@@ -237,7 +242,7 @@ def circles(rng: Rng, st: Stance, length: float | None) -> Action:
 
 
 def jack(rng: Rng, st: Stance, length: float | None) -> Action:
-    """Hops that open the legs while the arms go up by the sides, and close again."""
+    """Hop so that the legs open while the arms go up by the sides, and close again."""
     period = rng.uniform(0.7, 1.25)
     n = max(1, round((length or rng.uniform(2, 5)) / period))
     d = length or n * period

@@ -1,7 +1,7 @@
-"""Bodies: a random person, the pose of a person over time, the joints in space and the shapes that are drawn.
+"""Bodies: a random person, the pose of a person over time, and the joints in space.
 
 Space: metres once multiplied by the height, y up, a person at yaw 0 faces +z and has the left side at +x. Every array has one row
-per moment; poses are in units of the height, so that one motion fits every body. Sides: 0 is left, 1 is right.
+per moment. Poses are in units of the height, so that one motion fits every body. Sides: 0 is left, 1 is right.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Colour = tuple[float, float, float]
+from vidcam.synthetic.arrays import Colour, Floats, Rng, unit
 
 ARM_L, ARM_R, LEG_L, LEG_R, TORSO, HEAD = range(6)
 EVERYTHING = frozenset(range(6))
@@ -63,8 +62,8 @@ class Body:
     patches: tuple[tuple[float, float, float, float, Colour], ...]  # cloth pattern: angle from..to (rad), height from..to (0..1)
 
 
-def random_body(rng: np.random.Generator) -> Body:
-    """A person drawn at random: adult or child, slim or broad, in random clothes."""
+def random_body(rng: Rng) -> Body:
+    """Return a random person: adult or child, slim or broad, in random clothes."""
     child = rng.random() < 0.18
     k = rng.normal(1.0, 0.04, size=8)
     skin = np.array(SKINS[rng.integers(len(SKINS))]) * rng.uniform(0.9, 1.08) + rng.normal(0, 5, 3)
@@ -104,13 +103,13 @@ def random_body(rng: np.random.Generator) -> Body:
 
 
 def rgb(values: npt.ArrayLike) -> Colour:
-    """A colour clipped to 0..255."""
+    """Return a colour clipped to 0..255."""
     r, g, b = np.clip(np.asarray(values, dtype=float), 0, 255).tolist()
     return r, g, b
 
 
-def colour(rng: np.random.Generator) -> Colour:
-    """A random colour of cloth: mostly muted, sometimes strong, dark or white."""
+def colour(rng: Rng) -> Colour:
+    """Return a random colour of cloth: mostly muted, sometimes strong, dark or white."""
     kind = rng.random()
     if kind < 0.3:
         return tone(rng)
@@ -118,13 +117,13 @@ def colour(rng: np.random.Generator) -> Colour:
     return rgb(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0])
 
 
-def tone(rng: np.random.Generator) -> Colour:
-    """A random grey, black, white or denim."""
+def tone(rng: Rng) -> Colour:
+    """Return a random grey, black, white or denim."""
     v = float(rng.choice([rng.uniform(10, 60), rng.uniform(60, 180), rng.uniform(200, 250)], p=[0.5, 0.3, 0.2]))
     return rgb(v + rng.normal(0, 8, 3) + np.array([-10, 0, 25]) * (rng.random() < 0.3))
 
 
-def _pattern(rng: np.random.Generator, shirt: Colour) -> tuple[tuple[float, float, float, float, Colour], ...]:
+def _pattern(rng: Rng, shirt: Colour) -> tuple[tuple[float, float, float, float, Colour], ...]:
     kind = rng.choice(
         ["plain", "stripes", "bars", "checks", "print", "jacket", "yoke"], p=[0.42, 0.13, 0.06, 0.09, 0.16, 0.08, 0.06]
     )
@@ -154,32 +153,26 @@ def _pattern(rng: np.random.Generator, shirt: Colour) -> tuple[tuple[float, floa
 
 @dataclass
 class Pose:
-    """What a person does with every joint at ``n`` moments; lengths in units of the height, angles in radians."""
+    """The angles (radians) and places (in units of the height) of all joints at ``n`` moments."""
 
     root: Floats  # (n,3) middle of the hips relative to its place at upright rest
     rot: Floats  # (n,3) pitch (forwards), yaw, roll of the pelvis
     spine: Floats  # (n,3) pitch, yaw, roll of the chest relative to the pelvis
     head: Floats  # (n,3) the same of the head relative to the chest
     elev: Floats  # (n,2) upper arm: 0 hangs, pi points up
-    azim: Floats  # (n,2) in which plane it is raised: 0 sideways, pi/2 in front
+    azim: Floats  # (n,2) the plane in which it is raised: 0 sideways, pi/2 in front
     flex: Floats  # (n,2) elbow
-    hinge: Floats  # (n,2,3) the direction into which the elbow bends, chest frame (x is outwards)
+    hinge: Floats  # (n,2,3) the direction in which the elbow bends, chest frame (x is outwards)
     target: Floats  # (n,2,3) wrist relative to the shoulder in arm lengths, chest frame (x is outwards)
     reach: Floats  # (n,2) 0: the angles hold, 1: the wrist is at the target
     tilt: Floats  # (n,2) wrist, outwards
     grip: Floats  # (n,2) 0 open hand, 1 fist
-    ankle: Floats  # (n,2,3) where the ankles are, floor frame, relative to under the hips
+    ankle: Floats  # (n,2,3) place of the ankles, floor frame, relative to the point under the hips
     toe: Floats  # (n,2) pitch of the feet, toes down positive
-
-    def __len__(self) -> int:
-        return len(self.root)
-
-    def copy(self) -> Pose:
-        return Pose(*(getattr(self, f.name).copy() for f in fields(self)))
 
 
 def mix(a: Pose, b: Pose, weight: Floats) -> Pose:
-    """The pose between ``a`` (weight 0) and ``b`` (weight 1) at every moment."""
+    """Return the pose between ``a`` (weight 0) and ``b`` (weight 1) at every moment."""
     out = []
     for f in fields(Pose):
         x, y = getattr(a, f.name), getattr(b, f.name)
@@ -189,7 +182,7 @@ def mix(a: Pose, b: Pose, weight: Floats) -> Pose:
 
 
 def rotation(angles: Floats) -> Floats:
-    """``(n,3,3)`` matrices Ry(yaw) Rx(pitch) Rz(roll) of ``(n,3)`` pitch, yaw, roll."""
+    """Return the matrices ``(n,3,3)`` Ry(yaw) Rx(pitch) Rz(roll) of ``(n,3)`` pitch, yaw, roll."""
     (cp, cy, cr), (sp, sy, sr) = np.cos(angles).T, np.sin(angles).T
     out = np.empty((len(angles), 3, 3))
     out[:, 0] = np.stack([cy * cr + sy * sp * sr, -cy * sr + sy * sp * cr, sy * cp], -1)
@@ -198,15 +191,8 @@ def rotation(angles: Floats) -> Floats:
     return out
 
 
-def unit(v: Floats) -> Floats:
-    """Vectors of length one along the last axis."""
-    n = np.sqrt((v * v).sum(-1, keepdims=True))
-    out: Floats = v / np.maximum(n, 1e-9)
-    return out
-
-
 def _bend(root: Floats, end: Floats, a: float, b: float, pole: Floats) -> tuple[Floats, Floats]:
-    """Middle joint and end of a two-bone chain from ``root`` towards ``end``, bending towards ``pole``."""
+    """Return the middle joint and the end of two bones from ``root`` towards ``end``, bent to ``pole``."""
     d = end - root
     length = np.sqrt((d * d).sum(-1, keepdims=True))
     u = d / np.maximum(length, 1e-9)
@@ -218,7 +204,7 @@ def _bend(root: Floats, end: Floats, a: float, b: float, pole: Floats) -> tuple[
 
 @dataclass(frozen=True)
 class Skeleton:
-    """Where the joints of one person are: ``(n,3)`` each in metres, ``(n,2,3)`` for pairs, ``(n,3,3)`` frames."""
+    """The joints of one person in metres: ``(n,3)`` each, ``(n,2,3)`` for pairs, ``(n,3,3)`` for frames."""
 
     pelvis: Floats
     waist: Floats
@@ -239,7 +225,7 @@ class Skeleton:
 
 
 def skeleton(body: Body, pose: Pose, *, place: Sequence[float] = (0.0, 0.0), yaw: float = 0.0) -> Skeleton:
-    """The joints of ``body`` in ``pose``, standing at ``place`` (x, z in metres) and turned by ``yaw`` radians."""
+    """Return the joints of ``body`` in ``pose`` at ``place`` (x, z in metres), turned by ``yaw`` radians."""
     rest = np.array([0.0, body.hip, 0.0])
     pelvis = pose.root + rest
     rp = rotation(pose.rot)

@@ -1,15 +1,19 @@
-"""Actions of the legs, the trunk and the whole body: see :mod:`vidcam.synthetic.motion`."""
+"""Actions of the legs, the trunk and the whole body.
+
+Each function returns an :class:`~vidcam.synthetic.motion.Action` of about ``length`` seconds; None chooses the length at random.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from vidcam.synthetic.body import EVERYTHING, HEAD, LEG_L, LEG_R, TORSO, Floats, Pose
-from vidcam.synthetic.motion import PI, SIGN, Action, Rng, Stance, bump, ease, point, release, repeats, settle, to
+from vidcam.synthetic.arrays import Floats, Rng
+from vidcam.synthetic.body import EVERYTHING, HEAD, LEG_L, LEG_R, TORSO, Pose
+from vidcam.synthetic.motion import PI, SIGN, Action, Stance, bump, ease, point, release, repeats, settle, to
 
 
 def squat(rng: Rng, st: Stance, length: float | None) -> Action:
-    """The hips go down and back between bent knees, and up again."""
+    """Lower the hips down and back between bent knees, and come up again."""
     down, hold, up = rng.uniform(0.45, 1.0), rng.uniform(0, 0.35), rng.uniform(0.45, 0.9)
     one = down + hold + up
     n = repeats(rng, length, one + 0.1, 3)
@@ -48,7 +52,7 @@ def squat(rng: Rng, st: Stance, length: float | None) -> Action:
 
 
 def bend(rng: Rng, st: Stance, length: float | None) -> Action:
-    """The trunk folds forwards at the hips, the arms reach for the feet or the floor, and it comes up again."""
+    """Fold the trunk forwards at the hips, reach for the feet or the floor, and come up again."""
     down, hold, up = rng.uniform(0.5, 1.2), rng.choice([rng.uniform(0, 0.3), rng.uniform(0.3, 1.2)]), rng.uniform(0.5, 1.2)
     one = down + hold + up
     n = repeats(rng, length, one + 0.2, 1 if length is None else 99)
@@ -87,7 +91,7 @@ def bend(rng: Rng, st: Stance, length: float | None) -> Action:
 
 
 def kick(rng: Rng, st: Stance, length: float | None) -> Action:
-    """A leg swings up fast, to the front or the side, and comes back; the trunk leans against it."""
+    """Swing a leg up fast, to the front or the side, and back, while the trunk leans against it."""
     one = rng.uniform(0.7, 1.3)
     n = repeats(rng, length, one + 0.3, 3)
     d = length or n * (one + rng.uniform(0.05, 0.5))
@@ -131,85 +135,8 @@ def kick(rng: Rng, st: Stance, length: float | None) -> Action:
     return Action("kicking", d, pose, spans, key, frozenset({LEG_L + s for s in sides}))
 
 
-def _gait(rng: Rng, st: Stance, length: float | None, *, run: bool) -> Action:
-    d = length or rng.uniform(3, 5)
-    rate = rng.uniform(1.25, 1.7) if run else rng.uniform(0.7, 1.1)
-    stride = (rng.uniform(0.14, 0.3) if run else rng.uniform(0.1, 0.2)) * 1.0
-    lift, phase = rng.uniform(0.08, 0.24) if run else rng.uniform(0.025, 0.06), rng.uniform(0, 2 * PI)
-    mode = rng.choice(["across", "spot"], p=[0.55, 0.45])
-    if mode == "spot" and run:
-        stride *= rng.uniform(0.1, 0.8)
-    speed = 4 * stride * rate * 0.55 * (mode == "across")
-    elbow = rng.uniform(1.1, 1.9) if run else rng.uniform(0.1, 0.6)
-    arm = rng.uniform(0.4, 0.9) if run else rng.uniform(0.2, 0.6)
-    lean, heading = (rng.uniform(0.05, 0.22) if run else rng.uniform(-0.02, 0.08)), rng.uniform(-PI, PI)
-    heading = heading if mode == "across" else rng.normal(0, 0.8)
-    starts_still = mode == "across" and rng.random() < 0.3 and not run
-    start = -99.0 if not starts_still else 0.0
-    lazy = rng.random() < 0.15 and not run
-
-    def pose(t: Floats) -> Pose:
-        p = st.pose(t)
-        e = ease(t, start, start + 0.6) if length is None else bump(t, 0, 0.5, d - 0.5, d)
-        a = 2 * PI * rate * t + phase
-        c, s_ = np.cos(heading), np.sin(heading)
-        for s in (0, 1):
-            b = a + PI * s
-            swing = np.sin(b)  # ankle forwards and back; it is in the air while it goes forwards
-            up = np.maximum(np.cos(b + (0.2 if run else 0.0)), 0) ** (1.0 if run else 1.3)
-            p.ankle[:, s, 2] += stride * swing * e - (0.05 if run else 0.015) * up * e
-            p.ankle[:, s, 1] += lift * up * e
-            p.ankle[:, s, 0] *= 0.4
-            p.toe[:, s] += (0.9 * up * (swing < 0.3) - 0.25 * np.maximum(swing, 0)) * e
-            release(p, s, e * (not lazy))
-            back = -swing * arm
-            elev = np.abs(back) + 0.12
-            p.azim[:, s] = to(p.azim[:, s], np.arctan2(back, 0.25), e)
-            p.elev[:, s] = to(p.elev[:, s], elev, e)
-            p.flex[:, s] = to(p.flex[:, s], elbow + 0.25 * back, e)
-            p.grip[:, s] = to(p.grip[:, s], 0.85 if run else 0.4, e)
-        p.root[:, 1] += (0.03 * np.abs(np.sin(a)) ** 1.5 - 0.028 if run else 0.012 * np.cos(2 * a) - 0.022) * e
-        if run:
-            p.ankle[:, :, 1] += (0.035 * np.maximum(np.cos(2 * a), 0) * e)[:, None]
-            p.root[:, 1] += 0.03 * np.maximum(np.cos(2 * a), 0) * e
-        p.root[:, 0] += 0.012 * np.cos(a) * e
-        p.rot[:, 1] += 0.1 * np.sin(a) * e
-        p.rot[:, 2] += 0.03 * np.cos(a) * e
-        p.spine[:, 1] -= 0.2 * np.sin(a) * e
-        p.rot[:, 0] += lean * e
-        p.head[:, 0] -= lean * 0.6 * e
-        # walk along the heading: turn everything and move on
-        move = np.clip(t if length is None else np.clip(t, 0, d), start, None) * speed
-        if length is None:
-            move = move - speed * 0.5 * min(d, 4.0)
-        for v in (p.root, p.ankle[:, 0], p.ankle[:, 1]):
-            x, z = v[:, 0].copy(), v[:, 2] + move
-            v[:, 0], v[:, 2] = x * c + z * s_, -x * s_ + z * c
-        p.rot[:, 1] += heading
-        # the ankles are kept relative to the straddled hips of yaw 0: undo that offset
-        for s in (0, 1):
-            p.ankle[:, s, 0] += 0.058 * SIGN[s] * (c - 1)
-            p.ankle[:, s, 2] += -0.058 * SIGN[s] * s_
-        return p
-
-    a0 = 0.15 if starts_still else -99.0
-    spans = ((a0, 99.0),) if length is None else ((0.1, d - 0.15),)
-    need = ((max(a0, -99.0), 99.0, 0.85),) if length is None else ((0.1, d - 0.1, 0.85),)
-    return Action("running" if run else "walking", d, pose, spans, need, frozenset({0, 1, 2, 3}), travels=mode == "across")
-
-
-def walk(rng: Rng, st: Stance, length: float | None) -> Action:
-    """Steps with counter-swinging arms, across the picture, towards the camera or on the spot."""
-    return _gait(rng, st, length, run=False)
-
-
-def run(rng: Rng, st: Stance, length: float | None) -> Action:
-    """Quick steps with a flight phase, bent elbows and lifted heels or knees."""
-    return _gait(rng, st, length, run=True)
-
-
 def jump(rng: Rng, st: Stance, length: float | None) -> Action:
-    """Crouch, take off, fly on a parabola, land softly; once high or many times low."""
+    """Crouch, take off, fly on a parabola and land softly; once high or many times low."""
     small = rng.random() < 0.4
     fly = rng.uniform(0.18, 0.3) if small else rng.uniform(0.32, 0.55)
     crouch, land = (rng.uniform(0.1, 0.2), rng.uniform(0.08, 0.18)) if small else (rng.uniform(0.3, 0.6), rng.uniform(0.25, 0.5))
@@ -263,6 +190,7 @@ def jump(rng: Rng, st: Stance, length: float | None) -> Action:
 
 
 def _seat(rng: Rng, st: Stance, length: float | None, *, rise: bool) -> Action:
+    """Sit down on a seat, or rise from it."""
     d = length or rng.uniform(0.8, 1.7)
     lean, arms = rng.uniform(0.35, 0.85), rng.choice(["knees", "hang", "front"], p=[0.6, 0.2, 0.2])
     seat, back = -rng.uniform(0.2, 0.27), rng.uniform(0.17, 0.23)
@@ -270,7 +198,7 @@ def _seat(rng: Rng, st: Stance, length: float | None, *, rise: bool) -> Action:
 
     def pose(t: Floats) -> Pose:
         p = st.pose(t)
-        q = d - t if rise else t  # standing up is sitting down seen backwards, a little brisker at its start
+        q = d - t if rise else t  # standing up is sitting down in reverse, a little faster at its start
         down = ease(q, 0.12 * d, d)
         fold = bump(q, 0, 0.5 * d, 0.6 * d, 1.05 * d)
         p.root[:, 1] += seat * down - 0.01 * settle(t, d, 1.0) * (not rise)
@@ -295,17 +223,17 @@ def _seat(rng: Rng, st: Stance, length: float | None, *, rise: bool) -> Action:
 
 
 def sit(rng: Rng, st: Stance, length: float | None) -> Action:
-    """From standing onto a seat: the trunk folds forwards, the hips go back and down, the trunk comes upright."""
+    """Sit down: the trunk folds forwards, the hips go back and down, the trunk comes upright."""
     return _seat(rng, st, length, rise=False)
 
 
 def rise(rng: Rng, st: Stance, length: float | None) -> Action:
-    """From a seat to standing."""
+    """Rise from a seat to standing."""
     return _seat(rng, st, length, rise=True)
 
 
 def fall(rng: Rng, st: Stance, length: float | None) -> Action:
-    """A person loses balance or collapses, in any direction, and stays on the floor."""
+    """Lose balance or collapse, in any direction, and stay on the floor."""
     d = min(length or 99.0, rng.uniform(0.6, 1.15))
     way = rng.choice(["front", "back", "left", "right"], p=[0.25, 0.25, 0.25, 0.25])
     buckle, flail, twist = rng.uniform(0, 1), rng.uniform(0.2, 1.6), rng.normal(0, 0.5)
@@ -315,13 +243,13 @@ def fall(rng: Rng, st: Stance, length: float | None) -> Action:
     def pose(t: Floats) -> Pose:
         p = st.pose(t)
         s = np.clip(t / d, 0, 1)
-        drop = np.where(s < 1, s**2.3, 1.0)  # toppling gets faster all the way to the floor
+        drop = np.where(s < 1, s**2.3, 1.0)  # a falling body gets faster all the way to the floor
         bounce = settle(t, d, 0.05, 2.5)
         a = end * drop - np.maximum(bounce, 0)
         k = {"front": (1.0, 0.0), "back": (-1.0, 0.0), "left": (0.0, -1.0), "right": (0.0, 1.0)}[way]
         p.rot[:, 0] += k[0] * a
         p.rot[:, 2] += k[1] * a
-        # the hips swing down around the feet, nearer than a stick would as the knees give way
+        # the hips swing down around the feet, but closer to them than a rigid body would, since the knees bend
         h = 0.525 * (1 - 0.25 * buckle * np.sin(PI * np.clip(s * 1.1, 0, 1)))
         r = h * np.sin(a) * (1 - 0.35 * buckle)
         y = np.maximum(h * np.cos(a) * (1 - 0.5 * buckle * drop), 0.065) - 0.525

@@ -1,7 +1,8 @@
-"""What every motion is made of: curves over time, the small motions of a resting person, and the value :class:`Action`.
+"""The parts of every motion: curves over time, the motions of a resting person, and ``Action``.
 
-Transitions are minimum-jerk curves (Flash and Hogan 1985) with a little overshoot; over all of them lie breathing, sway and
-weight shifts. An action is a function of time; times before 0 and after ``length`` are rest, or what the action leaves behind.
+Transitions are minimum-jerk curves (Flash and Hogan 1985) with a little overshoot; breathing, sway and weight shifts are added to
+all of them. An action is a function of time. Before 0 and after ``length`` seconds there is rest, or the state that the action
+leaves.
 """
 
 from __future__ import annotations
@@ -10,31 +11,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from vidcam.synthetic.body import Floats, Pose
+from vidcam.synthetic.arrays import Bools, Floats, Rng
+from vidcam.synthetic.body import Pose
 
-Bools = npt.NDArray[np.bool_]
-Rng = np.random.Generator
 PI = np.pi
 SIGN = np.array([1.0, -1.0])
+
+NONE = "none of these"
+"""The label of everything that is no action."""
 
 
 @dataclass(frozen=True)
 class Action:
-    """One action: poses for any seconds, when it happens, what makes it, and the stretches that give it away."""
+    """One action: its poses at any second, when it happens, and which body parts make it."""
 
     label: str
     length: float
     pose: Callable[[Floats], Pose]
     spans: tuple[tuple[float, float], ...]  # the action happens here
-    decisive: tuple[tuple[float, float, float], ...]  # (from, to, seconds of it that must be seen)
+    decisive: tuple[tuple[float, float, float], ...]  # what identifies it: (from, to, seconds of it that must be visible)
     groups: frozenset[int]
     seat: tuple[float, float] | None = None  # height above the floor and distance behind of something to sit on
     travels: bool = False
 
     def active(self, t: Floats) -> Bools:
-        """``(n,)``: whether the action happens at the seconds ``t``."""
+        """Return whether the action happens at each of the seconds ``t (n,)``."""
         out: Bools = np.zeros(len(t), bool)
         for a, b in self.spans:
             out |= (t >= a) & (t <= b)
@@ -42,26 +44,26 @@ class Action:
 
 
 def ease(t: Floats, a: float, b: float) -> Floats:
-    """0 before ``a``, 1 after ``b``, the minimum-jerk curve between."""
+    """Return 0 before ``a``, 1 after ``b``, and the minimum-jerk curve between."""
     s = np.clip((t - a) / max(b - a, 1e-6), 0, 1)
     out: Floats = s * s * s * (10 - 15 * s + 6 * s * s)
     return out
 
 
 def bump(t: Floats, a: float, b: float, c: float, d: float) -> Floats:
-    """0, rising from a to b, 1, falling from c to d."""
+    """Return a curve that rises from 0 to 1 between ``a`` and ``b`` and falls between ``c`` and ``d``."""
     return ease(t, a, b) - ease(t, c, d)
 
 
 def settle(t: Floats, at: float, size: float, rate: float = 2.2) -> Floats:
-    """A decaying swing that starts at ``at``: what is left of a fast motion when it stops."""
+    """Return a decaying swing that starts at ``at``, as when a fast motion stops."""
     s = np.maximum(t - at, 0)
     out: Floats = size * np.exp(-3.2 * s) * np.sin(2 * PI * rate * s)
     return out
 
 
 def wander(rng: Rng, t: Floats, size: float, rate: float) -> Floats:
-    """A smooth random curve of about ``size``, changing about ``rate`` times a second."""
+    """Return a smooth random curve of about ``size`` that changes about ``rate`` times a second."""
     out: Floats = np.zeros_like(t)
     for k in (0.31, 0.73, 1.0):
         out = out + rng.normal(0, 0.6) * np.sin(2 * PI * rate * k * rng.uniform(0.7, 1.3) * t + rng.uniform(0, 2 * PI))
@@ -69,7 +71,7 @@ def wander(rng: Rng, t: Floats, size: float, rate: float) -> Floats:
 
 
 class Stance:
-    """How one person rests: standing or seated, the hang of the arms, and the small motions that never stop."""
+    """The way one person rests: standing or seated, the arms, and the small motions that never stop."""
 
     def __init__(self, rng: Rng, *, seated: bool = False, arms: str | None = None) -> None:
         self.seed = int(rng.integers(2**31))
@@ -88,7 +90,7 @@ class Stance:
         self.arms = arms or str(rng.choice(kinds, p=odds))
 
     def pose(self, t: Floats) -> Pose:
-        """The resting poses at the seconds ``t``."""
+        """Return the resting poses at the seconds ``t``."""
         rng = np.random.default_rng(self.seed)
         n = len(t)
         z3, z2 = np.zeros((n, 3)), np.zeros((n, 2))
@@ -134,6 +136,7 @@ def release(p: Pose, side: int, amount: Floats) -> None:
 
 
 def to(values: Floats, goal: Floats | float, amount: Floats) -> Floats:
+    """Return the values moved towards ``goal`` by ``amount`` (0 to 1)."""
     return values + (goal - values) * amount
 
 
@@ -146,4 +149,5 @@ def point(p: Pose, side: int, goal: Floats, amount: Floats) -> None:
 
 
 def repeats(rng: Rng, length: float | None, one: float, most: int) -> int:
+    """Return how often ``one`` (seconds) fits into ``length``; if that is None, 1 to ``most`` at random."""
     return max(1, int(length / one)) if length else int(rng.integers(1, most + 1))

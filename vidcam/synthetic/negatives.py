@@ -1,4 +1,4 @@
-"""Unrelated video: animals, traffic, objects in close-up, screens, panned textures and stills; none of them shows an action."""
+"""Unrelated video without an action: animals, traffic, close-ups, screens, textures and stills."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from vidcam.synthetic.body import Floats, colour, rgb
+from vidcam.synthetic.arrays import Floats, Picture, Rng
+from vidcam.synthetic.background import background
+from vidcam.synthetic.body import colour, rgb
+from vidcam.synthetic.camera import shake
 from vidcam.synthetic.draw import Shape, patch
 from vidcam.synthetic.motion import wander
-from vidcam.synthetic.scene import background, moving_things, shake
-
-Picture = npt.NDArray[np.uint8]
-Rng = np.random.Generator
+from vidcam.synthetic.props import moving_things
 
 _CIRCLE = np.stack(
     [np.cos(np.linspace(0, 2 * np.pi, 16, endpoint=False)), np.sin(np.linspace(0, 2 * np.pi, 16, endpoint=False))], -1
@@ -22,19 +21,20 @@ _CIRCLE = np.stack(
 
 
 def _moved(maps: Floats, xy: Floats) -> Floats:
+    """Return the points ``(n,P,2)`` after the motion of the camera."""
     out: Floats = np.einsum("nij,npj->npi", maps[:, :, :2], xy) + maps[:, None, :, 2]
     return out
 
 
 def _stick(a: Floats, b: Floats, ra: float, rb: float) -> Floats:
-    """Tapered bars ``(n,4,2)`` between the points ``a`` and ``b (n,2)``."""
+    """Return tapered bars ``(n,4,2)`` between the points ``a`` and ``b (n,2)``."""
     d = b - a
     u = np.stack([-d[:, 1], d[:, 0]], -1) / np.maximum(np.linalg.norm(d, axis=-1, keepdims=True), 1e-6)
     return np.stack([a + u * ra, b + u * rb, b - u * rb, a - u * ra], 1)
 
 
 def animals(rng: Rng, place: Picture, t: Floats, maps: Floats, size: tuple[int, int]) -> list[Shape]:
-    """Four-legged creatures that stand, trot or turn their heads."""
+    """Draw four-legged creatures that stand, trot or turn their heads."""
     h, w = size
     out: list[Shape] = []
     for j in range(int(rng.integers(1, 3))):
@@ -62,17 +62,17 @@ def animals(rng: Rng, place: Picture, t: Floats, maps: Floats, size: tuple[int, 
 
 
 def traffic(rng: Rng, place: Picture, t: Floats, maps: Floats, size: tuple[int, int]) -> list[Shape]:
-    """Many things that move through the picture."""
+    """Draw many things that move through the picture."""
     return moving_things(
         rng, t, *size, maps, count=int(rng.integers(3, 12)), near=bool(rng.random() < 0.4), fast=float(rng.uniform(0.5, 3))
     )
 
 
 def close_up(rng: Rng, place: Picture, t: Floats, maps: Floats, size: tuple[int, int]) -> list[Shape]:
-    """Hands and tools that work on large objects: cooking, crafts, instruments."""
+    """Draw hands and tools that work on large objects: cooking, crafts, instruments."""
     h, w = size
     out: list[Shape] = []
-    for j in range(int(rng.integers(1, 7))):  # what is worked on
+    for j in range(int(rng.integers(1, 7))):  # the objects
         p = (
             rng.uniform(0.1, 0.9, 2) * (w, h)
             + np.stack([wander(rng, t, 0.02 * w, 0.7), wander(rng, t, 0.02 * h, 0.7)], -1) * rng.random()
@@ -119,7 +119,7 @@ def close_up(rng: Rng, place: Picture, t: Floats, maps: Floats, size: tuple[int,
 
 
 def pan(rng: Rng, place: Picture, t: Floats, maps: Floats, size: tuple[int, int]) -> Picture:
-    """A still picture or a texture that the camera pans over, turns and zooms into."""
+    """Pan over, turn and zoom into a still picture or a texture."""
     h, w = size
     big = background(rng, 2 * h, 2 * w)
     moves = shake(rng, t, 2 * h, 2 * w, strength=float(rng.uniform(4, 14)))
@@ -132,7 +132,7 @@ def pan(rng: Rng, place: Picture, t: Floats, maps: Floats, size: tuple[int, int]
 
 
 def screen(rng: Rng, place: Picture, t: Floats, maps: Floats, size: tuple[int, int]) -> Picture:
-    """A recorded screen: windows and lines of text that scroll, a pointer, slides that change."""
+    """Record a screen: windows and lines of text that scroll, a pointer, slides that change."""
     h, w = size
     dark = rng.random() < 0.4
     ink, paper = (225.0, 245.0) if not dark else (200.0, 30.0)
@@ -177,7 +177,7 @@ def screen(rng: Rng, place: Picture, t: Floats, maps: Floats, size: tuple[int, i
 
 
 def flow(rng: Rng, place: Picture, t: Floats, maps: Floats, size: tuple[int, int]) -> Picture:
-    """Water, fire, leaves, smoke: textures that move differently everywhere."""
+    """Move a texture differently everywhere, like water, fire, leaves or smoke."""
     h, w = size
     img = background(rng, h, w)
     yy, xx = np.mgrid[0:h, 0:w].astype(np.float32)
@@ -199,3 +199,4 @@ def flow(rng: Rng, place: Picture, t: Floats, maps: Floats, size: tuple[int, int
 KINDS: dict[str, Callable[[Rng, Picture, Floats, Floats, tuple[int, int]], list[Shape] | Picture]] = {
     "animals": animals, "traffic": traffic, "close_up": close_up, "pan": pan, "screen": screen, "flow": flow,
 }  # fmt: skip
+"""Each kind draws shapes on the given place, or whole pictures ``(T,H,W,3)``, for the seconds ``t`` and the camera's ``maps``."""

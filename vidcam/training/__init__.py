@@ -1,4 +1,4 @@
-"""Teaching a network: vidcam's own from drawn people, or any registered one from a folder of your clips."""
+"""Training: vidcam's own network on synthetic people, or any registered one on a folder of your clips."""
 
 from vidcam.training.config import TrainConfig
 from vidcam.training.run import Result, train

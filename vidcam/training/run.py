@@ -1,4 +1,4 @@
-"""From data to a folder that can be named as model: what is learned from, what with, and what is left."""
+"""Training from data to a folder that can be named as a model: ``train`` and what it leaves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,31 +18,36 @@ from torch import nn
 from vidcam.engine import TorchModel
 from vidcam.engine.pytorch import pick_device
 from vidcam.errors import OutputError, UsageError
-from vidcam.methods import probe
+from vidcam.io.class_folders import LabelledFolder
+from vidcam.methods.receptive_field import layer_geometry
 from vidcam.models import trained
-from vidcam.models.registry import ModelSpec
+from vidcam.models.spec import ModelSpec
 from vidcam.models.weights import Progress as BytesProgress
-from vidcam.training import losses
-from vidcam.training.config import EPOCHS, PEOPLE_EPOCHS, TrainConfig
-from vidcam.training.data import Clips, People, read_folder, split
+from vidcam.training.calibration import fit_temperature
+from vidcam.training.config import EPOCHS, SYNTHETIC_EPOCHS, TrainConfig
+from vidcam.training.data import SyntheticDataset, VideoDataset
 from vidcam.training.report import write_report
-from vidcam.training.trainer import Progress, Trainer, workers
+from vidcam.training.splitting import Split, read_training_folder, split
+from vidcam.training.trainer import Progress, Trainer, count_workers
 
 __all__ = ["Result", "train"]
 
 PEOPLE = "people"
 DEFAULT = TrainConfig()
 CHECKPOINT, FRAMES = "checkpoint.pt", "frames"
-CHOSEN = (
+OPTIMISTIC = (
     "the epoch and the temperature were chosen on these held-out clips, so the figures are somewhat too good; the calibration "
-    "error is of each clip with a temperature fitted without it. `vidcam evaluate FOLDER` gives honest ones on videos kept aside"
+    "error of each clip uses a temperature fitted without it. `vidcam evaluate FOLDER` gives honest figures on videos kept aside"
 )
 
 
 @dataclass(frozen=True)
 class Result:
-    """The folder that can be named as model, and how good it is: ``accuracy`` on ``held_out`` clips (None where none were kept),
-    ``ece`` with a ``temperature`` that was fitted on others, and remarks in sentences."""
+    """The trained folder, which can be named as a model, and how good the model is.
+
+    ``accuracy`` on the ``held_out`` clips and the calibration error ``ece`` are None if no clip was held out; ``temperature``
+    divides the logits; ``epochs`` were trained; ``remarks`` are sentences for the user.
+    """
 
     folder: Path
     labels: tuple[str, ...]
@@ -58,7 +63,7 @@ def train(
     data: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
-    recipe: TrainConfig = DEFAULT,
+    config: TrainConfig = DEFAULT,
     weights: str | os.PathLike[str] | None = None,
     trust_code: bool = False,
     overwrite: bool = False,
@@ -66,68 +71,100 @@ def train(
     downloaded: BytesProgress | None = None,
     say: Callable[[str], None] = lambda sentence: None,
 ) -> Result:
-    """Train on ``data``, a folder (see :func:`vidcam.training.data.read_folder`) or ``"people"``, and leave a model in ``out``.
+    """Train a model on a folder of labelled videos, or on synthetic people, and leave it in ``out``.
 
-    ``out`` can then be named wherever a model is asked for; a report lies beside it. Started again after it was stopped or
-    killed, with the same arguments, it continues with the last complete epoch and ends exactly as if nothing had happened.
-    ``weights`` is a file to start from; ``trust_code`` allows it from a folder that names code.
-    ``progress`` is told the steps, ``say`` a sentence after each epoch. Raises InputError
-    for data that cannot be read, OutputError where ``out`` holds a model and ``overwrite`` is not set, UsageError for what does
-    not fit together, VidcamError where the training diverges.
+    If the training was stopped or killed, the same call continues with the last complete epoch and ends exactly as if it had not
+    been interrupted.
+
+    Args:
+        data: A folder (see :func:`vidcam.io.class_folders.read_labelled`), or ``"people"`` for synthetic people.
+        out: The folder for the model and its report; it can be named wherever a model is asked for.
+        config: The options of the training.
+        weights: A file with the weights to start from, instead of the model's own.
+        trust_code: Run the Python code that a model to start from names.
+        overwrite: Replace a trained model in ``out``.
+        progress: Called with the stage, how many of its units are done, and how many there are.
+        downloaded: Called with the bytes of weights that are downloaded.
+        say: Called with a sentence after each epoch.
+
+    Returns:
+        The folder, its labels, and how good the model is on the held-out clips.
+
+    Raises:
+        InputError: The data cannot be read.
+        OutputError: ``out`` holds a trained model and ``overwrite`` is not set, or it holds other things.
+        UsageError: The options do not fit together or not to the data.
+        VidcamError: The training diverged.
+
+    Example:
+        >>> import shutil, vidcam
+        >>> from pathlib import Path
+        >>> from vidcam.training import TrainConfig
+        >>> for label, clip in (("jumping", "jumping_jack"), ("walking", "walking")):
+        ...     Path("actions", label).mkdir(parents=True)
+        ...     for n in range(3):
+        ...         _ = shutil.copy(f"clips/{clip}.mp4", f"actions/{label}/{n}.mp4")
+        >>> config = TrainConfig(model="mini", freeze_backbone=True, epochs=1, workers=0, device="cpu")
+        >>> vidcam.train("actions", "mine", config=config).labels
+        ('jumping', 'walking')
     """
     folder = Path(out).expanduser()
-    _check(folder, overwrite=overwrite)
-    further = trained.is_trained(recipe.model)
-    if further and folder.resolve() == Path(recipe.model).expanduser().resolve():
+    _check_folder(folder, overwrite=overwrite)
+    from_trained = trained.is_trained(config.model)
+    if from_trained and folder.resolve() == Path(config.model).expanduser().resolve():
         raise UsageError(f"{folder} is what the training starts from: name another folder for its result")
-    device = pick_device(recipe.device)
-    drawn = os.fspath(data) == PEOPLE
-    with _quiet_machine(recipe, drawing=drawn, device=device), torch.random.fork_rng():
-        torch.manual_seed(recipe.seed)
-        labels, items, multi_label = (People.names(), (), False) if drawn else read_folder(Path(data))
-        learnt, kept, remarks = (
-            ((), (), []) if drawn else split(items, labels, holdout=recipe.holdout, share=recipe.keep, seed=recipe.seed)
+    device = pick_device(config.device)
+    synthetic = os.fspath(data) == PEOPLE
+    with _threads_left_over(config, synthetic=synthetic, device=device), torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        labelled = LabelledFolder(SyntheticDataset.names(), ()) if synthetic else read_training_folder(Path(data))
+        parts = Split([], [], [])
+        if not synthetic:
+            parts = split(
+                labelled.videos, labelled.labels, holdout=config.holdout, val_fraction=config.val_fraction, seed=config.seed
+            )
+        scratch = synthetic and not from_trained if config.scratch is None else config.scratch
+        architecture = trained.read_architecture(config.model, trust_code=trust_code) if from_trained else config.model
+        spec, module = _build_network(
+            config, architecture, labelled.labels, weights, scratch=scratch, trust_code=trust_code, downloaded=downloaded
         )
-        scratch = drawn and not further if recipe.scratch is None else recipe.scratch
-        architecture = trained.architecture_of(recipe.model, trust_code=trust_code) if further else recipe.model
-        spec, module = _network(
-            recipe, architecture, labels, weights, scratch=scratch, trust_code=trust_code, downloaded=downloaded
-        )
-        _make(folder)
-        source: People | Clips
-        if drawn:
-            where = probe.placements(TorchModel(module.eval(), spec))[0]
-            source = People(spec, where, batch=recipe.batch, seed=recipe.seed, epochs=recipe.epochs or PEOPLE_EPOCHS)
+        _make_folder(folder)
+        dataset: SyntheticDataset | VideoDataset
+        if synthetic:
+            cells = layer_geometry(TorchModel(module.eval(), spec))[0]
+            dataset = SyntheticDataset(
+                spec, cells, batch=config.batch, seed=config.seed, epochs=config.epochs or SYNTHETIC_EPOCHS
+            )
         else:
-            source = Clips(
-                spec, labels, learnt, kept, multi_label=multi_label, batch=recipe.batch, seed=recipe.seed, cache=folder / FRAMES,
-                epochs=recipe.epochs or EPOCHS, flip=recipe.flip,
+            dataset = VideoDataset(
+                spec, labelled.labels, parts.train, parts.held_out, multi_label=labelled.multi_label, batch=config.batch,
+                seed=config.seed, cache=folder / FRAMES, epochs=config.epochs or EPOCHS, flip=config.flip,
             )  # fmt: skip
-            for done, _ in enumerate(source.prepare(), 1):
+            for done, _ in enumerate(dataset.prepare(), 1):
                 if progress:
-                    progress("decode", done, len(items))
-        trainer = Trainer(spec, module, source, recipe, device, from_weights=not scratch)
-        names = [item.name for item in (*learnt, *kept)]
-        trainer.run(folder / CHECKPOINT, _fingerprint(recipe, labels, names, weights), progress, say)
-        result = _finish(trainer, folder, recipe, architecture, labels, [*remarks, *trainer.remarks], progress)
+                    progress("decode", done, len(labelled.videos))
+        trainer = Trainer(spec, module, dataset, config, device, from_weights=not scratch)
+        names = [video.name for video in (*parts.train, *parts.held_out)]
+        trainer.run(folder / CHECKPOINT, _fingerprint(config, labelled.labels, names, weights), progress, say)
+        result = _finish(trainer, folder, config, architecture, labelled.labels, [*parts.remarks, *trainer.remarks], progress)
     (folder / CHECKPOINT).unlink(missing_ok=True)
     shutil.rmtree(folder / FRAMES, ignore_errors=True)
     return result
 
 
-def _check(folder: Path, *, overwrite: bool) -> None:
-    """OutputError where the folder is in use."""
+def _check_folder(folder: Path, *, overwrite: bool) -> None:
+    """Raise OutputError if the folder holds a trained model that must not be replaced, or other things."""
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file: name a folder for the trained model")
     if (folder / trained.FACTS).exists() and not overwrite:
         raise OutputError(f"{folder} holds a trained model already: use --overwrite to replace it, or name another folder")
     known = {CHECKPOINT, trained.FACTS, trained.WEIGHTS, FRAMES, "report.json", "report.html"}
-    if folder.exists() and (strange := [p.name for p in folder.iterdir() if p.name not in known and not p.name.startswith(".")]):
-        raise OutputError(f"{folder} holds other things, such as {strange[0]}: name a new folder for the trained model")
+    if folder.exists() and (other := [p.name for p in folder.iterdir() if p.name not in known and not p.name.startswith(".")]):
+        raise OutputError(f"{folder} holds other things, such as {other[0]}: name a new folder for the trained model")
 
 
-def _make(folder: Path) -> None:
-    """Make the folder where it is not there; a finished model in it goes, an unfinished training stays."""
+def _make_folder(folder: Path) -> None:
+    """Make the folder; remove a finished model from it, but keep an unfinished training."""
     try:
         if (folder / trained.FACTS).exists():
             (folder / CHECKPOINT).unlink(missing_ok=True)
@@ -138,20 +175,20 @@ def _make(folder: Path) -> None:
 
 
 @contextmanager
-def _quiet_machine(recipe: TrainConfig, *, drawing: bool, device: torch.device) -> Iterator[None]:
-    """Threads for the network that the drawing processes leave over; put back at the end."""
+def _threads_left_over(config: TrainConfig, *, synthetic: bool, device: torch.device) -> Iterator[None]:
+    """Let torch use the cores that the drawing processes leave over; restore its thread count at the end."""
     before = torch.get_num_threads()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if drawing and device.type == "cpu":
-        torch.set_num_threads(max(1, min(before, cores - workers(recipe, drawing=True, device=device))))
+    if synthetic and device.type == "cpu":
+        torch.set_num_threads(max(1, min(before, cores - count_workers(config, synthetic=True, device=device))))
     try:
         yield
     finally:
         torch.set_num_threads(before)
 
 
-def _network(
-    recipe: TrainConfig,
+def _build_network(
+    config: TrainConfig,
     architecture: str,
     labels: tuple[str, ...],
     weights: str | os.PathLike[str] | None,
@@ -160,59 +197,66 @@ def _network(
     trust_code: bool,
     downloaded: BytesProgress | None,
 ) -> tuple[ModelSpec, nn.Module]:
-    """The row of the architecture and the network with an output for each label; its head is new where the labels are others."""
+    """Return the architecture's row and a network with an output for each label.
+
+    The head is new if the labels differ from those of the model.
+    """
     from vidcam.models.loading import load
 
-    if scratch and (weights is not None or architecture != recipe.model):
+    if scratch and (weights is not None or architecture != config.model):
         raise UsageError("weights to start from and a start from scratch exclude each other: leave one of them out")
-    spec = trained.base_of(architecture)
-    head = trained.head_name(spec)
+    spec = trained.base_spec(architecture)
+    head = trained.classifier_name(spec)
     if scratch:
         module, known = spec.build().float(), spec.labels()
     else:
-        loaded = load(recipe.model, weights=weights, trust_code=trust_code, progress=downloaded)
+        loaded = load(config.model, weights=weights, trust_code=trust_code, progress=downloaded)
         module, known = loaded.module, loaded.labels
     if labels != known:
-        trained.rehead(module, head, len(labels))
-    if recipe.trunk == "frozen":
+        trained.replace_head(module, head, len(labels))
+    if config.freeze_backbone:
         for name, p in module.named_parameters():
             p.requires_grad_(name.startswith(f"{head}."))
     return spec, module
 
 
-def _fingerprint(recipe: TrainConfig, labels: Sequence[str], names: Sequence[str], weights: str | os.PathLike[str] | None) -> str:
-    facts = asdict(recipe) | {"workers": None, "device": None, "patience": None}
+def _fingerprint(config: TrainConfig, labels: Sequence[str], names: Sequence[str], weights: str | os.PathLike[str] | None) -> str:
+    """Return a checksum of everything that the trained weights depend on."""
+    facts = config.to_json() | {"workers": None, "device": None, "patience": None}
     return hashlib.sha256(repr((sorted(facts.items(), key=str), tuple(labels), tuple(names), str(weights))).encode()).hexdigest()
 
 
 def _finish(
-    trainer: Trainer, folder: Path, recipe: TrainConfig, architecture: str, labels: tuple[str, ...], remarks: Sequence[str],
+    trainer: Trainer, folder: Path, config: TrainConfig, architecture: str, labels: tuple[str, ...], remarks: Sequence[str],
     progress: Progress | None,
 ) -> Result:  # fmt: skip
-    """Settle what zero evidence is, round the weights as they are stored, calibrate, test, write the model and its report."""
+    """Calibrate and test the trained network, and write the model and its report.
+
+    Before that, the zero of the evidence is settled and the weights are rounded as they are stored.
+    """
     trainer.settle_zero()
-    trainer.averaged.load_state_dict(trained.halved(trainer.averaged.state_dict()))
-    found = trainer.test(final=False, progress=progress)
-    temperature = losses.fit_temperature(found.window_logits, found.window_targets) if found else 1.0
+    trainer.averaged.load_state_dict(trained.to_half_precision(trainer.averaged.state_dict()))
+    answers = trainer.test(final=False, progress=progress)
+    temperature = fit_temperature(answers.window_logits, answers.window_targets) if answers else 1.0
     fair: float | npt.NDArray[np.floating] = temperature
-    if found and isinstance(trainer.data, People):  # as many new ones as one likes: calibrated on some, tested on others
-        found = trainer.test(final=True, progress=progress)
-    elif found:
-        fair = found.temperatures()
-        remarks = [*remarks, CHOSEN]
-    ece = found.ece(fair) if found else None
-    kept = {name: value for name, value in asdict(recipe).items() if name not in ("workers", "device")}  # these change nothing
-    more: dict[str, object] = {"epochs": len(trainer.history), "recipe": kept}
-    if found:
-        more |= {"held_out": len(found.logits), "accuracy": found.accuracy, "ece": ece, **found.inside}
+    if answers and isinstance(trainer.data, SyntheticDataset):  # new clips cost nothing: calibrate on some, test on others
+        answers = trainer.test(final=True, progress=progress)
+    elif answers:
+        fair = answers.temperatures()
+        remarks = [*remarks, OPTIMISTIC]
+    ece = answers.ece(fair) if answers else None
+    options = {name: value for name, value in config.to_json().items() if name not in ("workers", "device")}  # without effect
+    more: dict[str, object] = {"epochs": len(trainer.history), "recipe": options}
+    if answers:
+        more |= {"held_out": len(answers.logits), "accuracy": answers.accuracy, "ece": ece, **answers.inside}
     write_report(
-        folder, labels, found, temperature=temperature, ece=ece, history=trainer.history, remarks=remarks, facts=more
+        folder, labels, answers, temperature=temperature, ece=ece, history=trainer.history, remarks=remarks, facts=more
     )  # fmt: skip
     trained.write(
         folder, trainer.averaged, architecture=architecture, labels=labels, temperature=temperature,
         multi_label=trainer.data.multi_label, more=more,
     )  # fmt: skip
     return Result(
-        folder, labels, len(found.logits) if found else 0, found.accuracy if found else None, ece, temperature,
+        folder, labels, len(answers.logits) if answers else 0, answers.accuracy if answers else None, ece, temperature,
         len(trainer.history), tuple(remarks),
     )  # fmt: skip

@@ -15,24 +15,26 @@ from starlette.types import ASGIApp
 
 from vidcam.errors import UsageError, VidcamError
 from vidcam.io.clock import SYSTEM
-from vidcam.web.live.server import MESSAGE
+from vidcam.web.live.connection import MAX_MESSAGE_BYTES
 
-__all__ = ["listen", "serving"]
+__all__ = ["listen", "serve_app"]
 
-PATIENCE_S = 4
-STRANGE = ("Invalid UTF-8 sequence", "Invalid HTTP request", "Unsupported upgrade request")
+SHUTDOWN_S = 4
+CLIENT_ERRORS = ("Invalid UTF-8 sequence", "Invalid HTTP request", "Unsupported upgrade request")
 
 
-def _is_ours(record: logging.LogRecord) -> bool:
-    """Whether what uvicorn has to say is about this server, and not about what somebody sent: that is answered, and no more."""
-    return not str(record.msg).startswith(STRANGE)
+def _is_about_server(record: logging.LogRecord) -> bool:
+    """Return whether a message of uvicorn is about this server; those about bad requests are not logged, as they are answered."""
+    return not str(record.msg).startswith(CLIENT_ERRORS)
 
 
 @contextmanager
 def listen(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket at the asked address; port 0 is any that is free.
+    """Open a socket at an address; port 0 is any free port.
 
-    VidcamError where the port is taken, UsageError where the address is not ours.
+    Raises:
+        VidcamError: The port is taken.
+        UsageError: The address does not belong to this machine.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -50,13 +52,19 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def serving(app: ASGIApp, listening: socket.socket, *, stopping: Callable[[], Any] = lambda: None) -> Iterator[None]:
-    """Serve the application as long as this lasts; ``stopping`` is called before it is shut."""
+def serve_app(app: ASGIApp, listening: socket.socket, *, stopping: Callable[[], Any] = lambda: None) -> Iterator[None]:
+    """Serve the application while the ``with`` block lasts; call ``stopping`` before the server shuts down."""
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, ws="websockets-sansio", ws_max_size=MESSAGE, ws_per_message_deflate=False,
-        timeout_graceful_shutdown=1, server_header=False,
-    )  # fmt: skip
-    logging.getLogger("uvicorn.error").addFilter(_is_ours)
+        app,
+        log_config=None,
+        access_log=False,
+        ws="websockets-sansio",
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=1,
+        server_header=False,
+    )
+    logging.getLogger("uvicorn.error").addFilter(_is_about_server)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listening],), name="vidcam-server", daemon=True)
     thread.start()
@@ -69,6 +77,6 @@ def serving(app: ASGIApp, listening: socket.socket, *, stopping: Callable[[], An
     finally:
         stopping()
         server.should_exit = True
-        thread.join(PATIENCE_S)
+        thread.join(SHUTDOWN_S)
         server.force_exit = True
-        thread.join(PATIENCE_S)
+        thread.join(SHUTDOWN_S)

@@ -1,4 +1,4 @@
-"""A network's forward pass with other derivatives: every operation is replaced by one of the same value; the network is not."""
+"""A forward pass with other derivatives: every operation is replaced by one of the same value; the network is unchanged."""
 
 from __future__ import annotations
 
@@ -32,18 +32,17 @@ PIECES = ("cat", "concat", "stack", "split", "chunk", "unbind", "narrow", "selec
 MEANS = ("mean", "sum", "neg", "pad", "dropout", "dropout3d", "interpolate", "avg_pool2d", "avg_pool3d")
 POOLS = ("adaptive_avg_pool2d", "adaptive_avg_pool3d", "max_pool2d", "max_pool3d", "adaptive_max_pool2d", "adaptive_max_pool3d")
 LINEAR = (*SHAPES, *COPIES, *PIECES, *MEANS, *POOLS)
-"""Functions whose derivative is their rule: sums, means, and choices (a maximum gives all to the winner)."""
+"""Functions whose derivative is their rule: sums, means, and choices (a maximum gives all relevance to the winner)."""
 
 
 class Surrogate(TorchFunctionMode):
-    """While entered, what torch computes from a leaf that requires a gradient has the value that it always has, and such
-    derivatives that input times gradient is the relevance under ``composite``.
+    """Makes input times gradient the relevance under ``composite``, for what torch computes while this is entered.
 
-    ``low`` and ``high`` are the bounds of the pixels for each colour ``(3,)``. ``one`` is the leaf that all constants of the
-    network are multiplied by: its gradient is the relevance that they absorb. ``pixels`` are the leaves for rules that need the
-    bounds, empty where no layer took any.
+    Values stay as they are; it applies to what depends on a leaf that requires a gradient. ``low`` and ``high`` are the bounds of
+    the pixels for each colour ``(3,)``. ``one`` is the leaf that multiplies all constants of the network: its gradient is the
+    relevance that they absorb. ``pixels`` are the leaves for rules that need the bounds, empty if no layer used any.
 
-    Raises IncompatibleError, when a function is called, where there is no rule for it.
+    A call of a function without a rule raises IncompatibleError.
     """
 
     def __init__(self, composite: Composite, model: str, *, low: Tensor, high: Tensor) -> None:
@@ -69,14 +68,14 @@ class Surrogate(TorchFunctionMode):
         name = getattr(func, "__name__", "").strip("_")
         if not torch.is_grad_enabled() or not any(map(_carries, _tensors((args, tuple(kwargs.values()))))):
             return func(*args, **kwargs)
-        if name == "batch_norm":  # looks itself for a convolution before it
+        if name == "batch_norm":  # needs its input as it is, because it looks for a convolution before it
             return self._batch_norm(func, *args, **kwargs)
         if name in self._rules:
             return self._rules[name](func, *_settled(args), **{k: _settled(v) for k, v in kwargs.items()})
-        found = func(*args, **kwargs)
-        if any(map(_carries, _tensors(found))):
+        result = func(*args, **kwargs)
+        if any(map(_carries, _tensors(result))):
             raise self._refusal(func)
-        return found  # a shape, a type, a comparison: nothing that carries relevance
+        return result  # a shape, a type, a comparison: nothing that carries relevance
 
     def _refusal(self, func: Function, why: str = "") -> IncompatibleError:
         return IncompatibleError(
@@ -111,7 +110,7 @@ class Surrogate(TorchFunctionMode):
             one=self.one,
             pixels=pixels,
         )
-        output._waits = _Waits(layer, rule, convolution)  # type: ignore[attr-defined]  # a batch norm may come
+        output._waits = _Waits(layer, rule, convolution)  # type: ignore[attr-defined]  # a batch norm may follow
         return output
 
     def _batch_norm(
@@ -126,7 +125,7 @@ class Surrogate(TorchFunctionMode):
         momentum: float = 0.1,
         eps: float = 1e-5,
     ) -> Tensor:
-        """Part of the convolution before it, exactly; after anything else a linear layer of its own, under LRP-0."""
+        """Merge a batch norm exactly into the convolution before it; after anything else it is a linear layer under LRP-0."""
         if training or running_mean is None or running_var is None:
             raise self._refusal(func, " with the clip's own statistics")
         scale = (running_var + eps).rsqrt() * (1 if weight is None else weight)
@@ -149,17 +148,17 @@ class Surrogate(TorchFunctionMode):
     # --- the rest -----------------------------------------------------------------------------------------------------------
 
     def _sum(self, func: Function, a: Any, b: Any, **options: Any) -> Any:
-        """Linear. A constant summand is a bias: it stands beside ``one``."""
+        """Add linearly; a constant summand is a bias, so it is multiplied by ``one``."""
         a_lifted = a if _carries(a) else a * self.one
         b_lifted = b if _carries(b) else b * self.one
         return func(a_lifted, b_lifted, **options)
 
     def _product(self, func: Function, a: Any, b: Any, **options: Any) -> Any:
-        """By a constant linear (gates are constants). Two factors that both carry relevance get half of it each."""
+        """Multiply: linear by a constant (gates are constants); two factors that both carry relevance get half of it each."""
         if not (_carries(a) and _carries(b)):
             return func(a, b, **options)
-        found = (a * b.detach().clone() + a.detach().clone() * b) / 2
-        return a.copy_(found) if _in_place(func) else found
+        product = (a * b.detach().clone() + a.detach().clone() * b) / 2
+        return a.copy_(product) if _in_place(func) else product
 
     def _quotient(self, func: Function, a: Any, b: Any, **options: Any) -> Any:
         if _carries(b):
@@ -167,14 +166,14 @@ class Surrogate(TorchFunctionMode):
         return func(a, b, **options)
 
     def _selection(self, func: Function, *args: Any, **options: Any) -> Any:
-        found = func(*args, **options)
-        # Pixels that are picked out or padded are still pixels.
-        if isinstance(found, Tensor) and args and (bounds := self._bounds(args[0])) is not None:
-            found._pixels = tuple(func(b, *args[1:], **options) for b in bounds)  # type: ignore[attr-defined]
-        return found
+        result = func(*args, **options)
+        # Pixels that are selected or padded are still pixels.
+        if isinstance(result, Tensor) and args and (bounds := self._bounds(args[0])) is not None:
+            result._pixels = tuple(func(b, *args[1:], **options) for b in bounds)  # type: ignore[attr-defined]
+        return result
 
     def _bounds(self, input: Any) -> tuple[Tensor, Tensor, Tensor] | None:
-        """The bounds of these pixels and ones; None where they are no pixels, or no rule needs to know."""
+        """Return the bounds of these pixels, and ones; None if they are not pixels, or no rule needs the bounds."""
         if self._composite.first is None or not isinstance(input, Tensor):
             return None
         if not self.pixels and input.is_leaf and input.requires_grad:
@@ -185,7 +184,7 @@ class Surrogate(TorchFunctionMode):
 
 @dataclass
 class _Waits:
-    """What a linear layer's output stands for, made when it is used: a batch norm that follows is merged first."""
+    """The rule of a linear layer, applied when its output is used, so that a batch norm that follows is merged first."""
 
     layer: Layer
     rule: Callable[[Layer], Tensor]
@@ -213,7 +212,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def _carries(value: Any) -> bool:
-    """Does this carry relevance? Parameters are frozen, so that only what depends on the clip requires a gradient."""
+    """Does this carry relevance? Parameters are frozen, so only what depends on the clip requires a gradient."""
     return isinstance(value, Tensor) and value.requires_grad
 
 
@@ -223,16 +222,16 @@ def _in_place(func: Function) -> bool:
 
 
 def _gate(func: Function, input: Tensor, *args: Any, **options: Any) -> Tensor:
-    """A constant: what it multiplies gets all the relevance (Arras et al. 2017, section 3.1)."""
+    """Return a gate as a constant: what it multiplies gets all the relevance (Arras et al. 2017, section 3.1)."""
     gate: Tensor = func(input.detach().clone(), *args, **options)
     return gate
 
 
 def _elementwise(func: Function, input: Tensor, *args: Any, **options: Any) -> Tensor:
-    """``f(x) = x * constant(f(x) / x)``: relevance passes through, also where f saturates."""
+    """Return ``x * constant(f(x) / x)``: relevance passes through, also where f saturates."""
     probe = input.detach().clone()
     value = func(probe, *args, **options)
     x = input.detach().clone() if value is probe else probe
     gate = torch.where(x == 0, 0.0, value / x)
-    found: Tensor = input.mul_(gate) if value is probe else input * gate
-    return found
+    output: Tensor = input.mul_(gate) if value is probe else input * gate
+    return output

@@ -1,4 +1,4 @@
-"""What a page and the server say to each other: JSON texts, and pictures as eight bytes of time followed by a JPEG."""
+"""The protocol between the live page and the server: JSON texts, and pictures as eight bytes of time followed by a JPEG."""
 
 from __future__ import annotations
 
@@ -10,62 +10,62 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vidcam.live.pipeline import Watch
+from vidcam.live.pipeline import LivePipeline
 from vidcam.live.state import Update
-from vidcam.methods import core
+from vidcam.methods.lookup import all_methods
 from vidcam.render.colormap import table
 from vidcam.values import Track
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
 
-__all__ = ["LEVELS", "hello", "history", "picture", "status", "taken", "update"]
+__all__ = ["LEVELS", "encode_hello", "encode_history", "encode_status", "encode_update", "pack_picture", "unpack_picture"]
 
 LEVELS = 1000
-"""A cell is sent as a whole number of thousandths of the scale, cut at one."""
+"""A cell is sent as a whole number of thousandths of the scale, clipped to one."""
 
-SIDE = 240
-"""The shorter side, in pixels, of the pictures that a browser should send: at least this, and what the model resizes to."""
+MIN_SIDE = 240
+"""The shorter side in pixels of the pictures that a browser should send: this, or what the model resizes to if that is more."""
 
 _TIME = struct.Struct("<d")
 
 
-def picture(jpeg: bytes, time: float) -> bytes:
-    """A picture for the other side."""
+def pack_picture(jpeg: bytes, time: float) -> bytes:
+    """Return the message that carries a picture of the second ``time``."""
     return _TIME.pack(time) + jpeg
 
 
-def taken(message: bytes) -> tuple[float, bytes]:
-    """The time and the JPEG of a picture from the other side; ValueError where it is none."""
+def unpack_picture(message: bytes) -> tuple[float, bytes]:
+    """Return the time and the JPEG of a picture's message. ValueError if it is too short."""
     if len(message) <= _TIME.size:
         raise ValueError("a picture is eight bytes of time and a JPEG")
     return _TIME.unpack_from(message)[0], message[_TIME.size :]
 
 
-def update(news: Update, *, took_s: float) -> str:
-    """The newest evidence, a few kilobytes: the heat's map on its own grid, the labels, a point for each curve."""
-    patches = [_patch(track, news.scale) for track in news.heads[news.label]]
-    return _text(type="evidence", **_words(news), patches=patches, took_ms=round(1000 * took_s, 1))
+def encode_update(update: Update, *, took_s: float) -> str:
+    """Encode the newest evidence in a few kilobytes: the heat on its own grid, the labels, a point of each curve."""
+    patches = [_patch(track, update.scale) for track in update.tracks[update.label]]
+    return _to_text(type="evidence", **_facts(update), patches=patches, took_ms=round(1000 * took_s, 1))
 
 
-def history(past: Iterable[Update]) -> str:
-    """What was before a page came, without the maps: it has no pictures for them."""
-    return _text(type="history", items=[{**_words(news), "patches": []} for news in past])
+def encode_history(past: Iterable[Update]) -> str:
+    """Encode the updates from before a page was opened, without heat, because the page has no pictures for it."""
+    return _to_text(type="history", items=[{**_facts(update), "patches": []} for update in past])
 
 
-def _words(news: Update) -> dict[str, object]:
+def _facts(update: Update) -> dict[str, object]:
     return {
-        "number": news.number,
-        "time": round(news.time, 4),
-        "label": news.label,
-        "top": [[label, round(prob, 4)] for label, prob in news.top],
-        "curves": {label: round(_for(tracks), 4) for label, tracks in news.heads.items()},
-        "scale": float(f"{news.scale:.4g}"),
+        "number": update.number,
+        "time": round(update.time, 4),
+        "label": update.label,
+        "top": [[label, round(prob, 4)] for label, prob in update.top],
+        "curves": {label: round(_positive_evidence(tracks), 4) for label, tracks in update.tracks.items()},
+        "scale": float(f"{update.scale:.4g}"),
     }
 
 
-def _for(tracks: Sequence[Track]) -> float:
-    """How much speaks for a label, per second: the cells that the heat shows, summed."""
+def _positive_evidence(tracks: Sequence[Track]) -> float:
+    """Return the positive evidence for a label per second, summed over the cells that the heat shows."""
     return float(sum(np.maximum(np.nan_to_num(t.maps[-1]), 0).sum() / t.cell_s for t in tracks))
 
 
@@ -79,14 +79,17 @@ def _patch(track: Track, scale: float) -> dict[str, object]:
     }
 
 
-def hello(watch: Watch, *, browser: bool, keep_s: float) -> str:
-    """What a page must know before anything else."""
-    engine = watch.stream.engine
+def encode_hello(pipeline: LivePipeline, *, browser: bool, keep_s: float) -> str:
+    """Encode what a page must know first: the model, its labels and methods, the colours.
+
+    ``browser`` says that the page sends its own camera; ``keep_s`` is how many seconds the page should keep.
+    """
+    engine = pipeline.stream.engine
     resize = engine.spec.resize
-    return _text(
+    return _to_text(
         type="hello",
-        side=max(SIDE, resize if isinstance(resize, int) else max(resize)),
-        source=watch.source.name,
+        side=max(MIN_SIDE, resize if isinstance(resize, int) else max(resize)),
+        source=pipeline.source.name,
         browser=browser,
         keep_s=keep_s,
         model={"name": engine.spec.name, "title": engine.spec.title, "clip_s": engine.spec.clip_s},
@@ -103,31 +106,31 @@ def hello(watch: Watch, *, browser: bool, keep_s: float) -> str:
 
 
 def _methods(engine: Engine) -> list[dict[str, object]]:
-    """The registered methods, each with the reason why it does not work here, if there is one."""
+    """Return the methods, each with the reason why it does not work with this model, if there is one."""
     rows = []
-    for method in core.methods():
+    for method in all_methods():
         missing = method.requires - engine.spec.provides
         reason = f"needs {', '.join(sorted(missing))}, which {engine.spec.name} does not have" if missing else None
-        if method.around is None:
+        if method.wraps is None:
             rows.append({"name": method.name, "title": method.title, "cost": method.cost, "signed": method.signed, "why": reason})
     return rows
 
 
-def status(watch: Watch) -> str:
-    """How things are going, once a second."""
-    stream = watch.stream
-    settings, size = stream.settings, stream.size
-    return _text(
+def encode_status(pipeline: LivePipeline) -> str:
+    """Encode the state of the pipeline, which a page gets once a second."""
+    stream = pipeline.stream
+    settings, size, budget = stream.settings, stream.size, stream.budget
+    return _to_text(
         type="status",
-        state=watch.state,
-        reason=watch.reason,
+        state=pipeline.state,
+        reason=pipeline.reason,
         fps=round(stream.fps, 1),
         size=None if size is None else [size[1], size[0]],
-        seconds_between_clip_starts=round(stream.budget.seconds_between_clip_starts, 3),
-        used=None if stream.budget.used is None else round(stream.budget.used, 3),
+        hop_s=round(budget.seconds_between_clip_starts, 3),
+        used=None if budget.used is None else round(budget.used, 3),
         skipped=stream.skipped,
-        viewers=watch.viewers,
-        reconnects=watch.capture.reconnects,
+        viewers=pipeline.viewers,
+        reconnects=pipeline.capture.reconnects,
         settings={
             "method": stream.method.name,
             "class": settings.classes[0] if settings.classes else None,
@@ -137,5 +140,5 @@ def status(watch: Watch) -> str:
     )
 
 
-def _text(**fields: Any) -> str:
+def _to_text(**fields: Any) -> str:
     return json.dumps(fields, separators=(",", ":"), allow_nan=False)

@@ -1,4 +1,4 @@
-"""``vidcam live``: everything put together, and taken apart again whatever happens."""
+"""Run ``vidcam live``: check the options, open the source, and start and stop everything that belongs to it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from typing import TYPE_CHECKING
 from vidcam.errors import UsageError
 from vidcam.io.clock import SYSTEM, Clock
 from vidcam.io.files import check_output
-from vidcam.live import rules as rulebook
-from vidcam.live import sources
-from vidcam.live.actions import RunCommand, Webhook
-from vidcam.live.events import DEFAULT, Action, JsonlSink
-from vidcam.live.pipeline import MonitorConfig, Watch
+from vidcam.live.actions.jsonl import STDOUT, JsonlSink
+from vidcam.live.actions.table import list_actions, parse_action
+from vidcam.live.events import DEFAULT_RULE
+from vidcam.live.pipeline import LivePipeline, MonitorConfig
 from vidcam.live.recorder import Recorder
+from vidcam.live.rules import parse_rule
+from vidcam.live.sources import BROWSER, choose_source
 from vidcam.live.stream import DEFAULTS
-from vidcam.live.window import show
-from vidcam.pipeline import Settings
-from vidcam.render.renderer import Look
+from vidcam.live.window import show_window
+from vidcam.settings import Look, Settings
 from vidcam.web.live import PAGE
-from vidcam.web.live.server import Hub, cameras, viewer
-from vidcam.web.security import LOOPBACK, new_token, proxy_name
-from vidcam.web.serving import listen, serving
+from vidcam.web.live.hub import Hub, make_camera_hub
+from vidcam.web.live.server import make_viewer
+from vidcam.web.security import LOOPBACK, check_proxy_name, make_token
+from vidcam.web.serving import listen, serve_app
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
@@ -33,15 +34,31 @@ if TYPE_CHECKING:
 __all__ = ["PORT", "Plan", "run", "serve"]
 
 PORT = 7870
-LOOK_S = 0.5  # how often a program that waits looks whether it was interrupted
+POLL_S = 0.5  # how often a waiting program looks whether it was interrupted
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What ``vidcam live`` was asked for. ``port`` None: the usual one, and none at all where there is no page.
+    """The options of ``vidcam live``.
 
-    ``name`` is that of a proxy with https before the server. If ``real_time`` is false, a file is taken as fast as it can be
-    explained, and every window of it is.
+    Attributes:
+        source: A camera's number, an address, a file, or ``browser``.
+        settings: How the source is explained.
+        look: How evidence is drawn in a window or a recording.
+        loop: Play a file over and over.
+        cpu: The share of the machine's processor, 0 to 1, that the whole program may use.
+        host: The address to serve on.
+        port: The port to serve on; None is 7870 for a page, and no server without one.
+        name: The name of a proxy with https before the server.
+        window: Show a window of the desktop instead of the page.
+        headless: Show nothing.
+        record: An MP4 file for the annotated stream.
+        rules: Rules, as the user writes them.
+        actions: Actions as ``NAME=VALUE``, see :mod:`vidcam.live.actions.table`.
+        overwrite: Replace an existing recording.
+        say: Receives sentences for the user.
+        real_time: If false, a file is read as fast as it can be explained, and every clip of it is explained.
+        clock: The clock of everything that waits.
     """
 
     source: str
@@ -55,103 +72,125 @@ class Plan:
     window: bool = False
     headless: bool = False
     record: Path | None = None
-    events: Path | None = None
     rules: Sequence[str] = ()
-    command: str | None = None
-    post: str | None = None
-    films: Path | None = None
+    actions: Sequence[str] = ()
     overwrite: bool = False
     say: Callable[[str], None] = field(default=lambda sentence: None)
     real_time: bool = True
     clock: Clock = SYSTEM
 
+    @property
+    def is_browser(self) -> bool:
+        """Whether the source is the camera of the browser that opens the page."""
+        return self.source == BROWSER
+
+    @property
+    def has_page(self) -> bool:
+        """Whether the make_viewer's page is served."""
+        return not (self.window or self.headless)
+
 
 def run(plan: Plan, load: Callable[[], Engine]) -> None:
-    """Watch the source until it ends, or for ever; ``load`` gives the engine once the source has proven to be there.
+    """Watch the source until it ends, or until the program is interrupted.
 
-    UsageError for what does not go together, InputError for a source that cannot be read, VidcamError for the rest.
+    Args:
+        plan: The options.
+        load: Gives the engine; called once the source has given its first frame.
+
+    Raises:
+        UsageError: Options do not go together.
+        InputError: The source cannot be read.
+        VidcamError: Anything else that ends the stream.
     """
-    orders = _orders(plan)
-    browser = plan.source == sources.BROWSER
-    served = not (plan.window or plan.headless)
+    config = _monitor_config(plan)
+    _check(plan)
+    if plan.name is not None:
+        plan = replace(plan, name=check_proxy_name(plan.name))
+    with ExitStack() as stack:
+        listening = None
+        if plan.has_page or plan.port is not None:
+            listening = stack.enter_context(listen(plan.host, PORT if plan.port is None else plan.port))
+        if plan.is_browser:
+            assert listening is not None  # _check refuses a browser without a page
+            hub = make_camera_hub(load(), plan.settings, cpu=plan.cpu, config=config)
+            stack.enter_context(serve(plan, hub, listening))
+            while True:
+                plan.clock.sleep(POLL_S)
+        _watch(plan, load, config, listening, stack)
+
+
+def _watch(
+    plan: Plan, load: Callable[[], Engine], config: MonitorConfig, listening: socket.socket | None, stack: ExitStack
+) -> None:
+    """Explain a source that is read here, until it is over."""
+    source = choose_source(plan.source, loop=plan.loop, real_time=plan.real_time, clock=plan.clock)
+    pipeline = LivePipeline(source, real_time=plan.real_time, clock=plan.clock)
+    stack.callback(pipeline.close)
+    pipeline.start().capture.wait()  # report a missing source before any weights are loaded
+    stream = pipeline.explain(load(), plan.settings, cpu=plan.cpu, config=config)
+    if plan.record is not None:
+        stack.enter_context(Recorder(stream, plan.look, plan.record, overwrite=plan.overwrite, say=plan.say))
+    pipeline.release_frames()
+    if listening is not None:
+        stack.enter_context(serve(plan, Hub(pipeline), listening))
+
+    def is_over() -> bool:
+        if pipeline.error is not None:
+            raise pipeline.error
+        return pipeline.capture.over and not plan.has_page
+
+    if plan.window:
+        show_window(pipeline, plan.look, is_over)
+    else:
+        while not pipeline.wait(is_over, POLL_S):
+            pass
+    stream.finish()
+
+
+def _check(plan: Plan) -> None:
+    """Refuse options that do not go together, by a UsageError, and a recording that cannot be written, by an OutputError."""
     if plan.window and plan.headless:
         raise UsageError("--window shows a window and --headless shows nothing: choose one")
-    if browser and not served:
+    if plan.is_browser and not plan.has_page:
         raise UsageError("the camera of a browser needs the page: leave out --window and --headless")
-    if browser and (plan.loop or plan.record is not None):
-        raise UsageError("--loop is for files, and --record for sources that are read here; the page of `browser` records itself")
+    if plan.is_browser and (plan.loop or plan.record is not None):
+        raise UsageError("--loop is for files, and --record for sources that are read here; the page of --browser records itself")
     if not plan.real_time and (not plan.headless or plan.loop):
         raise UsageError("--fast goes with --headless, and without --loop: what is shown or repeated is played in real time")
     if plan.name is not None:
-        plan = replace(plan, name=proxy_name(plan.name))
-        if not served and plan.port is None:
+        check_proxy_name(plan.name)
+        if not plan.has_page and plan.port is None:
             raise UsageError("--name is for what is served: leave out --headless and --window, or add --port for the metrics")
     if plan.record is not None:
         check_output(plan.record, source=plan.source, overwrite=plan.overwrite)
         if plan.record.suffix.lower() != ".mp4":
             raise UsageError(f"a recording is an MP4 file, so its name must end in .mp4, got {plan.record}")
-    with ExitStack() as stack:
-        listening = None
-        if served or plan.port is not None:
-            listening = stack.enter_context(listen(plan.host, PORT if plan.port is None else plan.port))
-        if browser:
-            assert listening is not None  # it has the page, or was refused above
-            room = cameras(load(), plan.settings, cpu=plan.cpu, orders=orders)
-            stack.enter_context(serve(plan, room, listening))
-            while True:
-                plan.clock.sleep(LOOK_S)
-        source = sources.choose(plan.source, loop=plan.loop, real_time=plan.real_time, clock=plan.clock)
-        watch = Watch(source, real_time=plan.real_time, clock=plan.clock)
-        stack.callback(watch.close)
-        watch.start().capture.wait()  # what is not there is told before any weights are looked for
-        stream = watch.explain(load(), plan.settings, cpu=plan.cpu, orders=orders)
-        if plan.record is not None:
-            stack.enter_context(Recorder(stream, plan.look, plan.record, overwrite=plan.overwrite, say=plan.say))
-        watch.go()
-        if listening is not None:
-            stack.enter_context(serve(plan, Hub(watch), listening))
-
-        def over() -> bool:
-            if watch.error is not None:
-                raise watch.error
-            return watch.capture.over and not served
-
-        if plan.window:
-            show(watch, plan.look, over)
-        else:
-            while not watch.wait(over, LOOK_S):
-                pass
-        stream.finish()
 
 
-def _orders(plan: Plan) -> MonitorConfig:
-    """The rules and actions, all checked."""
-    rules = [rulebook.parse(words) for words in plan.rules]
-    actions: list[Action] = []
-    if plan.command is not None:
-        actions.append(RunCommand(plan.command))
-    if plan.post is not None:
-        actions.append(Webhook(plan.post))
-    if (actions or plan.films is not None) and not rules:
-        raise UsageError("--run, --post and --clips say what to do when a rule holds: add --on RULE")
-    lines = JsonlSink(plan.events) if plan.events is not None or plan.headless else None
-    if lines is not None:
-        rules = rules or [DEFAULT]
-    snapshots = None if plan.events is None else plan.events.with_suffix(".snapshots")
-    return MonitorConfig(rules, actions, lines=lines, snapshots=snapshots, films=plan.films, say=plan.say)
+def _monitor_config(plan: Plan) -> MonitorConfig:
+    """Check the rules and make the actions. Without a page, events go to stdout unless a file gets them."""
+    rules = [parse_rule(words) for words in plan.rules]
+    requests = [parse_action(words) for words in plan.actions]
+    if not rules and any(spec.needs_rule for spec, _ in requests):
+        options = ", ".join(spec.option for spec in list_actions().values() if spec.needs_rule and spec.option)
+        raise UsageError(f"{options} and --do say what to do when a rule holds: add --on RULE")
+    actions = [spec.build(value) for spec, value in requests]
+    if plan.headless and not any(isinstance(action, JsonlSink) for action in actions):
+        actions.append(JsonlSink(STDOUT))
+    return MonitorConfig(tuple(rules or ([DEFAULT_RULE] if actions else [])), tuple(actions), plan.say)
 
 
 @contextmanager
-def serve(plan: Plan, room: Hub, listening: socket.socket) -> Iterator[None]:
-    """The room's page, or its metrics where the plan wants no page, at an address that is said."""
-    page = None if plan.window or plan.headless else PAGE
-    token = new_token(plan.host, plan.name)
-    app = viewer(room, page, hosts=LOOPBACK if plan.host in LOOPBACK else None, token=token, name=plan.name)
+def serve(plan: Plan, hub: Hub, listening: socket.socket) -> Iterator[None]:
+    """Serve the page, or only the metrics if the plan has no page, and say the address."""
+    token = make_token(plan.host, plan.name)
+    hosts = LOOPBACK if plan.host in LOOPBACK else None
+    app = make_viewer(hub, PAGE if plan.has_page else None, hosts=hosts, token=token, name=plan.name)
     port = listening.getsockname()[1]
     host = f"[{plan.host}]" if ":" in plan.host else plan.host
-    what = "open" if page is not None else "metrics at"
-    rest = f"/{'' if page is not None else 'metrics'}{f'?token={token}' if token else ''}"
-    outside = f" or, through the proxy, https://{plan.name}{rest}" if plan.name else ""
-    with serving(app, listening):
-        plan.say(f"{what} http://{host}:{port}{rest}{outside}")
+    label, path = ("open", "/") if plan.has_page else ("metrics at", "/metrics")
+    path += f"?token={token}" if token else ""
+    through_proxy = f" or, through the proxy, https://{plan.name}{path}" if plan.name else ""
+    with serve_app(app, listening):
+        plan.say(f"{label} http://{host}:{port}{path}{through_proxy}")
         yield

@@ -1,1 +1,1 @@
-"""The parts of the app: who is served (desk), what may come in (intake), what is shown (facts, menus), the tabs, the server."""
+"""The app: sessions and their queue, uploads, jobs, what is shown (view_models, menus), one module for each tab, the server."""

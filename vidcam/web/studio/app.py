@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is there: nobody is told that it runs
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported, so that it reports nothing
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import gradio as gr
@@ -21,8 +21,8 @@ from fastapi import FastAPI
 
 from vidcam.errors import UsageError, VidcamError
 from vidcam.io.clock import SYSTEM, Clock
-from vidcam.web.security import LOOPBACK, new_token, proxy_name
-from vidcam.web.serving import listen, serving
+from vidcam.web.security import LOOPBACK, check_proxy_name, make_token
+from vidcam.web.serving import listen, serve_app
 
 from . import annotate, compare, jobs, live, menus, models
 from .components import EVENT, PAGE
@@ -33,16 +33,16 @@ from .uploads import examples
 
 __all__ = ["Limits", "Options", "build", "run", "served"]
 
-# What this tab of the browser was told by the server when it was loaded before. (A browser may forbid pages to keep anything.)
+# The secret that the server gave this tab of the browser when it was loaded before. (A browser may forbid pages to store it.)
 KEPT = '() => { try { return [sessionStorage.getItem("vidcam") ?? ""]; } catch { return [""]; } }'
 OPENING_S = 600.0  # longer than a tab takes to open its session on the busiest machine
 
 
 @dataclass(frozen=True)
 class Options:
-    """What ``vidcam app`` was asked for. ``auth`` is ``user:password``, ``name`` that of a proxy with https before the server.
+    """The options of ``vidcam app``: ``auth`` is ``user:password``, ``name`` the name of a proxy with https before the server.
 
-    ``begun`` is given the desk before anybody is served.
+    ``begun`` receives the :class:`SessionManager` before anybody is served.
     """
 
     host: str = "127.0.0.1"
@@ -60,9 +60,11 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Serve until interrupted. UsageError for what does not go together, VidcamError where the port is taken."""
+    """Serve until interrupted. UsageError if options do not go together, VidcamError if the port is taken."""
     with served(options) as address:
-        options.say(f"open {address}" + (f" or, through the proxy, https://{proxy_name(options.name)}/" if options.name else ""))
+        options.say(
+            f"open {address}" + (f" or, through the proxy, https://{check_proxy_name(options.name)}/" if options.name else "")
+        )
         if options.open:
             webbrowser.open(address)
         while True:
@@ -71,9 +73,9 @@ def run(options: Options) -> None:
 
 @contextmanager
 def served(options: Options) -> Iterator[str]:
-    """The app at its address. Everything that anybody brought or made is deleted at the end."""
+    """Serve the app while the ``with`` block lasts, and give its address. All uploads and results are deleted at the end."""
     auth = _auth(options)
-    name = None if options.name is None else proxy_name(options.name)
+    name = None if options.name is None else check_proxy_name(options.name)
     model = menus.default_model(options.model)
     logging.basicConfig(format="%(message)s")
     with ExitStack() as stack:
@@ -85,8 +87,8 @@ def served(options: Options) -> Iterator[str]:
         engines = jobs.Engines(options.device)
         app = application(build(desk, engines, model=model), desk, live.Viewer(model, options.device))
         here = options.host in LOOPBACK and not options.share
-        token = None if auth else new_token(options.host)
-        stack.enter_context(serving(Gate(app, here=here, auth=auth, token=token, name=name), listening, stopping=desk.shut))
+        token = None if auth else make_token(options.host)
+        stack.enter_context(serve_app(Gate(app, here=here, auth=auth, token=token, name=name), listening, stopping=desk.shut))
         host, port = options.host, listening.getsockname()[1]
         if options.share:
             options.say(f"for everybody: {_tunnel(port)}")
@@ -94,21 +96,21 @@ def served(options: Options) -> Iterator[str]:
 
 
 def build(desk: SessionManager, engines: jobs.Engines, *, model: str) -> gr.Blocks:
-    """The page."""
+    """Make the page."""
     shelf = examples(clips())
     demo: gr.Blocks
     with gr.Blocks(title="vidcam", analytics_enabled=False, fill_width=True) as demo:
         gr.HTML((PAGE / "header.html").read_text(encoding="utf-8"), elem_id="header", apply_default_css=False)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Annotate", id="annotate"):
-                tab = annotate.build(desk, engines, model=model, examples=shelf)
+                tab = annotate.AnnotateTab(desk, engines, model=model, examples=shelf)
             with gr.Tab("Compare", id="compare"):
-                compared = compare.build(desk, engines, model=model)
+                compared = compare.CompareTab(desk, engines, model=model)
             with gr.Tab("Live", id="live"):
                 live.build()
             with gr.Tab("Models", id="models"):
-                shown = models.build(desk, [tab.model_menu, compared.model_menu])
-        tab.stage.input(compared.came, None, compared.outputs, **EVENT)
+                shown = models.ModelsTab(desk, [tab.model_menu, compared.model_menu])
+        tab.stage.input(compared.show_video, None, compared.outputs, **EVENT)
         secret = gr.Textbox(visible=False)  # carries what the browser's tab has kept since it was loaded before
 
         def enter(kept: str, request: gr.Request) -> None:
@@ -141,7 +143,7 @@ def build(desk: SessionManager, engines: jobs.Engines, *, model: str) -> gr.Bloc
 
 
 def application(demo: gr.Blocks, desk: SessionManager, viewer: Any) -> FastAPI:
-    """The page, the viewer and the files under one roof."""
+    """Return the application of the page, the live viewer and the files."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, routes=[*media(desk)])
     app.mount("/live", viewer)
     system = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Liberation Sans", "sans-serif"]
@@ -173,7 +175,7 @@ def application(demo: gr.Blocks, desk: SessionManager, viewer: Any) -> FastAPI:
 
 
 def clips() -> Path:
-    """The folder of the example clips: beside the package in a checkout, beside this module once installed."""
+    """Return the folder of the example clips: beside the package in a checkout, beside this module once installed."""
     here = Path(__file__).resolve().parent
     return next((p for p in (here / "clips", here.parents[2] / "clips") if p.is_dir()), here / "clips")
 

@@ -1,8 +1,9 @@
-"""The page's own parts: HTML components whose drawing is in ``page/*.js``, and what is said to them."""
+"""The page's own components, which ``page/*.js`` draws, and the values that they get."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import cache
@@ -18,10 +19,11 @@ from .sessions import Job, SessionManager, sentence
 __all__ = ["EVENT", "IDLE", "PAGE", "failed", "followed", "guarded", "halting", "part", "remembered", "working"]
 
 PAGE = Path(__file__).with_name("page")
+COMMON = Path(__file__).parents[1] / "static" / "common.js"
 EVENT: dict[str, Any] = {
     "api_visibility": "private",
     "show_progress": "hidden",
-    "concurrency_limit": None,  # heavy work waits in the desk's own line
+    "concurrency_limit": None,  # heavy work waits in the queue of the SessionManager
     "trigger_mode": "multiple",
 }
 IDLE = {"state": "idle"}
@@ -30,11 +32,13 @@ POLL_S = 0.15
 
 @cache
 def _script(name: str) -> str:
-    return (PAGE / f"{name}.js").read_text(encoding="utf-8")
+    """Return the text of a part's script, after the functions that all parts share."""
+    common = re.sub(r"^export ", "", COMMON.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return common + (PAGE / f"{name}.js").read_text(encoding="utf-8")
 
 
 def part(name: str, value: Any = None, **props: Any) -> gr.HTML:
-    """A part that ``page/NAME.js`` draws; ``props`` are seen by it and can be changed like the value."""
+    """Make a component that ``page/NAME.js`` draws; the script sees ``props``, which can be updated like the value."""
     return gr.HTML(
         value, html_template=f"<div class='vc-{name}'></div>", js_on_load=_script(name), apply_default_css=False, padding=False,
         **props,
@@ -42,11 +46,12 @@ def part(name: str, value: Any = None, **props: Any) -> gr.HTML:
 
 
 def failed(message: str) -> dict[str, Any]:
+    """Return the value of a job component that shows an error."""
     return {"state": "failed", "message": message}
 
 
 def guarded(function: Callable[[], Any], notice: gr.HTML) -> Any:
-    """What the function returns; where it fails, a sentence in the part ``notice``."""
+    """Return what the function returns; if it fails, a sentence for the component ``notice``."""
     try:
         return function()
     except Exception as error:
@@ -54,11 +59,12 @@ def guarded(function: Callable[[], Any], notice: gr.HTML) -> Any:
 
 
 def working(job: Job, desk: SessionManager) -> dict[str, Any]:
-    return job.told(before=desk.before(job))
+    """Return the value of a job component that shows this job."""
+    return job.to_dict(before=desk.before(job))
 
 
 async def followed(job: Job, desk: SessionManager) -> AsyncIterator[dict[str, Any]]:
-    """What the page shows of a job until it has ended."""
+    """Yield the values of a job component until the job has ended."""
     before: dict[str, Any] = {}
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
@@ -76,7 +82,7 @@ async def followed(job: Job, desk: SessionManager) -> AsyncIterator[dict[str, An
 
 
 def remembered(desk: SessionManager, key: str, components: list[Any], *, after: list[Any]) -> None:
-    """Keep what is chosen in these components in the session, for the tab that is loaded again.
+    """Keep in the session what is chosen in these components, for a tab that is loaded again.
 
     ``after`` are the events that change some of them.
     """
@@ -91,7 +97,7 @@ def remembered(desk: SessionManager, key: str, components: list[Any], *, after: 
 
 
 def halting(desk: SessionManager, notice: gr.HTML) -> Callable[[gr.Request], Any]:
-    """What a button "Stop" does: the session's job is cancelled, and the part ``notice`` says so."""
+    """Return what a button "Stop" does: it cancels the session's job, and the component ``notice`` says so."""
 
     def halt(request: gr.Request) -> Any:
         def stopped() -> Any:

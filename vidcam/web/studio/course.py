@@ -1,4 +1,4 @@
-"""How far a job is over all its stages, and how long it will take."""
+"""The progress of a job over all its stages, and the time it will still take."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 from vidcam.io.clock import Clock
 
-__all__ = ["Course"]
+__all__ = ["JobProgress"]
 
 SETTLED_S = 1.0  # a stage that has run for less says nothing about the rest
 SLACK, SLACK_S = 1.25, 1.0  # an estimate that grows by less than this leaves the number as it is; beyond it, none is shown
 
 
-class Course:
-    """The way of one job through its stages.
+class JobProgress:
+    """Follows one job through its stages.
 
-    The bar never goes back and the number of seconds left never grows. There is no number until the present stage has done two
-    steps, nor if the estimate has grown well beyond the last number: then only the bar and the seconds spent are honest.
+    The bar never goes back and the seconds left never grow. No seconds are given until the present stage has done two steps, nor
+    if the estimate has grown well beyond the last number: then only the bar and the seconds spent are honest.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -31,15 +31,15 @@ class Course:
         self._share, self._shown = 0.0, math.inf
 
     def plan(self, shares: Mapping[str, float]) -> None:
-        """Name the stages to come, in order, each with the part of the time that it usually takes."""
+        """Name the coming stages in order, each with the share of the time that it usually takes."""
         self._shares = dict(shares)
 
     def begin(self) -> None:
-        """Count the seconds from now on."""
+        """Start the clock."""
         self._began = self._entered = self._last = self._clock.now()
 
     def step(self, stage: str, done: int, total: int | None) -> None:
-        """Take note that the ``stage`` has ``done`` of its ``total`` steps, None if nobody knows how many there are."""
+        """Note that the ``stage`` has ``done`` of its ``total`` steps; None if the total is unknown."""
         now = self._clock.now()
         if stage != self._stage or done < self._done:  # another stage, or the same once more
             self._entered, self._first, self._steps, self._longest, self._end = now, done, 0, 0.0, None
@@ -53,7 +53,10 @@ class Course:
             self._share = max(self._share, (before + own) / sum(self._shares.values()))
 
     def _pace(self, now: float, done: int, total: int | None) -> None:
-        """Estimate the end of the job. Frames are read in a burst and then computed: only after that is known what they took."""
+        """Estimate the end of the job.
+
+        Frames are read in a burst and then explained, so only the slow steps say what one takes.
+        """
         gap = now - self._last
         if gap > 2 * self._longest:  # what came before was read quickly for this step
             self._longest, self._steps, self._end = gap, 0, None
@@ -67,8 +70,8 @@ class Course:
         later = sum(list(self._shares.values())[list(self._shares).index(self._stage) + 1 :])
         self._end = now + each * (total - done) + each * total * later / share
 
-    def told(self) -> dict[str, Any]:
-        """What the page shows: the ``share`` that is done, whole seconds ``spent_s`` and ``left_s``, None if nobody can say."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the page shows: the ``share`` done, and whole seconds ``spent_s`` and ``left_s`` (None if unknown)."""
         now = self._clock.now()
         left = None if self._end is None else self._end - now
         if left is not None and 0 < left <= SLACK * self._shown + SLACK_S:

@@ -1,4 +1,4 @@
-"""The heavy work itself, as functions of a job: explain, draw again, compare, fetch weights."""
+"""The app's heavy work as functions of a job: explain, draw again, compare, fetch weights."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import vidcam
 from vidcam import Analysis, Look, Outputs, Settings
 from vidcam.errors import UsageError
 from vidcam.evaluation.compare import compare as vidcam_compare
-from vidcam.models import loading, registry
-from vidcam.reports import comparison, formats
+from vidcam.models import loading
+from vidcam.models.table import get_spec
 from vidcam.reports.comparison import Comparison
+from vidcam.reports.formats import list_formats
 
 from .sessions import Job, Session
 from .uploads import Video
@@ -25,35 +26,36 @@ if TYPE_CHECKING:
 
 __all__ = ["Compared", "Engines", "Result", "compare", "explain", "install", "redraw"]
 
-KEPT = 2  # engines in memory
+MAX_ENGINES = 2  # in memory
 PROGRESS_S = 0.1
 
 
 class Engines:
-    """Loaded models, the last few of them; used by the desk's one thread only."""
+    """Keeps the last few loaded models. Only the one thread of the :class:`SessionManager` uses it."""
 
     def __init__(self, device: str = "auto") -> None:
         self._device = device
         self._kept: OrderedDict[str, Engine] = OrderedDict()
 
     def get(self, model: str, job: Job) -> Engine:
+        """Return the engine of a model, loaded if it is not kept; the job shows the progress."""
         if model not in self._kept:
-            fetched = registry.get(model).weights is not None and not loading.available(registry.get(model))
+            fetched = get_spec(model).weights is not None and not loading.is_available(get_spec(model))
             job.progress("weights" if fetched else "load", 0, None)
             self._kept[model] = vidcam.open_engine(model, device=self._device, progress=_bytes(job) if fetched else None)
-            while len(self._kept) > KEPT:
+            while len(self._kept) > MAX_ENGINES:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(model)
         return self._kept[model]
 
     def stages(self, model: str) -> dict[str, float]:
-        """The stages of opening the model."""
+        """Return the stages of opening the model, with the share of the time that each takes."""
         if model in self._kept:
             return {}
-        return {"load": 5.0} if loading.available(registry.get(model)) else {"weights": 40.0}
+        return {"load": 5.0} if loading.is_available(get_spec(model)) else {"weights": 40.0}
 
 
-# The stages of a job, each with the part of the time that it usually takes.
+# The stages of a job, each with the share of the time that it usually takes.
 EXPLAINING = {"explain": 50.0}
 JUDGING = {"judge": 25.0}
 DRAWING = {"draw": 20.0, "write": 2.0}
@@ -61,7 +63,7 @@ DRAWING = {"draw": 20.0, "write": 2.0}
 
 @dataclass(frozen=True)
 class Result:
-    """An explained video: the analysis (of the ``number`` by which the page knows it), the look it was drawn in, its files."""
+    """An explained video: its analysis, which the page knows by ``number``, the look in which it was drawn, and its files."""
 
     number: str
     video: Video
@@ -75,17 +77,17 @@ class Result:
 class Compared:
     """A comparison and its files."""
 
-    found: Comparison
+    comparison: Comparison
     folder: Path
     outputs: dict[str, Path]
 
 
 class _Stale(Exception):
-    """The look was changed while the picture was drawn."""
+    """The user changed the look while the video was drawn."""
 
 
 def explain(session: Session, engines: Engines, model: str, settings: Settings) -> Callable[[Job], Result]:
-    """Work that explains the session's video and draws it in the look that is chosen by then."""
+    """Return work that explains the session's video and draws it in the look that is chosen by then."""
     video = _video(session)
 
     def work(job: Job) -> Result:
@@ -98,7 +100,7 @@ def explain(session: Session, engines: Engines, model: str, settings: Settings) 
 
 
 def redraw(session: Session, before: Result) -> Callable[[Job], Result]:
-    """Work that draws what is known in the look that is chosen now; the model is not asked again."""
+    """Return work that draws a result again in the look that is chosen now, without running the model."""
 
     def work(job: Job) -> Result:
         job.plan(DRAWING)
@@ -110,7 +112,7 @@ def redraw(session: Session, before: Result) -> Callable[[Job], Result]:
 def compare(
     session: Session, engines: Engines, model: str, methods: Sequence[str], settings: Settings
 ) -> Callable[[Job], Compared]:
-    """Work that explains the session's video by several methods, side by side."""
+    """Return work that explains the session's video by several methods side by side."""
     video = _video(session)
 
     def work(job: Job) -> Compared:
@@ -119,20 +121,20 @@ def compare(
         engine = engines.get(model, job)
         stem = Path(video.name).stem
         outputs = {kind: job.folder / f"{stem}.compare.{suffix}" for kind, suffix in COMPARED.items()}
-        found = vidcam_compare(
+        comparison = vidcam_compare(
             video.path, Outputs(video=outputs["video"]), engine=engine, settings=settings, methods=methods, progress=job.progress
         )
-        named = replace(found, entries=tuple(replace(e, analysis=_named(e.analysis, video)) for e in found.entries))
-        comparison.write_json(replace(named, outputs=_names(outputs)), outputs["json"])
-        comparison.write_html(replace(named, outputs=_paths(outputs)), outputs["html"])
+        named = replace(comparison, entries=tuple(replace(e, analysis=_named(e.analysis, video)) for e in comparison.entries))
+        replace(named, outputs=_names(outputs)).write_json(outputs["json"])
+        replace(named, outputs=_paths(outputs)).write_html(outputs["html"])
         _beside(outputs["html"])
-        return Compared(found, job.folder, outputs)
+        return Compared(comparison, job.folder, outputs)
 
     return work
 
 
 def install(name: str) -> Callable[[Job], Path]:
-    """Work that fetches a model's weights."""
+    """Return work that fetches a model's weights."""
 
     def work(job: Job) -> Path:
         job.plan({"weights": 1.0})
@@ -143,13 +145,6 @@ def install(name: str) -> Callable[[Job], Path]:
 
 
 COMPARED = {"video": "mp4", "html": "html", "json": "json"}
-REPORTS = {
-    "html": formats.write_html,
-    "json": formats.write_json,
-    "csv": formats.write_csv,
-    "vtt": formats.write_vtt,
-    "npz": formats.write_npz,
-}
 
 
 def _video(session: Session) -> Video:
@@ -173,17 +168,18 @@ def _drawn(session: Session, job: Job, video: Video, analysis: Analysis, number:
             drawn = vidcam.draw(video.path, analysis, Outputs(video=target, overwrite=True), look=look, progress=progress)
         except _Stale:
             continue
-        outputs = {"video": target} | {kind: job.folder / f"{stem}.vidcam.{kind}" for kind in REPORTS}
+        formats = [row for row in list_formats() if row.is_download]
+        outputs = {"video": target} | {row.name: job.folder / f"{stem}.vidcam{row.suffix}" for row in formats}
         named = _named(drawn, video)
-        for kind, write in REPORTS.items():
+        for row in formats:
             job.progress("write", 0, None)
-            write(replace(named, outputs=(_paths if kind == "html" else _names)(outputs)), outputs[kind])
+            row.write(replace(named, outputs=(_paths if row.name == "html" else _names)(outputs)), outputs[row.name])
         _beside(outputs["html"])
         return Result(number, video, drawn, look, job.folder, outputs)
 
 
 def _named(analysis: Analysis, video: Video) -> Analysis:
-    """The analysis with the video under its owner's name, not under that of our copy of it."""
+    """Return the analysis with the video's own name instead of the path of the copy here."""
     words = tuple(w.replace(str(video.path), video.name) for w in analysis.warnings)
     return replace(analysis, source=replace(analysis.source, path=video.name), warnings=words)
 
@@ -197,17 +193,18 @@ def _paths(outputs: dict[str, Path]) -> dict[str, str]:
 
 
 def _beside(page: Path) -> None:
-    """Let a page, which links the video by its place, name the files as they lie beside each other once they are saved."""
+    """Make a page link the other files by their names, because they lie beside it once they are saved."""
     page.write_text(page.read_text(encoding="utf-8").replace(f"{page.parent}{os.sep}", ""), encoding="utf-8")
 
 
 def _bytes(job: Job) -> Callable[[int, int | None], None]:
-    told = -PROGRESS_S
+    """Return a function that passes a download's progress on to the job, at most ten times a second."""
+    last = -PROGRESS_S
 
     def progress(done: int, total: int | None) -> None:
-        nonlocal told
-        if (now := job.clock.now()) - told >= PROGRESS_S:
-            told = now
+        nonlocal last
+        if (now := job.clock.now()) - last >= PROGRESS_S:
+            last = now
             job.progress("weights", done, total)
 
     return progress

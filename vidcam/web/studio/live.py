@@ -1,4 +1,4 @@
-"""The Live tab: the camera of whoever looks, in the same viewer as ``vidcam live browser``."""
+"""The Live tab: the camera of whoever looks, in the same viewer as ``vidcam live --browser``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from starlette.websockets import WebSocketClose
 import vidcam
 from vidcam.errors import VidcamError
 from vidcam.web.live import PAGE
-from vidcam.web.live.server import cameras, viewer
+from vidcam.web.live.hub import make_camera_hub
+from vidcam.web.live.server import make_viewer
 
 from .components import part
 
@@ -20,12 +21,12 @@ __all__ = ["Viewer", "build"]
 
 
 def build() -> None:
-    """The tab: a frame in which the viewer is, as long as it is looked at."""
+    """Make the tab: a frame that contains the viewer while the tab is open."""
     part("live", None, elem_id="live")
 
 
 class Viewer:
-    """The viewer as an application that loads its model when somebody first asks for a camera to be explained."""
+    """The viewer as an application that loads its model when it is first used."""
 
     def __init__(self, model: str, device: str) -> None:
         self._model, self._device = model, device
@@ -45,4 +46,4 @@ class Viewer:
 
     def _open(self) -> ASGIApp:
         engine = vidcam.open_engine(self._model, device=self._device)
-        return viewer(cameras(engine, cpu=0.5), PAGE, hosts=None)
+        return make_viewer(make_camera_hub(engine, cpu=0.5), PAGE, hosts=None)

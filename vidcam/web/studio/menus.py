@@ -1,15 +1,16 @@
-"""The menus, from the registries: what there is, what fits, and why the rest does not."""
+"""The menus of models, methods and classes, with the reasons why some cannot be chosen."""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import Any
 
-from vidcam.engine import BUILT_IN, automatic
+from vidcam.engine import BUILT_IN, choose_default_model
 from vidcam.errors import IncompatibleError, UsageError
-from vidcam.methods import core
-from vidcam.models import loading, registry, weights
-from vidcam.models.registry import ModelSpec
+from vidcam.methods.lookup import all_methods, check_method, choose_method, get_method
+from vidcam.models import loading, weights
+from vidcam.models.spec import ModelSpec
+from vidcam.models.table import get_spec, list_models, list_specs
 
 __all__ = [
     "check_model",
@@ -34,44 +35,44 @@ FAMILIES = {
 
 
 def default_model(wanted: str) -> str:
-    """The name of the table that ``wanted`` stands for: ``auto`` is what is on this machine. UnknownNameError for others."""
+    """Return the model that ``wanted`` names; ``auto`` is the best on this machine. UnknownNameError if there is none."""
     if wanted != "auto":
-        return registry.get(wanted).name
-    best, _ = automatic()
-    return best if loading.available(registry.get(best)) else BUILT_IN
+        return get_spec(wanted).name
+    best, _ = choose_default_model()
+    return best if loading.is_available(get_spec(best)) else BUILT_IN
 
 
 @cache
 def labels(model: str) -> tuple[str, ...]:
-    """The classes that a model of the table knows."""
-    return registry.get(model).labels()
+    """Return the classes that a model of the table knows."""
+    return get_spec(model).labels()
 
 
 def own_method(model: str) -> str:
-    """What explains the model where nobody has named a method."""
-    return core.choose(None, registry.get(model)).name
+    """Return the method that explains the model if the user has not chosen one."""
+    return choose_method(None, get_spec(model)).name
 
 
 def refusal(method: str, model: str) -> str | None:
-    """Why the method does not work on the model, None where it does."""
+    """Return why the method does not work on the model; None if it does."""
     try:
-        core.check(core.get(method), registry.get(model))
+        check_method(get_method(method), get_spec(model))
     except IncompatibleError as error:
         return str(error).partition(";")[0]
     return None
 
 
 def model_items() -> list[dict[str, Any]]:
-    """The models: their names, what they are, and why some cannot be had."""
-    return [_model_item(spec) for spec in registry.specs()]
+    """Return the models: their names, what they are, and why some are not available."""
+    return [_model_item(spec) for spec in list_specs()]
 
 
 def _model_item(spec: ModelSpec) -> dict[str, Any]:
-    here = loading.available(spec)
+    here = loading.is_available(spec)
     reason = None
     if not here and spec.weights is None:
         reason = "it has no weights that could be fetched"
-    elif not here and weights.offline():
+    elif not here and weights.is_offline():
         reason = "its weights are not on this machine, and VIDCAM_OFFLINE forbids fetching them"
     facts = f"{len(labels(spec.name))} classes · looks at {spec.clip_s:.2g} s"
     return {
@@ -84,7 +85,7 @@ def _model_item(spec: ModelSpec) -> dict[str, Any]:
 
 
 def method_items(model: str) -> list[dict[str, Any]]:
-    """The methods, with the reason for those that do not work on this model."""
+    """Return the methods, with the reason for those that do not work on this model."""
     own = own_method(model)
     return [
         {
@@ -94,14 +95,14 @@ def method_items(model: str) -> list[dict[str, Any]]:
             "group": FAMILIES.get(m.family, m.family),
             "reason": refusal(m.name, model),
         }
-        for m in core.methods()
+        for m in all_methods()
     ]
 
 
 def models_table() -> list[dict[str, Any]]:
-    """The registry of models for the Models tab."""
+    """Return the table of models for the Models tab."""
     rows = []
-    for spec in registry.specs():
+    for spec in list_specs():
         w, item = spec.weights, _model_item(spec)
         rows.append(
             {
@@ -109,7 +110,7 @@ def models_table() -> list[dict[str, Any]]:
                 "title": spec.title,
                 "here": item["group"] == "On this machine",
                 "reason": item["reason"],
-                "clip": f"{spec.frames} × {spec.seconds_between_frames:.3g} s",
+                "clip": f"{spec.num_frames} × {spec.seconds_between_frames:.3g} s",
                 "crop": f"{spec.crop[0]} × {spec.crop[1]}",
                 "cells": spec.time_cells_text,
                 "exact": spec.head is not None,
@@ -124,24 +125,24 @@ def models_table() -> list[dict[str, Any]]:
 
 
 def methods_table() -> list[dict[str, Any]]:
-    """The registry of methods for the Models tab."""
+    """Return the table of methods for the Models tab."""
     return [
         {
             "name": m.name,
             "title": m.title,
             "family": FAMILIES.get(m.family, m.family),
             "signed": m.signed,
-            "complete": m.complete,
+            "complete": m.is_complete,
             "requires": ", ".join(sorted(m.requires - {"features", "gradient"})),
             "cost": m.cost,
             "paper": m.paper,
         }
-        for m in core.methods()
+        for m in all_methods()
     ]
 
 
 def check_model(name: object) -> str:
-    """The name of a model of the table; UsageError for anything else, which a page never sends."""
-    if not isinstance(name, str) or name not in registry.names():
+    """Return the name if it is a model of the table. UsageError for anything else, which a page never sends."""
+    if not isinstance(name, str) or name not in list_models():
         raise UsageError(f"{name!r} is not one of the models in the table: choose one of the menu")
     return name

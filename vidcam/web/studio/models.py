@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator
+from typing import Any
 
 import gradio as gr
 
@@ -14,57 +14,55 @@ from . import jobs, menus
 from .components import EVENT, IDLE, failed, followed, halting, part, working
 from .sessions import Job, SessionManager, sentence
 
-__all__ = ["build"]
+__all__ = ["ModelsTab"]
 
 KEY = "models"
 
 
-class Tab(NamedTuple):
-    """What others must know: ``begin`` gives the ``outputs`` when the page is loaded."""
+class ModelsTab:
+    """The tab, made inside the app's page; ``menus_of_others`` are the menus of models in other tabs.
 
-    outputs: list[Any]
-    begin: Callable[..., Any]
+    :meth:`begin` gives ``outputs`` when the page is loaded.
+    """
 
+    def __init__(self, desk: SessionManager, menus_of_others: list[gr.HTML]) -> None:
+        self._desk, self._others = desk, menus_of_others
+        with gr.Column(elem_classes="asks"):
+            self._job = part("job", IDLE, elem_id="models-job")
+            stop = gr.Button("Stop", elem_id="models-stop", elem_classes="stop")
+        self._models = part("models", None, elem_id="models")
+        part("methods", menus.methods_table(), elem_id="methods")
+        self.outputs = [self._job, self._models]
+        self._models.select(self._install, None, [*self.outputs, *menus_of_others], **EVENT)
+        stop.click(halting(desk, self._job), None, [self._job], **EVENT)
 
-def build(desk: SessionManager, others: list[gr.HTML]) -> Tab:
-    """The tab; ``others`` are the menus of models elsewhere."""
-    with gr.Column(elem_classes="asks"):
-        job = part("job", IDLE, elem_id="models-job")
-        stop = gr.Button("Stop", elem_id="models-stop", elem_classes="stop")
-    models = part("models", None, elem_id="models")
-    part("methods", menus.methods_table(), elem_id="methods")
-
-    async def begin(request: gr.Request) -> AsyncIterator[Any]:
-        yield {models: tables()}
+    async def begin(self, request: gr.Request) -> AsyncIterator[Any]:
+        """Fill the tables, and show the progress of an installation that still runs."""
+        yield {self._models: _tables()}
         try:
-            now = desk.of(request.session_hash).job
+            job = self._desk.of(request.session_hash).job
         except UsageError:
             return  # the first tab says so
-        if now is not None and now.key == KEY and now.active:
-            async for update in follow(now):
-                yield {shown: value for shown, value in update.items() if shown in (job, models)}
+        if job is not None and job.key == KEY and job.active:
+            async for update in self._follow(job):
+                yield {component: value for component, value in update.items() if component in self.outputs}
 
-    def tables() -> dict[str, Any]:
-        return {"rows": menus.models_table(), "folder": str(weights.cache_dir()), "offline": weights.offline()}
-
-    async def install(event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
+    async def _install(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
         try:
-            session, name = desk.of(request.session_hash), menus.check_model(event._data.get("name"))
-            now = desk.submit(session, jobs.install(name), key=KEY)
+            session, name = self._desk.of(request.session_hash), menus.check_model(event._data.get("name"))
+            job = self._desk.submit(session, jobs.install(name), key=KEY)
         except Exception as error:
-            yield {job: failed(sentence(error))}
+            yield {self._job: failed(sentence(error))}
             return
-        async for update in follow(now):
+        async for update in self._follow(job):
             yield update
 
-    async def follow(now: Job) -> AsyncIterator[Any]:
-        async for words in followed(now, desk):
-            yield {job: words}
-        ended = IDLE if now.state == "done" else working(now, desk)
-        fresh = {menu: gr.HTML(items=menus.model_items()) for menu in others}
-        yield {job: ended, models: tables()} | fresh
+    async def _follow(self, job: Job) -> AsyncIterator[Any]:
+        async for words in followed(job, self._desk):
+            yield {self._job: words}
+        end = IDLE if job.state == "done" else working(job, self._desk)
+        yield {self._job: end, self._models: _tables()} | {menu: gr.HTML(items=menus.model_items()) for menu in self._others}
 
-    outputs = [job, models, *others]
-    models.select(install, None, outputs, **EVENT)
-    stop.click(halting(desk, job), None, [job], **EVENT)
-    return Tab([job, models], begin)
+
+def _tables() -> dict[str, Any]:
+    return {"rows": menus.models_table(), "folder": str(weights.cache_dir()), "offline": weights.is_offline()}

@@ -1,4 +1,4 @@
-"""The folder with all files of one server. What a server left that was killed is removed when the next one starts."""
+"""The folder with all files of one server. If a server was killed, the next one that starts removes its folder."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from typing import IO
 __all__ = ["own_folder", "remove_orphans"]
 
 PREFIX = "vidcam-app-"
-LOCK = "vidcam-app.lock"  # held by the server for as long as it lives; the system lets go of it when the process ends
+LOCK = "vidcam-app.lock"  # held by the server while it lives; the system releases it when the process ends
 
 
 @contextmanager
 def own_folder() -> Iterator[Path]:
-    """A new folder, marked as this server's for as long as this lasts; it is deleted at the end."""
+    """Make a folder that is locked by this server while the ``with`` block lasts, and deleted at its end."""
     remove_orphans(Path(tempfile.gettempdir()))
     with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as name:
         root = Path(name).resolve()
@@ -32,7 +32,7 @@ def own_folder() -> Iterator[Path]:
 
 
 def remove_orphans(parent: Path) -> None:
-    """Remove the folders whose server is dead: real folders of this user's, named and marked by vidcam, whose lock is free."""
+    """Remove the folders of dead servers: real folders of this user, named and marked by vidcam, whose lock is free."""
     for folder in parent.glob(f"{PREFIX}*"):
         with suppress(OSError):
             facts = folder.lstat()

@@ -1,4 +1,4 @@
-"""What comes in and goes out beside Gradio's page, and who is let in."""
+"""Uploads and downloads beside Gradio's page, and the guard of the app."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vidcam.errors import UsageError
-from vidcam.io import json_text
+from vidcam.io.json_text import parse_json, to_utf8_text
 from vidcam.web.security import LOOPBACK, Guard
 
 from .annotate import take
@@ -21,14 +21,14 @@ from .uploads import clean_name, look_at, megabytes
 __all__ = ["Gate", "media"]
 
 COOKIE = "vidcam_app"
-LARGEST = 20_000_000  # bytes that a page may say at once; far more than it does
+MAX_BODY_BYTES = 20_000_000  # of a request; far more than a page sends
 CLOSED = ("/gradio_api/upload", "/gradio_api/proxy", "/gradio_api/component_server", "/gradio_api/deep_link")
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' data: blob: mediastream:; font-src 'self' data:; worker-src 'self' blob:; "
     "connect-src 'self'; frame-ancestors 'self'; base-uri 'self'; form-action 'self'"
 )
-"""Nothing is loaded from, or told to, anybody else."""
+"""Nothing is loaded from, or sent to, another server."""
 HEADERS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
@@ -38,7 +38,7 @@ HEADERS = {
 
 
 def media(desk: SessionManager) -> list[Route]:
-    """``/media/TOKEN`` takes a video for the session of that token, ``/media/TOKEN/KEY`` gives one of its files."""
+    """Return the routes of uploads (``/media/TOKEN``) and of a session's files (``/media/TOKEN/KEY``)."""
 
     async def put(request: Request) -> Response:
         session = desk.by_token(request.path_params["token"])
@@ -85,7 +85,7 @@ def media(desk: SessionManager) -> list[Route]:
 
 
 class Bodies:
-    """Lets requests through whose body is empty, a video, or JSON that can be read: Gradio stumbles over anything else."""
+    """Refuses requests whose body is neither empty, nor a video, nor valid JSON, because Gradio fails on them."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -100,14 +100,14 @@ class Bodies:
             if message["type"] == "http.disconnect":
                 return
             body, more = body + message.get("body", b""), message.get("more_body", False)
-            if len(body) > LARGEST:
+            if len(body) > MAX_BODY_BYTES:
                 await PlainTextResponse("this is too much\n", 413)(scope, receive, send)
                 return
         if body:
             try:
-                json_text.parse(body, strict=True)
+                parse_json(body, strict=True)
             except ValueError as error:
-                await PlainTextResponse(f"this is no JSON that can be read: {json_text.text(error)}\n", 400)(scope, receive, send)
+                await PlainTextResponse(f"this is no JSON that can be read: {to_utf8_text(error)}\n", 400)(scope, receive, send)
                 return
         whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -118,9 +118,9 @@ class Bodies:
 
 
 class Gate(Guard):
-    """The guard of the app: ``here`` where only this machine reaches it; else ``auth`` or ``token`` is asked for.
+    """The guard of the app. It requires ``auth`` (a user and a password) or ``token``, unless only this machine reaches the app.
 
-    ``auth`` is a user and a password, asked for everywhere if given. ``name`` is that of a proxy with https before it.
+    ``here`` says that only this machine does; ``auth`` is required even then. ``name`` is the name of a proxy with https.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Who is served, and in which order: sessions with files of their own, and one costly thing at a time."""
+"""Sessions with files of their own, and the queue in which all costly work waits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vidcam.errors import UsageError, VidcamError
 from vidcam.io.clock import SYSTEM, Clock
 
-from .course import Course
+from .course import JobProgress
 
 if TYPE_CHECKING:
     from vidcam import Look
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Cancelled", "Job", "Limits", "Served", "Session", "SessionManager", "sentence"]
 
-IDLE_S = 12 * 3600.0  # after which a session whose tab never said goodbye is forgotten
-LINE = 8  # jobs and uploads that may wait
+IDLE_S = 12 * 3600.0  # after this long a session is forgotten whose tab was never reported as closed
+MAX_WAITING = 8  # jobs and uploads in the queue
 log = logging.getLogger("vidcam.app")
 T = TypeVar("T")
 
 
 class Cancelled(Exception):
-    """Raised inside a job by its own progress: the user wants it to end."""
+    """Raised inside a job at its next progress after the user has cancelled it."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one may bring: ``size`` in bytes, ``seconds`` of video.
+    """Limits of an upload (``size`` in bytes, ``seconds`` of video) and of the sessions that are kept.
 
-    Of the sessions whose tabs are gone, the last ``kept`` are kept for those who come back, with at most ``kept_size`` bytes of
+    Of the sessions whose tabs are closed, the last ``kept`` are kept for users who come back, with at most ``kept_size`` bytes of
     files in all.
     """
 
@@ -60,7 +60,7 @@ class Served:
 
 
 def sentence(error: BaseException) -> str:
-    """What the page says of an error: its own words, or, where nobody meant it to happen, where the details are."""
+    """Return what the page says about an error: the message of a VidcamError, otherwise a pointer to the log."""
     if isinstance(error, VidcamError):
         return str(error)
     number = secrets.token_hex(2)
@@ -71,8 +71,8 @@ def sentence(error: BaseException) -> str:
 class Job:
     """Heavy work of one session, asked for by the part ``key`` of the page.
 
-    Its ``folder`` is there once it runs, and is gone again if it did not succeed. What came of it is one of the session's
-    ``results``, if ``keep``, before anybody is told that it has ended: nobody needs to wait for it.
+    Its ``folder`` exists from the moment it runs, and is deleted if it does not succeed. If ``keep``, the result becomes one of
+    the session's ``results`` before the job is reported as ended.
     """
 
     def __init__(
@@ -87,10 +87,11 @@ class Job:
         self._work, self._keep = work, keep
         self._stop = threading.Event()
         self._listeners: list[Callable[[], None]] = []
-        self._course = Course(clock)
+        self._progress = JobProgress(clock)
 
     @property
     def active(self) -> bool:
+        """Whether the job waits or runs."""
         return self.state in ("waiting", "running")
 
     def on_end(self, listener: Callable[[], None]) -> None:
@@ -100,33 +101,33 @@ class Job:
             listener()
 
     def cancel(self) -> None:
-        """Ask it to end: it does so at its next progress."""
+        """Cancel the job: it ends at its next progress."""
         self._stop.set()
 
     def plan(self, stages: Mapping[str, float]) -> None:
-        """Name the stages to come, each with the part of the time that it usually takes."""
-        self._course.plan(stages)
+        """Name the coming stages, each with the share of the time that it usually takes."""
+        self._progress.plan(stages)
 
     def progress(self, stage: str, done: int, total: int | None) -> None:
-        """Take note of where the work is; raises :class:`Cancelled` if it was asked to end."""
+        """Note the progress of the work. :class:`Cancelled` if the job was cancelled."""
         if self._stop.is_set():
             raise Cancelled
-        self._course.step(stage, done, total)
+        self._progress.step(stage, done, total)
 
-    def told(self, *, before: int) -> dict[str, Any]:
-        """What the page shows of it, ``before`` others that come first."""
+    def to_dict(self, *, before: int) -> dict[str, Any]:
+        """Return what the page shows of the job; ``before`` is how many come first."""
         values = {"state": self.state, "message": self.message, "before": before, "stopping": self._stop.is_set()}
-        return values | self._course.told()
+        return values | self._progress.to_dict()
 
     def run(self) -> None:
-        """Do the work; called in the desk's one thread."""
+        """Do the work; called in the one thread of the :class:`SessionManager`."""
         try:
-            self._course.begin()
+            self._progress.begin()
             self.progress("", 0, None)
             self.folder.mkdir(parents=True)
             self.state = "running"
             self.result = self._work(self)
-            self.progress("", 0, None)  # a wish to stop that came late is still kept
+            self.progress("", 0, None)  # obey a late cancel
             if self._keep:
                 self.session.keep(self.key, self.result)
             state = "done"
@@ -137,14 +138,14 @@ class Job:
             state = "failed"
         if state != "done":
             shutil.rmtree(self.folder, ignore_errors=True)
-        self.state = state  # only now: who is told that it was stopped finds nothing of it
+        self.state = state  # last, so that nothing is left of a job that is reported as cancelled
         self.ended.set()
         for listener in self._listeners:
             listener()
 
 
 class _Errand:
-    """Short work that is costly all the same; somebody awaits its ``future``."""
+    """Short but costly work, whose ``future`` somebody awaits."""
 
     def __init__(self, work: Callable[[], Any]) -> None:
         self.future: Future[Any] = Future()
@@ -161,8 +162,11 @@ class _Errand:
 
 @dataclass
 class Session:
-    """What one tab of a browser is about: its ``folder``, the ``video`` it asks about, the ``files`` it may fetch, what is
-    ``chosen`` in each part of the page, and what was found out. By the ``secret`` a tab that is loaded again gets it back."""
+    """The state of one tab of a browser, which gets it back by the ``secret`` when it is loaded again.
+
+    It has its ``folder``, the ``video`` that is asked about, the ``files`` that it may fetch, what is ``chosen`` in each part of
+    the page, and the ``results``.
+    """
 
     token: str
     secret: str
@@ -174,19 +178,19 @@ class Session:
     results: dict[str, Any] = field(default_factory=dict)
     files: dict[str, Served] = field(default_factory=dict)
     tabs: set[str] = field(default_factory=set)
-    """Those that show it now: none if it was left, seldom several, if a tab was duplicated."""
-    seen: float = 0.0
-    """When a tab of it last asked for something, on the desk's clock."""
+    """The tabs that show it now: none if it was closed, several if a tab was duplicated."""
+    last_used: float = 0.0
+    """The second at which a tab of it last asked for something."""
     closed: bool = False
 
     @property
     def busy(self) -> bool:
-        """Whether something is worked on."""
+        """Whether a job of it waits or runs."""
         return self.job is not None and self.job.active
 
     @property
     def size(self) -> int:
-        """The bytes of its files."""
+        """The size of its files in bytes."""
         total = 0
         for path in self.folder.rglob("*"):
             with suppress(OSError):  # deleted meanwhile
@@ -194,25 +198,25 @@ class Session:
         return total
 
     def keep(self, key: str, result: Any) -> None:
-        """Make this what was found out for a part of the page; the files of what it replaces are deleted."""
+        """Keep the result of a part of the page, and delete the files of the one that it replaces."""
         before = self.results.get(key)
         if before is not None and before.folder != result.folder:
             self.forget(before.folder)
         self.results[key] = result
 
     def serve(self, path: Path, *, name: str = "", inline: bool = True) -> str:
-        """The address under which this file can be fetched; nobody else knows it."""
+        """Return a secret address from which the session can fetch this file."""
         key = secrets.token_urlsafe(9)
         self.files[key] = Served(path, name or path.name, inline)
         return f"media/{self.token}/{key}"
 
     def own_words(self, text: str) -> str:
-        """The text with the video under its owner's name, not under that of our copy of it."""
+        """Return the text with the video's own name instead of the path of the copy here."""
         known = text if self.video is None else text.replace(str(self.video.path), self.video.name)
         return known.replace(f"{self.folder}/", "")
 
     def forget(self, folder: Path) -> None:
-        """Remove a folder and everything in it that could be fetched."""
+        """Delete a folder, so that nothing in it can be fetched any more."""
         for key, file in list(self.files.items()):
             if folder in file.path.parents:
                 self.files.pop(key, None)
@@ -220,9 +224,9 @@ class Session:
 
 
 class SessionManager:
-    """The sessions of one server, with their files under ``root``, and the line in which everything costly waits.
+    """Keeps the sessions of one server, with their files under ``root``, and does their costly work.
 
-    From :meth:`start` on, a thread does one thing after the other, until :meth:`shut`.
+    From :meth:`start` on, a thread takes one piece of work after another from the queue, until :meth:`shut`.
     """
 
     def __init__(self, root: Path, limits: Limits = Limits(), *, clock: Clock = SYSTEM) -> None:
@@ -230,10 +234,10 @@ class SessionManager:
         self._by_tab: dict[str, Session] = {}
         self._by_token: dict[str, Session] = {}
         self._by_secret: dict[str, Session] = {}
-        self._line: list[Job | _Errand] = []
+        self._queue: list[Job | _Errand] = []
         self._running = False
         self._closed = False
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="vidcam-job", daemon=True)
 
     def start(self) -> SessionManager:
@@ -243,11 +247,12 @@ class SessionManager:
 
     @property
     def sessions(self) -> list[Session]:
+        """All sessions."""
         return list(self._by_token.values())
 
     def open(self, tab: str, secret: object = None) -> Session:
-        """Return the session of this ``secret``, a new one if there is none; from now on it is what the tab shows."""
-        with self._news:
+        """Return the session of this ``secret``, or a new one, and show it in the tab from now on."""
+        with self._changed:
             session = self._by_secret.get(secret) if isinstance(secret, str) else None
             if session is None:
                 token = secrets.token_urlsafe(18)
@@ -258,28 +263,29 @@ class SessionManager:
                 self._leave(tab)
                 self._by_tab[tab] = session
             session.tabs.add(tab)
-            session.seen = self.clock.now()
+            session.last_used = self.clock.now()
         self.tidy()
         return session
 
     def of(self, tab: str | None) -> Session:
-        """The tab's session. UsageError if it has none, or no longer."""
+        """Return the tab's session. UsageError if it has none, or no longer."""
         session = self._by_tab.get(tab or "")
         if session is None:
             raise UsageError("This page was away for too long and its files are deleted: load it again.")
-        session.seen = self.clock.now()
+        session.last_used = self.clock.now()
         return session
 
     def knows(self, tab: str) -> bool:
-        """Whether the tab has a session."""
+        """Return whether the tab has a session."""
         return tab in self._by_tab
 
     def by_token(self, token: str) -> Session | None:
+        """Return the session of this token, None if there is none."""
         return self._by_token.get(token)
 
     def leave(self, tab: str) -> None:
-        """Take note that the tab is gone. Its session goes on, and is kept for a while for those who come back."""
-        with self._news:
+        """Note that the tab was closed. Its session goes on, and is kept for a while in case the user comes back."""
+        with self._changed:
             self._leave(tab)
         self.tidy()
 
@@ -287,29 +293,29 @@ class SessionManager:
         session = self._by_tab.pop(tab, None)
         if session is not None:
             session.tabs.discard(tab)
-            session.seen = self.clock.now()
+            session.last_used = self.clock.now()
 
     def tidy(self) -> None:
-        """Drop what is beyond the limits of sessions without a tab, oldest first, and tabs that never said goodbye.
+        """Drop the oldest sessions without a tab that exceed the limits, and those that were idle for too long.
 
-        A session that is worked on is not dropped.
+        A session with a job that waits or runs is not dropped.
         """
         now, size, excess = self.clock.now(), 0, []
-        with self._news:
+        with self._changed:
             left = [s for s in self.sessions if not s.tabs]
-            for n, session in enumerate(sorted(left, key=lambda s: (not s.busy, -s.seen))):
+            for n, session in enumerate(sorted(left, key=lambda s: (not s.busy, -s.last_used))):
                 size += session.size
                 if (n >= self.limits.kept or size > self.limits.kept_size) and not session.busy:
                     excess.append(session)
-            excess += [s for s in self.sessions if s.tabs and now - s.seen > IDLE_S and not s.busy]
+            excess += [s for s in self.sessions if s.tabs and now - s.last_used > IDLE_S and not s.busy]
             for session in excess:
                 self._remove(session)
         for session in excess:
             session.forget(session.folder)
 
     def drop(self, session: Session) -> None:
-        """Forget a session: its job ends, its files are deleted."""
-        with self._news:
+        """Forget a session: cancel its job and delete its files."""
+        with self._changed:
             self._remove(session)
         if session.job is not None:
             session.job.cancel()
@@ -324,43 +330,40 @@ class SessionManager:
         session.closed = True
 
     def submit(self, session: Session, work: Callable[[Job], Any], *, key: str = "", keep: bool = False) -> Job:
-        """Put work into the line. UsageError if this session has some there already, or the line is long."""
-        with self._news:
+        """Queue work. UsageError if this session has a job already, or the queue is full."""
+        with self._changed:
             if session.busy:
                 raise UsageError("Your last request is still being worked on: wait for it, or stop it.")
             job = Job(session, work, key=key, keep=keep, clock=self.clock)
-            self._enqueue(job, len(self._line))
+            self._enqueue(job, len(self._queue))
             session.job = job
         return job
 
     def errand(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Put short but costly work into the line, after what runs now and before the jobs that wait; await what it gives.
-
-        UsageError if the line is long.
-        """
+        """Queue short but costly work before the jobs that wait, and return its future. UsageError if the queue is full."""
         errand = _Errand(work)
-        with self._news:
-            running = self._line[: int(self._running)]
-            self._enqueue(errand, len(running) + sum(isinstance(e, _Errand) for e in self._line[len(running) :]))
+        with self._changed:
+            running = self._queue[: int(self._running)]
+            self._enqueue(errand, len(running) + sum(isinstance(e, _Errand) for e in self._queue[len(running) :]))
         return asyncio.wrap_future(errand.future)
 
     def _enqueue(self, work: Job | _Errand, place: int) -> None:
-        if self._closed or len(self._line) > LINE:
-            raise UsageError(f"{LINE} others are waiting already: try again in a few minutes.")
-        self._line.insert(place, work)
-        self._news.notify_all()
+        if self._closed or len(self._queue) > MAX_WAITING:
+            raise UsageError(f"{MAX_WAITING} others are waiting already: try again in a few minutes.")
+        self._queue.insert(place, work)
+        self._changed.notify_all()
 
     def step(self) -> bool:
-        """Do what is first in the line; return whether there was anything. The thread calls this again and again."""
-        with self._news:
-            if not self._line:
+        """Do the first work in the queue; return whether there was any. The thread calls this again and again."""
+        with self._changed:
+            if not self._queue:
                 return False
-            first, self._running = self._line[0], True
+            first, self._running = self._queue[0], True
         try:
             first.run()
         finally:
-            with self._news:
-                self._line.remove(first)
+            with self._changed:
+                self._queue.remove(first)
                 self._running = False
             if isinstance(first, Job):
                 if first.session.closed:
@@ -369,20 +372,20 @@ class SessionManager:
         return True
 
     def before(self, job: Job) -> int:
-        """How many come first."""
-        with self._news:
-            return self._line.index(job) if job in self._line else 0
+        """Return how many pieces of work come before this job."""
+        with self._changed:
+            return self._queue.index(job) if job in self._queue else 0
 
     def shut(self) -> None:
-        """End everything; returns when the last job has."""
+        """End everything; return when the last job has ended."""
         for session in self.sessions:
             self.drop(session)
-        with self._news:
+        with self._changed:
             self._closed = True
-            for waiting in self._line:
+            for waiting in self._queue:
                 if isinstance(waiting, _Errand):
                     waiting.future.cancel()
-            self._news.notify_all()
+            self._changed.notify_all()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -391,7 +394,7 @@ class SessionManager:
             self.step()
 
     def _wait(self) -> bool:
-        """Until there is something to do; False when shut."""
-        with self._news:
-            self._news.wait_for(lambda: self._line or self._closed)
-            return bool(self._line)
+        """Wait for work; return False if shut."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._closed)
+            return bool(self._queue)

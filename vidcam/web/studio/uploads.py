@@ -1,4 +1,4 @@
-"""What may come in: real video files, not too large, not too long, and never lists that point at other files."""
+"""Checks of uploads: only real video files, not too large, not too long, and no playlists that point at other files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from PIL import Image
 
 from vidcam import open_source
 from vidcam.errors import InputError
-from vidcam.reports.html import jpeg, seconds
+from vidcam.io.formatting import seconds
+from vidcam.reports.templating import jpeg_url
 
 from .sessions import Limits
 
@@ -23,7 +24,7 @@ EXAMPLES = ("jumping_jack", "three_actions", "waving_rotated", "walking", "falli
 
 @dataclass(frozen=True)
 class Video:
-    """A video that can be asked about: its file, the name its owner gave it, a few facts in words, and a picture of it."""
+    """A video that can be explained: its file, the name that its owner gave it, a few facts in words, and a picture of it."""
 
     path: Path
     name: str
@@ -34,7 +35,7 @@ class Video:
 
 
 def clean_name(given: str) -> str:
-    """A file name that is harmless on every system, as like the given one as may be."""
+    """Return a file name that is safe on every system and as close to the given one as possible."""
     name = Path(given.replace("\\", "/")).name
     stem, dot, suffix = name.rpartition(".")
     kept = re.sub(r"[^\w\-. ()]", "_", stem or name).strip(". ")[:80] or "video"
@@ -42,15 +43,17 @@ def clean_name(given: str) -> str:
 
 
 def minutes(seconds: float) -> str:
+    """Return a duration in words, such as "5 minutes"."""
     return "1 minute" if seconds == 60 else f"{seconds / 60:g} minutes" if seconds > 60 else f"{seconds:g} seconds"
 
 
 def megabytes(size: float) -> str:
+    """Return a size in bytes in words, such as "12 MB"."""
     return f"{size / 1e6:.0f} MB" if size >= 1e7 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{max(1, round(size / 1e3))} kB"
 
 
 def look_at(path: Path, name: str, limits: Limits) -> Video:
-    """The file as a :class:`Video`. InputError where it is none, or longer than the limit."""
+    """Return the file as a :class:`Video`. InputError if it is not a video, or longer than the limit."""
     with path.open("rb") as file:
         head = file.read(1024)
     if not _is_video(head):
@@ -77,7 +80,12 @@ def look_at(path: Path, name: str, limits: Limits) -> Video:
     picture = Image.fromarray(first.image)
     picture.thumbnail((POSTER, POSTER))
     return Video(
-        path, name, f"{seconds(duration)} · {info.width} × {info.height}", jpeg(np.asarray(picture)), duration, bool(info.audio)
+        path,
+        name,
+        f"{seconds(duration)} · {info.width} × {info.height}",
+        jpeg_url(np.asarray(picture)),
+        duration,
+        bool(info.audio),
     )
 
 
@@ -90,13 +98,13 @@ def _check(duration: float, name: str, limits: Limits) -> None:
 
 
 def examples(folder: Path) -> list[Video]:
-    """The project's own clips."""
+    """Return the example clips of the project that are in ``folder``."""
     found = [folder / f"{name}.mp4" for name in EXAMPLES]
     return [look_at(path, path.name, Limits()) for path in found if path.is_file()]
 
 
 def _is_video(head: bytes) -> bool:
-    """Does a file that begins like this hold video itself? (Playlists do not: they would have other files read.)"""
+    """Return whether a file that begins like this holds video itself. A playlist does not: it would have other files read."""
     return (
         head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
         or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")

@@ -1,28 +1,29 @@
-"""What was found out, as plain values for the page's own drawing."""
+"""Results as plain values, which the page's scripts draw."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from vidcam.analysis import Analysis
-from vidcam.engine import automatic, unknown_to
-from vidcam.models import registry
-from vidcam.reports.formats import stretches
-from vidcam.reports.html import answer, headline, jpeg, percent
+from vidcam.engine import choose_default_model, rejection_sentence
+from vidcam.evidence.curves import thin_curves
+from vidcam.io.formatting import percent
+from vidcam.models.table import get_spec
+from vidcam.reports.answer import explained_label, summarize
+from vidcam.reports.formats import get_format
+from vidcam.reports.predictions import predicted_spans
+from vidcam.reports.templating import jpeg_url
 from vidcam.values import FloatArray
 
 from . import menus
 from .sessions import Session
 from .uploads import Video, megabytes
 
-__all__ = ["TITLES", "answered", "downloads", "of_video", "shown"]
+__all__ = ["answered", "downloads", "of_video", "shown"]
 
 POINTS = 600  # of a curve; a screen shows no more
-TITLES = {"video": "MP4", "html": "Report", "json": "JSON", "csv": "CSV", "vtt": "Subtitles", "npz": "Maps"}
 VERDICTS = {
     "supported": "Taking this evidence away hurts the answer more than taking away as much elsewhere.",
     "weak": "Taking this evidence away hurts the answer a little more than taking away as much elsewhere, not surely more.",
@@ -31,46 +32,48 @@ VERDICTS = {
 
 
 def of_video(session: Session, video: Video) -> dict[str, Any]:
-    """A chosen video, before anything is known about it."""
+    """Return the values of a chosen video, before it is explained."""
     address = session.serve(video.path, name=video.name)
     return {"name": video.name, "facts": video.facts, "poster": video.poster, "url": address, "sound": video.sound}
 
 
 def shown(analysis: Analysis, number: str, video: str) -> dict[str, Any]:
-    """The answer with its moments and its course in time; ``number`` names the analysis, ``video`` where its picture is."""
+    """Return the answer, its moments and its curves; ``number`` names the analysis, ``video`` is its address."""
     t0 = float(analysis.times_s[0])
-    told, rejection = headline(analysis), rejected(analysis)
+    label, rejection = explained_label(analysis), rejected(analysis)
     times, curves = _thin(analysis.times_s, analysis.curves if rejection is None else {})
     unit = "logit" if analysis.completeness_error is not None else "evidence"
     moments = analysis.moments if rejection is None else ()
-    best = max((m for m in moments if m.label == told), key=lambda m: m.score, default=None)
+    best = max((m for m in moments if m.label == label), key=lambda m: m.score, default=None)
     return {
         "number": number,
-        "sentence": answer(analysis) if rejection is None else rejection["sentence"],
+        "sentence": summarize(analysis) if rejection is None else rejection["sentence"],
         "rejected": rejection is not None,
         "video": video,
         "offset": analysis.video_offset_s,
         "t0": t0,
         "t1": t0 + analysis.duration_s,
         "peak": None if best is None else best.time,
-        "moments": [{"time": m.time, "label": m.label, "score": m.score, "src": jpeg(m.image)} for m in moments],
+        "moments": [{"time": m.time, "label": m.label, "score": m.score, "src": jpeg_url(m.image)} for m in moments],
         "times": times,
         "curves": curves,
         "unit": unit,
         "segments": [{"label": s.label, "start": s.start_s, "end": s.end_s} for s in analysis.segments if s.label in curves],
-        "windows": [{"start": s.start, "end": s.end, "label": s.label, "prob": s.prob} for s in stretches(analysis.windows)],
+        "windows": [
+            {"start": s.start, "end": s.end, "label": s.label, "prob": s.prob} for s in predicted_spans(analysis.windows)
+        ],
     }
 
 
 def rejected(analysis: Analysis) -> dict[str, Any] | None:
-    """What to say if the model sees none of the actions that it knows, and which model of this machine to ask instead.
+    """Return what to say if the model recognises no action that it knows, and a model of this machine to try instead.
 
-    None if it sees one.
+    None if it recognises one.
     """
-    spec = registry.get(analysis.model.name)
+    spec = get_spec(analysis.model.name)
     if analysis.labels[0] not in spec.rejects:
         return None
-    words, (other, _) = unknown_to(spec), automatic()
+    words, (other, _) = rejection_sentence(spec), choose_default_model()
     known = {item["name"]: item["reason"] for item in menus.model_items()}
     useful = other != spec.name and known.get(other) is None
     return {
@@ -81,7 +84,7 @@ def rejected(analysis: Analysis) -> dict[str, Any] | None:
 
 
 def answered(analysis: Analysis, session: Session) -> dict[str, Any]:
-    """What the model says in figures, whether the evidence bears it, and what to be careful about."""
+    """Return the answer in figures, the verdict on its evidence, and the warnings."""
     verdict = None
     if analysis.verdict is not None:
         v = analysis.verdict
@@ -111,10 +114,10 @@ def answered(analysis: Analysis, session: Session) -> dict[str, Any]:
 
 
 def downloads(session: Session, outputs: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The files, each with its address, title and size."""
+    """Return the files, each with its address, title and size."""
     return [
         {
-            "title": TITLES[kind],
+            "title": "MP4" if kind == "video" else get_format(kind).title,
             "name": path.name,
             "size": megabytes(path.stat().st_size),
             "url": session.serve(path, inline=False),
@@ -124,12 +127,7 @@ def downloads(session: Session, outputs: Mapping[str, Any]) -> list[dict[str, st
 
 
 def _thin(times: FloatArray, curves: Mapping[str, FloatArray]) -> tuple[list[float], dict[str, list[float | None]]]:
-    """About ``POINTS`` points at most, each column with its strongest one, so that no peak is lost."""
-    columns: Sequence[Any] = np.array_split(np.arange(len(times)), min(len(times), POINTS))
-
-    def strongest(curve: FloatArray) -> list[float | None]:
-        found = [float(curve[c[int(np.argmax(np.nan_to_num(np.abs(curve[c]), nan=-1.0)))]]) for c in columns]
-        return [None if math.isnan(v) else float(f"{v:.4g}") for v in found]
-
-    middle = [float(f"{times[c].mean():.4f}") for c in columns]
-    return middle, {label: strongest(curve) for label, curve in curves.items()}
+    """Return times and curves with no more points than a screen shows, as rounded JSON values; NaN becomes None."""
+    times, thinned = thin_curves(times, list(curves.values()), columns=POINTS)
+    values = [[None if math.isnan(v) else float(f"{v:.4g}") for v in curve.tolist()] for curve in thinned]
+    return [float(f"{time:.4f}") for time in times.tolist()], dict(zip(curves, values, strict=True))

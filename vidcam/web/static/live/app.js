@@ -1,7 +1,8 @@
-// The viewer: what comes from the server, what is on the screen, what the keys and controls do.
+// The live viewer: messages from the server, the picture with its heat, the keys and controls.
 
 import { Camera } from "./camera.js";
 import { clock } from "./clock.js";
+import { clamp, make } from "./common.js";
 import { Heat } from "./heat.js";
 import { Link } from "./link.js";
 import { Memory } from "./memory.js";
@@ -11,20 +12,20 @@ import { Timeline } from "./timeline.js";
 const $ = (id) => document.getElementById(id);
 const EASE_S = 0.05; // the heat glides to the newest map within about this time
 const STALE_S = 0.5;
-const RATE_S = 2; // over which the pictures are counted that are shown
+const RATE_S = 2; // the time over which the pictures shown per second are counted
 
 const look = { style: "heat", opacity: 0.62, signed: false };
 let hello = null, heat = null, memory = new Memory(60), camera = null, recording = null, mirrored = false, status = null;
 let size = [640, 480]; // of the picture, width and height
-let shownTime = NaN; // of the picture on the screen
-let held = null; // the time that is looked at while paused
-let target = null, patches = []; // the newest evidence, and its maps on their way to it
+let shownTime = NaN; // the time of the picture on the screen
+let held = null; // while paused, the time that is shown
+let target = null, patches = []; // the newest evidence, and the maps that glide towards it
 let dirty = true, chartDue = 0;
 const composed = document.createElement("canvas");
 
-// How well it goes, for whoever wants to measure it.
-// `drawn` is what the overlay shows and how often it was drawn, `settled` when the heat has come to rest on that; `held` the picture
-// that is looked at while paused; `received` how many pictures have come from the server, `shown` the time of the one on the screen.
+// Statistics for tests and benchmarks: `drawn` is what the overlay shows and how often it was drawn, with `settled` once the heat has
+// stopped gliding; `held` is the picture that is shown while paused; `received` is how many pictures have come from the server; `shown`
+// is the time of the picture on the screen.
 const stats = (window.vidcamStats = {
   pictures: [], updates: [], ages: [], bytes: 0, drawn: { times: 0 }, held: null, received: 0, shown: null,
 });
@@ -94,7 +95,7 @@ function put(image) {
   if (!hello?.browser && !status?.size) resize(image.width, image.height);
 }
 
-/** A new picture is on the screen. */
+/** Notes that a new picture is on the screen. */
 function displayed() {
   stats.shown = shownTime;
   if (target) {
@@ -150,7 +151,7 @@ function offerCamera() {
 
 // --- the screen
 
-/** The evidence is in pixels of what the server saw, which may be smaller than what is shown here. */
+/** Returns the size of the picture that the server saw, in whose pixels the evidence is; it may be smaller than the one shown. */
 function seenSize() { return status?.size ?? size; }
 
 function resize(width, height) {
@@ -184,7 +185,7 @@ function tick(now) {
 
 let glided = 0;
 
-/** Moves the maps a part of the way to the newest ones, so that the heat flows instead of jumping. */
+/** Moves the maps part of the way to the newest ones, so that the heat glides instead of jumping. */
 function glide(now) {
   const part = 1 - Math.exp(-Math.min(0.2, (now - glided) / 1000) / EASE_S);
   glided = now;
@@ -212,10 +213,9 @@ function words(news) {
   $("answer").textContent = news.top[0][0];
   const list = $("top");
   while (list.children.length < news.top.length) {
-    const item = document.createElement("li");
-    item.append(document.createElement("span"), document.createElement("span"), document.createElement("i"));
-    item.children[1].className = "num";
-    item.children[2].append(document.createElement("b"));
+    const item = make("li"), bar = make("i");
+    bar.append(make("b"));
+    item.append(make("span"), make("span", "num"), bar);
     list.append(item);
   }
   while (list.children.length > news.top.length) list.lastChild.remove();
@@ -258,7 +258,7 @@ function state(name, reason) {
   else if (!noticeTimer) notice("");
 }
 
-/** Whether no pictures come: what is known then is of the past, and must not look as if it were of now. */
+/** Marks the page if no pictures come, because what it shows is then out of date. */
 function gone(is) {
   document.body.classList.toggle("gone", Boolean(is));
   if (is && held === null) $("age").textContent = "no pictures at present";
@@ -287,8 +287,8 @@ function chart() {
 
 async function hold(time) {
   if (!memory.pictures.length) return;
-  if (held === null) chart(); // its end is the moment that "ago" counts from
-  held = Math.min(Math.max(time, memory.first), memory.last);
+  if (held === null) chart(); // "ago" counts from its end
+  held = clamp(time, memory.first, memory.last);
   document.body.classList.add("paused");
   $("pause").lastElementChild.textContent = "Live";
   const wanted = held, { picture, news } = memory.at(held);
@@ -385,7 +385,7 @@ function fillMenus() {
   $("versus").replaceChildren(option("", "anything else"), ...hello.labels.map((l) => option(l, l)));
 }
 
-let chosen = -Infinity; // when somebody last chose something: what the server says about it may still be old
+let chosen = -Infinity; // when the user last chose something; status messages from shortly after may still be out of date
 
 function setIfIdle(control, value) {
   if (clock.now() - chosen > 1500 && document.activeElement !== control) control.value = value;
@@ -448,7 +448,7 @@ $("record").addEventListener("click", record);
 $("mirror").addEventListener("click", () => mirror(!mirrored));
 $("full-screen").addEventListener("click", fullScreen);
 $("help").addEventListener("click", () => $("keys").showModal());
-// Who clicks means the thing, not its focus: space is for pausing. Who uses the keyboard keeps the focus.
+// A click does not leave the focus on a control, so that space pauses; the keyboard does.
 addEventListener("click", (event) => { if (event.detail > 0) event.target.closest?.("button, input[type=checkbox]")?.blur(); });
 addEventListener("resize", () => { dirty = true; chart(); });
 

@@ -10,7 +10,7 @@ export class Camera {
   constructor(video, { side, every_s }, { sent, shown, ended }) {
     this.video = video;
     this.side = side;
-    this.gap_s = Math.max(1 / 30, every_s / 3); // a sample is known once the next picture has come, so more of them is less lag
+    this.gap_s = Math.max(1 / 30, every_s / 3); // a sample is complete once the next picture has come, so more pictures mean less lag
     this.sent = sent;
     this.shown = shown;
     this.ended = ended;
@@ -23,7 +23,7 @@ export class Camera {
     };
   }
 
-  /** Asks for the camera; throws a sentence where there is none. */
+  /** Asks for the camera; throws an Error with a sentence for the user if it cannot be used. */
   async start() {
     if (!navigator.mediaDevices?.getUserMedia) {
       throw new Error("This browser gives cameras to secure pages only: open this page on the machine itself, or through https.");
@@ -50,14 +50,14 @@ export class Camera {
     this.handle = this.video.requestVideoFrameCallback(next);
   }
 
-  /** Takes no more pictures. */
+  /** Stops the camera. */
   stop() {
     this.video.cancelVideoFrameCallback(this.handle);
     this.encoder.terminate();
     this.video.srcObject = null;
   }
 
-  /** Sends this picture, if it is time. */
+  /** Sends this picture if the next one is due. */
   async take() {
     const video = this.video, now = clock.now() / 1000;
     if (this.busy || now < this.last + this.gap_s - 0.004 || !video.videoWidth) return;

@@ -3,7 +3,7 @@
 export const clock = {
   /** Milliseconds of a clock that never goes back. */
   now: () => performance.now(),
-  /** Calls `action` after `ms` milliseconds; what it returns can be given to `forget`. */
+  /** Calls `action` after `ms` milliseconds; returns a timer for `forget`. */
   later: (action, ms) => setTimeout(action, ms),
   forget: (timer) => clearTimeout(timer),
 };

@@ -1,4 +1,4 @@
-// Pictures to small JPEGs, away from the page's own thread, which encodes only when it has nothing else to do.
+// Encodes pictures as small JPEGs in a worker, because the page's own thread encodes only when it is idle.
 
 const canvas = new OffscreenCanvas(1, 1), context = canvas.getContext("2d", { willReadFrequently: true });
 

@@ -1,12 +1,12 @@
-// Evidence on the model's own grid to a drawing over the picture. The same arithmetic as in vidcam's own pictures: linear between
-// the cells' centres, held beyond the outermost, nothing outside of what the model saw; opacity follows a quarter of a sine.
+// Draws evidence on the model's own grid over the picture, with the same arithmetic as vidcam's own pictures: linear between the
+// cells' centres, constant beyond the outermost, nothing outside of what the model saw; opacity follows a quarter of a sine.
 
 const FINE = 168; // points along the picture's longer side: the map has far fewer cells, and the drawing is scaled up smoothly
 const LEVELS = [0.25, 0.5, 0.75];
 const DIMMED = 0.25;
 const ramp = (strength) => Math.sin((Math.PI / 2) * strength);
 
-/** For points `at` the index of the centre before each, and how far it is on the way to the next. */
+/** Returns, for each of the points `at`, the index of the centre before it and its fraction of the way to the next. */
 function between(centres, at) {
   const index = new Uint16Array(at.length), share = new Float32Array(at.length);
   at.forEach((x, i) => {
@@ -24,7 +24,7 @@ export function decode(base64) {
 }
 
 export class Heat {
-  /** `colours` are the two tables of 256 RGB colours, `levels` how many steps there are to the scale. */
+  /** `colours` are two tables of 256 RGB colours; `levels` is the number of steps of the scale. */
   constructor({ colours, levels }) {
     this.tables = { plain: decode(colours.plain), signed: decode(colours.signed) };
     this.levels = levels;
@@ -32,7 +32,7 @@ export class Heat {
     this.weights = new Map();
   }
 
-  /** The signed field, in parts of the scale, on a fine grid over the whole picture of `width` x `height`. */
+  /** Returns the signed evidence as a fraction of the scale, on a fine grid over the whole picture of `width` x `height`. */
   field(patches, width, height) {
     const scale = Math.min(1, FINE / Math.max(width, height));
     const w = Math.max(1, Math.round(width * scale)), h = Math.max(1, Math.round(height * scale));
@@ -57,7 +57,7 @@ export class Heat {
     return { values: total, seen: count, w, h };
   }
 
-  /** Which fine points lie in the part that a patch shows, and where they are between its cells; kept, for it hardly changes. */
+  /** Returns which fine points a patch covers, and where they are between its cells. The result is cached, as it hardly changes. */
   grid(patch, width, height, w, h) {
     const key = [patch.seen, patch.ys, patch.xs, width, height].join(";");
     if (!this.weights.has(key)) {
@@ -131,12 +131,12 @@ export class Heat {
   }
 }
 
-/** The line along which `sign` times the field crosses `level`, as a path (marching squares). */
+/** Returns the line along which `sign` times the field crosses `level`, as a path (marching squares). */
 function crossing({ values, seen, w, h }, sign, level, sx, sy) {
   const path = new Path2D(), at = (y, x) => sign * values[y * w + x] - level;
   for (let y = 0; y < h - 1; y++) {
     for (let x = 0; x < w - 1; x++) {
-      const corner = y * w + x; // the end of what was seen is no end of the evidence: no line there
+      const corner = y * w + x; // no line at the edge of what the model saw, because the evidence does not end there
       if (!(seen[corner] && seen[corner + 1] && seen[corner + w] && seen[corner + w + 1])) continue;
       const a = at(y, x), b = at(y, x + 1), c = at(y + 1, x + 1), d = at(y + 1, x);
       const signs = (a > 0) + 2 * (b > 0) + 4 * (c > 0) + 8 * (d > 0);
@@ -157,7 +157,7 @@ function crossing({ values, seen, w, h }, sign, level, sx, sy) {
 
 let hatch = null;
 
-/** Marks what no box of `seen` covers: darkened and hatched. */
+/** Darkens and hatches the part that no box of `seen` covers. */
 function unseen(context, seen, sx, sy) {
   const { width, height } = context.canvas;
   const boxes = seen.map(([y0, x0, y1, x1]) => [x0 * sx, y0 * sy, (x1 - x0) * sx, (y1 - y0) * sy]);
@@ -167,7 +167,7 @@ function unseen(context, seen, sx, sy) {
     const outside = new Path2D();
     outside.rect(0, 0, width, height);
     outside.rect(...box);
-    context.clip(outside, "evenodd"); // clip by clip, what is left lies outside of all of them
+    context.clip(outside, "evenodd"); // after all clips, only the part outside of every box is left
   }
   if (!hatch) {
     const tile = document.createElement("canvas"), ink = tile.getContext("2d");

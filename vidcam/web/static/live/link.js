@@ -1,9 +1,9 @@
-// The websocket to the server: JSON texts and pictures both ways, opened again when it breaks.
+// The websocket to the server: JSON texts and pictures in both directions, opened again if it breaks.
 
 const FIRST_MS = 500, LONGEST_MS = 8000;
 
 export class Link {
-  /** `on` maps the types of messages to functions; `picture` gets pictures, `lost` and `found` the state of the connection. */
+  /** `on` maps the types of messages to functions; it may also have `picture`, `lost` and `found` (the connection breaks, or opens). */
   constructor(on, clock) {
     this.on = on;
     this.clock = clock;
@@ -39,7 +39,7 @@ export class Link {
 
   say(message) { if (this.ready) this.socket.send(JSON.stringify(message)); }
 
-  /** Sends a picture, unless those before it are still waiting. */
+  /** Sends a picture, unless earlier ones are still waiting. */
   async show(time, blob) {
     if (!this.ready || this.socket.bufferedAmount > 200000) return;
     const jpeg = new Uint8Array(await blob.arrayBuffer()), message = new Uint8Array(8 + jpeg.length);

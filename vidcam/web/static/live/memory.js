@@ -1,4 +1,4 @@
-// The last minute: pictures, thinned out, and all evidence, so that one can look back without asking the server.
+// The last minute: thinned out pictures and all evidence, so that the user can look back without asking the server.
 
 const PICTURES_A_SECOND = 12.5;
 
@@ -31,7 +31,7 @@ export class Memory {
   get first() { return Math.min(this.pictures[0]?.time ?? Infinity, this.evidence[0]?.time ?? Infinity); }
   get last() { return Math.max(this.pictures.at(-1)?.time ?? -Infinity, this.evidence.at(-1)?.time ?? -Infinity); }
 
-  /** The picture that was on the screen at `time`, and the evidence nearest to it. */
+  /** Returns the picture that was on the screen at `time`, and the evidence nearest to it. */
   at(time) {
     const picture = this.pictures[Math.max(0, after(this.pictures, time + 1e-6) - 1)];
     const i = after(this.evidence, picture?.time ?? time), before = this.evidence[i - 1], next = this.evidence[i];
@@ -40,7 +40,7 @@ export class Memory {
     return { picture, news };
   }
 
-  /** The time of the picture `steps` pictures away from the one at `time`. */
+  /** Returns the time of the picture that is `steps` pictures away from the one at `time`. */
   step(time, steps) {
     if (!this.pictures.length) return time;
     const i = after(this.pictures, time + 1e-6) - 1 + steps;
@@ -48,7 +48,7 @@ export class Memory {
   }
 }
 
-/** The index of the first item later than or at `time`. */
+/** Returns the index of the first item at or after `time`. */
 function after(items, time) {
   let low = 0, high = items.length;
   while (low < high) {

@@ -1,4 +1,4 @@
-// Saving what is on the screen: a picture, or a recording. Everything stays in this browser; the server is not asked.
+// Saves a picture or a recording of the screen in this browser, without the server.
 
 import { clock } from "./clock.js";
 
@@ -43,7 +43,7 @@ export function snapshot(canvas) {
 }
 
 export class Recording {
-  /** Records a canvas until `stop`. Throws where this browser cannot. */
+  /** Records a canvas until `stop`. Throws an Error if this browser cannot. */
   constructor(canvas) {
     const kinds = ["video/mp4;codecs=avc1.42E01F", "video/webm;codecs=vp9", "video/webm;codecs=vp8", "video/webm"];
     const kind = kinds.find((k) => window.MediaRecorder?.isTypeSupported(k));

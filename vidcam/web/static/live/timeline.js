@@ -1,10 +1,12 @@
-// What spoke for each answer in the last minute as curves, with the answers above them; a place in it can be chosen.
+// The evidence for each answer in the last minute as curves, with the answers above them; the user can choose a time in it.
+
+import { make } from "./common.js";
 
 const BAND = 20, PAD = 6, AXIS = 16;
 export const COLOURS = 5;
 
 export class Timeline {
-  /** `choose(time)` is called when somebody points at a time. */
+  /** `choose(time)` is called when the user points at a time. */
   constructor(canvas, list, choose) {
     this.canvas = canvas;
     this.list = list;
@@ -18,7 +20,7 @@ export class Timeline {
     canvas.addEventListener("pointermove", (event) => { if (event.buttons) pick(event); });
   }
 
-  /** Colours go to the labels that have been the answer lately, the one that is shown first. */
+  /** Gives colours to the labels that have been explained most often in the last minute. */
   assign(evidence) {
     const seen = new Map();
     for (const news of evidence) seen.set(news.label, (seen.get(news.label) ?? 0) + 1);
@@ -104,7 +106,7 @@ export class Timeline {
     this.legend();
   }
 
-  /** The answers as they followed one another. */
+  /** Draws the answers in order. */
   band(c, evidence, x, w, ink) {
     c.textAlign = "left";
     let i = 0;
@@ -136,15 +138,14 @@ export class Timeline {
     if (this.list.dataset.shown === wanted) return;
     this.list.dataset.shown = wanted;
     this.list.replaceChildren(...[...this.colours].map(([label, colour]) => {
-      const item = document.createElement("li");
-      item.textContent = label;
+      const item = make("li", "", label);
       item.style.setProperty("--c", `var(--c${colour})`);
       return item;
     }));
   }
 }
 
-/** The stretches over which the evidence for a label is known without a gap. */
+/** Returns the stretches over which the evidence for a label is known without a gap. */
 function runs(evidence, label) {
   const out = [];
   let run = null, last = -Infinity;

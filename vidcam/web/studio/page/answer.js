@@ -1,8 +1,5 @@
-// What the model says in figures, whether the evidence bears it, the files, and what to be careful about.
+// The answer in figures, the verdict on its evidence, the files and the warnings.
 const root = element.firstElementChild;
-const make = (tag, name, text = "") => { const e = document.createElement(tag); e.className = name; e.textContent = text; return e; };
-const percent = p => p > 0 && p < .001 ? "< 0.1 %" : p >= .9995 && p < 1 ? "> 99.9 %" : `${(100 * p).toFixed(1)} %`;
-const HUES = 6;
 
 function draw() {
   const v = props.value ?? {};
@@ -22,10 +19,7 @@ function draw() {
   }
   root.append(list);
   if (v.rejected?.model) {
-    const other = make("button", "go", v.rejected.try);
-    other.type = "button";
-    other.addEventListener("click", () => trigger("select", { model: v.rejected.model }));
-    root.append(other);
+    root.append(button("go", v.rejected.try, () => trigger("select", { model: v.rejected.model })));
   }
   if (v.verdict) {
     const box = make("div", "verdict");
@@ -46,14 +40,7 @@ function draw() {
     notes.append(list);
     root.append(notes);
   }
-  const files = make("p", "files");
-  for (const f of v.files) {
-    const a = make("a", "", f.title);
-    a.href = f.url; a.download = f.name; a.title = `${f.name}, ${f.size}`;
-    a.append(make("small", "num", f.size));
-    files.append(a);
-  }
-  root.append(files);
+  root.append(fileLinks(v.files));
 }
 watch("value", draw);
 draw();

@@ -1,6 +1,5 @@
-// Methods and classes side by side: a picture for each, what each costs, how far they agree.
+// Methods and classes side by side: a picture, the cost and the agreement of each.
 const root = element.firstElementChild;
-const make = (tag, name = "", text = "") => { const e = document.createElement(tag); e.className = name; e.textContent = text; return e; };
 
 function draw() {
   const { value: v, input } = props;
@@ -8,14 +7,9 @@ function draw() {
   if (!v) {
     const empty = make("div", "hint");
     if (input) {
-      const picture = make("img");
-      picture.src = input.poster;
-      picture.alt = "";
-      empty.append(picture, make("p", "", `${input.name} · ${input.facts}`), make("p", "soft", "Choose methods and press Compare: where do they agree?"));
+      empty.append(image(input.poster), make("p", "", `${input.name} · ${input.facts}`), make("p", "soft", "Choose methods and press Compare: where do they agree?"));
     } else {
-      const go = make("button", "go", "Choose a video");
-      go.type = "button";
-      go.addEventListener("click", () => document.querySelector("#tabs [role=tab]")?.click());
+      const go = button("go", "Choose a video", () => document.querySelector("#tabs [role=tab]")?.click());
       empty.append(make("p", "", "There is no video yet."), go);
     }
     root.append(empty);
@@ -38,12 +32,7 @@ function draw() {
     if (r.agrees) side.append(make("span", "num", `agreement ${r.agrees}`));
     if (r.blind) side.append(make("span", "chip", "one map for all classes"));
     grid.append(side);
-    r.pictures.forEach((src, n) => {
-      const picture = make("img");
-      picture.src = src;
-      picture.alt = `${r.name}, evidence for ${v.classes[n].label}`;
-      grid.append(picture);
-    });
+    r.pictures.forEach((src, n) => grid.append(image(src, `${r.name}, evidence for ${v.classes[n].label}`)));
   }
   root.append(grid);
   const notes = make("ul", "notes");
@@ -52,14 +41,7 @@ function draw() {
   const film = make("video");
   Object.assign(film, { src: v.video, controls: true, loop: true, muted: true, playsInline: true, preload: "auto" });
   root.append(film);
-  const files = make("p", "files");
-  for (const f of v.files) {
-    const a = make("a", "", f.title);
-    a.href = f.url; a.download = f.name; a.title = `${f.name}, ${f.size}`;
-    a.append(make("small", "num", f.size));
-    files.append(a);
-  }
-  root.append(files, make("p", "soft", "Agreement: how alike a method orders all places and moments to the others (rank correlation, the first class)."));
+  root.append(fileLinks(v.files), make("p", "soft", "Agreement: how alike a method orders all places and moments to the others (rank correlation, the first class)."));
 }
 watch(["value", "input"], draw);
 draw();

@@ -1,4 +1,4 @@
-// What is being worked on: how far it is, how long it will take, or why it failed.
+// The job: its progress, how long it will take, or why it failed.
 const root = element.firstElementChild;
 root.setAttribute("role", "status");
 root.innerHTML = `<p class="words"></p><div class="bar"><i></i></div>`;

@@ -1,4 +1,4 @@
-// The viewer of `vidcam live`, in a frame that exists only while it is looked at: a hidden tab must not hold a camera.
+// The viewer of `vidcam live`, in a frame that exists only while its tab is open: a hidden tab must not use a camera.
 const root = element.firstElementChild;
 root.innerHTML = `<p class="soft">Your browser's camera is explained on the machine that this page comes from. Pictures are sent there and nowhere else, and none is kept.</p>`;
 let frame = null;

@@ -1,21 +1,19 @@
-// A menu that says what each choice is, and why some cannot be chosen. With a list as its value, several can be.
+// A menu that says what each choice is, and why some cannot be chosen. If its value is a list, several can be chosen.
 const root = element.firstElementChild, id = `menu-${Math.random().toString(36).slice(2, 8)}`;
-const make = (tag, name, text = "") => { const e = document.createElement(tag); e.className = name; e.textContent = text; return e; };
 const label = make("span", "label", props.label);
-const button = make("button", "face");
-button.type = "button";
-button.setAttribute("aria-haspopup", "listbox");
-button.setAttribute("aria-expanded", "false");
+const face = button("face", "", () => open(list.hidden));
+face.setAttribute("aria-haspopup", "listbox");
+face.setAttribute("aria-expanded", "false");
 label.id = `${id}-label`;
-button.setAttribute("aria-labelledby", `${id}-label ${id}-face`);
-button.id = `${id}-face`;
+face.setAttribute("aria-labelledby", `${id}-label ${id}-face`);
+face.id = `${id}-face`;
 const list = make("ul", "list"), note = make("p", "note");
 list.setAttribute("role", "listbox");
 list.setAttribute("aria-labelledby", label.id);
 list.tabIndex = -1;
 list.hidden = true;
 note.setAttribute("role", "status");
-root.append(label, button, list, note);
+root.append(label, face, list, note);
 let at = -1, typed = "", last = -Infinity;
 
 const several = () => Array.isArray(props.value);
@@ -24,8 +22,8 @@ const options = () => [...list.querySelectorAll("[role=option]")];
 
 function draw() {
   const items = props.items ?? [], mine = items.filter(i => chosen(i.name));
-  button.replaceChildren(make("b", "", mine.map(i => i.name).join(", ") || "none"));
-  if (!several() && mine[0]) button.append(make("span", "soft", mine[0].title));
+  face.replaceChildren(make("b", "", mine.map(i => i.name).join(", ") || "none"));
+  if (!several() && mine[0]) face.append(make("span", "soft", mine[0].title));
   note.textContent = props.note || "";
   if (several()) list.setAttribute("aria-multiselectable", "true");
   list.replaceChildren();
@@ -56,10 +54,10 @@ function draw() {
 function open(yes) {
   if (list.hidden !== yes) return;
   list.hidden = !yes;
-  button.setAttribute("aria-expanded", yes);
+  face.setAttribute("aria-expanded", yes);
   if (!yes) return;
-  const below = innerHeight - button.getBoundingClientRect().bottom;
-  list.classList.toggle("up", below < 300 && button.getBoundingClientRect().top > below);
+  const below = innerHeight - face.getBoundingClientRect().bottom;
+  list.classList.toggle("up", below < 300 && face.getBoundingClientRect().top > below);
   list.focus({ preventScroll: true });
   point(Math.max(0, options().findIndex(o => o.getAttribute("aria-selected") === "true")));
 }
@@ -89,18 +87,17 @@ function choose(row) {
     props.value = name;
     draw();
     open(false);
-    button.focus();
+    face.focus();
   }
   trigger("input");
 }
 
-button.addEventListener("click", () => open(list.hidden));
-button.addEventListener("keydown", e => { if (e.key === "ArrowDown" || e.key === "ArrowUp") { e.preventDefault(); open(true); } });
+face.addEventListener("keydown", e => { if (e.key === "ArrowDown" || e.key === "ArrowUp") { e.preventDefault(); open(true); } });
 list.addEventListener("keydown", e => {
   const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 6, PageUp: -6, Home: -999, End: 999 }[e.key];
   if (step) { e.preventDefault(); point(at + step); }
   else if (e.key === "Enter" || e.key === " ") { e.preventDefault(); choose(options()[at]); }
-  else if (e.key === "Escape" || e.key === "Tab") { open(false); button.focus(); }
+  else if (e.key === "Escape" || e.key === "Tab") { open(false); face.focus(); }
   else if (e.key.length === 1) {
     typed = e.timeStamp - last < 800 ? typed + e.key.toLowerCase() : e.key.toLowerCase();
     last = e.timeStamp;

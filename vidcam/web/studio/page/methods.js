@@ -1,6 +1,5 @@
 // The methods, as a table.
 const root = element.firstElementChild;
-const make = (tag, name, text = "") => { const e = document.createElement(tag); e.className = name; e.textContent = text; return e; };
 const rows = props.value ?? [];
 const body = make("tbody", "");
 let family = null;

@@ -1,6 +1,5 @@
 // The models, as a table: what is on this machine, and a button to fetch the rest.
 const root = element.firstElementChild;
-const make = (tag, name, text = "") => { const e = document.createElement(tag); e.className = name; e.textContent = text; return e; };
 
 function draw() {
   const { rows = [], folder = "", offline = false } = props.value ?? {};
@@ -14,13 +13,11 @@ function draw() {
     name.title = m.paper;
     if (m.here) weights.append(make("span", "chip good", "here"));
     else {
-      const button = make("button", "small", "Install");
-      button.type = "button";
-      button.disabled = Boolean(m.reason);
-      button.setAttribute("aria-label", `Install ${m.name}`);
-      if (m.reason) weights.title = button.title = m.reason;
-      button.addEventListener("click", () => trigger("select", { name: m.name }));
-      weights.append(button);
+      const install = button("small", "Install", () => trigger("select", { name: m.name }));
+      install.disabled = Boolean(m.reason);
+      install.setAttribute("aria-label", `Install ${m.name}`);
+      if (m.reason) weights.title = install.title = m.reason;
+      weights.append(install);
     }
     const accuracy = make("td", "num", m.accuracy ?? "–");
     accuracy.title = m.protocol ?? "";

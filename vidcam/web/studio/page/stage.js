@@ -1,13 +1,5 @@
 // The stage: bring a video, see the answer, play it, and go to any moment of it by its evidence.
 const root = element.firstElementChild;
-const make = (tag, name = "", text = "") => { const e = document.createElement(tag); e.className = name; e.textContent = text; return e; };
-const button = (name, text, act) => { const e = make("button", name, text); e.type = "button"; e.addEventListener("click", act); return e; };
-const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
-const clock = s => {
-  const tenths = Math.round(s * 10), minutes = Math.floor(tenths / 600);
-  return minutes ? `${minutes}:${((tenths % 600) / 10).toFixed(1).padStart(4, "0")}` : `${(tenths / 10).toFixed(1)} s`;
-};
-const HUES = 6;
 
 // --- the parts
 
@@ -61,11 +53,11 @@ for (const kind of ["play", "pause"]) video.addEventListener(kind, () => root.cl
 screen.append(video, lost);
 root.append(head, drop, notice, screen, tools, past, film);
 
-let showing = "explained", time = null, known = null; // the result's number whose start is on the screen
+let showing = "explained", time = null, known = null; // `known` is the number of the result on the screen
 
 function state(name) {
   root.dataset.state = name;
-  video.controls = name !== "done"; // then the evidence is what one goes by
+  video.controls = name !== "done"; // with evidence, its timeline replaces the browser's controls
   if (name === "empty") { video.pause(); back.hidden = !props.input; }
 }
 
@@ -132,7 +124,7 @@ async function record() {
   const type = ["video/webm;codecs=vp8", "video/webm", "video/mp4"].find(t => MediaRecorder.isTypeSupported(t));
   const recorder = new MediaRecorder(stream, { mimeType: type }), parts = [];
   let kept = false, began = 0;
-  const tick = setInterval(() => { if (recorder.state === "recording") seconds.textContent = clock((performance.now() - began) / 1000); }, 100);
+  const tick = setInterval(() => { if (recorder.state === "recording") seconds.textContent = timeText((performance.now() - began) / 1000); }, 100);
   recorder.ondataavailable = e => parts.push(e.data);
   recorder.onstop = () => { close(); if (kept) send(new Blob(parts, { type }), type.includes("mp4") ? "recording.mp4" : "recording.webm"); };
   const close = () => { clearInterval(tick); stream.getTracks().forEach(t => t.stop()); box.remove(); target.hidden = false; };
@@ -152,10 +144,7 @@ function open() {
   limits.textContent = most;
   shelf.replaceChildren(...examples.map(example => {
     const b = button("example", "", () => { say(""); trigger("select", { name: example.name }); });
-    const picture = make("img");
-    picture.src = example.poster;
-    picture.alt = "";
-    b.append(picture, make("b", "", example.name.replace(/\.\w+$/, "").replaceAll("_", " ")), make("small", "num", example.facts.split(" · ")[0]));
+    b.append(image(example.poster), make("b", "", example.name.replace(/\.\w+$/, "").replaceAll("_", " ")), make("small", "num", example.facts.split(" · ")[0]));
     b.title = `${example.name}, ${example.facts}`;
     return b;
   }));
@@ -164,7 +153,7 @@ function open() {
 
 // --- the video on the screen
 
-let wanted = null; // where to go, and whether to play, once a new picture is there
+let wanted = null; // the time to go to, and whether to play, once a new video is open
 const offset = () => showing === "explained" && props.result ? props.result.offset : 0;
 
 function show(src, at, playing) {
@@ -276,7 +265,7 @@ function draw() {
   }
   const step = [.1, .2, .5, 1, 2, 5, 10, 15, 30, 60, 120, 300].find(s => span / s <= 6) ?? span;
   for (let k = Math.ceil(r.t0 / step); k * step <= r.t1 + 1e-6; k++) {
-    const tick = make("span", "tick num", clock(k * step).replace(".0", ""));
+    const tick = make("span", "tick num", timeText(k * step).replace(".0", ""));
     tick.style.left = `${x(k * step)}%`;
     if (x(k * step) < 2) tick.classList.add("first");
     if (x(k * step) > 98) tick.classList.add("last");
@@ -309,12 +298,9 @@ function draw() {
 
   film.replaceChildren(...r.moments.map(m => {
     const b = button("moment", "", () => { seek(m.time); screen.scrollIntoView({ block: "nearest", behavior: "smooth" }); });
-    const picture = make("img");
-    picture.src = m.src;
-    picture.alt = `The picture at ${clock(m.time)} with the evidence for ${m.label}`;
     const under = make("span", `under c${names.indexOf(m.label) % HUES}`);
-    under.append(make("b", "num", clock(m.time)), make("span", "", m.label));
-    b.append(picture, under);
+    under.append(make("b", "num", timeText(m.time)), make("span", "", m.label));
+    b.append(image(m.src, `The picture at ${timeText(m.time)} with the evidence for ${m.label}`), under);
     return b;
   }));
 }
@@ -322,7 +308,7 @@ function draw() {
 function values(t) {
   const r = props.result;
   if (!r || t === null) return;
-  now.textContent = `${clock(t)}`;
+  now.textContent = `${timeText(t)}`;
   let low = 0, high = r.times.length - 1;
   while (low < high) { const mid = (low + high) >> 1; r.times[mid] < t ? low = mid + 1 : high = mid; }
   if (low > 0 && t - r.times[low - 1] < r.times[low] - t) low--;
@@ -337,7 +323,7 @@ function cursor() {
   if (!needle || time === null) return;
   needle.style.left = `${clamp(100 * (time - r.t0) / (r.t1 - r.t0), 0, 100)}%`;
   plot.setAttribute("aria-valuenow", time.toFixed(2));
-  plot.setAttribute("aria-valuetext", clock(time));
+  plot.setAttribute("aria-valuetext", timeText(time));
   values(time);
 }
 
@@ -363,7 +349,7 @@ function update() {
   state("done");
   const fresh = known !== result.number;
   if (fresh) { known = result.number; time = result.peak ?? result.t0; showing = result.rejected ? "original" : "explained"; }
-  flip.hidden = result.rejected; // then there is no evidence to be seen
+  flip.hidden = result.rejected; // then there is no evidence to show
   root.classList.toggle("unexplained", result.rejected);
   draw();
   cursor();

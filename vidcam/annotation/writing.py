@@ -1,0 +1,228 @@
+"""Write the explained video and its reports.
+
+The video is drawn in a second pass, because the scale belongs to the whole video and memory must not grow with its length.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidcam.analysis import Analysis, Answers
+from vidcam.annotation.first_pass import checked_engine, explain_source
+from vidcam.errors import OutputError, UsageError
+from vidcam.evidence.heat import render_heat
+from vidcam.io.clock import SYSTEM
+from vidcam.io.files import check_output
+from vidcam.io.source import Source, open_source
+from vidcam.pipeline import Progress
+from vidcam.render import Renderer
+from vidcam.render.draw_pass import DrawPass
+from vidcam.render.legend import make_legend
+from vidcam.reports.formats import get_format, list_formats
+from vidcam.reports.keyframes import Filmstrip
+from vidcam.settings import (
+    Look,
+    Settings,  # fmt: skip
+)
+from vidcam.values import FloatArray, Frame, Heat
+from vidcam.yuv import Planes
+
+if TYPE_CHECKING:
+    from vidcam.engine import Engine
+
+__all__ = ["Outputs", "annotate", "draw"]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files to write for one input.
+
+    Args:
+        video: The explained video, an MP4 file; None writes none.
+        reports: The path of each report by the name of its format, out of :func:`~vidcam.reports.formats.list_formats`.
+        overwrite: Whether existing files are replaced.
+
+    Raises:
+        UnknownNameError: There is no such format.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from vidcam import Outputs
+        >>> Outputs(Path("why.mp4"), reports={"csv": Path("why.csv")}).paths()["csv"].name
+        'why.csv'
+    """
+
+    video: Path | None = None
+    reports: Mapping[str, Path] = field(default_factory=dict)
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        for name in self.reports:
+            get_format(name)
+
+    def paths(self) -> dict[str, Path]:
+        """Return the files by format, in the order in which they are written; the video's is called ``video``."""
+        reports = {row.name: self.reports[row.name] for row in list_formats() if row.name in self.reports}
+        return reports if self.video is None else {"video": self.video, **reports}
+
+    def needs_pictures(self) -> bool:
+        """Return whether the frames of the video are drawn for any of the files."""
+        return self.video is not None or any(get_format(name).has_pictures for name in self.reports)
+
+    def check(self, source: str) -> None:
+        """Raise OutputError if a file cannot be written, and UsageError if two outputs are one file."""
+        taken: dict[Path, str] = {}
+        if self.video is not None and self.video.suffix.lower() != ".mp4":
+            raise OutputError(f"cannot write {self.video}: the video is an MP4 file, so its name must end in .mp4")
+        for name, path in self.reports.items():
+            get_format(name).check_path(path)
+        for name, path in self.paths().items():
+            target = check_output(path, source=source, overwrite=self.overwrite)
+            if target in taken:
+                raise UsageError(f"{path} is named for two outputs, {taken[target]} and {name}: give each its own file")
+            taken[target] = name
+
+
+def annotate(
+    source: object,
+    outputs: Outputs,
+    *,
+    engine: Engine | None = None,
+    settings: Settings = Settings(),
+    look: Look = Look(),
+    times: Sequence[float] | FloatArray | None = None,
+    fps: float | None = None,
+    progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Analysis:
+    """Write an explained video and its reports; every file appears complete or not at all.
+
+    Args:
+        source: A video file, an address, a folder of images, or an array or tensor ``(T, H, W, 3) uint8`` RGB.
+        outputs: The files to write.
+        engine: What :func:`vidcam.open_engine` gives; None opens the model ``auto``.
+        settings: How to explain.
+        look: How to draw.
+        times: ``(T,)`` seconds of the pictures of an array.
+        fps: Pictures per second of an array or a folder of images, in place of ``times``.
+        progress: Called with the stage, the frames done, and all frames if their number is known.
+        say: Called at once, in the thread that reads, with what else is a warning of the analysis.
+
+    Returns:
+        The analysis, with the names of the files.
+
+    Raises:
+        OutputError: A file exists and ``outputs.overwrite`` is False, or it cannot be written.
+        VidcamError: As for :func:`vidcam.explain`.
+
+    Example:
+        >>> import vidcam
+        >>> from pathlib import Path
+        >>> outputs = vidcam.Outputs(Path("why.mp4"), reports={"json": Path("why.json")}, overwrite=True)
+        >>> analysis = vidcam.annotate("clips/walking.mp4", outputs, engine=vidcam.open_engine("mini"))
+        >>> analysis.top(1)[0][0]
+        'walking'
+    """
+    began = SYSTEM.now()
+    engine = checked_engine(source, engine)
+    outputs.check(str(source) if isinstance(source, str | os.PathLike) else "")
+    with open_source(source, times=times, fps=fps) as opened:
+        opened.say = say
+        analysis = explain_source(opened, engine, settings, progress)
+        return _write(opened, analysis, outputs, look, progress, {"explain": SYSTEM.now() - began})
+
+
+def draw(
+    path: str | Path, analysis: Analysis, outputs: Outputs, *, look: Look = Look(), progress: Progress | None = None
+) -> Analysis:
+    """Write what ``outputs`` names of an analysis; nothing is computed again.
+
+    Args:
+        path: The video that :func:`vidcam.explain` made the analysis of.
+        analysis: The analysis, with its maps.
+        outputs: The files to write.
+        look: How to draw.
+        progress: Called with the stage, the frames done, and all frames if their number is known.
+
+    Returns:
+        The analysis with the pictures and the names of the files.
+
+    Raises:
+        OutputError: A file exists and ``outputs.overwrite`` is False, or it cannot be written.
+        InputError: The video cannot be read.
+
+    Example:
+        >>> import vidcam
+        >>> from pathlib import Path
+        >>> analysis = vidcam.explain("clips/walking.mp4", engine=vidcam.open_engine("mini"))
+        >>> look = vidcam.Look("contour")
+        >>> drawn = vidcam.draw("clips/walking.mp4", analysis, vidcam.Outputs(Path("contours.mp4"), overwrite=True), look=look)
+        >>> drawn.outputs
+        {'video': 'contours.mp4'}
+    """
+    outputs.check(str(path))
+    with open_source(path) as source:
+        return _write(source, analysis, outputs, look, progress, {})
+
+
+def _write(
+    source: Source, analysis: Analysis, outputs: Outputs, look: Look, progress: Progress | None, timings_s: dict[str, float]
+) -> Analysis:
+    began = SYSTEM.now()
+    if outputs.needs_pictures():
+        analysis = _draw(source, analysis, outputs, look, progress)
+    timings_s = timings_s | {"draw": SYSTEM.now() - began}
+    analysis = replace(
+        analysis,
+        outputs={kind: str(target) for kind, target in outputs.paths().items()},
+        timings_s=timings_s | {"total": sum(timings_s.values())},
+    )
+    for name, path in outputs.paths().items():
+        if name != "video":
+            get_format(name).write(analysis, path, overwrite=outputs.overwrite)
+    return analysis
+
+
+def _draw(source: Source, analysis: Analysis, outputs: Outputs, look: Look, progress: Progress | None) -> Analysis:
+    """Run the second pass: draw every frame at its own time, and take the pictures of the film strip."""
+    size = analysis.source.height, analysis.source.width
+    renderer = Renderer(
+        source_size=size,
+        style=look.style,
+        opacity=look.opacity,
+        signed=look.signed,
+        legend=make_legend(analysis),
+        curves={label: (analysis.times_s, curve) for label, curve in analysis.curves.items()},
+        segments=analysis.segments,
+        span=(float(analysis.times_s[0]), float(analysis.times_s[0]) + analysis.duration_s),
+    )
+    sampled = set(analysis.sampled_s.tolist())
+    answers = Answers(analysis)
+
+    def heat_of(label: str, second: float) -> Heat | None:
+        tracks = analysis.drawn[label]
+        return render_heat(tracks, time=second, scale=analysis.scale, size=size, against=look.signed, coarse=True)
+
+    film = Filmstrip(analysis, heat=heat_of, style=look.style, signed=look.signed)
+
+    def picture_of(frame: Frame) -> Planes | None:
+        film.offer(frame)
+        if outputs.video is None:
+            return None
+        prediction, label = answers.at(frame.time)
+        heat, top = heat_of(label, frame.time), prediction.top(5)
+        return renderer.draw(frame.planes, heat=heat, time=frame.time, top=top, label=label, sampled=frame.time in sampled)
+
+    settings = analysis.settings
+    drawing = DrawPass(source, start_s=settings.start_s, end_s=settings.end_s, frames=analysis.frames, progress=progress)
+    drawing.run(picture_of, outputs.video, size=renderer.size, overwrite=outputs.overwrite)
+    return replace(
+        analysis,
+        moments=tuple(film.moments),
+        video_offset_s=drawing.offset_s,
+        warnings=tuple(dict.fromkeys([*analysis.warnings, *source.warnings, *drawing.warnings])),
+    )

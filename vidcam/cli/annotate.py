@@ -1,0 +1,175 @@
+"""``vidcam annotate``: explained videos and their reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument
+
+from vidcam.cli import options
+from vidcam.errors import UsageError, VidcamError
+from vidcam.settings import Look, Settings, Tail
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vidcam.analysis import Analysis
+    from vidcam.annotation import Outputs
+    from vidcam.cli.progress import ProgressBar
+    from vidcam.engine import Engine
+
+__all__ = ["EXAMPLES", "annotate"]
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+  vidcam annotate clip.mp4                                  write clip.vidcam.mp4 to this folder
+
+  vidcam annotate clip.mp4 -o why.mp4 --report why.html     with an HTML report
+
+  vidcam annotate clip.mp4 --class "arm wrestling" --versus "shaking hands"
+
+  vidcam annotate videos/ --out-dir explained --json "explained/{name}.json"
+
+  vidcam annotate clip.mp4 --model my_net.py:build --weights net.safetensors --labels names.txt
+"""
+
+
+def annotate(
+    inputs: Annotated[
+        list[str],
+        Argument(metavar="INPUT", help="Video files, folders of videos, folders of numbered images, or http URLs."),
+    ],
+    output: Annotated[
+        Path | None,
+        options.output_option("-o", "--output", metavar="OUT.mp4", help="Explained video (for one input)."),
+    ] = None,
+    out_dir: Annotated[
+        Path | None,
+        options.output_option(metavar="DIR", help="Folder for the explained videos (for any number of inputs)."),
+    ] = None,
+    model: options.Model = "auto",
+    weights: options.Weights = None,
+    labels: options.Labels = None,
+    layer: options.Layer = None,
+    fact: options.Fact = None,
+    trust_code: options.TrustCode = False,
+    method: options.Method = None,
+    classes: options.Classes = None,
+    versus: options.Versus = None,
+    style: options.Style = "heat",
+    signed: Annotated[
+        bool,
+        options.explanation_option("--signed", help="Also show evidence against the class, in a second colour."),
+    ] = False,
+    opacity: options.Opacity = 0.62,
+    hop: options.Hop = None,
+    smooth: options.Smooth = 0.25,
+    smoothing: options.Smoothing = "gaussian",
+    crops: options.Crops = "center",
+    tail: Annotated[
+        Tail,
+        options.explanation_option(
+            help="End of the video: shift the last clip back, repeat (hold) the last frame, or drop the rest."
+        ),
+    ] = "shift",
+    start: options.Start = None,
+    end: options.End = None,
+    html: options.Report = None,
+    json: options.Json = None,
+    csv: Annotated[
+        Path | None,
+        options.output_option(metavar="OUT.csv", help="Evidence and probabilities over time as a table."),
+    ] = None,
+    vtt: Annotated[Path | None, options.output_option(metavar="OUT.vtt", help="Segments as WebVTT subtitles.")] = None,
+    maps: Annotated[
+        Path | None,
+        options.output_option(metavar="OUT.npz", help="Raw signed evidence maps with times and geometry."),
+    ] = None,
+    tubes: Annotated[
+        Path | None,
+        options.output_option(metavar="OUT", help="Evidence as boxes and masks over time: .json, .csv, or .coco.json."),
+    ] = None,
+    formats: Annotated[
+        list[str] | None,
+        options.output_option("--format", metavar="NAME=PATH", help="Report in a format by its name; repeatable."),
+    ] = None,
+    verdict: Annotated[
+        bool,
+        options.explanation_option("--verdict", help="Test whether hiding the highlighted regions changes the prediction."),
+    ] = False,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    engine: options.Engine = "auto",
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Write an explained video: what the model says, and the evidence for it in space and time."""
+    from vidcam.cli.loading import load_engine
+    from vidcam.cli.outputs import parse_formats, plan_outputs
+    from vidcam.cli.progress import ProgressBar
+    from vidcam.pipeline import Session
+
+    jobs = plan_outputs(
+        inputs,
+        output=output,
+        out_dir=out_dir,
+        reports={"html": html, "json": json, "csv": csv, "vtt": vtt, "npz": maps, "tubes": tubes} | parse_formats(formats or ()),
+        overwrite=overwrite,
+    )
+    settings = Settings(
+        method=method, classes=tuple(classes or ()), versus=versus, seconds_between_clip_starts=hop, tail=tail,
+        cover=crops == "cover", smoothing=smoothing, smooth_s=smooth, start_s=start, end_s=end, verdict=verdict, seed=seed,
+    )  # fmt: skip
+    if signed and style == "spotlight":
+        raise UsageError("a spotlight shows only evidence for the class: leave --signed out, or take --style heat or contour")
+    look = Look(style=style, opacity=opacity, signed=signed)
+    with ProgressBar(quiet=quiet) as bar:
+        loaded = load_engine(
+            bar, model, fact, weights=weights, labels=labels, layer=layer, trust_code=trust_code, device=device, engine=engine
+        )
+        Session(loaded, settings)  # reports once what is wrong for every input
+        failed = _annotate_all(jobs, loaded, settings, look, bar)
+    if failed:
+        raise VidcamError(f"{failed} of {len(jobs)} inputs could not be explained")
+
+
+def _annotate_all(jobs: Sequence[tuple[str, Outputs]], engine: Engine, settings: Settings, look: Look, bar: ProgressBar) -> int:
+    """Annotate every input and print a line for each; return how many failed. A single input raises its error instead."""
+    failed = 0
+    for number, (source, outputs) in enumerate(jobs, 1):
+        name = Path(source).name or source
+        bar.start(name if len(jobs) == 1 else f"{number}/{len(jobs)} {name}")
+        try:
+            _annotate_one(source, outputs, engine, settings, look, bar)
+        except (VidcamError, OSError) as error:
+            if len(jobs) == 1:
+                raise
+            failed += 1
+            bar.print_message(f"error: {source}: {error}", always=True)
+    return failed
+
+
+def _annotate_one(source: str, outputs: Outputs, engine: Engine, settings: Settings, look: Look, bar: ProgressBar) -> None:
+    """Annotate one input; print each warning once, those of the reader as soon as they come up, and then the answers."""
+    from vidcam import annotation
+
+    printed: set[str] = set()
+
+    def warn(warning: str) -> None:
+        if warning not in printed:
+            printed.add(warning)
+            bar.print_message(f"warning: {source}: {warning}")
+
+    analysis = annotation.annotate(
+        source, outputs, engine=engine, settings=settings, look=look, progress=bar.update_frames, say=warn
+    )
+    for warning in analysis.warnings[len(engine.notes) :]:
+        warn(warning)
+    bar.print_result(_summary(source, analysis))
+
+
+def _summary(source: str, analysis: Analysis) -> str:
+    answers = ", ".join(f"{label} {prob:.1%}" for label, prob in analysis.top(3))
+    return f"{source}: {answers} -> {', '.join(analysis.outputs.values())}"

@@ -1,0 +1,170 @@
+"""``vidcam evaluate``: whether an explanation is true, for one video or a labelled folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+from vidcam.cli import options
+from vidcam.cli.benchmark import benchmark
+from vidcam.errors import UsageError
+from vidcam.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from vidcam.cli.progress import ProgressBar
+    from vidcam.engine import Engine
+
+__all__ = ["EXAMPLES", "evaluate"]
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+  vidcam evaluate clip.mp4 --report true.html               does the model need what the map shows?
+
+  vidcam evaluate clip.mp4 --method gradcam --layer layer3 --class "arm wrestling"
+
+  vidcam evaluate clip.mp4 --splice other.mp4               two videos in one: does each class have its evidence in its own part?
+
+  vidcam evaluate my_actions/ --report mistakes.html        a folder of class folders: worst mistakes, suspicious evidence
+"""
+
+OLD_BENCHMARK = "benchmark"
+"""The input that meant ``vidcam benchmark`` before it was a command. A file or folder of this name is an ordinary input."""
+
+
+def evaluate(
+    source: Annotated[str, Argument(metavar="INPUT", help="A video, or a folder with one folder of videos for each class.")],
+    model: options.Model = "auto",
+    weights: options.Weights = None,
+    layer: options.Layer = None,
+    fact: options.Fact = None,
+    trust_code: options.TrustCode = False,
+    # A list for the old words `evaluate benchmark` alone.
+    method: Annotated[
+        list[str] | None,
+        options.explanation_option(metavar="NAME", help=f"{options.METHOD_HELP}.", show_default=options.METHOD_DEFAULT),
+    ] = None,
+    label: options.Class = None,
+    versus: options.Versus = None,
+    windows: Annotated[
+        int,
+        options.explanation_option(min=1, help="Number of clips to test: those with the highest probability."),
+    ] = 4,
+    baseline: Annotated[
+        list[str] | None,
+        options.explanation_option(
+            help="Replacement for hidden regions: blur, frozen, or inpaint (repeatable).", show_default="all three"
+        ),
+    ] = None,
+    splice: Annotated[
+        str | None,
+        options.explanation_option(metavar="OTHER", help="Second video, with another predicted class, to splice into the first."),
+    ] = None,
+    hop: options.Hop = None,
+    smooth: options.Smooth = 0.25,
+    smoothing: options.Smoothing = "gaussian",
+    html: options.Report = None,
+    json: options.Json = None,
+    csv: Annotated[Path | None, options.output_option(metavar="OUT.csv", help="One line for each video (for a folder).")] = None,
+    clips: Annotated[int, Option(min=1, hidden=True)] = 5,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Test an explanation: what the model loses without the highlighted regions, beside controls that know nothing of it.
+
+    In a folder of class folders, find the worst mistakes and suspicious evidence.
+    """
+    if source == OLD_BENCHMARK and not Path(source).exists():
+        from vidcam.cli.progress import print_renamed
+
+        _check_single_video(source, label, versus, splice)
+        if csv is not None:
+            raise UsageError("--csv is for a folder of class folders: use --json instead")
+        print_renamed("vidcam evaluate benchmark", "vidcam benchmark", quiet=quiet)
+        benchmark(
+            model=model, weights=weights, layer=layer, fact=fact, trust_code=trust_code, method=method, clips=clips, html=html,
+            json=json, seed=seed, device=device, overwrite=overwrite, quiet=quiet,
+        )  # fmt: skip
+        return
+    from vidcam.cli.loading import load_engine
+    from vidcam.cli.progress import ProgressBar
+    from vidcam.io.class_folders import is_labelled
+
+    is_folder = is_labelled(source)
+    if len(method or ()) > 1:
+        raise UsageError("one method is tested at a time; `vidcam compare` shows several side by side")
+    if is_folder:
+        _check_single_video(source, label, versus, splice)
+    _check_files(source, html, json, csv, is_folder=is_folder, overwrite=overwrite)
+    settings = Settings(
+        method=method[0] if method else None, classes=() if label is None else (label,), versus=versus,
+        seconds_between_clip_starts=hop, smooth_s=smooth, smoothing=smoothing, seed=seed,
+    )  # fmt: skip
+    with ProgressBar(quiet=quiet) as bar:
+        engine = load_engine(bar, model, fact, weights=weights, layer=layer, trust_code=trust_code, device=device)
+        bar.start(Path(source).name or source)
+        if is_folder:
+            _evaluate_folder(source, engine, settings, {"html": html, "json": json, "csv": csv}, overwrite, bar)
+        else:
+            _evaluate_video(source, engine, settings, windows, baseline, splice, {"html": html, "json": json}, overwrite, bar)
+
+
+def _check_single_video(source: str, label: str | None, versus: str | None, splice: str | None) -> None:
+    """Raise UsageError if an option is given that is for a single video."""
+    for option, value in (("--class", label), ("--versus", versus), ("--splice", splice)):
+        if value is not None:
+            raise UsageError(f"{option} is for a single video; {source} is explained for what is in its clips")
+
+
+def _check_files(
+    source: str, html: Path | None, json: Path | None, csv: Path | None, *, is_folder: bool, overwrite: bool
+) -> None:
+    """Check, before any weights are fetched, that the source can be read and the outputs can be written."""
+    from vidcam.io.files import check_output
+    from vidcam.io.source import open_source
+
+    for path in (html, json, csv):
+        if path is not None:
+            check_output(path, source=source, overwrite=overwrite)
+    if not is_folder:
+        open_source(source).close()
+        if csv is not None:
+            raise UsageError("--csv is for a folder of class folders: use --json instead")
+
+
+def _evaluate_folder(
+    source: str, engine: Engine, settings: Settings, paths: Mapping[str, Path | None], overwrite: bool, bar: ProgressBar
+) -> None:
+    from vidcam.evaluation.folder import inspect
+
+    inspection = inspect(source, engine=engine, settings=settings, progress=bar.update_frames)
+    inspection.write_files(paths, overwrite=overwrite)
+    bar.print_result(inspection.in_words())
+
+
+def _evaluate_video(
+    source: str,
+    engine: Engine,
+    settings: Settings,
+    windows: int,
+    baselines: Sequence[str] | None,
+    splice: str | None,
+    paths: Mapping[str, Path | None],
+    overwrite: bool,
+    bar: ProgressBar,
+) -> None:
+    from vidcam.evaluation import video
+    from vidcam.metrics.imputers import IMPUTERS
+
+    evaluation = video.evaluate(
+        source, engine=engine, settings=settings, windows=windows, imputers=tuple(baselines or IMPUTERS), other=splice,
+        progress=bar.update_frames,
+    )  # fmt: skip
+    evaluation.write_files(paths, overwrite=overwrite)
+    bar.print_result(evaluation.in_words())

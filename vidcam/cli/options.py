@@ -1,0 +1,125 @@
+"""The options that several commands share, each described once; a command adds the defaults and its own options."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+from typer import Option
+
+from vidcam.settings import Smoothing as SmoothingKind
+from vidcam.settings import Style as StyleName
+
+__all__ = [
+    "PORT_HELP",
+    "Class",
+    "Classes",
+    "Crops",
+    "Device",
+    "End",
+    "Engine",
+    "Fact",
+    "Hop",
+    "Host",
+    "Json",
+    "Labels",
+    "Layer",
+    "Method",
+    "Methods",
+    "Model",
+    "Name",
+    "Opacity",
+    "Overwrite",
+    "Quiet",
+    "Report",
+    "Seed",
+    "Smooth",
+    "Smoothing",
+    "Start",
+    "Style",
+    "TrustCode",
+    "Versus",
+    "Weights",
+    "explanation_option",
+    "model_option",
+    "output_option",
+    "server_option",
+]
+
+model_option = partial(Option, rich_help_panel="Model")
+explanation_option = partial(Option, rich_help_panel="Explanation")
+output_option = partial(Option, rich_help_panel="Output")
+server_option = partial(Option, rich_help_panel="Server")
+
+METHOD_HELP = "Explanation method: a name from `vidcam methods`, or smoothgrad:NAME or vargrad:NAME to average over noisy inputs"
+METHOD_DEFAULT = "cam where it is exact, else gradcam"
+PORT_HELP = "Port to listen on (0: any free port)."
+
+# The model
+Model = Annotated[
+    str,
+    model_option(help="Model: a name from `vidcam models`, a trained folder, package.module:factory, or file.py:factory."),
+]
+Weights = Annotated[Path | None, model_option(metavar="FILE", help="Weight file: safetensors, or a torch state dict.")]
+Labels = Annotated[Path | None, model_option(metavar="FILE", help="Class names: one per line, or a JSON list.")]
+Layer = Annotated[str | None, model_option(metavar="MODULE", help="Module to explain.", show_default="the model's own choice")]
+Fact = Annotated[
+    list[str] | None,
+    model_option(
+        metavar="KEY=VALUE", help="Input format of your own network, such as mean=0.5,0.5,0.5 or frames=8 (repeatable)."
+    ),
+]
+TrustCode = Annotated[bool, model_option("--trust-code", help="Allow a trained folder to run the Python code that it names.")]
+Device = Annotated[str, model_option(help="Device: auto, cpu, cuda, cuda:N, or mps.")]
+Engine = Annotated[str, model_option(help="Inference engine: auto, openvino, torch, openvino-bf16, or torch-bf16.")]
+
+# The explanation
+Method = Annotated[str | None, explanation_option(metavar="NAME", help=f"{METHOD_HELP}.", show_default=METHOD_DEFAULT)]
+Methods = Annotated[list[str] | None, explanation_option("--method", metavar="NAME", help=f"{METHOD_HELP} (repeatable).")]
+Class = Annotated[
+    str | None,
+    explanation_option("--class", metavar="LABEL", help="Class to explain.", show_default="the most probable one"),
+]
+Classes = Annotated[
+    list[str] | None,
+    explanation_option("--class", metavar="LABEL", help="Class to explain (repeatable).", show_default="the most probable ones"),
+]
+Versus = Annotated[
+    str | None,
+    explanation_option(metavar="LABEL", help="Class to compare with: explain why the answer is not this one."),
+]
+Hop = Annotated[
+    float | None,
+    explanation_option(metavar="S", help="Seconds from the start of one clip to the next.", show_default="half a clip"),
+]
+Smooth = Annotated[float, explanation_option(metavar="S", help="Smoothing over time in seconds (0: off).")]
+Start = Annotated[
+    float | None,
+    explanation_option(metavar="S", help="Start of the part to explain, in seconds.", show_default="the start of the video"),
+]
+End = Annotated[
+    float | None,
+    explanation_option(metavar="S", help="End of the part to explain, in seconds.", show_default="the end of the video"),
+]
+Smoothing = Annotated[SmoothingKind, explanation_option(help="Kind of smoothing; flow follows the motion in the video.")]
+Crops = Annotated[
+    Literal["center", "cover"],
+    explanation_option(help="What the model sees: its centre crop, or several crops that cover the whole frame."),
+]
+Style = Annotated[StyleName, explanation_option(help="How evidence is drawn.")]
+Opacity = Annotated[float, explanation_option(min=0.05, max=1.0, help="Overlay opacity at maximum attribution.")]
+Seed = Annotated[int, Option(min=0, help="Random seed.")]
+
+# What is written and printed
+Report = Annotated[Path | None, output_option("--report", metavar="OUT.html", help="HTML report in one file.")]
+Json = Annotated[Path | None, output_option("--json", metavar="OUT.json", help="All results as JSON.")]
+Overwrite = Annotated[bool, output_option("--overwrite", help="Replace existing output.")]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="Only print errors.")]
+
+# The server
+Host = Annotated[str, server_option(help="Address to listen on; other machines need the printed token.")]
+Name = Annotated[
+    str | None,
+    server_option(metavar="HOST", help="Public host name of an https proxy in front of the server, such as cam.example.com."),
+]

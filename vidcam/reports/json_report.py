@@ -1,0 +1,100 @@
+"""An analysis as JSON: the keys that docs/json.md describes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+
+from vidcam.analysis import Analysis, ModelInfo, RunInfo
+from vidcam.io.json_text import to_json_value
+from vidcam.values import Prediction
+
+__all__ = ["SCHEMA_VERSION", "describe", "model_json", "report_values", "run_json", "settings_json", "to_json"]
+
+SCHEMA_VERSION = 1
+TOP = 5
+"""Labels listed for the video and for each window."""
+
+SETTINGS_KEYS = {"seconds_between_clip_starts": "hop_s"}
+"""Settings that have another name in JSON: that of version 0.1."""
+
+
+def to_json(analysis: Analysis) -> dict[str, object]:
+    """Return the analysis in JSON's own types; a number that is not finite becomes None."""
+    return {key: to_json_value(value) for key, value in report_values(analysis).items()}
+
+
+def report_values(analysis: Analysis) -> dict[str, object]:
+    """Return the values of the JSON report by key, not yet in JSON's own types."""
+    a = analysis
+    return {
+        **describe(a),
+        "scale": a.scale,
+        **run_json(a.run),
+        "settings": settings_json(a),
+        "warnings": a.warnings,
+        "summary": {"top": [{"label": label, "prob": prob} for label, prob in a.top(TOP)]},
+        "windows": [{"start_s": w.span[0], "end_s": w.span[1], "top": _top(w)} for w in a.windows],
+        "timeline": {"times_s": a.times_s, "evidence": a.curves},
+        "segments": [{"label": s.label, "start_s": s.start_s, "end_s": s.end_s, "score": s.score} for s in a.segments],
+        "completeness_error": a.completeness_error,
+        "verdict": None if a.verdict is None else {"label": a.labels[0], **asdict(a.verdict)},
+        "unseen_fraction": a.unseen_fraction,
+        "outputs": a.outputs,
+        "video_offset_s": a.video_offset_s,
+        "timings_s": a.timings_s,
+    }
+
+
+def describe(analysis: Analysis) -> dict[str, object]:
+    """Return what was explained and how: the first keys of the JSON report, which are stored beside the maps too."""
+    a, source = analysis, analysis.source
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "input": {
+            "path": source.path,
+            "duration_s": a.duration_s,
+            "frames": a.frames,
+            "fps": source.fps,
+            "width": source.width,
+            "height": source.height,
+            "rotation": source.rotation,
+            "audio": source.audio,
+            "codec": source.codec,
+            "start_s": source.start_s,
+        },
+        "model": model_json(a.model),
+        "method": a.method,
+        "versus": a.versus,
+        "unit": "arbitrary" if a.completeness_error is None else "logit",  # logit: the evidence sums to the logit
+    }
+
+
+def model_json(model: ModelInfo) -> dict[str, object]:
+    """Return the keys of a model in every JSON file."""
+    values: dict[str, object] = {
+        "name": model.name,
+        "weights_sha256": model.weights_sha256,
+        "layer": model.target_layer,
+        "frames": model.num_frames,
+        "interval_s": model.seconds_between_frames,
+        "time_cells": model.time_cells,
+    }
+    return values | {k: v for k, v in (("title", model.title), ("paper", model.paper)) if v is not None}
+
+
+def run_json(run: RunInfo) -> dict[str, object]:
+    """Return the keys of every JSON file that say what ran the model; the model itself is :func:`model_json`."""
+    return {"engine": run.engine, "device": run.device, "seed": run.seed, "versions": run.versions}
+
+
+def settings_json(analysis: Analysis) -> dict[str, object]:
+    """Return the settings under the names of version 0.1, and the title and the paper of the method."""
+    values = {SETTINGS_KEYS.get(key, key): value for key, value in vars(analysis.settings).items()}
+    return values | {"method_title": analysis.method_title, "method_paper": analysis.method_paper}
+
+
+def _top(window: Prediction) -> list[dict[str, object]]:
+    order = np.argsort(-window.probs, kind="stable")[:TOP]
+    return [{"label": window.labels[i], "prob": window.probs[i], "logit": window.logits[i]} for i in order]

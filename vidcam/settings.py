@@ -1,0 +1,97 @@
+"""What can be chosen: how to explain and how to draw. It loads no numpy, so that ``vidcam --help`` is instant."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from vidcam.errors import UsageError
+
+__all__ = ["Look", "Settings", "Smoothing", "Style", "Tail"]
+
+Style = Literal["heat", "contour", "spotlight", "side-by-side"]
+"""How evidence is drawn over a picture: see :mod:`vidcam.render.overlay`."""
+
+Smoothing = Literal["gaussian", "exponential", "flow", "none"]
+"""How evidence is smoothed over time: see :func:`vidcam.evidence.smoothing.smooth`."""
+
+Tail = Literal["shift", "hold", "drop"]
+"""What happens to the end of a video if no full clip fits: see :class:`vidcam.sampling.Sampler`."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to explain a video.
+
+    Attributes:
+        method: Name of a method; None stands for ``cam`` if it is exact for the model, else ``gradcam``.
+        classes: Labels, or indices of outputs, to explain; empty for the model's own answers.
+        versus: Explain each class against this label.
+        seconds_between_clip_starts: 0.01 to 3600; None stands for half the length of a clip.
+        tail: What happens to the end of the video, see :class:`vidcam.sampling.Sampler`.
+        cover: Several crops that cover the whole frame, instead of the model's centre crop.
+        smoothing: Kind of smoothing over time.
+        smooth_s: Its standard deviation in seconds, 0 to 60; 0 switches it off.
+        start_s: Where to begin, in seconds from the first frame; None for the beginning.
+        end_s: Where to stop, in seconds from the first frame; None for the end.
+        verdict: Test whether the model needs what the map shows (:mod:`vidcam.metrics.verdict`); costs about 100 forward passes.
+        seed: Of everything random.
+
+    Raises:
+        UsageError: A value lies outside of its range.
+
+    Example:
+        >>> from vidcam import Settings
+        >>> Settings(method="gradcam++", classes=("clapping",)).smooth_s
+        0.25
+    """
+
+    method: str | None = None
+    classes: tuple[str | int, ...] = ()
+    versus: str | None = None
+    seconds_between_clip_starts: float | None = None
+    tail: Tail = "shift"
+    cover: bool = False
+    smoothing: Smoothing = "gaussian"
+    smooth_s: float = 0.25
+    start_s: float | None = None
+    end_s: float | None = None
+    verdict: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.seconds_between_clip_starts is not None and not 0.01 <= self.seconds_between_clip_starts <= 3600:
+            raise UsageError(f"the hop must be 0.01 to 3600 seconds, got {self.seconds_between_clip_starts}")
+        if not 0 <= self.smooth_s <= 60:
+            raise UsageError(f"smoothing must be 0 to 60 seconds, got {self.smooth_s}")
+        if isinstance(self.classes, str) or not all(isinstance(c, str | int) for c in self.classes):
+            raise UsageError(
+                f"classes are a tuple of labels or of indices of outputs, such as ('clapping',) or (3,), got {self.classes!r}"
+            )
+        if not all(math.isfinite(s) for s in (self.start_s, self.end_s) if s is not None):
+            raise UsageError(f"the start and the end must be numbers of seconds, got {self.start_s} and {self.end_s}")
+        if self.start_s is not None and self.start_s < 0:
+            raise UsageError(f"the start must not be negative, got {self.start_s}")
+        if self.end_s is not None and self.end_s <= (self.start_s or 0.0):
+            raise UsageError(f"the end must lie after the start, got start {self.start_s or 0.0} and end {self.end_s}")
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the picture is drawn.
+
+    Attributes:
+        style: ``heat``, ``contour``, ``spotlight`` or ``side-by-side``.
+        opacity: Opacity of the strongest evidence, in (0, 1].
+        signed: Show evidence against the class too, in a second colour.
+
+    Example:
+        >>> from vidcam import Look
+        >>> Look("contour").opacity
+        0.62
+    """
+
+    style: Style = "heat"
+    opacity: float = 0.62
+    signed: bool = False

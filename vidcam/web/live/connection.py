@@ -1,0 +1,203 @@
+"""One viewer's websocket: what the page of the live viewer receives and asks for.
+
+A viewer has a slot, not a queue, for pictures: a slow one sees fewer of them, never old ones, and slows nobody down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import threading
+from collections import deque
+from dataclasses import replace
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.types import Message
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from vidcam.errors import UsageError, VidcamError
+from vidcam.io import json_text
+from vidcam.live.pipeline import LivePipeline
+from vidcam.live.sources import PushedSource
+from vidcam.live.state import Update
+from vidcam.live.stream import KEEP_S
+from vidcam.web.live import protocol
+
+__all__ = ["MAX_MESSAGE_BYTES", "STATUS_S", "InvalidMessageError", "ViewerConnection", "ViewerSocket"]
+
+MAX_IN_FLIGHT = 2  # pictures that are sent before the viewer has confirmed one
+MAX_UPDATES = 16  # that wait to be sent; older ones are dropped
+STATUS_S = 1.0
+MAX_MESSAGE_BYTES = 2_000_000  # a picture from a browser is far smaller
+
+
+class InvalidMessageError(Exception):
+    """A message that no page of this server sends."""
+
+
+class ViewerSocket(WebSocket):
+    """A websocket that always reports a page that has gone as WebSocketDisconnect."""
+
+    async def send(self, message: Message) -> None:
+        """Send a message. WebSocketDisconnect if the page has gone."""
+        try:
+            await super().send(message)
+        except (OSError, RuntimeError) as error:  # uvicorn raises the latter too, after a broken frame for instance
+            raise WebSocketDisconnect(1006) from error
+
+    async def report_error(self, error: Exception) -> None:
+        """Tell the page about an error, if it is still there."""
+        with contextlib.suppress(WebSocketDisconnect):
+            if self.application_state is WebSocketState.CONNECTED:
+                await self.send_text(json.dumps({"type": "error", "message": str(error)}))
+
+    async def end(self, code: int) -> None:
+        """Close the connection, if the page is still there."""
+        with contextlib.suppress(WebSocketDisconnect):
+            await self.close(code)
+
+
+class ViewerConnection:
+    """Sends a page the pictures, updates and status of a pipeline, and obeys its requests.
+
+    Args:
+        socket: The accepted websocket.
+        pipeline: What the page looks at.
+        camera: Where to put the pictures of the page's own camera; None if the page shows the server's pictures.
+    """
+
+    def __init__(self, socket: ViewerSocket, pipeline: LivePipeline, camera: PushedSource | None) -> None:
+        self._socket, self._pipeline, self._camera = socket, pipeline, camera
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self._picture: bytes | None = None
+        self._updates: deque[str] = deque(maxlen=MAX_UPDATES)
+        self._lock = threading.Lock()
+        self._in_flight = 0
+
+    async def run(self) -> None:
+        """Serve the page until it goes away.
+
+        Raises:
+            WebSocketDisconnect: The page has gone while something was sent.
+            InvalidMessageError: It sent a message that no page of this server sends.
+        """
+        pipeline, stream = self._pipeline, self._pipeline.stream
+        tasks: list[asyncio.Task[None]] = []
+        pipeline.viewers += 1
+        stream.on_update.append(self._on_update)  # before the past is read, so that no update is missed in between
+        try:
+            await self._socket.send_text(protocol.encode_hello(pipeline, browser=self._camera is not None, keep_s=KEEP_S))
+            await self._socket.send_text(protocol.encode_history(tuple(stream.past)))
+            with self._lock:
+                if stream.update is not None and not self._updates:
+                    self._updates.append(protocol.encode_update(stream.update, took_s=stream.took_s))
+            tasks = [asyncio.create_task(part()) for part in (self._send, self._listen)]
+            if self._camera is None:
+                pipeline.pictures.add(self._on_picture)
+                if stream.latest is not None:
+                    pipeline.pictures.push(stream.latest)
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
+        finally:
+            pipeline.viewers -= 1
+            stream.on_update.remove(self._on_update)
+            pipeline.pictures.remove(self._on_picture)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- called in the stream's threads
+
+    def _on_update(self, update: Update) -> None:
+        with self._lock:
+            self._updates.append(protocol.encode_update(update, took_s=self._pipeline.stream.took_s))
+        self._wake()
+
+    def _on_picture(self, jpeg: bytes, time: float) -> None:
+        self._picture = protocol.pack_picture(jpeg, time)
+        self._wake()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the server's loop has ended
+            self._loop.call_soon_threadsafe(self._changed.set)
+
+    # --- in the server's loop
+
+    async def _send(self) -> None:
+        clock, stream = self._pipeline.clock, self._pipeline.stream
+        last_status, size = clock.now() - STATUS_S, stream.size
+        while True:
+            self._changed.clear()
+            if clock.now() - last_status >= STATUS_S or stream.size != size:  # evidence is placed in pictures of that size
+                last_status, size = clock.now(), stream.size
+                await self._socket.send_text(protocol.encode_status(self._pipeline))
+            while self._updates:
+                await self._socket.send_text(self._updates.popleft())
+            if self._picture is not None and self._in_flight < MAX_IN_FLIGHT:
+                picture, self._picture = self._picture, None
+                self._in_flight += 1
+                await self._socket.send_bytes(picture)
+            await clock.wait_async(self._changed, last_status + STATUS_S - clock.now())
+
+    async def _listen(self) -> None:
+        while True:
+            message = await self._socket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            data, words = message.get("bytes"), message.get("text")
+            if data is not None:
+                self._take_picture(data)
+            elif words is not None:
+                await self._obey(words)
+
+    def _take_picture(self, data: bytes) -> None:
+        """Take a picture of the browser's camera; ignore one that is damaged or too large."""
+        if self._camera is not None and len(data) <= MAX_MESSAGE_BYTES:
+            with contextlib.suppress(ValueError):
+                time, jpeg = protocol.unpack_picture(data)
+                self._camera.put(jpeg, at=time)
+
+    async def _obey(self, words: str) -> None:
+        """Obey a request: ``got`` confirms a picture, ``choose`` changes the settings, and any other type is ignored.
+
+        InvalidMessageError if it is not a JSON object, or contains something that no page writes.
+        """
+        try:
+            request = json_text.parse_json(words, strict=True)
+        except ValueError as error:
+            raise InvalidMessageError from error
+        if not isinstance(request, dict):
+            raise InvalidMessageError
+        if request.get("type") == "got":
+            self._in_flight = max(0, self._in_flight - 1)
+            self._changed.set()
+        elif request.get("type") == "choose":
+            try:
+                await run_in_threadpool(self._choose, request)
+            except VidcamError as error:
+                await self._socket.report_error(error)
+            await self._socket.send_text(protocol.encode_status(self._pipeline))
+
+    def _choose(self, request: dict[str, Any]) -> None:
+        """Explain with the settings of the request. UsageError if they are not valid or do not fit the model."""
+        stream = self._pipeline.stream
+        for key in ("method", "class", "versus"):
+            if not isinstance(request.get(key), str | None):
+                raise UsageError(f"the {key} must be a name, got {request[key]!r}")
+        smooth_s = request.get("smooth_s", stream.settings.smooth_s)
+        if isinstance(smooth_s, bool) or not isinstance(smooth_s, int | float) or not 0 <= smooth_s <= 5:
+            raise UsageError(f"smoothing must be 0 to 5 seconds, got {smooth_s!r}")
+        label = request.get("class")
+        stream.choose(
+            replace(
+                stream.settings,
+                method=request.get("method"),
+                classes=() if label is None else (label,),
+                versus=request.get("versus"),
+                smooth_s=float(smooth_s),
+            )
+        )

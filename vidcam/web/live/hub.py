@@ -1,0 +1,116 @@
+"""The hub: which source each viewer of the live page looks at."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from vidcam.errors import UsageError
+from vidcam.io.clock import SYSTEM, Clock
+from vidcam.live.pipeline import LivePipeline, MonitorConfig
+from vidcam.live.sources import PushedSource
+from vidcam.live.stream import DEFAULTS
+from vidcam.settings import Settings
+
+if TYPE_CHECKING:
+    from vidcam.engine import Engine
+
+__all__ = ["Hub", "make_camera_hub"]
+
+MAX_CAMERAS = 4  # browsers whose cameras are explained at the same time
+
+
+class Hub:
+    """Gives all viewers one shared source or, with ``make``, each viewer the camera of its own browser.
+
+    Args:
+        shared: The pipeline of the shared source.
+        make: Makes and starts the pipeline for the source that a browser's pictures come from.
+        max_cameras: How many browsers' cameras are explained at the same time.
+
+    Raises:
+        UsageError: Neither or both of ``shared`` and ``make`` are given.
+    """
+
+    def __init__(
+        self,
+        shared: LivePipeline | None = None,
+        *,
+        make: Callable[[PushedSource], LivePipeline] | None = None,
+        max_cameras: int = MAX_CAMERAS,
+    ) -> None:
+        if (shared is None) == (make is None):
+            raise UsageError("a viewer shows either one shared source or the cameras of its browsers")
+        self._shared, self._make, self._max_cameras = shared, make, max_cameras
+        self._lock = threading.Lock()
+        self._cameras: dict[int, LivePipeline] = {}
+        self._count = 0
+
+    @property
+    def pipelines(self) -> list[LivePipeline]:
+        """The pipelines that run."""
+        return [self._shared] if self._shared is not None else list(self._cameras.values())
+
+    @contextmanager
+    def enter(self) -> Iterator[tuple[LivePipeline, PushedSource | None]]:
+        """Give a new viewer its pipeline, and where to put the pictures of its camera. Blocks while a model is set up.
+
+        Raises:
+            UsageError: Too many cameras are being explained already.
+        """
+        if self._shared is not None:
+            yield self._shared, None
+            return
+        assert self._make is not None
+        with self._lock:
+            if len(self._cameras) >= self._max_cameras:
+                raise UsageError(f"{self._max_cameras} cameras are being explained already; try again when one of them has gone")
+            self._count += 1
+            source = PushedSource(f"browser {self._count}")
+            pipeline = self._cameras[number := self._count] = self._make(source)
+        try:
+            yield pipeline, source
+        finally:
+            with self._lock:
+                del self._cameras[number]
+            source.close()
+            pipeline.close()
+
+
+def make_camera_hub(
+    engine: Engine,
+    settings: Settings = DEFAULTS,
+    *,
+    cpu: float = 0.75,
+    config: MonitorConfig | None = None,
+    max_cameras: int = MAX_CAMERAS,
+    clock: Clock = SYSTEM,
+) -> Hub:
+    """Make a hub in which every viewer has the camera of its own browser explained, by one engine for all.
+
+    Args:
+        engine: The model.
+        settings: How it is explained.
+        cpu: The share of the machine's processor, 0 to 1, that the whole program may use.
+        config: The rules and actions.
+        max_cameras: How many browsers' cameras are explained at the same time.
+        clock: The clock of all pipelines.
+
+    Returns:
+        The hub.
+
+    Raises:
+        UsageError: The settings or the rules do not fit the model.
+    """
+    engine_lock = threading.Lock()
+
+    def make(source: PushedSource) -> LivePipeline:
+        pipeline = LivePipeline(source, clock=clock)
+        pipeline.explain(engine, settings, cpu=cpu, config=config, engine_lock=engine_lock)
+        return pipeline.release_frames().start()
+
+    make(source := PushedSource()).close()  # raise errors here, not when the first viewer comes
+    source.close()
+    return Hub(make=make, max_cameras=max_cameras)
