@@ -17,6 +17,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -110,15 +111,19 @@ def _random_x3d(folder: Path) -> Path:
 def compare(before: Path, after: Path) -> int:
     """Print every difference; return their number."""
     differences = 0
-    names = {p.relative_to(d) for d in (before, after) for p in d.rglob("*") if p.is_file() and p.suffix not in (".log", ".pth")}
+    files = [
+        {_timeless(str(p.relative_to(d))): p for p in d.rglob("*") if p.is_file() and p.suffix not in (".log", ".pth")}
+        for d in (before, after)
+    ]
+    names = {Path(name) for folder in files for name in folder}
     for name in sorted(names):
         if name.parts[1] == "folder":
             continue
         if not (after / name.parts[0]).is_dir():
             continue  # another selection was run
-        one, two = before / name, after / name
-        if not (one.exists() and two.exists()):
-            found = [f"only in {before if one.exists() else after}"]
+        one, two = (folder.get(str(name)) for folder in files)
+        if one is None or two is None:
+            found = [f"only in {before if one else after}"]
         else:
             found = list(_differences(_content(one), _content(two), ""))
         differences += len(found)
@@ -130,12 +135,17 @@ def compare(before: Path, after: Path) -> int:
     return differences
 
 
+def _timeless(text: str) -> str:
+    """Replace the time on the clock by a word."""
+    return re.sub(r"\d{8}T\d{6}|\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME", text)
+
+
 def _content(path: Path) -> Any:
     """Read a file as a tree of plain values."""
     if path.suffix == ".json":
         return json.loads(path.read_text(encoding="utf-8"))
     if path.suffix == ".jsonl":
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in _timeless(path.read_text(encoding="utf-8")).splitlines()]
     if path.suffix == ".csv":
         with path.open(encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from support import planted
@@ -21,7 +22,7 @@ from support.media import numbered, truncate, write_clip, write_images, write_so
 from support.waiting import HANG_S, vidcam_threads
 
 from vidcam.cli import main, signals
-from vidcam.io.source import open_source
+from vidcam.io.source import Source, open_source
 from vidcam.io.writer import VideoWriter
 
 OWN = ("--model", f"{planted.__file__}:patches", "--engine", "torch")  # no note that it is not in OpenVINO
@@ -433,6 +434,29 @@ def test_partial_files_of_killed_processes_go_and_of_living_ones_stay(vidcam: Ru
     finally:
         living.kill()
         living.communicate()
+
+
+def test_annotate_opens_its_file_three_times_and_decodes_it_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for both looking and explaining, once for drawing, once for the sound."""
+    clip = write_clip(tmp_path / "a.mp4", frames=30, audio="aac")
+    opened: list[str] = []
+    decoded: list[str] = []
+    open_file, frames = av.open, Source.frames
+
+    def count_opening(file: object, mode: str = "r", **words: object) -> object:
+        if mode == "r":
+            opened.append(str(file))
+        return open_file(file, mode, **words)
+
+    def count_decoding(self: Source, **part: float | None) -> object:
+        decoded.append(self.info.path)
+        return frames(self, **part)
+
+    monkeypatch.setattr(av, "open", count_opening)
+    monkeypatch.setattr(Source, "frames", count_decoding)
+    assert exit_code("annotate", clip, "-o", tmp_path / "b.mp4", "--json", tmp_path / "b.json", *OWN, "-q") == 0
+    assert opened == [f"file:{clip}"] * 3
+    assert decoded == [str(clip)] * 2
 
 
 # torch runs Python from its C++ while it is imported: an exception there is an abort(), with no clean-up at all.

@@ -244,7 +244,7 @@ def _expected_frames(source: Source, settings: Settings) -> int | None:
 
 def checked_engine(source: object, engine: Engine | None) -> Engine:
     """Return the engine, or open the model ``auto``; UsageError if one of the two has been mistaken for something else."""
-    if not is_array(source) and not isinstance(source, str | os.PathLike):
+    if not is_array(source) and not isinstance(source, str | os.PathLike | Source):
         raise UsageError(f"a video is a path, a URL, a folder of images or an array (T, H, W, 3), got a {type(source).__name__}")
     if engine is None:
         return open_engine()

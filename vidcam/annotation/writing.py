@@ -5,7 +5,6 @@ The video is drawn in a second pass, because the scale belongs to the whole vide
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -129,8 +128,8 @@ def annotate(
     """
     began = SYSTEM.now()
     engine = checked_engine(source, engine)
-    outputs.check(str(source) if isinstance(source, str | os.PathLike) else "")
     with open_source(source, times=times, fps=fps) as opened:
+        outputs.check(opened.info.path)
         opened.say = say
         analysis = explain_source(opened, engine, settings, progress)
         return _write(opened, analysis, outputs, look, progress, {"explain": SYSTEM.now() - began})

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vidcam.annotation import Outputs
     from vidcam.cli.progress import ProgressBar
     from vidcam.engine import Engine
+    from vidcam.io.source import Source
 
 __all__ = ["EXAMPLES", "annotate"]
 
@@ -109,6 +110,7 @@ def annotate(
     from vidcam.cli.loading import load_engine
     from vidcam.cli.outputs import parse_formats, plan_outputs
     from vidcam.cli.progress import ProgressBar
+    from vidcam.io.source import open_source
     from vidcam.pipeline import Session
 
     jobs = plan_outputs(
@@ -125,24 +127,33 @@ def annotate(
     if signed and style == "spotlight":
         raise UsageError("a spotlight shows only evidence for the class: leave --signed out, or take --style heat or contour")
     look = Look(style=style, opacity=opacity, signed=signed)
+    # A bad input is reported before any weights are fetched.
+    single = open_source(jobs[0][0]) if len(jobs) == 1 else None
     with ProgressBar(quiet=quiet) as bar:
         loaded = load_engine(
             bar, model, fact, weights=weights, labels=labels, layer=layer, trust_code=trust_code, device=device, engine=engine
         )
         Session(loaded, settings)  # reports once what is wrong for every input
-        failed = _annotate_all(jobs, loaded, settings, look, bar)
+        failed = _annotate_all(jobs, single, loaded, settings, look, bar)
     if failed:
         raise VidcamError(f"{failed} of {len(jobs)} inputs could not be explained")
 
 
-def _annotate_all(jobs: Sequence[tuple[str, Outputs]], engine: Engine, settings: Settings, look: Look, bar: ProgressBar) -> int:
+def _annotate_all(
+    jobs: Sequence[tuple[str, Outputs]],
+    single: Source | None,
+    engine: Engine,
+    settings: Settings,
+    look: Look,
+    bar: ProgressBar,
+) -> int:
     """Annotate every input and print a line for each; return how many failed. A single input raises its error instead."""
     failed = 0
     for number, (source, outputs) in enumerate(jobs, 1):
         name = Path(source).name or source
         bar.start(name if len(jobs) == 1 else f"{number}/{len(jobs)} {name}")
         try:
-            _annotate_one(source, outputs, engine, settings, look, bar)
+            _annotate_one(source, single or source, outputs, engine, settings, look, bar)
         except (VidcamError, OSError) as error:
             if len(jobs) == 1:
                 raise
@@ -151,7 +162,15 @@ def _annotate_all(jobs: Sequence[tuple[str, Outputs]], engine: Engine, settings:
     return failed
 
 
-def _annotate_one(source: str, outputs: Outputs, engine: Engine, settings: Settings, look: Look, bar: ProgressBar) -> None:
+def _annotate_one(
+    name: str,
+    source: Source | str,
+    outputs: Outputs,
+    engine: Engine,
+    settings: Settings,
+    look: Look,
+    bar: ProgressBar,
+) -> None:
     """Annotate one input; print each warning once, those of the reader as soon as they come up, and then the answers."""
     from vidcam import annotation
 
@@ -160,14 +179,14 @@ def _annotate_one(source: str, outputs: Outputs, engine: Engine, settings: Setti
     def warn(warning: str) -> None:
         if warning not in printed:
             printed.add(warning)
-            bar.print_message(f"warning: {source}: {warning}")
+            bar.print_message(f"warning: {name}: {warning}")
 
     analysis = annotation.annotate(
         source, outputs, engine=engine, settings=settings, look=look, progress=bar.update_frames, say=warn
     )
     for warning in analysis.warnings[len(engine.notes) :]:
         warn(warning)
-    bar.print_result(_summary(source, analysis))
+    bar.print_result(_summary(name, analysis))
 
 
 def _summary(source: str, analysis: Analysis) -> str:

@@ -40,7 +40,7 @@ def plan_outputs(
 
     Raises:
         UsageError: The options do not go together.
-        InputError: A folder holds no video, or a single source cannot be read.
+        InputError: A folder holds no video.
     """
     sources = [source for given in inputs for source in _expand(given)]
     requested = {kind: path for kind, path in reports.items() if path is not None}
@@ -51,8 +51,6 @@ def plan_outputs(
         if out_dir.exists() and not out_dir.is_dir():
             raise UsageError(f"--out-dir {out_dir} is a file: name a folder")
         out_dir.mkdir(parents=True, exist_ok=True)
-    if len(sources) == 1:
-        open_source(sources[0]).close()  # a bad input is reported before any weights are fetched
     jobs = []
     taken: set[str] = set()
     for source in sources:
@@ -92,6 +90,7 @@ def plan_comparison(
     if len(jobs) > 1:
         raise UsageError(f"{source} has {len(jobs)} videos, but one is compared at a time: name one of them")
     [(source, outputs)] = jobs
+    open_source(source).close()  # a bad input is reported before any weights are fetched
     assert outputs.video is not None
     if video is None:
         name = outputs.video.name.removesuffix(".vidcam.mp4")

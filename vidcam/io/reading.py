@@ -23,11 +23,15 @@ ReadFrames = Callable[[float | None, float | None, Warn], Generator[Frame, None,
 
 
 class OpenedInput(NamedTuple):
-    """An input that can be read; ``warnings`` are sentences about what was lost already."""
+    """An input that can be read.
+
+    ``warnings`` are sentences about what was lost already; ``release`` closes what is open between two readings.
+    """
 
     info: SourceInfo
     read: ReadFrames
     warnings: Sequence[str] = ()
+    release: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)

@@ -43,11 +43,13 @@ class Source:
         say: If set, it is called with each new warning at once, in the thread that reads.
     """
 
-    def __init__(self, info: SourceInfo, read: ReadFrames, warnings: Sequence[str] = ()) -> None:
+    def __init__(
+        self, info: SourceInfo, read: ReadFrames, warnings: Sequence[str] = (), release: Callable[[], None] = lambda: None
+    ) -> None:
         self.info = info
         self.warnings: list[str] = list(warnings)
         self.say: Callable[[str], None] | None = None
-        self._read = read
+        self._read, self._release = read, release
         self._running: weakref.WeakSet[Generator[Frame, None, None]] = weakref.WeakSet()
         self._closed = False
 
@@ -79,6 +81,7 @@ class Source:
     def close(self) -> None:
         """Stop all readings and release their files."""
         self._closed = True
+        self._release()
         for reading in list(self._running):
             with contextlib.suppress(ValueError):  # another thread is running it, and closes it
                 reading.close()
@@ -106,7 +109,7 @@ def open_source(path: object, *, fps: float | None = None, times: Sequence[float
 
     Args:
         path: The file, address, folder or pattern (``frames/%04d.png``, ``frames/*.png``), or an array or tensor
-            ``(T, H, W, 3) uint8`` RGB.
+            ``(T, H, W, 3) uint8`` RGB. A source that is open already is returned as it is.
         fps: Images per second, for images (25 by default) and pictures in memory only.
         times: ``(T,)`` seconds of pictures in memory, in place of ``fps``.
 
@@ -126,6 +129,8 @@ def open_source(path: object, *, fps: float | None = None, times: Sequence[float
     """
     if fps is not None and not (math.isfinite(fps) and fps > 0):
         raise UsageError(f"fps must be a positive number of images per second, got {fps}")
+    if isinstance(path, Source):
+        return path
     if is_array(path):
         return Source(*open_array(path, times=times, fps=fps))
     if times is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import math
 from collections.abc import Generator, Iterator
@@ -10,6 +11,7 @@ from dataclasses import replace
 
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vidcam.errors import InputError
@@ -42,13 +44,13 @@ def open_video(name: str) -> OpenedInput:
 
     InputError if it cannot be opened, holds no video, or no picture can be decoded.
     """
-    with open_video_stream(name) as (container, stream):
-        repair, damage = TimestampRepair(container, stream), Damage()
-        pictures = map(repair.stamp, decode_pictures(stream, map(repair.watch, container.demux(stream)), damage))
-        first = next(pictures, None)
+    with contextlib.ExitStack() as stack:
+        decoding = _Decoding(stack, name)
+        container, stream, repair = decoding.container, decoding.stream, decoding.repair
+        first = next(decoding.pictures, None)
         if first is None:
             limit = f", or only some that are over the limit of {max_pixels()} pixels (VIDCAM_MAX_PIXELS)"
-            raise InputError(f"{name} holds no picture that can be decoded{limit if damage.refused else ''}")
+            raise InputError(f"{name} holds no picture that can be decoded{limit if decoding.damage.refused else ''}")
         orientation = Orientation.of(first.picture, to_float(stream.sample_aspect_ratio))
         check_size(name, orientation.width, orientation.height)
         sound = sound_of(container)
@@ -57,7 +59,7 @@ def open_video(name: str) -> OpenedInput:
             warnings.append("the audio is in a codec that this installation cannot read: it is left out")
         if hdr := hdr_kind(first.picture):
             warnings.append(f"this is HDR video ({hdr}): the model sees its raw levels, flatter than players show them")
-        disordered = has_decoding_times(stream, repair, pictures)
+        disordered = has_decoding_times(stream, repair, decoding.pictures)
         if disordered:
             warnings.append(DISORDER.format(name))
             first = replace(first, time=_first_decoding_time(name))
@@ -75,59 +77,110 @@ def open_video(name: str) -> OpenedInput:
             start_s=first.time,
         )
 
+        # The first reading goes on from here, unless pictures have been passed, or a server could hang up meanwhile.
+        fresh = decoding.counts == [1] and not (disordered or is_url(name))
+        begun = [decoding.continued(first, stack.pop_all())] if fresh else []
+
     def read(start: float | None, end: float | None, warn: Warn) -> Generator[Frame, None, None]:
         expected_s = (info.duration_s or 0.0) + ENDLESS_S if is_url(name) and end is None else math.inf
         # Closing the generator closes the file if the reading stops early.
-        with contextlib.closing(_pictures(info, orientation, start, warn, disordered=disordered)) as pictures:
+        decoding = begun.pop() if begun and not start else None
+        with contextlib.closing(_pictures(info, orientation, start, warn, disordered=disordered, begun=decoding)) as pictures:
             upright = PictureConverter(orientation, warn)
             for frame in frames_in_range(name, pictures, start, end, info.start_s, upright):
                 if frame.time - info.start_s > expected_s:
                     warn(f"{name} has no known end: --end S reads S seconds of it, Ctrl-C stops")
                 yield frame
 
-    return OpenedInput(info, read, warnings)
+    def release() -> None:
+        if begun:
+            begun.pop().stack.close()
+
+    return OpenedInput(info, read, warnings, release)
 
 
 def _first_decoding_time(name: str) -> float:
     """Return the second of the first picture on the clock of decoding."""
-    with open_video_stream(name) as (container, stream):
-        repair = TimestampRepair(container, stream, disordered=True)
-        packets = map(repair.watch, container.demux(stream))
-        first = next(map(repair.stamp, decode_pictures(stream, packets, Damage())), None)
+    with contextlib.ExitStack() as stack:
+        first = next(_Decoding(stack, name, disordered=True).pictures, None)
         return 0.0 if first is None else first.time
 
 
+class _Decoding:
+    """An opened file whose pictures are being decoded; the ``stack`` closes it."""
+
+    def __init__(self, stack: contextlib.ExitStack, name: str, *, disordered: bool = False) -> None:
+        self.stack = stack
+        self.container, self.stream = stack.enter_context(open_video_stream(name))
+        self.counts = [0]  # of the pictures that were decoded
+        self.damage = Damage()
+        self.repair = TimestampRepair(self.container, self.stream, disordered=disordered)
+
+    @functools.cached_property
+    def pictures(self) -> Iterator[TimedPicture]:
+        """The pictures from where the file is positioned when this is first asked for."""
+        packets = map(self.repair.watch, self.container.demux())
+        end = all_packets(self.container, self.stream)
+        repair, counts = self.repair, self.counts
+
+        def stamp(picture: VideoFrame) -> TimedPicture:  # holds no reference to self: a cycle would keep pictures alive
+            counts.append(counts.pop() + 1)
+            return repair.stamp(picture)
+
+        return map(stamp, decode_pictures(self.stream, packets, self.damage, end))
+
+    def continued(self, first: TimedPicture, stack: contextlib.ExitStack) -> _Decoding:
+        """Put the first picture back, and let another stack close the file."""
+        self.stack, self.pictures = stack, itertools.chain([first], self.pictures)
+        return self
+
+    def seek(self, target: float) -> bool:
+        """Seek to a keyframe before ``target`` seconds; return False if that fails or could land elsewhere."""
+        if not _seek(self.container, self.stream, target):
+            return False
+        first = next(self.pictures, None)
+        # A picture without a time of its own could be anywhere, and one after the target is too late.
+        if first is None or not first.has_own_time or first.time > target + TICK_S / 2:
+            return False
+        self.pictures = itertools.chain([first], self.pictures)
+        return True
+
+
 def _pictures(
-    info: SourceInfo, orientation: Orientation, start: float | None, warn: Warn, *, disordered: bool
+    info: SourceInfo,
+    orientation: Orientation,
+    start: float | None,
+    warn: Warn,
+    *,
+    disordered: bool,
+    begun: _Decoding | None,
 ) -> Generator[TimedPicture, None, None]:
     """Yield the pictures from a keyframe before ``start`` on, or from the very first if seeking fails."""
     target = info.start_s + start if start and not disordered else None
     for entry in (target, None) if target is not None else (None,):
-        with open_video_stream(info.path) as (container, stream):
-            if entry is not None and not _seek(container, stream, entry):
+        with contextlib.ExitStack() if begun is None else begun.stack as stack:
+            decoding = begun or _Decoding(stack, info.path, disordered=disordered)
+            if entry is not None and not decoding.seek(entry):
                 continue
-            damage, repair = Damage(), TimestampRepair(container, stream, disordered=disordered)
-            decoded = decode_pictures(stream, map(repair.watch, container.demux()), damage, all_packets(container, stream))
-            pictures: Iterator[TimedPicture] = map(repair.stamp, decoded)
-            if entry is not None:
-                first = next(pictures, None)
-                # A picture without a time of its own could be anywhere, and one after the target is too late.
-                if first is None or not first.has_own_time or first.time > entry + TICK_S / 2:
-                    continue
-                pictures = itertools.chain([first], pictures)
-                del first  # frees the picture as soon as the chain has passed it
-            for item in pictures:
-                if (item.picture.height, item.picture.width) != orientation.coded:
-                    item = replace(item, aspect=to_float(stream.codec_context.sample_aspect_ratio))
-                yield item
-                del item
+            yield from _upright_sizes(decoding, orientation)
+            repair = decoding.repair
             if repair.disordered:
                 warn(DISORDER.format(info.path))
             reached = repair.end
-            if stated_video_duration(container, stream, info.start_s) is None:
-                reached = max(reached, damage.reached)  # the stated duration is that of the longest stream
-            damage.report(info, reached - info.start_s, slack=max(0.25, 2 * repair.duration), warn=warn)
+            if stated_video_duration(decoding.container, decoding.stream, info.start_s) is None:
+                reached = max(reached, decoding.damage.reached)  # the stated duration is that of the longest stream
+            slack = max(0.25, 2 * repair.duration)
+            decoding.damage.report(info, reached - info.start_s, slack=slack, warn=warn)
             return
+
+
+def _upright_sizes(decoding: _Decoding, orientation: Orientation) -> Iterator[TimedPicture]:
+    """Yield the pictures; those of another size than the first carry the aspect ratio of their own."""
+    for item in decoding.pictures:
+        if (item.picture.height, item.picture.width) != orientation.coded:
+            item = replace(item, aspect=to_float(decoding.stream.codec_context.sample_aspect_ratio))
+        yield item
+        del item  # frees the picture
 
 
 def _seek(container: InputContainer, stream: VideoStream, target: float) -> bool:
