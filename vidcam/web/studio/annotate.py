@@ -73,7 +73,7 @@ class AnnotateTab:
             with gr.Accordion("More", open=False):
                 smoothing = gr.Radio(["gaussian", "exponential", "flow", "none"], value="gaussian", label="Smoothing over time")
                 smooth_s = gr.Slider(0, 2, 0.25, step=0.05, label="Smoothing, seconds", buttons=[])
-                hop = gr.Slider(0, 4, 0, step=0.05, label="Seconds between windows", info="0: half a clip.", buttons=[])
+                hop = gr.Slider(0, 4, 0, step=0.05, label="Seconds between clip starts", info="0: half a clip.", buttons=[])
                 cover = gr.Checkbox(False, label="Several crops that cover the whole frame")
                 with gr.Row():
                     start = gr.Number(0, label="From second", minimum=0, min_width=100)
