@@ -61,8 +61,9 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.seconds_between_clip_starts is not None and not 0.01 <= self.seconds_between_clip_starts <= 3600:
-            raise UsageError(f"the seconds between clip starts (hop) must be 0.01 to 3600, got {self.seconds_between_clip_starts}")
+        hop = self.seconds_between_clip_starts
+        if hop is not None and not 0.01 <= hop <= 3600:
+            raise UsageError(f"the seconds between clip starts (hop) must be 0.01 to 3600, got {hop}")
         if not 0 <= self.smooth_s <= 60:
             raise UsageError(f"smoothing must be 0 to 60 seconds, got {self.smooth_s}")
         if isinstance(self.classes, str) or not all(isinstance(c, str | int) for c in self.classes):
