@@ -578,6 +578,18 @@ def test_no_picture_outlives_its_reading_without_gc(tmp_path):
         gc.enable()
 
 
+def test_stream_that_begins_in_the_middle_of_a_file_ends_nothing_early():
+    """PyAV raises IndexError for it when it flushes at the end, after all packets of the streams that it knows."""
+
+    class Opened:
+        def demux(self, *streams: object) -> Iterator[object]:
+            yield from ("picture", "picture", "flush", *streams)
+            raise IndexError("list index out of range")
+
+    assert list(container.read_packets(Opened())) == ["picture", "picture", "flush"]
+    assert list(container.read_packets(Opened(), "stream")) == ["picture", "picture", "flush", "stream"]
+
+
 # Excessive sizes ---------------------------------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,7 @@ from av.filter import Graph
 from av.packet import Packet
 from av.stream import Discard
 
-from vidcam.io.container import JUMP_S, all_packets, open_container, restarts, sound_of
+from vidcam.io.container import JUMP_S, all_packets, open_container, read_packets, restarts, sound_of
 
 __all__ = ["SourceAudio", "open_audio"]
 
@@ -159,7 +159,7 @@ class SourceAudio:
 
         If the clock restarts, times go on from where they were, as those of the pictures do.
         """
-        packets = self._input.demux(self._stream)
+        packets = read_packets(self._input, self._stream)
         shift, end = 0, None
         taken, last = 0, all_packets(self._input, self._stream)
         while taken != last:

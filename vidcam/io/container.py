@@ -20,8 +20,8 @@ from vidcam.errors import InputError, UsageError
 
 __all__ = [
     "DEFAULT_FPS", "JUMP_S", "METADATA", "all_packets", "check_size", "decoder_options", "frame_rate", "input_error", "is_url",
-    "max_pixels", "open_container", "open_video_stream", "refuse_special", "restarts", "sound_of", "stated_duration",
-    "stated_video_duration", "to_float",
+    "max_pixels", "open_container", "open_video_stream", "read_packets", "refuse_special", "restarts", "sound_of",
+    "stated_duration", "stated_video_duration", "to_float",
 ]  # fmt: skip
 
 OPEN_S, READ_S = 8.0, 20.0  # the longest silence that is accepted while an http(s) source is opened, and while it is read
@@ -213,6 +213,15 @@ def stated_video_duration(container: InputContainer, stream: VideoStream, first:
     if container.format.name == "avi" and stream.frames:  # FFmpeg guesses the duration of a truncated one from its size
         return stream.frames / (frame_rate(stream) or DEFAULT_FPS)
     return stream.duration * to_float(stream.time_base) if stream.duration else None
+
+
+def read_packets(container: InputContainer, *streams: Stream) -> Iterator[Any]:
+    """Yield the packets of some streams of a container, or of all, and at the end an empty packet for each.
+
+    If a further stream has begun in the middle of the file, PyAV raises IndexError after the last packet of the streams it knows.
+    """
+    with contextlib.suppress(IndexError):
+        yield from container.demux(*streams)
 
 
 def all_packets(container: InputContainer, stream: Stream) -> int | None:

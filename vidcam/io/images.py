@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from vidcam.errors import InputError
-from vidcam.io.container import check_size, input_error, max_pixels, open_video_stream, to_float
+from vidcam.io.container import check_size, input_error, max_pixels, open_video_stream, read_packets, to_float
 from vidcam.io.damage import Damage, decode_pictures
 from vidcam.io.image_header import read_header
 from vidcam.io.jpeg import decode
@@ -143,7 +143,7 @@ def _load_first_picture(path: Path) -> UInt8Array | None:
     """Return the first picture of a file with an image's name that holds another kind, such as a GIF."""
     try:
         with open_video_stream(str(path)) as (container, stream):
-            picture = next(decode_pictures(stream, container.demux(stream), Damage()), None)
+            picture = next(decode_pictures(stream, read_packets(container, stream), Damage()), None)
             if picture is None:
                 return None
             orientation = Orientation.of(picture, to_float(stream.sample_aspect_ratio))

@@ -22,6 +22,7 @@ from vidcam.io.container import (
     is_url,
     max_pixels,
     open_video_stream,
+    read_packets,
     restarts,
     sound_of,
     stated_duration,
@@ -119,7 +120,7 @@ class _Decoding:
     @functools.cached_property
     def pictures(self) -> Iterator[TimedPicture]:
         """The pictures from where the file is positioned when this is first asked for."""
-        packets = map(self.repair.watch, self.container.demux())
+        packets = map(self.repair.watch, read_packets(self.container))
         end = all_packets(self.container, self.stream)
         repair, counts = self.repair, self.counts
 
