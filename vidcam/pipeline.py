@@ -35,11 +35,10 @@ if TYPE_CHECKING:
 __all__ = ["Explanation", "Progress", "Session", "explanations", "predictions"]
 
 Progress = Callable[[str, int, int | None], None]
-"""Called as ``progress(stage, done, in_all or None)``.
+"""Called as ``progress(stage, done, in_all or None)``. The stages ``"explain"``, ``"fill in"`` (seldom: clips explained again for a
+class that comes up late) and ``"draw"`` count frames, ``"judge"`` counts clips."""
 
-The stages ``"explain"``, ``"fill in"`` (seldom: clips explained again for a class that came up late) and ``"draw"``
-count frames, ``"judge"`` counts clips.
-"""
+OnFrame = Callable[[Frame], None]
 
 PREFETCH_FRAMES = 6
 """How many frames a stage may be ahead of the next one."""
@@ -68,10 +67,7 @@ class Explanation:
 
 
 class Session:
-    """Turns frames into explanations: sampling, the model and the methods, the same for a file and for a camera.
-
-    Push the frames in the order of their times.
-    """
+    """Turns frames, pushed in the order of their times, into explanations; the same for a file and for a camera."""
 
     def __init__(
         self,
@@ -85,7 +81,7 @@ class Session:
         """Open a session.
 
         Args:
-            engine: The model that is explained.
+            engine: The model.
             settings: How to explain.
             methods: Names of several methods that explain every clip, in place of ``settings.method``; those that read the same
                 layer share one forward pass. A method that does not work on the model is left out and kept in ``refused``.
@@ -161,9 +157,8 @@ class Session:
     def sample(self, frame: Frame) -> list[Clip]:
         """Return the clips that this frame completes, for a caller that explains them in another thread, or not all of them."""
         if not self._views:
-            self._views = sampling.spatial_crops(
-                frame.size, resize=self.spec.resize, crop=self.spec.crop, cover=self.settings.cover
-            )
+            spec, cover = self.spec, self.settings.cover
+            self._views = sampling.spatial_crops(frame.size, resize=spec.resize, crop=spec.crop, cover=cover)
         view = self._views[0]
         return self._sampler.push(lambda: sampling.resize(frame.picture, view), time=frame.time, duration=frame.duration)
 
@@ -276,9 +271,7 @@ class Session:
         return tuple(Target(i, self._versus) for i in chosen)
 
 
-def explanations(
-    source: Source, session: Session, on_frame: Callable[[Frame], None] = lambda frame: None
-) -> Iterator[Explanation]:
+def explanations(source: Source, session: Session, on_frame: OnFrame = lambda frame: None) -> Iterator[Explanation]:
     """Push a whole source through a session; ``on_frame`` gets each frame after the clips that it completed."""
     frame = None
     with closing(_read(source, session.settings)) as frames:
@@ -289,7 +282,7 @@ def explanations(
         yield from session.close()
 
 
-def predictions(source: Source, session: Session, on_frame: Callable[[Frame], None]) -> Iterator[FloatArray]:
+def predictions(source: Source, session: Session, on_frame: OnFrame) -> Iterator[FloatArray]:
     """Yield the logits ``(K,)`` of every clip of a source, without explaining any."""
     with closing(_read(source, session.settings)) as frames:
         for frame in frames:
