@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["Explanation", "Progress", "Session", "explanations", "predictions"]
 
 Progress = Callable[[str, int, int | None], None]
-"""Called as ``progress(stage, done, in_all or None)``. The stages ``"explain"``, ``"fill in"`` (seldom: clips explained again for a
-class that comes up late) and ``"draw"`` count frames, ``"judge"`` counts clips."""
+"""Called as ``progress(stage, done, in_all or None)``. The stages ``"explain"``, ``"fill in"`` (seldom: clips explained again
+for a class that comes up late) and ``"draw"`` count frames, ``"judge"`` counts clips."""
 
 OnFrame = Callable[[Frame], None]
 
