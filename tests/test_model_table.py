@@ -31,7 +31,7 @@ TEXT = "resnet"
 def fresh_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give the test a table of its own that has not looked for installed packages yet."""
     monkeypatch.setattr(table, "_SPECS", dict(table._SPECS))
-    monkeypatch.setattr(table, "_scanned", False)
+    monkeypatch.setattr(table._installed, "_loaded", False)
 
 
 @pytest.fixture

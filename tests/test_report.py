@@ -630,7 +630,7 @@ def test_formats_of_packages_are_listed_and_broken_ones_are_logged(
     ]
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: entries if group == "vidcam.formats" else [])
     monkeypatch.setattr(formats, "_formats", dict(formats._formats))
-    monkeypatch.setattr(formats, "_has_scanned", False)
+    monkeypatch.setattr(formats._installed, "_loaded", False)
     assert formats.get_format("mine").suffix == ".my"
     assert "pkg:broken) is left out: it must be a Format, got a str" in caplog.text
 

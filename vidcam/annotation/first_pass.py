@@ -25,7 +25,7 @@ from vidcam.evidence.smoothing import smooth
 from vidcam.io.arrays import is_array
 from vidcam.io.source import Source, open_source
 from vidcam.pipeline import Progress, Session, explanations, predictions
-from vidcam.settings import Settings  # fmt: skip
+from vidcam.settings import Settings
 from vidcam.values import FloatArray, Frame, Track
 
 if TYPE_CHECKING:
@@ -36,8 +36,10 @@ __all__ = ["explain", "explain_by_methods", "explain_source", "predict"]
 
 
 CHEAP_CANDIDATES = 20
-"""How many classes a method explains in each clip of a file that it gets for free from the activations; fewer could cost a second
-pass."""
+"""How many classes are explained in each clip of a file, if the method gets them for free from the activations.
+
+With fewer, a class that comes up late would cost a second pass.
+"""
 
 
 def explain(

@@ -13,7 +13,7 @@ from vidcam.metrics import verdict
 from vidcam.metrics.faithfulness import Score
 from vidcam.metrics.verdict import Verdict
 from vidcam.pipeline import Explanation, Progress, Session, explanations
-from vidcam.settings import Settings  # fmt: skip
+from vidcam.settings import Settings
 from vidcam.values import FloatArray, Frame, UInt8Array
 
 if TYPE_CHECKING:

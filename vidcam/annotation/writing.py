@@ -23,10 +23,7 @@ from vidcam.render.draw_pass import DrawPass
 from vidcam.render.legend import make_legend
 from vidcam.reports.formats import get_format, list_formats
 from vidcam.reports.keyframes import Filmstrip
-from vidcam.settings import (
-    Look,
-    Settings,  # fmt: skip
-)
+from vidcam.settings import Look, Settings
 from vidcam.values import FloatArray, Frame, Heat
 from vidcam.yuv import Planes
 

@@ -129,10 +129,7 @@ def compare(
         if outputs.needs_pictures():
             made = _draw(source, made, outputs, settings, progress)
     made = replace(made, seconds=SYSTEM.now() - began)
-    if "html" in outputs.reports:
-        made.write_html(outputs.reports["html"], overwrite=outputs.overwrite)
-    if "json" in outputs.reports:
-        made.write_json(outputs.reports["json"], overwrite=outputs.overwrite)
+    made.write_files({name: outputs.reports.get(name) for name in ("html", "json")}, overwrite=outputs.overwrite)
     return made
 
 

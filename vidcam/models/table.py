@@ -7,15 +7,11 @@ are loaded only if a name is not built in, or if all models are listed.
 from __future__ import annotations
 
 import logging
-from threading import RLock
-from typing import TYPE_CHECKING
 
 from vidcam.errors import UnknownNameError, UsageError
+from vidcam.io.plugins import InstalledRows
 from vidcam.models import mini, movinet, pytorchvideo, torchvision
 from vidcam.models.spec import ModelSpec
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
 
 __all__ = ["ENTRY_POINTS", "get_spec", "list_models", "list_specs", "register_model"]
 
@@ -25,8 +21,6 @@ ENTRY_POINTS = "vidcam.models"
 log = logging.getLogger("vidcam.models")
 
 _SPECS: dict[str, ModelSpec] = {}
-_LOCK = RLock()
-_scanned = False  # have the entry points been loaded?
 
 
 def register_model(spec: ModelSpec) -> ModelSpec:
@@ -71,7 +65,7 @@ def list_models() -> tuple[str, ...]:
 
 def list_specs() -> tuple[ModelSpec, ...]:
     """Return the facts of all models, in the order of :func:`list_models`."""
-    _scan_entry_points()
+    _installed.load()
     return tuple(_SPECS.values())
 
 
@@ -85,42 +79,24 @@ def get_spec(name: str) -> ModelSpec:
         UnknownNameError: There is no such model; the message gives the nearest names.
     """
     if name not in _SPECS:
-        _scan_entry_points()
+        _installed.load()
     try:
         return _SPECS[name]
     except KeyError:
         raise UnknownNameError("model", name, _SPECS) from None
 
 
-def _scan_entry_points() -> None:
-    """Register the models of installed packages, once per process.
-
-    A sentence is logged for each broken entry point.
-    """
-    from importlib.metadata import entry_points
-
-    global _scanned
-    with _LOCK:
-        if _scanned:
-            return
-        _scanned = True
-        for entry in entry_points(group=ENTRY_POINTS):
-            try:
-                _register_entry(entry)
-            except Exception as err:  # a foreign package may raise anything, and must not stop vidcam
-                origin = entry.dist.name if entry.dist else entry.value
-                reason = str(err) or type(err).__name__
-                log.warning("the models of the package %s (%s) are left out: %s", origin, entry.value, reason)
-
-
-def _register_entry(entry: EntryPoint) -> None:
-    loaded = entry.load()
+def _register_installed(loaded: object) -> None:
     specs = (loaded,) if isinstance(loaded, ModelSpec) else loaded
     if not isinstance(specs, tuple | list) or not all(isinstance(spec, ModelSpec) for spec in specs):
         raise UsageError(f"it must be a ModelSpec or a tuple of them, got a {type(loaded).__name__}")
     for spec in specs:
         register_model(spec)
 
+
+_installed = InstalledRows(
+    ENTRY_POINTS, _register_installed, sentence="the models of the package %s (%s) are left out: %s", log=log
+)
 
 for _spec in (*mini.MODELS, *movinet.MODELS, *pytorchvideo.MODELS, *torchvision.MODELS):
     register_model(_spec)

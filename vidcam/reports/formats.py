@@ -14,6 +14,7 @@ from typing import Protocol
 
 from vidcam.analysis import Analysis
 from vidcam.errors import OutputError, UnknownNameError, UsageError
+from vidcam.io.plugins import InstalledRows
 from vidcam.reports.csv_report import write_csv
 from vidcam.reports.html import write_html, write_json
 from vidcam.reports.npz import write_npz
@@ -80,7 +81,6 @@ FORMATS = (
 """The formats that come with vidcam, in the order in which they are written."""
 
 _formats = {row.name: row for row in FORMATS}
-_has_scanned = False  # have the entry points been loaded?
 
 
 def register_format(row: Format) -> Format:
@@ -103,33 +103,25 @@ def register_format(row: Format) -> Format:
 
 def list_formats() -> tuple[Format, ...]:
     """Return all formats: the built-in ones first, then those of installed packages and registered ones."""
-    _scan_entry_points()
+    _installed.load()
     return tuple(_formats.values())
 
 
 def get_format(name: str) -> Format:
     """Return the format of that name. Raises UnknownNameError, which gives the nearest names, if there is none."""
     if name not in _formats:
-        _scan_entry_points()
+        _installed.load()
     if name not in _formats:
         raise UnknownNameError("format", name, _formats)
     return _formats[name]
 
 
-def _scan_entry_points() -> None:
-    """Register the formats of installed packages, once per process; log a sentence for each entry point that is broken."""
-    global _has_scanned
-    if _has_scanned:
-        return
-    _has_scanned = True
-    from importlib.metadata import entry_points
+def _register_installed(row: object) -> None:
+    if not isinstance(row, Format):
+        raise UsageError(f"it must be a Format, got a {type(row).__name__}")
+    register_format(row)
 
-    for entry in entry_points(group=ENTRY_POINTS):
-        try:
-            row = entry.load()
-            if not isinstance(row, Format):
-                raise UsageError(f"it must be a Format, got a {type(row).__name__}")
-            register_format(row)
-        except Exception as error:  # a foreign package may raise anything, and must not stop vidcam
-            origin = entry.dist.name if entry.dist else entry.value
-            log.warning("the format of the package %s (%s) is left out: %s", origin, entry.value, error or type(error).__name__)
+
+_installed = InstalledRows(
+    ENTRY_POINTS, _register_installed, sentence="the format of the package %s (%s) is left out: %s", log=log
+)
