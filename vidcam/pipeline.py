@@ -236,9 +236,9 @@ class Session:
                 )
 
     def _keep(self, methods: list[tuple[Method, tuple[CellGeometry, ...]]]) -> None:
-        """Go on with these methods; if none is left, raise the last error."""
+        """Go on with these methods; if none is left, raise an error with the reasons."""
         if not methods:
-            raise list(self.refused.values())[-1]
+            raise IncompatibleError("; ".join(dict.fromkeys(map(str, self.refused.values()))))
         self._methods = methods
 
     def _explain_in_groups(self, clips: Iterable[Clip], *, last: bool = False) -> Iterator[Explanation]:

@@ -1,4 +1,4 @@
-"""Explanation methods × classes on one video: a grid video, a page, and how far the methods agree."""
+"""Compares explanation methods and classes on one video: a grid video, a page, and how far the methods agree."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ if TYPE_CHECKING:
 __all__ = ["compare"]
 
 DEFAULT = (("cam", "gradcam"), ("gradcam++",), ("layercam",), ("eigencam",), ("gradientxinput",), ("lrp", "attention-rollout"))
-"""What is compared where nobody has named a method: of each family the first that the model can bear."""
+"""What is compared if no method is named: of each family the first that works on the model."""
 
 ANSWERS = 2  # classes, where nobody has named one
 THUMB = 320  # pixels
 POOLED = frozenset({"cam", "gradcam", "gradcam-slice", "xgradcam", "hirescam"})
-"""Methods that are one where the head is global average pooling and linear: the gradient there is the same in every cell."""
+"""Methods that give one and the same map if the head is global average pooling and linear: each cell has the same gradient."""
 
 DEFAULT_SETTINGS, NOTHING = Settings(), Outputs()
 
@@ -134,7 +134,7 @@ def compare(
 
 
 def _chosen(names: Sequence[str], spec: ModelSpec) -> tuple[list[core.Method], dict[str, str]]:
-    """The methods to try, and those that the model's facts rule out, with the reason."""
+    """Return the methods to try, and those that the model's facts rule out, with the reason."""
     chosen: dict[str, core.Method] = {}
     refused: dict[str, str] = {}
     for family in [(name,) for name in names] or DEFAULT:
@@ -161,7 +161,7 @@ def _labels(path: str | Path, engine: Engine, settings: Settings, progress: Prog
 
 
 def _costs(source: Source, engine: Engine, settings: Settings, methods: Sequence[core.Method]) -> dict[str, float]:
-    """Seconds that each method takes for the video's first window, all classes; reading and drawing are no part of it."""
+    """Return the seconds that each method takes for all classes of the first clip, without reading and drawing."""
     session = Session(engine, replace(settings, method=methods[0].name))
     first = next(explanations(source, session))
     versus = None if settings.versus is None else index_of(engine.labels, settings.versus)
@@ -181,7 +181,7 @@ def _seconds(engine: Engine, clips: UInt8Array, targets: Sequence[core.Target], 
 def _compared(
     analyses: Mapping[str, Analysis], labels: Sequence[str], costs: Mapping[str, float]
 ) -> tuple[tuple[Entry, ...], dict[str, Agreement], FloatArray]:
-    """Every method on the lattice: the entries, how they agree on each class, and the seconds of the lattice."""
+    """Lay every method on the lattice; return the entries, their agreement on each class, and the seconds of the lattice."""
     times = agreement.shared_times(next(iter(analyses.values())).drawn[labels[0]])
     laid = {name: {label: agreement.lay_on_lattice(a.drawn[label], times) for label in labels} for name, a in analyses.items()}
     entries = []
@@ -218,7 +218,7 @@ def _notes(
     agreements: Mapping[str, Agreement],
     spec: ModelSpec,
 ) -> Iterator[str]:
-    """What a reader of the figures should know, in sentences."""
+    """Yield what a reader of the figures should know, in sentences."""
     for name, reason in refused.items():
         yield f"{name} is left out: {_short(reason)}"
     for group in _groups(identical):
@@ -241,12 +241,12 @@ def _notes(
 
 
 def _short(reason: str) -> str:
-    """What is wrong, without what to do about it."""
+    """Return the reason without the advice that follows it."""
     return reason.partition(";")[0]
 
 
 def _groups(identical: Sequence[tuple[str, str, float]]) -> list[list[str]]:
-    """The pairs joined: methods that are all one map."""
+    """Join pairs of identical methods to groups that share one map."""
     groups: list[list[str]] = []
     for a, b, _ in identical:
         group = next((g for g in groups if a in g or b in g), None)
@@ -261,13 +261,13 @@ def _groups(identical: Sequence[tuple[str, str, float]]) -> list[list[str]]:
 
 
 def _curve(tracks: Sequence[Track]) -> FloatArray:
-    """``(N,)``: the positive evidence at each step of the timeline, NaN where no window looked."""
+    """Return the positive evidence ``(N,)`` at each step of the timeline, NaN where no clip looked."""
     total: FloatArray = np.sum([t.maps.clip(0).sum(axis=(1, 2), dtype=np.float64) for t in tracks], axis=0)
     return total
 
 
 def _peak(entries: Sequence[Entry], label: str) -> float:
-    """The second at which the methods together have most evidence for the label, each counted by its own peak.
+    """Return the second at which the methods together have most evidence for the label, each scaled by its own peak.
 
     Against another label evidence of both signs counts: where the difference is largest.
     """
@@ -316,7 +316,7 @@ def _draw(source: Source, made: Comparison, outputs: Outputs, settings: Settings
 
 
 def _pictured(made: Comparison, frame: Frame) -> Comparison:
-    """The comparison with small pictures of this frame: as it is, and with the heat of every method and class."""
+    """Return the comparison with small pictures of this frame: as it is, and with the heat of every method and class."""
     height, width = frame.image.shape[:2]
     small = max(1, round(height * THUMB / width))
     signed = made.versus is not None
