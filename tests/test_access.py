@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
+from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Message, Send
 from starlette.websockets import WebSocketDisconnect
 from support.waiting import HANG_MS, HANG_S
 from websockets.exceptions import InvalidStatus
@@ -171,3 +174,34 @@ def test_what_pages_say_arrives_as_it_was_said(monkeypatch: pytest.MonkeyPatch) 
         assert client.post("/x", content=body).content == body
     monkeypatch.setattr(serve, "MAX_BODY_BYTES", 10)
     assert client.post("/x", content=b"[0,0,0,0,0,0]").status_code == 413
+
+
+def test_stream_for_a_page_that_is_gone_ends_without_a_traceback() -> None:
+    """Gradio raises a 404 in the middle of the response; Starlette makes a RuntimeError of it."""
+
+    async def run(app: ASGIApp) -> list[Message]:
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        await serve.Streams(app)({"type": "http", "method": "GET", "path": "/"}, receive, send)
+        return sent
+
+    async def stream(scope: object, receive: object, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"data: {}", "more_body": True})
+        raise RuntimeError("Caught handled exception, but response already started.") from HTTPException(404)
+
+    async def other(scope: object, receive: object, send: object) -> None:
+        raise RuntimeError("a bug")
+
+    sent = asyncio.run(run(stream))
+    assert [(m["type"], m.get("more_body")) for m in sent] == [
+        ("http.response.start", None), ("http.response.body", True), ("http.response.body", False)
+    ]  # fmt: skip
+    with pytest.raises(RuntimeError, match="a bug"):
+        asyncio.run(run(other))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -117,6 +118,24 @@ class Bodies:
         await self._app(scope, again, send)
 
 
+class Streams:
+    """Ends a stream of answers properly if its page has gone and Gradio knows it no more.
+
+    Gradio raises a 404 in the middle of the stream then: a traceback in the terminal, and a broken response in the browser.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except RuntimeError as error:  # what Starlette makes of an HTTPException after the start of a response
+            if not isinstance(error.__cause__, HTTPException):
+                raise
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
 class Gate(Guard):
     """The guard of the app. It requires ``auth`` (a user and a password) or ``token``, unless only this machine reaches the app.
 
@@ -130,5 +149,12 @@ class Gate(Guard):
             raise UsageError("what others can reach needs a token or a password")
         hosts = LOOPBACK if here else None
         super().__init__(
-            Bodies(app), hosts=hosts, token=token, password=auth, name=name, cookie=COOKIE, headers=HEADERS, closed=CLOSED
+            Bodies(Streams(app)),
+            hosts=hosts,
+            token=token,
+            password=auth,
+            name=name,
+            cookie=COOKIE,
+            headers=HEADERS,
+            closed=CLOSED,
         )
