@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidcam.errors import UsageError
-from vidcam.sampling import TOLERANCE_S, Sampler, resize, spatial_crops
-from vidcam.values import Clip, CropGeometry
+from vidcam.sampling import MAX_STRETCH, TOLERANCE_S, Sampler, resize, spatial_crops
+from vidcam.values import PADDING, Clip, CropGeometry
+from vidcam.yuv import from_rgb
 
 pytestmark = pytest.mark.portable
 
@@ -350,6 +351,49 @@ def test_a_wide_video_is_covered_by_two_crops_from_left_to_right():
     got = spatial_crops((720, 1280), resize=182, crop=(160, 160), cover=True)
     assert [g.crop for g in got] == [(0, 0, 160, 160), (0, 124, 160, 160)]
     assert got[0].resized == (160, 284)
+
+
+@pytest.mark.parametrize(
+    ("source", "resized"),
+    [
+        ((480, 640), (112, 112)),  # 4:3 fills the square: one side is shrunk by exactly a third more
+        ((720, 1280), (84, 112)),
+        ((1280, 720), (112, 84)),
+        ((300, 300), (112, 112)),
+        ((20, 400), (7, 112)),
+        ((28, 28), (112, 112)),
+    ],
+)
+def test_a_picture_that_fits_is_whole_and_hardly_stretched(source, resized):
+    (view,) = spatial_crops(source, resize="fit", crop=(112, 112), cover=False)
+    assert view.resized == resized
+    assert view.seen == (0, 0, *source)
+    sy, sx = view.scale
+    assert max(sy / sx, sx / sy) <= MAX_STRETCH * 1.07  # within a pixel of the short side
+
+
+def test_what_a_fitted_picture_leaves_over_is_grey():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 90, (36, 128, 3), np.uint8)
+    (view,) = spatial_crops((36, 128), resize="fit", crop=(32, 32), cover=False)
+    cut = view.cut(np.stack([resize(image, view)] * 2))
+    assert cut.shape == (2, 32, 32, 3)
+    assert view.resized == (12, 32)
+    assert (cut[:, :10] == PADDING).all()
+    assert (cut[:, 22:] == PADDING).all()
+    for y in range(12):  # every pixel is the mean of the 3 x 4 that it stands for
+        for x in range(32):
+            mean = image[3 * y : 3 * y + 3, 4 * x : 4 * x + 4].reshape(-1, 3).mean(0)
+            assert np.abs(cut[0, 10 + y, x] - mean).max() <= 0.51
+            assert view.to_source(10 + y, x) == (3 * y + 1, 4 * x + 1.5)
+
+
+def test_the_planes_of_a_fitted_picture_are_averaged_too():
+    grey = np.random.default_rng(1).integers(0, 256, (60, 80), np.uint8)
+    (view,) = spatial_crops((60, 80), resize="fit", crop=(20, 20), cover=False)
+    got = resize(from_rgb(np.stack([grey] * 3, -1)), view)
+    mean = grey.reshape(20, 3, 20, 4).mean((1, 3))
+    assert np.abs(got - mean[..., None]).max() <= 2.5  # the luma is rounded, and so is the mean
 
 
 @pytest.mark.parametrize("wrong", [{"resize": 0}, {"crop": (0, 5)}, {"resize": (3, 0)}])

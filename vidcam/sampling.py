@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -23,6 +24,9 @@ TOLERANCE_S = 0.0006
 which Matroska rounds times, so that the same frames give the same clips from every container."""
 
 OVERLAP = 0.1  # neighbouring crops overlap by at least this share of a crop
+
+MAX_STRETCH = 4 / 3
+"""How much more one side of a picture may be shrunk than the other if all of it has to fit into the model's input."""
 
 
 class _BufferedFrame:
@@ -206,7 +210,8 @@ def frames_shown(times: npt.NDArray[np.float64], samples: npt.NDArray[np.float64
 def resize(picture: UInt8Array | Planes, geometry: CropGeometry) -> UInt8Array:
     """Return a picture as RGB ``(Hr, Wr, 3) uint8`` at ``geometry.resized``, before the crop.
 
-    Interpolation is bilinear between pixel centres without antialiasing, as in the models' training.
+    Interpolation is bilinear between pixel centres without antialiasing, as in the models' training. If ``geometry.antialias`` is
+    set, it is the mean of the pixels.
 
     Args:
         picture: RGB ``(H, W, 3) uint8``, or planes.
@@ -219,15 +224,15 @@ def resize(picture: UInt8Array | Planes, geometry: CropGeometry) -> UInt8Array:
     if size != geometry.source:
         raise UsageError(f"the picture is {size} (height, width), the geometry is for {geometry.source}")
     if isinstance(picture, Planes):
-        return to_rgb(picture, geometry.resized)
+        return to_rgb(picture, geometry.resized, antialias=geometry.antialias)
     if geometry.resized == geometry.source:
         return picture
     height, width = geometry.resized
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if geometry.antialias else cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
 def spatial_crops(
-    source_hw: tuple[int, int], *, resize: int | tuple[int, int], crop: tuple[int, int], cover: bool
+    source_hw: tuple[int, int], *, resize: int | tuple[int, int] | Literal["fit"], crop: tuple[int, int], cover: bool
 ) -> tuple[CropGeometry, ...]:
     """Return the crops of a picture that a model gets, with the resize before them.
 
@@ -236,7 +241,8 @@ def spatial_crops(
 
     Args:
         source_hw: The size of the source's pictures.
-        resize: The length of the short side in pixels, or both sides.
+        resize: The length of the short side in pixels, or both sides; or "fit": the whole picture in the crop, with antialiasing,
+            one side shrunk by at most ``MAX_STRETCH`` more than the other, and the rest of the crop filled.
         crop: The size of the model's input.
         cover: If true, as many crops as are needed to cover the whole picture, from the top left to the bottom right. The picture
             keeps its shape and just fits the crop along one axis; along the other lie the fewest evenly spaced crops that overlap
@@ -246,15 +252,20 @@ def spatial_crops(
         UsageError: A size is below 1 pixel.
     """
     height, width = source_hw
-    if min(height, width, *crop) < 1 or (min(resize) if isinstance(resize, tuple) else resize) < 1:
+    sizes = (resize,) if isinstance(resize, int) else crop if resize == "fit" else resize
+    if min(height, width, *crop, *sizes) < 1:
         raise UsageError(f"sizes must be at least 1 pixel, got source {source_hw}, resize {resize}, crop {crop}")
     if cover:
         resized = _cover_size(source_hw, crop)
         return tuple(
-            CropGeometry(source_hw, resized, (top, left, *crop))
+            CropGeometry(source_hw, resized, (top, left, *crop), antialias=resize == "fit")
             for top in _starts(resized[0], crop[0])
             for left in _starts(resized[1], crop[1])
         )
+    if resize == "fit":
+        resized = _fit_size(source_hw, crop)
+        top, left = (resized[0] - crop[0]) // 2, (resized[1] - crop[1]) // 2
+        return (CropGeometry(source_hw, resized, (top, left, *crop), antialias=True),)
     if isinstance(resize, tuple):
         resized = resize
     elif height <= width:
@@ -265,6 +276,13 @@ def spatial_crops(
         resized = _cover_size(resized, crop)
     top, left = (round((resized[axis] - crop[axis]) / 2.0) for axis in (0, 1))
     return (CropGeometry(source_hw, resized, (top, left, *crop)),)
+
+
+def _fit_size(size: tuple[int, int], crop: tuple[int, int]) -> tuple[int, int]:
+    """Return the largest size inside ``crop`` that shrinks one side by at most ``MAX_STRETCH`` more than the other."""
+    scale = min(crop[0] / size[0], crop[1] / size[1])
+    height, width = (max(1, min(crop[a], round(size[a] * scale * MAX_STRETCH))) for a in (0, 1))
+    return height, width
 
 
 def _cover_size(size: tuple[int, int], crop: tuple[int, int]) -> tuple[int, int]:

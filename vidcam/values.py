@@ -176,6 +176,10 @@ class Clip(_Value):
         _check_span(self.span)
 
 
+PADDING = 115
+"""The grey beside a picture that is smaller than the model's input: 0.45 of 255, about the mean of all videos."""
+
+
 @dataclass(frozen=True, repr=False)
 class CropGeometry(_Value):
     """How source pixels become model pixels: a resize, then a crop; both are exactly invertible.
@@ -183,27 +187,28 @@ class CropGeometry(_Value):
     Attributes:
         source: (H, W) of the source's pictures.
         resized: (H, W) after the resize.
-        crop: (top, left, height, width) in resized pixels, inside ``resized``. The model never sees what lies outside.
+        crop: (top, left, height, width) in resized pixels. The model never sees what lies outside. Along each axis it lies inside
+            ``resized``, or around all of it: then the rest of it is filled with the grey ``PADDING``.
+        antialias: Whether a shrunken pixel is the mean of those that it stands for, instead of bilinear interpolation.
     """
 
     source: tuple[int, int]
     resized: tuple[int, int]
     crop: tuple[int, int, int, int]
+    antialias: bool = False
 
     def __post_init__(self) -> None:
         for name in ("source", "resized"):
             h, w = getattr(self, name)
             _require(h >= 1 and w >= 1, f"geometry: {name} must be at least 1x1 pixels, got {h}x{w}")
         top, left, height, width = self.crop
-        _require(
-            height >= 1
-            and width >= 1
-            and top >= 0
-            and left >= 0
-            and top + height <= self.resized[0]
-            and left + width <= self.resized[1],
-            f"geometry: the crop {self.crop} (top, left, height, width) must lie inside the resized picture {self.resized}",
-        )
+        for start, length, whole in ((top, height, self.resized[0]), (left, width, self.resized[1])):
+            inside, around = start >= 0 and start + length <= whole, start <= 0 and start + length >= whole
+            _require(
+                length >= 1 and (inside or around),
+                f"geometry: the crop {self.crop} (top, left, height, width) must lie inside the resized picture {self.resized} "
+                "or around it",
+            )
 
     @property
     def scale(self) -> tuple[float, float]:
@@ -215,7 +220,8 @@ class CropGeometry(_Value):
         """The rectangle of the source, in pixel edges, that the model sees."""
         top, left, height, width = self.crop
         sy, sx = self.scale
-        return Box(top * sy, left * sx, (top + height) * sy, (left + width) * sx)
+        bottom, right = min(top + height, self.resized[0]), min(left + width, self.resized[1])
+        return Box(max(top, 0) * sy, max(left, 0) * sx, bottom * sy, right * sx)
 
     def to_source(self, y: FloatArray | float, x: FloatArray | float) -> tuple[FloatArray, FloatArray]:
         """Return the source coordinates of the model coordinates (y, x); both count pixel centres."""
@@ -224,9 +230,15 @@ class CropGeometry(_Value):
         return (np.asarray(y, float) + top + 0.5) * sy - 0.5, (np.asarray(x, float) + left + 0.5) * sx - 0.5
 
     def cut(self, frames: UInt8Array) -> UInt8Array:
-        """Return the crop ``(..., height, width, 3)`` of resized frames ``(..., Hr, Wr, 3)``, as a view."""
+        """Return the crop ``(..., height, width, 3)`` of resized frames ``(..., Hr, Wr, 3)``, as a view if nothing is filled."""
         top, left, height, width = self.crop
-        return frames[..., top : top + height, left : left + width, :]
+        if top >= 0 and left >= 0 and top + height <= frames.shape[-3] and left + width <= frames.shape[-2]:
+            return frames[..., top : top + height, left : left + width, :]
+        out = np.full((*frames.shape[:-3], height, width, 3), PADDING, np.uint8)
+        y, x = max(top, 0), max(left, 0)
+        part = frames[..., y : top + height, x : left + width, :]
+        out[..., y - top : y - top + part.shape[-3], x - left : x - left + part.shape[-2], :] = part
+        return out
 
 
 @dataclass(frozen=True, repr=False)

@@ -102,17 +102,19 @@ def from_rgb(image: UInt8Array, matrix: Matrix = "bt709") -> Planes:
     return Planes(y, half(u), half(v), matrix)
 
 
-def to_rgb(planes: Planes, size: tuple[int, int] | None = None) -> UInt8Array:
+def to_rgb(planes: Planes, size: tuple[int, int] | None = None, *, antialias: bool = False) -> UInt8Array:
     """Return the picture as RGB ``(H, W, 3) uint8``, scaled to ``size`` (H, W) if it is given.
 
-    Luma and chroma are scaled by bilinear interpolation between pixel centres, without antialiasing, and then converted. Except
-    for rounding and clipping this equals converting first, and it costs less for small sizes.
+    Luma and chroma are scaled by bilinear interpolation between pixel centres (with ``antialias``, to the mean of the pixels) and
+    then converted. Except for rounding and clipping this equals converting first, and it costs less for small sizes.
     """
     import cv2
 
+    interpolation = cv2.INTER_AREA if antialias else cv2.INTER_LINEAR
+
     height, width = planes.size if size is None else size
     full = [
-        plane if plane.shape == (height, width) else cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
+        plane if plane.shape == (height, width) else cv2.resize(plane, (width, height), interpolation=interpolation)
         for plane in (planes.y, planes.u, planes.v)
     ]
     return cast("UInt8Array", cv2.transform(cv2.merge(full), _yuv_to_rgb(planes.matrix)))

@@ -28,7 +28,7 @@ from vidcam.methods.cell_geometry import CellGeometry
 from vidcam.models.spec import ModelSpec
 from vidcam.sampling import Sampler, frames_shown, resize, spatial_crops
 from vidcam.training import losses
-from vidcam.values import CropGeometry, UInt8Array
+from vidcam.values import PADDING, CropGeometry, UInt8Array
 
 __all__ = ["Batch", "SyntheticDataset", "VideoDataset"]
 
@@ -229,7 +229,8 @@ class VideoDataset(Dataset[Batch]):
         affine = np.hstack([matrix, (np.array([(width - 1) / 2, (height - 1) / 2]) - matrix @ centre)[:, None]])
         gain = rng.uniform(0.85, 1.15) * rng.uniform(0.95, 1.05, 3)
         table = np.clip(np.arange(256)[:, None] * gain + rng.uniform(-12, 12), 0, 255).astype(np.uint8)[None]
-        moved = [cv2.warpAffine(f, affine, (width, height), borderMode=cv2.BORDER_REFLECT_101) for f in frames]
+        beside = cv2.BORDER_CONSTANT if self._resize == "fit" else cv2.BORDER_REFLECT_101
+        moved = [cv2.warpAffine(f, affine, (width, height), borderMode=beside, borderValue=(PADDING,) * 3) for f in frames]
         return np.stack([cv2.LUT(f, table) for f in moved]).astype(np.uint8)
 
     def _decoded(self, video: LabelledVideo) -> _Decoded:

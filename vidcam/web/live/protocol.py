@@ -85,7 +85,7 @@ def encode_hello(pipeline: LivePipeline, *, browser: bool, keep_s: float) -> str
     ``browser`` says that the page sends its own camera; ``keep_s`` is how many seconds the page should keep.
     """
     engine = pipeline.stream.engine
-    resize = engine.spec.resize
+    resize = engine.spec.crop if engine.spec.resize == "fit" else engine.spec.resize
     return _to_text(
         type="hello",
         side=max(MIN_SIDE, resize if isinstance(resize, int) else max(resize)),
