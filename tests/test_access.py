@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Send
 from starlette.websockets import WebSocketDisconnect
-from support.waiting import HANG_MS, HANG_S
+from support.waiting import HANG_MS, HANG_S, run_async
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -199,9 +198,9 @@ def test_stream_for_a_page_that_is_gone_ends_without_a_traceback() -> None:
     async def other(scope: object, receive: object, send: object) -> None:
         raise RuntimeError("a bug")
 
-    sent = asyncio.run(run(stream))
+    sent = run_async(run(stream))
     assert [(m["type"], m.get("more_body")) for m in sent] == [
         ("http.response.start", None), ("http.response.body", True), ("http.response.body", False)
     ]  # fmt: skip
     with pytest.raises(RuntimeError, match="a bug"):
-        asyncio.run(run(other))
+        run_async(run(other))

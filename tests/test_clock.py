@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.clock import NOON, ManualClock
-from support.waiting import ended, until
+from support.waiting import ended, run_async, until
 
 from vidcam.io.clock import SYSTEM, Stop
 
@@ -48,7 +48,7 @@ def test_system_clock_waits_for_what_is_notified_or_gives_up() -> None:
         event.set()
         return missed, await SYSTEM.wait_async(event, 60.0)
 
-    assert asyncio.run(events()) == (False, True)
+    assert run_async(events()) == (False, True)
 
 
 def test_stop_ends_a_pause_and_wakes_what_waits_elsewhere() -> None:
@@ -91,7 +91,7 @@ def test_manual_clock_that_jumps_passes_every_pause_at_once() -> None:
     clock = ManualClock(jumps=True)
     clock.sleep(3.0)
     assert not Stop(clock).wait(4.0)
-    assert asyncio.run(clock.wait_async(asyncio.Event(), 5.0)) is False
+    assert run_async(clock.wait_async(asyncio.Event(), 5.0)) is False
     assert (clock.now(), clock.waits) == (12.0, [3.0, 4.0, 5.0])
 
 

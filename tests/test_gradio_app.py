@@ -25,7 +25,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from support.clock import ManualClock
 from support.media import write_clip
-from support.waiting import HANG_S, happened, until
+from support.waiting import HANG_S, happened, run_async, until
 
 from vidcam import Settings, engine, explain, open_engine
 from vidcam.cli import main
@@ -338,7 +338,7 @@ def test_uploads_are_looked_at_one_by_one_after_what_runs_and_before_what_waits(
     waiting = office.submit(office.open("b"), lambda job: costly("waiting"))
     office.start()
     happened(begun)
-    assert asyncio.run(upload()) == ["first", "second"]
+    assert run_async(upload()) == ["first", "second"]
     happened(waiting.ended)
     assert order == ["job", "first", "second", "waiting"]
 
@@ -358,7 +358,7 @@ def test_an_upload_is_refused_if_too_many_wait_and_fails_with_its_own_error(offi
             pass
         return list(await asyncio.gather(*looks))
 
-    assert asyncio.run(fill()) == [None] * sessions.MAX_WAITING
+    assert run_async(fill()) == [None] * sessions.MAX_WAITING
 
     async def fails() -> None:
         look = office.errand(lambda: 1 // 0)
@@ -366,7 +366,7 @@ def test_an_upload_is_refused_if_too_many_wait_and_fails_with_its_own_error(offi
         with pytest.raises(ZeroDivisionError):
             await look
 
-    asyncio.run(fails())
+    run_async(fails())
 
 
 def test_the_line_has_an_end(office) -> None:
@@ -710,7 +710,7 @@ def test_an_answer_that_rejects_is_no_evidence_and_offers_another_model(office, 
     shown, words = view_models.shown(analysis, "1", "media/x"), view_models.answered(analysis, session)
     sentence = engine.rejection_sentence(get_spec("mini"))
     assert shown["sentence"] == f"T{sentence[1:]}."
-    assert shown["sentence"] == "This is none of the 18 actions that mini knows; movinet_a0 (600 classes) may know it."
+    assert shown["sentence"] == "This is none of the 17 actions that mini knows; movinet_a0 (600 classes) may know it."
     assert (shown["rejected"], shown["curves"], shown["segments"], shown["moments"], shown["peak"]) == (True, {}, [], [], None)
     assert (words["shown"], words["verdict"], words["warnings"]) == ([], None, [])
     assert (words["rejected"]["model"], words["rejected"]["try"]) == ("movinet_a0", "Try movinet_a0 (600 actions)")

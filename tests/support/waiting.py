@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 HANG_S = 600.0
 """Longer than anything that a test waits for takes on the slowest machine: what takes longer has hung."""
@@ -11,6 +14,8 @@ HANG_S = 600.0
 HANG_MS = 1000 * HANG_S
 
 _LOOK_S = 0.01
+
+T = TypeVar("T")
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -21,6 +26,12 @@ def until(condition: Callable[[], object]) -> None:
             return
         nothing.wait(_LOOK_S)
     raise AssertionError("it did not come to that")
+
+
+def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Return what the coroutine returns, out of a thread of its own: this one may have the browser's event loop."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result(HANG_S)
 
 
 def happened(event: threading.Event) -> None:

@@ -12,7 +12,7 @@ from vidcam.errors import UsageError
 from vidcam.render import STYLES
 
 from . import jobs, menus, view_models
-from .components import EVENT, IDLE, failed, followed, guarded, halting, part, remembered, working
+from .components import EVENT, IDLE, Unfinished, failed, followed, guarded, halting, part, remembered, unchanged, working
 from .sessions import Job, Session, SessionManager, sentence
 from .uploads import Video, megabytes, minutes
 
@@ -26,11 +26,13 @@ NO_LABEL = [("nothing in particular", "")]
 class AnnotateTab:
     """The tab, made inside the app's page, with ``model`` chosen at first.
 
-    :meth:`begin` gives ``starting`` their values when a tab of the browser is loaded.
+    :meth:`begin` gives ``starting`` their values when a tab of the browser is loaded, and :meth:`resume` then gives ``shown`` the
+    progress of a job that still runs.
     """
 
     def __init__(self, desk: SessionManager, engines: jobs.Engines, *, model: str, examples: list[Video]) -> None:
         self._desk, self._engines, self._examples = desk, engines, examples
+        self._unfinished = Unfinished(desk, KEY)
         with gr.Row(equal_height=False, elem_id="annotate"):
             with gr.Column(scale=7, min_width=340):
                 self.stage = part("stage", {}, input=None, result=None, elem_id="stage")
@@ -42,8 +44,8 @@ class AnnotateTab:
                     self._explain = gr.Button("Explain", variant="primary", elem_id="explain", elem_classes="go")
                     self._stop = gr.Button("Stop", elem_id="stop", elem_classes="stop")
                 self._job = part("job", IDLE, elem_id="job")
-        self._shown = [self.stage, self._answer, self._job, self._explain]
-        self.starting = [*self._shown, *self._look, *self._asked]
+        self.shown = [self.stage, self._answer, self._job, self._explain]
+        self.starting = [*self.shown, *self._look, *self._asked]
         self._connect()
 
     def _make_look(self) -> list[Any]:
@@ -62,7 +64,7 @@ class AnnotateTab:
         with gr.Group(elem_id="ask"):
             self.model_menu = part("menu", model, items=menus.model_items(), note="", label="Model", elem_id="model")
             self._method_menu = part(
-                "menu", menus.own_method(model), items=menus.method_items(model), note="", label="Method", elem_id="method"
+                "menu", menus.own_method(model), items=menus.one_method_items(model), note="", label="Method", elem_id="method"
             )
             self._classes = gr.Dropdown(
                 list(menus.labels(model)), value=[], multiselect=True, label="Evidence for", elem_id="classes",
@@ -83,40 +85,46 @@ class AnnotateTab:
 
     def _connect(self) -> None:
         """Connect the events of the controls to the methods below."""
-        self.stage.upload(self._show_video, None, self._shown, **EVENT)
-        self.stage.select(self._choose_example, None, self._shown, **EVENT)
+        self.stage.upload(self._show_video, None, self.shown, **EVENT)
+        self.stage.select(self._choose_example, None, self.shown, **EVENT)
         menu_parts = [self._method_menu, self._classes, self._versus]
         changes = [
             self.model_menu.input(self._change_model, [self.model_menu, *menu_parts], [self._job, *menu_parts], **EVENT),
             self._answer.select(self._try_model, menu_parts, [self._job, self.model_menu, *menu_parts], **EVENT),
         ]
         remembered(self._desk, KEY, self._asked, after=changes)
-        self._explain.click(self._run, self._asked, self._shown, **EVENT)
+        self._explain.click(self._run, self._asked, self.shown, **EVENT)
         self._stop.click(halting(self._desk, self._job), None, [self._job], **EVENT)
         style, opacity, signed = self._look
         for changed in (style.input, signed.input, opacity.release):
-            changed(self._change_look, self._look, self._shown, **EVENT)
+            changed(self._change_look, self._look, self.shown, **EVENT)
 
     async def begin(self, request: gr.Request) -> AsyncIterator[Any]:
-        """Fill the tab when it is loaded: with what its session has, and with the progress of a job that still runs."""
-        try:
-            session = self._desk.of(request.session_hash)
-        except UsageError as error:
-            yield {self._job: failed(str(error))}
+        """Fill the tab when it is loaded with what its session has."""
+
+        def update() -> Any:
+            session, job = self._desk.of(request.session_hash), self._unfinished.find(request)
+            session.look = session.look or LOOK
+            limits = self._desk.limits
+            value = {
+                "token": session.token,
+                "secret": session.secret,
+                "size": limits.size,
+                "words": f"up to {megabytes(limits.size)} and {minutes(limits.seconds)}",
+                "examples": [{"name": v.name, "facts": v.facts, "poster": v.poster} for v in self._examples],
+            }
+            return self._video_and_result(session, value=value) | self._earlier_choices(session) | {self._job: job}
+
+        yield guarded(update, self._job)
+
+    async def resume(self, request: gr.Request) -> AsyncIterator[Any]:
+        """Show the progress of a job that still runs when the tab is loaded, and its result."""
+        job = self._unfinished.take(request)
+        if job is None:
+            yield unchanged(self._job)
             return
-        session.look = session.look or LOOK
-        limits = self._desk.limits
-        value = {
-            "token": session.token,
-            "secret": session.secret,
-            "size": limits.size,
-            "words": f"up to {megabytes(limits.size)} and {minutes(limits.seconds)}",
-            "examples": [{"name": v.name, "facts": v.facts, "poster": v.poster} for v in self._examples],
-        }
-        yield self._video_and_result(session, value=value) | self._earlier_choices(session)
-        if session.job is not None and session.job.key == KEY and session.job.state in ("waiting", "running", "failed"):
-            async for update in self._follow(session, session.job):
-                yield update
+        async for update in self._follow(job.session, job):
+            yield update
 
     def _earlier_choices(self, session: Session) -> dict[Any, Any]:
         """Return what was chosen before the page was loaded again."""
@@ -167,7 +175,7 @@ class AnnotateTab:
         known = set(menus.labels(name))
         return {
             self.model_menu: name,
-            self._method_menu: gr.HTML(own if reason else before, items=menus.method_items(name), note=note),
+            self._method_menu: gr.HTML(own if reason else before, items=menus.one_method_items(name), note=note),
             self._classes: gr.Dropdown(choices=list(menus.labels(name)), value=[c for c in labels or [] if c in known]),
             self._versus: gr.Dropdown(choices=_other_labels(name), value=versus if versus in known else ""),
         }
@@ -190,19 +198,22 @@ class AnnotateTab:
 
     async def _follow(self, session: Session, job: Job) -> AsyncIterator[Any]:
         """Yield the job's progress and then its result, drawn again if another look was chosen while it was drawn."""
+        shown: dict[Any, Any] = {}  # a later update contains what the earlier ones did: see :func:`followed`
         while True:
             async for words in followed(job, self._desk):
-                yield {self._job: words}
+                yield shown | {self._job: words}
             result: jobs.Result | None = job.result if job.state == "done" else None
             if result is not None and session.results.get(KEY) is not result:
-                return  # there is another video by now
-            yield self._ended(session, job, result)
+                yield shown | unchanged(self._job)  # there is another video by now
+                return
+            shown = self._ended(session, job, result)
+            yield shown
             if result is None or session.busy or session.look == result.look:
                 return
             try:
                 job = self._desk.submit(session, jobs.redraw(session, result), key=KEY, keep=True)
             except UsageError as error:
-                yield {self._job: failed(str(error))}
+                yield shown | {self._job: failed(str(error))}
                 return
 
     def _ended(self, session: Session, job: Job, result: jobs.Result | None) -> dict[Any, Any]:
@@ -239,7 +250,8 @@ class AnnotateTab:
             session.look = Look(style, float(opacity), bool(signed))
             before = session.results.get(KEY)
             if before is None or session.busy:
-                return  # the job that draws will use the new look
+                yield unchanged(self._job)  # the job that draws will use the new look
+                return
             job = self._desk.submit(session, jobs.redraw(session, before), key=KEY, keep=True)
         except Exception as error:
             yield {self._job: failed(sentence(error))}

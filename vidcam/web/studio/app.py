@@ -117,8 +117,9 @@ def build(desk: SessionManager, engines: jobs.Engines, *, model: str) -> gr.Bloc
             desk.open(str(request.session_hash), kept)
 
         entered = demo.load(enter, secret, None, js=KEPT, **EVENT)
-        for begin, starting in ((tab.begin, tab.starting), (compared.begin, compared.starting), (shown.begin, shown.outputs)):
-            entered.then(begin, None, starting, **EVENT)
+        entered.then(tab.begin, None, tab.starting, **EVENT).then(tab.resume, None, tab.shown, **EVENT)
+        entered.then(compared.begin, None, compared.starting, **EVENT)
+        entered.then(shown.begin, None, shown.outputs, **EVENT)
 
         async def stay(request: gr.Request) -> None:
             """Keep the tab's stream of answers open for as long as there is the tab.

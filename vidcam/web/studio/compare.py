@@ -15,7 +15,7 @@ from vidcam.reports.comparison import Comparison
 from vidcam.reports.templating import jpeg_url
 
 from . import jobs, menus, view_models
-from .components import EVENT, IDLE, failed, followed, guarded, halting, part, remembered, working
+from .components import EVENT, IDLE, failed, followed, guarded, halting, part, remembered, unchanged, working
 from .sessions import Job, Session, SessionManager, sentence
 
 __all__ = ["CompareTab"]
@@ -73,10 +73,12 @@ class CompareTab:
         video = session.video
         result: jobs.Compared | None = session.results.get(KEY)
         facts = None if video is None else {"name": video.name, "poster": video.poster, "facts": video.facts}
-        yield {self._table: gr.HTML(None if result is None else _finished(session, result), input=facts), self._job: IDLE}
+        table = gr.HTML(None if result is None else _finished(session, result), input=facts)
+        shown: dict[Any, Any] = {self._table: table, self._job: IDLE}  # all later updates contain it: see :func:`followed`
+        yield shown
         if session.job is not None and session.job.key == KEY and session.job.state in ("waiting", "running", "failed"):
             async for update in self._follow(session, session.job):
-                yield update
+                yield shown | update
 
     def begin(self, request: gr.Request) -> Any:
         """Return what was chosen before the page was loaded again."""
@@ -112,6 +114,8 @@ class CompareTab:
             yield {self._job: working(job, self._desk)}
         elif is_current:
             yield {self._job: IDLE, self._table: _finished(session, job.result)}
+        else:
+            yield unchanged(self._job)
 
     async def _run(self, model: Any, methods: Any, labels: Any, request: gr.Request) -> AsyncIterator[Any]:
         try:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import gradio as gr
 
@@ -16,7 +17,20 @@ from vidcam.errors import UsageError
 
 from .sessions import Job, SessionManager, sentence
 
-__all__ = ["EVENT", "IDLE", "PAGE", "failed", "followed", "guarded", "halting", "part", "remembered", "working"]
+__all__ = [
+    "EVENT",
+    "IDLE",
+    "PAGE",
+    "Unfinished",
+    "failed",
+    "followed",
+    "guarded",
+    "halting",
+    "part",
+    "remembered",
+    "unchanged",
+    "working",
+]
 
 PAGE = Path(__file__).with_name("page")
 COMMON = Path(__file__).parents[1] / "static" / "common.js"
@@ -50,6 +64,15 @@ def failed(message: str) -> dict[str, Any]:
     return {"state": "failed", "message": message}
 
 
+def unchanged(component: gr.HTML) -> dict[Any, Any]:
+    """Return an update that changes nothing.
+
+    An event whose function is a generator yields it if there is nothing to tell: Gradio empties all outputs of one that yields
+    nothing.
+    """
+    return {component: gr.skip()}
+
+
 def guarded(function: Callable[[], Any], notice: gr.HTML) -> Any:
     """Return what the function returns; if it fails, a sentence for the component ``notice``."""
     try:
@@ -63,8 +86,37 @@ def working(job: Job, desk: SessionManager) -> dict[str, Any]:
     return job.to_dict(before=desk.before(job))
 
 
+class Unfinished:
+    """Finds the job for the part ``key`` of the page that still runs when a tab is loaded.
+
+    One event shows the tab how the job stands (:meth:`find`), and the next one follows it (:meth:`take`), even if it has ended in
+    between.
+    """
+
+    def __init__(self, desk: SessionManager, key: str) -> None:
+        self._desk, self._key = desk, key
+        self._found: WeakValueDictionary[str, Job] = WeakValueDictionary()
+
+    def find(self, request: gr.Request) -> dict[str, Any]:
+        """Return the value of a job component that shows the session's job. UsageError if there is no session."""
+        job = self._desk.of(request.session_hash).job
+        if job is None or job.key != self._key or job.state not in ("waiting", "running", "failed"):
+            return IDLE
+        self._found[str(request.session_hash)] = job
+        return working(job, self._desk)
+
+    def take(self, request: gr.Request) -> Job | None:
+        """Return the job that :meth:`find` found for this tab, once; None if it found none."""
+        return self._found.pop(str(request.session_hash), None)
+
+
 async def followed(job: Job, desk: SessionManager) -> AsyncIterator[dict[str, Any]]:
-    """Yield the values of a job component until the job has ended."""
+    """Yield the values of a job component until the job has ended.
+
+    An event that yields several updates must repeat in each of them the components of the updates before. Gradio sends the
+    difference between two updates, and the page applies it to the earlier one in place: if both come before the answer to the
+    request that asked for them, the page never sees what the later one leaves out. What is given once belongs in another event.
+    """
     before: dict[str, Any] = {}
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
 

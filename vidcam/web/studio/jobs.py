@@ -13,6 +13,7 @@ import vidcam
 from vidcam import Analysis, Look, Outputs, Settings
 from vidcam.errors import UsageError
 from vidcam.evaluation.compare import compare as vidcam_compare
+from vidcam.methods.lookup import BEST
 from vidcam.models import loading
 from vidcam.models.table import get_spec
 from vidcam.reports.comparison import Comparison
@@ -57,6 +58,7 @@ class Engines:
 
 # The stages of a job, each with the share of the time that it usually takes.
 EXPLAINING = {"explain": 50.0}
+CHOOSING = {"try methods": 50.0, "test methods": 200.0}
 JUDGING = {"judge": 25.0}
 DRAWING = {"draw": 20.0, "write": 2.0}
 
@@ -91,7 +93,8 @@ def explain(session: Session, engines: Engines, model: str, settings: Settings) 
     video = _video(session)
 
     def work(job: Job) -> Result:
-        job.plan(engines.stages(model) | EXPLAINING | (JUDGING if settings.verdict else {}) | DRAWING)
+        choosing = CHOOSING if settings.method == BEST else {}
+        job.plan(engines.stages(model) | EXPLAINING | choosing | (JUDGING if settings.verdict else {}) | DRAWING)
         engine = engines.get(model, job)
         analysis = vidcam.explain(video.path, engine=engine, settings=settings, progress=job.progress)
         return _drawn(session, job, video, analysis, job.folder.name)

@@ -7,7 +7,7 @@ from typing import Any
 
 from vidcam.engine import BUILT_IN, choose_default_model
 from vidcam.errors import IncompatibleError, UsageError
-from vidcam.methods.lookup import all_methods, check_method, choose_method, get_method
+from vidcam.methods.lookup import BEST, all_methods, check_method, choose_method, get_method
 from vidcam.models import loading, weights
 from vidcam.models.spec import ModelSpec
 from vidcam.models.table import get_spec, list_models, list_specs
@@ -20,6 +20,7 @@ __all__ = [
     "methods_table",
     "model_items",
     "models_table",
+    "one_method_items",
     "own_method",
     "refusal",
 ]
@@ -55,6 +56,8 @@ def own_method(model: str) -> str:
 
 def refusal(method: str, model: str) -> str | None:
     """Return why the method does not work on the model; None if it does."""
+    if method == BEST:
+        return None
     try:
         check_method(get_method(method), get_spec(model))
     except IncompatibleError as error:
@@ -97,6 +100,18 @@ def method_items(model: str) -> list[dict[str, Any]]:
         }
         for m in all_methods()
     ]
+
+
+def one_method_items(model: str) -> list[dict[str, Any]]:
+    """Return the methods of which one is chosen: those of :func:`method_items`, after the best of several."""
+    best = {
+        "name": BEST,
+        "title": "The best of several",
+        "detail": "tests a method of each family on this video and takes the one that explains it best; takes minutes",
+        "group": "Chosen by a test",
+        "reason": None,
+    }
+    return [best, *method_items(model)]
 
 
 def models_table() -> list[dict[str, Any]]:

@@ -38,14 +38,15 @@ class ModelsTab:
 
     async def begin(self, request: gr.Request) -> AsyncIterator[Any]:
         """Fill the tables, and show the progress of an installation that still runs."""
-        yield {self._models: _tables()}
+        shown: dict[Any, Any] = {self._models: _tables()}  # all later updates contain it: see :func:`followed`
+        yield shown
         try:
             job = self._desk.of(request.session_hash).job
         except UsageError:
             return  # the first tab says so
         if job is not None and job.key == KEY and job.active:
             async for update in self._follow(job):
-                yield {component: value for component, value in update.items() if component in self.outputs}
+                yield shown | {component: value for component, value in update.items() if component in self.outputs}
 
     async def _install(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
         try:

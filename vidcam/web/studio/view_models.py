@@ -26,8 +26,8 @@ __all__ = ["answered", "downloads", "of_video", "shown"]
 POINTS = 600  # of a curve; a screen shows no more
 VERDICTS = {
     "supported": "Taking this evidence away hurts the answer more than taking away as much elsewhere.",
-    "weak": "Taking this evidence away hurts the answer a little more than taking away as much elsewhere, not surely more.",
-    "not supported": "Taking this evidence away hurts the answer no more than taking away as much elsewhere: mistrust the map.",
+    "weak": "Taking this evidence away hurts the answer more than taking away as much elsewhere, but only a little.",
+    "not supported": "Taking away as much elsewhere may hurt the answer as much as taking this evidence away: mistrust the map.",
 }
 
 
@@ -73,7 +73,7 @@ def rejected(analysis: Analysis) -> dict[str, Any] | None:
     spec = get_spec(analysis.model.name)
     if analysis.labels[0] not in spec.rejects:
         return None
-    words, (other, _) = rejection_sentence(spec), choose_default_model()
+    words, (other, _) = rejection_sentence(spec, analysis.labels[0]), choose_default_model()
     known = {item["name"]: item["reason"] for item in menus.model_items()}
     useful = other != spec.name and known.get(other) is None
     return {
@@ -101,6 +101,8 @@ def answered(analysis: Analysis, session: Session) -> dict[str, Any]:
     facts = [analysis.model.title or analysis.model.name, analysis.method_title or analysis.method]
     if analysis.versus is not None:
         facts.append(f"rather than {analysis.versus}")
+    if analysis.method_choice is not None and analysis.method_choice.beats_controls:  # if not, a warning says so
+        facts.append(analysis.method_choice.sentence)
     if analysis.unseen_fraction > 0.005:
         facts.append(f"{percent(analysis.unseen_fraction)} not seen")
     return {

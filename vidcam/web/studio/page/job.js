@@ -5,6 +5,7 @@ root.innerHTML = `<p class="words"></p><div class="bar"><i></i></div>`;
 const words = root.querySelector(".words"), fill = root.querySelector("i");
 const WORDS = { "": "Beginning", load: "Loading the model", weights: "Fetching the weights", look: "Looking what is in the video",
   explain: "Looking for evidence", "fill in": "Looking again for an answer that came late",
+  "try methods": "Trying methods", "test methods": "Testing the methods",
   judge: "Testing the evidence", draw: "Drawing", write: "Writing the files" };
 
 const time = s => s < 60 ? `${Math.max(1, Math.round(s))} s` : `${Math.floor(s / 60)} min ${Math.round(s % 60)} s`;
@@ -12,6 +13,7 @@ const time = s => s < 60 ? `${Math.max(1, Math.round(s))} s` : `${Math.floor(s /
 function show() {
   const job = props.value ?? {}, { state, stage, done, total } = job;
   root.dataset.state = state;
+  if (state === "idle") return; // it is hidden then
   if (state === "failed") { words.textContent = job.message; return; }
   if (state === "cancelled") { words.textContent = "Stopped. Nothing was kept."; return; }
   if (job.stopping) { words.textContent = "Stopping"; return; }
@@ -22,7 +24,7 @@ function show() {
   }
   const unit = stage === "weights" && total ? ` · ${(done / 1e6).toFixed(0)} of ${(total / 1e6).toFixed(0)} MB` : "";
   const left = job.left_s != null ? ` · about ${time(job.left_s)} left` : job.spent_s >= 2 ? ` · ${time(job.spent_s)} so far` : "";
-  words.textContent = (WORDS[stage] ?? `Explaining by ${stage}`) + unit + left;
+  words.textContent = (WORDS[stage] ?? `Explaining by ${stage.replace(/^explain by /, "")}`) + unit + left;
   root.classList.toggle("unsure", !total);
   fill.style.width = `${100 * job.share}%`;
 }

@@ -1,0 +1,104 @@
+"""What the events of the app's page yield: Gradio must lose nothing of it, whatever comes first."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+from support.clock import ManualClock
+from support.waiting import run_async
+
+from vidcam.web.studio import annotate, compare, jobs, models, sessions
+
+REQUEST: Any = SimpleNamespace(session_hash="tab")
+
+
+@pytest.fixture(scope="module")
+def tabs(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """The tabs of the page; the jobs of their ``desk`` run when a test calls ``step``."""
+    desk = sessions.SessionManager(tmp_path_factory.mktemp("sessions"), clock=ManualClock())
+
+    async def make() -> SimpleNamespace:  # Gradio looks for the loop that runs, and otherwise makes one that it never closes
+        engines = jobs.Engines("cpu")
+        with gr.Blocks(analytics_enabled=False):
+            tab = annotate.AnnotateTab(desk, engines, model="mini", examples=[])
+            compared = compare.CompareTab(desk, engines, model="mini")
+            return SimpleNamespace(desk=desk, annotate=tab, compare=compared, models=models.ModelsTab(desk, []))
+
+    return run_async(make())
+
+
+@pytest.fixture
+def page(tabs: SimpleNamespace) -> SimpleNamespace:
+    """The tabs of a page that shows a new session."""
+    return SimpleNamespace(session=tabs.desk.open("tab"), **vars(tabs))
+
+
+def told(updates: AsyncIterator[Any], meanwhile: Callable[[], Any] = lambda: None) -> list[dict[Any, Any]]:
+    """All updates that an event yields; ``meanwhile`` is called after each of them."""
+
+    async def collect() -> list[dict[Any, Any]]:
+        collected = []
+        async for update in updates:
+            collected.append(update)
+            meanwhile()
+        return collected
+
+    return run_async(collect())
+
+
+def drawn(look: Any, folder: Path) -> SimpleNamespace:
+    """A result of which only the look counts."""
+    return SimpleNamespace(look=look, folder=folder)
+
+
+def test_an_event_with_nothing_to_tell_yields_an_update_that_changes_nothing(page) -> None:
+    # Gradio empties the outputs of an event that yields nothing: no video could be brought any more.
+    looks = page.annotate._change_look("spotlight", 0.5, True, REQUEST)
+    for updates in (looks, page.annotate.resume(REQUEST)):
+        [update] = told(updates)
+        assert list(update.values()) == [gr.skip()]
+    assert page.session.look.style == "spotlight"
+
+
+def test_a_job_that_ends_while_the_page_is_loaded_is_shown_with_its_result(page, monkeypatch) -> None:
+    tab, session = page.annotate, page.session
+    monkeypatch.setattr(tab, "_result", lambda session, result: {tab.stage: result})
+    job = page.desk.submit(session, lambda job: drawn(session.look, session.folder), key="annotate", keep=True)
+    [shown] = told(tab.begin(REQUEST))
+    assert shown[tab._job]["state"] == "waiting"
+    page.desk.step()  # after the page was told how the job stands, before it follows it
+    *_, last = told(tab.resume(REQUEST))
+    assert last[tab.stage] is job.result
+    assert last[tab._job] == {"state": "idle"}
+    assert told(tab.resume(REQUEST)) == [{tab._job: gr.skip()}]  # it is followed once
+
+
+def test_a_comparison_repeats_its_video_while_it_is_followed(page) -> None:
+    tab, session = page.compare, page.session
+    page.desk.submit(session, lambda job: drawn(None, session.folder) if job.active else None, key="compare")
+    steps = iter([lambda: None, page.desk.step])  # the job runs once its progress is followed
+    updates = told(tab.show_video(REQUEST), lambda: next(steps, lambda: None)())
+    assert len(updates) > 2
+    for update in updates:
+        assert {tab._table, tab._job} <= set(update)
+
+
+def test_a_result_is_in_all_updates_that_come_after_it(page, monkeypatch) -> None:
+    tab, session = page.annotate, page.session
+    first, second = (drawn(look, session.folder) for look in ("as it was", "as it is now"))
+    monkeypatch.setattr(tab, "_result", lambda session, result: {tab.stage: result, tab._answer: result.look})
+    monkeypatch.setattr(jobs, "redraw", lambda session, before: lambda job: second)
+    session.look = second.look
+    job = page.desk.submit(session, lambda job: first, key="annotate", keep=True)
+    updates = told(tab._follow(session, job), page.desk.step)
+    given: set[Any] = set()
+    for update in updates:
+        assert given <= set(update)
+        given |= set(update)
+    assert [u[tab.stage] for u in updates if tab.stage in u] == [first, first, second]  # the second time while it is drawn anew
+    assert updates[-1][tab._job] == {"state": "idle"}
