@@ -18,6 +18,7 @@ from torchvision.models.video.swin_transformer import PatchEmbed3d, SwinTransfor
 
 from vidcam.errors import IncompatibleError
 from vidcam.methods import attention
+from vidcam.methods.attention_blocks import Flow
 from vidcam.methods.cell_geometry import AxisGeometry, CellGeometry
 from vidcam.methods.core import Target, TorchModel
 from vidcam.methods.lookup import check_method, get_method
@@ -93,13 +94,13 @@ def clip(n=1, seed=1):
     return torch.randn(n, 3, *CLIP, generator=torch.Generator().manual_seed(seed))
 
 
-def last_row(found: TorchModel, inputs) -> np.ndarray:
+def last_row(found: TorchModel, inputs, *, is_rollout: bool = True) -> np.ndarray:
     """What the code under test makes of one clip, at the tokens."""
     with attention.softmaxes() as weights, torch.no_grad():
         found.module(inputs)
     facts = found.spec.attention
     grid = [math.ceil(n / s) for n, s in zip(inputs.shape[2:], facts.stride, strict=True)]
-    return attention.rollout(found.module, facts.kind, weights, grid).numpy()
+    return attention.rollout(found.module, facts.kind, weights, grid, Flow(is_rollout=is_rollout)).numpy()
 
 
 # --- MViT: matrices over tokens ---------------------------------------------------------------------------------------------
@@ -156,8 +157,10 @@ def test_without_pooling_it_is_the_papers_product():
     assert R[0, 1:].max() > 3 * R[0, 1:].mean()
 
 
+@pytest.mark.parametrize("is_rollout", [True, False])
 @pytest.mark.parametrize("build", [mvit, mvit_v2, mvit_v2_with_class, mvit_pytorchvideo])
-def test_pooled_blocks_are_their_matrices(build):
+def test_pooled_blocks_are_their_matrices(build, is_rollout):
+    """A rollout averages what comes together in a block, weighted attention adds it."""
     found = net(build, POOLED)
     with attention.softmaxes() as weights, torch.no_grad():
         found.module(clip())
@@ -170,15 +173,15 @@ def test_pooled_blocks_are_their_matrices(build):
         queries, after = pooling(grid, kq, sq)
         skip, _ = pooling(grid, [s + 1 if s > 1 else 1 for s in sq], sq)
         read = A[0].double().numpy() @ keys
-        B = (read + skip + queries) / 3 if build in (mvit_v2, mvit_v2_with_class) else (read + skip) / 2
+        B = read + skip + queries if build in (mvit_v2, mvit_v2_with_class) else read + skip
         if build is mvit_v2:  # the queries are added to the patches only
-            B[0] = (read[0] + skip[0]) / 2
-        np.testing.assert_allclose(B.sum(1), 1, atol=1e-6)
+            B[0] = read[0] + skip[0]
+        if is_rollout:
+            B = B / B.sum(1, keepdims=True)  # each of the parts has rows that sum to 1
         R, grid = B @ R, after
-    np.testing.assert_allclose(R.sum(1), 1, atol=1e-6)
-    got = last_row(found, clip())
+    got = last_row(found, clip(), is_rollout=is_rollout)
     assert got.shape == GRID
-    np.testing.assert_allclose(got.ravel(), R[0, 1:], atol=1e-6)
+    np.testing.assert_allclose(got.ravel(), R[0, 1:], rtol=1e-4, atol=1e-6)
     assert len(weights) == 3
     assert R[0, 1:].max() > 2 * R[0, 1:].mean()
 
@@ -193,8 +196,11 @@ def swin() -> nn.Module:
     return SwinTransformer3d([2, 4, 4], 8, [2, 2], [2, 2], WINDOW, num_classes=CLASSES, patch_embed=PatchEmbed3d)
 
 
-def window_matrix(block: nn.Module, x: torch.Tensor) -> np.ndarray:
-    """The attention of a block over all pairs of its tokens ``(t, h, w, C)``, mean over heads; padding is left out."""
+def window_matrix(block: nn.Module, x: torch.Tensor, *, is_rollout: bool) -> np.ndarray:
+    """The attention of a block over all pairs of its tokens ``(t, h, w, C)``, mean over heads; padding is left out.
+
+    For a rollout, the weights of the padding go to the other tokens in proportion.
+    """
     attn, size = block.attn, x.shape[:3]
     window = [min(n, w) for n, w in zip(size, WINDOW, strict=True)]
     shift = [0 if n <= w else s for n, w, s in zip(size, WINDOW, attn.shift_size, strict=True)]
@@ -227,7 +233,7 @@ def window_matrix(block: nn.Module, x: torch.Tensor) -> np.ndarray:
                 scores[j] = float(q @ k) / math.sqrt(channels) + float(biases[head, m, n])
             A[i] += softmax_rows(scores) / 2
     A = A[np.ix_(real, real)]
-    return A / A.sum(1, keepdims=True)
+    return A / A.sum(1, keepdims=True) if is_rollout else A
 
 
 def merging(size) -> np.ndarray:
@@ -239,7 +245,8 @@ def merging(size) -> np.ndarray:
     return out / out.sum(1, keepdims=True)
 
 
-def test_windows_are_their_matrix_token_by_token():
+@pytest.mark.parametrize("is_rollout", [True, False])
+def test_windows_are_their_matrix_token_by_token(is_rollout):
     found = net(swin)
     inputs: list[tuple[nn.Module, torch.Tensor]] = []
     blocks = [m for m in found.module.modules() if hasattr(m, "attn")]
@@ -253,12 +260,11 @@ def test_windows_are_their_matrix_token_by_token():
         for number, (block, x) in enumerate(inputs):
             if number == 2:
                 R = merging(GRID) @ R
-            A = window_matrix(block, x)
-            R = (A + np.eye(len(A))) / 2 @ R
-    np.testing.assert_allclose(R.sum(1), 1, atol=1e-6)
-    got = last_row(found, clip())
-    np.testing.assert_allclose(got.ravel(), R.mean(0), atol=1e-6)
-    assert got.sum() == pytest.approx(1, abs=1e-5)
+            A = window_matrix(block, x, is_rollout=is_rollout)
+            R = (A + np.eye(len(A))) / (2 if is_rollout else 1) @ R
+    got = last_row(found, clip(), is_rollout=is_rollout)
+    np.testing.assert_allclose(got.ravel(), R.mean(0), rtol=1e-4, atol=1e-6)
+    assert not is_rollout or got.sum() == pytest.approx(1, abs=1e-5)
     assert got.max() > 1.5 * got.min()
 
 
@@ -388,3 +394,17 @@ def test_a_caller_in_inference_mode_gets_the_same():
     with torch.inference_mode():
         inside = get_method("attention-rollout").explain(found, clip(), TARGETS).maps[0]
     np.testing.assert_array_equal(inside, get_method("attention-rollout").explain(found, clip(), TARGETS).maps[0])
+
+
+@pytest.mark.parametrize(("build", "given"), [(mvit, [POOLED]), (swin, [])])
+def test_weighted_attention_is_of_the_class_and_never_negative(build, given):
+    """The maps of two classes differ, and what residual connections bring to every place alike is left out."""
+    found = net(build, *given)
+    before = Snapshot(found.module)
+    got = tensors(get_method("attention-gradient").explain(found, clip(2), [Target(0), Target(3)]))
+    before.check()
+    (maps,) = got.maps
+    assert (maps >= 0).all()
+    assert np.corrcoef(maps[:, 0].ravel(), maps[:, 1].ravel())[0, 1] < 0.99
+    assert maps[0, 0].min() < 0.5 * maps[0, 0].mean()
+    np.testing.assert_allclose(got.logits, found.logits(clip(2)), atol=1e-4)

@@ -134,7 +134,7 @@ def test_a_clipping_after_the_pooling_is_not_taken_for_linear(file: Path) -> Non
         ("crop=64", UsageError, r"the fact crop must be 2 positive whole numbers, got 64"),
         ("mean=(0.5, 0.5)", UsageError, r"the fact mean must be 3 numbers, got"),
         ("std=(0.5, 0.5, 0)", UsageError, r"the fact std must be 3 positive numbers"),
-        ("layout='last'", UsageError, "must be one of channels-first, channels-last, tokens, folded, got 'last'"),
+        ("layout='last'", UsageError, "must be one of channels-first, channels-last, tokens, folded, folded-tokens, got 'last'"),
         ("head='stem'", UsageError, "the head names 'stem', which is no linear layer"),
         ("layer='stem', head='fc'", UsageError, r"the head fc applied to the average of layer 'stem' does not give"),
         ("layer='bodi'", UnknownNameError, "unknown layer 'bodi': did you mean 'body'"),

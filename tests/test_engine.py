@@ -295,11 +295,13 @@ def test_open_engine_passes_on_what_it_was_given(monkeypatch):
         return ResolvedModel(net.spec, loaded.labels, "abc", is_custom=False, load=lambda: loaded)
 
     monkeypatch.setattr("vidcam.models.loading.resolve_model", resolve_model)
-    options = {"weights": "w", "labels": "l", "layer": "trunk", "facts": {"frames": 4}, "trust_code": True, "progress": print}
+    options = {"weights": "w", "labels": "l", "layer": "trunk", "facts": {"frames": 4}, "phrases": ("a", "b")}
+    options |= {"trust_code": True, "progress": print}
     run = open_engine("r3d_18", device="cpu", engine="torch", **options)
     assert given.pop() == ("r3d_18", options)
     assert (run.weights_sha256, run.labels, run.notes) == ("abc", tuple("abcde"), ())
-    assert open_engine(device="cpu", engine="torch").notes == ()  # only what steps in for it is worth a note
+    [why] = open_engine(device="cpu", engine="torch").notes
+    assert why.startswith("the model is x3d_s (400 classes), the usual one, because")
     assert given.pop()[0] == "x3d_s"
 
 

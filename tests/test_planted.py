@@ -44,13 +44,13 @@ def run(path: Path, engine: object, **settings: object) -> Analysis:
     return annotation.explain(path, engine=engine, settings=Settings(classes=("red square",), smooth_s=0.0, **settings))
 
 
-def found(analysis: Analysis) -> tuple[float, float, float]:
+def found(analysis: Analysis, label: str = "red square") -> tuple[float, float, float]:
     """Return second, row and column of the middle of the heat."""
-    curve = np.nan_to_num(analysis.curves["red square"])
+    curve = np.nan_to_num(analysis.curves[label])
     strong = curve > curve.max() / 2
     second = float((analysis.times_s * curve)[strong].sum() / curve[strong].sum())
     size = analysis.source.height, analysis.source.width
-    heat = render_heat(analysis.drawn["red square"], time=second, scale=analysis.scale, size=size, against=False)
+    heat = render_heat(analysis.drawn[label], time=second, scale=analysis.scale, size=size, against=False)
     assert heat is not None
     core = np.where(heat.values > heat.values.max() / 2, heat.values, 0)
     ys, xs = np.mgrid[: size[0], : size[1]]

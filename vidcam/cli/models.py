@@ -19,6 +19,7 @@ def models(context: typer.Context, as_json: AsJson = False) -> None:
     """List the models: facts, weights, and whether these are on this machine. Import and download weights."""
     if context.invoked_subcommand is not None:
         return
+    from vidcam.methods.lookup import default_name
     from vidcam.models.loading import is_available
     from vidcam.models.table import list_specs
 
@@ -29,6 +30,7 @@ def models(context: typer.Context, as_json: AsJson = False) -> None:
             "crop": f"{spec.crop[0]}x{spec.crop[1]}",
             "time cells": spec.time_cells_text,
             "cam": "exact" if spec.head else "-",
+            "method": default_name(spec),
             "top-1": None if spec.weights is None else spec.weights.accuracy,
             "protocol": None if spec.weights is None else spec.weights.protocol,
             "weights": "here" if is_available(spec) else "download",

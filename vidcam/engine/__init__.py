@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,9 @@ ENGINES = ("auto", "openvino", "openvino-bf16", "torch", "torch-bf16")
 AUTO, BUILT_IN = "x3d_s", "mini"
 """The model that ``auto`` stands for, and the one that needs no download."""
 
+NOBODY = "no person"
+"""The rejecting label of a video without people."""
+
 
 def open_engine(
     model: str = "auto",
@@ -47,6 +50,7 @@ def open_engine(
     labels: str | os.PathLike[str] | None = None,
     layer: str | None = None,
     facts: Mapping[str, object] | None = None,
+    phrases: Sequence[str] = (),
     trust_code: bool = False,
     device: str = "auto",
     engine: str = "auto",
@@ -63,8 +67,9 @@ def open_engine(
         weights: A weight file that replaces the official one.
         labels: A file of labels that replaces the model's own.
         layer: The dotted name of another layer to explain.
-        facts: Facts about a custom network, see :func:`vidcam.models.custom_facts.describe`.
-        trust_code: Allow a trained folder to run the code that it names.
+        facts: Facts about a custom network or a model of transformers, as in :func:`vidcam.models.loading.load`.
+        phrases: The classes, in words, of a model that compares videos with text; no other model looks at them.
+        trust_code: Allow a trained folder or a repository to run the code that it brings.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``, as in :class:`~vidcam.engine.pytorch.TorchEngine`.
         engine: One of :data:`ENGINES`. ``auto`` is OpenVINO on the CPU and torch elsewhere. If OpenVINO cannot run the model
             correctly, torch runs it and ``notes`` says why. ``-bf16`` computes in bfloat16, which is faster and less exact
@@ -100,7 +105,7 @@ def open_engine(
         from vidcam.engine.pytorch import pick_device
 
         pick_device(device)
-    resolved, notes = _resolve(model, weights, labels, layer, facts, trust_code, progress)
+    resolved, notes = _resolve(model, weights, labels, layer, facts, phrases, trust_code, progress)
     if compiled:
         device = "cpu"
         opened = _open_compiled(resolved, threads, notes, bf16=precision == "bf16")
@@ -117,6 +122,7 @@ def _resolve(
     labels: str | os.PathLike[str] | None,
     layer: str | None,
     facts: Mapping[str, object] | None,
+    phrases: Sequence[str],
     trust_code: bool,
     progress: Progress | None,
 ) -> tuple[ResolvedModel, list[str]]:
@@ -126,7 +132,14 @@ def _resolve(
     name, why = choose_default_model() if model == "auto" else (model, "")
     try:
         resolved = resolve_model(
-            name, weights=weights, labels=labels, layer=layer, facts=facts, trust_code=trust_code, progress=progress
+            name,
+            weights=weights,
+            labels=labels,
+            layer=layer,
+            facts=facts,
+            phrases=phrases,
+            trust_code=trust_code,
+            progress=progress,
         )
         return resolved, [*([why] if why else []), *resolved.notes]
     except DownloadError as err:
@@ -140,22 +153,23 @@ def _resolve(
 
 
 def choose_default_model() -> tuple[str, str]:
-    """Return the name of the model that ``auto`` stands for, and why it is not the usual one.
+    """Return the name of the model that ``auto`` stands for, and why.
 
     That is ``x3d_s``, trained on Kinetics-400. If its weights are not on this machine, but those of other networks with hundreds
     of classes are, it is the most accurate of these, with a preference for those that OpenVINO speeds up.
 
     Returns:
-        The name, and the reason as a sentence; the sentence is empty for the usual model.
+        The name, and the reason as a sentence.
     """
     from vidcam.models.loading import is_available
     from vidcam.models.table import get_spec, list_specs
 
+    usual = f"the model is {AUTO} ({len(get_spec(AUTO).labels())} classes), the usual one"
     if is_available(get_spec(AUTO)):
-        return AUTO, ""
+        return AUTO, f"{usual}, because its weights are here"
     here = [spec for spec in list_specs() if spec.name != BUILT_IN and not spec.is_custom and is_available(spec)]
     if not here:
-        return AUTO, ""
+        return AUTO, f"{usual}, because no weights of a network with hundreds of classes are here; its weights are fetched"
     best = max(here, key=lambda spec: (spec.compiles, spec.weights.accuracy if spec.weights else 0.0))
     return (
         best.name,
@@ -163,21 +177,24 @@ def choose_default_model() -> tuple[str, str]:
     )
 
 
-def rejection_sentence(spec: ModelSpec) -> str:
-    """Return the sentence for a video that shows none of the model's actions.
+def rejection_sentence(spec: ModelSpec, label: str = "") -> str:
+    """Return the sentence for a video that shows none of the model's actions, whose answer is the rejecting ``label``.
 
     It may suggest another model.
     """
-    classes = len(spec.labels()) - len(spec.rejects)
     from vidcam.models.loading import is_available
     from vidcam.models.table import get_spec
 
+    classes = len(spec.labels()) - len(spec.rejects)
+    words = f"this is none of the {classes} actions that {spec.name} knows"
+    if label.casefold() == NOBODY:
+        words = f"{spec.name} sees nobody here, so this is none of the {classes} actions that it knows"
     other, _ = choose_default_model()
+    if other == spec.name:
+        return words
     row = get_spec(other)
-    hint = f"; {other} ({len(row.labels())} classes) may know it" + (
-        "" if is_available(row) else ", once its weights are fetched"
-    )
-    return f"this is none of the {classes} actions that {spec.name} knows" + ("" if other == spec.name else hint)
+    fetched = "" if is_available(row) else ", once its weights are fetched"
+    return f"{words}; {other} ({len(row.labels())} classes) may know it{fetched}"
 
 
 def _open_compiled(resolved: ResolvedModel, threads: int | None, notes: list[str], *, bf16: bool) -> Engine | None:

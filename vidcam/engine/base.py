@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vidcam.engine.network import TorchModel
-    from vidcam.models.spec import ModelSpec
+    from vidcam.models.spec import Head, ModelSpec
     from vidcam.values import UInt8Array
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "head_logits",
     "make_check_frames",
     "normalise_array",
+    "pool_cells",
     "probabilities",
     "require_finite",
     "to_numpy",
@@ -199,15 +200,29 @@ def normalise_array(frames: UInt8Array, *, mean: Sequence[float], std: Sequence[
     return clips
 
 
-def head_logits(classifiers: Sequence[Linear], activations: Sequence[Float32Array], ceiling: float) -> Float32Array:
+def head_logits(classifiers: Sequence[Linear], activations: Sequence[Float32Array], head: Head) -> Float32Array:
     """Compute the logits ``(B, K)`` of a head.
 
-    It is global average pooling and linear layers with ``clip(0, ceiling)`` between them.
+    It is global average pooling, a norm if it has one, and linear layers with ``clip(0, ceiling)`` between them.
     """
-    value = np.concatenate([a.mean((2, 3, 4)) for a in activations], axis=1)
+    value, deviation = pool_cells(activations, head)
+    value = value / deviation
     for i, (weight, bias) in enumerate(classifiers):
-        value = np.einsum("bi,oi->bo", np.clip(value, 0, ceiling) if i else value, weight) + bias
+        value = np.einsum("bi,oi->bo", np.clip(value, 0, head.ceiling) if i else value, weight) + bias
     return value
+
+
+def pool_cells(activations: Sequence[Float32Array], head: Head) -> tuple[Float32Array, Float32Array]:
+    """Return the averages ``(B, C)`` of the pathways' cells, and ``(B, 1)`` by what the head's norm divides them.
+
+    A layer norm (Ba et al. 2016, https://arxiv.org/abs/1607.06450, eq. 3) is ``(x - mean(x)) / deviation(x) * scale + shift``.
+    All but the division is linear, and part of the first linear layer (:meth:`~vidcam.engine.network.TorchModel.classifiers`).
+    Without a norm the deviation is 1.
+    """
+    pooled = np.concatenate([a.mean((2, 3, 4)) for a in activations], axis=1)
+    if head.norm is None:
+        return pooled, np.ones((len(pooled), 1), np.float32)
+    return pooled, np.sqrt(pooled.var(axis=1, keepdims=True) + np.float32(head.epsilon))
 
 
 def probabilities(

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from vidcam.engine.base import to_numpy
+from vidcam.engine.cells import cells_of
 from vidcam.errors import IncompatibleError, UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from vidcam.models.spec import ModelSpec
 
 __all__ = [
-    "Run", "capture", "frozen", "logits_after", "logits_of", "read_linear", "replaced_outputs", "require_logits",
+    "Run", "capture", "fold_norm", "frozen", "logits_after", "logits_of", "read_linear", "replaced_outputs", "require_logits",
     "run_with_cells",
 ]  # fmt: skip
 
@@ -72,12 +73,12 @@ class Run:
         for pathway, (leaf, grad) in enumerate(zip(self.leaves, gradients, strict=True)):
             if grad is None:
                 raise UsageError(f"the logits do not depend on output {pathway} of layer {name!r}: choose another layer")
-            if spec.layout == "tokens" and grad[:, :1].any() and not grad[:, 1:].any():
+            if "tokens" in spec.layout and (n := spec.class_tokens) and grad[:, :n].any() and not grad[:, n:].any():
                 raise UsageError(
-                    f"after layer {name!r} only the class token leads to the logits, so its {leaf.shape[1] - 1} other tokens "
+                    f"after layer {name!r} only the class token leads to the logits, so its {leaf.shape[1] - n} other tokens "
                     "have no gradient: choose an earlier layer, such as the last block's first norm"
                 )
-            cells.append(_cells(grad, spec, len(self.logits)))
+            cells.append(cells_of(grad, spec, len(self.logits)))
         return tuple(cells)
 
 
@@ -122,7 +123,7 @@ def run_with_cells(module: nn.Module, spec: ModelSpec, clips: Tensor) -> tuple[T
 
     def hook(_module: nn.Module, _inputs: object, output: object) -> None:
         # Copies, because what follows may work in place.
-        cells.extend(_cells(t.float().clone(), spec, len(clips)) for t in _tensors(output, spec.target_layer))
+        cells.extend(cells_of(t.float().clone(), spec, len(clips)) for t in _tensors(output, spec.target_layer))
 
     if not spec.target_layer:
         return (require_logits(module(clips), len(clips)),)
@@ -153,11 +154,30 @@ def read_linear(module: nn.Module, name: str) -> Linear:
     return to_numpy(weight), to_numpy(weight.new_zeros(len(weight)) if layer.bias is None else layer.bias)
 
 
+def fold_norm(module: nn.Module, name: str, linear: Linear) -> Linear:
+    """Return the linear layer that takes ``x / deviation(x)`` as ``linear`` takes what the layer norm makes of ``x``.
+
+    With the norm's scale ``s`` and shift ``t``, ``W (s * (x - mean(x)) / deviation(x) + t) + b`` is ``W' x / deviation(x) + b'``,
+    where ``W'`` is ``W s`` less the mean of each row, and ``b' = b + W t``.
+
+    Raises:
+        IncompatibleError: The network has no such layer norm.
+    """
+    layer = dict(module.named_modules()).get(name)
+    weight, bias = linear
+    if not isinstance(layer, nn.LayerNorm) or tuple(layer.normalized_shape) != weight.shape[1:]:
+        raise IncompatibleError(f"'cam' needs {name!r} to be a layer norm of {weight.shape[1]} channels, but it is {layer}")
+    scaled = weight if layer.weight is None else weight * to_numpy(layer.weight)
+    shifted = bias if layer.bias is None else bias + weight @ to_numpy(layer.bias)
+    return scaled - scaled.mean(axis=1, keepdims=True), shifted
+
+
 def logits_after(model: TorchModel, clip: Tensor, copies: int, edit: Callable[[tuple[Tensor, ...]], None]) -> Tensor:
     """Return the logits ``(copies, K) float32`` of one clip if ``edit`` changes its activations.
 
     Only what follows the layer is computed for each copy. A path around the layer carries the one clip, which must meet the
-    copies in an operation that broadcasts.
+    copies in an operation that broadcasts. A network whose layer gives tokens folded into the batch remembers how many clips it
+    got, so it gets a clip for each copy.
 
     Args:
         model: The network.
@@ -165,16 +185,18 @@ def logits_after(model: TorchModel, clip: Tensor, copies: int, edit: Callable[[t
         copies: The number of edited copies.
         edit: Is called with the copies of the output, ``(copies, C, T', h, w)`` for each pathway, and writes into them.
     """
+    is_folded = model.spec.layout == "folded-tokens"
 
     def hook(_module: nn.Module, _inputs: object, output: object) -> object:
-        raw = [t.repeat(copies, *[1] * (t.ndim - 1)) for t in _tensors(output, model.target_layer)]
-        edit(tuple(_cells(t, model.spec, copies) for t in raw))
+        repeats = 1 if is_folded else copies
+        raw = [t.repeat(repeats, *[1] * (t.ndim - 1)) for t in _tensors(output, model.target_layer)]
+        edit(tuple(cells_of(t, model.spec, copies) for t in raw))
         return _packed(raw, output)
 
     with frozen(model.module):
         handle = _find_layer(model.module, model.target_layer).register_forward_hook(hook)
         try:
-            return require_logits(model.module(clip), copies)
+            return require_logits(model.module(clip.repeat(copies, 1, 1, 1, 1) if is_folded else clip), copies)
         finally:
             handle.remove()
 
@@ -211,7 +233,7 @@ def capture(model: TorchModel, *, differentiate: Differentiate = "nothing") -> I
         if differentiate == "head":
             raw = tuple(t.requires_grad_() for t in raw)
         values = raw if differentiate == "trunk" else tuple(t.detach() for t in raw)
-        activations = tuple(_cells(t, spec, batch) for t in values)
+        activations = tuple(cells_of(t, spec, batch) for t in values)
         captured.append((activations, raw))
         torch.set_grad_enabled(differentiate == "head")  # for the rest of this forward; `run` puts the mode back
         if differentiate == "nothing":
@@ -253,32 +275,6 @@ def replaced_outputs(module: nn.Module, functions: Mapping[str, Callable[[Tensor
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _cells(output: Tensor, spec: ModelSpec, clips: int) -> Tensor:
-    """Return the output of the layer as ``(B, C, T', h, w)``.
-
-    Raise UsageError if its shape does not fit the layout.
-    """
-    shape, layer, grid = tuple(output.shape), spec.target_layer, spec.grid
-    if spec.layout == "tokens":
-        if grid is None:
-            raise UsageError(f"layer {layer!r} gives tokens, so it needs a grid (T', h, w)")
-        if output.ndim != 3 or shape[1] != 1 + grid[0] * grid[1] * grid[2]:
-            raise UsageError(
-                f"layer {layer!r} should give (clips, 1 + {grid[0]}*{grid[1]}*{grid[2]} tokens, channels) for the grid {grid}, "
-                f"but it gives {shape}: choose another layer, or correct the grid"
-            )
-        sides = [grid["thw".index(axis)] for axis in spec.order]
-        return output[:, 1:].reshape(shape[0], *sides, shape[2]).permute(0, 4, *(1 + spec.order.index(axis) for axis in "thw"))
-    if spec.layout == "folded":
-        if output.ndim != 4 or 0 in shape or shape[0] % clips:
-            raise UsageError(f"layer {layer!r} should give (clips * T', channels, h, w), but it gives {shape} for {clips} clips")
-        return output.reshape(clips, -1, *shape[1:]).movedim(1, 2)
-    if output.ndim != 5 or 0 in shape:
-        expected = "(clips, channels, T', h, w)" if spec.layout == "channels-first" else "(clips, T', h, w, channels)"
-        raise UsageError(f"layer {layer!r} should give {expected}, but it gives {shape}: choose a layer of the 3-D trunk")
-    return output if spec.layout == "channels-first" else output.movedim(-1, 1)
 
 
 def _find_layer(module: nn.Module, layer: str) -> nn.Module:

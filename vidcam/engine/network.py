@@ -70,13 +70,17 @@ class TorchModel:
         return to_numpy(logits_of(self.module, self.tensor(clips)))
 
     def classifiers(self) -> tuple[Linear, ...]:
-        """Return the layers named by ``spec.head``, first to last.
+        """Return the layers named by ``spec.head``, first to last; the linear part of its norm belongs to the first.
 
-        Raise IncompatibleError if one is not a linear layer.
+        Raise IncompatibleError if one is not a linear layer, or the norm no layer norm.
         """
-        from vidcam.engine.hooks import read_linear
+        from vidcam.engine.hooks import fold_norm, read_linear
 
-        return tuple(read_linear(self.module, name) for name in self.spec.head.classifiers) if self.spec.head else ()
+        head = self.spec.head
+        if head is None:
+            return ()
+        first, *others = (read_linear(self.module, name) for name in head.classifiers)
+        return (first if head.norm is None else fold_norm(self.module, head.norm, first), *others)
 
     def tensor(self, clips: Clips) -> Tensor:
         """Return the clips as a torch tensor on the device of the network."""

@@ -109,7 +109,7 @@ class _Compiled(TorchModel):
         parts = [self._request.infer([clip[None]], share_inputs=True).to_tuple() for clip in clips]
         logits, *activations = parts[0] if len(parts) == 1 else (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         if self._bf16 and self._linears and self.spec.head is not None:
-            logits = head_logits(self._linears, activations, self.spec.head.ceiling)
+            logits = head_logits(self._linears, activations, self.spec.head)
         return ForwardOutput(logits, tuple(activations))
 
     def logits(self, clips: Clips) -> Float32Array:
@@ -204,8 +204,8 @@ def _facts(model: ResolvedModel, *, bf16: bool) -> dict[str, object]:
         "outputs": len(model.labels),
         "clip": [spec.num_frames, *spec.crop],
         "pixels": [*spec.mean, *spec.std],
-        "cells": [spec.layout, list(spec.grid or ())],
-        "head": None if spec.head is None else [*spec.head.classifiers, str(spec.head.ceiling)],
+        "cells": [spec.layout, list(spec.grid or ()), spec.order, spec.class_tokens],
+        "head": None if spec.head is None else [*spec.head.classifiers, str(spec.head.ceiling), str(spec.head.norm)],
     }
 
 
@@ -213,7 +213,7 @@ def _facts(model: ResolvedModel, *, bf16: bool) -> dict[str, object]:
 def _sources() -> str:
     """Return a checksum of the code that makes and converts networks; changed code gets a new network."""
     folders = Path(__file__).parent, Path(__file__).parents[1] / "models"
-    files = sorted(file for folder in folders for file in folder.glob("*.py"))
+    files = sorted(file for folder in folders for file in folder.rglob("*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

@@ -113,7 +113,7 @@ class _Folded(TorchModel):
     def forward(self, clips: Clips) -> ForwardOutput:
         logits, *activations = map(to_numpy, self._run_with_cells(clips))
         if self._bf16 and self.spec.head is not None:
-            logits = head_logits(self.classifiers(), activations, self.spec.head.ceiling)
+            logits = head_logits(self.classifiers(), activations, self.spec.head)
         return ForwardOutput(logits, tuple(activations))
 
     def logits(self, clips: Clips) -> Float32Array:

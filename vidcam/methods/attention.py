@@ -1,11 +1,13 @@
-"""Attention rollout: how much of each input token reaches the end of a transformer, by its attention alone.
+"""Attention as an explanation: how much of each input token reaches the end of a transformer.
 
-Attention says where a network reads, for every class and whatever it then does with it. So there is one map for all targets, also
-for one class versus another, and no negative value.
+Attention alone says where a network reads, for every class and whatever it then does with it (:func:`attention_rollout`,
+:func:`attention_pooler`): one map for all targets, also for one class versus another. Its gradient says what it matters for a
+class (:func:`attention_gradient`). No map has negative values.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
@@ -17,15 +19,19 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from vidcam.engine.base import Clips, to_numpy
+from vidcam.engine.gradients import differentiable
 from vidcam.engine.hooks import capture
 from vidcam.errors import IncompatibleError
 from vidcam.interpolation import weight_matrix
+from vidcam.methods.attention_blocks import THROUGH, Flow
 from vidcam.methods.cell_geometry import CellGeometry
 from vidcam.methods.core import Attribution, Targets, TorchModel, resolve
 from vidcam.methods.receptive_field import layer_geometry
 from vidcam.models.spec import Attention
 
-__all__ = ["attention_rollout", "rollout", "softmaxes"]
+__all__ = ["attention_gradient", "attention_pooler", "attention_rollout", "eager_attention", "rollout", "softmaxes"]
+
+ROLLOUT = Flow()
 
 
 def attention_rollout(model: TorchModel, clips: Clips, targets: Targets) -> Attribution:
@@ -45,15 +51,85 @@ def attention_rollout(model: TorchModel, clips: Clips, targets: Targets) -> Attr
     (place,) = layer_geometry(model)
     logits, maps = [], []
     for clip in model.tensor(clips):  # one by one: the attention of a single clip may take hundreds of megabytes
-        with softmaxes() as weights, capture(model) as run:
+        with eager_attention(model.module), softmaxes() as weights, capture(model) as run:
             output = run(clip[None])
-        grid = [-(-n // s) for n, s in zip(clip.shape[1:], facts.stride, strict=True)]
-        share = rollout(model.module, facts.kind, weights, grid)
+        share = rollout(model.module, facts.kind, weights, _token_grid(clip, facts), _flow(model, is_rollout=True))
         logits.append(to_numpy(output.logits))
-        maps.append(to_numpy(_shared_out(share, facts, place, output.activations[0].shape[2:])))
+        maps.append(to_numpy(_shared_out(share, facts, place, place.grid)))
     every = np.concatenate(logits)
     chosen = resolve(targets, every)
     return Attribution(chosen, every, (np.repeat(np.stack(maps)[:, None], len(chosen), axis=1),))
+
+
+def attention_gradient(model: TorchModel, clips: Clips, targets: Targets) -> Attribution:
+    """Return the share of each place in a class by its attention, weighted with what that attention matters for the class.
+
+    Chefer, Gur & Wolf 2021 (ICCV), eqs. 5 and 6: with the attention ``A_l`` of block l and the gradient ``G_l`` of the score with
+    respect to it, ``R = B_L ... B_2 B_1`` with ``B_l = I + mean over heads of relu(G_l * A_l)``. The map is the class token's row
+    of R, as in the paper; where all tokens are pooled, the mean of the rows. There and wherever tokens keep their place, what the
+    residual connections alone bring is the same for every place and class, and is left out. Other connections than the paper's
+    are treated as in :func:`attention_rollout`, with sums for means.
+
+    Maps are ``(B, N, T', h, w) float32 >= 0``, in units that depend on the network. Raises IncompatibleError if the attention of
+    the network's blocks cannot be observed.
+    """
+    facts, flow = cast("Attention", model.spec.attention), _flow(model, is_rollout=False)
+    (place,) = layer_geometry(model)
+    chosen = resolve(targets, model.logits(clips))
+    logits, maps = [], []
+    for clip in model.tensor(clips):
+        grid, of_targets = _token_grid(clip, facts), []
+        with eager_attention(model.module), softmaxes(lambda weights: weights) as weights, differentiable(model) as run:
+            output = run(clip[None])
+            for target in chosen:
+                with torch.enable_grad():
+                    score = target(output.logits).sum()
+                gradients = torch.autograd.grad(score, weights, retain_graph=True, allow_unused=True)
+                weighted = [_matters(a, g) for a, g in zip(weights, gradients, strict=True)]
+                row = rollout(model.module, facts.kind, weighted, grid, flow)
+                residual = rollout(model.module, facts.kind, [torch.zeros_like(w) for w in weighted], grid, flow)
+                of_targets.append(to_numpy(_shared_out((row - residual).clamp(min=0), facts, place, place.grid)))
+        logits.append(to_numpy(output.logits))
+        maps.append(np.stack(of_targets))
+    return Attribution(chosen, np.concatenate(logits), (np.stack(maps),))
+
+
+def _matters(attention: Tensor, gradient: Tensor | None) -> Tensor:
+    """Return ``mean over heads of relu(G * A)``; zeros if nothing behind the attention depends on it."""
+    if gradient is None:
+        return torch.zeros_like(attention[:, 0]).detach().float()
+    return (attention.detach() * gradient).clamp(min=0).float().mean(1)
+
+
+def attention_pooler(model: TorchModel, clips: Clips, targets: Targets) -> Attribution:
+    """Return how much the query that pools the tokens reads of each; the same for every target.
+
+    V-JEPA 2 (Assran et al. 2025) and VideoPrism (Zhao et al. 2024) are classified by what one query reads with cross-attention
+    from the tokens of the last layer. The map is that attention, mean over heads: what is read, not where it comes from, because
+    each token has seen the whole clip. Maps are ``(B, N, T', h, w) float32 >= 0`` and sum to 1.
+    """
+    facts = cast("Attention", model.spec.attention)  # the row requires it
+    grid = cast("tuple[int, int, int]", model.spec.grid)
+    logits, maps = [], []
+    for clip in model.tensor(clips):
+        with eager_attention(model.module, facts.pooler), softmaxes() as weights, capture(model) as run:
+            output = run(clip[None])
+        logits.append(to_numpy(output.logits))
+        # VideoPrism's tokens are folded by place in its last layer, but pooled in the order of time, rows and columns.
+        maps.append(to_numpy(weights[-1][0, 0].view(grid)))
+    every = np.concatenate(logits)
+    chosen = resolve(targets, every)
+    return Attribution(chosen, every, (np.repeat(np.stack(maps)[:, None], len(chosen), axis=1),))
+
+
+def _token_grid(clip: Tensor, facts: Attention) -> list[int]:
+    """Return the grid of the first block's tokens for a clip ``(3, T, H, W)``."""
+    return [-(-n // s) for n, s in zip(clip.shape[1:], facts.stride, strict=True)]
+
+
+def _flow(model: TorchModel, *, is_rollout: bool) -> Flow:
+    spec = model.spec
+    return Flow(is_rollout=is_rollout, class_tokens=spec.class_tokens, order=spec.order)
 
 
 def _shared_out(share: Tensor, facts: Attention, place: CellGeometry, grid: Sequence[int]) -> Tensor:
@@ -67,130 +143,73 @@ def _shared_out(share: Tensor, facts: Attention, place: CellGeometry, grid: Sequ
 
 
 @contextmanager
-def softmaxes() -> Iterator[list[Tensor]]:
-    """Yield the list of attention weights ``(n, queries, keys) float32``, mean over heads, computed inside the ``with``.
+def softmaxes(keep: Callable[[Tensor], Tensor] | None = None) -> Iterator[list[Tensor]]:
+    """Yield the list of attention weights that are computed inside the ``with``, in the order of their computation.
 
-    They are in the order of their computation; n is clips times windows. Attention is a softmax of ``(n, heads, queries, keys)``,
-    called as a function or a method; fused kernels never form the weights and are not observed. The network is left unchanged.
+    By default they are ``(n, queries, keys) float32``, mean over heads; n is clips times windows. ``keep`` makes something else
+    of ``(n, heads, queries, keys)``. Attention is a softmax of four axes, called as a function or a method; fused kernels never
+    form the weights and are not observed (:func:`eager_attention`). The network is left unchanged. Raises IncompatibleError if
+    the weights of one clip would take more than :data:`LIMIT` bytes.
     """
-    with _Softmaxes() as mode:
+    with _Softmaxes(keep or _mean_over_heads) as mode:
         yield mode.weights
 
 
+LIMIT = 6 * 2**30
+
+
+def _mean_over_heads(weights: Tensor) -> Tensor:
+    return weights.detach().float().mean(1)
+
+
 class _Softmaxes(TorchFunctionMode):
-    def __init__(self) -> None:
+    def __init__(self, keep: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
+        self.keep = keep
         self.weights: list[Tensor] = []
 
     def __torch_function__(
         self, func: Callable[..., Any], _types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        is_attention = func in (torch.softmax, Tensor.softmax, functional.softmax) and args and args[0].ndim == 4
+        if is_attention and args[0].numel() * 4 + sum(w.numel() * 4 for w in self.weights) > LIMIT:
+            raise IncompatibleError(
+                f"the attention of all blocks for one clip takes more than {LIMIT / 2**30:.0f} GB of memory: use 'gradcam', or "
+                "'attention-pooler' if a query pools the tokens"
+            )
         result = func(*args, **(kwargs or {}))
-        if func in (torch.softmax, Tensor.softmax, functional.softmax) and result.ndim == 4:
-            self.weights.append(result.detach().float().mean(1))
+        if is_attention:
+            self.weights.append(self.keep(result))
         return result
 
 
-def rollout(module: nn.Module, kind: str, weights: Sequence[Tensor], grid: Sequence[int]) -> Tensor:
+@contextmanager
+def eager_attention(module: nn.Module, within: str = "") -> Iterator[None]:
+    """Make the attention of transformers' networks form its weights, in the module ``within`` or everywhere, for a while.
+
+    Their fused kernels give no weights. Networks that choose no kernel by their config are left as they are.
+    """
+    parts = [
+        part for part in module.get_submodule(within).modules() if hasattr(getattr(part, "config", None), "_attn_implementation")
+    ]
+    before = [(part, part.config) for part in parts]
+    try:
+        for part, config in before:
+            part.config = copy.copy(config)
+            part.config._attn_implementation = "eager"  # type: ignore[union-attr]
+        yield
+    finally:
+        for part, config in before:
+            part.config = config
+
+
+def rollout(module: nn.Module, kind: str, weights: Sequence[Tensor], grid: Sequence[int], flow: Flow = ROLLOUT) -> Tensor:
     """Return the row of the rollout that is classified, ``(t, h, w) float32``, from the attention of one clip's forward pass.
 
-    ``grid`` is that of the first block's tokens. Every block is a linear map of one number for each token, whose rows sum to 1.
-    The product of the maps is never formed: the row is the gradient of the classified number with respect to the first
-    tokens'. Raises IncompatibleError if the weights do not fit the blocks.
+    ``grid`` is that of the first block's tokens. Every block is a linear map of one number for each token. The product of the
+    maps is never formed: the row is the gradient of the classified number with respect to the first tokens'. Raises
+    IncompatibleError if the weights do not fit the blocks.
     """
-    through = {"pooled": _through_pooled, "windows": _through_windows}[kind]
     with torch.inference_mode(False), torch.enable_grad():
         tokens = torch.ones(1, 1, *grid, device=next(module.parameters()).device, requires_grad=True)
-        return torch.autograd.grad(through(module, weights, tokens), tokens)[0][0, 0]
-
-
-def _through_pooled(module: nn.Module, weights: Sequence[Tensor], tokens: Tensor) -> Tensor:
-    """Return the last class token of MViT (Fan et al. 2021; Li et al. 2022) from its first ``tokens (1, 1, t, h, w)``.
-
-    MViT pools the keys by strided convolutions and the residual path by maxima; both are treated as plain averages of what they
-    cover. MViT v2 adds the pooled queries to what is read, which is a second residual connection: its tokens are then a third
-    each of what is read, of the queries and of the residual path.
-    """
-    token = tokens.new_ones(1)
-    for block, weight in _paired(list(cast("nn.ModuleList", module.blocks)), weights):
-        attention = cast("nn.Module", block.attn)
-        queries, keys = _averaged(tokens, attention.pool_q), _averaged(tokens, attention.pool_k)
-        _check(weight, (1, 1 + queries.numel(), 1 + keys.numel()))
-        read = weight[0] @ torch.cat([token, keys.flatten()])
-        parts = [read[1:], _averaged(tokens, block.pool_skip).flatten()]
-        heads = [read[:1], token]
-        if getattr(attention, "residual_pool", False):
-            parts.append(queries.flatten())
-            if attention.residual_with_cls_embed:
-                heads.append(token)
-        token = torch.stack(heads).mean(0)
-        tokens = torch.stack(parts).mean(0).view_as(queries)
-    return token
-
-
-def _averaged(tokens: Tensor, pool: object) -> Tensor:
-    """Return tokens ``(1, 1, t, h, w)`` averaged over what each output of a pooling module (or none) covers inside the clip."""
-    if not isinstance(pool, nn.Module):
-        return tokens
-    step = next(m for m in pool.modules() if isinstance(m, nn.Conv3d | nn.MaxPool3d | nn.AvgPool3d))
-    kernel, stride, padding = (cast("tuple[int, int, int]", k) for k in (step.kernel_size, step.stride, step.padding))
-    ones = tokens.new_ones(1, 1, *kernel)
-    covered = functional.conv3d(torch.ones_like(tokens), ones, stride=stride, padding=padding)
-    return functional.conv3d(tokens, ones, stride=stride, padding=padding) / covered
-
-
-def _through_windows(module: nn.Module, weights: Sequence[Tensor], tokens: Tensor) -> Tensor:
-    """Return the mean last token of Swin (Liu et al. 2022) from its first ``tokens (1, 1, t, h, w)``.
-
-    Attention stays inside its (shifted) windows. Four tokens that are merged into one count alike.
-    """
-    layers = list(cast("nn.Module", module.features).modules())
-    remaining = iter(_paired([m for m in layers if hasattr(m, "attn")], weights))
-    for layer in layers:
-        if hasattr(layer, "attn"):
-            block, weight = next(remaining)
-            tokens = (_read_in_windows(tokens, weight, cast("nn.Module", block.attn)) + tokens) / 2
-        elif hasattr(layer, "reduction"):
-            tokens = functional.avg_pool3d(tokens, (1, 2, 2), ceil_mode=True)
-    return tokens.mean()
-
-
-def _read_in_windows(tokens: Tensor, weight: Tensor, attention: nn.Module) -> Tensor:
-    """Return what every token ``(1, 1, t, h, w)`` reads in its window, by ``weight (windows, queries, keys)``."""
-    size = tokens.shape[2:]
-    shapes = zip(size, cast("Sequence[int]", attention.window_size), cast("Sequence[int]", attention.shift_size), strict=True)
-    window, shift = zip(*((n, 0) if n <= w else (w, s) for n, w, s in shapes), strict=True)
-    counts = [-(-n // w) for n, w in zip(size, window, strict=True)]
-    padding = [e for n, w, c in zip(size, window, counts, strict=True) for e in (c * w - n, 0)][::-1]
-
-    def cut(field: Tensor) -> Tensor:
-        """Return ``field`` as ``(windows, tokens in each)``."""
-        field = functional.pad(field, padding).roll([-s for s in shift], (2, 3, 4))
-        t, h, w = window
-        field = field.view(counts[0], t, counts[1], h, counts[2], w)
-        return field.permute(0, 2, 4, 1, 3, 5).reshape(len(weight), -1)
-
-    _check(weight, (counts[0] * counts[1] * counts[2], *[window[0] * window[1] * window[2]] * 2))
-    read = weight @ cut(tokens)[..., None]
-    # Weights of the padding go to the true tokens in proportion, so that rows sum to 1.
-    read = read / (weight @ cut(torch.ones_like(tokens))[..., None]).clamp(min=1e-12)
-    read = read.view(*counts, *window).permute(0, 3, 1, 4, 2, 5)
-    read = read.reshape(1, 1, *(c * w for c, w in zip(counts, window, strict=True))).roll(shift, (2, 3, 4))
-    return read[:, :, : size[0], : size[1], : size[2]]
-
-
-def _paired(blocks: Sequence[nn.Module], weights: Sequence[Tensor]) -> list[tuple[nn.Module, Tensor]]:
-    if len(blocks) != len(weights):
-        raise IncompatibleError(
-            f"'attention-rollout' needs the attention of all {len(blocks)} blocks, but a forward pass shows that of "
-            f"{len(weights)}: use 'gradcam'"
-        )
-    return list(zip(blocks, weights, strict=True))
-
-
-def _check(weight: Tensor, shape: tuple[int, ...]) -> None:
-    if weight.shape != shape:
-        raise IncompatibleError(
-            f"'attention-rollout' expects attention of shape (windows, queries, keys) = {shape}, but a block has "
-            f"{tuple(weight.shape)}: use 'gradcam'"
-        )
+        return torch.autograd.grad(THROUGH[kind](module, weights, tokens, flow), tokens)[0][0, 0]

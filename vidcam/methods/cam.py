@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vidcam.engine.base import Clips, Float32Array, ForwardOutput, Linear
+from vidcam.engine.base import Clips, Float32Array, ForwardOutput, Linear, pool_cells
 from vidcam.engine.network import TorchModel
 from vidcam.errors import IncompatibleError
 from vidcam.methods.core import Attribution, Target, Targets, resolve, scores_of
+from vidcam.models.spec import Head
 
 __all__ = ["ClosedForm", "cam", "closed_form", "effective_rows", "eigencam", "principal_component"]
 
@@ -25,6 +26,10 @@ def cam(model: TorchModel, clips: Clips, targets: Targets) -> Attribution:
     of cell i and the target's row ``w`` (C) of the linear head::
 
         M_i = w . A_i / n,    sum over i of M_i = score - bias
+
+    If a layer norm comes between the average and the first layer, its deviation is held at the clip's own value. All else in it
+    is linear (:func:`~vidcam.engine.base.pool_cells`), so the sum is exact; only the deviation, which every cell has a part in,
+    is not shared out.
 
     A head of several linear layers with gates ``clip(0, ceiling)`` is linear once the gates of this clip are known: ``w`` is
     then the product of the layers without the closed units; a unit at its ceiling is a constant and counts as bias. Several
@@ -63,7 +68,7 @@ def closed_form(model: TorchModel, output: ForwardOutput, targets: Sequence[Targ
             f"layer {model.target_layer!r} of model {model.spec.name!r} has {sum(channels)} channels, but its head takes "
             f"{classifiers[0][0].shape[1]}: 'cam' works only at the layer that the head pools; take that layer, or 'hirescam'"
         )
-    rows, bias = effective_rows(classifiers, output.activations, targets, head.ceiling)
+    rows, bias = effective_rows(classifiers, output.activations, targets, head)
     blocks = np.split(rows, np.cumsum(channels)[:-1], axis=2)
     maps = []
     for block, a in zip(blocks, output.activations, strict=True):
@@ -76,7 +81,7 @@ def closed_form(model: TorchModel, output: ForwardOutput, targets: Sequence[Targ
 
 
 def effective_rows(
-    classifiers: Sequence[Linear], activations: Sequence[Float32Array], targets: Sequence[Target], ceiling: float
+    classifiers: Sequence[Linear], activations: Sequence[Float32Array], targets: Sequence[Target], head: Head
 ) -> tuple[Float32Array, Float32Array]:
     """Return the head as it acts on each clip: ``rows (B, N, C)`` and ``bias (B, N)``.
 
@@ -87,10 +92,11 @@ def effective_rows(
     clips = len(activations[0])
     rows = np.broadcast_to(np.stack([t.of_rows(weight) for t in targets]), (clips, len(targets), weight.shape[1]))
     total = np.broadcast_to(np.stack([t.of_rows(bias[:, None])[0] for t in targets]), (clips, len(targets)))
-    if len(classifiers) == 1:
+    if len(classifiers) == 1 and head.norm is None:
         return rows, total
     gates = []  # for each layer except the last: which units are open, and the output of the saturated ones
-    hidden = np.concatenate([a.mean(CELLS) for a in activations], axis=1)
+    pooled, deviation = pool_cells(activations, head)
+    hidden, ceiling = pooled / deviation, head.ceiling
     for weight, bias in classifiers[:-1]:
         z = np.einsum("bi,oi->bo", hidden, weight) + bias
         gates.append(((z > 0) & (z < ceiling), np.where(z >= ceiling, np.float32(ceiling), np.float32(0))))
@@ -98,7 +104,7 @@ def effective_rows(
     for (weight, bias), (is_open, saturated) in zip(reversed(classifiers[:-1]), reversed(gates), strict=True):
         total = total + np.einsum("bno,bo->bn", rows, is_open * bias + saturated)
         rows = _products(rows * is_open[:, None], np.broadcast_to(weight, (clips, *weight.shape)))
-    return rows, total
+    return rows / deviation[:, None], total
 
 
 SMALL = 2**18

@@ -9,6 +9,10 @@ Means over the n cells are taken wherever the papers take them. If the gradient 
 ``gradcam-slice``, ``xgradcam``, ``hirescam`` and ``cam`` are the same map by construction, and its sum is the logit less its
 bias: compare these methods at earlier layers, or compare families.
 
+If a layer norm comes between the average and the linear layer, the gradient has a part that the norm's deviation adds: a logit
+does not change if all activations are multiplied by one number. So ``hirescam`` and ``xgradcam`` then sum to zero and show which
+cells speak more for the class than the others; ``cam``, which holds the deviation, sums to the logit less its bias.
+
 Most papers end with a ReLU over the map. Here negative values stay, because they are evidence against the target; what is drawn
 as evidence *for* the target is the positive part, which is that ReLU. ``gradcam++`` and ``layercam`` use positive gradients only,
 so a negative value (which needs a negative activation) would mean nothing, and the ReLU is applied. In the formulas below i and j
@@ -62,8 +66,8 @@ def gradient_cam(name: str, *, title: str, paper: str, signed: bool = True) -> C
 
 
 def explain_gradient_cam(relevance: Relevance, model: TorchModel, clips: Clips, targets: Targets) -> Attribution:
-    """Explain by a relevance function; a linear head gives its gradients without autograd."""
-    if model.spec.head is not None:
+    """Explain by a relevance function; a linear head without a norm gives its gradients without autograd."""
+    if model.spec.head is not None and model.spec.head.norm is None:
         output = model.forward(clips)
         targets = chosen = resolve(targets, output.logits)
         with suppress(IncompatibleError):  # if the head is not what the row says, differentiate

@@ -65,13 +65,16 @@ def method_geometry(method: Method, model: TorchModel) -> tuple[CellGeometry, ..
 
 
 def layer_geometry(model: TorchModel, *, cache: Path | None = None) -> tuple[CellGeometry, ...]:
-    """Return where the cells of each pathway of the explained layer are: as shipped, as cached, or measured now and cached.
+    """Return where the cells of each pathway of the explained layer are: as stated, shipped, cached, or measured now and cached.
 
     A cached measurement belongs to one network with its weights, one layer and one size of clip. The ``cache`` folder is by
     default beside the downloaded weights; if it cannot be written, the next process measures again.
     """
     spec = model.spec
     clip = _clip(model)
+    if spec.cells is not None and spec.grid is not None:
+        laws = zip(spec.cells, spec.grid, strict=True)
+        return (CellGeometry(*(AxisGeometry(offset, stride, count) for (offset, stride), count in laws)),)
     shipped = shipped_geometry(spec.architecture or spec.name, model.target_layer, clip=clip)
     if shipped is not None:
         return shipped

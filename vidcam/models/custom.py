@@ -19,6 +19,7 @@ from types import MethodType, ModuleType
 from typing import TYPE_CHECKING
 
 from vidcam.errors import Terminated, UnknownNameError, UsageError, VidcamError
+from vidcam.models.huggingface import is_huggingface
 from vidcam.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ __all__ = ["is_custom", "is_file", "make_network"]
 
 def is_custom(name: str) -> bool:
     """Return whether this names a factory or a file, and not a model of the table."""
-    return ":" in name or is_file(name)
+    return (":" in name or is_file(name)) and not is_huggingface(name)
 
 
 def is_file(name: str) -> bool:

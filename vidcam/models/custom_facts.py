@@ -32,6 +32,7 @@ DEFAULTS: Mapping[str, Any] = {
     "layout": "channels-first",
     "grid": None,
     "order": None,
+    "class_tokens": 1,
     "head": None,
     "labels": None,
     "own_weights": False,
@@ -45,7 +46,7 @@ ASSUMED = ("frames", "interval_s", "resize", "crop", "mean", "std")
 """The facts that are assumed if nobody states them, with a note."""
 
 
-NUMBERS = {"frames": 1, "interval_s": 1, "resize": (1, 2), "crop": (1, 2), "mean": 3, "std": 3, "grid": 3}
+NUMBERS = {"frames": 1, "interval_s": 1, "resize": (1, 2), "crop": (1, 2), "mean": 3, "std": 3, "grid": 3, "class_tokens": 1}
 
 
 WORDS = ("layout", "order")
@@ -154,6 +155,7 @@ def describe(name: str, module: nn.Module, *, layer: str | None = None, facts: M
         layout=all_facts["layout"],
         grid=all_facts["grid"] and numbers("grid", int, 3),
         order=all_facts["order"] or ORDERS[0],
+        class_tokens=numbers("class_tokens", int, 1, positive=False)[0],
         head=head if isinstance(head, Head | None) else Head((head,) if isinstance(head, str) else tuple(head)),
         time_cells=(),
         paper="",

@@ -72,7 +72,7 @@ def inspect_layer(
     layout, grids = read_layout(layer, spec, [tuple(m.shape) for m in maps])
     if layout == "folded":
         check_folding(module, spec, layer, maps[0])
-    pooled = torch.cat([pool(m, layout) for m in maps], dim=1)
+    pooled = torch.cat([pool(m, layout, class_tokens=spec.class_tokens) for m in maps], dim=1)
     head = spec.head if keep_head else None
     if head and not is_exact_head(module, head, pooled, logits):
         raise UsageError(
@@ -83,7 +83,8 @@ def inspect_layer(
         spec,
         target_layer=layer,
         layout=layout,
-        grid=grids[0] if layout == "tokens" else None,
+        grid=grids[0] if "tokens" in layout else None,
+        cells=spec.cells if grids[0] == spec.grid else None,
         time_cells=tuple(t for t, _, _ in grids),
         head=head or find_exact_head(module, pooled, logits),
     )
@@ -133,12 +134,21 @@ def find_layer(module: nn.Module, *, name: str, frames: int, crop: tuple[int, in
 
 
 def find_exact_head(module: nn.Module, pooled: Tensor, logits: Tensor) -> Head | None:
-    """Return the linear layer that turns ``pooled (B,C)`` into ``logits (B,K)``; None if there is none."""
+    """Return the linear layer that turns ``pooled (B,C)`` into ``logits (B,K)``, after a layer norm or none.
+
+    None if there is none.
+    """
+    norms = [
+        (name, layer.eps)
+        for name, layer in module.named_modules()
+        if isinstance(layer, nn.LayerNorm) and tuple(layer.normalized_shape) == pooled.shape[1:]
+    ]
     for name, _ in module.named_modules():
-        linear, head = _linear(module, name), Head((name,))
-        fits = linear is not None and linear[0].shape == (logits.shape[1], pooled.shape[1])
-        if fits and is_exact_head(module, head, pooled, logits):
-            return head
+        linear = _linear(module, name)
+        if linear is not None and linear[0].shape == (logits.shape[1], pooled.shape[1]):
+            heads = [Head((name,)), *(Head((name,), norm=norm, epsilon=epsilon) for norm, epsilon in norms)]
+            if exact := next((head for head in heads if is_exact_head(module, head, pooled, logits)), None):
+                return exact
     return None
 
 
@@ -148,6 +158,9 @@ def is_exact_head(module: nn.Module, head: Head, pooled: Tensor, logits: Tensor)
     They may differ by :data:`TOLERANCE` of the largest evidence.
     """
     value, bias = pooled.float(), torch.zeros(())
+    if head.norm is not None:
+        with torch.no_grad():
+            value = module.get_submodule(head.norm)(value)
     for i, name in enumerate(head.classifiers):
         linear = _linear(module, name)
         if linear is None:

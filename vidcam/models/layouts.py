@@ -37,7 +37,7 @@ def measure_token_order(module: nn.Module, spec: ModelSpec) -> str:
         clips.append(changed)
     outputs: list[Tensor] = []
     run_once(module, torch.cat(clips), {spec.target_layer: lambda output: outputs.append(first_tensor(output).detach().clone())})
-    tokens = outputs[0][:, 1:].double()
+    tokens = outputs[0][:, spec.class_tokens :].double()
     moved = (tokens[1:] - tokens[:1]).norm(dim=2)  # (3 probes, tokens)
     scores = {}
     for order in ORDERS:
@@ -111,18 +111,22 @@ def read_layout(layer: str, spec: ModelSpec, shapes: Sequence[tuple[int, ...]]) 
 def _layouts(first: Layout) -> Iterator[Layout]:
     """Yield every layout, ``first`` first."""
     yield first
-    yield from (layout for layout in ("channels-first", "channels-last", "tokens", "folded") if layout != first)
+    others: tuple[Layout, ...] = ("channels-first", "channels-last", "tokens", "folded")
+    yield from (layout for layout in others if layout != first)
 
 
 def _grid(shape: tuple[int, ...], layout: Layout, spec: ModelSpec) -> tuple[int, int, int] | None:
     """Return ``(T', h, w)`` of an output; None if it cannot have this layout."""
     if layout == "tokens":
         # Only rows and columns may differ from the stated grid, because pooling attention keeps the time cells.
-        if len(shape) != 3 or spec.grid is None or (shape[1] - 1) % spec.grid[0]:
+        if len(shape) != 3 or spec.grid is None or (shape[1] - spec.class_tokens) % spec.grid[0]:
             return None
-        cells = (shape[1] - 1) // spec.grid[0]
+        cells = (shape[1] - spec.class_tokens) // spec.grid[0]
         grids = [(spec.grid[0], h, cells // h) for h in range(1, cells + 1) if cells % h == 0]
         return next((grid for grid in grids if _has_proportions(grid, spec.crop)), None)
+    if layout == "folded-tokens":  # stated, never found
+        cells = shape[0] * (shape[1] - spec.class_tokens) if len(shape) == 3 else 0
+        return spec.grid if spec.grid is not None and cells == 2 * math.prod(spec.grid) else None  # two clips
     if layout == "folded":
         t, h, w = (shape[0] // 2, *shape[2:]) if len(shape) == 4 and shape[0] % 2 == 0 else (0, 0, 0)  # two clips
         return (t, h, w) if t and _has_proportions((t, h, w), spec.crop) else None
@@ -138,10 +142,10 @@ def _has_proportions(grid: tuple[int, int, int], crop: tuple[int, int]) -> bool:
     return abs(h - w * crop[0] / crop[1]) < 1 or abs(w - h * crop[1] / crop[0]) < 1
 
 
-def pool(output: Tensor, layout: Layout) -> Tensor:
-    """Return the average over the cells, ``(B,C)``."""
-    if layout == "tokens":
-        return output[:, 1:].mean(dim=1)
+def pool(output: Tensor, layout: Layout, *, class_tokens: int = 1) -> Tensor:
+    """Return the average over the cells of the output for two clips, ``(2,C)``."""
+    if "tokens" in layout:
+        return output[:, class_tokens:].mean(dim=1).reshape(2, -1, output.shape[2]).mean(dim=1)
     if layout == "folded":
         return output.mean(dim=(2, 3)).reshape(2, -1, output.shape[1]).mean(dim=1)
     return output.mean(dim=(2, 3, 4) if layout == "channels-first" else (1, 2, 3))

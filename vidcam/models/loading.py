@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -13,6 +13,7 @@ from vidcam.errors import OutputError, UsageError, WeightsError
 from vidcam.io.files import atomic_write
 from vidcam.models import weights as weight_files
 from vidcam.models.checkpoints import fill_network, read_state
+from vidcam.models.huggingface import is_huggingface
 from vidcam.models.labels import make_distinct, read_labels
 from vidcam.models.spec import ModelSpec, Weights
 from vidcam.models.table import get_spec
@@ -82,19 +83,22 @@ def load(
     labels: str | os.PathLike[str] | None = None,
     layer: str | None = None,
     facts: Mapping[str, object] | None = None,
+    phrases: Sequence[str] = (),
     trust_code: bool = False,
     progress: weight_files.Progress | None = None,
 ) -> LoadedModel:
     """Load a model.
 
     Args:
-        name: A model of the table, a custom network as ``package.module:factory`` or ``file.py:factory``, or a folder that
-            :func:`vidcam.training.train` wrote.
+        name: A model of the table, a custom network as ``package.module:factory`` or ``file.py:factory``, a folder that
+            :func:`vidcam.training.train` wrote, or ``hf:REPOSITORY_OR_FOLDER`` of Hugging Face transformers.
         weights: A weight file that replaces the official one, see :func:`~vidcam.models.checkpoints.read_state`.
         labels: A file of labels that replaces the model's own, see :func:`~vidcam.models.labels.read_labels`.
         layer: The dotted name of another layer to explain.
-        facts: Facts about a custom network, see :func:`~vidcam.models.custom_facts.describe`.
-        trust_code: Allow a trained folder to run the code that it names.
+        facts: Facts about a custom network, see :func:`~vidcam.models.custom_facts.describe`, or about a model of transformers,
+            see :func:`~vidcam.models.huggingface.resolve.read_checkpoint`.
+        phrases: The classes, in words, of a model that compares videos with text; no other model looks at them.
+        trust_code: Allow a trained folder or a repository to run the code that it brings.
         progress: Is called during a download with the bytes received and the bytes in all.
 
     Returns:
@@ -108,7 +112,14 @@ def load(
         VidcamError: The code of a custom network fails.
     """
     resolved = resolve_model(
-        name, weights=weights, labels=labels, layer=layer, facts=facts, trust_code=trust_code, progress=progress
+        name,
+        weights=weights,
+        labels=labels,
+        layer=layer,
+        facts=facts,
+        phrases=phrases,
+        trust_code=trust_code,
+        progress=progress,
     )
     return resolved.load()
 
@@ -120,6 +131,7 @@ def resolve_model(
     labels: str | os.PathLike[str] | None = None,
     layer: str | None = None,
     facts: Mapping[str, object] | None = None,
+    phrases: Sequence[str] = (),
     trust_code: bool = False,
     progress: weight_files.Progress | None = None,
 ) -> ResolvedModel:
@@ -129,6 +141,8 @@ def resolve_model(
     """
     from vidcam.models import custom, trained
 
+    if is_huggingface(name):
+        return _resolve_checkpoint(name, weights, labels, layer, facts, phrases, trust_code=trust_code)
     is_custom = custom.is_custom(name)
     if facts and not is_custom:
         raise UsageError(f"facts are for a network of your own, file.py:factory; those of {name} are known")
@@ -205,6 +219,39 @@ def _resolve_by_running(
     spec = _adapt_to_outputs(spec, outputs)
     loaded = LoadedModel(spec, _add_counterpart(module, spec, outputs), names, sha256, path)
     return ResolvedModel(spec, names, sha256, is_custom or sha256 is None, lambda: loaded, tuple(notes))
+
+
+def _resolve_checkpoint(
+    name: str,
+    weights: str | os.PathLike[str] | None,
+    labels: str | os.PathLike[str] | None,
+    layer: str | None,
+    facts: Mapping[str, object] | None,
+    phrases: Sequence[str],
+    *,
+    trust_code: bool,
+) -> ResolvedModel:
+    """Resolve a checkpoint of Hugging Face transformers."""
+    from vidcam.models.huggingface.resolve import read_checkpoint
+
+    if weights is not None:
+        raise UsageError(
+            f"{name} brings its weights: put others into a folder of their own and name that, or leave --weights out"
+        )
+    found = read_checkpoint(name, labels=labels, facts=facts, phrases=phrases, trust_code=trust_code)
+    outputs = len(found.labels)
+    names = _check_labels(name, labels, found.labels, outputs)
+    row = _adapt_to_outputs(found.spec, outputs)
+
+    def build(spec: ModelSpec = row) -> LoadedModel:
+        module = _keep_random_state(found.build).eval()
+        return LoadedModel(spec, _add_counterpart(module, spec, outputs), names, found.sha256, found.path)
+
+    if layer not in (None, row.target_layer):
+        from vidcam.models.head_detection import inspect_layer
+
+        row, _ = inspect_layer(_keep_random_state(found.build).eval(), row, str(layer), keep_head=False)
+    return ResolvedModel(row, names, found.sha256, found.is_custom, lambda: build(row), found.notes)
 
 
 def _check_labels(name: str, given: str | os.PathLike[str] | None, own_labels: tuple[str, ...], outputs: int) -> tuple[str, ...]:

@@ -52,6 +52,7 @@ MODELS: tuple[ModelSpec, ...] = (
             file="mini/model.safetensors",
         ),
         temperature=FACTS["temperature"],
-        rejects=("none of these",),
+        rejects=("none of these", "no person"),
+        default_method="cam",
     ),
 )

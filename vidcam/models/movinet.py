@@ -64,5 +64,6 @@ MODELS: tuple[ModelSpec, ...] = (
             imported="movinet_a0_stream_k600.safetensors",
         ),
         convert=convert,
+        default_method="gradcam++",  # the exact cam points beside people: docs/methods.md has the figures
     ),
 )

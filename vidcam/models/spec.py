@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ORDERS", "Attention", "Head", "Layout", "ModelSpec", "Weights"]
 
-Layout = Literal["channels-first", "channels-last", "tokens", "folded"]
-"""The layout of the target layer's output: ``(B,C,T,h,w)``, ``(B,T,h,w,C)``, ``(B,1+T*h*w,C)`` with a class token first, or
-``(B*T,C,h,w)`` with the frames of each clip one after the other."""
+Layout = Literal["channels-first", "channels-last", "tokens", "folded", "folded-tokens"]
+"""The layout of the target layer's output: ``(B,C,T,h,w)``, ``(B,T,h,w,C)``, ``(B,1+T*h*w,C)`` with a class token first,
+``(B*T,C,h,w)`` with the frames of each clip one after the other, or ``(B*T,1+h*w,C)``; for the 1 see
+``ModelSpec.class_tokens``."""
 
 ORDERS = ("thw", "twh", "htw", "hwt", "wth", "wht")
 """The orders in which tokens can run over time, rows (h) and columns (w); the last letter runs fastest."""
@@ -52,15 +53,19 @@ class Head:
     """A head of global average pooling and linear layers, with ``clip(0, ceiling)`` between the layers.
 
     One linear layer is the usual case (Zhou et al. 2016). X3D has two with a ReLU between them (``ceiling`` is infinite), MoViNet
-    two with a ReLU6 (``ceiling`` is 6).
+    two with a ReLU6 (``ceiling`` is 6). Transformers normalise the average before it is classified (VideoMAE).
 
     Attributes:
         classifiers: The dotted names of the layers (``nn.Linear`` or pointwise convolutions), first to last.
         ceiling: The upper bound of the activation between them.
+        norm: The dotted name of the layer norm between the average and the first of these layers; None if there is none.
+        epsilon: What that norm adds to the variance.
     """
 
     classifiers: tuple[str, ...]
     ceiling: float = math.inf
+    norm: str | None = None
+    epsilon: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -68,13 +73,17 @@ class Attention:
     """How the blocks of a transformer attend, and where the tokens of its first block are centred.
 
     ``pooled``: a class token is classified, and queries and keys are pooled (MViT). ``windows``: windows are shifted, tokens are
-    merged, and all of them are pooled at the end (Swin). Token j of an axis (frames, rows, columns) is centred at
-    ``offset + stride * j``.
+    merged, and all of them are pooled at the end (Swin). ``plain``: every token attends to all; the class token is classified, or
+    the average if there is none (ViViT, VideoMAE). ``divided``: over time, then over the picture together with the class token
+    (TimeSformer). ``factorised``: first over each picture, then over time, then a query pools all tokens (VideoPrism).
+    ``queried``: as plain, then a query pools all tokens (V-JEPA 2). Token j of an axis (frames, rows, columns) is centred at
+    ``offset + stride * j``. ``pooler`` is the module whose attention pools; empty if there is none.
     """
 
-    kind: Literal["pooled", "windows"]
+    kind: Literal["pooled", "windows", "plain", "divided", "factorised", "queried"]
     stride: tuple[int, int, int]
     offset: tuple[float, float, float]
+    pooler: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,7 @@ class ModelSpec:
         labels: Returns the names of the K outputs.
         num_frames: The number of frames in a clip.
         seconds_between_frames: The seconds between two of these frames.
-        resize: The length of the short side in pixels, or ``(height, width)``.
+        resize: The length of the short side in pixels, or ``(height, width)``; or "fit": the whole picture in the crop.
         crop: ``(height, width)`` of the centre crop in pixels.
         mean, std: Mean and standard deviation of each channel, by which pixels in 0..1 are normalised.
         target_layer: The dotted name of the module whose output is explained; empty if there is none. Its output is one
@@ -104,6 +113,8 @@ class ModelSpec:
         layout: How the output of the layer is laid out.
         grid: ``(T', h, w)`` of the tokens, needed if ``layout`` is ``tokens``.
         order: The order of these tokens, one of :data:`ORDERS`.
+        class_tokens: The number of tokens before them.
+        cells: ``(offset, stride)`` of the centres of the layer's cells, in frames, rows and columns; None if they are measured.
         attention: How the blocks attend; None if the attention cannot be rolled out.
         adapt: Turns the official checkpoint, as loaded, into the network's own state dict.
         convert: ``convert(path, folder)`` makes the file ``weights.imported`` of an official file that is no checkpoint.
@@ -113,6 +124,8 @@ class ModelSpec:
         compiles: False if OpenVINO is known to be hardly faster than torch.
         rejects: The labels that mean "none of the others"; no evidence is shown for them.
         differentiable: False if the network switches gradients off.
+        default_method: The name of the method that explains the model unless one is named, chosen by measurement
+            (docs/methods.md); None for the first of :data:`vidcam.methods.lookup.DEFAULTS` that works.
     """
 
     name: str
@@ -122,7 +135,7 @@ class ModelSpec:
     labels: Callable[[], tuple[str, ...]]
     num_frames: int
     seconds_between_frames: float
-    resize: int | tuple[int, int]
+    resize: int | tuple[int, int] | Literal["fit"]
     crop: tuple[int, int]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -134,6 +147,8 @@ class ModelSpec:
     layout: Layout = "channels-first"
     grid: tuple[int, int, int] | None = None
     order: str = ORDERS[0]
+    class_tokens: int = 1
+    cells: tuple[tuple[float, float], tuple[float, float], tuple[float, float]] | None = None
     attention: Attention | None = None
     adapt: Callable[[Mapping[str, object]], Mapping[str, Tensor]] | None = None
     convert: Callable[[Path, Path], Path] | None = None
@@ -143,6 +158,7 @@ class ModelSpec:
     compiles: bool = True
     rejects: tuple[str, ...] = ()
     differentiable: bool = True
+    default_method: str | None = None
 
     def __post_init__(self) -> None:
         if self.num_frames < 1 or not self.seconds_between_frames > 0:
@@ -152,21 +168,22 @@ class ModelSpec:
             )
         if not 0 < self.temperature < math.inf:
             raise UsageError(f"{self.name}: a temperature is a positive number, got {self.temperature}")
-        if self.layout == "tokens" and self.grid is None:
+        if "tokens" in self.layout and self.grid is None:
             raise UsageError(f"{self.name}: a token layout needs grid=(T', h, w)")
 
     @property
     def provides(self) -> frozenset[str]:
         """What methods can require of this model.
 
-        ``features`` (a target layer), ``gradient``, ``linear-head`` (CAM is exact), ``attention``, and ``convolutional`` (the
-        target layer is laid out as convolutions do it, unlike that of transformers).
+        ``features`` (a target layer), ``gradient``, ``linear-head`` (CAM is exact), ``attention``, ``attentive-pooler`` (a query
+        pools the tokens), ``convolutional`` (the target layer is laid out as convolutions do it, unlike that of transformers).
         """
         more = {
             "features": self.target_layer,
             "gradient": self.differentiable,
             "linear-head": self.head,
             "attention": self.attention,
+            "attentive-pooler": self.attention and self.attention.pooler,
             "convolutional": self.target_layer and self.layout == "channels-first",
         }
         return frozenset(name for name, fact in more.items() if fact)

@@ -17,6 +17,7 @@ from vidcam.errors import UsageError, WeightsError
 from vidcam.io.files import atomic_write
 from vidcam.io.json_text import parse_json
 from vidcam.models import custom, custom_facts
+from vidcam.models.huggingface import is_huggingface
 from vidcam.models.spec import ModelSpec
 from vidcam.models.table import get_spec, list_models
 
@@ -112,7 +113,15 @@ def to_half_precision(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def base_spec(name: str) -> ModelSpec:
-    """Return the facts of a model of the table or of a custom network."""
+    """Return the facts of a model of the table or of a custom network.
+
+    Raise UsageError for a checkpoint of transformers, which has a trainer of its own.
+    """
+    if is_huggingface(name):
+        raise UsageError(
+            f"vidcam trains the networks of its table and your own, not {name}: fine-tune it with transformers' Trainer, and "
+            "explain the folder that this saves as hf:FOLDER"
+        )
     if not custom.is_custom(name):
         return get_spec(name)
     network = custom.make_network(name)
