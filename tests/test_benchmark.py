@@ -17,7 +17,7 @@ from vidcam import synthetic
 from vidcam.cli import main
 from vidcam.engine import TorchEngine
 from vidcam.errors import UsageError
-from vidcam.evaluation import benchmark
+from vidcam.evaluation import benchmark, known_clips, map_scoring
 from vidcam.io.json_text import to_json_text
 from vidcam.methods import core, lookup
 from vidcam.methods.cell_geometry import covered
@@ -56,7 +56,7 @@ def engine() -> TorchEngine:
 def watched(engine: TorchEngine, monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
     """The truth about each clip that is drawn, window by window, in the explained layer's cells ``(windows,T',h,w)``."""
     seen: list[np.ndarray] = []
-    draw = benchmark.draw_clip
+    draw = known_clips.draw_clip
 
     def watch(*args: object, **facts: object) -> synthetic.SyntheticVideo:
         clip = draw(*args, **facts)
@@ -66,7 +66,7 @@ def watched(engine: TorchEngine, monkeypatch: pytest.MonkeyPatch) -> list[np.nda
         seen.append(np.stack([covered(w, where) for w in windows]))
         return clip
 
-    monkeypatch.setattr(benchmark, "draw_clip", watch)
+    monkeypatch.setattr(known_clips, "draw_clip", watch)
     return seen
 
 
@@ -132,7 +132,7 @@ def test_scores_are_those_of_the_maps_one_by_one(engine) -> None:
             busy = int(np.argmax([a.sum() for a in acting]))
             areas.append(
                 faithfulness.measure_faithfulness(
-                    clip.frames[6 * busy : 6 * busy + 6], values[busy], where, benchmark._probability(engine, target.index),
+                    clip.frames[6 * busy : 6 * busy + 6], values[busy], where, map_scoring._probability(engine, target.index),
                     imputer="blur",
                 ).insertion
             )  # fmt: skip
@@ -164,6 +164,21 @@ def test_methods_that_do_not_work_are_noted(engine) -> None:
     )
     with pytest.raises(UsageError, match="none of these methods works on brightness: attention-rollout"):
         benchmark.run(engine, ["attention-rollout"], clips=1)
+
+
+def test_all_stands_for_every_method(engine) -> None:
+    scoring = map_scoring.Scoring(engine, ["all"], 0, None, False, ())
+    assert scoring.given == list_methods()
+    assert {m.name for m in scoring.methods} == {m for m in list_methods() if get_method(m).requires <= engine.spec.provides}
+
+
+def test_drawn_clips_are_tested_by_removal_if_asked(engine) -> None:
+    found = benchmark.run(engine, ["cam"], clips=1, insertion=False, imputers=("frozen",))
+    values = [row.lerf_minus_morf["frozen"].mean for row in found.rows]
+    assert len(values) == 1 + len(BASELINES)
+    assert len(set(values)) > 1
+    assert found.explained == ()
+    assert found.tolerance is None
 
 
 def test_the_command_writes_a_table_a_page_and_json(tmp_path: Path, monkeypatch, capsys) -> None:
