@@ -146,7 +146,8 @@ def test_the_command_says_and_writes_it(
         return int(stop.value.code or 0)
 
     model = f"{planted.__file__}:patches"
-    words = (clip, "--model", model, "--class", "red square", "--windows", 1, "--baseline", "blur", "--json", tmp_path / "o.json")
+    words = (clip, "--model", model, "--class", "red square", "--windows", 1, "--baseline", "blur", "--budget", "none")
+    words = (*words, "--json", tmp_path / "o.json")
     assert run(*words) == 0
     assert "evidence for 'red square': supported" in capsys.readouterr().out
     assert run(*words) == 1

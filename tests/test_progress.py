@@ -7,8 +7,9 @@ import os
 import sys
 
 import pytest
+from rich.progress import Progress
 
-from vidcam.cli.progress import ProgressBar
+from vidcam.cli.progress import ProgressBar, _Remaining
 
 NAME = os.fsdecode(b"caf\xe9.mp4")  # no UTF-8, as on old disks
 
@@ -31,3 +32,9 @@ def test_control_characters_are_written_out(capsys: pytest.CaptureFixture[str]) 
     out, err = capsys.readouterr()
     assert out == "a\\x1b[2Jb\\x07\\u202ec\\x9b.mp4: клип\nsecond line\n"
     assert err == "note: a\\x1b[2Jb\\x07\\u202ec\\x9b.mp4\n"
+
+
+def test_seconds_that_remain_are_what_is_missing_of_the_total() -> None:
+    bars = Progress()
+    bars.add_task("test", total=90, completed=25, unit="", speed="")
+    assert _Remaining(compact=True).render(bars.tasks[0]).plain == "01:05"

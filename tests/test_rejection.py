@@ -12,6 +12,7 @@ from support.media import write_clip
 from support.values import red_square
 
 import vidcam
+from vidcam.engine import rejection_sentence
 from vidcam.errors import UsageError
 from vidcam.evaluation import video
 from vidcam.evidence.labels import shown_labels
@@ -43,10 +44,22 @@ def half_red(tmp_path: Path) -> Path:
     return write_clip(tmp_path / "half.mp4", frames=110, size=(112, 112), picture=picture)
 
 
-def test_mini_names_the_class_that_rejects() -> None:
+def test_mini_names_the_classes_that_reject() -> None:
     spec = get_spec("mini")
-    assert spec.rejects == ("none of these",)
+    assert spec.rejects == ("none of these", "no person")
     assert set(spec.rejects) < set(spec.labels())
+
+
+def test_sentence_fits_what_is_rejected() -> None:
+    spec = get_spec("mini")
+    actions = len(spec.labels()) - 2
+    for label, words in (
+        ("none of these", f"this is none of the {actions} actions that mini knows"),
+        ("no person", f"mini sees nobody here, so this is none of the {actions} actions that it knows"),
+    ):
+        sentence = rejection_sentence(spec, label)
+        assert sentence.startswith(f"{words}; ")
+        assert " classes) may know it" in sentence
 
 
 def test_rejected_video_has_no_heat_no_verdict_but_a_sentence(engine, grey: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
@@ -13,7 +13,7 @@ from vidcam.errors import UsageError
 from vidcam.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from vidcam.cli.progress import ProgressBar
     from vidcam.engine import Engine
@@ -24,6 +24,8 @@ EXAMPLES = """
 [bold]Examples[/bold]
 
   vidcam evaluate clip.mp4 --report true.html               does the model need what the map shows?
+
+  vidcam evaluate clip.mp4 --budget none                    every test in full, however long it takes
 
   vidcam evaluate clip.mp4 --method gradcam --layer layer3 --class "arm wrestling"
 
@@ -42,6 +44,7 @@ def evaluate(
     weights: options.Weights = None,
     layer: options.Layer = None,
     fact: options.Fact = None,
+    frame_interval: options.FrameInterval = None,
     trust_code: options.TrustCode = False,
     # A list for the old words `evaluate benchmark` alone.
     method: Annotated[
@@ -64,6 +67,13 @@ def evaluate(
         str | None,
         options.explanation_option(metavar="OTHER", help="Second video, with another predicted class, to splice into the first."),
     ] = None,
+    budget: Annotated[
+        str,
+        options.explanation_option(
+            metavar="TIME",
+            help="Time for the tests of a single video, once it is explained: 30s, 2m, or none for every test in full.",
+        ),
+    ] = "30s",
     hop: options.Hop = None,
     smooth: options.Smooth = 0.25,
     smoothing: options.Smoothing = "gaussian",
@@ -94,7 +104,9 @@ def evaluate(
         return
     from vidcam.cli.loading import load_engine
     from vidcam.cli.progress import ProgressBar
+    from vidcam.evaluation.budget import parse_budget
     from vidcam.io.class_folders import is_labelled
+    from vidcam.metrics.imputers import IMPUTERS
 
     is_folder = is_labelled(source)
     if len(method or ()) > 1:
@@ -102,17 +114,29 @@ def evaluate(
     if is_folder:
         _check_single_video(source, label, versus, splice)
     _check_files(source, html, json, csv, is_folder=is_folder, overwrite=overwrite)
+    budget_s = parse_budget(budget)
     settings = Settings(
         method=method[0] if method else None, classes=() if label is None else (label,), versus=versus,
         seconds_between_clip_starts=hop, smooth_s=smooth, smoothing=smoothing, seed=seed,
     )  # fmt: skip
     with ProgressBar(quiet=quiet) as bar:
-        engine = load_engine(bar, model, fact, weights=weights, layer=layer, trust_code=trust_code, device=device)
+        engine = load_engine(
+            bar,
+            model,
+            fact,
+            frame_interval=frame_interval,
+            weights=weights,
+            layer=layer,
+            trust_code=trust_code,
+            phrases=[label or "", versus or ""],
+            device=device,
+        )
         bar.start(Path(source).name or source)
         if is_folder:
             _evaluate_folder(source, engine, settings, {"html": html, "json": json, "csv": csv}, overwrite, bar)
         else:
-            _evaluate_video(source, engine, settings, windows, baseline, splice, {"html": html, "json": json}, overwrite, bar)
+            chosen = {"windows": windows, "imputers": tuple(baseline or IMPUTERS), "other": splice, "budget_s": budget_s}
+            _evaluate_video(source, engine, settings, chosen, {"html": html, "json": json}, overwrite, bar)
 
 
 def _check_single_video(source: str, label: str | None, versus: str | None, splice: str | None) -> None:
@@ -152,19 +176,18 @@ def _evaluate_video(
     source: str,
     engine: Engine,
     settings: Settings,
-    windows: int,
-    baselines: Sequence[str] | None,
-    splice: str | None,
+    chosen: Mapping[str, Any],
     paths: Mapping[str, Path | None],
     overwrite: bool,
     bar: ProgressBar,
 ) -> None:
     from vidcam.evaluation import video
-    from vidcam.metrics.imputers import IMPUTERS
 
-    evaluation = video.evaluate(
-        source, engine=engine, settings=settings, windows=windows, imputers=tuple(baselines or IMPUTERS), other=splice,
-        progress=bar.update_frames,
-    )  # fmt: skip
+    def show(stage: str, done: int, total: int | None) -> None:
+        (bar.update_seconds if stage == "test" else bar.update_frames)(stage, done, total)
+
+    evaluation = video.evaluate(source, engine=engine, settings=settings, progress=show, **chosen)
     evaluation.write_files(paths, overwrite=overwrite)
+    for warning in evaluation.analysis.warnings[len(engine.notes) :]:
+        bar.print_message(f"warning: {warning}")
     bar.print_result(evaluation.in_words())

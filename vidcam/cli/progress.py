@@ -9,7 +9,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 __all__ = ["ProgressBar", "print_error", "print_renamed"]
 
@@ -42,6 +43,16 @@ def _escape_controls(text: str) -> str:
     return text.translate({ord(c): c.encode("unicode_escape").decode("ascii") for c in controls})
 
 
+class _Remaining(TimeRemainingColumn):
+    """Shows the time left: what is missing of the total if this is in seconds, else what the speed makes of it."""
+
+    def render(self, task: Task) -> Text:
+        if task.fields["unit"] or task.remaining is None:
+            return super().render(task)
+        minutes, seconds = divmod(round(task.remaining), 60)
+        return Text(f"{minutes:02d}:{seconds:02d}", style="progress.remaining")
+
+
 class ProgressBar:
     """Shows progress: frames with frames/s and time left, downloads with MB/s. Without a terminal it only prints lines."""
 
@@ -51,7 +62,7 @@ class ProgressBar:
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.fields[speed]}"),
-            TimeRemainingColumn(compact=True),
+            _Remaining(compact=True),
             console=self._console,
             transient=True,
             disable=quiet or not self._console.is_terminal,
@@ -104,6 +115,10 @@ class ProgressBar:
         """Show that ``done`` of ``total`` frames have passed ``stage``."""
         self._update(f"{self._name} {stage}", done, total, "frames/s", 1.0)
 
+    def update_seconds(self, stage: str, done: int, total: int | None) -> None:
+        """Show that ``done`` of ``total`` seconds of ``stage`` have passed."""
+        self._update(f"{self._name} {stage}", done, total, "", 0.0)
+
     def update_bytes(self, done: int, total: int | None) -> None:
         """Show that ``done`` of ``total`` bytes are downloaded."""
         self._update(self._name, done, total, "MB/s", 1e-6)
@@ -112,7 +127,7 @@ class ProgressBar:
         if self._progress.disable:
             return
         if key not in self._tasks:
-            self._tasks[key] = self._progress.add_task(key, total=total, speed="")
+            self._tasks[key] = self._progress.add_task(key, total=total, speed="", unit=unit)
         task = self._tasks[key]
         speed = self._progress.tasks[self._progress.task_ids.index(task)].speed
-        self._progress.update(task, completed=done, total=total, speed="" if speed is None else f"{speed * factor:.1f} {unit}")
+        self._progress.update(task, completed=done, total=total, speed=f"{speed * factor:.1f} {unit}" if speed and unit else "")

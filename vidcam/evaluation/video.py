@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,36 +12,27 @@ import numpy as np
 
 from vidcam.analysis import Analysis
 from vidcam.annotation.first_pass import explain_source
-from vidcam.annotation.judging import run_verdict, select_verdict_clips
+from vidcam.annotation.judging import find_better_method, select_verdict_clips
 from vidcam.engine import rejection_sentence
 from vidcam.errors import UsageError
+from vidcam.evaluation.budget import Budget, Work, run_works
+from vidcam.evaluation.map_tests import MapTests
+from vidcam.evaluation.plan import assume_costs, plan_tests
 from vidcam.evidence.labels import index_of
 from vidcam.evidence.optical_flow import FlowField
 from vidcam.evidence.smoothing import smooth
-from vidcam.io.clock import SYSTEM
+from vidcam.io.clock import SYSTEM, Clock
 from vidcam.io.source import open_source
 from vidcam.methods import cell_geometry, core
 from vidcam.methods.lookup import choose_method
 from vidcam.methods.receptive_field import method_geometry
-from vidcam.metrics import sanity
-from vidcam.metrics.baselines import BASELINES
-from vidcam.metrics.counterfactual import run_counterfactuals, summarise_counterfactuals
-from vidcam.metrics.faithfulness import (
-    Curves,
-    Faithfulness,
-    Interval,
-    bootstrap,
-    insertion_area,
-    measure_curves,
-    measure_faithfulness,
-)
 from vidcam.metrics.imputers import IMPUTERS
 from vidcam.metrics.smoothness import compare_smoothness
 from vidcam.metrics.splice import Spliced, share_inside, splice
 from vidcam.pipeline import Explanation, Progress
-from vidcam.reports.evaluation import OURS, Evaluation
+from vidcam.reports.evaluation import Evaluation, Spent
 from vidcam.settings import Settings
-from vidcam.values import FloatArray, Track, UInt8Array
+from vidcam.values import FloatArray, UInt8Array
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
@@ -51,6 +42,8 @@ __all__ = ["evaluate"]
 CLASSES = 5
 """Classes whose maps are compared: the explained one and the next most probable."""
 
+SPLICE = "explanations of the other video"
+"""The unit of the splice test."""
 
 DEFAULT = Settings()
 
@@ -63,7 +56,9 @@ def evaluate(
     windows: int = 4,
     imputers: Sequence[str] = tuple(IMPUTERS),
     other: str | Path | None = None,
+    budget_s: float | None = None,
     progress: Progress | None = None,
+    clock: Clock = SYSTEM,
 ) -> Evaluation:
     """Explain a video, and test the explanation of its first label or of the one class in ``settings``.
 
@@ -74,7 +69,11 @@ def evaluate(
         windows: On how many clips, at most, the explanation is tested (:func:`~vidcam.annotation.judging.select_verdict_clips`).
         imputers: What takes the place of removed pixels, out of :data:`vidcam.metrics.imputers.IMPUTERS`.
         other: A second video, for the splice test.
-        progress: Called with the stage, the number done, and the number of all if it is known.
+        budget_s: Seconds that the tests may take, once the video is explained; None for every test in full. The most telling
+            tests come first, and coarse ones before fine ones; ``not_run`` names those for which nothing was left.
+        progress: Called with the stage, the number done, and the number of all if it is known. In the stage ``"test"`` these are
+            seconds: those that have passed, and those with what remains; what remains never grows.
+        clock: What measures the seconds.
 
     Returns:
         The analysis, and what each test found beside maps that know nothing of the model.
@@ -94,51 +93,71 @@ def evaluate(
         raise UsageError(f"at least 1 window is needed, got {windows}")
     if unknown := [b for b in imputers if b not in IMPUTERS]:
         raise UsageError(f"unknown baseline {unknown[0]!r}: known are {', '.join(IMPUTERS)}")
+    if budget_s is not None and not budget_s > 0:
+        raise UsageError(f"a budget is a positive number of seconds, or None for every test in full, got {budget_s}")
     if len(settings.classes) > 1:
         given = ", ".join(map(str, settings.classes))
         raise UsageError(f"one explanation is tested at a time, got classes {given}: name one of them")
-    began = SYSTEM.now()
+    began = clock.now()
     settings = replace(settings, cover=False)
     with open_source(path) as source:
         analysis = explain_source(source, engine, settings, progress)
         label = _tested_label(analysis, engine)
+        if better := find_better_method(engine.spec, analysis):
+            advice = better.sentence(engine.spec.name)
+            analysis = replace(analysis, better_method=better, warnings=(*analysis.warnings, advice))
+        settings = replace(settings, method=analysis.method)
         flow = FlowField(size=(source.info.height, source.info.width))
+        again = clock.now()
         explanations = select_verdict_clips(
             source, engine, settings, analysis, count=windows, on_frame=lambda frame: flow.push(frame.image, time=frame.time)
         )
+        explanation_s = (clock.now() - again) / len(explanations)
     index = engine.labels.index(label)
+    explanations.sort(key=lambda e: -e.prediction.probs[index])
     versus = None if settings.versus is None else index_of(engine.labels, settings.versus)
     target = core.Target(index, versus)
     method = choose_method(settings.method, engine.spec, seed=settings.seed)
 
-    def prob(clips: UInt8Array) -> FloatArray:
+    def score(clips: UInt8Array) -> FloatArray:
         return engine.probabilities(engine.predict(clips))[:, index]
 
-    scores, mean_curves = _test_faithfulness(explanations, prob, imputers, settings.seed, progress)
-    first = explanations[0].clips[0]
     order = np.argsort(-explanations[0].prediction.logits, kind="stable")
     others = [core.Target(int(i)) for i in order if i != index][: CLASSES - 1]
     raw = analysis.tracks[label][0]
     smoothed = smooth(raw, kind=settings.smoothing, seconds=settings.smooth_s, flow=flow)
+    tests = MapTests(engine, explanations, [target, *others], method, score, (raw, smoothed), settings.seed)
+    works = plan_tests(tests, imputers)  # loads the network in torch, which is no test
+    budget = Budget(budget_s, clock=clock)
+    assume_costs(budget, explanation_s)
+    spliced: list[Spliced] = []
+    if other is not None:
+        budget.assume(SPLICE, again - began)
+
+        def test_splice() -> None:
+            spliced.append(_test_splice(explanations[0], other, engine, settings, target, method))
+
+        works.append(Work("two videos cut together", SPLICE, 1, test_splice))
+    left_out = run_works(works, budget, progress)
+    begun = {work.test for work in works if work not in left_out}
     return Evaluation(
         analysis=analysis,
         label=label,
         windows=len(explanations),
-        scores=scores,
-        curves=mean_curves,
-        verdict=run_verdict(explanations, prob, seed=settings.seed),
-        used=summarise_counterfactuals(
-            [run_counterfactuals(e.clips[0], e.evidence[0].values, e.cells, prob) for e in explanations]
-        ),
-        mprt=tuple(sanity.mprt(engine, first, target, method, seed=settings.seed)),
-        random_logit=sanity.random_logit(engine, first, [target, *others], method) if others else None,
-        repeat_error=sanity.repeat_error(engine, first, target, method),
+        scores=tests.scores,
+        curves=tests.curves,
+        verdict=tests.verdict,
+        used=tests.used,
+        mprt=tests.cascade,
+        random_logit=tests.random_logit,
+        repeat_error=tests.repeat_error,
         smoothness=compare_smoothness(raw, smoothed, flow),
-        insertion=(_insertion_area(explanations, raw, prob), _insertion_area(explanations, smoothed, prob)),
-        spliced=None
-        if other is None
-        else _test_splice(max(explanations, key=lambda e: e.prediction.probs[index]), other, engine, settings, target, method),
-        seconds=SYSTEM.now() - began,
+        insertion=tests.insertion,
+        spliced=spliced[0] if spliced else None,
+        seconds=clock.now() - began,
+        budget=Spent(budget.seconds, budget.spent(), budget.counts),
+        rests_on=tests.rests_on,
+        not_run=tuple(dict.fromkeys(work.test for work in left_out if work.test not in begun)),
     )
 
 
@@ -147,55 +166,9 @@ def _tested_label(analysis: Analysis, engine: Engine) -> str:
     label = analysis.labels[0]
     if label in engine.spec.rejects:
         raise UsageError(
-            f"there is no evidence for {label!r} to test: {rejection_sentence(engine.spec)}, or name a class with --class"
+            f"there is no evidence for {label!r} to test: {rejection_sentence(engine.spec, label)}, or name a class with --class"
         )
     return label
-
-
-def _test_faithfulness(
-    explanations: Sequence[Explanation],
-    prob: Callable[[UInt8Array], FloatArray],
-    imputers: Sequence[str],
-    seed: int,
-    progress: Progress | None,
-) -> tuple[dict[str, dict[str, dict[str, Interval]]], dict[str, Curves]]:
-    """Return the scores of the maps and of the controls for each imputer, and the maps' mean curves."""
-    done, total = 0, len(imputers) * len(explanations) * (1 + len(BASELINES))
-    scores: dict[str, dict[str, dict[str, Interval]]] = {}
-    means: dict[str, Curves] = {}
-    for imputer in imputers:
-        rows: dict[str, list[Faithfulness]] = {name: [] for name in (OURS, *BASELINES)}
-        own: list[Curves] = []
-        for n, e in enumerate(explanations):
-            clip = e.clips[0]
-            maps = {OURS: e.evidence[0].values}
-            maps |= {name: control(clip, e.cells, np.random.default_rng([seed, n])) for name, control in BASELINES.items()}
-            own.append(measure_curves(clip, e.evidence[0].values, e.cells, prob, imputer=imputer))
-            for name, values in maps.items():
-                rows[name].append(measure_faithfulness(clip, values, e.cells, prob, imputer=imputer))
-                done += 1
-                if progress:
-                    progress("test", done, total)
-        scores[imputer] = {
-            name: {f.name: _interval(f.name, row, seed) for f in fields(Faithfulness)} for name, row in rows.items()
-        }
-        means[imputer] = Curves(*(np.mean([getattr(c, f.name) for c in own], 0) for f in fields(Curves)))
-    return scores, means
-
-
-def _interval(name: str, row: Sequence[Faithfulness], seed: int) -> Interval:
-    return bootstrap([getattr(x, name) for x in row], within=(-1.0 if name == "lerf_minus_morf" else 0.0, 1.0), seed=seed)
-
-
-def _insertion_area(explanations: Sequence[Explanation], track: Track, prob: Callable[[UInt8Array], FloatArray]) -> float:
-    """Return the insertion area of a track's maps at the times of the windows' cells; removed parts are blurred."""
-    areas = []
-    for e in explanations:
-        maps = [track.at(float(t)) for t in e.evidence[0].times]
-        empty = np.zeros(e.evidence[0].values.shape[1:])
-        values = np.stack([empty if m is None else m for m in maps])
-        areas.append(insertion_area(e.clips[0], values, e.cells, prob, imputer="blur"))
-    return float(np.mean(areas))
 
 
 def _test_splice(

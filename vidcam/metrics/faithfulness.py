@@ -9,25 +9,23 @@ maps do well whatever they show. So it is reported beside the scores of baseline
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from vidcam.errors import UsageError
-from vidcam.interpolation import nearest, weight_matrix
 from vidcam.methods.cell_geometry import CellGeometry
-from vidcam.metrics.imputers import fade_out, make_remover, pixels_of
+from vidcam.metrics.removals import Removals, Score
 from vidcam.values import FloatArray, UInt8Array
 
-__all__ = ["STEPS", "Curves", "Faithfulness", "Interval", "bootstrap", "insertion_area", "measure_curves", "measure_faithfulness"]
+__all__ = [
+    "STEPS", "Curves", "Faithfulness", "Interval", "Score", "bootstrap", "curves_of", "faithfulness_of", "insertion_area",
+    "insertion_of", "measure_faithfulness", "step_error", "widen",
+]  # fmt: skip
 
 Integers = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
-
-Score = Callable[[UInt8Array], FloatArray]
-"""The probability of the explained class in clips ``(B,T,H,W,3)``: ``(B,)``, 0 to 1."""
 
 STEPS = 12
 """Steps of a curve."""
@@ -63,58 +61,67 @@ class Faithfulness:
     increase: float
 
 
-def measure_curves(
-    frames: UInt8Array, values: FloatArray, where: CellGeometry, score: Score, *, imputer: str, steps: int = STEPS
-) -> Curves:
-    """Return the curves of a map ``values (T',h,w)`` with cells at ``where`` in a clip ``(T,H,W,3)``.
+def curves_of(values: FloatArray, removals: Removals, *, steps: int = STEPS) -> Curves:
+    """Return the curves of a map ``values (T',h,w)`` in the clip of ``removals``.
 
     Cells of equal value are taken in a fixed random order: an empty map must not profit from where its cells happen to lie.
+    To show the most relevant cells is to remove the least relevant ones, so two curves are predicted and not three.
+
+    Raises:
+        UsageError: The map does not fit its cells, or holds values that are not finite.
     """
-    rank = _ranks(values, where)
-    remove = make_remover(frames, imputer)
-    masks = _first_cells(rank, where, frames, steps)
-    lasts = _first_cells(rank.size - 1 - rank, where, frames, steps)
-    probs = score(np.stack([remove(m) for m in masks] + [remove(m) for m in lasts] + [remove(~m) for m in masks]))
-    return Curves(*np.asarray(probs, np.float64).reshape(3, steps + 1))
+    rank = _ranks(values, removals.where)
+    counts = [round(rank.size * k / steps) for k in range(steps + 1)]
+    deletion, insertion = removals([rank < n for n in counts] + [rank >= n for n in counts]).reshape(2, -1)
+    return Curves(deletion, insertion[::-1], insertion)
 
 
-def insertion_area(frames: UInt8Array, values: FloatArray, where: CellGeometry, score: Score, *, imputer: str) -> float:
-    """Return the ``insertion`` of :func:`measure_faithfulness` alone, which needs a third of the forward passes."""
-    remove = make_remover(frames, imputer)
-    probs = score(np.stack([remove(~m) for m in _first_cells(_ranks(values, where), where, frames, STEPS)]))
-    return _area(np.asarray(probs, np.float64))
+def insertion_of(values: FloatArray, removals: Removals, *, steps: int = STEPS) -> float:
+    """Return the ``insertion`` of :func:`faithfulness_of` alone, which needs half of the forward passes."""
+    rank = _ranks(values, removals.where)
+    return _area(removals([rank >= round(rank.size * k / steps) for k in range(steps + 1)]))
 
 
-def _first_cells(rank: Integers, where: CellGeometry, frames: UInt8Array, steps: int) -> list[Bools]:
-    """Return the pixels of the cells of lowest ``rank``: of none, of ``1 / steps`` of them, ... of all."""
-    return [pixels_of(rank < round(rank.size * k / steps), where, frames.shape[:3]) for k in range(steps + 1)]
+def faithfulness_of(values: FloatArray, removals: Removals, *, steps: int = STEPS) -> Faithfulness:
+    """Return the figures of one map ``values (T',h,w)`` in the clip of ``removals``; they are finite for every finite map.
+
+    Args:
+        values: The map, signed.
+        removals: The clip, its cells, and the model. Maps that share it share predictions.
+        steps: How finely the curves are measured; a divisor of :data:`STEPS` allows to refine them later.
+
+    Raises:
+        UsageError: The map does not fit its cells, or holds values that are not finite.
+    """
+    curves = curves_of(values, removals, steps=steps)
+    before = float(curves.deletion[0])
+    after = removals.faded(np.maximum(values, 0.0) / max(float(values.max()), 1e-12))
+    insertion, deletion = _area(curves.insertion), _area(curves.deletion)
+    return Faithfulness(
+        insertion=insertion, deletion=deletion, lerf_minus_morf=insertion - deletion,
+        drop=max(0.0, before - after) / max(before, 1e-12), increase=float(after > before),
+    )  # fmt: skip
 
 
 def measure_faithfulness(
     frames: UInt8Array, values: FloatArray, where: CellGeometry, score: Score, *, imputer: str
 ) -> Faithfulness:
-    """Return the figures of one map ``values (T',h,w)`` in a clip ``(T,H,W,3)``; they are finite for every finite map.
+    """Return :func:`faithfulness_of` one map ``values (T',h,w)`` in a clip ``(T,H,W,3)`` that no other map is tested in."""
+    return faithfulness_of(values, Removals(frames, where, score, imputer))
 
-    Args:
-        frames: The clip, uint8.
-        values: The map, signed.
-        where: Where the map's cells are.
-        score: The probability of the explained class.
-        imputer: A key of :data:`vidcam.metrics.imputers.IMPUTERS`.
 
-    Raises:
-        UsageError: The map does not fit its cells, or holds values that are not finite.
+def insertion_area(frames: UInt8Array, values: FloatArray, where: CellGeometry, score: Score, *, imputer: str) -> float:
+    """Return :func:`insertion_of` one map ``values (T',h,w)`` in a clip ``(T,H,W,3)`` that no other map is tested in."""
+    return insertion_of(values, Removals(frames, where, score, imputer))
+
+
+def step_error(curve: FloatArray) -> float:
+    """Return by how much the area of a curve with few steps may differ from that with :data:`STEPS`, if it only rises or falls.
+
+    The curve may change at once anywhere between two of its points, and the trapezoid rule takes the middle.
     """
-    curves = measure_curves(frames, values, where, score, imputer=imputer)
-    before = float(curves.deletion[0])
-    heat = np.maximum(values, 0.0) / max(float(values.max()), 1e-12)
-    fine = np.stack([heat[i] for i in _nearest_times(where, len(frames))])
-    after = float(score(fade_out(frames, _enlarge(fine, where, frames.shape[1:3]), imputer)[None])[0])
-    return Faithfulness(
-        insertion=_area(curves.insertion), deletion=_area(curves.deletion),
-        lerf_minus_morf=_area(curves.kept) - _area(curves.deletion),
-        drop=max(0.0, before - after) / max(before, 1e-12), increase=float(after > before),
-    )  # fmt: skip
+    steps = len(curve) - 1
+    return float(np.abs(np.diff(curve)).sum()) * (STEPS / steps - 1) / (2 * STEPS)
 
 
 @dataclass(frozen=True)
@@ -150,6 +157,11 @@ def bootstrap(
     return Interval(mean, max(mean + (low - mean) * wider, within[0]), min(mean + (high - mean) * wider, within[1]))
 
 
+def widen(interval: Interval, by: float, *, within: tuple[float, float]) -> Interval:
+    """Return the interval made longer by ``by`` at both ends, within the range that its values can have."""
+    return Interval(interval.mean, max(interval.low - by, within[0]), min(interval.high + by, within[1]))
+
+
 def _ranks(values: FloatArray, where: CellGeometry) -> Integers:
     """Return ``(T',h,w)``: 0 for the largest value, 1 for the next, ..."""
     if values.shape != where.grid:
@@ -165,13 +177,3 @@ def _ranks(values: FloatArray, where: CellGeometry) -> Integers:
 
 def _area(curve: FloatArray) -> float:
     return float((curve[1:] + curve[:-1]).mean() / 2)
-
-
-def _nearest_times(where: CellGeometry, frames: int) -> Integers:
-    return nearest(where.time.positions(np.arange(frames)), where.time.count).astype(np.int64)
-
-
-def _enlarge(maps: FloatArray, where: CellGeometry, size: tuple[int, int]) -> FloatArray:
-    """Return maps ``(T,h,w)`` interpolated to ``(T,H,W)`` from the cells' centres; beyond the outermost their values are held."""
-    y, x = (weight_matrix(a.positions(np.arange(n)), a.count) for a, n in zip((where.y, where.x), size, strict=True))
-    return np.asarray(np.einsum("yh,thw,xw->tyx", y, maps, x))

@@ -43,7 +43,7 @@ def blur(frames: UInt8Array) -> Fill:
 
 def freeze(frames: UInt8Array) -> Fill:
     """Fill in from the first frame: what is seen stays, but it does not move."""
-    first = np.broadcast_to(frames[:1], frames.shape)
+    first = np.ascontiguousarray(np.broadcast_to(frames[:1], frames.shape))
     return lambda removed: first
 
 
@@ -55,7 +55,12 @@ def inpaint(frames: UInt8Array) -> Fill:
     """
     mean = frames.reshape(-1, 3).mean(0).astype(np.float32)
     images = frames.astype(np.float32)
-    return lambda removed: np.stack([_pull_push(f, ~gone, mean) for f, gone in zip(images, removed, strict=True)])
+
+    def fill(removed: Bools) -> UInt8Array:
+        touched = zip(frames, images, removed, strict=True)
+        return np.stack([_pull_push(image, ~gone, mean) if gone.any() else frame for frame, image, gone in touched])
+
+    return fill
 
 
 def _pull_push(image: npt.NDArray[np.float32], known: Bools, default: npt.NDArray[np.float32]) -> UInt8Array:
@@ -82,7 +87,15 @@ IMPUTERS: dict[str, Callable[[UInt8Array], Fill]] = {"blur": blur, "frozen": fre
 def make_remover(frames: UInt8Array, imputer: str) -> Fill:
     """Return a function of the removed pixels ``(T,H,W)`` that returns the clip ``(T,H,W,3)`` with only those replaced."""
     fill = IMPUTERS[imputer](frames)
-    return lambda removed: np.where(removed[..., None], fill(removed), frames)
+    tall = -1, frames.shape[2], 3  # all frames below each other, as one picture
+
+    def remove(removed: Bools) -> UInt8Array:
+        out = frames.copy()
+        mask = np.ascontiguousarray(removed).view(np.uint8).reshape(tall[:2])
+        cv2.copyTo(fill(removed).reshape(tall), mask, out.reshape(tall))  # takes a fifth of the time of numpy.where
+        return out
+
+    return remove
 
 
 def fade_out(frames: UInt8Array, keep: FloatArray, imputer: str) -> UInt8Array:

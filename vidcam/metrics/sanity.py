@@ -17,7 +17,7 @@ from vidcam.methods.method import Method
 from vidcam.models.loading import LoadedModel
 from vidcam.values import FloatArray, UInt8Array
 
-__all__ = ["mprt", "random_logit", "rank_correlation", "repeat_error"]
+__all__ = ["Cascade", "explain_once", "layers_with_weights", "mprt", "random_logit", "rank_correlation", "repeat_error"]
 
 
 def rank_correlation(a: FloatArray, b: FloatArray) -> float:
@@ -30,23 +30,53 @@ def rank_correlation(a: FloatArray, b: FloatArray) -> float:
     return float(stats.spearmanr(x, y).statistic)
 
 
-def mprt(engine: Engine, frames: UInt8Array, target: Target, method: Method, *, seed: int = 0) -> Iterator[tuple[str, float]]:
-    """Run the model parameter randomisation test of Adebayo et al. 2018, section 3.1 (cascading), on a clip ``(T,H,W,3)``.
+class Cascade:
+    """The model parameter randomisation test of Adebayo et al. 2018, section 3.1 (cascading), on a clip ``(T,H,W,3)``.
 
-    Yields, for each layer with weights from the head down, its name and the rank correlation of the first map with the map after
-    this layer and all above it were made random. A layer is drawn anew from a normal distribution with the standard deviation of
-    its own values; batch norms are reset. A copy of the network is changed, not the engine's. A true explanation loses its map:
-    the correlation falls to about 0. It is NaN if no evidence is left, as in a network that lets nothing through.
+    From the head down, layers with weights are drawn anew from a normal distribution with the standard deviation of their own
+    values; batch norms are reset. A copy of the network is changed, not the engine's. A true explanation loses its map: the rank
+    correlation with the first map falls to about 0.
+
+    Attributes:
+        names: The layers with weights, from the head down.
     """
-    net = copy.deepcopy(engine.model.module)
-    loaded = LoadedModel(engine.spec, net, engine.labels, None, None)
-    randomised = TorchEngine(loaded, engine.device, chunk=engine.chunk, fold=False)  # sees each change of the network
-    first = _map(engine, frames, target, method)
-    generator = torch.Generator().manual_seed(seed)
-    layers = [(name, m) for name, m in net.named_modules() if any(True for _ in m.parameters(recurse=False))]
-    for name, layer in reversed(layers):
-        _randomise(layer, generator)
-        yield name, rank_correlation(first, _map(randomised, frames, target, method))
+
+    def __init__(self, engine: Engine, frames: UInt8Array, target: Target, method: Method, *, seed: int = 0) -> None:
+        net = copy.deepcopy(engine.model.module)
+        loaded = LoadedModel(engine.spec, net, engine.labels, None, None)
+        self._engine = TorchEngine(loaded, engine.device, chunk=engine.chunk, fold=False)  # sees each change of the network
+        self._explained = frames, target, method
+        self._generator = torch.Generator().manual_seed(seed)
+        self._layers = dict(layers_with_weights(net))
+        self._randomised = 0
+        self.names = tuple(self._layers)
+
+    def can_reach(self, index: int) -> bool:
+        """Return whether no layer below ``index`` of :attr:`names` is random already."""
+        return index + 1 >= self._randomised
+
+    def randomise(self, index: int) -> FloatArray:
+        """Return the map after layer ``index`` of :attr:`names` and all above it were made random; the index may only grow."""
+        for name in self.names[self._randomised : index + 1]:
+            _randomise(self._layers[name], self._generator)
+        self._randomised = index + 1
+        return explain_once(self._engine, *self._explained)
+
+
+def layers_with_weights(net: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Return the names and layers that have weights of their own, from the head down."""
+    return [(name, m) for name, m in net.named_modules() if any(True for _ in m.parameters(recurse=False))][::-1]
+
+
+def mprt(engine: Engine, frames: UInt8Array, target: Target, method: Method, *, seed: int = 0) -> Iterator[tuple[str, float]]:
+    """Run :class:`Cascade` for all layers: yield each one's name and the rank correlation of its map with the first.
+
+    The correlation is NaN if no evidence is left, as in a network that lets nothing through.
+    """
+    first = explain_once(engine, frames, target, method)
+    cascade = Cascade(engine, frames, target, method, seed=seed)
+    for index, name in enumerate(cascade.names):
+        yield name, rank_correlation(first, cascade.randomise(index))
 
 
 @torch.no_grad()
@@ -72,11 +102,11 @@ def random_logit(engine: Engine, frames: UInt8Array, targets: Sequence[Target], 
     return float(np.mean(correlations)) if correlations else None
 
 
-def repeat_error(engine: Engine, frames: UInt8Array, target: Target, method: Method) -> float:
-    """Return the largest difference between two runs as a share of the largest value: 0 if the method is repeatable."""
-    a, b = (_map(engine, frames, target, method) for _ in range(2))
-    return float(np.abs(a - b).max() / max(float(np.abs(a).max()), 1e-12))
+def repeat_error(first: FloatArray, second: FloatArray) -> float:
+    """Return the largest difference between the maps of two runs as a share of the largest value: 0 if they are the same."""
+    return float(np.abs(first - second).max() / max(float(np.abs(first).max()), 1e-12))
 
 
-def _map(engine: Engine, frames: UInt8Array, target: Target, method: Method) -> FloatArray:
+def explain_once(engine: Engine, frames: UInt8Array, target: Target, method: Method) -> FloatArray:
+    """Return the map of one clip ``(T,H,W,3)`` as a row of numbers, all pathways one after the other."""
     return np.concatenate([m[0, 0].ravel() for m in explain(engine, frames[None], [target], method).maps])

@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from vidcam.errors import UsageError
 from vidcam.methods.cell_geometry import CellGeometry
-from vidcam.metrics.faithfulness import Interval, Score
-from vidcam.metrics.imputers import IMPUTERS, make_remover, pixels_of
+from vidcam.metrics.faithfulness import Interval
+from vidcam.metrics.imputers import IMPUTERS
+from vidcam.metrics.removals import Removals, Score
 from vidcam.values import FloatArray, UInt8Array
 
 __all__ = ["SHARE", "Trial", "Verdict", "judge", "move_tube", "run_trial", "tubes_for"]
@@ -27,13 +28,16 @@ Word = Literal["supported", "weak", "not supported"]
 SHARE = 0.15
 """The share of the cells that is the hot tube."""
 
-MATTERS = 0.05
-"""A smaller loss of probability does not count as support, however certain it is."""
+MATTERS, FAINT = 0.05, 0.02
+"""A smaller margin of probability is weak, and one below the second is none, however certain it is.
 
-TUBES = 40
+In a network that has learned nothing, the probabilities hardly change whatever is removed, but what little they do is certain.
+"""
+
+TUBES = 60
 """How many tubes elsewhere the hot tubes of all clips are compared with.
 
-By chance, a tube is the best of 41 once in 41 times (2.4 %): so even one clip can reach the 5 % level.
+By chance, a tube is the best of 61 once in 61 times (1.6 %): so even one clip can reach the 5 % level.
 """
 
 MAX_EXCHANGES = 300_000
@@ -99,29 +103,38 @@ def run_trial(
         raise UsageError(f"a map of {where.grid} finite values is needed, got {values.shape}")
     if imputer not in IMPUTERS:
         raise UsageError(f"unknown baseline {imputer!r}: known are {', '.join(IMPUTERS)}")
-    hot = np.zeros(values.size, bool)
-    hot[np.argsort(-values, axis=None, kind="stable")[: max(1, round(SHARE * values.size))]] = True
-    hot &= values.ravel() > 0
-    tube = hot.reshape(values.shape)
-    clip = frames.shape[:3]
     rng = np.random.default_rng(seed)
-    masks = [pixels_of(m, where, clip) for m in (tube, *(move_tube(tube, rng) for _ in range(tubes)))]
-    remove = make_remover(frames, imputer)
-    without = score(np.stack([frames, *map(remove, masks)])).tolist()
-    only = score(np.stack([remove(~m) for m in masks])).tolist()
-    return Trial(without[0], without[1], only[0], tuple(without[2:]), tuple(only[1:]))
+    tube = _hot_tube(values, rng)
+    masks = [tube, *(move_tube(tube, rng) for _ in range(tubes))]
+    removals = Removals(frames, where, score, imputer)
+    whole, *without = removals([np.zeros_like(tube), *masks]).tolist()
+    only = removals([~m for m in masks]).tolist()
+    return Trial(whole, without[0], only[0], tuple(without[1:]), tuple(only[1:]))
+
+
+def _hot_tube(values: FloatArray, rng: np.random.Generator) -> Bools:
+    """Return the cells with the most evidence; cells of equal value are taken at random, and those without evidence never."""
+    shuffled = rng.permutation(values.size)
+    order = shuffled[np.argsort(-values.ravel()[shuffled], kind="stable")]
+    hot = np.zeros(values.size, bool)
+    hot[order[: max(1, round(SHARE * values.size))]] = True
+    return np.asarray((hot & (values.ravel() > 0)).reshape(values.shape))
 
 
 def move_tube(tube: Bools, rng: np.random.Generator) -> Bools:
-    """Return the same cells elsewhere: rolled by a random distance in space and time, of eight tries the least overlapping."""
-    moved, least = tube, float("inf")
-    for _ in range(8):
-        shift = [int(rng.integers(n)) for n in tube.shape]
-        other = np.roll(tube, shift, axis=(0, 1, 2))
-        shared = float((other & tube).sum())
-        if shared < least:
-            moved, least = other, shared
-    return moved
+    """Return the same cells elsewhere: rolled by a random distance in space and time, each but the nearest equally likely.
+
+    A tube at the same place a moment earlier or later (at most an eighth of the clip) says the same as the tube itself. All other
+    places count, also those that overlap it: if they did not, a map that hits by chance what the model needs would be compared
+    only with tubes that miss it.
+    """
+    moment = len(tube) // 8
+    if tube.size == 1:
+        return tube
+    while True:
+        t, y, x = (int(rng.integers(n)) for n in tube.shape)
+        if y or x or moment < t < len(tube) - moment:
+            return np.roll(tube, (t, y, x), axis=(0, 1, 2))
 
 
 def judge(trials: Sequence[Trial], *, seed: int = 0) -> Verdict:
@@ -131,13 +144,16 @@ def judge(trials: Sequence[Trial], *, seed: int = 0) -> Verdict:
     would be too hard a test, because a network may know an action by more than one part.
 
     - *supported*: the margin is certain (its interval lies above 0) and noticeable (at least ``MATTERS``);
-    - *weak*: the margin is positive, but not certain, or not noticeable;
-    - *not supported*: the margin is zero or negative.
+    - *weak*: the margin is certain, but hardly noticeable (at least ``FAINT``);
+    - *not supported*: tubes elsewhere may do as well, or the difference is next to nothing.
+
+    So a map of nothing is called anything but *not supported* less often than one time in 40.
     """
     margin = _exchange(trials, np.random.default_rng(seed))
-    word: Word = "not supported" if margin.mean <= 0 else "weak"
-    if margin.low > 1e-9 and margin.mean >= MATTERS:  # more than the rounding of sums
-        word = "supported"
+    is_certain = margin.low > 1e-9  # more than the rounding of sums
+    word: Word = "not supported"
+    if is_certain and margin.mean >= FAINT:
+        word = "supported" if margin.mean >= MATTERS else "weak"
     return Verdict(
         word, float(np.mean([t.whole - t.without for t in trials])),
         float(np.mean([t.whole - o for t in trials for o in t.without_others])), float(np.mean([t.only for t in trials])),
