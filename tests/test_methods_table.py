@@ -48,7 +48,7 @@ import sys
 from types import SimpleNamespace
 from vidcam.methods.lookup import *
 assert len(list_methods()) > 25
-spec = SimpleNamespace(provides=frozenset({"features", "gradient"}), name="net")
+spec = SimpleNamespace(provides=frozenset({"features", "gradient"}), name="net", default_method=None)
 assert choose_method(None, spec).name == "gradcam"
 for fails in (lambda: get_method("gradcamm"), lambda: check_method(get_method("cam"), spec)):
     try:

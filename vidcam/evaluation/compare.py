@@ -21,7 +21,7 @@ from vidcam.io.clock import SYSTEM
 from vidcam.io.formatting import duration, percent
 from vidcam.io.source import Source, open_source
 from vidcam.methods import core
-from vidcam.methods.lookup import check_method, get_method
+from vidcam.methods.lookup import choose_of_each, get_method
 from vidcam.metrics import agreement
 from vidcam.metrics.agreement import Agreement
 from vidcam.pipeline import Progress, Session, explanations
@@ -87,7 +87,7 @@ def compare(
     """
     began = SYSTEM.now()
     outputs.check(str(path))
-    chosen, refused = _chosen(methods, engine.spec)
+    chosen, refused = choose_of_each([(name,) for name in methods] or DEFAULT, engine.spec)
     settings = replace(settings, method=None, verdict=False)
     if settings.versus is not None:
         settings = replace(settings, versus=engine.labels[index_of(engine.labels, settings.versus)])
@@ -126,30 +126,11 @@ def compare(
             offset_s=0.0,
             seconds=0.0,
         )
-        if outputs.needs_pictures():
+        if outputs.video is not None or "html" in outputs.reports:
             made = _draw(source, made, outputs, settings, progress)
     made = replace(made, seconds=SYSTEM.now() - began)
     made.write_files({name: outputs.reports.get(name) for name in ("html", "json")}, overwrite=outputs.overwrite)
     return made
-
-
-def _chosen(names: Sequence[str], spec: ModelSpec) -> tuple[list[core.Method], dict[str, str]]:
-    """Return the methods to try, and those that the model's facts rule out, with the reason."""
-    chosen: dict[str, core.Method] = {}
-    refused: dict[str, str] = {}
-    for family in [(name,) for name in names] or DEFAULT:
-        reasons = {}
-        for method in map(get_method, family):
-            try:
-                check_method(method, spec)
-            except IncompatibleError as error:
-                reasons[method.name] = str(error)
-            else:
-                chosen[method.name] = method
-                break
-        else:
-            refused |= reasons
-    return list(chosen.values()), refused
 
 
 def _labels(path: str | Path, engine: Engine, settings: Settings, progress: Progress | None) -> tuple[str, ...]:

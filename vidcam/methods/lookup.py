@@ -8,6 +8,7 @@ packages: an entry point of the group ``vidcam.methods`` has the method's name, 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
@@ -19,13 +20,27 @@ from vidcam.methods.table import METHODS
 if TYPE_CHECKING:
     from vidcam.models.spec import ModelSpec
 
-__all__ = ["GROUP", "all_methods", "check_method", "choose_method", "get_method", "list_methods", "register_method"]
+__all__ = [
+    "BEST",
+    "GROUP",
+    "all_methods",
+    "check_method",
+    "choose_method",
+    "choose_of_each",
+    "default_name",
+    "get_method",
+    "list_methods",
+    "register_method",
+]
 
 GROUP = "vidcam.methods"
 """The group of entry points by which installed packages add methods."""
 
 DEFAULTS = ("cam", "gradcam", "smoothgrad", "occlusion")
-"""Unless a method is named, the first of these that works on the model is taken."""
+"""If neither the user nor the model's row names a method, the first of these that works on the model is taken."""
+
+BEST = "best"
+"""What people type to let vidcam test a method of each family on their video (:mod:`vidcam.annotation.choosing`)."""
 
 _rows: dict[str, Method] = {method.name: method for method in METHODS}
 
@@ -85,8 +100,14 @@ def all_methods() -> tuple[Method, ...]:
 def get_method(name: str) -> Method:
     """Return the method called ``name``; ``smoothgrad:layercam`` is ``smoothgrad`` wrapped around ``layercam``.
 
-    Raises UnknownNameError with the nearest names if there is none, VidcamError if the package that brings it cannot be loaded.
+    Raises UnknownNameError with the nearest names if there is none, UsageError for :data:`BEST`, which is no single method, and
+    VidcamError if the package that brings it cannot be loaded.
     """
+    if name == BEST:
+        raise UsageError(
+            f"the method {BEST!r} is found by testing several methods on a whole video, so only `vidcam annotate`, `vidcam "
+            "evaluate` and vidcam.explain take it: name one method here, or leave it out for the model's default"
+        )
     if name in _rows:
         return _rows[name]
     outer, _, inner = name.partition(":")
@@ -111,14 +132,45 @@ def check_method(method: Method, spec: ModelSpec) -> None:
         )
 
 
-def choose_method(name: str | None, spec: ModelSpec, *, seed: int = 0) -> Method:
-    """Return the method called ``name``, or for None the first of :data:`DEFAULTS` that works on the model.
+def default_name(spec: ModelSpec) -> str:
+    """Return the name of the method that explains the model unless one is named.
 
-    Random numbers come from ``seed``. Raises UnknownNameError and IncompatibleError.
+    It is the ``default_method`` of the model's row, or the first of :data:`DEFAULTS` that works on the model.
     """
-    method = get_method(name or next(m for m in DEFAULTS if get_method(m).requires <= spec.provides))
+    names = DEFAULTS if spec.default_method is None else (spec.default_method, *DEFAULTS)
+    return next(name for name in names if get_method(name).requires <= spec.provides)
+
+
+def choose_method(name: str | None, spec: ModelSpec, *, seed: int = 0) -> Method:
+    """Return the method called ``name``, or for None the model's default (:func:`default_name`).
+
+    Random numbers come from ``seed``. Raises UnknownNameError, IncompatibleError, and UsageError for :data:`BEST`.
+    """
+    method = get_method(name or default_name(spec))
     check_method(method, spec)
     return method.with_seed(seed)
+
+
+def choose_of_each(groups: Iterable[Sequence[str]], spec: ModelSpec) -> tuple[list[Method], dict[str, str]]:
+    """Return of each group of names the first method that works on the model.
+
+    Also return the reasons of the groups in which none does, by the names of their methods.
+    """
+    chosen: dict[str, Method] = {}
+    refused: dict[str, str] = {}
+    for names in groups:
+        reasons = {}
+        for method in map(get_method, names):
+            try:
+                check_method(method, spec)
+            except IncompatibleError as error:
+                reasons[method.name] = str(error)
+            else:
+                chosen[method.name] = method
+                break
+        else:
+            refused |= reasons
+    return list(chosen.values()), refused
 
 
 @cache

@@ -170,6 +170,24 @@ METHODS: tuple[Method, ...] = (
         cost="one forward pass, one clip at a time",
         function=f"{_HERE}.attention:attention_rollout",
     ),
+    Method(
+        name="attention-gradient",
+        title="Attention weighted by its gradient",
+        paper="Chefer et al., Generic Attention-model Explainability, ICCV 2021, https://arxiv.org/abs/2103.15679",
+        family="attention",
+        requires=frozenset({"attention", "gradient"}),
+        cost="two forward passes, and a full backward pass for each class, one clip at a time",
+        function=f"{_HERE}.attention:attention_gradient",
+    ),
+    Method(
+        name="attention-pooler",
+        title="Attention of the query that pools (class independent)",
+        paper="Assran et al., V-JEPA 2, 2025, https://arxiv.org/abs/2506.09985",
+        family="attention",
+        requires=frozenset({"attentive-pooler"}),
+        cost="one forward pass, one clip at a time",
+        function=f"{_HERE}.attention:attention_pooler",
+    ),
     # --- layer-wise relevance propagation: one row for each composite of rules ---
     _lrp(name="lrp", title="LRP, EpsilonPlus", paper=_KOHLBRENNER, function=f"{_HERE}.lrp.composites:EPSILON_PLUS"),
     _lrp(
