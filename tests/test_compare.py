@@ -26,7 +26,7 @@ from vidcam.evaluation import compare
 from vidcam.evidence.heat import render_heat
 from vidcam.io.source import Source, open_source
 from vidcam.methods import core, lookup
-from vidcam.methods.lookup import get_method, list_methods
+from vidcam.methods.lookup import choose_of_each, get_method, list_methods
 from vidcam.metrics import agreement
 from vidcam.render import overlay
 from vidcam.render.grid import HEIGHT, WIDTH, Grid, Row
@@ -247,11 +247,11 @@ def test_what_does_not_work_here_is_told_and_left_out(
 
 
 def test_default_is_one_of_each_family_and_the_two_top_classes(engine: TorchEngine, clip: Path) -> None:
-    chosen, refused = compare._chosen((), engine.spec)
+    chosen, refused = choose_of_each(compare.DEFAULT, engine.spec)
     assert [m.name for m in chosen] == ["cam", "gradcam++", "layercam", "eigencam", "gradientxinput", "lrp"]
     assert refused == {}
     headless = replace(engine.spec, head=None, layout="channels-last")
-    chosen, refused = compare._chosen((), headless)
+    chosen, refused = choose_of_each(compare.DEFAULT, headless)
     assert [m.name for m in chosen] == ["gradcam", "gradcam++", "layercam", "eigencam", "gradientxinput"]
     assert set(refused) == {"lrp", "attention-rollout"}
     one = compare.compare(clip, engine=engine, methods=("cam",))

@@ -15,6 +15,7 @@ import numpy as np
 
 from vidcam.errors import UsageError
 from vidcam.evidence.labels import index_of
+from vidcam.settings import Look
 from vidcam.values import FloatArray, Keyframe, Prediction, Segment, SourceInfo, Track, _Value
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from vidcam.engine import Engine
+    from vidcam.io.playable import Playback
+    from vidcam.metrics.method_choice import BetterMethod, MethodChoice
     from vidcam.metrics.verdict import Verdict
     from vidcam.settings import Settings
 
@@ -98,11 +101,15 @@ class Analysis(_Value):
         sampled_s: Seconds of the frames that the model was shown.
         versus: The label against which each class is explained.
         verdict: Whether the model needs what the map shows, for the first of ``labels``; None if it was not asked for.
+        method_choice: How the method was chosen, if it is the best of several that were tested on this video; else None.
+        better_method: A method that is known to explain the model clearly better; None if there is none, or no ``verdict``.
         warnings: Sentences about what a reader should know.
-        moments: Pictures of the strongest moments, if the video or a page was drawn.
+        moments: Pictures of the strongest moments, if the video was drawn.
         outputs: The files that were written, by kind.
         video_offset_s: The second of the stream at which the written video's clock begins: 0 unless the writer moved it.
         timings_s: Seconds that the stages took.
+        look: How the evidence was drawn.
+        playback: The video that the HTML page plays; None if no page was written.
 
     Example:
         >>> import vidcam
@@ -135,11 +142,15 @@ class Analysis(_Value):
     method_title: str = ""
     method_paper: str = ""
     verdict: Verdict | None = None
+    method_choice: MethodChoice | None = None
+    better_method: BetterMethod | None = None
     warnings: tuple[str, ...] = ()
     moments: tuple[Keyframe, ...] = ()
     outputs: Mapping[str, str] = field(default_factory=dict)
     video_offset_s: float = 0.0
     timings_s: Mapping[str, float] = field(default_factory=dict)
+    look: Look = Look()
+    playback: Playback | None = None
 
     @property
     def model(self) -> ModelInfo:

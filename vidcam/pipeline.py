@@ -36,7 +36,8 @@ __all__ = ["Explanation", "Progress", "Session", "explanations", "predictions"]
 
 Progress = Callable[[str, int, int | None], None]
 """Called as ``progress(stage, done, in_all or None)``. The stages ``"explain"``, ``"fill in"`` (seldom: clips explained again
-for a class that comes up late) and ``"draw"`` count frames, ``"judge"`` counts clips."""
+for a class that comes up late), ``"try methods"``, ``"explain by NAME"`` (with ``--method best``) and ``"draw"`` count frames,
+``"test methods"`` counts maps, ``"judge"`` counts clips."""
 
 OnFrame = Callable[[Frame], None]
 

@@ -25,7 +25,8 @@ class Settings:
     """How to explain a video.
 
     Attributes:
-        method: Name of a method; None stands for ``cam`` if it is exact for the model, else ``gradcam``.
+        method: Name of a method; None stands for the model's default (docs/methods.md); ``best`` for the one of several that
+            explains this video best, found by tests that cost about 500 forward passes for each of at most three clips.
         classes: Labels, or indices of outputs, to explain; empty for the model's own answers.
         versus: Explain each class against this label.
         seconds_between_clip_starts: 0.01 to 3600; None stands for half the length of a clip.

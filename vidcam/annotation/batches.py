@@ -61,7 +61,7 @@ def explain_clips(
     Args:
         clips: Array or tensor, ``(B, 3, T, H, W)`` float, normalised as the model wants it, or ``(B, T, H, W, 3) uint8``.
         engine: What :func:`vidcam.open_engine` gives; None opens the model ``auto``.
-        method: Name of a method; None stands for ``cam`` if it is exact for the model, else ``gradcam``.
+        method: Name of a method; None stands for the model's default.
         classes: Labels or indices to explain; empty for the answers to the clips.
         versus: Explain each class against this label.
         seed: Of methods that draw at random.

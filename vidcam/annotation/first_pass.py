@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vidcam.analysis import Analysis, RunInfo
+from vidcam.annotation.choosing import choose_for_video
 from vidcam.annotation.judging import add_verdict
 from vidcam.engine import open_engine, rejection_sentence
 from vidcam.errors import InputError, UsageError
@@ -24,6 +25,7 @@ from vidcam.evidence.segments import covered_share, find_segments
 from vidcam.evidence.smoothing import smooth
 from vidcam.io.arrays import is_array
 from vidcam.io.source import Source, open_source
+from vidcam.methods.lookup import BEST
 from vidcam.pipeline import Progress, Session, explanations, predictions
 from vidcam.settings import Settings
 from vidcam.values import FloatArray, Frame, Track
@@ -116,9 +118,43 @@ def predict(path: object, *, engine: Engine, settings: Settings, progress: Progr
 
 def explain_source(source: Source, engine: Engine, settings: Settings, progress: Progress | None) -> Analysis:
     """Explain an open source, with a verdict if the settings ask for it."""
+    if settings.method == BEST:
+        analysis = _explain_by_best(source, engine, settings, progress)
+    else:
+        analysis = _explain_by_one(source, engine, settings, progress)
+    if not settings.verdict:
+        return analysis
+    return add_verdict(source, engine, replace(settings, method=analysis.method), analysis, progress)
+
+
+def _explain_by_one(source: Source, engine: Engine, settings: Settings, progress: Progress | None) -> Analysis:
     analyses, _ = _analyse(source, engine, settings, progress)
     [analysis] = analyses.values()
-    return add_verdict(source, engine, settings, analysis, progress) if settings.verdict else analysis
+    return analysis
+
+
+def _explain_by_best(source: Source, engine: Engine, settings: Settings, progress: Progress | None) -> Analysis:
+    """Explain by the model's default method, test one method of each family, and explain again if another one is better.
+
+    If the model found none of its classes, there is nothing to test.
+    """
+    analysis = _explain_by_one(source, engine, replace(settings, method=None), progress)
+    choice = None
+    if analysis.labels[0] not in engine.spec.rejects:
+        report = _counter("try methods", analysis.frames, progress)
+        choice = choose_for_video(source, engine, settings, analysis, on_frame=report, progress=progress)
+        if choice.method != analysis.method:
+            explain_by = _renamed(progress, "explain", f"explain by {choice.method}")
+            analysis = _explain_by_one(source, engine, replace(settings, method=choice.method), explain_by)
+    warnings = analysis.warnings if choice is None or choice.beats_controls else (*analysis.warnings, choice.sentence)
+    return replace(analysis, method_choice=choice, settings=replace(analysis.settings, method=BEST), warnings=warnings)
+
+
+def _renamed(progress: Progress | None, stage: str, name: str) -> Progress | None:
+    """Return a progress that reports ``stage`` under another name."""
+    if progress is None:
+        return None
+    return lambda at, done, total: progress(name if at == stage else at, done, total)
 
 
 def _analyse(
@@ -203,7 +239,7 @@ def _analysis(
         completeness_error=joiner.completeness_error,
         unseen_fraction=unseen_fraction([v.seen for v in session.views], (source.info.height, source.info.width), seen_share),
         versus=settings.versus,
-        warnings=(*engine.notes, *source.warnings, *([rejection_sentence(spec)] if shown[0] in spec.rejects else [])),
+        warnings=(*engine.notes, *source.warnings, *([rejection_sentence(spec, shown[0])] if shown[0] in spec.rejects else [])),
     )
 
 

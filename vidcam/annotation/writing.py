@@ -6,16 +6,19 @@ The video is drawn in a second pass, because the scale belongs to the whole vide
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidcam.analysis import Analysis, Answers
+from vidcam.annotation.browser_video import check_embedding, provide_video
 from vidcam.annotation.first_pass import checked_engine, explain_source
 from vidcam.errors import OutputError, UsageError
 from vidcam.evidence.heat import render_heat
 from vidcam.io.clock import SYSTEM
 from vidcam.io.files import check_output
+from vidcam.io.playable import Playability
 from vidcam.io.source import Source, open_source
 from vidcam.pipeline import Progress
 from vidcam.render import Renderer
@@ -41,6 +44,7 @@ class Outputs:
         video: The explained video, an MP4 file; None writes none.
         reports: The path of each report by the name of its format, out of :func:`~vidcam.reports.formats.list_formats`.
         overwrite: Whether existing files are replaced.
+        embed: Whether the HTML page contains the video that it plays, instead of a link to it.
 
     Raises:
         UnknownNameError: There is no such format.
@@ -55,6 +59,7 @@ class Outputs:
     video: Path | None = None
     reports: Mapping[str, Path] = field(default_factory=dict)
     overwrite: bool = False
+    embed: bool = False
 
     def __post_init__(self) -> None:
         for name in self.reports:
@@ -68,6 +73,10 @@ class Outputs:
     def needs_pictures(self) -> bool:
         """Return whether the frames of the video are drawn for any of the files."""
         return self.video is not None or any(get_format(name).has_pictures for name in self.reports)
+
+    def page(self) -> Path | None:
+        """Return the report that plays the video; None without one."""
+        return next((path for name, path in self.reports.items() if get_format(name).plays_video), None)
 
     def check(self, source: str) -> None:
         """Raise OutputError if a file cannot be written, and UsageError if two outputs are one file."""
@@ -126,10 +135,10 @@ def annotate(
     began = SYSTEM.now()
     engine = checked_engine(source, engine)
     with open_source(source, times=times, fps=fps) as opened:
-        outputs.check(opened.info.path)
+        playable = _check(opened, outputs)
         opened.say = say
         analysis = explain_source(opened, engine, settings, progress)
-        return _write(opened, analysis, outputs, look, progress, {"explain": SYSTEM.now() - began})
+        return _write(opened, analysis, outputs, playable, look, progress, {"explain": SYSTEM.now() - began})
 
 
 def draw(
@@ -160,13 +169,27 @@ def draw(
         >>> drawn.outputs
         {'video': 'contours.mp4'}
     """
-    outputs.check(str(path))
     with open_source(path) as source:
-        return _write(source, analysis, outputs, look, progress, {})
+        return _write(source, analysis, outputs, _check(source, outputs), look, progress, {})
+
+
+def _check(source: Source, outputs: Outputs) -> Playability | None:
+    """Raise an error if an output cannot be written; return how the HTML page gets its video, None without a page."""
+    outputs.check(source.info.path)
+    page = outputs.page()
+    if page is None:
+        return None
+    return check_embedding(source, page, embed=outputs.embed, overwrite=outputs.overwrite)
 
 
 def _write(
-    source: Source, analysis: Analysis, outputs: Outputs, look: Look, progress: Progress | None, timings_s: dict[str, float]
+    source: Source,
+    analysis: Analysis,
+    outputs: Outputs,
+    playable: Playability | None,
+    look: Look,
+    progress: Progress | None,
+    timings_s: dict[str, float],
 ) -> Analysis:
     began = SYSTEM.now()
     if outputs.needs_pictures():
@@ -175,11 +198,17 @@ def _write(
     analysis = replace(
         analysis,
         outputs={kind: str(target) for kind, target in outputs.paths().items()},
+        look=look,
         timings_s=timings_s | {"total": sum(timings_s.values())},
     )
-    for name, path in outputs.paths().items():
-        if name != "video":
-            get_format(name).write(analysis, path, overwrite=outputs.overwrite)
+    page, embed, overwrite = outputs.page(), outputs.embed, outputs.overwrite
+    with ExitStack() as stack:
+        if page is not None and playable is not None:
+            provided = provide_video(source, analysis, page, playable, embed=embed, overwrite=overwrite, progress=progress)
+            analysis = stack.enter_context(provided)
+        for name, path in outputs.paths().items():
+            if name != "video":
+                get_format(name).write(analysis, path, overwrite=overwrite)
     return analysis
 
 

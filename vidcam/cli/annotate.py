@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +28,11 @@ EXAMPLES = """
 
   vidcam annotate clip.mp4                                  write clip.vidcam.mp4 to this folder
 
-  vidcam annotate clip.mp4 -o why.mp4 --report why.html     with an HTML report
+  vidcam annotate clip.mp4 -o why.html                      a page that plays the video with its evidence, quickly
+
+  vidcam annotate clip.mp4 -o why.html --embed              the same, with the video inside
+
+  vidcam annotate clip.mp4 -o why.mp4 --report why.html     the explained video, and the page
 
   vidcam annotate clip.mp4 --class "arm wrestling" --versus "shaking hands"
 
@@ -44,7 +49,12 @@ def annotate(
     ],
     output: Annotated[
         Path | None,
-        options.output_option("-o", "--output", metavar="OUT.mp4", help="Explained video (for one input)."),
+        options.output_option(
+            "-o",
+            "--output",
+            metavar="OUT.mp4|OUT.html",
+            help="Explained video, or a page that plays the video with its evidence.",
+        ),
     ] = None,
     out_dir: Annotated[
         Path | None,
@@ -55,6 +65,7 @@ def annotate(
     labels: options.Labels = None,
     layer: options.Layer = None,
     fact: options.Fact = None,
+    frame_interval: options.FrameInterval = None,
     trust_code: options.TrustCode = False,
     method: options.Method = None,
     classes: options.Classes = None,
@@ -78,6 +89,9 @@ def annotate(
     start: options.Start = None,
     end: options.End = None,
     html: options.Report = None,
+    embed: Annotated[
+        bool, options.output_option("--embed", help="Put the video into the HTML page, instead of a link to it (up to 64 MB).")
+    ] = False,
     json: options.Json = None,
     csv: Annotated[
         Path | None,
@@ -111,6 +125,7 @@ def annotate(
     from vidcam.cli.outputs import parse_formats, plan_outputs
     from vidcam.cli.progress import ProgressBar
     from vidcam.io.source import open_source
+    from vidcam.methods.lookup import BEST
     from vidcam.pipeline import Session
 
     jobs = plan_outputs(
@@ -119,6 +134,7 @@ def annotate(
         out_dir=out_dir,
         reports={"html": html, "json": json, "csv": csv, "vtt": vtt, "npz": maps, "tubes": tubes} | parse_formats(formats or ()),
         overwrite=overwrite,
+        embed=embed,
     )
     settings = Settings(
         method=method, classes=tuple(classes or ()), versus=versus, seconds_between_clip_starts=hop, tail=tail,
@@ -131,9 +147,20 @@ def annotate(
     single = open_source(jobs[0][0]) if len(jobs) == 1 else None
     with ProgressBar(quiet=quiet) as bar:
         loaded = load_engine(
-            bar, model, fact, weights=weights, labels=labels, layer=layer, trust_code=trust_code, device=device, engine=engine
+            bar,
+            model,
+            fact,
+            frame_interval=frame_interval,
+            weights=weights,
+            labels=labels,
+            layer=layer,
+            trust_code=trust_code,
+            phrases=[*(classes or ()), versus or ""],
+            device=device,
+            engine=engine,
         )
-        Session(loaded, settings)  # reports once what is wrong for every input
+        # reports once what is wrong for every input
+        Session(loaded, replace(settings, method=None) if settings.method == BEST else settings)
         failed = _annotate_all(jobs, single, loaded, settings, look, bar)
     if failed:
         raise VidcamError(f"{failed} of {len(jobs)} inputs could not be explained")
@@ -186,9 +213,12 @@ def _annotate_one(
     )
     for warning in analysis.warnings[len(engine.notes) :]:
         warn(warning)
+    if analysis.method_choice is not None and analysis.method_choice.beats_controls:
+        bar.print_notes([f"{name}: {analysis.method_choice.sentence}"])
     bar.print_result(_summary(name, analysis))
 
 
 def _summary(source: str, analysis: Analysis) -> str:
     answers = ", ".join(f"{label} {prob:.1%}" for label, prob in analysis.top(3))
-    return f"{source}: {answers} -> {', '.join(analysis.outputs.values())}"
+    how = "" if analysis.playback is None else f". {analysis.playback.how}"
+    return f"{source}: {answers} -> {', '.join(analysis.outputs.values())}{how}"

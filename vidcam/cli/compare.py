@@ -32,6 +32,7 @@ def compare(
     weights: options.Weights = None,
     layer: options.Layer = None,
     fact: options.Fact = None,
+    frame_interval: options.FrameInterval = None,
     trust_code: options.TrustCode = False,
     hop: options.Hop = None,
     smooth: options.Smooth = 0.25,
@@ -65,7 +66,17 @@ def compare(
         seed=seed,
     )  # fmt: skip
     with ProgressBar(quiet=quiet) as bar:
-        engine = load_engine(bar, model, fact, weights=weights, layer=layer, trust_code=trust_code, device=device)
+        engine = load_engine(
+            bar,
+            model,
+            fact,
+            frame_interval=frame_interval,
+            weights=weights,
+            layer=layer,
+            trust_code=trust_code,
+            phrases=[*(classes or ()), versus or ""],
+            device=device,
+        )
         bar.start(Path(video).name or video)
         comparison = compare_methods(
             video, outputs, engine=engine, settings=settings, methods=tuple(method or ()), progress=bar.update_frames

@@ -56,8 +56,9 @@ def live(
     labels: options.Labels = None,
     layer: options.Layer = None,
     fact: options.Fact = None,
+    frame_interval: options.FrameInterval = None,
     trust_code: options.TrustCode = False,
-    method: options.Method = None,
+    method: options.OneMethod = None,
     label: options.Class = None,
     versus: options.Versus = None,
     style: options.Style = "heat",
@@ -151,7 +152,17 @@ def live(
 
         def load() -> Engine:
             return load_engine(
-                bar, model, fact, weights=weights, labels=labels, layer=layer, trust_code=trust_code, device=device, engine=engine
+                bar,
+                model,
+                fact,
+                frame_interval=frame_interval,
+                weights=weights,
+                labels=labels,
+                layer=layer,
+                trust_code=trust_code,
+                phrases=[label or "", versus or ""],
+                device=device,
+                engine=engine,
             )
 
         run(plan, load)

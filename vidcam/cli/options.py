@@ -20,6 +20,7 @@ __all__ = [
     "End",
     "Engine",
     "Fact",
+    "FrameInterval",
     "Hop",
     "Host",
     "Json",
@@ -29,6 +30,7 @@ __all__ = [
     "Methods",
     "Model",
     "Name",
+    "OneMethod",
     "Opacity",
     "Overwrite",
     "Quiet",
@@ -53,13 +55,17 @@ output_option = partial(Option, rich_help_panel="Output")
 server_option = partial(Option, rich_help_panel="Server")
 
 METHOD_HELP = "Explanation method: a name from `vidcam methods`, or smoothgrad:NAME or vargrad:NAME to average over noisy inputs"
-METHOD_DEFAULT = "cam where it is exact, else gradcam"
+METHOD_DEFAULT = "the model's own, see `vidcam models`"
+BEST_HELP = "; best tests several on the video and takes the one that explains it best"
 PORT_HELP = "Port to listen on (0: any free port)."
 
 # The model
 Model = Annotated[
     str,
-    model_option(help="Model: a name from `vidcam models`, a trained folder, package.module:factory, or file.py:factory."),
+    model_option(
+        help="Model: a name from `vidcam models`, a trained folder, package.module:factory, file.py:factory, or hf:REPOSITORY "
+        "or hf:FOLDER of Hugging Face."
+    ),
 ]
 Weights = Annotated[Path | None, model_option(metavar="FILE", help="Weight file: safetensors, or a torch state dict.")]
 Labels = Annotated[Path | None, model_option(metavar="FILE", help="Class names: one per line, or a JSON list.")]
@@ -70,12 +76,24 @@ Fact = Annotated[
         metavar="KEY=VALUE", help="Input format of your own network, such as mean=0.5,0.5,0.5 or frames=8 (repeatable)."
     ),
 ]
-TrustCode = Annotated[bool, model_option("--trust-code", help="Allow a trained folder to run the Python code that it names.")]
+FrameInterval = Annotated[
+    float | None,
+    model_option(metavar="S", help="Seconds between the frames of a clip, for a model that does not say it (your own or hf:)."),
+]
+TrustCode = Annotated[
+    bool,
+    model_option(
+        "--trust-code",
+        "--trust-remote-code",
+        help="Allow a trained folder or a repository to run the Python code that it brings.",
+    ),
+]
 Device = Annotated[str, model_option(help="Device: auto, cpu, cuda, cuda:N, or mps.")]
 Engine = Annotated[str, model_option(help="Inference engine: auto, openvino, torch, openvino-bf16, or torch-bf16.")]
 
 # The explanation
-Method = Annotated[str | None, explanation_option(metavar="NAME", help=f"{METHOD_HELP}.", show_default=METHOD_DEFAULT)]
+Method = Annotated[str | None, explanation_option(metavar="NAME", help=f"{METHOD_HELP}{BEST_HELP}.", show_default=METHOD_DEFAULT)]
+OneMethod = Annotated[str | None, explanation_option(metavar="NAME", help=f"{METHOD_HELP}.", show_default=METHOD_DEFAULT)]
 Methods = Annotated[list[str] | None, explanation_option("--method", metavar="NAME", help=f"{METHOD_HELP} (repeatable).")]
 Class = Annotated[
     str | None,

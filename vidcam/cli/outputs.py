@@ -9,9 +9,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from vidcam.annotation import Outputs
-from vidcam.errors import InputError, UsageError
+from vidcam.errors import InputError, OutputError, UsageError
 from vidcam.io.source import IMAGE_SUFFIXES, find_videos, open_source
-from vidcam.reports.formats import get_format
+from vidcam.reports.formats import get_format, list_formats
 
 __all__ = ["parse_formats", "plan_comparison", "plan_outputs"]
 
@@ -26,17 +26,19 @@ def plan_outputs(
     out_dir: Path | None,
     reports: Mapping[str, Path | None],
     overwrite: bool,
+    embed: bool = False,
 ) -> list[tuple[str, Outputs]]:
     """Return each source with its outputs, in order; makes ``out_dir``.
 
     Args:
         inputs: What was typed: files, URLs, folders of numbered images, or folders, which stand for the videos in them.
-        output: The video to write for a single source.
+        output: The video to write for a single source, or in its place the HTML page, if the name ends in ``.html``.
         out_dir: The folder for the videos. Without ``output`` and ``out_dir``, a video is written to the current folder. Its name
             is ``NAME.vidcam.mp4``; equal names get a number.
         reports: The path of each report by the name of its format (:mod:`vidcam.reports.formats`). It must contain ``{name}`` if
             there are several sources.
         overwrite: Whether existing files are replaced.
+        embed: Whether the HTML page contains its video.
 
     Raises:
         UsageError: The options do not go together.
@@ -45,6 +47,11 @@ def plan_outputs(
     sources = [source for given in inputs for source in _expand(given)]
     requested = {kind: path for kind, path in reports.items() if path is not None}
     _check_video(output, out_dir)
+    is_page = output is not None and _is_page(output)
+    if output is not None and is_page:
+        requested, output = _with_page(output, requested), None
+    if embed and "html" not in requested:
+        raise UsageError("--embed puts the video into the HTML page: name a page with -o OUT.html or --report OUT.html")
     if len(sources) > 1:
         _check_names(output, list(requested.values()), count=len(sources))
     if out_dir is not None:
@@ -55,9 +62,9 @@ def plan_outputs(
     taken: set[str] = set()
     for source in sources:
         name = _unique(_stem(source), taken)
-        video = output or (out_dir or Path()) / f"{name}.vidcam.mp4"
+        video = None if is_page else output or (out_dir or Path()) / f"{name}.vidcam.mp4"
         paths = {kind: Path(str(path).replace("{name}", name)) for kind, path in requested.items()}
-        jobs.append((source, Outputs(video, paths, overwrite=overwrite)))
+        jobs.append((source, Outputs(video, paths, overwrite=overwrite, embed=embed)))
     return jobs
 
 
@@ -86,6 +93,8 @@ def plan_comparison(
         InputError: It cannot be read.
         OutputError: A file cannot be written.
     """
+    if video is not None and _is_page(video):
+        raise OutputError(f"cannot write {video}: the video is an MP4 file; name the page with --report {video}")
     jobs = plan_outputs([source], output=video, out_dir=None, reports={"html": html, "json": json}, overwrite=overwrite)
     if len(jobs) > 1:
         raise UsageError(f"{source} has {len(jobs)} videos, but one is compared at a time: name one of them")
@@ -105,6 +114,18 @@ def _check_video(output: Path | None, out_dir: Path | None) -> None:
         raise UsageError("give -o for one video or --out-dir for a folder, not both")
     if output is not None and output.is_dir():
         raise UsageError(f"{output} is a folder: use --out-dir {output}")
+
+
+def _is_page(output: Path) -> bool:
+    """Return whether the name that -o gives is that of a report that plays the video."""
+    return any(output.suffix.lower() == row.suffix for row in list_formats() if row.plays_video)
+
+
+def _with_page(output: Path, reports: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the reports with the page that -o names; UsageError if another one is named."""
+    if "html" in reports:
+        raise UsageError(f"-o {output} and --report {reports['html']} are both HTML pages: name one of them")
+    return {"html": output, **reports}
 
 
 def _check_names(output: Path | None, reports: Sequence[Path], *, count: int) -> None:

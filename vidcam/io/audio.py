@@ -21,12 +21,15 @@ from av.stream import Discard
 
 from vidcam.io.container import JUMP_S, all_packets, open_container, read_packets, restarts, sound_of
 
-__all__ = ["SourceAudio", "open_audio"]
+__all__ = ["PLAYED_EVERYWHERE", "SourceAudio", "open_audio"]
 
 _Packet: TypeAlias = "Packet[AudioStream]"
 
 # MP4 can hold these, and some browser plays each. It can also hold Vorbis, MP2 and PCM, but no browser plays those from MP4.
 _COPIED = frozenset({"aac", "mp3", "opus", "flac", "alac", "ac3", "eac3"})
+
+PLAYED_EVERYWHERE = frozenset({"aac", "mp3", "opus", "flac"})
+"""The audio codecs that every browser plays from MP4."""
 
 
 class SourceAudio:
@@ -41,10 +44,19 @@ class SourceAudio:
         offset: Seconds that are subtracted from all times.
         start: The second of the source's clock at which the audio begins.
         end: The second before which it ends.
+        copied: The codecs whose packets are copied; audio in others is encoded as AAC.
     """
 
     def __init__(
-        self, source: InputContainer, stream: AudioStream, output: OutputContainer, *, offset: float, start: float, end: float
+        self,
+        source: InputContainer,
+        stream: AudioStream,
+        output: OutputContainer,
+        *,
+        offset: float,
+        start: float,
+        end: float,
+        copied: frozenset[str] = _COPIED,
     ) -> None:
         self._input = source
         self._stream = stream
@@ -55,7 +67,7 @@ class SourceAudio:
                 other.discard = Discard.all
         context = self._stream.codec_context
         self._rate = context.sample_rate
-        if context.codec.canonical_name in _COPIED and _mp4_holds(self._stream):
+        if context.codec.canonical_name in copied and _mp4_holds(self._stream):
             self._out = output.add_stream_from_template(self._stream)
             self._iterator = self._copied()
         else:
@@ -184,9 +196,17 @@ class SourceAudio:
 
 
 def open_audio(
-    path: str | os.PathLike[str], output: OutputContainer, *, offset: float, start: float, end: float
+    path: str | os.PathLike[str],
+    output: OutputContainer,
+    *,
+    offset: float,
+    start: float,
+    end: float,
+    copied: frozenset[str] = _COPIED,
 ) -> SourceAudio | None:
     """Return the audio of a file in ``[start, end)`` seconds on its own clock; None if it has none.
+
+    Packets of the codecs ``copied`` are copied.
 
     FFmpegError, OSError or ValueError if it cannot be read.
     """
@@ -202,7 +222,7 @@ def open_audio(
             # One second of margin: audio and video of the same time need not be stored next to each other.
             with suppress(av.FFmpegError):
                 source.seek(int((start - 1) * av.time_base))
-        return SourceAudio(source, stream, output, offset=offset, start=start, end=end)
+        return SourceAudio(source, stream, output, offset=offset, start=start, end=end, copied=copied)
     except BaseException:
         source.close()
         raise

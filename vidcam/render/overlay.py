@@ -21,12 +21,13 @@ from vidcam.settings import Style
 from vidcam.values import FloatArray, Heat, UInt8Array
 from vidcam.yuv import Planes
 
-__all__ = ["CONTOURS", "STYLES", "Style", "contour_colour", "draw_over", "overlay", "thumb"]
+__all__ = ["CONTOURS", "DIMMED", "STYLES", "Style", "contour_colour", "draw_over", "overlay", "thumb"]
 
 STYLES: tuple[Style, ...] = get_args(Style)
 CONTOURS = (0.25, 0.5, 0.75)
 """The shares of the scale at which contour lines run."""
-_DIMMED = 0.25  # the share of the picture's light that is left outside of the spotlight
+DIMMED = 0.25
+"""The share of the picture's light that is left outside of the spotlight."""
 
 
 def overlay(
@@ -179,4 +180,4 @@ def _stroke_lut(rgb: tuple[int, int, int], opacity: float) -> ColormapLut:
 
 @cache
 def _spotlight_lut() -> ColormapLut:
-    return ColormapLut.from_alpha((1 - _DIMMED) * (1 - _ramp(np.arange(256) / 255)), (0, 0, 0))
+    return ColormapLut.from_alpha((1 - DIMMED) * (1 - _ramp(np.arange(256) / 255)), (0, 0, 0))

@@ -46,6 +46,7 @@ class Format:
         other_suffixes: If given, the file's name must end in one of these or in ``suffix``, and ``write`` goes by it.
         is_download: Whether the app offers the report for download.
         has_pictures: Whether the report shows pictures of the video, for which the video is decoded once more.
+        plays_video: Whether the report plays the video, which ``analysis.playback`` then names.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Format:
     other_suffixes: tuple[str, ...] = ()
     is_download: bool = True
     has_pictures: bool = False
+    plays_video: bool = False
 
     def check_path(self, path: Path) -> None:
         """Raise OutputError if the file's name has a suffix that this format does not know."""
@@ -71,7 +73,7 @@ def _write_tubes(analysis: Analysis, path: str | os.PathLike[str], *, overwrite:
 
 
 FORMATS = (
-    Format("html", ".html", "Report", write_html, has_pictures=True),
+    Format("html", ".html", "Report", write_html, plays_video=True),
     Format("json", ".json", "JSON", write_json),
     Format("csv", ".csv", "CSV", write_csv),
     Format("vtt", ".vtt", "Subtitles", write_vtt),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,7 +12,10 @@ from vidcam.analysis import Analysis, ModelInfo, RunInfo
 from vidcam.io.json_text import to_json_value
 from vidcam.values import Prediction
 
-__all__ = ["SCHEMA_VERSION", "describe", "model_json", "report_values", "run_json", "settings_json", "to_json"]
+if TYPE_CHECKING:
+    from vidcam.metrics.method_choice import MapFigures, MethodChoice
+
+__all__ = ["SCHEMA_VERSION", "choice_json", "describe", "model_json", "report_values", "run_json", "settings_json", "to_json"]
 
 SCHEMA_VERSION = 1
 TOP = 5
@@ -39,7 +44,8 @@ def report_values(analysis: Analysis) -> dict[str, object]:
         "timeline": {"times_s": a.times_s, "evidence": a.curves},
         "segments": [{"label": s.label, "start_s": s.start_s, "end_s": s.end_s, "score": s.score} for s in a.segments],
         "completeness_error": a.completeness_error,
-        "verdict": None if a.verdict is None else {"label": a.labels[0], **asdict(a.verdict)},
+        "verdict": None if a.verdict is None else {"label": a.labels[0], **asdict(a.verdict), "better_method": _better_json(a)},
+        "method_choice": None if a.method_choice is None else choice_json(a.method_choice),
         "unseen_fraction": a.unseen_fraction,
         "outputs": a.outputs,
         "video_offset_s": a.video_offset_s,
@@ -69,6 +75,38 @@ def describe(analysis: Analysis) -> dict[str, object]:
         "versus": a.versus,
         "unit": "arbitrary" if a.completeness_error is None else "logit",  # logit: the evidence sums to the logit
     }
+
+
+def choice_json(choice: MethodChoice) -> dict[str, object]:
+    """Return how the best method was chosen: the figures of all that were tested, and the reason as a sentence."""
+
+    def figures(maps: Sequence[MapFigures]) -> list[dict[str, object]]:
+        return [
+            {
+                "name": tested.name,
+                "mean": tested.mean,
+                "lerf_minus_morf": {imputer: asdict(interval) for imputer, interval in tested.lerf_minus_morf.items()},
+            }
+            for tested in maps
+        ]
+
+    return {
+        "method": choice.method,
+        "default": choice.default,
+        "sentence": choice.sentence,
+        "beats_controls": choice.beats_controls,
+        "windows": choice.clips,
+        "tested": figures(choice.tested),
+        "controls": figures(choice.controls),
+        "refused": choice.refused,
+    }
+
+
+def _better_json(analysis: Analysis) -> dict[str, object] | None:
+    better = analysis.better_method
+    if better is None:
+        return None
+    return {**asdict(better), "sentence": better.sentence(analysis.model.name)}
 
 
 def model_json(model: ModelInfo) -> dict[str, object]:

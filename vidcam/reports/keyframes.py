@@ -1,17 +1,15 @@
-"""The pictures of a report: the frames with the strongest evidence."""
+"""The pictures of the moments with the strongest evidence."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from vidcam.analysis import Analysis
-from vidcam.evidence.segments import find_peaks
 from vidcam.render.overlay import Style, thumb
+from vidcam.reports.moments import find_moments
 from vidcam.values import Frame, Heat, Keyframe
 
 __all__ = ["Filmstrip"]
-
-MAX_KEYFRAMES = 6
 
 WIDTH = 480
 """Width of a picture in pixels."""
@@ -24,15 +22,7 @@ class Filmstrip:
         """``heat`` gives the heat of a label at a time; ``style`` and ``signed`` are as for the explained video."""
         self.moments: list[Keyframe] = []
         self._heat, self._style, self._signed = heat, style, signed
-        times = analysis.times_s
-        per_label = max(1, MAX_KEYFRAMES // len(analysis.curves))
-        gap = (times[-1] - times[0]) / (2 * MAX_KEYFRAMES)
-        self._peaks = sorted(
-            (float(times[i]), label, float(curve[i]))
-            for label, curve in analysis.curves.items()
-            for i in find_peaks(times, curve, n=per_label, min_gap_s=gap)
-            if curve[i] > 0
-        )
+        self._peaks = find_moments(analysis)
 
     def offer(self, frame: Frame) -> None:
         """Take the frame's picture for every peak at which it is shown."""

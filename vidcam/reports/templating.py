@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from vidcam.io.formatting import duration, number, percent, seconds
 from vidcam.values import UInt8Array
 
-__all__ = ["fill_template", "jpeg_url", "video_link"]
+__all__ = ["fill_template", "jpeg_url", "link_to", "video_link"]
 
 
 def fill_template(template: str, **values: object) -> str:
@@ -36,11 +36,14 @@ def video_link(outputs: Iterable[str], *, beside: str | os.PathLike[str]) -> str
 
     None if ``outputs`` has no MP4 file, or if it lies on another drive.
     """
-    for output in outputs:
-        if os.path.splitext(output)[1].lower() == ".mp4":
-            try:
-                relative = os.path.relpath(output, os.path.dirname(os.path.abspath(beside)))
-            except ValueError:
-                return None
-            return urllib.parse.quote(os.fsencode(relative.replace(os.sep, "/")))
-    return None
+    videos = (output for output in outputs if os.path.splitext(output)[1].lower() == ".mp4")
+    return next((link_to(video, beside=beside) for video in videos), None)
+
+
+def link_to(path: str, *, beside: str | os.PathLike[str]) -> str | None:
+    """Return the URL of a file relative to the page ``beside``; None if it lies on another drive."""
+    try:
+        relative = os.path.relpath(path, os.path.dirname(os.path.abspath(beside)))
+    except ValueError:
+        return None
+    return urllib.parse.quote(os.fsencode(relative.replace(os.sep, "/")))

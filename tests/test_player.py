@@ -1,0 +1,407 @@
+"""The page's player in a real browser: what it draws is what the MP4 file shows, and all that a user can do with it."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import re
+import shutil
+import tracemalloc
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from support import page as pages
+from support.explained import made_up
+from support.media import number, write_clip
+from support.values import track
+
+from vidcam import annotation
+from vidcam.analysis import Analysis
+from vidcam.annotation import Outputs
+from vidcam.engine import open_engine
+from vidcam.evidence.heat import render_heat
+from vidcam.evidence.packing import find_levels, pack_maps
+from vidcam.io.playable import Playback
+from vidcam.io.source import open_source
+from vidcam.render.overlay import draw_over
+from vidcam.reports.html import write_html
+from vidcam.settings import Settings
+from vidcam.values import SourceInfo, Track
+from vidcam.yuv import from_rgb, to_rgb
+
+pytestmark = pytest.mark.xdist_group("player")
+CLIPS = Path(__file__).parent.parent / "clips"
+GROUND = 128
+PLAYER = "document.getElementById('player').player"
+
+# The heat over a grey picture of the video's own size, as base64 of RGBA.
+DRAW = """([time, label, look, ground]) => {
+  const { heat, patchesAt } = document.getElementById("player").player, [height, width] = heat.size;
+  const over = Object.assign(document.createElement("canvas"), { width, height });
+  const picture = Object.assign(document.createElement("canvas"), { width, height }), context = picture.getContext("2d");
+  heat.draw(over, patchesAt(time, label), look);
+  context.fillStyle = `rgb(${ground}, ${ground}, ${ground})`;
+  context.fillRect(0, 0, width, height);
+  context.drawImage(over, 0, 0);
+  const bytes = context.getImageData(0, 0, width, height).data;
+  let text = "";
+  for (let at = 0; at < bytes.length; at += 32768) text += String.fromCharCode(...bytes.subarray(at, at + 32768));
+  return btoa(text);
+}"""
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Analysis]:
+    """The page of a sample clip with three actions, and the analysis."""
+    page = tmp_path_factory.mktemp("three") / "three.html"
+    clip = shutil.copy(CLIPS / "three_actions.mp4", page.parent)
+    return page, annotation.annotate(clip, Outputs(reports={"html": page}), engine=open_engine("mini"))
+
+
+@contextmanager
+def opened(browser: Any, page: Path, *, hash: str = "", **options: Any) -> Iterator[Any]:
+    """The page, once its first picture is drawn; it must neither complain nor ask for anything but its video."""
+    address = page.as_uri()
+    with pages.opened(
+        browser, f"{address}{hash}", excused=(page.parent.as_uri(), "willReadFrequently", "ERR_FILE_NOT_FOUND"), **options
+    ) as view:
+        view.evaluate(f"async () => {{ await {PLAYER}.ready; }}")
+        pages.wait(view, f"!{PLAYER}.video.seeking")
+        yield view
+
+
+def in_page(view: Any, a: Analysis, time: float, label: str, *, style: str, signed: bool) -> np.ndarray:
+    look = {"style": style, "opacity": 0.62, "strength": 1, "threshold": 0, "signed": signed}
+    data = base64.b64decode(view.evaluate(DRAW, [time, a.labels.index(label), look, GROUND]))
+    return np.frombuffer(data, np.uint8).reshape(a.source.height, a.source.width, 4)[..., :3].astype(int)
+
+
+def in_file(a: Analysis, time: float, label: str, *, style: Any, signed: bool, planes: bool = False) -> np.ndarray:
+    """What the renderer of the MP4 file draws over grey, in RGB or in the planes of the codec."""
+    size = a.source.height, a.source.width
+    heat = render_heat(a.drawn[label], time=time, scale=a.scale, size=size, against=signed, coarse=True)
+    grey = np.full((*size, 3), GROUND, np.uint8)
+    picture = from_rgb(grey) if planes else grey
+    draw_over(picture, heat, style=style, opacity=0.62, signed=signed)
+    return np.asarray(to_rgb(picture) if planes else picture).astype(int)
+
+
+# --- the same picture
+
+MOMENTS = ((0.0, "waving one hand"), (2.04, "waving one hand"), (5.13, "standing up"), (7.3, "raising both arms sideways"))
+
+
+def test_heat_in_the_page_equals_that_of_the_mp4_file(browser, three) -> None:
+    page, a = three
+    with opened(browser, page) as view:
+        for (time, label), (style, signed) in itertools.product(MOMENTS, (("heat", False), ("heat", True), ("spotlight", False))):
+            ours = in_page(view, a, time, label, style=style, signed=signed)
+            assert np.abs(ours - in_file(a, time, label, style=style, signed=signed)).max() <= 3, (label, style, signed, time)
+            # In the planes of the codec, 2 x 2 pixels share their colour, which shows at the edge of what the model saw.
+            apart = np.abs(ours - in_file(a, time, label, style=style, signed=signed, planes=True)).max(axis=-1)
+            assert (apart <= 3).mean() > 0.99, (label, style, signed, time)
+
+
+def test_contours_in_the_page_run_where_those_of_the_file_do(browser, three) -> None:
+    page, a = three
+    with opened(browser, page) as view:
+        for (time, label), signed in ((MOMENTS[1], False), (MOMENTS[3], True)):
+            ours, file = (draw(a, time, label, style="contour", signed=signed) for draw in (partial(in_page, view), in_file))
+            lines = [np.abs(image - GROUND).max(axis=-1) > 40 for image in (ours, file)]
+            assert lines[1].sum() > 500
+            near = [cv2.dilate(line.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0 for line in lines]
+            assert (lines[0] & near[1]).sum() > 0.97 * lines[0].sum()  # a pixel apart at most: lines there, regions here
+            assert (lines[1] & near[0]).sum() > 0.97 * lines[1].sum()
+
+
+@pytest.fixture
+def crops(tmp_path: Path) -> tuple[Path, Analysis]:
+    """Two crops that overlap, none of which shows the left; nobody looks from 0.5 to 0.7 s."""
+    rng = np.random.default_rng(5)
+    times = np.arange(10) / 10
+    parts = []
+    for left in (40, 120):
+        maps = rng.normal(0, 0.6, (10, 6, 7))
+        maps[5:7] = np.nan
+        parts.append(
+            track(12 + 24 * np.arange(6), left + 10 + 22 * np.arange(7), (0, left, 144, left + 160), maps, times=times, label="x")
+        )
+    info = SourceInfo("none.mp4", 320, 144, 0, 10.0, 1.0, 10, None, "h264")
+    frames = [type("F", (), {"time": t, "end": t + 0.1})() for t in times]
+    a = made_up(info, frames, {"x": tuple(parts)})
+    write_html(a, tmp_path / "crops.html")
+    return tmp_path / "crops.html", a
+
+
+def test_overlapping_crops_and_what_nobody_saw_are_drawn_alike(browser, crops) -> None:
+    page, a = crops
+    with opened(browser, page) as view:
+        assert "not found" in view.locator(".vp-lost").inner_text()
+        for time, signed in ((0.0, False), (0.33, True), (0.6, False), (0.9, True)):
+            apart = np.abs(
+                in_page(view, a, time, "x", style="heat", signed=signed) - in_file(a, time, "x", style="heat", signed=signed)
+            )
+            assert (apart.max(axis=-1) <= 3).mean() > 0.998, time
+            assert apart.max() <= 8, time  # at the edges of the crops, where the file's map is drawn pixel by pixel
+
+
+def test_packed_maps_come_back_within_half_a_level() -> None:
+    maps = np.random.default_rng(0).normal(size=(1100, 3, 4)).astype(np.float32)
+    maps[7], maps[8, 1, 2], maps[9] = np.nan, 9.0, 0.0
+    own = Track("x", np.arange(1100.0), maps, np.arange(3.0), np.arange(4.0), track([0], [0], (0, 0, 1, 1)).seen, 1.0)
+    levels = find_levels(own)
+    packed = np.frombuffer(b"".join(pack_maps(own, levels)), np.uint8).reshape(maps.shape)
+    restored = np.cumsum(packed.astype(int), axis=0) % 256  # the sums of the differences
+    assert (restored[7] == 0).all()
+    assert (restored[9] == levels.zero).all()
+    known = np.delete(np.arange(1100), 7)
+    assert np.abs((restored[known] - levels.zero) * levels.step - maps[known]).max() <= levels.step * 0.501
+    assert levels.step == pytest.approx((maps[known].max() - maps[known].min()) / 254, rel=0.02)
+
+
+# --- time
+
+
+@pytest.mark.parametrize("embed", [False, True])
+def test_evidence_is_that_of_the_presented_frame(browser, tmp_path: Path, embed: bool) -> None:
+    """A clip that starts late, with uneven times, B-frames and a turned picture: the frame and its evidence belong together."""
+    times = np.cumsum([0, 0.04, 0.1, 0.05, 0.2, 0.04, 0.3, 0.07, 0.12, 0.2])
+    name = "a b #1 100% é 'x' \"y\" <犬>.mp4"
+    clip = write_clip(tmp_path / name, frames=10, times=times, start=1.4, b_frames=2, rotation=90, size=(240, 320))
+    with open_source(clip) as source:
+        frames = list(source.frames())
+        info = source.info
+    maps = np.zeros((10, 2, 2))
+    own = track([60, 180], [80, 240], (0, 0, 240, 320), maps + np.arange(10)[:, None, None], times=1.4 + times, label="<b>x</b>")
+    a = made_up(info, frames, {"<b>x</b>": (own,)}, playback=Playback(str(clip), info.start_s, (240, 320), "As it is.", embed))
+    page = tmp_path / ("moved" if embed else ".") / "page.html"
+    page.parent.mkdir(exist_ok=True)
+    write_html(a, page)
+    if embed:
+        clip.unlink()
+    with opened(browser, page) as view:
+        view.keyboard.press("h")  # hides; the key is up again at once
+        view.add_style_tag(content=".vp-heat, .vp-marker { opacity: 0 }")
+        for i in (7, 2, 9, 0):
+            view.evaluate(f"{PLAYER}.seek({(frames[i].time + frames[i].end) / 2})")
+            pages.wait(view, f"Math.abs({PLAYER}.state.frame - {frames[i].time}) < 1e-4")
+            picture = cv2.imdecode(np.frombuffer(view.locator(".vp-main").screenshot(), np.uint8), cv2.IMREAD_COLOR)
+            assert number(picture) == i
+            assert view.evaluate(f"{PLAYER}.patchesAt({PLAYER}.state.frame, 0)[0].values[0]") == pytest.approx(i, abs=0.02)
+        for i in (1, 2, 3):  # frame by frame, from the first one
+            view.keyboard.press(".")
+            pages.wait(view, f"Math.abs({PLAYER}.state.frame - {frames[i].time}) < 1e-4")
+        view.keyboard.press(",")
+        pages.wait(view, f"Math.abs({PLAYER}.state.frame - {frames[2].time}) < 1e-4")
+        assert view.locator("b", has_text="x").count() == 0
+
+
+def test_link_to_a_moment_opens_there_and_is_kept_up_to_date(browser, three) -> None:
+    page, _ = three
+    with opened(browser, page, hash="#t=2.05&class=waving+one+hand&style=spotlight") as view:
+        pages.wait(view, f"Math.abs({PLAYER}.state.frame - 2.04) < 1e-6")
+        assert view.evaluate(f"{PLAYER}.state.chosen") == 1
+        assert view.get_by_label("Style").input_value() == "spotlight"
+        view.keyboard.press("3")
+        view.keyboard.press("Home")
+        pages.wait(view, "location.hash.includes('t=0&')")
+        assert urllib.parse.parse_qs(view.url.partition("#")[2])["class"] == ["standing up"]
+        view.evaluate("location.hash = '#t=6&class=auto'")
+        pages.wait(view, f"{PLAYER}.state.chosen === -1 && Math.abs({PLAYER}.state.frame - 6) < 1e-6")
+
+
+def test_page_opens_at_the_strongest_moment_of_its_headline(browser, three) -> None:
+    page, a = three
+    peak = a.times_s[np.nanargmax(a.curves[a.labels[0]])]
+    with opened(browser, page) as view:
+        pages.wait(view, f"Math.abs({PLAYER}.state.frame - {peak}) < 0.041")
+
+
+# --- what a user does
+
+
+def test_keys_do_what_their_list_says(browser, three) -> None:
+    page, a = three
+    with opened(browser, page, hash="#t=1") as view:
+        press = view.keyboard.press
+        state = lambda name: view.evaluate(f"{PLAYER}.state.{name}")  # noqa: E731
+        assert state("chosen") == -1
+        for key, chosen in (("2", 1), ("1", 0), ("9", 0), ("0", -1)):  # there is no ninth class
+            press(key)
+            assert state("chosen") == chosen
+        press("2")
+        assert view.get_by_role("radio", name=a.labels[1]).is_checked()
+        for style in ("contour", "spotlight", "side-by-side", "heat"):
+            press("s")
+            assert view.get_by_label("Style").input_value() == style
+        view.keyboard.down("h")
+        assert view.locator(".vp-heat").evaluate("e => e.style.visibility") == "hidden"
+        view.keyboard.up("h")
+        assert view.locator(".vp-heat").evaluate("e => e.style.visibility") == ""
+        press("w")
+        assert view.locator(".vp-heat").evaluate("e => e.style.clipPath") == "inset(0px 0px 0px 50%)"
+        press("w")
+        press("a")
+        assert view.get_by_label("Evidence against").is_checked()
+        press("[")
+        press("ArrowRight")
+        press("]")
+        assert state("loop") == pytest.approx([1, 2])
+        press("Escape")
+        assert state("loop") is None
+        press(">")
+        assert view.evaluate(f"{PLAYER}.video.playbackRate") == 1.5
+        press("+")
+        assert state("zoom") == 1.5
+        press("p")
+        assert "of full colour now" in view.locator(".vp-hint").inner_text()
+        press("?")
+        assert view.get_by_role("dialog").is_visible()
+        press("Escape")
+        press("k")
+        pages.wait(view, f"!{PLAYER}.video.paused")
+        press(" ")
+        assert view.evaluate(f"{PLAYER}.video.paused")
+
+
+def test_loop_begins_again_at_its_end(browser, three) -> None:
+    page, _ = three
+    with opened(browser, page, hash="#t=1") as view:
+        view.evaluate(f"{PLAYER}.loop([3, 3.2]), {PLAYER}.seek(3.1), {PLAYER}.video.play()")
+        view.evaluate("window.frames_ = []")
+        view.evaluate(f"""() => {{
+          const {{ video }} = {PLAYER};
+          const note = (_, frame) => {{ frames_.push(frame.mediaTime); video.requestVideoFrameCallback(note); }};
+          video.requestVideoFrameCallback(note);
+        }}""")
+        pages.wait(view, "frames_.some((t, i) => i && t < frames_[i - 1])")
+        assert max(view.evaluate("frames_")) < 3.5
+
+
+def test_clicks_on_evidence_seek_and_choose(browser, three) -> None:
+    page, a = three
+    with opened(browser, page) as view:
+        plot = view.locator(".vp-plot").bounding_box()
+        view.mouse.click(plot["x"] + 0.25 * plot["width"], plot["y"] + 30)
+        t0, t1 = view.evaluate("(d => [d.chart.t0, d.chart.t1])(JSON.parse(document.getElementById('data').textContent))")
+        pages.wait(view, f"Math.abs({PLAYER}.state.time - {t0 + 0.25 * (t1 - t0)}) < 0.05")
+        segment = next(s for s in a.segments if s.label == "standing up")
+        row = view.locator("tr", has_text="standing up").filter(has=view.get_by_role("button", name="loop"))
+        row.get_by_role("button", name="loop").click()
+        pages.wait(view, f"Math.abs({PLAYER}.state.time - {segment.start_s}) < 0.05")
+        assert view.evaluate(f"{PLAYER}.state.loop") == pytest.approx([segment.start_s, segment.end_s])
+        assert view.evaluate(f"{PLAYER}.state.chosen") == a.labels.index("standing up")
+        view.locator("#moments button").first.click()
+        assert view.evaluate(f"{PLAYER}.state.chosen") == 1  # the first moment is a wave
+
+
+def test_place_under_the_pointer_shows_its_evidence_over_time(browser, three) -> None:
+    page, a = three
+    [own] = a.drawn["waving one hand"]
+    with opened(browser, page, hash="#t=2&class=waving+one+hand") as view:
+        box = view.locator(".vp-main").bounding_box()
+        view.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.35 * box["height"])
+        pages.wait(view, "document.querySelector('.vp-hint').textContent.startsWith('At this place')")
+        place = view.evaluate(f"{PLAYER}.state.place")
+        y, x = place["y"] - 0.5, place["x"] - 0.5
+        across = np.array([[np.interp(x, own.xs, row) for row in m] for m in own.maps])
+        wanted = np.array([np.interp(y, own.ys, column) for column in across]) / a.scale
+        now = float(np.interp(view.evaluate(f"{PLAYER}.state.frame"), own.times, wanted))
+        text = view.locator(".vp-hint").inner_text()
+        said_now, said_most = (int(percent.replace("−", "-")) for percent in re.findall(r"(−?\d+) %", text))
+        assert said_most == pytest.approx(100 * wanted.max(), abs=2)
+        assert said_now == pytest.approx(100 * now, abs=6)  # the text gives the nearest step of the timeline
+        view.mouse.move(box["x"] + 2, box["y"] + 2)
+        pages.wait(view, "document.querySelector('.vp-hint').textContent === 'The model did not look at this place.'")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
+def test_every_control_has_a_name_and_the_page_fits(browser, three, width: int, scheme: str) -> None:
+    page, _ = three
+    with opened(browser, page, viewport={"width": width, "height": 844}, color_scheme=scheme) as view:
+        nameless = view.evaluate("""
+          [...document.querySelectorAll("#player :is(button, input, select, [role=slider])")].filter(element =>
+            ![element.ariaLabel, element.labels?.[0]?.textContent, element.textContent].some(name => name?.trim())
+          ).map(element => element.outerHTML)""")
+        assert nameless == []
+        assert view.evaluate("document.documentElement.scrollWidth") <= width
+        slider = view.get_by_role("slider", name="Time in the video")
+        assert slider.get_attribute("aria-valuetext").endswith(" s")
+        view.keyboard.press("2")
+        assert view.locator(".vp-live").inner_text() == "Evidence for waving one hand"
+        for _ in range(3):
+            view.keyboard.press("Tab")
+        focused = view.evaluate("(e => getComputedStyle(e).outlineStyle)(document.activeElement)")
+        assert focused != "none"
+
+
+def test_page_without_its_video_says_so_and_still_answers(browser, three, tmp_path: Path) -> None:
+    page = Path(shutil.copy(three[0], tmp_path))
+    with opened(browser, page) as view:
+        assert "three_actions.mp4" in view.locator(".vp-lost").inner_text()
+        view.evaluate(f"{PLAYER}.seek(3)")
+        assert view.evaluate(f"{PLAYER}.state.frame") == 3
+
+
+# --- the command
+
+
+def test_annotate_writes_a_page_in_place_of_a_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    from vidcam.cli.outputs import plan_outputs
+    from vidcam.errors import UsageError
+
+    monkeypatch.chdir(tmp_path)
+    [(_, outputs)] = plan_outputs(["a.mp4"], output=Path("why.html"), out_dir=None, reports={}, overwrite=False, embed=True)
+    assert outputs == Outputs(None, {"html": Path("why.html")}, embed=True)
+    many = plan_outputs(["a.mp4", "b.mp4"], output=Path("{name}.html"), out_dir=None, reports={}, overwrite=False)
+    assert [o.paths() for _, o in many] == [{"html": Path("a.html")}, {"html": Path("b.html")}]
+    with pytest.raises(UsageError, match=r"-o a\.html and --report b\.html are both HTML pages"):
+        plan_outputs(["a.mp4"], output=Path("a.html"), out_dir=None, reports={"html": Path("b.html")}, overwrite=False)
+    with pytest.raises(UsageError, match="--embed puts the video into the HTML page"):
+        plan_outputs(["a.mp4"], output=Path("a.mp4"), out_dir=None, reports={}, overwrite=False, embed=True)
+
+
+def test_annotating_into_a_page_reads_the_video_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page needs no pictures: what is played is the file itself."""
+    from vidcam.render.draw_pass import DrawPass
+
+    monkeypatch.setattr(DrawPass, "run", lambda *_, **__: pytest.fail("the frames were drawn"))
+    clip = write_clip(tmp_path / "a.mp4", frames=20)
+    a = annotation.annotate(clip, Outputs(reports={"html": tmp_path / "a.html"}), engine=open_engine("mini"), settings=Settings())
+    assert a.playback is not None
+    assert (a.playback.path, a.playback.how) == (str(clip), "The video is a.mp4 itself: nothing was encoded again.")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.html", "a.mp4"]
+
+
+def test_memory_for_a_page_does_not_grow_with_the_video(tmp_path: Path) -> None:
+    info = SourceInfo("none.mp4", 320, 240, 0, 10.0, 1.0, 10, None, "h264")
+    frames = [type("F", (), {"time": t, "end": t + 0.1})() for t in (0.0, 9.9)]
+
+    def peak(count: int) -> int:
+        maps = np.memmap(tmp_path / f"{count}.maps", np.float32, "w+", shape=(count, 14, 14))
+        maps[:] = np.random.default_rng(0).normal(size=(count, 14, 14))
+        a = made_up(
+            info,
+            frames,
+            {"x": (track(np.arange(14), np.arange(14), (0, 0, 14, 14), np.zeros((1, 14, 14)), times=[0.0], label="x"),)},
+        )
+        own = Track("x", np.arange(count) / 10, maps, np.arange(14.0), np.arange(14.0), a.drawn["x"][0].seen, 0.1)
+        a = replace(a, drawn={"x": (own,)})
+        tracemalloc.start()
+        write_html(a, tmp_path / f"{count}.html")
+        highest = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return highest
+
+    peak(10)  # what is imported and compiled once
+    short, long = peak(1000), peak(6000)
+    assert (tmp_path / "6000.html").stat().st_size > 1_000_000
+    assert long - short < 500_000
