@@ -331,6 +331,9 @@ def test_uploads_are_looked_at_one_by_one_after_what_runs_and_before_what_waits(
         gone.cancel()
         with suppress(asyncio.CancelledError):
             await gone
+        handed_on = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(handed_on.set_result, None)  # after what the cancelling has scheduled
+        await handed_on
         go_on.set()
         return await asyncio.gather(*looks)
 
