@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from vidcam.methods.lookup import get_method, list_methods
 from vidcam.methods.receptive_field import layer_geometry
 from vidcam.metrics import faithfulness, localisation
 from vidcam.metrics.baselines import BASELINES
+from vidcam.metrics.removals import Removals
 from vidcam.models.loading import LoadedModel
 from vidcam.models.spec import Head, ModelSpec
 from vidcam.reports import charts
@@ -131,9 +133,11 @@ def test_scores_are_those_of_the_maps_one_by_one(engine) -> None:
             found.append(localisation.score_map(np.concatenate(values), np.concatenate(truth), threshold=cam.threshold))
             busy = int(np.argmax([a.sum() for a in acting]))
             areas.append(
-                faithfulness.measure_faithfulness(
-                    clip.frames[6 * busy : 6 * busy + 6], values[busy], where, map_scoring._probability(engine, target.index),
-                    imputer="blur",
+                faithfulness.faithfulness_of(
+                    values[busy],
+                    Removals(
+                        clip.frames[6 * busy : 6 * busy + 6], where, partial(engine.class_probability, target.index), "blur"
+                    ),
                 ).insertion
             )  # fmt: skip
     assert cam.clips == len(found)

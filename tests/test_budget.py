@@ -136,7 +136,7 @@ def test_refining_a_curve_predicts_only_its_new_points() -> None:
         sizes.append(sum(batches))
     # The clip as it is, nothing of it, two curves of 2, 5 and 11 points, and the clip that fades out.
     assert sizes == [2 + 2 * 2 + 1, 2 + 2 * 5 + 1, 2 + 2 * 11 + 1]
-    assert figures == faithfulness.measure_faithfulness(frames, values, WHERE, brightness, imputer="blur")
+    assert figures == faithfulness.faithfulness_of(values, Removals(frames, WHERE, brightness, "blur"))
     faithfulness.insertion_of(values, removals)
     faithfulness.faithfulness_of(-values, removals)  # its curves are those of the map itself, from the other end
     assert sum(batches) == sizes[-1] + 1

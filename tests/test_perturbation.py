@@ -26,7 +26,7 @@ from vidcam.methods.blur import blur_frames
 from vidcam.methods.core import Target, TorchModel
 from vidcam.methods.lookup import all_methods, get_method
 from vidcam.methods.receptive_field import layer_geometry, method_geometry
-from vidcam.metrics.imputers import make_remover
+from vidcam.metrics.imputers import blur, make_remover
 from vidcam.settings import Settings
 from vidcam.values import CropGeometry
 
@@ -83,7 +83,7 @@ def test_blur_is_a_gaussian_of_a_fifth_of_the_shorter_side():
 def test_methods_and_measures_remove_by_the_same_blur():
     frames = np.random.default_rng(0).integers(0, 256, (3, 20, 34, 3), dtype=np.uint8)
     want = perturbation.blurred(torch.from_numpy(frames).permute(0, 3, 1, 2).double()).permute(0, 2, 3, 1).numpy()
-    for got in (blur_frames(frames), make_remover(frames, "blur")(np.ones(frames.shape[:3], bool))):
+    for got in (blur_frames(frames), make_remover(frames, blur(frames))(np.ones(frames.shape[:3], bool))):
         assert got.dtype == np.uint8
         np.testing.assert_allclose(got, want, atol=0.5 + 1e-3)  # rounded to whole numbers
 

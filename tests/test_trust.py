@@ -80,7 +80,7 @@ def test_every_pixel_belongs_to_the_nearest_cell():
 @pytest.mark.parametrize("baseline", imputers.IMPUTERS)
 def test_only_what_is_removed_changes_and_it_is_gone(baseline, frames, truth):
     removed = imputers.pixels_of(truth > 0, WHERE, CLIP)
-    out = imputers.make_remover(frames, baseline)(removed)
+    out = imputers.make_remover(frames, imputers.IMPUTERS[baseline](frames))(removed)
     np.testing.assert_array_equal(out[~removed], frames[~removed])
     assert redness(out[None])[0] == 0.0
     assert out.dtype == np.uint8
@@ -118,21 +118,21 @@ def test_curves_are_what_one_clip_after_the_other_gives(baseline, frames):
             removed = imputers.pixels_of(cells, WHERE, CLIP)
             clip = np.where(removed[..., None], imputers.IMPUTERS[baseline](frames)(removed), frames)
             assert curve[k] == pytest.approx(redness(clip[None])[0])
-    whole = faithfulness.measure_faithfulness(frames, values, WHERE, redness, imputer=baseline).insertion
-    assert faithfulness.insertion_area(frames, values, WHERE, redness, imputer=baseline) == pytest.approx(whole)
+    whole = faithfulness.faithfulness_of(values, Removals(frames, WHERE, redness, baseline)).insertion
+    assert faithfulness.insertion_of(values, Removals(frames, WHERE, redness, baseline)) == pytest.approx(whole)
 
 
 @pytest.mark.parametrize("baseline", imputers.IMPUTERS)
 def test_a_true_map_is_faithful_and_a_wrong_one_is_not(baseline, frames, truth):
-    good = faithfulness.measure_faithfulness(frames, truth, WHERE, redness, imputer=baseline)
-    bad = faithfulness.measure_faithfulness(frames, wrong(), WHERE, redness, imputer=baseline)
+    good = faithfulness.faithfulness_of(truth, Removals(frames, WHERE, redness, baseline))
+    bad = faithfulness.faithfulness_of(wrong(), Removals(frames, WHERE, redness, baseline))
     assert good.insertion > 0.9
     assert good.deletion < 0.1
     assert good.lerf_minus_morf > 0.8
     assert (bad.drop, bad.increase) == (1.0, 0.0)
     wide = np.zeros(WHERE.grid)
     wide[:, :3, 1:] = 1.0  # at half height the fading of a single cell's border would already cost some of the red
-    assert faithfulness.measure_faithfulness(frames, wide, WHERE, redness, imputer=baseline).drop == 0.0
+    assert faithfulness.faithfulness_of(wide, Removals(frames, WHERE, redness, baseline)).drop == 0.0
     assert bad.insertion < 0.8
     assert bad.lerf_minus_morf < 0.5
 
@@ -152,7 +152,7 @@ def test_figures_are_finite_whatever_the_map(seed, size, baseline):
     clip = rng.integers(0, 256, (3, 8, 8, 3)).astype(np.uint8) * np.uint8(seed % 2)
     where = CellGeometry(AxisGeometry(0.0, 1.0, 3), AxisGeometry(1.5, 4.0, 2), AxisGeometry(1.5, 4.0, 2))
     values = size * rng.normal(size=where.grid)
-    found = faithfulness.measure_faithfulness(clip, values, where, lambda c: np.zeros(len(c)), imputer=baseline)
+    found = faithfulness.faithfulness_of(values, Removals(clip, where, lambda c: np.zeros(len(c)), baseline))
     assert np.isfinite(list(vars(found).values())).all()
 
 

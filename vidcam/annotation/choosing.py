@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,10 +19,10 @@ from vidcam.metrics.baselines import BASELINES
 from vidcam.metrics.faithfulness import faithfulness_of
 from vidcam.metrics.imputers import IMPUTERS
 from vidcam.metrics.method_choice import MapFigures, MethodChoice, choose_best
-from vidcam.metrics.removals import Removals, Score
+from vidcam.metrics.removals import SharedRemovals
 from vidcam.pipeline import Explanation, OnFrame, Progress, Session, explanations
 from vidcam.settings import Settings
-from vidcam.values import FloatArray, UInt8Array
+from vidcam.values import FloatArray
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
@@ -71,21 +72,17 @@ def choose_for_video(
         skip=lambda span: span not in spans,
     )
     clips = list(explanations(source, session, on_frame))
-    index = engine.labels.index(label)
-
-    def prob(pixels: UInt8Array) -> FloatArray:
-        return engine.probabilities(engine.predict(pixels))[:, index]
-
+    prob = partial(engine.class_probability, engine.labels.index(label))
     cells = {method.name: _cells(method, engine) for method in session.methods}
     total = len(clips) * (len(cells) + len(BASELINES))
     per_clip: dict[str, dict[str, list[float]]] = {name: {key: [] for key in IMPUTERS} for name in (*cells, *BASELINES)}
     done = 0
     for n, clip in enumerate(clips):
         crop = most_probable_crop(clip, prob)
-        removals: dict[tuple[CellGeometry, str], Removals] = {}
+        removals = SharedRemovals(clip.clips[crop], prob)
         for name, (values, where) in _maps(clip, crop, cells, np.random.default_rng([settings.seed, n])).items():
             for imputer, figures in per_clip[name].items():
-                figures.append(_lerf_minus_morf(clip.clips[crop], values, where, prob, imputer, removals))
+                figures.append(faithfulness_of(values, removals.of(where, imputer), steps=STEPS).lerf_minus_morf)
             done += 1
             if progress:
                 progress("test methods", done, total)
@@ -112,18 +109,3 @@ def _maps(
         maps[name] = (of_method[crop].values, where)
     first = next(iter(cells.values()))  # the controls have the default method's cells
     return maps | {name: (control(clip.clips[crop], first, rng), first) for name, control in BASELINES.items()}
-
-
-def _lerf_minus_morf(
-    frames: UInt8Array,
-    values: FloatArray,
-    where: CellGeometry,
-    prob: Score,
-    imputer: str,
-    removals: dict[tuple[CellGeometry, str], Removals],
-) -> float:
-    """Return the figure of one map; maps on the same cells share their predictions through ``removals``."""
-    key = where, imputer
-    if key not in removals:
-        removals[key] = Removals(frames, where, prob, imputer)
-    return faithfulness_of(values, removals[key], steps=STEPS).lerf_minus_morf

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vidcam import sampling
@@ -17,7 +18,7 @@ from vidcam.metrics.method_choice import BetterMethod, MapFigures
 from vidcam.metrics.verdict import Verdict
 from vidcam.pipeline import Explanation, Progress, Session, explanations
 from vidcam.settings import Settings
-from vidcam.values import FloatArray, Frame, UInt8Array
+from vidcam.values import Frame
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
@@ -28,6 +29,7 @@ __all__ = [
     "find_better_method",
     "find_telling_spans",
     "most_probable_crop",
+    "name_better_method",
     "run_verdict",
     "select_verdict_clips",
 ]
@@ -45,16 +47,18 @@ def add_verdict(source: Source, engine: Engine, settings: Settings, analysis: An
     label = analysis.labels[0]
     if label in engine.spec.rejects:
         return analysis
-    index = engine.labels.index(label)
-
-    def prob(clips: UInt8Array) -> FloatArray:
-        return engine.probabilities(engine.predict(clips))[:, index]
-
+    prob = partial(engine.class_probability, engine.labels.index(label))
     clips = select_verdict_clips(source, engine, settings, analysis, count=MAX_VERDICT_CLIPS)
     verdict = run_verdict(clips, prob, seed=settings.seed, progress=progress)
-    better = find_better_method(engine.spec, analysis)
-    advice = () if better is None else (better.sentence(engine.spec.name),)
-    return replace(analysis, verdict=verdict, better_method=better, warnings=(*analysis.warnings, *advice))
+    return name_better_method(engine.spec, replace(analysis, verdict=verdict))
+
+
+def name_better_method(spec: ModelSpec, analysis: Analysis) -> Analysis:
+    """Return the analysis with the better method that is known for the model, if there is one, and a warning that names it."""
+    better = find_better_method(spec, analysis)
+    if better is None:
+        return analysis
+    return replace(analysis, better_method=better, warnings=(*analysis.warnings, better.sentence(spec.name)))
 
 
 def find_better_method(spec: ModelSpec, analysis: Analysis) -> BetterMethod | None:

@@ -138,6 +138,10 @@ class Engine(ABC):
         values = probabilities(logits, temperature=spec.temperature, multi_label=spec.multi_label)
         return np.asarray(values, np.float32)
 
+    def class_probability(self, index: int, clips: UInt8Array) -> Float32Array:
+        """Return the probability ``(B,) float32`` of class ``index`` in clips ``(B, T, H, W, 3) uint8``."""
+        return self.probabilities(self.predict(clips))[:, index]
+
     def map(self, frames: UInt8Array | Float32Array, function: Callable[[Clips], _T]) -> Iterator[_T]:
         """Yield ``function`` of the normalised clips, ``chunk`` of them at a time.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -14,16 +15,16 @@ from vidcam.errors import IncompatibleError, InputError, UsageError
 from vidcam.evaluation.known_clips import KnownClip
 from vidcam.io.clock import SYSTEM
 from vidcam.methods import cell_geometry, core
-from vidcam.methods.lookup import check_method, get_method, list_methods
+from vidcam.methods.lookup import choose_of_each, list_methods
 from vidcam.methods.receptive_field import layer_geometry, method_geometry
 from vidcam.metrics import faithfulness, localisation
 from vidcam.metrics.baselines import BASELINES
 from vidcam.metrics.faithfulness import Interval, bootstrap
 from vidcam.metrics.imputers import IMPUTERS
-from vidcam.metrics.removals import Removals, Score
+from vidcam.metrics.removals import SharedRemovals
 from vidcam.pipeline import Progress
 from vidcam.reports.benchmark import Benchmark, Explained, Row
-from vidcam.values import FloatArray, UInt8Array
+from vidcam.values import FloatArray
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
@@ -67,7 +68,8 @@ class Scoring:
             raise UsageError(f"unknown baseline {unknown[0]!r}: known are {', '.join(IMPUTERS)}")
         self.engine, self.seed, self.name = engine, seed, name or engine.spec.name
         self.given = tuple(list_methods() if ALL in methods else dict.fromkeys(methods))
-        self.methods, self.notes = _choose(engine, self.given, seed)
+        chosen, refused = choose_of_each([(method,) for method in self.given], engine.spec)
+        self.methods, self.notes = [method.with_seed(seed) for method in chosen], list(refused.values())
         self.insertion, self.imputers = insertion, tuple(dict.fromkeys(imputers))
         self.rows = {m.name: _Maps(self.name) for m in self.methods} | {key: _Maps("") for key in BASELINES}
         layer = layer_geometry(engine.model)
@@ -135,17 +137,14 @@ class Scoring:
     def _remove_cells(self, clip: KnownClip, index: int, maps: dict[str, ClipMaps]) -> None:
         """Add what the removal of cells tells of each map, in the clip's window with the most acting pixels."""
         busiest = int(clip.truth.sum(axis=(1, 2, 3)).argmax())
-        frames, score = clip.windows[busiest], _probability(self.engine, index)
-        removals: dict[tuple[str, cell_geometry.CellGeometry], Removals] = {}  # maps with the same cells share predictions
+        removals = SharedRemovals(clip.windows[busiest], partial(self.engine.class_probability, index))
         for key, (values, cells) in maps.items():
             row = self.rows[key]
             for imputer in self.imputers:
-                shared = removals.setdefault((imputer, cells), Removals(frames, cells, score, imputer))
-                tested = faithfulness.faithfulness_of(values[busiest], shared)
+                tested = faithfulness.faithfulness_of(values[busiest], removals.of(cells, imputer))
                 row.differences.setdefault(imputer, []).append(tested.lerf_minus_morf)
             if self.insertion:
-                shared = removals.setdefault(("blur", cells), Removals(frames, cells, score, "blur"))
-                row.areas.append(faithfulness.insertion_of(values[busiest], shared))
+                row.areas.append(faithfulness.insertion_of(values[busiest], removals.of(cells, "blur")))
 
 
 def _explained_class(engine: Engine, clip: KnownClip) -> tuple[int, Explained]:
@@ -158,26 +157,6 @@ def _explained_class(engine: Engine, clip: KnownClip) -> tuple[int, Explained]:
     probability = float(engine.probabilities(logits)[:, index].mean())
     by: Literal["label", "answer"] = "label" if named else "answer"
     return index, Explained(clip.name, clip.labels, engine.labels[index], by, probability, len(clip.windows))
-
-
-def _choose(engine: Engine, names: Sequence[str], seed: int) -> tuple[list[core.Method], list[str]]:
-    """Return the methods that the model allows, each once, and a note on each of the others."""
-    chosen: list[core.Method] = []
-    notes: list[str] = []
-    for method in map(get_method, dict.fromkeys(names)):
-        try:
-            check_method(method, engine.spec)
-            chosen.append(method.with_seed(seed))
-        except IncompatibleError as error:
-            notes.append(str(error))
-    return chosen, notes
-
-
-def _probability(engine: Engine, index: int) -> Score:
-    def score(clips: UInt8Array) -> FloatArray:
-        return engine.probabilities(engine.predict(clips))[:, index]
-
-    return score
 
 
 def _score_row(method: str, maps: _Maps, seed: int) -> Row:

@@ -15,7 +15,7 @@ from vidcam.metrics import faithfulness, sanity
 from vidcam.metrics.baselines import BASELINES
 from vidcam.metrics.counterfactual import CounterfactualSummary, run_counterfactuals, summarise_counterfactuals
 from vidcam.metrics.faithfulness import Curves, Faithfulness, Interval
-from vidcam.metrics.removals import Removals, Score
+from vidcam.metrics.removals import Removals, Score, SharedRemovals
 from vidcam.metrics.verdict import Verdict, tubes_for
 from vidcam.pipeline import Explanation
 from vidcam.reports.evaluation import OURS, RestsOn
@@ -72,7 +72,7 @@ class MapTests:
         self.random_logit: float | None = None
         self.repeat_error: float | None = None
         self._engine, self._method, self._score, self._tracks, self._seed = engine, method, score, tracks, seed
-        self._removals: dict[tuple[str, int], Removals] = {}
+        self._removals = [SharedRemovals(e.clips[0], score) for e in windows]
         self._measured: dict[tuple[str, str], dict[int, _Measured]] = {}
         self._left: list[dict[str, float]] = []
         self._areas: dict[int, tuple[int, float, float]] = {}
@@ -92,11 +92,8 @@ class MapTests:
         values = e.evidence[0].values
         if row != OURS:
             values = BASELINES[row](e.clips[0], e.cells, np.random.default_rng([self._seed, window]))
-        measured = _Measured(
-            steps,
-            faithfulness.faithfulness_of(values, removals, steps=steps),
-            faithfulness.curves_of(values, removals, steps=steps),
-        )
+        curves = faithfulness.curves_of(values, removals, steps=steps)
+        measured = _Measured(steps, faithfulness.figures_of(curves, values, removals), curves)
         self._measured.setdefault((imputer, row), {})[window] = measured
 
     def judge(self) -> None:
@@ -142,8 +139,7 @@ class MapTests:
         return self.windows[0].clips[0], self.targets[0], self._method
 
     def _removals_of(self, imputer: str, window: int) -> Removals:
-        e = self.windows[window]
-        return self._removals.setdefault((imputer, window), Removals(e.clips[0], e.cells, self._score, imputer))
+        return self._removals[window].of(self.windows[window].cells, imputer)
 
     # What they found
 

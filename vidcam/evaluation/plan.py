@@ -41,30 +41,43 @@ def assume_costs(budget: Budget, explanation_s: float) -> None:
     budget.assume(RANDOMISED, UNCOMPILED * explanation_s)
 
 
+@dataclass(frozen=True)
+class _Planned:
+    """A work that may be planned: what ``key`` measures, how finely, and how many units it costs after a coarser one."""
+
+    key: str
+    fineness: int
+    test: str
+    unit: str
+    count: Callable[[int], int]
+    run: Callable[[], None]
+    is_essential: bool = False
+
+    def after(self, before: int) -> Work:
+        """Return the work if the same has been measured with the fineness ``before``, or 0 for never."""
+        return Work(self.test, self.unit, self.count(before), self.run, is_essential=self.is_essential)
+
+
 def plan_tests(tests: MapTests, imputers: Sequence[str]) -> list[Work]:
     """Return all works; those that measure again what was measured as finely are left out."""
     count, layers = len(tests.windows), len(tests.layers)
     levels = [Level(1, 3, 4), Level(count, 3, 4), Level(count, 6, 16), Level(count, STEPS, layers)]
     works: list[Work] = []
-    planned: dict[str, int] = {}
+    finest: dict[str, int] = {}
     for level in levels:
-        for key, fineness, work in _works_of(tests, imputers, level):
-            before = planned.get(key, 0)
-            if fineness > before:
-                planned[key] = fineness
-                works.append(work(before))
+        for planned in _works_of(tests, imputers, level):
+            before = finest.get(planned.key, 0)
+            if planned.fineness > before:
+                finest[planned.key] = planned.fineness
+                works.append(planned.after(before))
     return works
-
-
-_Planned = tuple[str, int, Callable[[int], Work]]
-"""What is measured, how finely, and the work that does so if it has been measured less finely before."""
 
 
 def _works_of(tests: MapTests, imputers: Sequence[str], level: Level) -> Iterator[_Planned]:
     """Yield what belongs to a level, the most telling first."""
     first, *others = imputers
     yield from _maps(tests, OURS, first, level, is_essential=True)
-    yield "verdict", 1, lambda before: _verdict(tests)
+    yield _verdict(tests)
     for row in BASELINES:
         yield from _maps(tests, row, first, level)
     for imputer in others:
@@ -72,31 +85,33 @@ def _works_of(tests: MapTests, imputers: Sequence[str], level: Level) -> Iterato
             yield from _maps(tests, row, imputer, level)
     yield from _cascade(tests, level)
     if len(tests.targets) > 1:
-        yield "classes", 1, lambda before: Work("maps of other classes", CLASS_MAPS, 1, tests.compare_classes)
+        yield _once("classes", "maps of other classes", CLASS_MAPS, 1, tests.compare_classes)
     for window in range(level.windows):
         run = partial(tests.change_time, window)
-        yield f"changes {window}", 1, partial(lambda run, before: Work("changes of time", FORWARD, 1 + len(CHANGES), run), run)
-    yield "repeat", 1, lambda before: Work("repeated run", EXPLANATION, 1, tests.repeat)
+        yield _once(f"changes {window}", "changes of time", FORWARD, 1 + len(CHANGES), run)
+    yield _once("repeat", "repeated run", EXPLANATION, 1, tests.repeat)
     for window in range(level.windows):
         run = partial(tests.compare_smoothing, window, level.steps)
         count = partial(_new_points, 2, level.steps)
-        yield (
-            f"smoothing {window}", level.steps,
-            partial(lambda run, count, before: Work("effect of smoothing", FORWARD, count(before), run), run, count),
-        )  # fmt: skip
+        yield _Planned(f"smoothing {window}", level.steps, "effect of smoothing", FORWARD, count, run)
+
+
+def _once(key: str, test: str, unit: str, count: int, run: Callable[[], None], *, is_essential: bool = False) -> _Planned:
+    """Return a work that has only one fineness."""
+    return _Planned(key, 1, test, unit, lambda before: count, run, is_essential)
 
 
 def _maps(tests: MapTests, row: str, imputer: str, level: Level, *, is_essential: bool = False) -> Iterator[_Planned]:
     """Yield the measurements of a map with an imputer in each window."""
     name = f"removed parts become {imputer}" + ("" if row == OURS else f": control {row!r}")
 
-    def work(window: int, before: int) -> Work:
+    def count(before: int) -> int:
         ends = 0 if before else 1 + 2 * (row == OURS)  # the faded clip; and the whole clip and nothing of it, which maps share
-        run = partial(tests.measure_map, row, imputer, window, level.steps)
-        return Work(name, FORWARD, ends + _new_points(2, level.steps, before), run, is_essential=is_essential)
+        return ends + _new_points(2, level.steps, before)
 
     for window in range(level.windows):
-        yield f"{name} {window}", level.steps, partial(work, window)
+        run = partial(tests.measure_map, row, imputer, window, level.steps)
+        yield _Planned(f"{name} {window}", level.steps, name, FORWARD, count, run, is_essential)
 
 
 def _new_points(curves: int, steps: int, before: int) -> int:
@@ -104,14 +119,13 @@ def _new_points(curves: int, steps: int, before: int) -> int:
     return curves * (steps - max(before, 1))
 
 
-def _verdict(tests: MapTests) -> Work:
+def _verdict(tests: MapTests) -> _Planned:
     count = len(tests.windows)
-    return Work("verdict", FORWARD, count * (3 + 2 * verdict.tubes_for(count)), tests.judge, is_essential=True)
+    return _once("verdict", "verdict", FORWARD, count * (3 + 2 * verdict.tubes_for(count)), tests.judge, is_essential=True)
 
 
 def _cascade(tests: MapTests, level: Level) -> Iterator[_Planned]:
     """Yield the comparisons with random networks, from the head down; the last layer is always among them."""
     last = len(tests.layers) - 1
     for index in np.unique(np.linspace(0, last, min(level.layers, last + 1)).round().astype(int)).tolist():
-        run = partial(tests.randomise, index)
-        yield f"layer {index}", 1, partial(lambda run, before: Work("randomised layers", RANDOMISED, 1, run), run)
+        yield _once(f"layer {index}", "randomised layers", RANDOMISED, 1, partial(tests.randomise, index))

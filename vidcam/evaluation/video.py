@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from vidcam.analysis import Analysis
 from vidcam.annotation.first_pass import explain_source
-from vidcam.annotation.judging import find_better_method, select_verdict_clips
+from vidcam.annotation.judging import name_better_method, select_verdict_clips
 from vidcam.engine import rejection_sentence
 from vidcam.errors import UsageError
 from vidcam.evaluation.budget import Budget, Work, run_works
@@ -32,7 +33,6 @@ from vidcam.metrics.splice import Spliced, share_inside, splice
 from vidcam.pipeline import Explanation, Progress
 from vidcam.reports.evaluation import Evaluation, Spent
 from vidcam.settings import Settings
-from vidcam.values import FloatArray, UInt8Array
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
@@ -103,9 +103,7 @@ def evaluate(
     with open_source(path) as source:
         analysis = explain_source(source, engine, settings, progress)
         label = _tested_label(analysis, engine)
-        if better := find_better_method(engine.spec, analysis):
-            advice = better.sentence(engine.spec.name)
-            analysis = replace(analysis, better_method=better, warnings=(*analysis.warnings, advice))
+        analysis = name_better_method(engine.spec, analysis)
         settings = replace(settings, method=analysis.method)
         flow = FlowField(size=(source.info.height, source.info.width))
         again = clock.now()
@@ -119,9 +117,7 @@ def evaluate(
     target = core.Target(index, versus)
     method = choose_method(settings.method, engine.spec, seed=settings.seed)
 
-    def score(clips: UInt8Array) -> FloatArray:
-        return engine.probabilities(engine.predict(clips))[:, index]
-
+    score = partial(engine.class_probability, index)
     order = np.argsort(-explanations[0].prediction.logits, kind="stable")
     others = [core.Target(int(i)) for i in order if i != index][: CLASSES - 1]
     raw = analysis.tracks[label][0]

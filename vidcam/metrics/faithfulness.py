@@ -18,11 +18,11 @@ import numpy.typing as npt
 from vidcam.errors import UsageError
 from vidcam.methods.cell_geometry import CellGeometry
 from vidcam.metrics.removals import Removals, Score
-from vidcam.values import FloatArray, UInt8Array
+from vidcam.values import FloatArray
 
 __all__ = [
-    "STEPS", "Curves", "Faithfulness", "Interval", "Score", "bootstrap", "curves_of", "faithfulness_of", "insertion_area",
-    "insertion_of", "measure_faithfulness", "step_error", "widen",
+    "STEPS", "Curves", "Faithfulness", "Interval", "Score", "bootstrap", "curves_of", "faithfulness_of", "figures_of",
+    "insertion_of", "step_error", "widen",
 ]  # fmt: skip
 
 Integers = npt.NDArray[np.int64]
@@ -93,7 +93,11 @@ def faithfulness_of(values: FloatArray, removals: Removals, *, steps: int = STEP
     Raises:
         UsageError: The map does not fit its cells, or holds values that are not finite.
     """
-    curves = curves_of(values, removals, steps=steps)
+    return figures_of(curves_of(values, removals, steps=steps), values, removals)
+
+
+def figures_of(curves: Curves, values: FloatArray, removals: Removals) -> Faithfulness:
+    """Return the figures of a map ``values (T',h,w)`` whose :func:`curves_of` are known."""
     before = float(curves.deletion[0])
     after = removals.faded(np.maximum(values, 0.0) / max(float(values.max()), 1e-12))
     insertion, deletion = _area(curves.insertion), _area(curves.deletion)
@@ -101,18 +105,6 @@ def faithfulness_of(values: FloatArray, removals: Removals, *, steps: int = STEP
         insertion=insertion, deletion=deletion, lerf_minus_morf=insertion - deletion,
         drop=max(0.0, before - after) / max(before, 1e-12), increase=float(after > before),
     )  # fmt: skip
-
-
-def measure_faithfulness(
-    frames: UInt8Array, values: FloatArray, where: CellGeometry, score: Score, *, imputer: str
-) -> Faithfulness:
-    """Return :func:`faithfulness_of` one map ``values (T',h,w)`` in a clip ``(T,H,W,3)`` that no other map is tested in."""
-    return faithfulness_of(values, Removals(frames, where, score, imputer))
-
-
-def insertion_area(frames: UInt8Array, values: FloatArray, where: CellGeometry, score: Score, *, imputer: str) -> float:
-    """Return :func:`insertion_of` one map ``values (T',h,w)`` in a clip ``(T,H,W,3)`` that no other map is tested in."""
-    return insertion_of(values, Removals(frames, where, score, imputer))
 
 
 def step_error(curve: FloatArray) -> float:

@@ -84,9 +84,8 @@ IMPUTERS: dict[str, Callable[[UInt8Array], Fill]] = {"blur": blur, "frozen": fre
 """By the name that people type: a function that makes the :data:`Fill` of a clip ``(T,H,W,3)``."""
 
 
-def make_remover(frames: UInt8Array, imputer: str) -> Fill:
+def make_remover(frames: UInt8Array, fill: Fill) -> Fill:
     """Return a function of the removed pixels ``(T,H,W)`` that returns the clip ``(T,H,W,3)`` with only those replaced."""
-    fill = IMPUTERS[imputer](frames)
     tall = -1, frames.shape[2], 3  # all frames below each other, as one picture
 
     def remove(removed: Bools) -> UInt8Array:
@@ -98,9 +97,9 @@ def make_remover(frames: UInt8Array, imputer: str) -> Fill:
     return remove
 
 
-def fade_out(frames: UInt8Array, keep: FloatArray, imputer: str) -> UInt8Array:
-    """Return ``frames`` where ``keep (T,H,W)`` is 1, what the imputer gives where it is 0, and a blend between."""
+def fade_out(frames: UInt8Array, keep: FloatArray, fill: Fill) -> UInt8Array:
+    """Return ``frames`` where ``keep (T,H,W)`` is 1, what ``fill`` gives where it is 0, and a blend between."""
     share = keep[..., None].astype(np.float32)
-    mixed = frames * share + IMPUTERS[imputer](frames)(keep < 0.5) * (1 - share)
+    mixed = frames * share + fill(keep < 0.5) * (1 - share)
     out: UInt8Array = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
     return out

@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from vidcam.interpolation import nearest, weight_matrix
 from vidcam.methods.cell_geometry import CellGeometry
-from vidcam.metrics.imputers import fade_out, make_remover, pixels_of
+from vidcam.metrics.imputers import IMPUTERS, fade_out, make_remover, pixels_of
 from vidcam.values import FloatArray, UInt8Array
 
-__all__ = ["Removals", "Score"]
+__all__ = ["Removals", "Score", "SharedRemovals"]
 
 Bools = npt.NDArray[np.bool_]
 
@@ -35,8 +35,8 @@ class Removals:
 
     def __init__(self, frames: UInt8Array, where: CellGeometry, score: Score, imputer: str) -> None:
         self.where = where
-        self._frames, self._score, self._imputer = frames, score, imputer
-        self._remove = make_remover(frames, imputer)
+        self._frames, self._score, self._fill = frames, score, IMPUTERS[imputer](frames)
+        self._remove = make_remover(frames, self._fill)
         self._known: dict[bytes, float] = {}
 
     def __call__(self, removed: Sequence[Bools]) -> FloatArray:
@@ -55,7 +55,22 @@ class Removals:
         if key not in self._known:
             times = nearest(self.where.time.positions(np.arange(len(self._frames))), self.where.time.count)
             keep = _enlarge(heat[times], self.where, self._frames.shape[1:3])
-            self._known[key] = float(self._score(fade_out(self._frames, keep, self._imputer)[None])[0])
+            self._known[key] = float(self._score(fade_out(self._frames, keep, self._fill)[None])[0])
+        return self._known[key]
+
+
+class SharedRemovals:
+    """The removals from one clip ``(T,H,W,3)``: maps on the same cells share their predictions with each imputer."""
+
+    def __init__(self, frames: UInt8Array, score: Score) -> None:
+        self._frames, self._score = frames, score
+        self._known: dict[tuple[CellGeometry, str], Removals] = {}
+
+    def of(self, where: CellGeometry, imputer: str) -> Removals:
+        """Return the removals of these cells with this imputer."""
+        key = where, imputer
+        if key not in self._known:
+            self._known[key] = Removals(self._frames, where, self._score, imputer)
         return self._known[key]
 
 

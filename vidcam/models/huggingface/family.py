@@ -80,6 +80,11 @@ class Family:
         """Return the height and width in pixels for which the network has positions."""
         return pair(config.image_size)
 
+    def grid(self, config: Any, frames: int, tubelet: Triple) -> Triple:
+        """Return how many tubelets of (frames, rows, columns) a clip of ``frames`` frames has along each axis."""
+        height, width = self.size(config)
+        return frames // tubelet[0], height // tubelet[1], width // tubelet[2]
+
     def cells(self, config: Any, frames: int) -> Cells | None:
         """Return the layer that is explained, for clips of ``frames`` frames; None if no layer has cells with a place."""
         raise NotImplementedError

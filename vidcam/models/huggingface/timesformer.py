@@ -36,11 +36,11 @@ class TimeSformer(Family):
     def cells(self, config: Any, frames: int) -> Cells | None:
         if config.attention_type not in KINDS:
             return None
-        patch, (height, width) = config.patch_size, self.size(config)
+        tubelet = 1, config.patch_size, config.patch_size
         # The last block's other tokens no longer reach the class token, so the one before it is explained.
         before = config.num_hidden_layers - 2
         layer = f"timesformer.encoder.layer.{before}" if before >= 0 else "timesformer.embeddings"
-        return Cells(layer, (frames, height // patch, width // patch), (1, patch, patch), 1, order="hwt")
+        return Cells(layer, self.grid(config, frames, tubelet), tubelet, 1, order="hwt")
 
     def attention(self, config: Any, cells: Cells) -> Attention:
         return attention_of(cells, KINDS[config.attention_type])

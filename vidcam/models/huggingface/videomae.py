@@ -37,8 +37,7 @@ class VideoMAE(Family):
 
     def cells(self, config: Any, frames: int) -> Cells:
         tubelet = config.tubelet_size, *pair(config.patch_size)
-        height, width = self.size(config)
-        grid = frames // tubelet[0], height // tubelet[1], width // tubelet[2]
+        grid = self.grid(config, frames, tubelet)
         last = config.num_hidden_layers - 1
         if config.use_mean_pooling:
             head = Head(("net.classifier",), norm="net.fc_norm", epsilon=EPSILON)

@@ -26,8 +26,7 @@ class VideoPrism(Family):
 
     def cells(self, config: Any, frames: int) -> Cells:
         t, h, w = (int(n) for n in config.tubelet_size)
-        height, width = self.size(config)
-        grid = frames // t, height // h, width // w
+        grid = self.grid(config, frames, (t, h, w))
         # The last norm gives the places of all clips one after the other, (B*h*w, T, C).
         return Cells("vision_model.layernorm2", grid, (t, h, w), 0, order="hwt", layout="folded-tokens")
 

@@ -25,11 +25,10 @@ class ViViT(Family):
 
     def cells(self, config: Any, frames: int) -> Cells:
         t, h, w = (int(n) for n in config.tubelet_size)
-        height, width = self.size(config)
         # Behind the last block only the class token is read, so the other tokens have no gradient there; at its first norm they
         # do.
         layer = f"vivit.layers.{config.num_hidden_layers - 1}.layernorm_before"
-        return Cells(layer, (frames // t, height // h, width // w), (t, h, w), 1)
+        return Cells(layer, self.grid(config, frames, (t, h, w)), (t, h, w), 1)
 
     def attention(self, config: Any, cells: Cells) -> Attention:
         return attention_of(cells, "plain")

@@ -32,8 +32,7 @@ class VJEPA2(Family):
 
     def cells(self, config: Any, frames: int) -> Cells:
         tubelet = config.tubelet_size, *pair(config.patch_size)
-        height, width = self.size(config)
-        grid = frames // tubelet[0], height // tubelet[1], width // tubelet[2]
+        grid = self.grid(config, frames, tubelet)
         return Cells("vjepa2.encoder.layernorm", grid, tubelet, 0)
 
     def attention(self, config: Any, cells: Cells) -> Attention:

@@ -47,12 +47,11 @@ class XCLIP(Family):
         return pair(config.vision_config.image_size)
 
     def cells(self, config: Any, frames: int) -> Cells:
-        patch, (height, width) = config.vision_config.patch_size, self.size(config)
+        tubelet = 1, config.vision_config.patch_size, config.vision_config.patch_size
         # Within the last block the tokens of each frame are joined by a message to other frames, so the one before is explained.
         before = config.vision_config.num_hidden_layers - 2
         layer = f"vision_model.encoder.layers.{before}" if before >= 0 else "vision_model.pre_layernorm"
-        grid = frames, height // patch, width // patch
-        return Cells(layer, grid, (1, patch, patch), 1, layout="folded-tokens")
+        return Cells(layer, self.grid(config, frames, tubelet), tubelet, 1, layout="folded-tokens")
 
     def attention(self, config: Any, cells: Cells) -> Attention | None:
         return None  # messages between frames and prompts that read the patches take no part in a rollout
