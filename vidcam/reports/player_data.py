@@ -19,6 +19,7 @@ from vidcam.io.json_text import to_json_value
 from vidcam.reports.moments import find_moments
 from vidcam.reports.predictions import predicted_spans
 from vidcam.reports.timeline_chart import timeline_chart
+from vidcam.values import Track
 
 __all__ = ["deflate", "encode", "player_data", "player_parts"]
 
@@ -54,12 +55,9 @@ def player_parts(analysis: Analysis) -> Iterator[tuple[str, Iterator[bytes]]]:
     """Yield the name and the bytes, compressed by :func:`deflate`, of each thing that is too large for JSON."""
     if len(analysis.frame_times_s):
         yield "frames", deflate([pack_times(analysis.frame_times_s)])
-    number = 0
-    for tracks in analysis.drawn.values():
-        for track in tracks:
-            yield f"times-{number}", deflate([pack_times(track.times)])
-            yield f"maps-{number}", deflate(pack_maps(track, find_levels(track)))
-            number += 1
+    for number, (_, track) in enumerate(_drawn_tracks(analysis)):
+        yield f"times-{number}", deflate([pack_times(track.times)])
+        yield f"maps-{number}", deflate(pack_maps(track, find_levels(track)))
 
 
 def deflate(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -129,19 +127,25 @@ def _answers(analysis: Analysis) -> list[tuple[float, int]]:
 def _tracks(analysis: Analysis) -> list[dict[str, object]]:
     """Return the geometry of each track: places in source pixels, times in seconds."""
     out: list[dict[str, object]] = []
+    for label, track in _drawn_tracks(analysis):
+        levels = find_levels(track)
+        out.append(
+            {
+                "label": label,
+                "shape": track.maps.shape,
+                "first": float(track.times[0]),
+                "zero": levels.zero,
+                "step": levels.step / analysis.scale,
+                "ys": np.round(track.ys, 4),
+                "xs": np.round(track.xs, 4),
+                "seen": [round(float(edge), 4) for edge in track.seen],
+            }
+        )
+    return out
+
+
+def _drawn_tracks(analysis: Analysis) -> Iterator[tuple[int, Track]]:
+    """Yield the tracks in the order of the labels, each with its label's number: its place is its number in the page."""
     for number, label in enumerate(analysis.labels):
         for track in analysis.drawn.get(label, ()):
-            levels = find_levels(track)
-            out.append(
-                {
-                    "label": number,
-                    "shape": track.maps.shape,
-                    "first": float(track.times[0]),
-                    "zero": levels.zero,
-                    "step": levels.step / analysis.scale,
-                    "ys": np.round(track.ys, 4),
-                    "xs": np.round(track.xs, 4),
-                    "seen": [round(float(edge), 4) for edge in track.seen],
-                }
-            )
-    return out
+            yield number, track
