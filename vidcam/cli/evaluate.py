@@ -49,7 +49,9 @@ def evaluate(
     # A list for the old words `evaluate benchmark` alone.
     method: Annotated[
         list[str] | None,
-        options.explanation_option(metavar="NAME", help=f"{options.METHOD_HELP}.", show_default=options.METHOD_DEFAULT),
+        options.explanation_option(
+            metavar="NAME", help=f"{options.METHOD_HELP}{options.BEST_HELP}.", show_default=options.METHOD_DEFAULT
+        ),
     ] = None,
     label: options.Class = None,
     versus: options.Versus = None,

@@ -144,7 +144,7 @@ class Evaluation(Report):
         return "\n".join([*lines, self._budget_in_words()])
 
     def _budget_in_words(self) -> str:
-        done = ", ".join(f"{count} {unit}" for unit, count in self.budget.counts.items())
+        done = ", ".join(f"{unit}: {count}" for unit, count in self.budget.counts.items())
         limit = "no limit" if self.budget.seconds is None else f"a budget of {self.budget.seconds:g} s"
         return f"tested in {self.budget.spent_s:.0f} s ({limit}): {done}"
 
