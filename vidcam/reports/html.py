@@ -38,9 +38,16 @@ class AnalysisReport(Report):
 
     The page plays ``analysis.playback`` with the evidence drawn over it. Without one, it plays the MP4 file among
     ``analysis.outputs``, into which the evidence is drawn already.
+
+    Args:
+        analysis: What the report says.
+        template: The page's template.
+        missing: A sentence on why the page plays no video; empty if it plays one.
     """
 
     analysis: Analysis
+    template: str = "report.html.j2"
+    missing: str = ""
 
     @property
     def source_path(self) -> str:
@@ -67,7 +74,7 @@ class AnalysisReport(Report):
         script = f"{_static('player.js')}\nstartPage();\n"
         video = self._video(beside)
         page = fill_template(
-            "report.html.j2",
+            self.template,
             doc=self.to_json(),
             verdict=self.in_words(),
             name=Path(a.source.path).name or a.source.path,
@@ -93,6 +100,8 @@ class AnalysisReport(Report):
     def _video(self, beside: PathLike) -> dict[str, object]:
         """Return where the player finds its video, and whether that is without evidence drawn into it (``own``)."""
         a = self.analysis
+        if self.missing:
+            return {"own": True, "src": None, "missing": self.missing, "sound": False}
         if a.playback is None:
             link = video_link(a.outputs.values(), beside=beside)
             return {"own": link is None, "src": link, "name": link, "sound": a.source.audio is not None}

@@ -877,7 +877,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true } = {}
   };
   const begin = async () => {
     const maps = loadMaps(), playing = loadVideo().catch(() => {
-      lost.textContent = `The video was not found beside this page${source.name ? ` (${source.name})` : ""}: the evidence is drawn without it.`;
+      lost.textContent = source.missing ?? `The video was not found beside this page${source.name ? ` (${source.name})` : ""}: the evidence is drawn without it.`;
       lost.classList.remove("off");
     });
     await maps;
