@@ -12,6 +12,7 @@ from vidcam.annotation import Outputs
 from vidcam.errors import InputError, OutputError, UsageError
 from vidcam.io.source import IMAGE_SUFFIXES, find_videos, open_source
 from vidcam.reports.formats import get_format, list_formats
+from vidcam.settings import Encoding
 
 __all__ = ["parse_formats", "plan_comparison", "plan_outputs"]
 
@@ -27,6 +28,7 @@ def plan_outputs(
     reports: Mapping[str, Path | None],
     overwrite: bool,
     embed: bool = False,
+    encoding: Encoding = Encoding(),
 ) -> list[tuple[str, Outputs]]:
     """Return each source with its outputs, in order; makes ``out_dir``.
 
@@ -39,6 +41,7 @@ def plan_outputs(
             there are several sources.
         overwrite: Whether existing files are replaced.
         embed: Whether the HTML page contains its video.
+        encoding: How videos are encoded.
 
     Raises:
         UsageError: The options do not go together.
@@ -64,7 +67,7 @@ def plan_outputs(
         name = _unique(_stem(source), taken)
         video = None if is_page else output or (out_dir or Path()) / f"{name}.vidcam.mp4"
         paths = {kind: Path(str(path).replace("{name}", name)) for kind, path in requested.items()}
-        jobs.append((source, Outputs(video, paths, overwrite=overwrite, embed=embed)))
+        jobs.append((source, Outputs(video, paths, overwrite=overwrite, embed=embed, encoding=encoding)))
     return jobs
 
 

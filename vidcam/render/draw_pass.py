@@ -9,6 +9,7 @@ from pathlib import Path
 from vidcam.io.prefetch import opencv_single_threaded, prefetch
 from vidcam.io.source import Source
 from vidcam.io.writer import VideoWriter
+from vidcam.settings import Encoding
 from vidcam.values import Frame, UInt8Array
 from vidcam.yuv import Planes
 
@@ -33,10 +34,11 @@ class DrawPass:
         end_s: float | None,
         frames: int,
         progress: Callable[[str, int, int | None], None] | None = None,
+        encoding: Encoding = Encoding(),
     ) -> None:
         self.offset_s = 0.0
         self.warnings: tuple[str, ...] = ()
-        self._source, self._progress, self._frames = source, progress, frames
+        self._source, self._progress, self._frames, self._encoding = source, progress, frames, encoding
         self._start_s, self._end_s = start_s, end_s
 
     def run(
@@ -91,5 +93,6 @@ class DrawPass:
             start_s=None if self._start_s is None else info.start_s + self._start_s,
             end_s=None if self._end_s is None else info.start_s + self._end_s,
             fps_hint=info.fps,
+            encoding=self._encoding,
             overwrite=overwrite,
         )
