@@ -90,9 +90,7 @@ def annotate(
     start: options.Start = None,
     end: options.End = None,
     html: options.Report = None,
-    embed: Annotated[
-        bool, options.output_option("--embed", help="Put the video into the HTML page, instead of a link to it (up to 64 MB).")
-    ] = False,
+    embed: options.Embed = False,
     json: options.Json = None,
     csv: Annotated[
         Path | None,

@@ -20,6 +20,7 @@ __all__ = [
     "Crf",
     "Crops",
     "Device",
+    "Embed",
     "Encoder",
     "End",
     "Engine",
@@ -139,6 +140,7 @@ Seed = Annotated[int, Option(min=0, help="Random seed.")]
 # What is written and printed
 Report = Annotated[Path | None, output_option("--report", metavar="OUT.html", help="HTML report in one file.")]
 Json = Annotated[Path | None, output_option("--json", metavar="OUT.json", help="All results as JSON.")]
+Embed = Annotated[bool, output_option("--embed", help="Put the video into the HTML page, instead of a link to it (up to 64 MB).")]
 Encoder = Annotated[
     EncoderName,
     output_option(help="What encodes the video: auto takes the first that works here, x264 replaces one that does not."),

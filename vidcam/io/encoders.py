@@ -117,7 +117,7 @@ def _problem(name: str, encoding: Encoding, size: tuple[int, int]) -> str:
                 writing.add(np.full((*size, 3), tick // 50, np.uint8), tick=tick, duration=4000)
             writing.finish()
         file.seek(0)
-        with av.open(file) as written:
+        with av.open(file, "r") as written:
             times = [frame.time for frame in written.decode(video=0)]
     except Exception as error:  # an encoder that is built in and finds no hardware may raise anything
         return getattr(error, "strerror", None) or str(error) or type(error).__name__

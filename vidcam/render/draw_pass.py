@@ -48,16 +48,14 @@ class DrawPass:
         *,
         size: tuple[int, int],
         overwrite: bool,
-        is_done: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Draw all frames and write the pictures to ``video``, if there is one; stop early when ``is_done``.
+        """Draw all frames and write the pictures to ``video``, if there is one.
 
         Args:
             picture_of: Gives the picture of a frame; it is called in another thread, for one frame after the other.
             video: The MP4 file to write.
             size: (H, W) of the pictures.
             overwrite: Replace the file if it exists.
-            is_done: Asked after each frame.
 
         Raises:
             OutputError: The file cannot be written.
@@ -71,8 +69,6 @@ class DrawPass:
                     writer.write(picture, time=frame.time, duration=frame.duration)
                 if self._progress:
                     self._progress("draw", number, self._frames)
-                if is_done():
-                    break
         if writer:
             self.offset_s, self.warnings = writer.offset_s, tuple(writer.warnings)
 
