@@ -92,7 +92,7 @@ def compare(
     outputs.check(str(path))
     page = outputs.page()
     with open_source(path) as source:
-        playable = page and check_embedding(source, page, embed=outputs.embed, overwrite=outputs.overwrite)
+        playable = None if page is None else check_embedding(source, page, embed=outputs.embed, overwrite=outputs.overwrite)
     chosen, refused = choose_of_each([(name,) for name in methods] or DEFAULT, engine.spec)
     settings = replace(settings, method=None, verdict=False)
     if settings.versus is not None:

@@ -796,6 +796,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, paint
     if (inside && (arrows[event.key] || event.key === "Home" || event.key === "End")) return;
     if (event.key === " ") { if (inside && inside.type !== "range" || target.closest?.("button, summary, a")) return; event.preventDefault(); return event.repeat || toggle(); }
     if (/^[0-9]$/.test(event.key)) { event.preventDefault(); return choose(Number(event.key) - 1); }
+    if (event.key === "Escape" && !state.loop && !state.place?.pinned) return; // a dialog around the player closes
     const command = commands[event.key] ?? commands[event.key.toLowerCase()];
     if (!command || (arrows[event.key] && !commands[event.key])) return;
     event.preventDefault();
@@ -950,6 +951,25 @@ export const startComparison = () => {
   for (const event of ["seeked", "canplay"]) player.video.addEventListener(event, draw); // a frame can be shown before it can be copied
   new ResizeObserver(draw).observe(root);
   return player;
+};
+
+/** Starts a page of several videos: a click on `[data-case]` opens the player of that video. See vidcam/reports/templates/dataset.html.j2. */
+export const startCases = () => {
+  const data = JSON.parse(textOf("data")), dialog = document.getElementById("case");
+  let player = null;
+  const open = (number, title) => {
+    const holder = make("div", { tabIndex: -1 });
+    dialog.replaceChildren(make("div", { class: "vp-head" }, make("strong", {}, title), button("Close (Esc)", "Close", () => dialog.close(), { class: "link" })), holder);
+    dialog.showModal();
+    player = createPlayer(holder, data[number], name => partOf(`${number}-${name}`), { hash: false, keys: false });
+    holder.focus({ preventScroll: true });
+  };
+  dialog.addEventListener("close", () => { player.video.pause(); player.video.removeAttribute("src"); player.video.load(); dialog.replaceChildren(); });
+  document.addEventListener("click", event => {
+    const chosen = event.target.closest("[data-case]");
+    if (chosen) open(chosen.dataset.case, chosen.closest(".case").querySelector("strong").textContent);
+  });
+  return { open };
 };
 
 /** Starts the player of a page that carries its data: see vidcam/reports/templates/report.html.j2. */
