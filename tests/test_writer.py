@@ -29,6 +29,7 @@ from vidcam.io import writer as writer_module
 from vidcam.io.source import open_source
 from vidcam.io.writer import VideoWriter
 from vidcam.settings import Encoding
+from vidcam.yuv import Planes, from_rgb
 
 pytestmark = pytest.mark.portable
 
@@ -660,3 +661,24 @@ def test_crf_and_preset_reach_the_encoder(tmp_path: Path) -> None:
         save(path, np.arange(12) / 10, encoding=Encoding("x264", crf=crf, preset=preset))
         settings = path.read_bytes()  # x264 writes them into the stream
         assert all(word in settings for word in words)
+
+
+def test_planes_that_are_encoded_where_they_are_give_the_same_file(tmp_path: Path) -> None:
+    for name, allocate in (("a", Planes.empty), ("b", encoders.encodable_planes)):
+        with VideoWriter(tmp_path / f"{name}.mp4", size=SIZE) as writer:
+            for i in range(8):
+                planes = allocate(SIZE, "bt709")
+                planes.paste(from_rgb(picture(i)))
+                writer.write(planes, time=i / 10, duration=0.1)
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+def test_planes_of_another_matrix_are_converted_before_they_are_encoded(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "a.mp4", size=SIZE) as writer:
+        for i, matrix in enumerate(("bt709", "bt601")):
+            planes = encoders.encodable_planes(SIZE, matrix)
+            planes.paste(from_rgb(picture(5), matrix))
+            writer.write(planes, time=i / 10, duration=0.1)
+    with open_source(tmp_path / "a.mp4") as source:
+        first, second = (frame.image.astype(int) for frame in source.frames())
+    assert np.abs(first - second).mean() < 2

@@ -17,6 +17,7 @@ from vidcam.annotation.first_pass import checked_engine, explain_source
 from vidcam.errors import OutputError, UsageError
 from vidcam.evidence.heat import render_heat
 from vidcam.io.clock import SYSTEM
+from vidcam.io.encoders import encodable_planes
 from vidcam.io.files import check_output
 from vidcam.io.playable import Playability
 from vidcam.io.source import Source, open_source
@@ -232,6 +233,7 @@ def _draw(source: Source, analysis: Analysis, outputs: Outputs, look: Look, prog
         opacity=look.opacity,
         signed=look.signed,
         panel=look.panel,
+        allocate=encodable_planes,
         legend=make_legend(analysis),
         curves={label: (analysis.times_s, curve) for label, curve in analysis.curves.items()},
         segments=analysis.segments,

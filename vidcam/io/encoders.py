@@ -27,7 +27,7 @@ from vidcam.yuv import Matrix, Planes, from_rgb, to_rgb
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
-__all__ = ["ENCODERS", "TICKS", "Encoder", "H264Encoder", "choose_encoder"]
+__all__ = ["ENCODERS", "TICKS", "Encoder", "H264Encoder", "choose_encoder", "encodable_planes"]
 
 TICKS = 90_000  # per second: 29.97 Hz is exact, any other rate off by at most 6 µs
 _TAGS = {"bt709": int(Colorspace.ITU709), "bt601": int(Colorspace.ITU601)}
@@ -126,6 +126,22 @@ def _problem(name: str, encoding: Encoding, size: tuple[int, int]) -> str:
     return ""
 
 
+@dataclass(frozen=True, eq=False)
+class _FramePlanes(Planes):
+    """The planes of a frame of FFmpeg: what is drawn into them need not be copied to be encoded."""
+
+    frame: av.VideoFrame | None = None
+
+
+def encodable_planes(size: tuple[int, int], matrix: Matrix = "bt709") -> Planes:
+    """Return uninitialised planes for a picture of ``size`` (H, W), both even, that are encoded where they are.
+
+    They must not change after they were given to the writer.
+    """
+    frame = av.VideoFrame(size[1], size[0], "yuv420p")
+    return _FramePlanes(*_planes(frame), matrix, frame)
+
+
 class H264Encoder:
     """The video stream of an MP4 file.
 
@@ -184,9 +200,12 @@ class H264Encoder:
             picture = from_rgb(picture, self._matrix)
         elif picture.matrix != self._matrix:  # the source's matrix changed in the middle
             picture = from_rgb(to_rgb(picture), self._matrix)
-        frame = av.VideoFrame(self._size[1], self._size[0], self._encoder.pixels)
-        for rows, values in zip(_planes(frame), (picture.y, picture.u, picture.v), strict=True):
-            rows[:] = values
+        if isinstance(picture, _FramePlanes) and picture.frame is not None and self._encoder.pixels == "yuv420p":
+            frame = picture.frame
+        else:
+            frame = av.VideoFrame(self._size[1], self._size[0], self._encoder.pixels)
+            for rows, values in zip(_planes(frame), (picture.y, picture.u, picture.v), strict=True):
+                rows[:] = values
         frame.color_range, frame.colorspace = ColorRange.MPEG, _TAGS[self._matrix]
         if self._matrix == "bt709":
             frame.color_primaries, frame.color_trc = ColorPrimaries.BT709, ColorTrc.BT709

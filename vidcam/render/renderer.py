@@ -51,6 +51,7 @@ class Renderer:
         span: The [start, end) that the strip shows, in seconds; by default what the curves cover.
         origin: The time that is written as 0 s, by default the span's start.
         segments: Marked in the strip.
+        allocate: Gives the planes to draw into, for a size (H, W) and a matrix.
         top: The number of labels with probability bars, 0 to 5. A small picture shows fewer, and under the picture instead of
             over it; one narrower than 96 pixels has no words at all.
 
@@ -76,6 +77,7 @@ class Renderer:
         origin: float | None = None,
         segments: Sequence[Segment] = (),
         top: int = 3,
+        allocate: Callable[[tuple[int, int], Matrix], Planes] = Planes.empty,
     ) -> None:
         if style not in STYLES:
             raise UnknownNameError("style", style, STYLES)
@@ -85,7 +87,7 @@ class Renderer:
             raise UsageError(f"opacity must be above 0 and at most 1, got {opacity}")
         if not 0 <= top <= 5:
             raise UsageError(f"top is how many labels are listed, 0 to 5, got {top}")
-        self.source_size = source_size
+        self.source_size, self._allocate = source_size, allocate
         self.legend, self.style, self.opacity, self.signed = legend, style, opacity, signed
         height, width = source_size
         self._under, self._half = height + height % 2, width + width % 2
@@ -149,7 +151,7 @@ class Renderer:
         if picture.size != self.source_size:
             raise UsageError(f"this renderer draws pictures of {self.source_size} (H, W), got {picture.size}")
         height, width = self.source_size
-        out = Planes.empty(self.size, picture.matrix)
+        out = self._allocate(self.size, picture.matrix)
         lefts = range(0, self.size[1], self._half)
         for left in lefts:
             out.part(0, left, height, left + width).paste(picture)
