@@ -139,7 +139,8 @@ def encodable_planes(size: tuple[int, int], matrix: Matrix = "bt709") -> Planes:
     They must not change after they were given to the writer.
     """
     frame = av.VideoFrame(size[1], size[0], "yuv420p")
-    return _FramePlanes(*_planes(frame), matrix, frame)
+    y, u, v = _planes(frame)
+    return _FramePlanes(y, u, v, matrix, frame)
 
 
 class H264Encoder:
