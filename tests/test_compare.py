@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import page as pages
 from support import planted
 from support.media import write_clip
 from support.schemas import strict, validate
@@ -416,8 +417,10 @@ def test_the_json_and_the_page_hold_what_was_found(found: comparison.Comparison,
     text = outputs.reports["html"].read_text()
     # A plot over time for each class, cost, and two matrices for the one class that more than one method finds.
     assert text.count("<svg") == 2 + 1 + 2
-    assert text.count('src="data:image/jpeg') == 2 * (1 + 4)
-    assert '<video src="grid.mp4"' in text
+    assert text.count('class="vp-tile"') == 2 * 4
+    assert found.playback is not None
+    assert found.playback.how == "The video is red.mp4 itself: nothing was encoded again."
+    assert "grid.mp4" not in text
     assert "cam and hirescam are one map here" in text
     assert "http://" not in re.sub(r"http://www\.w3\.org|http://purl\.org|http://creativecommons\.org", "", text)
     assert set(found.pictures) == {(e.method.name, label) for e in found.entries for label in found.labels}
@@ -451,6 +454,49 @@ def test_nothing_is_left_behind_and_nothing_replaced(
         )
     assert [p.name for p in tmp_path.iterdir()] == ["kept.mp4"]
     assert kept.read_bytes() == b"mine"
+
+
+def test_page_needs_no_picture_drawn(engine: TorchEngine, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "DrawPass", lambda *_, **__: pytest.fail("frames were drawn"))
+    outputs = Outputs(reports={"html": tmp_path / "a.html"}, embed=True)
+    made = compare.compare(clip, outputs, engine=engine, settings=BOTH, methods=("cam",))
+    assert made.playback is not None
+    assert made.playback.embed
+    assert [p.name for p in tmp_path.iterdir()] == ["a.html"]
+
+
+def test_all_methods_show_the_same_frame_and_their_own_evidence(
+    browser: Any, found: comparison.Comparison, tmp_path: Path
+) -> None:
+    player = "document.getElementById('player').player"
+    pixels = """() => [...document.querySelectorAll(".vp-tile canvas")].map(c =>
+      Array.from(c.getContext("2d").getImageData(0, 0, c.width, c.height).data))"""
+    assert found.playback is not None
+    page = tmp_path / "page.html"  # with the video inside: scripts may not read the pixels of another file
+    replace(found, playback=replace(found.playback, embed=True)).write_html(page)
+    excused = ("willReadFrequently",)
+    with pages.opened(browser, page.as_uri(), excused=excused) as view:
+        view.evaluate(f"async () => {{ await {player}.ready; }}")
+        view.evaluate(f"{player}.seek(1.25)")
+        pages.wait(view, f"Math.abs({player}.state.frame - 1.2) < 1e-4")
+        pairs = [(e, label) for label in found.labels for e in found.entries]
+        for i, (e, label) in enumerate(pairs):
+            [own] = e.analysis.drawn[label]
+            wanted = own.at(1.2)
+            assert wanted is not None
+            values = np.array(list(view.evaluate(f"Array.from({player}.patchesAt(1.2, {i})[0].values)"))).reshape(wanted.shape)
+            np.testing.assert_allclose(values, wanted / e.analysis.scale, atol=0.02 * max(1, np.abs(values).max()))
+        view.keyboard.down("h")
+        plain = view.evaluate(pixels)
+        view.keyboard.up("h")
+        shown = view.evaluate(pixels)
+        assert all(one == plain[0] for one in plain)  # hidden, there is only the frame, the same one everywhere
+        assert shown[0] == shown[1]  # cam and hirescam are one map here
+        assert shown[0] != shown[3]
+        assert shown[0] != shown[4]  # the other class
+        view.locator(".vp-tile").nth(5).click()
+        assert view.evaluate(f"{player}.state.chosen") == 5
+        assert view.locator(".vp-tile[aria-pressed=true]").get_attribute("data-label") == "5"
 
 
 # --- why this and not that -----------------------------------------------------------------------------------------------------
@@ -556,12 +602,17 @@ def test_the_command_says_and_writes_it(
     words = (clip, "--model", MODEL, "--method", "cam", "--method", "layercam", "--class", "red square", "--end", "1.2")
     code, out, err = run(*words, "--report", "page.html")
     assert code == 0
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["page.html", "red.compare.mp4"]
-    assert re.search(r"red square \d+\.\d% -> .*red\.compare\.mp4, page\.html", out)
+    assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
+    assert re.search(r"red square \d+\.\d% -> page\.html", out)
     assert "agreement on 'red square': cam and layercam 1.00 (overlap 1.00)" in out
     assert "note: cam and layercam are one map here" in err
-    with open_source("red.compare.mp4") as written:
+    code, out, err = run(*words, "--crf", "40", "-o", "grid.mp4")
+    assert code == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["grid.mp4", "page.html"]
+    with open_source("grid.mp4") as written:
         assert len(list(written.frames())) == 12
+    assert run(*words)[0] == 0
+    assert Path("red.compare.html").is_file()
 
     for more, code, told in (
         ((), 1, "exists already"),
@@ -586,7 +637,7 @@ def test_a_folder_of_several_videos_is_not_one(clip: Path, tmp_path: Path) -> No
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / name).write_bytes(clip.read_bytes())
     with pytest.raises(UsageError, match="has 2 videos, but one is compared at a time"):
-        plan_comparison(str(tmp_path), video=None, html=None, json=None, overwrite=False)
+        plan_comparison(str(tmp_path), output=None, html=None, json=None, overwrite=False)
 
 
 def test_unknown_names_are_told_before_any_work(engine: TorchEngine, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:

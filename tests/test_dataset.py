@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support import page as pages
 from support.media import write_clip
 from support.schemas import strict, validate
 
@@ -17,10 +19,13 @@ from vidcam.cli import main
 from vidcam.engine import TorchEngine, open_engine
 from vidcam.errors import IncompatibleError, InputError, UnknownNameError, UsageError
 from vidcam.evaluation import folder as inspection
+from vidcam.io.source import open_source
 from vidcam.settings import Settings
 from vidcam.training import TrainConfig, train
 
 pytestmark = pytest.mark.xdist_group("dataset")  # training takes seconds, once for all tests
+
+CLIPS = Path(__file__).parent.parent / "clips"
 
 FACTORY = """
 from vidcam.models.mini_net import Mini
@@ -138,6 +143,47 @@ def test_mistakes_come_first_and_show_both_evidences(trained, tmp_path: Path) ->
     assert doc["accuracy"] is None
     assert hopeless.in_words().startswith("no video could be read\nball/broken.mp4: ")
     assert "No video could be read" in (tmp_path / "n.html").read_text()
+
+
+def test_a_click_plays_a_mistake_with_its_evidence(browser, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (folder / "walking").mkdir(parents=True)
+    shutil.copy(CLIPS / "jumping_jack.mp4", folder / "walking" / "wrong.mp4")
+    with open_source(CLIPS / "falling.mp4") as source:
+        pictures = [frame.image for frame in source.frames()]
+    write_clip(
+        folder / "walking" / "old.avi", frames=len(pictures), size=pictures[0].shape[:2], fps=25, codec="mpeg4",
+        picture=lambda i: pictures[i],
+    )  # fmt: skip
+    found = inspection.inspect(folder, engine=open_engine("mini"))
+    assert {c.predicted for c in found.mistakes} == {"jumping jack", "falling down"}
+    found.write_html(tmp_path / "page.html")
+    excused = (tmp_path.as_uri(), "willReadFrequently")
+    with pages.opened(browser, (tmp_path / "page.html").as_uri(), excused=excused) as view:
+        for case in found.mistakes:
+            card = view.locator(".case", has_text=case.name)
+            card.get_by_role("button", name="Play it with the evidence").click()
+            dialog = view.get_by_role("dialog", name="A mistake")
+            assert case.name in dialog.locator(".vp-head").inner_text()
+            player = "document.querySelector('#case .vp').player"
+            view.evaluate(f"async () => {{ await {player}.ready; }}")
+            assert case.analysis is not None
+            assert case.analysis.labels == (case.predicted, "walking")
+            view.evaluate(f"{player}.seek(1)")
+            pages.wait(view, f"Math.abs({player}.state.frame - 1) < 1e-3")
+            values = view.evaluate(f"Array.from({player}.patchesAt(1, 0)[0].values)")
+            wanted = case.analysis.drawn[case.predicted][0].at(1.0)
+            assert wanted is not None
+            np.testing.assert_allclose(values, wanted.ravel() / case.analysis.scale, atol=0.02 * max(1, np.abs(values).max()))
+            if case.name.endswith(".avi"):
+                lost = "Browsers cannot play mpeg4 video: the evidence is drawn without the video."
+                assert dialog.locator(".vp-lost").inner_text() == lost
+            else:
+                assert view.evaluate(f"{player}.video.videoWidth") == case.analysis.source.width
+            view.keyboard.press("2")
+            assert view.evaluate(f"{player}.state.chosen") == 1
+            view.keyboard.press("Escape")
+            pages.wait(view, "!document.getElementById('case').open")
 
 
 def test_videos_of_a_class_may_have_any_shape(tmp_path: Path) -> None:

@@ -298,7 +298,9 @@ def test_a_video_is_explained_redrawn_and_taken_home(browser, served, tmp_path) 
             assert len(list(csv.reader(file))) == len(analysis.times_s) + 1
         assert np.load(files["Maps"]).files
         report = files["Report"].read_text()
-        assert '"src": "jumping_jack.vidcam.mp4"' in report
+        assert "The video is jumping_jack.mp4 itself, inside this page: nothing was encoded again." in report
+        [own] = re.findall(r'id="part-video">([^<]*)<', report)
+        assert base64.b64decode(own) == (CLIPS / "jumping_jack.mp4").read_bytes()
         for path in files.values():  # nothing says where this server keeps its files
             assert str(served.desk.root).encode() not in path.read_bytes()
 

@@ -32,6 +32,7 @@ from vidcam.evidence.packing import find_levels, pack_maps
 from vidcam.io.playable import Playback
 from vidcam.io.source import open_source
 from vidcam.render.overlay import draw_over
+from vidcam.reports import notebook
 from vidcam.reports.html import write_html
 from vidcam.settings import Settings
 from vidcam.values import SourceInfo, Track
@@ -349,6 +350,38 @@ def test_page_without_its_video_says_so_and_still_answers(browser, three, tmp_pa
         assert "three_actions.mp4" in view.locator(".vp-lost").inner_text()
         view.evaluate(f"{PLAYER}.seek(3)")
         assert view.evaluate(f"{PLAYER}.state.frame") == 3
+
+
+# --- in a notebook
+
+
+def test_notebook_plays_the_video_in_a_frame_without_rights(browser, three, tmp_path: Path) -> None:
+    cell = tmp_path / "cell.html"
+    cell.write_text(f"<!doctype html><meta charset=utf-8><title>a notebook</title>{three[1]._repr_html_()}")
+    with pages.opened(browser, cell.as_uri(), excused=("willReadFrequently",)) as view:
+        inside = view.frames[1]
+        inside.evaluate(f"async () => {{ await {PLAYER}.ready; }}")
+        assert inside.evaluate(f"{PLAYER}.video.videoWidth") == three[1].source.width
+        assert inside.evaluate("origin") == "null"  # scripts of the frame cannot reach the notebook
+        assert inside.evaluate(f"{PLAYER}.state.frame") > 0
+
+
+def test_notebook_says_why_it_plays_no_video(browser, three, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def said(a: Analysis) -> str:
+        cell = tmp_path / "cell.html"
+        cell.write_text(f"<!doctype html><meta charset=utf-8><title>a notebook</title>{a._repr_html_()}")
+        with pages.opened(browser, cell.as_uri()) as view:
+            view.frames[1].evaluate(f"async () => {{ await {PLAYER}.ready; }}")
+            view.frames[1].evaluate(f"{PLAYER}.seek(3)")
+            assert view.frames[1].evaluate(f"{PLAYER}.patchesAt(3, 0).length") == 1  # the evidence is there all the same
+            return str(view.frames[1].locator(".vp-lost").inner_text())
+
+    gone = replace(three[1], source=replace(three[1].source, path="gone.mp4"))
+    assert said(gone) == "There is no video file to play: the evidence is drawn without it."
+    monkeypatch.setattr(notebook, "EMBED_LIMIT", 1000)
+    assert re.match(
+        r"three_actions\.mp4 is not in this notebook \(it has \d+ MB, and a notebook contains at most 0\)", said(three[1])
+    )
 
 
 # --- the command

@@ -143,7 +143,7 @@ def test_plot_draws_a_line_for_each_label(analysis) -> None:
         np.testing.assert_array_equal(drawn[label], analysis.curves[label])
 
 
-def test_notebook_shows_answer_and_picture(analysis) -> None:
+def test_notebook_shows_answer_and_player(analysis) -> None:
     shown = analysis._repr_html_()
-    assert analysis.top(1)[0][0] in shown
-    assert 'src="data:image/png;base64,' in shown
+    assert shown.startswith(f"<p><strong>{analysis.top(1)[0][0]} ")
+    assert '<iframe sandbox="allow-scripts" ' in shown

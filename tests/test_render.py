@@ -413,6 +413,47 @@ def test_any_size_gives_even_pictures_known_beforehand(size, style):
     np.testing.assert_array_equal(a.y[:h, w : w + w % 2], a.y[:h, w - 1 : w][:, : w % 2])  # nothing foreign in the added column
 
 
+def drawn(panel, size, *, time=3.0, sampled=False, image=None):
+    r = Renderer(source_size=size, legend=LEGEND, curves={"yoga": curve()}, panel=panel)
+    image = from_rgb(picture(*size)) if image is None else image
+    out = r.draw(image, heat=heat_of(blob(*size)), time=time, top=[("yoga", 0.9)], label="yoga", sampled=sampled)
+    return r, image, out
+
+
+def test_without_a_panel_only_the_heat_is_drawn():
+    size = (480, 640)
+    r, image, out = drawn("none", size)
+    assert r.size == size
+    wanted = Planes(image.y.copy(), image.u.copy(), image.v.copy())
+    draw_over(wanted, heat_of(blob(*size)), style="heat", opacity=0.62, signed=False)
+    assert_same(out, wanted)
+
+
+def test_a_panel_over_the_picture_is_the_panel_below_seen_through():
+    size = (720, 1280)
+    grey = from_rgb(np.full((*size, 3), 120, np.uint8))
+    below, _, under = drawn("below", size, image=grey, sampled=True)
+    over, _, out = drawn("over", size, image=grey, sampled=True)
+    assert over.size == size
+    rows = below.size[0] - size[0]
+    assert_same(out.part(0, 0, size[0] - rows, size[1]), under.part(0, 0, size[0] - rows, size[1]))
+    ground, panel, found = (planes.y[-rows:].astype(float) for planes in (drawn("none", size, image=grey)[2], under, out))
+    left, right = over._strip.cursor_columns(3.0)
+    beside = np.r_[0 : left - 2, right + 2 : size[1]]
+    assert np.abs(found - 0.8 * panel - 0.2 * ground)[:, beside].max() <= 2  # rounding
+    assert found[:, left:right].max() == 235  # the cursor is white, and nothing shines through it
+
+
+@pytest.mark.parametrize(("size", "words"), [((64, 64), False), ((100, 256), False), ((360, 480), True), ((480, 640), True)])
+def test_a_panel_over_a_small_picture_covers_at_most_its_lower_half(size, words):
+    r, image, out = drawn("over", size)
+    assert r.size == out.size == size
+    changed = np.flatnonzero((out.y != drawn("none", size, image=image)[2].y).any(axis=1))
+    assert words == (len(changed) > 0)
+    top = r._label_box[0] + r._margin if r._over else 0
+    assert all(row >= size[0] // 2 or row < top for row in changed)
+
+
 def test_red_stays_red_in_the_drawn_picture():
     image = np.zeros((240, 320, 3), np.uint8)
     image[100:140, 200:240] = (255, 0, 0)

@@ -9,8 +9,10 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -22,8 +24,12 @@ from support.media import write_clip
 from support.waiting import HANG_S
 
 from vidcam.errors import OutputError, UsageError
-from vidcam.io import container
+from vidcam.io import container, encoders
+from vidcam.io import writer as writer_module
+from vidcam.io.source import open_source
 from vidcam.io.writer import VideoWriter
+from vidcam.settings import Encoding
+from vidcam.yuv import Planes, from_rgb
 
 pytestmark = pytest.mark.portable
 
@@ -200,7 +206,7 @@ def test_colours_come_back(tmp_path: Path, size: tuple[int, int]) -> None:
 def test_thin_coloured_lines_keep_their_colour(tmp_path: Path) -> None:
     image = np.zeros((64, 64, 3), np.uint8)
     image[1::2] = (0, 0, 255)  # every second row: point sampling would see all or nothing
-    with VideoWriter(tmp_path / "out.mp4", size=(64, 64), crf=10) as writer:
+    with VideoWriter(tmp_path / "out.mp4", size=(64, 64), encoding=Encoding("x264", crf=10)) as writer:
         writer.write(image, time=0, duration=0.1)
     with av.open(str(tmp_path / "out.mp4")) as container:
         chroma = next(container.decode(video=0)).to_ndarray()[64:80]
@@ -461,7 +467,7 @@ def test_an_error_leaves_nothing_and_keeps_the_old_file(
 def test_an_interrupt_inside_a_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = VideoWriter(tmp_path / "out.mp4", size=SIZE)  # without a with statement
     writer.write(picture(0), time=0, duration=0.1)
-    monkeypatch.setattr(writer._encoder, "_frame", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(writer._pictures, "_frame", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         writer.write(picture(1), time=0.1, duration=0.1)
     assert list(tmp_path.iterdir()) == []
@@ -554,10 +560,12 @@ def test_unsuitable_outputs_and_pictures_are_refused(tmp_path: Path) -> None:
 MEMORY = """
 import sys, numpy as np
 from vidcam.io.writer import VideoWriter
+from vidcam.settings import Encoding
 def rss():
     return int(next(l for l in open("/proc/self/status") if l.startswith("VmRSS")).split()[1]) / 1024
 image = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
-with VideoWriter(sys.argv[1], size=(240, 320), source=sys.argv[2], preset="ultrafast", crf=40) as writer:
+quick = Encoding("x264", crf=40, preset="ultrafast")
+with VideoWriter(sys.argv[1], size=(240, 320), source=sys.argv[2], encoding=quick) as writer:
     for i in range(300):
         writer.write(np.roll(image, i, 1), time=i / 5, duration=0.2)
         if i == 100:
@@ -586,3 +594,91 @@ def test_real_clips_keep_their_timestamps_and_audio(assets: Path, tmp_path: Path
         before, after = packets_of(source), packets_of(out)
         assert [d for _, d in after] == [d for _, d in before]
         np.testing.assert_allclose([t for t, _ in after], [t for t, _ in before], atol=1e-3)
+
+
+# --- encoders
+
+
+@pytest.mark.parametrize("name", [row.name for row in encoders.ENCODERS])
+def test_every_encoder_keeps_times_or_is_replaced_with_a_reason(tmp_path: Path, name: Any) -> None:
+    times = [0.0, 0.04, 0.2, 0.21, 0.5]
+    writer = save(tmp_path / "a.mp4", times, last=0.3, size=(160, 192), encoding=Encoding(name, crf=24))
+    found, numbers = frames_of(tmp_path / "a.mp4")
+    assert found == pytest.approx(times, abs=1e-4)
+    assert numbers == list(range(5))
+    with open_source(tmp_path / "a.mp4") as source:
+        assert list(source.frames())[-1].end == pytest.approx(0.8, abs=1e-3)
+    if writer.warnings:
+        assert writer.warnings[0].startswith(f"{name} cannot encode here (")
+        assert writer.warnings[0].endswith("): x264 encoded the video")
+
+
+def test_auto_takes_the_first_encoder_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoders, "_problem", lambda name, encoding, size: "" if name in ("qsv", "amf") else "no such device")
+    chosen = lambda *words, **more: encoders.choose_encoder(Encoding(*words, **more), (96, 96))  # noqa: E731
+    assert chosen()[0].name == "qsv"
+    assert chosen(preset="medium")[0].name == "x264"  # a preset is a name of one encoder
+    assert chosen("amf")[0].name == "amf"
+    encoder, encoding, note = chosen("nvenc", preset="p7")
+    assert (encoder.name, encoding.preset) == ("x264", None)
+    assert note == "nvenc cannot encode here (no such device): x264 encoded the video"
+    monkeypatch.setattr(encoders, "_problem", lambda name, encoding, size: "no such device")
+    assert chosen()[0].name == "x264"
+    assert chosen()[2] == ""
+    with pytest.raises(UsageError, match="x264 has no preset 'p7': take one of ultrafast, "):
+        chosen("x264", preset="p7")
+    with pytest.raises(UsageError, match="from 1 \\(best\\) to 51, got 0"):
+        Encoding(crf=0)
+
+
+def test_an_encoder_that_moves_times_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late(encoders.H264Encoder):
+        def add(self, picture: Any, *, tick: int, duration: int) -> None:
+            super().add(picture, tick=tick + (900 if tick else 0), duration=duration)
+
+    moved = replace(encoders.ENCODERS[-1], name="moved")
+    monkeypatch.setattr(encoders, "ENCODERS", (moved, *encoders.ENCODERS))
+    monkeypatch.setattr(encoders, "H264Encoder", Late)
+    assert encoders._problem("moved", Encoding(), (98, 130)) == "it does not keep the times of pictures"
+
+
+def test_pictures_in_nv12_are_those_in_three_planes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hardware takes both chroma planes in one: x264 can read that too."""
+    twin = replace(encoders.X264, pixels="nv12")
+    for name, encoder in (("a", encoders.X264), ("b", twin)):
+        monkeypatch.setattr(writer_module, "choose_encoder", lambda encoding, size, chosen=encoder: (chosen, encoding, ""))
+        save(tmp_path / f"{name}.mp4", [0.0, 0.1, 0.2])
+    pictures = []
+    for name in "ab":
+        with open_source(tmp_path / f"{name}.mp4") as source:
+            pictures.append(np.stack([frame.image for frame in source.frames()]))
+    np.testing.assert_array_equal(*pictures)
+
+
+def test_crf_and_preset_reach_the_encoder(tmp_path: Path) -> None:
+    for crf, preset, words in ((12, None, (b"crf=12.0", b"subme=2")), (40, "ultrafast", (b"crf=40.0", b"subme=0"))):
+        path = tmp_path / f"{crf}.mp4"
+        save(path, np.arange(12) / 10, encoding=Encoding("x264", crf=crf, preset=preset))
+        settings = path.read_bytes()  # x264 writes them into the stream
+        assert all(word in settings for word in words)
+
+
+def test_planes_that_are_encoded_where_they_are_give_the_same_file(tmp_path: Path) -> None:
+    for name, allocate in (("a", Planes.empty), ("b", encoders.encodable_planes)):
+        with VideoWriter(tmp_path / f"{name}.mp4", size=SIZE) as writer:
+            for i in range(8):
+                planes = allocate(SIZE, "bt709")
+                planes.paste(from_rgb(picture(i)))
+                writer.write(planes, time=i / 10, duration=0.1)
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+def test_planes_of_another_matrix_are_converted_before_they_are_encoded(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "a.mp4", size=SIZE) as writer:
+        for i, matrix in enumerate(("bt709", "bt601")):
+            planes = encoders.encodable_planes(SIZE, matrix)
+            planes.paste(from_rgb(picture(5), matrix))
+            writer.write(planes, time=i / 10, duration=0.1)
+    with open_source(tmp_path / "a.mp4") as source:
+        first, second = (frame.image.astype(int) for frame in source.frames())
+    assert np.abs(first - second).mean() < 2

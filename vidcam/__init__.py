@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vidcam.methods.lookup import list_methods, register_method
     from vidcam.models.table import list_models, register_model
     from vidcam.pipeline import Session
-    from vidcam.settings import Look, Settings
+    from vidcam.settings import Encoding, Look, Settings
     from vidcam.training import train
     from vidcam.values import Clip, CropGeometry, Evidence, Frame, Heat, Prediction
 
@@ -45,6 +45,7 @@ _MODULES = {
     "register_method": "methods.lookup",
     "Settings": "settings",
     "Look": "settings",
+    "Encoding": "settings",
     "Outputs": "annotation",
     "Session": "pipeline",
     "Analysis": "analysis",
@@ -60,8 +61,8 @@ _MODULES = {
 
 __all__ = [  # noqa: RUF022  (in the order of use, the same names as above)
     "explain", "explain_clips", "annotate", "draw", "compare", "evaluate", "train", "open_engine", "open_source",
-    "list_models", "list_methods", "register_model", "register_method", "Settings", "Look", "Outputs", "Session", "Analysis",
-    "ClipEvidence", "Frame", "Clip", "CropGeometry", "Prediction", "Evidence", "Heat", "VidcamError",
+    "list_models", "list_methods", "register_model", "register_method", "Settings", "Look", "Encoding", "Outputs", "Session",
+    "Analysis", "ClipEvidence", "Frame", "Clip", "CropGeometry", "Prediction", "Evidence", "Heat", "VidcamError",
 ]  # fmt: skip
 
 

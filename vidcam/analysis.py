@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -233,15 +230,10 @@ class Analysis(_Value):
         return self.drawn[label]
 
     def _repr_html_(self) -> str:
-        """Show the answer, the evidence over time and the strongest moments in a notebook."""
-        answers = ", ".join(f"{html.escape(label)} {prob:.1%}" for label, prob in self.top(3))
-        picture = io.BytesIO()
-        figure: Any = self.plot().figure
-        figure.savefig(picture, format="png", dpi=100)
-        plot = base64.b64encode(picture.getvalue()).decode()
-        facts = html.escape(f"{self.model.name}, {self.method}, {self.duration_s:.1f} s")
-        image = f'<img alt="evidence over time" src="data:image/png;base64,{plot}">'
-        return f"<p><strong>{answers}</strong> <small>{facts}</small></p>{image}"
+        """Show the answer and the player in a notebook."""
+        from vidcam.reports.notebook import notebook_html  # the one step up: a notebook asks the value itself
+
+        return notebook_html(self)
 
 
 class Answers:

@@ -8,13 +8,19 @@ from typing import Literal
 
 from vidcam.errors import UsageError
 
-__all__ = ["Look", "Settings", "Smoothing", "Style", "Tail"]
+__all__ = ["EncoderName", "Encoding", "Look", "Panel", "Settings", "Smoothing", "Style", "Tail"]
 
 Style = Literal["heat", "contour", "spotlight", "side-by-side"]
 """How evidence is drawn over a picture: see :mod:`vidcam.render.overlay`."""
 
 Smoothing = Literal["gaussian", "exponential", "flow", "none"]
 """How evidence is smoothed over time: see :func:`vidcam.evidence.smoothing.smooth`."""
+
+Panel = Literal["below", "over", "none"]
+"""Where the words and the evidence over time stand in an explained video: see :class:`Look`."""
+
+EncoderName = Literal["auto", "x264", "nvenc", "qsv", "amf", "videotoolbox"]
+"""What encodes an explained video: see :mod:`vidcam.io.encoders`."""
 
 Tail = Literal["shift", "hold", "drop"]
 """What happens to the end of a video if no full clip fits: see :class:`vidcam.sampling.Sampler`."""
@@ -87,6 +93,8 @@ class Look:
         style: ``heat``, ``contour``, ``spotlight`` or ``side-by-side``.
         opacity: Opacity of the strongest evidence, in (0, 1].
         signed: Show evidence against the class too, in a second colour.
+        panel: ``below`` adds rows with words and the evidence over time to the picture, ``over`` lays them over its lower part,
+            ``none`` draws the evidence only, so that the explained video has the size of the source. The page ignores this.
 
     Example:
         >>> from vidcam import Look
@@ -97,3 +105,33 @@ class Look:
     style: Style = "heat"
     opacity: float = 0.62
     signed: bool = False
+    panel: Panel = "below"
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How an explained video is encoded as H.264.
+
+    Attributes:
+        encoder: ``x264``, or one that the graphics hardware brings: ``nvenc``, ``qsv``, ``amf``, ``videotoolbox``. One that does
+            not work here is replaced by ``x264``, with a warning. ``auto`` takes the first that works.
+        crf: Quality, 1 (best) to 51; an encoder of the hardware gets the value of its own scale that comes closest.
+        preset: A name that the encoder gives to its speed, such as ``medium`` of x264; None stands for a quick one. ``auto``
+            with a preset is ``x264``.
+
+    Raises:
+        UsageError: ``crf`` lies outside of its range.
+
+    Example:
+        >>> from vidcam import Encoding
+        >>> Encoding("x264", crf=16, preset="medium").crf
+        16
+    """
+
+    encoder: EncoderName = "auto"
+    crf: int = 20
+    preset: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.crf <= 51:
+            raise UsageError(f"crf is the quality from 1 (best) to 51, got {self.crf}")

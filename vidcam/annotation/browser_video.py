@@ -17,7 +17,7 @@ from vidcam.io.playable import Playability, Playback, check_playable, remux
 from vidcam.io.source import Source
 from vidcam.pipeline import Progress
 from vidcam.render.draw_pass import DrawPass
-from vidcam.settings import Settings
+from vidcam.settings import Encoding
 
 __all__ = ["EMBED_LIMIT", "check_embedding", "copy_beside", "provide_video"]
 
@@ -60,6 +60,7 @@ def provide_video(
     playable: Playability,
     *,
     embed: bool,
+    encoding: Encoding = Encoding(),
     overwrite: bool,
     progress: Progress | None,
 ) -> Iterator[Analysis]:
@@ -76,7 +77,7 @@ def provide_video(
         return
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "video.mp4" if embed else copy_beside(page)
-        how, first, size, lost = _copy(source, analysis, target, playable, overwrite=overwrite, progress=progress)
+        how, first, size, lost = _copy(source, analysis, target, playable, encoding, overwrite=overwrite, progress=progress)
         if embed and (size_mb := target.stat().st_size / 1e6) > EMBED_LIMIT / 1e6:
             beside, embed = copy_beside(page), False
             check_output(beside, overwrite=overwrite, source=info.path)
@@ -98,7 +99,14 @@ def _can_link(path: str, page: Path) -> bool:
 
 
 def _copy(
-    source: Source, analysis: Analysis, target: Path, playable: Playability, *, overwrite: bool, progress: Progress | None
+    source: Source,
+    analysis: Analysis,
+    target: Path,
+    playable: Playability,
+    encoding: Encoding,
+    *,
+    overwrite: bool,
+    progress: Progress | None,
 ) -> tuple[str, float, tuple[int, int], list[str]]:
     """Write the copy; return a sentence on it, its first frame's second, its size (H, W) in source pixels, and warnings."""
     info, settings = source.info, analysis.settings
@@ -112,18 +120,18 @@ def _copy(
         else:
             how = f"The video is a copy of {name} as MP4, with its pictures as they were coded ({reason})."
             return how, info.start_s, (info.height, info.width), lost
-    lost = _encode(source, settings, target, frames=analysis.frames, overwrite=overwrite, progress=progress)
-    how = f"The video is {name}, encoded again as H.264 ({reason})."
-    return how, float(analysis.frame_times_s[0]), _even(info.height, info.width), lost
-
-
-def _encode(
-    source: Source, settings: Settings, target: Path, *, frames: int, overwrite: bool, progress: Progress | None
-) -> list[str]:
-    size = height, width = _even(source.info.height, source.info.width)
-    drawing = DrawPass(source, start_s=settings.start_s, end_s=settings.end_s, frames=frames, progress=progress)
+    size = height, width = _even(info.height, info.width)
+    drawing = DrawPass(
+        source,
+        start_s=settings.start_s,
+        end_s=settings.end_s,
+        frames=analysis.frames,
+        progress=progress,
+        encoding=encoding,
+    )
     drawing.run(lambda frame: frame.planes.part(0, 0, height, width), target, size=size, overwrite=overwrite)
-    return list(drawing.warnings)
+    how = f"The video is {name}, encoded again as H.264 ({reason})."
+    return how, float(analysis.frame_times_s[0]), size, list(drawing.warnings)
 
 
 def _even(height: int, width: int) -> tuple[int, int]:

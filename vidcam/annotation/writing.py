@@ -17,6 +17,7 @@ from vidcam.annotation.first_pass import checked_engine, explain_source
 from vidcam.errors import OutputError, UsageError
 from vidcam.evidence.heat import render_heat
 from vidcam.io.clock import SYSTEM
+from vidcam.io.encoders import encodable_planes
 from vidcam.io.files import check_output
 from vidcam.io.playable import Playability
 from vidcam.io.source import Source, open_source
@@ -26,7 +27,7 @@ from vidcam.render.draw_pass import DrawPass
 from vidcam.render.legend import make_legend
 from vidcam.reports.formats import get_format, list_formats
 from vidcam.reports.keyframes import Filmstrip
-from vidcam.settings import Look, Settings
+from vidcam.settings import Encoding, Look, Settings
 from vidcam.values import FloatArray, Frame, Heat
 from vidcam.yuv import Planes
 
@@ -45,6 +46,7 @@ class Outputs:
         reports: The path of each report by the name of its format, out of :func:`~vidcam.reports.formats.list_formats`.
         overwrite: Whether existing files are replaced.
         embed: Whether the HTML page contains the video that it plays, instead of a link to it.
+        encoding: How a video is encoded.
 
     Raises:
         UnknownNameError: There is no such format.
@@ -60,6 +62,7 @@ class Outputs:
     reports: Mapping[str, Path] = field(default_factory=dict)
     overwrite: bool = False
     embed: bool = False
+    encoding: Encoding = Encoding()
 
     def __post_init__(self) -> None:
         for name in self.reports:
@@ -201,10 +204,19 @@ def _write(
         look=look,
         timings_s=timings_s | {"total": sum(timings_s.values())},
     )
-    page, embed, overwrite = outputs.page(), outputs.embed, outputs.overwrite
+    page, overwrite = outputs.page(), outputs.overwrite
     with ExitStack() as stack:
         if page is not None and playable is not None:
-            provided = provide_video(source, analysis, page, playable, embed=embed, overwrite=overwrite, progress=progress)
+            provided = provide_video(
+                source,
+                analysis,
+                page,
+                playable,
+                embed=outputs.embed,
+                encoding=outputs.encoding,
+                overwrite=overwrite,
+                progress=progress,
+            )
             analysis = stack.enter_context(provided)
         for name, path in outputs.paths().items():
             if name != "video":
@@ -220,6 +232,8 @@ def _draw(source: Source, analysis: Analysis, outputs: Outputs, look: Look, prog
         style=look.style,
         opacity=look.opacity,
         signed=look.signed,
+        panel=look.panel,
+        allocate=encodable_planes,
         legend=make_legend(analysis),
         curves={label: (analysis.times_s, curve) for label, curve in analysis.curves.items()},
         segments=analysis.segments,
@@ -243,7 +257,14 @@ def _draw(source: Source, analysis: Analysis, outputs: Outputs, look: Look, prog
         return renderer.draw(frame.planes, heat=heat, time=frame.time, top=top, label=label, sampled=frame.time in sampled)
 
     settings = analysis.settings
-    drawing = DrawPass(source, start_s=settings.start_s, end_s=settings.end_s, frames=analysis.frames, progress=progress)
+    drawing = DrawPass(
+        source,
+        start_s=settings.start_s,
+        end_s=settings.end_s,
+        frames=analysis.frames,
+        progress=progress,
+        encoding=outputs.encoding,
+    )
     drawing.run(picture_of, outputs.video, size=renderer.size, overwrite=outputs.overwrite)
     return replace(
         analysis,

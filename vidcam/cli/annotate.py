@@ -10,7 +10,7 @@ from typer import Argument
 
 from vidcam.cli import options
 from vidcam.errors import UsageError, VidcamError
-from vidcam.settings import Look, Settings, Tail
+from vidcam.settings import Encoding, Look, Settings, Tail
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,6 +76,7 @@ def annotate(
         options.explanation_option("--signed", help="Also show evidence against the class, in a second colour."),
     ] = False,
     opacity: options.Opacity = 0.62,
+    panel: options.Panel = "below",
     hop: options.Hop = None,
     smooth: options.Smooth = 0.25,
     smoothing: options.Smoothing = "gaussian",
@@ -89,9 +90,7 @@ def annotate(
     start: options.Start = None,
     end: options.End = None,
     html: options.Report = None,
-    embed: Annotated[
-        bool, options.output_option("--embed", help="Put the video into the HTML page, instead of a link to it (up to 64 MB).")
-    ] = False,
+    embed: options.Embed = False,
     json: options.Json = None,
     csv: Annotated[
         Path | None,
@@ -117,6 +116,9 @@ def annotate(
     seed: options.Seed = 0,
     device: options.Device = "auto",
     engine: options.Engine = "auto",
+    encoder: options.Encoder = "auto",
+    crf: options.Crf = 20,
+    preset: options.Preset = None,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -135,6 +137,7 @@ def annotate(
         reports={"html": html, "json": json, "csv": csv, "vtt": vtt, "npz": maps, "tubes": tubes} | parse_formats(formats or ()),
         overwrite=overwrite,
         embed=embed,
+        encoding=Encoding(encoder, crf=crf, preset=preset),
     )
     settings = Settings(
         method=method, classes=tuple(classes or ()), versus=versus, seconds_between_clip_starts=hop, tail=tail,
@@ -142,7 +145,7 @@ def annotate(
     )  # fmt: skip
     if signed and style == "spotlight":
         raise UsageError("a spotlight shows only evidence for the class: leave --signed out, or take --style heat or contour")
-    look = Look(style=style, opacity=opacity, signed=signed)
+    look = Look(style=style, opacity=opacity, signed=signed, panel=panel)
     # A bad input is reported before any weights are fetched.
     single = open_source(jobs[0][0]) if len(jobs) == 1 else None
     with ProgressBar(quiet=quiet) as bar:

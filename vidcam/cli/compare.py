@@ -8,14 +8,16 @@ from typing import Annotated
 from typer import Argument
 
 from vidcam.cli import options
-from vidcam.settings import Settings
+from vidcam.settings import Encoding, Settings
 
 __all__ = ["EXAMPLES", "compare"]
 
 EXAMPLES = """
 [bold]Examples[/bold]
 
-  vidcam compare clip.mp4 --report compared.html            one method of each family, the two most probable classes
+  vidcam compare clip.mp4 -o compared.html                  a page: one method of each family, the two most probable classes
+
+  vidcam compare clip.mp4 -o compared.mp4                   the same as a grid video, which takes longer
 
   vidcam compare clip.mp4 --method cam --method lrp --method rise --class clapping --class boxing
 
@@ -41,17 +43,25 @@ def compare(
     output: Annotated[
         Path | None,
         options.output_option(
-            "-o", "--output", metavar="OUT.mp4", help="Grid video.", show_default="NAME.compare.mp4 in this folder"
+            "-o",
+            "--output",
+            metavar="OUT.html|OUT.mp4",
+            help="Page that plays the video with the evidence of all methods, or a grid video.",
+            show_default="NAME.compare.html in this folder",
         ),
     ] = None,
     html: options.Report = None,
     json: options.Json = None,
+    embed: options.Embed = False,
+    encoder: options.Encoder = "auto",
+    crf: options.Crf = 20,
+    preset: options.Preset = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Compare explanation methods for several classes: a grid video, what each method costs, and how far they agree.
+    """Compare explanation methods for several classes: their evidence side by side, their cost, and how far they agree.
 
     Without --method, one method of each family; without --class, the two most probable classes.
     """
@@ -60,7 +70,15 @@ def compare(
     from vidcam.cli.progress import ProgressBar
     from vidcam.evaluation.compare import compare as compare_methods
 
-    video, outputs = plan_comparison(source, video=output, html=html, json=json, overwrite=overwrite)
+    video, outputs = plan_comparison(
+        source,
+        output=output,
+        html=html,
+        json=json,
+        overwrite=overwrite,
+        embed=embed,
+        encoding=Encoding(encoder, crf=crf, preset=preset),
+    )
     settings = Settings(
         classes=tuple(classes or ()), versus=versus, seconds_between_clip_starts=hop, smooth_s=smooth, start_s=start, end_s=end,
         seed=seed,

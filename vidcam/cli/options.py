@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from typer import Option
 
+from vidcam.settings import EncoderName
+from vidcam.settings import Panel as PanelPlace
 from vidcam.settings import Smoothing as SmoothingKind
 from vidcam.settings import Style as StyleName
 
@@ -15,8 +17,11 @@ __all__ = [
     "PORT_HELP",
     "Class",
     "Classes",
+    "Crf",
     "Crops",
     "Device",
+    "Embed",
+    "Encoder",
     "End",
     "Engine",
     "Fact",
@@ -33,6 +38,8 @@ __all__ = [
     "OneMethod",
     "Opacity",
     "Overwrite",
+    "Panel",
+    "Preset",
     "Quiet",
     "Report",
     "Seed",
@@ -127,11 +134,21 @@ Crops = Annotated[
 ]
 Style = Annotated[StyleName, explanation_option(help="How evidence is drawn.")]
 Opacity = Annotated[float, explanation_option(min=0.05, max=1.0, help="Overlay opacity at maximum attribution.")]
+Panel = Annotated[PanelPlace, explanation_option(help="Where words and the evidence over time stand in the video.")]
 Seed = Annotated[int, Option(min=0, help="Random seed.")]
 
 # What is written and printed
 Report = Annotated[Path | None, output_option("--report", metavar="OUT.html", help="HTML report in one file.")]
 Json = Annotated[Path | None, output_option("--json", metavar="OUT.json", help="All results as JSON.")]
+Embed = Annotated[bool, output_option("--embed", help="Put the video into the HTML page, instead of a link to it (up to 64 MB).")]
+Encoder = Annotated[
+    EncoderName,
+    output_option(help="What encodes the video: auto takes the first that works here, x264 replaces one that does not."),
+]
+Crf = Annotated[int, output_option(min=1, max=51, help="Quality of the video, 1 (best) to 51.")]
+Preset = Annotated[
+    str | None, output_option(metavar="NAME", help="The encoder's preset, such as medium of x264.", show_default="a quick one")
+]
 Overwrite = Annotated[bool, output_option("--overwrite", help="Replace existing output.")]
 Quiet = Annotated[bool, Option("--quiet", "-q", help="Only print errors.")]
 

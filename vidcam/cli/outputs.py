@@ -9,9 +9,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from vidcam.annotation import Outputs
-from vidcam.errors import InputError, OutputError, UsageError
+from vidcam.errors import InputError, UsageError
 from vidcam.io.source import IMAGE_SUFFIXES, find_videos, open_source
 from vidcam.reports.formats import get_format, list_formats
+from vidcam.settings import Encoding
 
 __all__ = ["parse_formats", "plan_comparison", "plan_outputs"]
 
@@ -27,6 +28,7 @@ def plan_outputs(
     reports: Mapping[str, Path | None],
     overwrite: bool,
     embed: bool = False,
+    encoding: Encoding = Encoding(),
 ) -> list[tuple[str, Outputs]]:
     """Return each source with its outputs, in order; makes ``out_dir``.
 
@@ -39,6 +41,7 @@ def plan_outputs(
             there are several sources.
         overwrite: Whether existing files are replaced.
         embed: Whether the HTML page contains its video.
+        encoding: How videos are encoded.
 
     Raises:
         UsageError: The options do not go together.
@@ -64,7 +67,7 @@ def plan_outputs(
         name = _unique(_stem(source), taken)
         video = None if is_page else output or (out_dir or Path()) / f"{name}.vidcam.mp4"
         paths = {kind: Path(str(path).replace("{name}", name)) for kind, path in requested.items()}
-        jobs.append((source, Outputs(video, paths, overwrite=overwrite, embed=embed)))
+        jobs.append((source, Outputs(video, paths, overwrite=overwrite, embed=embed, encoding=encoding)))
     return jobs
 
 
@@ -84,26 +87,41 @@ def parse_formats(words: Sequence[str]) -> dict[str, Path | None]:
 
 
 def plan_comparison(
-    source: str, *, video: Path | None, html: Path | None, json: Path | None, overwrite: bool
+    source: str,
+    *,
+    output: Path | None,
+    html: Path | None,
+    json: Path | None,
+    overwrite: bool,
+    embed: bool = False,
+    encoding: Encoding = Encoding(),
 ) -> tuple[str, Outputs]:
-    """Return the one video that ``source`` names with the files to write for it, all checked; by default ``NAME.compare.mp4``.
+    """Return the one video that ``source`` names with the files to write for it, all checked.
+
+    ``output`` is the page or the grid video. Without it and ``html``, the page ``NAME.compare.html`` is written.
 
     Raises:
         UsageError: ``source`` is a folder of several videos, or the options do not go together.
         InputError: It cannot be read.
         OutputError: A file cannot be written.
     """
-    if video is not None and _is_page(video):
-        raise OutputError(f"cannot write {video}: the video is an MP4 file; name the page with --report {video}")
-    jobs = plan_outputs([source], output=video, out_dir=None, reports={"html": html, "json": json}, overwrite=overwrite)
+    if output is None and html is None:
+        output = Path("{name}.compare.html")
+    jobs = plan_outputs(
+        [source],
+        output=output,
+        out_dir=None,
+        reports={"html": html, "json": json},
+        overwrite=overwrite,
+        embed=embed,
+        encoding=encoding,
+    )
     if len(jobs) > 1:
         raise UsageError(f"{source} has {len(jobs)} videos, but one is compared at a time: name one of them")
     [(source, outputs)] = jobs
     open_source(source).close()  # a bad input is reported before any weights are fetched
-    assert outputs.video is not None
-    if video is None:
-        name = outputs.video.name.removesuffix(".vidcam.mp4")
-        outputs = replace(outputs, video=outputs.video.with_name(f"{name}.compare.mp4"))
+    if output is None:
+        outputs = replace(outputs, video=None)
     outputs.check(source)
     return source, outputs
 

@@ -1,9 +1,10 @@
-"""Compares explanation methods and classes on one video: a grid video, a page, and how far the methods agree."""
+"""Compares explanation methods and classes on one video: a page, a grid video, and how far the methods agree."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -14,11 +15,13 @@ import numpy as np
 
 from vidcam.analysis import Analysis
 from vidcam.annotation import Outputs, explain_by_methods, predict
+from vidcam.annotation.browser_video import check_embedding, provide_video
 from vidcam.errors import IncompatibleError, UsageError
 from vidcam.evidence.heat import render_heat
 from vidcam.evidence.labels import index_of
 from vidcam.io.clock import SYSTEM
 from vidcam.io.formatting import duration, percent
+from vidcam.io.playable import Playability
 from vidcam.io.source import Source, open_source
 from vidcam.methods import core
 from vidcam.methods.lookup import choose_of_each, get_method
@@ -87,6 +90,9 @@ def compare(
     """
     began = SYSTEM.now()
     outputs.check(str(path))
+    page = outputs.page()
+    with open_source(path) as source:
+        playable = None if page is None else check_embedding(source, page, embed=outputs.embed, overwrite=outputs.overwrite)
     chosen, refused = choose_of_each([(name,) for name in methods] or DEFAULT, engine.spec)
     settings = replace(settings, method=None, verdict=False)
     if settings.versus is not None:
@@ -126,11 +132,33 @@ def compare(
             offset_s=0.0,
             seconds=0.0,
         )
-        if outputs.video is not None or "html" in outputs.reports:
+        if outputs.video is not None:
             made = _draw(source, made, outputs, settings, progress)
-    made = replace(made, seconds=SYSTEM.now() - began)
-    made.write_files({name: outputs.reports.get(name) for name in ("html", "json")}, overwrite=outputs.overwrite)
+        made = replace(made, seconds=SYSTEM.now() - began)
+        with ExitStack() as stack:
+            if page is not None and playable is not None:
+                made = stack.enter_context(_played(source, made, outputs, page, playable, progress))
+            made.write_files({name: outputs.reports.get(name) for name in ("html", "json")}, overwrite=outputs.overwrite)
     return made
+
+
+@contextmanager
+def _played(
+    source: Source, made: Comparison, outputs: Outputs, page: Path, playable: Playability, progress: Progress | None
+) -> Iterator[Comparison]:
+    """Yield the comparison with the video that its page plays, as long as it is needed."""
+    first = made.entries[0].analysis
+    with provide_video(
+        source,
+        replace(first, outputs=made.outputs, warnings=made.warnings),
+        page,
+        playable,
+        embed=outputs.embed,
+        encoding=outputs.encoding,
+        overwrite=outputs.overwrite,
+        progress=progress,
+    ) as provided:
+        yield replace(made, playback=provided.playback, outputs=provided.outputs, warnings=provided.warnings)
 
 
 def _labels(path: str | Path, engine: Engine, settings: Settings, progress: Progress | None) -> tuple[str, ...]:
@@ -272,26 +300,25 @@ def _draw(source: Source, made: Comparison, outputs: Outputs, settings: Settings
     ]
     pictured = made
 
-    def picture_of(frame: Frame) -> UInt8Array | None:
+    def picture_of(frame: Frame) -> UInt8Array:
         nonlocal pictured
         if pictured.plain is None and frame.end > made.peak_s:
             pictured = _pictured(made, frame)
-        if outputs.video is None:
-            return None
         heats = [
             [render_heat(parts, time=frame.time, scale=e.analysis.scale, size=grid.cell, against=signed) for parts in row]
             for e, row in zip(made.entries, tracks, strict=True)
         ]
         return grid.draw(frame.image, heats, time=frame.time)
 
-    drawing = DrawPass(source, start_s=settings.start_s, end_s=settings.end_s, frames=first.frames, progress=progress)
-    drawing.run(
-        picture_of,
-        outputs.video,
-        size=grid.size,
-        overwrite=outputs.overwrite,
-        is_done=lambda: outputs.video is None and pictured.plain is not None,
+    drawing = DrawPass(
+        source,
+        start_s=settings.start_s,
+        end_s=settings.end_s,
+        frames=first.frames,
+        progress=progress,
+        encoding=outputs.encoding,
     )
+    drawing.run(picture_of, outputs.video, size=grid.size, overwrite=outputs.overwrite)
     warnings = tuple(dict.fromkeys([*made.warnings, *drawing.warnings]))
     return replace(pictured, offset_s=drawing.offset_s, warnings=warnings)
 

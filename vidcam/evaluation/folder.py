@@ -17,6 +17,7 @@ from vidcam.errors import UsageError, VidcamError
 from vidcam.evidence.heat import render_heat
 from vidcam.evidence.labels import index_of
 from vidcam.io.class_folders import read_labelled
+from vidcam.io.playable import Playability, Playback, check_playable
 from vidcam.io.source import Source, open_source
 from vidcam.methods.lookup import choose_method
 from vidcam.metrics import spurious
@@ -108,6 +109,7 @@ def inspect(
 def _explain_video(video: Path, name: str, label: str, engine: Engine, settings: Settings) -> _Sample:
     """Explain one video for its label and, if that differs, for the prediction; take its pictures."""
     with open_source(video) as source:
+        playable = check_playable(source)
         analysis = explain_source(source, engine, replace(settings, classes=(label,)), None)
         predicted = analysis.top(1)[0][0]
         if predicted != label:
@@ -128,9 +130,18 @@ def _explain_video(video: Path, name: str, label: str, engine: Engine, settings:
     probs = dict(analysis.top(len(engine.labels)))
     pictures = {shown: _picture(analysis, shown, time, frames[time]) for shown, time in peaks.items()}
     case = Case(name, label, predicted, probs[label], probs[predicted], (), pictures)
+    if predicted != label:
+        case = replace(case, analysis=_played(analysis, playable), unplayed=playable.reason)
     reach = round(SIDE / len(track.ys) / 2)
     values: FloatArray = np.asarray(np.stack(heat) if heat else np.zeros((1, *size)), np.float64)
     return _Sample(case, values, np.stack(views).astype(np.uint8), reach)
+
+
+def _played(analysis: Analysis, playable: Playability) -> Analysis:
+    """Return what the page plays of a mistake: the smoothed maps, and the video itself if browsers can play it."""
+    info = analysis.source
+    playback = Playback(info.path, info.start_s, (info.height, info.width), "") if playable.way == "as it is" else None
+    return replace(analysis, tracks={}, playback=playback)
 
 
 def _frames_at(source: Source, times: Sequence[float]) -> dict[float, UInt8Array]:

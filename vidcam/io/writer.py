@@ -25,14 +25,16 @@ from av.container import OutputContainer
 
 from vidcam.errors import OutputError, UsageError
 from vidcam.io.audio import SourceAudio, open_audio
-from vidcam.io.encoders import TICKS, H264Encoder
+from vidcam.io.encoders import TICKS, H264Encoder, choose_encoder
 from vidcam.io.files import atomic_write, check_output
+from vidcam.settings import Encoding
 from vidcam.values import UInt8Array
 from vidcam.yuv import Matrix, Planes
 
 __all__ = ["VideoWriter"]
 
 _LATEST_START = 10.0  # s
+X264 = Encoding("x264")
 
 
 class VideoWriter:
@@ -49,15 +51,14 @@ class VideoWriter:
         start_s: The audio is cut to ``[start_s, end_s)``, on the clock of the pictures' times.
         end_s: See ``start_s``.
         fps_hint: The usual frame rate, for the rate control only.
-        crf: x264's quality, 0 (best) to 51.
-        preset: x264's speed.
+        encoding: What encodes, with which quality and speed; x264 by default.
         overwrite: Whether an existing file may be replaced.
 
     Attributes:
         offset_s: The seconds that were subtracted from the source's clock.
 
     Raises:
-        UsageError: The size is odd or too small.
+        UsageError: The size is odd or too small, or x264 has no such preset.
         OutputError: The suffix is not ``.mp4``, or the file cannot be written.
 
     Example:
@@ -75,8 +76,7 @@ class VideoWriter:
         start_s: float | None = None,
         end_s: float | None = None,
         fps_hint: float | None = None,
-        crf: int = 20,
-        preset: str = "veryfast",
+        encoding: Encoding = X264,
         overwrite: bool = False,
     ) -> None:
         height, width = size
@@ -92,12 +92,12 @@ class VideoWriter:
         self._start = start_s
         self._end = math.inf if end_s is None else end_s
         self._fps_hint = fps_hint
-        self._x264 = {"crf": str(crf), "preset": preset}
+        self._encoder, self._encoding, note = choose_encoder(encoding, self._size)
         self._overwrite = overwrite
         self._stack = ExitStack()
         self._output: OutputContainer | None = None
         self._audio: SourceAudio | None = None
-        self._unread: list[str] = []
+        self._notes: list[str] = [note] if note else []
         self._closed = False
         self._last_tick: int | None = None
 
@@ -112,8 +112,8 @@ class VideoWriter:
 
     @property
     def warnings(self) -> list[str]:
-        """Sentences about what was lost of the audio."""
-        return [*self._unread, *(self._audio.losses if self._audio else ())]
+        """Sentences about what was lost of the audio, and about an encoder that does not work."""
+        return [*self._notes, *(self._audio.losses if self._audio else ())]
 
     def write(self, picture: UInt8Array | Planes, *, time: float, duration: float) -> None:
         """Add one picture.
@@ -137,7 +137,7 @@ class VideoWriter:
             if self._last_tick is not None and tick <= self._last_tick:
                 raise UsageError(f"the times of pictures must increase, got {time} s after one that is as late or later")
             self._last_tick = tick
-            self._encoder.add(picture, tick=tick, duration=round(duration * TICKS) or round(TICKS / self._fps))
+            self._pictures.add(picture, tick=tick, duration=round(duration * TICKS) or round(TICKS / self._fps))
             if self._audio:
                 self._mux_audio(time + duration)
 
@@ -153,7 +153,7 @@ class VideoWriter:
         with self._guard():
             if self._output is None:
                 raise UsageError(f"no picture was written to {self.path}, so there is no video to save")
-            self._encoder.finish()
+            self._pictures.finish()
             if self._audio:
                 self._mux_audio(math.inf)
                 self._audio.close()
@@ -182,12 +182,14 @@ class VideoWriter:
         options = {"movflags": "+faststart", "movie_timescale": str(TICKS)}
         self._output = av.open(str(temp), "w", format="mp4", options=options)
         self._fps = min(max(self._fps_hint or (1 / duration if duration else 25.0), 1.0), 240.0)
-        self._encoder = H264Encoder(self._output, size=self._size, matrix=matrix, fps=self._fps, options=self._x264)
+        self._pictures = H264Encoder(
+            self._output, size=self._size, matrix=matrix, fps=self._fps, encoder=self._encoder, encoding=self._encoding
+        )
         if self._source is not None:
             try:
                 self._audio = open_audio(self._source, self._output, offset=self.offset_s, start=start, end=self._end)
             except (av.FFmpegError, OSError, ValueError) as error:
-                self._unread.append(f"the audio of {self._source} could not be read and is left out ({error})")
+                self._notes.append(f"the audio of {self._source} could not be read and is left out ({error})")
 
     def _mux_audio(self, until: float) -> None:
         """Write the audio that begins before ``until``, in seconds on the source's clock."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from vidcam.io.prefetch import opencv_single_threaded, prefetch
 from vidcam.io.source import Source
 from vidcam.io.writer import VideoWriter
+from vidcam.settings import Encoding
 from vidcam.values import Frame, UInt8Array
 from vidcam.yuv import Planes
 
@@ -33,10 +34,11 @@ class DrawPass:
         end_s: float | None,
         frames: int,
         progress: Callable[[str, int, int | None], None] | None = None,
+        encoding: Encoding = Encoding(),
     ) -> None:
         self.offset_s = 0.0
         self.warnings: tuple[str, ...] = ()
-        self._source, self._progress, self._frames = source, progress, frames
+        self._source, self._progress, self._frames, self._encoding = source, progress, frames, encoding
         self._start_s, self._end_s = start_s, end_s
 
     def run(
@@ -46,16 +48,14 @@ class DrawPass:
         *,
         size: tuple[int, int],
         overwrite: bool,
-        is_done: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Draw all frames and write the pictures to ``video``, if there is one; stop early when ``is_done``.
+        """Draw all frames and write the pictures to ``video``, if there is one.
 
         Args:
             picture_of: Gives the picture of a frame; it is called in another thread, for one frame after the other.
             video: The MP4 file to write.
             size: (H, W) of the pictures.
             overwrite: Replace the file if it exists.
-            is_done: Asked after each frame.
 
         Raises:
             OutputError: The file cannot be written.
@@ -69,8 +69,6 @@ class DrawPass:
                     writer.write(picture, time=frame.time, duration=frame.duration)
                 if self._progress:
                     self._progress("draw", number, self._frames)
-                if is_done():
-                    break
         if writer:
             self.offset_s, self.warnings = writer.offset_s, tuple(writer.warnings)
 
@@ -91,5 +89,6 @@ class DrawPass:
             start_s=None if self._start_s is None else info.start_s + self._start_s,
             end_s=None if self._end_s is None else info.start_s + self._end_s,
             fps_hint=info.fps,
+            encoding=self._encoding,
             overwrite=overwrite,
         )

@@ -6,7 +6,8 @@ The renderer draws in the planes of the codec. Words and curves are drawn in RGB
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import TypeVar, cast
+from itertools import accumulate
+from typing import TypeVar, cast, get_args
 
 import numpy as np
 
@@ -17,18 +18,23 @@ from vidcam.render.overlay import STYLES, Style, draw_over
 from vidcam.render.paint import GROUND, Sizes, pill
 from vidcam.render.panel import draw_footer, draw_heading, draw_labels, footer_rows, heading_rows, translucent
 from vidcam.render.timeline_strip import Strip
+from vidcam.settings import Panel
 from vidcam.values import FloatArray, Heat, Segment, UInt8Array
 from vidcam.yuv import Matrix, Planes, from_rgb
 
 __all__ = ["Renderer"]
 
 T = TypeVar("T")
+PANELS: tuple[Panel, ...] = get_args(Panel)
+COVER = 0.8
+"""The opacity of a panel over the picture: its words stay readable on any ground."""
+
 NARROWEST = 96
 """A picture narrower than this many pixels has no room for words: only its heat is drawn."""
 
 
 class Renderer:
-    """Draws every frame of one video: the heat over the picture, the labels, and a panel with the evidence strip under it.
+    """Draws every frame of one video: the heat over the picture, the labels, and a panel with the evidence strip.
 
     It must not be used by several threads at once.
 
@@ -38,11 +44,14 @@ class Renderer:
         style: One of :data:`~vidcam.render.overlay.STYLES`.
         opacity: The opacity of the strongest evidence, in (0, 1].
         signed: Draw the evidence against the label too.
+        panel: ``below`` the picture, ``over`` at most its lower half, with what has room there, or ``none``: there are no
+            words at all.
         curves: For each explained label ``(times (N,) s, values (N,))``, signed evidence per second, NaN where no clip covers the
             time. Without any (a live stream) there is no strip.
         span: The [start, end) that the strip shows, in seconds; by default what the curves cover.
         origin: The time that is written as 0 s, by default the span's start.
         segments: Marked in the strip.
+        allocate: Gives the planes to draw into, for a size (H, W) and a matrix.
         top: The number of labels with probability bars, 0 to 5. A small picture shows fewer, and under the picture instead of
             over it; one narrower than 96 pixels has no words at all.
 
@@ -62,26 +71,30 @@ class Renderer:
         style: Style = "heat",
         opacity: float = 0.62,
         signed: bool = False,
+        panel: Panel = "below",
         curves: Mapping[str, tuple[FloatArray, FloatArray]] | None = None,
         span: tuple[float, float] | None = None,
         origin: float | None = None,
         segments: Sequence[Segment] = (),
         top: int = 3,
+        allocate: Callable[[tuple[int, int], Matrix], Planes] = Planes.empty,
     ) -> None:
         if style not in STYLES:
             raise UnknownNameError("style", style, STYLES)
+        if panel not in PANELS:
+            raise UnknownNameError("panel", panel, PANELS)
         if not 0 < opacity <= 1:
             raise UsageError(f"opacity must be above 0 and at most 1, got {opacity}")
         if not 0 <= top <= 5:
             raise UsageError(f"top is how many labels are listed, 0 to 5, got {top}")
-        self.source_size = source_size
+        self.source_size, self._allocate = source_size, allocate
         self.legend, self.style, self.opacity, self.signed = legend, style, opacity, signed
         height, width = source_size
         self._under, self._half = height + height % 2, width + width % 2
         full = self._half * (2 if style == "side-by-side" else 1)
         s = self._sizes = Sizes.for_picture(height, width)
         self._strip: Strip | None = None
-        self._wordless = full < NARROWEST
+        self._wordless = full < NARROWEST or panel == "none"
         if curves and not self._wordless:
             if span is None:
                 at = np.concatenate([times for times, _ in curves.values()])
@@ -95,18 +108,24 @@ class Renderer:
         self._count = top if self._over else min(top, max(2, self._columns))
         self._label_box = box if self._over else (-(-self._count // self._columns) * 2 * s.small + s.pad // 2, full)
         self._footer = draw_footer(full, s, footer_rows(full, s, legend, strip=self._strip is not None))
-        self._tops: dict[str, int] = {}
-        y = s.pad // 2
-        for name, rows in (
-            ("labels", 0 if self._over or not top else self._label_box[0]),
-            ("heading", heading_rows(full, s) * round(s.text * 1.75)),
-            ("strip", self._strip.height + s.pad // 2 if self._strip else 0),
-            ("footer", len(self._footer)),
-        ):
-            self._tops[name] = y
-            y += rows
+        rows = {
+            "labels": 0 if self._over or not top else self._label_box[0],
+            "heading": heading_rows(full, s) * round(s.text * 1.75),
+            "strip": self._strip.height + s.pad // 2 if self._strip else 0,
+            "footer": len(self._footer),
+        }
+        if panel == "over":
+            rows = _fitting(rows, height // 2 - s.pad // 2)
+            self._strip = self._strip if rows["strip"] else None
+            self._footer = self._footer[: rows["footer"]]
+            self._wordless |= not rows["heading"]
+        tops = accumulate(rows.values(), initial=s.pad // 2)
+        self._tops: dict[str, int] = dict(zip([*rows, "end"], tops, strict=True))
+        y = self._tops["end"]
+        self._lies_over = panel == "over"
         self._panel_rows = 0 if self._wordless else y + y % 2
-        self.size: tuple[int, int] = (self._under + self._panel_rows, full)
+        self._panel_top = self._under - (self._panel_rows if self._lies_over else 0)
+        self.size: tuple[int, int] = (self._panel_top + self._panel_rows, full)
         self._cache: dict[Hashable, tuple[Hashable, object]] = {}
 
     def draw(
@@ -132,7 +151,7 @@ class Renderer:
         if picture.size != self.source_size:
             raise UsageError(f"this renderer draws pictures of {self.source_size} (H, W), got {picture.size}")
         height, width = self.source_size
-        out = Planes.empty(self.size, picture.matrix)
+        out = self._allocate(self.size, picture.matrix)
         lefts = range(0, self.size[1], self._half)
         for left in lefts:
             out.part(0, left, height, left + width).paste(picture)
@@ -149,10 +168,19 @@ class Renderer:
         scale = self.legend.scale if self.legend.scale is not None or heat is None else heat.scale
         shown = None if self._over else top
         panel = self._cached("panel", (label, scale, shown), lambda: self._draw_panel(label, scale, top))
-        out.paste(self._cached("planes", (label, scale, shown, out.matrix), lambda: from_rgb(panel, out.matrix)), y=self._under)
+        key = label, scale, shown, out.matrix
+        if self._lies_over:
+            self._cached("planes", key, lambda: self._make_panel_layer(panel, out.matrix)).composite_onto(out)
+        else:
+            out.paste(self._cached("planes", key, lambda: from_rgb(panel, out.matrix)), y=self._panel_top)
         if self._strip is not None:
             self._draw_cursor(out, panel, self._strip, time, sampled)
         return out
+
+    def _make_panel_layer(self, panel: UInt8Array, matrix: Matrix) -> Layer:
+        """Return the panel as a layer that the picture shines through."""
+        transparency = np.full(panel.shape, round(255 * (1 - COVER)), np.uint8)
+        return Layer.from_rgb(transparency, (panel * COVER).astype(np.uint8), (self._panel_top, 0), matrix)
 
     @property
     def _margin(self) -> int:
@@ -198,9 +226,17 @@ class Renderer:
         left, right = strip.cursor_columns(time)
         left, right = left - left % 2, min(right + right % 2, self.size[1])
         rows = slice(top - top % 2, min(top + strip.height + 1, self._panel_rows))
+        if self._lies_over:
+
+            def draw(canvas: UInt8Array) -> None:
+                strip.draw_cursor(canvas[top % 2 :], time, sampled=sampled, left=left)
+
+            cursor = translucent(rows.stop - rows.start, right - left, draw)
+            Layer.from_rgb(*cursor, (self._panel_top + rows.start, left), out.matrix).composite_onto(out)
+            return
         patch = panel[rows, left:right].copy()
         strip.draw_cursor(patch[top % 2 :], time, sampled=sampled, left=left)
-        out.paste(from_rgb(patch, out.matrix), y=self._under + rows.start, x=left)
+        out.paste(from_rgb(patch, out.matrix), y=self._panel_top + rows.start, x=left)
 
     def _cached(self, name: str, key: Hashable, make: Callable[[], T]) -> T:
         """Return what ``make`` draws, cached until the key changes: labels change with each clip, the rest hardly ever."""
@@ -208,3 +244,12 @@ class Renderer:
         if entry is None or entry[0] != key:
             entry = self._cache[name] = (key, make())
         return cast("T", entry[1])
+
+
+def _fitting(rows: dict[str, int], room: int) -> dict[str, int]:
+    """Return the rows of each part of a panel, none for parts that must go so that the rest fits into the room."""
+    rows = dict(rows)
+    for part in ("footer", "strip", "heading"):
+        if sum(rows.values()) > room:
+            rows[part] = 0
+    return rows

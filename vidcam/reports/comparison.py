@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -17,10 +18,13 @@ from vidcam.metrics import agreement
 from vidcam.metrics.agreement import Agreement
 from vidcam.reports import charts, json_report
 from vidcam.reports.base import Report
-from vidcam.reports.templating import fill_template, jpeg_url, video_link
-from vidcam.values import FloatArray, UInt8Array
+from vidcam.reports.player_data import player_data, player_parts
+from vidcam.reports.player_page import embedded_video, page_pieces, video_facts, write_pieces
+from vidcam.reports.templating import jpeg_url, video_link
+from vidcam.values import FloatArray, Segment, Track, UInt8Array
 
 if TYPE_CHECKING:
+    from vidcam.io.playable import Playback
     from vidcam.methods import core
 
 __all__ = ["Comparison", "Entry"]
@@ -62,6 +66,7 @@ class Comparison(Report):
         pictures: That frame with the evidence, by method and class.
         notes: Remarks on the result.
         warnings: What may have gone wrong.
+        playback: The video that the page plays; None if there is no page, or if it plays the grid video.
         outputs: The written files by format.
         offset_s: As :attr:`vidcam.io.writer.VideoWriter.offset_s`.
         seconds: The computing time in all.
@@ -81,6 +86,7 @@ class Comparison(Report):
     outputs: Mapping[str, str]
     offset_s: float
     seconds: float
+    playback: Playback | None = None
 
     @property
     def source_path(self) -> str:
@@ -150,8 +156,20 @@ class Comparison(Report):
         return "\n".join(lines)
 
     def to_html(self, *, beside: str | os.PathLike[str]) -> str:
-        return fill_template(
+        return "".join(self._pieces(beside))
+
+    def write_html(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the page piece by piece, so that the memory for it does not grow with the video."""
+        write_pieces(self._pieces(path), path, overwrite=overwrite, source=self.source_path)
+
+    def _pieces(self, beside: str | os.PathLike[str]) -> Iterator[str]:
+        together = None if self.playback is None else _together(self)
+        return page_pieces(
             "compare.html.j2",
+            start="startComparison",
+            player=together and _player(self, together, beside),
+            parts=chain(player_parts(together) if together else (), embedded_video(self.playback)),
+            playback=self.playback,
             doc=self.to_json(),
             name=Path(self.source_path).name,
             model=self.model,
@@ -166,6 +184,37 @@ class Comparison(Report):
             ),
             matrices={label: _plot_matrices(a) for label, a in self.agreement.items()},
         )
+
+
+def _together(comparison: Comparison) -> Analysis:
+    """Return the maps of all methods and classes as one analysis, which has a label for each pair of both.
+
+    Maps are in shares of their method's scale, so that the scale is 1; curves in shares of their method's largest value.
+    """
+    drawn: dict[str, tuple[Track, ...]] = {}
+    curves: dict[str, FloatArray] = {}
+    segments: list[Segment] = []
+    for label in comparison.labels:
+        for e in comparison.entries:
+            a = e.analysis
+            name = e.method.name if len(comparison.labels) == 1 else f"{e.method.name} · {label}"
+            peak = max(float(np.nanmax(np.abs(curve), initial=0.0)) for curve in a.curves.values()) or 1.0
+            drawn[name] = tuple(replace(t, label=name, maps=np.asarray(t.maps / a.scale, np.float32)) for t in a.drawn[label])
+            curves[name] = a.curves[label] / peak
+            segments += [replace(s, label=name) for s in a.segments if s.label == label]
+    first = comparison.entries[0].analysis
+    look = replace(first.look, signed=comparison.versus is not None)
+    return replace(
+        first, drawn=drawn, tracks={}, curves=curves, segments=tuple(segments), scale=1.0, look=look, playback=comparison.playback
+    )
+
+
+def _player(comparison: Comparison, together: Analysis, beside: str | os.PathLike[str]) -> dict[str, object]:
+    """Return the facts for the player: it opens at the peak, and no label is the answer of a moment."""
+    assert comparison.playback is not None
+    video = video_facts(comparison.playback, beside=beside, sound=together.source.audio is not None)
+    moment = {"time": comparison.peak_s, "label": 0, "score": 1.0}
+    return player_data(together, video=video) | {"answers": [], "moments": [moment]}
 
 
 def _method_json(entry: Entry, cheapest: float) -> dict[str, object]:

@@ -6,17 +6,18 @@ import csv
 import io
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from vidcam.analysis import RunInfo
+from vidcam.analysis import Analysis, RunInfo
 from vidcam.io.files import save
 from vidcam.metrics.spurious import SpuriousCheck
 from vidcam.reports.base import Report
 from vidcam.reports.csv_report import escape_formula
 from vidcam.reports.json_report import model_json, run_json
-from vidcam.reports.templating import fill_template
+from vidcam.reports.player_data import player_data, player_parts
+from vidcam.reports.player_page import Part, page_pieces, video_facts, write_pieces
 from vidcam.values import UInt8Array
 
 __all__ = ["Case", "Inspection"]
@@ -38,6 +39,8 @@ class Case:
         suspicions: How much of the evidence for the prediction lies in suspicious places.
         pictures: The frame with the strongest evidence, for the prediction and for the label.
         error: Why the video could not be read.
+        analysis: What the page plays of a mistake; None of a correct prediction.
+        unplayed: What browsers cannot play of its video; empty if they can.
     """
 
     name: str
@@ -48,6 +51,8 @@ class Case:
     suspicions: tuple[SpuriousCheck, ...]
     pictures: Mapping[str, UInt8Array]
     error: str | None = None
+    analysis: Analysis | None = None
+    unplayed: str = ""
 
     @property
     def is_correct(self) -> bool:
@@ -137,13 +142,41 @@ class Inspection(Report):
         save(path, out.getvalue(), overwrite=overwrite)
 
     def to_html(self, *, beside: str | os.PathLike[str]) -> str:
-        return fill_template(
+        return "".join(self._pieces(beside))
+
+    def write_html(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the page piece by piece, so that the memory for it does not grow with the videos."""
+        write_pieces(self._pieces(path), path, overwrite=overwrite, source=self.source_path)
+
+    def _pieces(self, beside: str | os.PathLike[str]) -> Iterator[str]:
+        mistakes = self.mistakes[:MISTAKES]
+        played = [(number, case) for number, case in enumerate(mistakes) if case.analysis is not None]
+        return page_pieces(
             "dataset.html.j2",
+            start="startCases",
+            player={str(number): _player(case, beside) for number, case in played},
+            parts=(part for number, case in played for part in _parts(case, f"{number}-")),
             report=self,
             model=Path(self.run.model.name).name,
             name=Path(self.folder).name or self.folder,
-            mistakes=self.mistakes[:MISTAKES],
+            mistakes=mistakes,
             more=max(0, len(self.mistakes) - MISTAKES),
             broken=[c for c in self.cases if c.error is not None],
             galleries={label: [c for c in self.known if c.label == label][:GALLERY] for label in self.suspicions},
         )
+
+
+def _player(case: Case, beside: str | os.PathLike[str]) -> dict[str, object]:
+    """Return the facts for the player of a mistake; without a video that browsers can play, the evidence alone."""
+    a = case.analysis
+    assert a is not None
+    if a.playback is not None:
+        return player_data(a, video=video_facts(a.playback, beside=beside, sound=a.source.audio is not None))
+    missing = f"{case.unplayed[:1].upper()}{case.unplayed[1:]}: the evidence is drawn without the video."
+    return player_data(a, video={"own": True, "src": None, "missing": missing, "sound": False})
+
+
+def _parts(case: Case, prefix: str) -> Iterator[Part]:
+    assert case.analysis is not None
+    for name, chunks in player_parts(case.analysis):
+        yield f"{prefix}{name}", chunks

@@ -351,14 +351,16 @@ const button = (label, content, act, more = {}) => {
 
 /**
  * Builds a player inside `root` and returns it (also as `root.player`): {seek(time), choose(label index), look(changes), ready, …}.
- * options.hash: whether the address says time and class; options.keys: whether the whole page's keys are the player's.
+ * options.hash: whether the address says time and class; options.keys: whether the whole page's keys are the player's;
+ * options.painted: called after each picture.
  */
-export const createPlayer = (root, data, part, { hash = true, keys = true } = {}) => {
+export const createPlayer = (root, data, part, { hash = true, keys = true, painted = () => {} } = {}) => {
   const { chart, labels, size, video: source } = data, [height, width] = data.frame_size;
+  const automatic = labels.length > 1 && data.answers.length > 0;
   const withHeat = data.tracks.length > 0; // without, the evidence is drawn into the video already
   const heat = new Heat(data.drawing, size, data.frame_size);
   const look = { ...data.look, threshold: 0, strength: 1 }, opening = data.look.opacity;
-  const state = { time: chart.t0, frame: chart.t0, chosen: labels.length > 1 ? AUTO : 0, hidden: false, wipe: null, loop: null, place: null, zoom: 1, poster: true };
+  const state = { time: chart.t0, frame: chart.t0, chosen: automatic ? AUTO : 0, hidden: false, wipe: null, loop: null, place: null, zoom: 1, poster: true };
   let tracks = [], frames = null, shift = -data.offset_s, pending = null, reverse = 0, hovering = null, marked = null;
 
   // --- the parts of the page
@@ -400,6 +402,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true } = {}
       Object.assign(plain, { width: w, height: h });
       if (video.readyState > 1) plain.getContext("2d").drawImage(video, 0, 0, w, h);
     }
+    painted();
   };
 
   const present = media => {
@@ -515,7 +518,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true } = {}
     return make("label", { class: "vp-class", title }, input, ...content);
   };
   const classes = make("fieldset", { class: "vp-classes" }, make("legend", {}, "Evidence for"),
-    ...(labels.length > 1 ? [radio(AUTO, "What the model answers at each moment (0)", make("kbd", {}, "0"), "the answer of the moment")] : []),
+    ...(automatic ? [radio(AUTO, "What the model answers at each moment (0)", make("kbd", {}, "0"), "the answer of the moment")] : []),
     ...labels.map((label, i) => radio(i, `${label}${i < 9 ? ` (${i + 1})` : ""}`, ...(i < 9 ? [make("kbd", {}, String(i + 1))] : []), dot(i), make("span", { class: "vp-name" }, label), outputs[i])));
   const style = make("select", { "aria-label": "Style", title: "Style (S)" }, ...data.drawing.styles.map(name => make("option", { value: name, textContent: STYLE_NAMES[name] ?? name, selected: name === look.style })));
   const slider = (label, title, value, change) => {
@@ -562,8 +565,8 @@ export const createPlayer = (root, data, part, { hash = true, keys = true } = {}
   };
   wipe.addEventListener("input", () => setWipe(true));
   const choose = label => {
-    if (label !== AUTO && !labels[label]) return;
-    state.chosen = labels.length > 1 ? label : 0;
+    if (label === AUTO ? !automatic && labels.length > 1 : !labels[label]) return;
+    state.chosen = automatic ? label : Math.max(label, 0);
     classes.querySelectorAll("input").forEach(input => input.checked = Number(input.value) === state.chosen);
     paint();
     showTime();
@@ -793,6 +796,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true } = {}
     if (inside && (arrows[event.key] || event.key === "Home" || event.key === "End")) return;
     if (event.key === " ") { if (inside && inside.type !== "range" || target.closest?.("button, summary, a")) return; event.preventDefault(); return event.repeat || toggle(); }
     if (/^[0-9]$/.test(event.key)) { event.preventDefault(); return choose(Number(event.key) - 1); }
+    if (event.key === "Escape" && !state.loop && !state.place?.pinned) return; // a dialog around the player closes
     const command = commands[event.key] ?? commands[event.key.toLowerCase()];
     if (!command || (arrows[event.key] && !commands[event.key])) return;
     event.preventDefault();
@@ -877,7 +881,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true } = {}
   };
   const begin = async () => {
     const maps = loadMaps(), playing = loadVideo().catch(() => {
-      lost.textContent = `The video was not found beside this page${source.name ? ` (${source.name})` : ""}: the evidence is drawn without it.`;
+      lost.textContent = source.missing ?? `The video was not found beside this page${source.name ? ` (${source.name})` : ""}: the evidence is drawn without it.`;
       lost.classList.remove("off");
     });
     await maps;
@@ -907,14 +911,70 @@ export const createPlayer = (root, data, part, { hash = true, keys = true } = {}
   showTime();
   const ready = begin();
   ready.then(drawMoments).catch(error => console.error(error));
-  return root.player = { seek: go, choose, look: setLook, loop: setLoop, strip, ready, video, canvas, heat, state, patchesAt };
+  return root.player = { seek: go, choose, look: setLook, loop: setLoop, strip, ready, video, canvas, heat, state, patchesAt, lookNow };
+};
+
+const textOf = name => document.getElementById(name)?.textContent ?? null;
+const partOf = async name => { const found = textOf(`part-${name}`); return found === null ? null : decode(found); };
+
+/**
+ * Starts a page that compares maps: the player shows one of them in large, and each `button.vp-tile[data-label]` of the page shows
+ * one in small, all of the same frame. See vidcam/reports/templates/compare.html.j2.
+ */
+export const startComparison = () => {
+  const data = JSON.parse(textOf("data")), root = document.getElementById("player"), over = document.createElement("canvas");
+  const heat = new Heat(data.drawing, data.size, data.frame_size); // its own: it keeps what belongs to a size of canvas
+  const tiles = [...document.querySelectorAll(".vp-tile")].map(element => ({ element, label: Number(element.dataset.label), canvas: element.querySelector("canvas") }));
+  const draw = () => {
+    const player = root.player, wide = tiles[0]?.canvas.getBoundingClientRect().width;
+    if (!player || !wide) return;
+    const w = Math.min(640, Math.round(wide * Math.min(devicePixelRatio || 1, 2))), h = Math.max(1, Math.round(w * data.frame_size[0] / data.frame_size[1]));
+    const { video, state, patchesAt, lookNow } = player, look = lookNow();
+    if (look.style === "side-by-side") look.style = "heat";
+    look.signed &&= look.style !== "spotlight";
+    Object.assign(over, { width: w, height: h });
+    for (const { element, label, canvas } of tiles) {
+      Object.assign(canvas, { width: w, height: h });
+      const context = canvas.getContext("2d");
+      if (video.readyState > 1) context.drawImage(video, 0, 0, w, h);
+      if (!state.hidden) {
+        heat.draw(over, patchesAt(state.frame, label), look);
+        context.drawImage(over, 0, 0);
+      }
+      element.setAttribute("aria-pressed", label === state.chosen);
+    }
+  };
+  const player = createPlayer(root, data, partOf, { painted: draw });
+  for (const { element, label } of tiles) element.addEventListener("click", () => player.choose(label));
+  root.classList.add("vp-compare"); // the tiles are the legend
+  root.querySelector(".vp-time").before(document.getElementById("tiles"));
+  for (const event of ["seeked", "canplay"]) player.video.addEventListener(event, draw); // a frame can be shown before it can be copied
+  new ResizeObserver(draw).observe(root);
+  return player;
+};
+
+/** Starts a page of several videos: a click on `[data-case]` opens the player of that video. See vidcam/reports/templates/dataset.html.j2. */
+export const startCases = () => {
+  const data = JSON.parse(textOf("data")), dialog = document.getElementById("case");
+  let player = null;
+  const open = (number, title) => {
+    const holder = make("div", { tabIndex: -1 });
+    dialog.replaceChildren(make("div", { class: "vp-head" }, make("strong", {}, title), button("Close (Esc)", "Close", () => dialog.close(), { class: "link" })), holder);
+    dialog.showModal();
+    player = createPlayer(holder, data[number], name => partOf(`${number}-${name}`), { hash: false, keys: false });
+    holder.focus({ preventScroll: true });
+  };
+  dialog.addEventListener("close", () => { player.video.pause(); player.video.removeAttribute("src"); player.video.load(); dialog.replaceChildren(); });
+  document.addEventListener("click", event => {
+    const chosen = event.target.closest("[data-case]");
+    if (chosen) open(chosen.dataset.case, chosen.closest(".case").querySelector("strong").textContent);
+  });
+  return { open };
 };
 
 /** Starts the player of a page that carries its data: see vidcam/reports/templates/report.html.j2. */
 export const startPage = () => {
-  const text = name => document.getElementById(name)?.textContent ?? null;
-  const part = async name => { const found = text(`part-${name}`); return found === null ? null : decode(found); };
-  const player = createPlayer(document.getElementById("player"), JSON.parse(text("data")), part);
+  const player = createPlayer(document.getElementById("player"), JSON.parse(textOf("data")), partOf);
   document.getElementById("moments")?.append(player.strip);
   document.addEventListener("click", event => {
     const chosen = event.target.closest("[data-seek]");

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING
 
 import vidcam
 from vidcam import Analysis, Look, Outputs, Settings
+from vidcam.annotation.browser_video import EMBED_LIMIT, provide_video
 from vidcam.errors import UsageError
 from vidcam.evaluation.compare import compare as vidcam_compare
+from vidcam.io.playable import Playback, check_playable
+from vidcam.io.source import open_source
 from vidcam.methods.lookup import BEST
 from vidcam.models import loading
 from vidcam.models.table import get_spec
 from vidcam.reports.comparison import Comparison
-from vidcam.reports.formats import list_formats
+from vidcam.reports.formats import Format, list_formats
 
 from .sessions import Job, Session
 from .uploads import Video
@@ -173,12 +176,37 @@ def _drawn(session: Session, job: Job, video: Video, analysis: Analysis, number:
             continue
         formats = [row for row in list_formats() if row.is_download]
         outputs = {"video": target} | {row.name: job.folder / f"{stem}.vidcam{row.suffix}" for row in formats}
-        named = _named(drawn, video)
+        named = replace(_named(drawn, video), outputs=_names(outputs))
         for row in formats:
             job.progress("write", 0, None)
-            row.write(replace(named, outputs=(_paths if row.name == "html" else _names)(outputs)), outputs[row.name])
-        _beside(outputs["html"])
+            if row.plays_video:
+                _write_page(video, named, outputs, row)
+            else:
+                row.write(named, outputs[row.name])
         return Result(number, video, drawn, look, job.folder, outputs)
+
+
+def _write_page(video: Video, analysis: Analysis, outputs: dict[str, Path], row: Format) -> None:
+    """Write the page for download. It contains the original video, or links to it by its name if it is too large for that.
+
+    If browsers cannot play that video, and a copy would be too large too, the page plays the explained video beside it.
+    """
+    page = outputs[row.name]
+    with open_source(video.path) as source:
+        playable, size = check_playable(source), os.path.getsize(video.path)
+        if playable.way == "as it is" and size > EMBED_LIMIT:
+            how = f"The video is {video.name} itself: keep it beside this page."
+            beside = Playback(str(page.parent / video.name), source.info.start_s, (source.info.height, source.info.width), how)
+            row.write(replace(analysis, playback=beside), page)
+            return
+        with provide_video(source, analysis, page, playable, embed=True, overwrite=True, progress=None) as provided:
+            playback = provided.playback
+            if playback is not None and playback.embed:
+                how = playback.how.replace(video.path.name, video.name)
+                row.write(replace(analysis, playback=replace(playback, how=how)), page)
+                return
+    row.write(replace(analysis, outputs=_paths(outputs)), page)
+    _beside(page)
 
 
 def _named(analysis: Analysis, video: Video) -> Analysis:
