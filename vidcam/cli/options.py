@@ -23,6 +23,7 @@ __all__ = [
     "FrameInterval",
     "Hop",
     "Host",
+    "Jobs",
     "Json",
     "Labels",
     "Layer",
@@ -33,8 +34,11 @@ __all__ = [
     "OneMethod",
     "Opacity",
     "Overwrite",
+    "ProgressKind",
     "Quiet",
+    "Recursive",
     "Report",
+    "RetryFailed",
     "Seed",
     "Smooth",
     "Smoothing",
@@ -43,6 +47,7 @@ __all__ = [
     "TrustCode",
     "Versus",
     "Weights",
+    "batch_option",
     "explanation_option",
     "model_option",
     "output_option",
@@ -52,6 +57,7 @@ __all__ = [
 model_option = partial(Option, rich_help_panel="Model")
 explanation_option = partial(Option, rich_help_panel="Explanation")
 output_option = partial(Option, rich_help_panel="Output")
+batch_option = partial(Option, rich_help_panel="Many videos (with --out-dir)")
 server_option = partial(Option, rich_help_panel="Server")
 
 METHOD_HELP = "Explanation method: a name from `vidcam methods`, or smoothgrad:NAME or vargrad:NAME to average over noisy inputs"
@@ -132,6 +138,22 @@ Seed = Annotated[int, Option(min=0, help="Random seed.")]
 # What is written and printed
 Report = Annotated[Path | None, output_option("--report", metavar="OUT.html", help="HTML report in one file.")]
 Json = Annotated[Path | None, output_option("--json", metavar="OUT.json", help="All results as JSON.")]
+# Folders of many videos
+Recursive = Annotated[bool, batch_option("--recursive", help="Also the videos in the folders within a folder.")]
+Jobs = Annotated[
+    int | None,
+    batch_option(
+        min=1,
+        metavar="N",
+        help="Processes that work on the videos, each with its own model.",
+        show_default="what this machine bears",
+    ),
+]
+RetryFailed = Annotated[bool, batch_option("--retry-failed", help="Also try the videos again that failed before.")]
+ProgressKind = Annotated[
+    Literal["bar", "json"],
+    batch_option("--progress", help="Progress for people, or a line of JSON on stderr after each video for other programs."),
+]
 Overwrite = Annotated[bool, output_option("--overwrite", help="Replace existing output.")]
 Quiet = Annotated[bool, Option("--quiet", "-q", help="Only print errors.")]
 
