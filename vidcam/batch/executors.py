@@ -1,4 +1,4 @@
-"""Who works on the videos of a run: this process, or several processes beside it. Each is a row of a table."""
+"""Who works on the videos of a run: this process, several processes beside it, or a cluster. Each is a row of a table."""
 
 from __future__ import annotations
 
@@ -73,6 +73,7 @@ EXECUTORS = {
     for row in (
         ExecutorRow("inline", "this process", "vidcam.batch.executors:Inline"),
         ExecutorRow("processes", "processes of this machine, --jobs N", "vidcam.batch.processes:Processes"),
+        ExecutorRow("ray", "a Ray cluster, --ray ADDRESS", "vidcam.batch.ray_cluster:RayActors"),
     )
 }
 

@@ -12,9 +12,9 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidcam.batch.failures import KINDS, sentence_of
+from vidcam.batch.failures import KINDS
 from vidcam.batch.plan import Item
-from vidcam.batch.worker import Outcome, Recipe, explain_item
+from vidcam.batch.worker import Outcome, Recipe, Worker
 from vidcam.io.clock import SYSTEM, Clock
 
 if TYPE_CHECKING:
@@ -125,24 +125,13 @@ class _Worker:
 def _work(orders: Connection, recipe: Recipe, threads: int) -> None:
     """Work on the inputs that come through the connection until it breaks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal, and only the first decides
-    import cv2
-
-    cv2.setNumThreads(threads)  # OpenCV reads no variable
-    engine = None
+    worker = Worker(recipe, threads)
     while True:
         try:
             item = orders.recv()
         except (EOFError, OSError):
             return
-        try:
-            if engine is None:
-                from vidcam.engine import open_engine
-
-                engine = open_engine(**{**recipe.engine, "threads": threads})
-        except Exception as error:
-            outcome = Outcome(item, None, KINDS["worker"], f"the worker cannot open the model: {sentence_of(error)}")
-        else:
-            outcome = explain_item(item, engine, recipe)
+        outcome = worker.explain(item)
         with suppress(OSError):  # the run has ended
             orders.send(outcome)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidcam import annotation
-from vidcam.batch.failures import Kind, kind_of, sentence_of
+from vidcam.batch.failures import KINDS, Kind, kind_of, sentence_of
 from vidcam.batch.marks import Marks
 from vidcam.batch.plan import Item, relative_path
 from vidcam.io.clock import SYSTEM, Clock
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vidcam.analysis import Analysis
     from vidcam.engine import Engine
 
-__all__ = ["TOP", "Outcome", "Recipe", "explain_item"]
+__all__ = ["TOP", "Outcome", "Recipe", "Worker", "explain_item"]
 
 TOP = 5
 """How many of the most probable labels a row of the results has."""
@@ -53,6 +53,28 @@ class Outcome:
     kind: Kind | None = None
     sentence: str = ""
     seconds: float = 0.0
+
+
+class Worker:
+    """Works on one input after the other in a process of its own, with an engine that it opens for the first one."""
+
+    def __init__(self, recipe: Recipe, threads: int) -> None:
+        import cv2
+
+        cv2.setNumThreads(threads)  # OpenCV reads no variable
+        self._recipe, self._threads = recipe, threads
+        self._engine: Engine | None = None
+
+    def explain(self, item: Item) -> Outcome:
+        """Return what becomes of an input; a worker that cannot open the model counts as lost."""
+        try:
+            if self._engine is None:
+                from vidcam.engine import open_engine
+
+                self._engine = open_engine(**{**self._recipe.engine, "threads": self._threads})
+        except Exception as error:
+            return Outcome(item, None, KINDS["worker"], f"the worker cannot open the model: {sentence_of(error)}")
+        return explain_item(item, self._engine, self._recipe)
 
 
 def explain_item(

@@ -119,6 +119,7 @@ def annotate(
     ] = False,
     recursive: options.Recursive = False,
     jobs: options.Jobs = None,
+    ray: options.Ray = None,
     retry_failed: options.RetryFailed = False,
     progress: options.ProgressKind = "bar",
     seed: options.Seed = 0,
@@ -148,7 +149,7 @@ def annotate(
         "model": model, "facts": fact, "frame_interval": frame_interval, "weights": weights, "labels": labels, "layer": layer,
         "trust_code": trust_code, "phrases": [*(classes or ()), versus or ""], "device": device, "engine": engine,
     }  # fmt: skip
-    batch = BatchOptions(jobs, retry_failed=retry_failed, progress=progress, overwrite=overwrite, quiet=quiet)
+    batch = BatchOptions(jobs, ray, retry_failed=retry_failed, progress=progress, overwrite=overwrite, quiet=quiet)
     if batch.is_meant(sources, inputs, out_dir) and out_dir is not None:
         patterns = plan_patterns(output=output, out_dir=out_dir, reports=reports, embed=embed, count=len(sources))
         annotate_batch(sources, out_dir, patterns, opening, settings, look, batch, embed=embed)

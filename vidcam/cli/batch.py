@@ -35,6 +35,7 @@ class BatchOptions:
     """The options of a run over many videos, as they were typed; None stands for what was not."""
 
     jobs: int | None
+    ray: str | None
     retry_failed: bool
     progress: Literal["bar", "json"]
     overwrite: bool
@@ -50,6 +51,7 @@ class BatchOptions:
             word
             for word, is_given in (
                 ("--jobs", self.jobs is not None),
+                ("--ray", self.ray is not None),
                 ("--retry-failed", self.retry_failed),
                 ("--progress json", self.progress == "json"),
             )
@@ -98,8 +100,7 @@ def annotate_batch(
         plan = make_plan(sources, folder, fingerprint, patterns, former=former, overwrite=options.overwrite)
         remaining = begin_run(plan, retry_failed=options.retry_failed, anew=options.overwrite)
         recipe = Recipe(folder.absolute(), engine_arguments(engine, **opening), settings, look, embed)
-        jobs = options.jobs or (suggest_jobs(len(remaining.items)) if engine.device == "cpu" else 1)
-        executor = _open(recipe, min(jobs, len(remaining.items)), engine, bar)
+        executor = _open(recipe, len(remaining.items), options, engine, bar)
         del engine  # the processes have their own
         reporter = _Reporter(stop, folder, {identify(source): source for source in sources}, options, bar)
         with polite_interrupt(reporter.end):
@@ -110,8 +111,13 @@ def annotate_batch(
         _conclude(plan, status, bar)
 
 
-def _open(recipe: Recipe, jobs: int, engine: Engine, bar: ProgressBar) -> Executor:
+def _open(recipe: Recipe, videos: int, options: BatchOptions, engine: Engine, bar: ProgressBar) -> Executor:
+    """Return who works on a number of videos: the cluster that was named, or as many processes as were asked for or pay."""
     bar.start("this video")
+    has_gpu = engine.device.startswith("cuda")
+    if options.ray is not None and videos:
+        return open_executor("ray", recipe, address=options.ray, jobs=options.jobs, gpus=int(has_gpu))
+    jobs = min(videos, options.jobs or (suggest_jobs(videos) if engine.device == "cpu" else 1))
     if jobs <= 1:
         return open_executor("inline", recipe, engine=engine, progress=bar.update_frames)
     return open_executor("processes", recipe, jobs=jobs)

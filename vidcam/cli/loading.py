@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,15 @@ def engine_arguments(opened: Engine, model: str, facts: Sequence[str] | None, **
         facts: The ``KEY=VALUE`` words of --fact.
         options: The other arguments; ``frame_interval``, in seconds, is the fact ``interval_s``.
     """
-    return {"model": opened.spec.name if model == "auto" else model, **_to_arguments(facts, **options)}
+    arguments = _to_arguments(facts, **options)
+    files = {name: os.path.abspath(arguments[name]) for name in ("weights", "labels") if arguments.get(name) is not None}
+    return {"model": opened.spec.name if model == "auto" else _absolute(model), **arguments, **files}
+
+
+def _absolute(model: str) -> str:
+    """Return a model as it is named from any folder: a folder or ``file.py:factory`` gets its whole path."""
+    path, colon, factory = model.partition(":") if os.path.isfile(model.partition(":")[0]) else (model, "", "")
+    return f"{os.path.abspath(path)}{colon}{factory}" if os.path.exists(path) else model
 
 
 def _to_arguments(facts: Sequence[str] | None, *, frame_interval: float | None = None, **options: Any) -> dict[str, Any]:

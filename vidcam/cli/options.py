@@ -36,6 +36,7 @@ __all__ = [
     "Overwrite",
     "ProgressKind",
     "Quiet",
+    "Ray",
     "Recursive",
     "Report",
     "RetryFailed",
@@ -148,6 +149,10 @@ Jobs = Annotated[
         help="Processes that work on the videos, each with its own model.",
         show_default="what this machine bears",
     ),
+]
+Ray = Annotated[
+    str | None,
+    batch_option("--ray", metavar="ADDRESS", help="Work on this Ray cluster instead (auto: the one of this machine)."),
 ]
 RetryFailed = Annotated[bool, batch_option("--retry-failed", help="Also try the videos again that failed before.")]
 ProgressKind = Annotated[
