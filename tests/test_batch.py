@@ -19,6 +19,7 @@ from support import planted
 from support.clock import ManualClock
 from support.command import exit_code
 from support.media import write_clip
+from support.schemas import strict, validate
 from support.waiting import until
 
 from vidcam.batch import worker
@@ -125,6 +126,7 @@ def test_plan_is_read_back_and_new_inputs_keep_old_names(tmp_path: Path) -> None
     plan = make(tmp_path, ["/in/x.mp4", odd])
     plan.save()
     assert read_plan(tmp_path) == plan
+    validate(strict((tmp_path / "vidcam-run.json").read_text()), "batch")
     longer = make(tmp_path, ["/in/a/x.mp4", odd, str(tmp_path / "x.vidcam.mp4")])
     assert [(item.input, item.name) for item in longer.items] == [("/in/x.mp4", "x"), (odd, "b_"), ("/in/a/x.mp4", "x-2")]
     assert longer.items[2].outputs == {"video": "x-2.vidcam.mp4"}
@@ -471,3 +473,11 @@ def test_missing_pyarrow_is_told_with_the_command(tmp_path: Path, monkeypatch: p
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert write_tables(plan) == [PARQUET_MISSING]
     assert not (tmp_path / "results.parquet").exists()
+
+
+def test_page_lists_every_kind_of_failure_and_column() -> None:
+    page = (ROOT / "docs" / "batches.md").read_text(encoding="utf-8")
+    for kind in KINDS.values():
+        assert f"| `{kind.name}` | {kind.title} | {3 if kind.is_passing else 1} |" in page
+    for column in RESULT_COLUMNS:
+        assert f"`{column}`" in page or column[-1].isdigit(), column
