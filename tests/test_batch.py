@@ -30,7 +30,7 @@ from vidcam.batch.marks import Marks
 from vidcam.batch.naming import Names
 from vidcam.batch.plan import Item, Plan, make_plan, read_plan
 from vidcam.batch.processes import Processes
-from vidcam.batch.run import Status, begin_run, run_items
+from vidcam.batch.run import NO_PLACE_S, Status, begin_run, run_items
 from vidcam.batch.tables import PARQUET_MISSING, RESULT_COLUMNS, write_tables
 from vidcam.batch.worker import Outcome, Recipe
 from vidcam.errors import DownloadError, InputError, OutputError, UsageError
@@ -252,6 +252,16 @@ def test_stop_finishes_what_is_in_work_and_begins_nothing(tmp_path: Path) -> Non
     assert [item.name for item in begin_run(plan).items] == ["c", "d"]
 
 
+def test_run_waits_for_a_place_if_all_workers_are_lost(tmp_path: Path) -> None:
+    class Shrunk(Scripted):
+        slots = property(lambda self: 0 if len(clock.waits) < 3 else 1, lambda self, count: None)
+
+    make(tmp_path, ["/in/a.mp4"]).save()
+    clock = ManualClock(jumps=True)
+    assert run(tmp_path, Shrunk(tmp_path, {}), clock)[0].done == 1
+    assert clock.waits == [NO_PLACE_S] * 3
+
+
 def test_status_gives_pace_and_time_left() -> None:
     status = Status(done=30, failed=2, total=100, finished=12, seconds=120.0)
     assert status.per_minute == 6.0
@@ -273,6 +283,8 @@ def test_causes_of_errors_decide_their_kind() -> None:
         "unexpected": ZeroDivisionError("division by zero"),
     }
     assert {kind_of(error).name: name for name, error in kinds.items()} == {name: name for name in kinds}
+    busy = type("HTTPServerError", (OSError,), {})(1, "503")
+    assert kind_of(caused(InputError("no answer"), busy)).name == "network"
     assert kind_of(DownloadError("no answer")).name == "network"
     assert [kind.name for kind in KINDS.values() if kind.is_passing] == ["disk", "network", "memory", "worker"]
 
@@ -315,7 +327,7 @@ def test_same_command_again_does_only_what_is_left(vidcam: Run, tmp_path: Path) 
     write_clips(tmp_path / "in", "bad.mp4", "zero.mp4")
     code, out, err = vidcam(*command, "--retry-failed", "--progress", "json")
     assert code == 0, err
-    lines = [json.loads(line) for line in err.splitlines()]
+    lines = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
     assert [(line["done"], line["failed"], line["total"]) for line in lines] == [(4, 0, 6), (5, 0, 6), (6, 0, 6)]
 
 
@@ -349,6 +361,13 @@ def test_ctrl_c_once_finishes_the_video_and_twice_stops(
     code, out, err = vidcam("annotate", "in", *OWN, "--out-dir", "out")
     assert (code, len(out.splitlines())) == (0, 2 if times == 1 else 3)
     assert err.splitlines()[-1] == f"all 3 inputs are done: read {Path('out/results.csv')}"
+
+
+def test_address_as_out_dir_is_refused(vidcam: Run) -> None:
+    code, _, err = vidcam("annotate", "a.mp4", "b.mp4", "--out-dir", "s3://bucket/out")
+    assert code == 2
+    assert "is an address: name a folder" in err
+    assert not Path("s3:").exists()
 
 
 def in_group(folder: Path, *words: object) -> subprocess.Popen[bytes]:

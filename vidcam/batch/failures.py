@@ -45,6 +45,9 @@ NETWORK = {
     errno.ETIMEDOUT,
 }  # fmt: skip
 
+PASSING_HTTP = {"HTTPServerError", "HTTPTooManyRequestsError"}
+"""The errors of PyAV, which only the room of files may import, for the answers of a server that may be others a minute later."""
+
 
 def kind_of(error: BaseException) -> Kind:
     """Return the kind of an error, which the errors that caused it may tell."""
@@ -52,13 +55,17 @@ def kind_of(error: BaseException) -> Kind:
     numbers = {cause.errno for cause in chain if isinstance(cause, OSError)}
     if numbers & DISK:
         return KINDS["disk"]
-    if numbers & NETWORK or any(isinstance(cause, DownloadError | ConnectionError | TimeoutError) for cause in chain):
+    if numbers & NETWORK or any(map(_is_network, chain)):
         return KINDS["network"]
     if any(isinstance(cause, MemoryError) for cause in chain):
         return KINDS["memory"]
     if isinstance(error, OutputError):
         return KINDS["output"]
     return KINDS["input" if isinstance(error, VidcamError | OSError) else "unexpected"]
+
+
+def _is_network(error: BaseException) -> bool:
+    return isinstance(error, DownloadError | ConnectionError | TimeoutError) or type(error).__name__ in PASSING_HTTP
 
 
 def sentence_of(error: BaseException) -> str:

@@ -20,6 +20,10 @@ from vidcam.io.files import remove_leftovers
 __all__ = ["Remaining", "Report", "Status", "begin_run", "run_items"]
 
 
+NO_PLACE_S = 2.0
+"""How often to ask for a place if the workers have none, such as a cluster that has lost all its machines."""
+
+
 @dataclass(frozen=True)
 class Status:
     """How far a run is: ``done`` and ``failed`` of ``total`` inputs, and the seconds since this run of it began.
@@ -106,7 +110,7 @@ def run_items(
             while not stop.is_set() and course.working < executor.slots and (item := course.next_item()) is not None:
                 executor.submit(item)
             if not course.working:
-                stop.wait(course.pause() or 0.0)
+                stop.wait(NO_PLACE_S if course.has_waiting() else course.pause() or 0.0)
                 continue
             for outcome in executor.wait(course.pause() if course.working < executor.slots else None):
                 is_final = course.take(outcome)
@@ -135,6 +139,10 @@ class _Course:
         if stop.is_set():
             return self.working > 0
         return bool(self._waiting or self._pausing or self.working)
+
+    def has_waiting(self) -> bool:
+        """Return whether inputs wait for a worker, and not for the end of a pause."""
+        return bool(self._waiting)
 
     def next_item(self) -> Item | None:
         """Return the next input to work on, which counts as in work from now on; None if all are in work or pausing."""

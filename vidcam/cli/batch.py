@@ -92,7 +92,7 @@ def annotate_batch(
         typer.Exit: It was interrupted.
     """
     stop = Stop()
-    with ProgressBar(quiet=options.quiet or options.progress == "json") as bar, locked(folder):
+    with ProgressBar(quiet=options.quiet) as bar, locked(folder):
         engine = load_engine(bar, **opening)
         check_settings(engine, settings)
         former = _read_former(folder, overwrite=options.overwrite)
@@ -119,7 +119,7 @@ def _open(recipe: Recipe, videos: int, options: BatchOptions, engine: Engine, ba
         return open_executor("ray", recipe, address=options.ray, jobs=options.jobs, gpus=int(has_gpu))
     jobs = min(videos, options.jobs or (suggest_jobs(videos) if engine.device == "cpu" else 1))
     if jobs <= 1:
-        return open_executor("inline", recipe, engine=engine, progress=bar.update_frames)
+        return open_executor("inline", recipe, engine=engine, progress=None if options.progress == "json" else bar.update_frames)
     return open_executor("processes", recipe, jobs=jobs)
 
 

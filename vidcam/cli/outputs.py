@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -76,6 +77,8 @@ def plan_patterns(
     if count > 1:
         _check_names(output, list(requested.values()), count=count)
     if out_dir is not None:
+        if re.match(r"\w[\w+.\-]+:[/\\]", str(out_dir)):
+            raise UsageError(f"--out-dir {out_dir} is an address: name a folder, such as one where the storage is mounted")
         if out_dir.exists() and not out_dir.is_dir():
             raise UsageError(f"--out-dir {out_dir} is a file: name a folder")
         out_dir.mkdir(parents=True, exist_ok=True)
