@@ -82,16 +82,26 @@ def finish(words: list[str]) -> float:
     return time.perf_counter() - began
 
 
-def kill(words: list[str], folder: Path, after_s: float) -> tuple[set[str], int]:
-    """Kill a run and all its processes after some seconds; return the marked videos, and how many files were half-written."""
+def kill(words: list[str], folder: Path, until_done: int, delay_s: float) -> tuple[set[str], int, bool]:
+    """Kill a run and all its processes some time after ``until_done`` videos are done.
+
+    Returns:
+        The marked videos, how many files were half-written, and whether the run was still going on.
+    """
     process = subprocess.Popen(words, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        process.wait(after_s)
-    except subprocess.TimeoutExpired:
+    while process.poll() is None and len(marks(folder)) < until_done:
+        time.sleep(0.01)
+    time.sleep(delay_s)
+    is_hit = process.poll() is None
+    if is_hit:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    marks = {path.name for path in folder.glob("vidcam-marks/[!.]*.done.json")}
-    return marks, len(list(folder.rglob(".*.part*")))
+    return marks(folder), len(list(folder.rglob(".*.part*"))), is_hit
+
+
+def marks(folder: Path) -> set[str]:
+    """Return the names of the videos that are marked as done."""
+    return {path.name.removesuffix(".done.json") for path in folder.glob("vidcam-marks/[!.]*.done.json")}
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -119,19 +129,23 @@ def measure_kills(folder: Path, args: argparse.Namespace) -> dict[str, object]:
     rng = random.Random(args.seed)
     marked: set[str] = set()
     times: dict[str, int] = {}
-    progress, half_written, repeated = [], 0, 0
-    for _ in range(args.kills):
-        now, halves = kill(command(inputs, killed, args.jobs), killed, rng.uniform(*args.after))
+    progress, half_written, repeated, hits = [], 0, 0, 0
+    whole = len(marks(calm))
+    for number in range(args.kills):
+        share = (whole - len(marked)) / (args.kills - number + 1)
+        until_done = len(marked) + round(rng.uniform(0, 1.5) * share)
+        now, halves, is_hit = kill(command(inputs, killed, args.jobs), killed, until_done, rng.uniform(0, args.delay))
         assert marked <= now, "a mark is gone"
-        written = {name: (killed / f"{name.removesuffix('.done.json')}.vidcam.mp4").stat().st_mtime_ns for name in now}
+        written = {name: (killed / f"{name}.vidcam.mp4").stat().st_mtime_ns for name in now}
         repeated += sum(written[name] != moment for name, moment in times.items())
-        marked, times, half_written = now, written, half_written + (halves > 0)
+        marked, times = now, written
+        half_written, hits = half_written + (halves > 0), hits + is_hit
         progress.append(len(now))
     finish(command(inputs, killed, args.jobs))
     one, other = digests(calm), digests(killed)
     return {
         "inputs": args.clips,
-        "kills": args.kills,
+        "kills": hits,
         "done after each kill": progress,
         "kills that left half-written files": half_written,
         "half-written files at the end": len(list(killed.rglob(".*.part*"))),
@@ -169,7 +183,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="length of a clip")
     parser.add_argument("--long", type=float, default=600.0, help="length of the longest clip, in seconds")
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--after", type=float, nargs=2, default=(4.0, 20.0), help="seconds until a run is killed, from and to")
+    parser.add_argument("--delay", type=float, default=0.5, help="seconds that a kill comes later at most")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--speed-clips", type=int, default=200, help="clips of ten seconds; 0 measures no speed")
     parser.add_argument("--rounds", type=int, default=3)
