@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +12,7 @@ from vidcam.errors import UsageError, VidcamError
 from vidcam.settings import Look, Settings, Tail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from vidcam.analysis import Analysis
     from vidcam.annotation import Outputs
@@ -130,6 +129,7 @@ def annotate(
 ) -> None:
     """Write an explained video: what the model says, and the evidence for it in space and time."""
     from vidcam.batch.inputs import expand_inputs
+    from vidcam.cli.answers import check_settings
     from vidcam.cli.batch import BatchOptions, annotate_batch
     from vidcam.cli.loading import load_engine
     from vidcam.cli.outputs import parse_formats, plan_outputs, plan_patterns
@@ -163,14 +163,6 @@ def annotate(
         failed = _annotate_all(works, single, loaded, settings, look, bar)
     if failed:
         raise VidcamError(f"{failed} of {len(works)} inputs could not be explained")
-
-
-def check_settings(engine: Engine, settings: Settings) -> None:
-    """Raise an error, once, for what is wrong with the settings for every input."""
-    from vidcam.methods.lookup import BEST
-    from vidcam.pipeline import Session
-
-    Session(engine, replace(settings, method=None) if settings.method == BEST else settings)
 
 
 def _annotate_all(
@@ -226,11 +218,7 @@ def _annotate_one(
 
 
 def _summary(source: str, analysis: Analysis) -> str:
+    from vidcam.cli.answers import summary
+
     how = "" if analysis.playback is None else analysis.playback.how
     return summary(source, analysis.top(3), analysis.outputs.values(), how)
-
-
-def summary(source: str, top: Iterable[tuple[str, float]], outputs: Iterable[str], how: str) -> str:
-    """Return the line that is printed for an input: its answers, its outputs, and how a page gets its video."""
-    answers = ", ".join(f"{label} {prob:.1%}" for label, prob in top)
-    return f"{source}: {answers} -> {', '.join(outputs)}{f'. {how}' if how else ''}"

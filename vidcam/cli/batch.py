@@ -18,7 +18,7 @@ from vidcam.batch.processes import suggest_jobs
 from vidcam.batch.run import Status, begin_run, run_items
 from vidcam.batch.tables import write_tables
 from vidcam.batch.worker import Outcome, Recipe
-from vidcam.cli.annotate import check_settings, summary
+from vidcam.cli.answers import check_settings, summary
 from vidcam.cli.loading import engine_arguments, load_engine
 from vidcam.cli.progress import ProgressBar, print_line
 from vidcam.cli.signals import polite_interrupt
