@@ -392,14 +392,14 @@ def test_annotate_writes_a_page_in_place_of_a_video(tmp_path: Path, monkeypatch:
     from vidcam.errors import UsageError
 
     monkeypatch.chdir(tmp_path)
-    [(_, outputs)] = plan_outputs(["a.mp4"], output=Path("why.html"), out_dir=None, reports={}, overwrite=False, embed=True)
+    [(_, outputs)] = plan_outputs(["a.mp4"], output=Path("why.html"), out_dir=None, reports={}, form=Outputs(embed=True))
     assert outputs == Outputs(None, {"html": Path("why.html")}, embed=True)
-    many = plan_outputs(["a.mp4", "b.mp4"], output=Path("{name}.html"), out_dir=None, reports={}, overwrite=False)
+    many = plan_outputs(["a.mp4", "b.mp4"], output=Path("{name}.html"), out_dir=None, reports={}, form=Outputs())
     assert [o.paths() for _, o in many] == [{"html": Path("a.html")}, {"html": Path("b.html")}]
     with pytest.raises(UsageError, match=r"-o a\.html and --report b\.html are both HTML pages"):
-        plan_outputs(["a.mp4"], output=Path("a.html"), out_dir=None, reports={"html": Path("b.html")}, overwrite=False)
+        plan_outputs(["a.mp4"], output=Path("a.html"), out_dir=None, reports={"html": Path("b.html")}, form=Outputs())
     with pytest.raises(UsageError, match="--embed puts the video into the HTML page"):
-        plan_outputs(["a.mp4"], output=Path("a.mp4"), out_dir=None, reports={}, overwrite=False, embed=True)
+        plan_outputs(["a.mp4"], output=Path("a.mp4"), out_dir=None, reports={}, form=Outputs(embed=True))
 
 
 def test_annotating_into_a_page_reads_the_video_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

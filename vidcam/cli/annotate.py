@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument
 
@@ -45,7 +44,10 @@ EXAMPLES = """
 def annotate(
     inputs: Annotated[
         list[str],
-        Argument(metavar="INPUT", help="Video files, folders of videos, folders of numbered images, or http URLs."),
+        Argument(
+            metavar="INPUT",
+            help="Video files, folders of videos, folders of numbered images, http URLs, patterns in quotes, or lists (.txt).",
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -113,6 +115,11 @@ def annotate(
         bool,
         options.explanation_option("--verdict", help="Test whether hiding the highlighted regions changes the prediction."),
     ] = False,
+    recursive: options.Recursive = False,
+    jobs: options.Jobs = None,
+    ray: options.Ray = None,
+    retry_failed: options.RetryFailed = False,
+    progress: options.ProgressKind = "bar",
     seed: options.Seed = 0,
     device: options.Device = "auto",
     engine: options.Engine = "auto",
@@ -123,22 +130,17 @@ def annotate(
     quiet: options.Quiet = False,
 ) -> None:
     """Write an explained video: what the model says, and the evidence for it in space and time."""
+    from vidcam.annotation import Outputs
+    from vidcam.batch.inputs import expand_inputs
+    from vidcam.cli.answers import check_settings
+    from vidcam.cli.batch import BatchOptions, annotate_batch
     from vidcam.cli.loading import load_engine
-    from vidcam.cli.outputs import parse_formats, plan_outputs
+    from vidcam.cli.outputs import parse_formats, plan_outputs, plan_patterns
     from vidcam.cli.progress import ProgressBar
     from vidcam.io.source import open_source
-    from vidcam.methods.lookup import BEST
-    from vidcam.pipeline import Session
 
-    jobs = plan_outputs(
-        inputs,
-        output=output,
-        out_dir=out_dir,
-        reports={"html": html, "json": json, "csv": csv, "vtt": vtt, "npz": maps, "tubes": tubes} | parse_formats(formats or ()),
-        overwrite=overwrite,
-        embed=embed,
-        encoding=Encoding(encoder, crf=crf, preset=preset),
-    )
+    sources = expand_inputs(inputs, recursive=recursive, without=out_dir)
+    reports = {"html": html, "json": json, "csv": csv, "vtt": vtt, "npz": maps, "tubes": tubes} | parse_formats(formats or ())
     settings = Settings(
         method=method, classes=tuple(classes or ()), versus=versus, seconds_between_clip_starts=hop, tail=tail,
         cover=crops == "cover", smoothing=smoothing, smooth_s=smooth, start_s=start, end_s=end, verdict=verdict, seed=seed,
@@ -146,27 +148,25 @@ def annotate(
     if signed and style == "spotlight":
         raise UsageError("a spotlight shows only evidence for the class: leave --signed out, or take --style heat or contour")
     look = Look(style=style, opacity=opacity, signed=signed, panel=panel)
+    form = Outputs(overwrite=overwrite, embed=embed, encoding=Encoding(encoder, crf=crf, preset=preset))
+    opening: dict[str, Any] = {
+        "model": model, "facts": fact, "frame_interval": frame_interval, "weights": weights, "labels": labels, "layer": layer,
+        "trust_code": trust_code, "phrases": [*(classes or ()), versus or ""], "device": device, "engine": engine,
+    }  # fmt: skip
+    batch = BatchOptions(jobs, ray, retry_failed=retry_failed, progress=progress, overwrite=overwrite, quiet=quiet)
+    if batch.is_meant(sources, inputs, out_dir) and out_dir is not None:
+        patterns = plan_patterns(output=output, out_dir=out_dir, reports=reports, embed=embed, count=len(sources))
+        annotate_batch(sources, out_dir, patterns, opening, settings, look, batch, form=form)
+        return
+    works = plan_outputs(sources, output=output, out_dir=out_dir, reports=reports, form=form)
     # A bad input is reported before any weights are fetched.
-    single = open_source(jobs[0][0]) if len(jobs) == 1 else None
+    single = open_source(works[0][0]) if len(works) == 1 else None
     with ProgressBar(quiet=quiet) as bar:
-        loaded = load_engine(
-            bar,
-            model,
-            fact,
-            frame_interval=frame_interval,
-            weights=weights,
-            labels=labels,
-            layer=layer,
-            trust_code=trust_code,
-            phrases=[*(classes or ()), versus or ""],
-            device=device,
-            engine=engine,
-        )
-        # reports once what is wrong for every input
-        Session(loaded, replace(settings, method=None) if settings.method == BEST else settings)
-        failed = _annotate_all(jobs, single, loaded, settings, look, bar)
+        loaded = load_engine(bar, **opening)
+        check_settings(loaded, settings)
+        failed = _annotate_all(works, single, loaded, settings, look, bar)
     if failed:
-        raise VidcamError(f"{failed} of {len(jobs)} inputs could not be explained")
+        raise VidcamError(f"{failed} of {len(works)} inputs could not be explained")
 
 
 def _annotate_all(
@@ -222,6 +222,7 @@ def _annotate_one(
 
 
 def _summary(source: str, analysis: Analysis) -> str:
-    answers = ", ".join(f"{label} {prob:.1%}" for label, prob in analysis.top(3))
-    how = "" if analysis.playback is None else f". {analysis.playback.how}"
-    return f"{source}: {answers} -> {', '.join(analysis.outputs.values())}{how}"
+    from vidcam.cli.answers import summary
+
+    how = "" if analysis.playback is None else analysis.playback.how
+    return summary(source, analysis.top(3), analysis.outputs.values(), how)

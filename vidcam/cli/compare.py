@@ -65,6 +65,7 @@ def compare(
 
     Without --method, one method of each family; without --class, the two most probable classes.
     """
+    from vidcam.annotation import Outputs
     from vidcam.cli.loading import load_engine
     from vidcam.cli.outputs import plan_comparison
     from vidcam.cli.progress import ProgressBar
@@ -75,9 +76,7 @@ def compare(
         output=output,
         html=html,
         json=json,
-        overwrite=overwrite,
-        embed=embed,
-        encoding=Encoding(encoder, crf=crf, preset=preset),
+        form=Outputs(overwrite=overwrite, embed=embed, encoding=Encoding(encoder, crf=crf, preset=preset)),
     )
     settings = Settings(
         classes=tuple(classes or ()), versus=versus, seconds_between_clip_starts=hop, smooth_s=smooth, start_s=start, end_s=end,

@@ -28,6 +28,7 @@ __all__ = [
     "FrameInterval",
     "Hop",
     "Host",
+    "Jobs",
     "Json",
     "Labels",
     "Layer",
@@ -40,8 +41,12 @@ __all__ = [
     "Overwrite",
     "Panel",
     "Preset",
+    "ProgressKind",
     "Quiet",
+    "Ray",
+    "Recursive",
     "Report",
+    "RetryFailed",
     "Seed",
     "Smooth",
     "Smoothing",
@@ -50,6 +55,7 @@ __all__ = [
     "TrustCode",
     "Versus",
     "Weights",
+    "batch_option",
     "explanation_option",
     "model_option",
     "output_option",
@@ -59,6 +65,7 @@ __all__ = [
 model_option = partial(Option, rich_help_panel="Model")
 explanation_option = partial(Option, rich_help_panel="Explanation")
 output_option = partial(Option, rich_help_panel="Output")
+batch_option = partial(Option, rich_help_panel="Many videos (with --out-dir)")
 server_option = partial(Option, rich_help_panel="Server")
 
 METHOD_HELP = "Explanation method: a name from `vidcam methods`, or smoothgrad:NAME or vargrad:NAME to average over noisy inputs"
@@ -148,6 +155,26 @@ Encoder = Annotated[
 Crf = Annotated[int, output_option(min=1, max=51, help="Quality of the video, 1 (best) to 51.")]
 Preset = Annotated[
     str | None, output_option(metavar="NAME", help="The encoder's preset, such as medium of x264.", show_default="a quick one")
+]
+# Folders of many videos
+Recursive = Annotated[bool, batch_option("--recursive", help="Also the videos in the folders within a folder.")]
+Jobs = Annotated[
+    int | None,
+    batch_option(
+        min=1,
+        metavar="N",
+        help="Processes that work on the videos, each with its own model.",
+        show_default="what this machine bears",
+    ),
+]
+Ray = Annotated[
+    str | None,
+    batch_option("--ray", metavar="ADDRESS", help="Work on this Ray cluster instead (auto: the one of this machine)."),
+]
+RetryFailed = Annotated[bool, batch_option("--retry-failed", help="Also try the videos again that failed before.")]
+ProgressKind = Annotated[
+    Literal["bar", "json"],
+    batch_option("--progress", help="Progress for people, or a line of JSON on stderr after each video for other programs."),
 ]
 Overwrite = Annotated[bool, output_option("--overwrite", help="Replace existing output.")]
 Quiet = Annotated[bool, Option("--quiet", "-q", help="Only print errors.")]

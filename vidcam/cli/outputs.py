@@ -6,18 +6,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from vidcam.annotation import Outputs
-from vidcam.errors import InputError, UsageError
-from vidcam.io.source import IMAGE_SUFFIXES, find_videos, open_source
+from vidcam.batch.inputs import expand_inputs
+from vidcam.batch.naming import Names
+from vidcam.errors import UsageError
+from vidcam.io.source import open_source
 from vidcam.reports.formats import get_format, list_formats
-from vidcam.settings import Encoding
 
-__all__ = ["parse_formats", "plan_comparison", "plan_outputs"]
-
-MAX_NAME_BYTES = 200
-"""Length of a file name that is made from an input's: file systems take 255 bytes, and a suffix follows."""
+__all__ = ["parse_formats", "plan_comparison", "plan_outputs", "plan_patterns"]
 
 
 def plan_outputs(
@@ -26,28 +23,48 @@ def plan_outputs(
     output: Path | None,
     out_dir: Path | None,
     reports: Mapping[str, Path | None],
-    overwrite: bool,
-    embed: bool = False,
-    encoding: Encoding = Encoding(),
+    form: Outputs,
 ) -> list[tuple[str, Outputs]]:
     """Return each source with its outputs, in order; makes ``out_dir``.
 
     Args:
-        inputs: What was typed: files, URLs, folders of numbered images, or folders, which stand for the videos in them.
-        output: The video to write for a single source, or in its place the HTML page, if the name ends in ``.html``.
-        out_dir: The folder for the videos. Without ``output`` and ``out_dir``, a video is written to the current folder. Its name
-            is ``NAME.vidcam.mp4``; equal names get a number.
-        reports: The path of each report by the name of its format (:mod:`vidcam.reports.formats`). It must contain ``{name}`` if
-            there are several sources.
-        overwrite: Whether existing files are replaced.
-        embed: Whether the HTML page contains its video.
-        encoding: How videos are encoded.
+        inputs: What was typed, as for :func:`vidcam.batch.inputs.expand_inputs`.
+        output: As for :func:`plan_patterns`, like ``out_dir`` and ``reports``.
+        out_dir: The folder for the videos.
+        reports: The path of each report by the name of its format.
+        form: Outputs without files, which say how files are written.
 
     Raises:
         UsageError: The options do not go together.
         InputError: A folder holds no video.
     """
-    sources = [source for given in inputs for source in _expand(given)]
+    sources = expand_inputs(inputs)
+    patterns = plan_patterns(output=output, out_dir=out_dir, reports=reports, embed=form.embed, count=len(sources))
+    names = Names(patterns)
+    jobs = []
+    for source in sources:
+        _, paths = names.give(source)
+        jobs.append((source, replace(form, video=paths.pop("video", None), reports=paths)))
+    return jobs
+
+
+def plan_patterns(
+    *, output: Path | None, out_dir: Path | None, reports: Mapping[str, Path | None], embed: bool, count: int
+) -> dict[str, Path]:
+    """Return the path of each output by its kind, in which ``{name}`` stands for the name of the input; makes ``out_dir``.
+
+    Args:
+        output: The video to write for a single source, or in its place the HTML page, if the name ends in ``.html``.
+        out_dir: The folder for the videos. Without ``output`` and ``out_dir``, a video is written to the current folder. Its name
+            is ``NAME.vidcam.mp4``; equal names get a number.
+        reports: The path of each report by the name of its format (:mod:`vidcam.reports.formats`). It must contain ``{name}`` if
+            there are several sources.
+        embed: Whether the HTML page contains its video.
+        count: The number of sources.
+
+    Raises:
+        UsageError: The options do not go together.
+    """
     requested = {kind: path for kind, path in reports.items() if path is not None}
     _check_video(output, out_dir)
     is_page = output is not None and _is_page(output)
@@ -55,20 +72,15 @@ def plan_outputs(
         requested, output = _with_page(output, requested), None
     if embed and "html" not in requested:
         raise UsageError("--embed puts the video into the HTML page: name a page with -o OUT.html or --report OUT.html")
-    if len(sources) > 1:
-        _check_names(output, list(requested.values()), count=len(sources))
+    if count > 1:
+        _check_names(output, list(requested.values()), count=count)
     if out_dir is not None:
+        if re.match(r"\w[\w+.\-]+:[/\\]", str(out_dir)):
+            raise UsageError(f"--out-dir {out_dir} is an address: name a folder, such as one where the storage is mounted")
         if out_dir.exists() and not out_dir.is_dir():
             raise UsageError(f"--out-dir {out_dir} is a file: name a folder")
         out_dir.mkdir(parents=True, exist_ok=True)
-    jobs = []
-    taken: set[str] = set()
-    for source in sources:
-        name = _unique(_stem(source), taken)
-        video = None if is_page else output or (out_dir or Path()) / f"{name}.vidcam.mp4"
-        paths = {kind: Path(str(path).replace("{name}", name)) for kind, path in requested.items()}
-        jobs.append((source, Outputs(video, paths, overwrite=overwrite, embed=embed, encoding=encoding)))
-    return jobs
+    return requested if is_page else {"video": output or (out_dir or Path()) / "{name}.vidcam.mp4", **requested}
 
 
 def parse_formats(words: Sequence[str]) -> dict[str, Path | None]:
@@ -92,9 +104,7 @@ def plan_comparison(
     output: Path | None,
     html: Path | None,
     json: Path | None,
-    overwrite: bool,
-    embed: bool = False,
-    encoding: Encoding = Encoding(),
+    form: Outputs,
 ) -> tuple[str, Outputs]:
     """Return the one video that ``source`` names with the files to write for it, all checked.
 
@@ -112,9 +122,7 @@ def plan_comparison(
         output=output,
         out_dir=None,
         reports={"html": html, "json": json},
-        overwrite=overwrite,
-        embed=embed,
-        encoding=encoding,
+        form=form,
     )
     if len(jobs) > 1:
         raise UsageError(f"{source} has {len(jobs)} videos, but one is compared at a time: name one of them")
@@ -154,37 +162,3 @@ def _check_names(output: Path | None, reports: Sequence[Path], *, count: int) ->
         if "{name}" not in str(path):
             example = f"{path.stem}-{{name}}{path.suffix}"
             raise UsageError(f"{path} is one file, but there are {count} inputs: put {{name}} into it, as in {example}")
-
-
-def _expand(given: str) -> list[str]:
-    """Return the sources that ``given`` stands for."""
-    path = Path(given)
-    try:
-        is_folder = path.is_dir()
-    except (OSError, ValueError):  # no file can have this name: reported where it is read
-        is_folder = False
-    if not is_folder:
-        return [given]
-    try:
-        return [str(video) for video in find_videos(path)]
-    except InputError:
-        if any(file.suffix.lower() in IMAGE_SUFFIXES for file in path.iterdir()):
-            return [given]  # a folder of numbered images is one video
-        raise
-
-
-def _stem(source: str) -> str:
-    """Return a file name without suffix for the outputs of ``source``, with harmless characters whatever a URL contains."""
-    path = unquote(urlsplit(source).path) if re.match(r"https?://", source, re.IGNORECASE) else source
-    stem = Path(path.rstrip("/")).resolve().stem if path == source else Path(path.rstrip("/")).stem
-    name = re.sub(r"[^\w\-. ()\[\]]", "_", stem).strip(". ") or "video"
-    return name.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    """Return ``name``, with a number if a file system may take it for one of ``taken``; adds it to them."""
-    unique, number = name, 2
-    while unique.casefold() in taken:
-        unique, number = f"{name}-{number}", number + 1
-    taken.add(unique.casefold())
-    return unique

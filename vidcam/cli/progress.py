@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import unicodedata
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-__all__ = ["ProgressBar", "print_error", "print_renamed"]
+__all__ = ["ProgressBar", "print_error", "print_line", "print_renamed"]
 
 MAX_NAME = 36
 """Characters of a file name that are shown beside its bar."""
@@ -21,6 +22,12 @@ MAX_NAME = 36
 def print_error(message: str) -> None:
     """Print ``error: message`` on stderr, in one line."""
     Console(stderr=True).print(f"[bold red]error:[/] {_one_line(message)}", highlight=False, soft_wrap=True)
+
+
+def print_line(text: str) -> None:
+    """Print a line for other programs on stderr, as it is."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def print_renamed(old: str, new: str, *, quiet: bool) -> None:
@@ -47,6 +54,8 @@ class _Remaining(TimeRemainingColumn):
     """Shows the time left: what is missing of the total if this is in seconds, else what the speed makes of it."""
 
     def render(self, task: Task) -> Text:
+        if "left" in task.fields:
+            return Text(task.fields["left"], style="progress.remaining")
         if task.fields["unit"] or task.remaining is None:
             return super().render(task)
         minutes, seconds = divmod(round(task.remaining), 60)
@@ -118,6 +127,15 @@ class ProgressBar:
     def update_seconds(self, stage: str, done: int, total: int | None) -> None:
         """Show that ``done`` of ``total`` seconds of ``stage`` have passed."""
         self._update(f"{self._name} {stage}", done, total, "", 0.0)
+
+    def update_videos(self, done: int, failed: int, total: int, *, per_minute: float | None, eta_s: float | None) -> None:
+        """Show how many of ``total`` videos are ``done`` and ``failed``, how fast that goes and how long the rest takes."""
+        pace = "" if per_minute is None else f", {per_minute:.1f} videos/min"
+        left = "" if eta_s is None else str(timedelta(seconds=round(eta_s)))
+        key = "videos"
+        self._update(key, done + failed, total, "", 0.0)
+        if key in self._tasks:
+            self._progress.update(self._tasks[key], speed=f"{done} done, {failed} failed{pace}", left=left)
 
     def update_bytes(self, done: int, total: int | None) -> None:
         """Show that ``done`` of ``total`` bytes are downloaded."""

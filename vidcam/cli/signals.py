@@ -6,7 +6,7 @@ import functools
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from vidcam.errors import Terminated
 if TYPE_CHECKING:
     from types import FrameType
 
-__all__ = ["handled_signals"]
+__all__ = ["handled_signals", "polite_interrupt"]
 
 RETRY_S = 0.05
 
@@ -34,6 +34,25 @@ def handled_signals() -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: it was not set by Python
+
+
+@contextmanager
+def polite_interrupt(stop: Callable[[], None]) -> Iterator[None]:
+    """Call ``stop`` at the first SIGINT in the block; the next one has the effect that it had before."""
+    previous = signal.getsignal(signal.SIGINT)
+    if previous is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, previous)
+        stop()
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def _unwind(number: int, frame: FrameType | None) -> None:

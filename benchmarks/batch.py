@@ -1,0 +1,201 @@
+"""Kills a run over many videos at random moments, and checks that it ends like an undisturbed one; measures what --jobs gains.
+
+Run ``python -m benchmarks.batch`` from the project's folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+
+SIZE = 96, 128
+"""Height and width of the clips. x264 codes pictures whose width is no multiple of 128 now one way and now another."""
+
+FPS = 25
+
+
+def write_clip(path: Path, seconds: float, seed: int) -> None:
+    """Write a clip of a square that moves over noise."""
+    rng = np.random.default_rng(seed)
+    noise = rng.integers(0, 120, (*SIZE, 3), np.uint8)
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=FPS, options={"preset": "ultrafast"})
+        stream.height, stream.width = SIZE
+        stream.pix_fmt = "yuv420p"
+        for number in range(round(seconds * FPS)):
+            picture = noise.copy()
+            left = (number * 3 + seed) % (SIZE[1] - 24)
+            picture[30:54, left : left + 24] = 230
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(stream.encode())
+
+
+def write_clips(folder: Path, count: int, seconds: float, long_s: float) -> None:
+    """Write ``count`` inputs: every 25th is no video, one is empty, and one is ``long_s`` seconds long."""
+    folder.mkdir(parents=True)
+    for number in range(count):
+        path = folder / f"{number:04d}.mp4"
+        if number == 1:
+            path.write_bytes(b"")
+        elif number % 25 == 2:
+            path.write_bytes(b"this is no video" * 50)
+        else:
+            write_clip(path, long_s if number == 3 else seconds, number)
+
+
+def command(inputs: Path, folder: Path, jobs: int) -> list[str]:
+    """Return the command of the run."""
+    words = [
+        "annotate",
+        inputs,
+        "--model",
+        "mini",
+        "--out-dir",
+        folder,
+        "--maps",
+        folder / "{name}.npz",
+        "--jobs",
+        jobs,
+        "--quiet",
+    ]
+    return [sys.executable, "-m", "vidcam", *map(str, words)]
+
+
+def finish(words: list[str]) -> float:
+    """Run to the end; return the seconds."""
+    began = time.perf_counter()
+    code = subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
+    assert code in (0, 1), code
+    return time.perf_counter() - began
+
+
+def kill(words: list[str], folder: Path, until_done: int, delay_s: float) -> tuple[set[str], int, bool]:
+    """Kill a run and all its processes some time after ``until_done`` videos are done.
+
+    Returns:
+        The marked videos, how many files were half-written, and whether the run was still going on.
+    """
+    process = subprocess.Popen(words, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and len(marks(folder)) < until_done:
+        time.sleep(0.01)
+    time.sleep(delay_s)
+    is_hit = process.poll() is None
+    if is_hit:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return marks(folder), len(list(folder.rglob(".*.part*"))), is_hit
+
+
+def marks(folder: Path) -> set[str]:
+    """Return the names of the videos that are marked as done."""
+    return {path.name.removesuffix(".done.json") for path in folder.glob("vidcam-marks/[!.]*.done.json")}
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Return a checksum of every output by its name; of NPZ files, whose archive holds a time, one of the arrays."""
+    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.mp4")}
+    for path in folder.glob("*.npz"):
+        with np.load(path) as arrays:
+            content = b"".join(arrays[key].tobytes() for key in sorted(arrays.files) if arrays[key].dtype.kind == "f")
+        sums[path.name] = hashlib.sha256(content).hexdigest()
+    return sums
+
+
+def rows(path: Path) -> list[list[str]]:
+    """Return a table without the seconds that the work took."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [[value for key, value in row.items() if key != "seconds"] for row in csv.DictReader(file)]
+
+
+def measure_kills(folder: Path, args: argparse.Namespace) -> dict[str, object]:
+    """Compare a run that is killed many times with an undisturbed one."""
+    inputs = folder / "in"
+    write_clips(inputs, args.clips, args.seconds, args.long)
+    calm, killed = folder / "calm", folder / "killed"
+    finish(command(inputs, calm, args.jobs))
+    rng = random.Random(args.seed)
+    marked: set[str] = set()
+    times: dict[str, int] = {}
+    progress, half_written, repeated, hits = [], 0, 0, 0
+    whole = len(marks(calm))
+    for number in range(args.kills):
+        share = (whole - len(marked)) / (args.kills - number + 1)
+        until_done = len(marked) + round(rng.uniform(0, 1.5) * share)
+        now, halves, is_hit = kill(command(inputs, killed, args.jobs), killed, until_done, rng.uniform(0, args.delay))
+        assert marked <= now, "a mark is gone"
+        written = {name: (killed / f"{name}.vidcam.mp4").stat().st_mtime_ns for name in now}
+        repeated += sum(written[name] != moment for name, moment in times.items())
+        marked, times = now, written
+        half_written, hits = half_written + (halves > 0), hits + is_hit
+        progress.append(len(now))
+    finish(command(inputs, killed, args.jobs))
+    one, other = digests(calm), digests(killed)
+    return {
+        "inputs": args.clips,
+        "kills": hits,
+        "done after each kill": progress,
+        "kills that left half-written files": half_written,
+        "half-written files at the end": len(list(killed.rglob(".*.part*"))),
+        "videos done twice": repeated,
+        "outputs missing": len(set(one) - set(other)),
+        "outputs too many": len(set(other) - set(one)),
+        "outputs that differ": sum(one[name] != other.get(name) for name in one),
+        "outputs": len(one),
+        "results equal": rows(calm / "results.csv") == rows(killed / "results.csv"),
+        "failures equal": rows(calm / "failed.csv") == rows(killed / "failed.csv"),
+        "failures": len(rows(calm / "failed.csv")),
+    }
+
+
+def measure_jobs(folder: Path, args: argparse.Namespace) -> dict[str, object]:
+    """Measure the videos a minute of one process and of several, in turn."""
+    inputs = folder / "speed"
+    inputs.mkdir()
+    for number in range(args.speed_clips):
+        write_clip(inputs / f"{number:04d}.mp4", 10.0, number)
+    pace: dict[int, list[float]] = {1: [], args.jobs: []}
+    for repeat in range(args.rounds):
+        for jobs in pace:
+            out = folder / f"speed-{repeat}-{jobs}"
+            pace[jobs].append(60.0 * args.speed_clips / finish(command(inputs, out, jobs)))
+            shutil.rmtree(out)
+    return {f"videos/min with --jobs {jobs}": [round(value, 1) for value in values] for jobs, values in pace.items()}
+
+
+def main() -> None:
+    """Measure, and print the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path("build/batch"))
+    parser.add_argument("--clips", type=int, default=500)
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of a clip")
+    parser.add_argument("--long", type=float, default=600.0, help="length of the longest clip, in seconds")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--delay", type=float, default=0.5, help="seconds that a kill comes later at most")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--speed-clips", type=int, default=200, help="clips of ten seconds; 0 measures no speed")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    shutil.rmtree(args.folder, ignore_errors=True)
+    args.folder.mkdir(parents=True)
+    figures = measure_kills(args.folder, args) if args.kills else {}
+    if args.speed_clips:
+        figures |= measure_jobs(args.folder, args)
+    sys.stdout.write(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

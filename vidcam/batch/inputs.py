@@ -1,0 +1,116 @@
+"""Which videos the words of a command stand for: files, addresses, folders, patterns and lists."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from vidcam.errors import InputError
+from vidcam.io.source import IMAGE_SUFFIXES, VIDEO_SUFFIXES, find_videos
+
+__all__ = ["LIST_SUFFIX", "expand_inputs", "identify"]
+
+LIST_SUFFIX = ".txt"
+"""The end of the name of a list of inputs."""
+
+
+def expand_inputs(given: Sequence[str], *, recursive: bool = False, without: Path | None = None) -> list[str]:
+    """Return the videos that ``given`` stands for, each once, in order.
+
+    Args:
+        given: Files and addresses, which stand for themselves; folders of numbered images, which are one video each; other
+            folders, which stand for the videos in them; patterns with ``*``, ``?`` or ``[…]``, where ``**`` is any number of
+            folders; lists, which are text files (``.txt``) with one input a line, relative to the folder of the list, where ``#``
+            begins a comment.
+        recursive: Whether a folder also stands for the videos in the folders within it.
+        without: A folder whose videos are left out if it lies within a given folder: that of the outputs.
+
+    Raises:
+        InputError: A folder holds no video, a pattern fits no file, or a list cannot be read.
+    """
+    sources: dict[str, str] = {}
+    for word in given:
+        for source in _expand(word, recursive, without):
+            sources.setdefault(identify(source), source)
+    return list(sources.values())
+
+
+def identify(source: str) -> str:
+    """Return the name by which a run knows an input again, from whatever folder the command is given."""
+    return source if _is_address(source) else os.path.abspath(source)
+
+
+def _is_address(source: str) -> bool:
+    return re.match(r"[A-Za-z][A-Za-z0-9+.\-]+://", source) is not None
+
+
+def _expand(word: str, recursive: bool, without: Path | None) -> Iterator[str]:
+    path = Path(word)
+    if _is_address(word):
+        yield word
+    elif _is(path.is_dir):
+        yield from _expand_folder(path, recursive, without)
+    elif _is(path.is_file):
+        yield from _read_list(path, recursive, without) if path.suffix.lower() == LIST_SUFFIX else [word]
+    elif glob.has_magic(word) and not _is(path.exists):
+        files = sorted(file for file in glob.iglob(word, recursive=True) if os.path.isfile(file))
+        if not files:
+            raise InputError(f"no file fits {word}: check the folder, and put ** for any number of folders")
+        yield from files
+    else:
+        yield word  # what cannot be read is reported where it is read
+
+
+def _is(question: Callable[[], bool]) -> bool:
+    """Return what a method of a path answers; False if no file can have this name."""
+    try:
+        return question()
+    except (OSError, ValueError):
+        return False
+
+
+def _expand_folder(folder: Path, recursive: bool, without: Path | None) -> Iterator[str]:
+    if recursive:
+        videos = list(_walk(folder, without))
+        if not videos:
+            raise InputError(f"{folder} and the folders in it hold no video: looked for {', '.join(sorted(VIDEO_SUFFIXES))}")
+        yield from map(str, videos)
+        return
+    try:
+        yield from map(str, find_videos(folder))
+    except InputError:
+        if not any(file.suffix.lower() in IMAGE_SUFFIXES for file in folder.iterdir()):
+            raise
+        yield str(folder)  # a folder of numbered images is one video
+
+
+def _walk(folder: Path, without: Path | None) -> Iterator[Path]:
+    """Yield the videos in a folder and in the folders within it; hidden ones and those in ``without`` are left out."""
+    excluded = None if without is None else without.resolve()
+    for name, folders, _ in os.walk(folder):
+        here = Path(name)
+        if here != folder and here.resolve() == excluded:
+            folders.clear()
+            continue
+        folders[:] = sorted(inner for inner in folders if not inner.startswith("."))
+        try:
+            yield from find_videos(here)
+        except InputError:
+            continue
+
+
+def _read_list(path: Path, recursive: bool, without: Path | None) -> Iterator[str]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the list {path} cannot be read as UTF-8 text ({error}): it must hold one input a line") from error
+    words = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not words:
+        raise InputError(f"the list {path} is empty: write one file, folder or address on each line")
+    for word in words:
+        if word.lower().endswith(LIST_SUFFIX):
+            raise InputError(f"the list {path} names the list {word}: name its videos in one list")
+        yield from _expand(word if _is_address(word) else str(path.parent / word), recursive, without)
