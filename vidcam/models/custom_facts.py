@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 from vidcam.errors import UnknownNameError, UsageError
+from vidcam.models.calling import CALL_FACTS
 from vidcam.models.labels import read_labels
 from vidcam.models.spec import ORDERS, Head, Layout, ModelSpec
 
@@ -198,14 +199,15 @@ def _read_attribute(name: str, module: nn.Module) -> dict[str, Any]:
     facts = getattr(module, "vidcam", {})
     if not isinstance(facts, Mapping):
         raise UsageError(f"{name}: the attribute `vidcam` must be a dict of facts, got a {type(facts).__name__}")
-    return _check_keys(f"the attribute `vidcam` of {name}", facts)
+    stated = _check_keys(f"the attribute `vidcam` of {name}", facts, more=CALL_FACTS)
+    return {key: value for key, value in stated.items() if key not in CALL_FACTS}
 
 
-def _check_keys(source: str, facts: Mapping[Any, object]) -> dict[str, Any]:
+def _check_keys(source: str, facts: Mapping[Any, object], *, more: Sequence[str] = ()) -> dict[str, Any]:
     """Return the facts; raise UnknownNameError for an unknown key."""
     for key in facts:
-        if key not in DEFAULTS:
-            raise UnknownNameError(f"fact in {source}", str(key), DEFAULTS)
+        if key not in (*DEFAULTS, *more):
+            raise UnknownNameError(f"fact in {source}", str(key), (*DEFAULTS, *more))
     return dict(facts)
 
 
