@@ -307,7 +307,6 @@ def test_recurrent_network_bears_occlusion_that_finds_its_pixels(file: Path, cli
     ("name", "message"),
     [
         ("nets.py", r"is a file: name the factory in it too, .*nets\.py:Net or .*nets\.py:plain or .*nets\.py:silent"),
-        ("net.onnx", "is an ONNX graph, whose layers and gradients cannot be looked into"),
         ("net.pkl", "is a pickle, which runs code when it is read"),
         ("net.pth", "is a weight file: give it as --weights"),
         ("net.torchscript", "is a TorchScript archive"),

@@ -40,7 +40,6 @@ def is_file(name: str) -> bool:
 
 
 FOREIGN = {
-    ".onnx": "an ONNX graph, whose layers and gradients cannot be looked into: give the PyTorch network that it was made of",
     ".pkl": "a pickle, which runs code when it is read: save model.state_dict() and give it as --weights",
     ".pickle": "a pickle, which runs code when it is read: save model.state_dict() and give it as --weights",
     ".pt": "a weight file: give it as --weights, and the network that it belongs to as --model",
