@@ -67,6 +67,10 @@ Model = Annotated[
         ".xml file, or hf:REPOSITORY or hf:FOLDER of Hugging Face."
     ),
 ]
+Models = Annotated[
+    list[str] | None,
+    model_option("--model", metavar="NAME", help="Model, as for annotate (repeatable: compare models).", show_default="auto"),
+]
 Weights = Annotated[Path | None, model_option(metavar="FILE", help="Weight file: safetensors, or a torch state dict.")]
 Labels = Annotated[Path | None, model_option(metavar="FILE", help="Class names: one per line, or a JSON list.")]
 Layer = Annotated[str | None, model_option(metavar="MODULE", help="Module to explain.", show_default="the model's own choice")]

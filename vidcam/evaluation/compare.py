@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from vidcam.engine import Engine
     from vidcam.models.spec import ModelSpec
 
-__all__ = ["compare"]
+__all__ = ["ANSWERS", "class_independent", "compare", "draw_comparison", "measure_costs", "peak_of"]
 
 DEFAULT = (("cam", "gradcam"), ("gradcam++",), ("layercam",), ("eigencam",), ("gradientxinput",), ("lrp", "attention-rollout"))
 """What is compared if no method is named: of each family the first that works on the model."""
@@ -107,7 +107,7 @@ def compare(
         raise UsageError(f"none of these methods works here: {reasons}")
     analyses = {name: replace(analysis, tracks={}) for name, analysis in analyses.items()}
     with open_source(path) as source:
-        costs = _costs(source, engine, settings, [m for m in chosen if m.name in analyses])
+        costs = measure_costs(source, engine, settings, [m for m in chosen if m.name in analyses])
         entries, agreements, times = _compared(analyses, labels, costs)
         identical = _identical(entries)
         made = Comparison(
@@ -117,7 +117,7 @@ def compare(
             identical=identical,
             agreement=agreements,
             moments_s=times,
-            peak_s=_peak(entries, labels[0]),
+            peak_s=peak_of(entries, labels[0]),
             plain=None,
             pictures={},
             notes=tuple(_notes(entries, labels, refused, identical, agreements, engine.spec)),
@@ -127,7 +127,7 @@ def compare(
             seconds=0.0,
         )
         if outputs.video is not None or "html" in outputs.reports:
-            made = _draw(source, made, outputs, settings, progress)
+            made = draw_comparison(source, made, outputs, settings, progress)
     made = replace(made, seconds=SYSTEM.now() - began)
     made.write_files({name: outputs.reports.get(name) for name in ("html", "json")}, overwrite=outputs.overwrite)
     return made
@@ -141,7 +141,7 @@ def _labels(path: str | Path, engine: Engine, settings: Settings, progress: Prog
     return tuple(label for label in probs if label != settings.versus)[:ANSWERS]
 
 
-def _costs(source: Source, engine: Engine, settings: Settings, methods: Sequence[core.Method]) -> dict[str, float]:
+def measure_costs(source: Source, engine: Engine, settings: Settings, methods: Sequence[core.Method]) -> dict[str, float]:
     """Return the seconds that each method takes for all classes of the first clip, without reading and drawing."""
     session = Session(engine, replace(settings, method=methods[0].name))
     first = next(explanations(source, session))
@@ -167,27 +167,29 @@ def _compared(
     laid = {name: {label: agreement.lay_on_lattice(a.drawn[label], times) for label in labels} for name, a in analyses.items()}
     entries = []
     for name, analysis in analyses.items():
-        drawn = [analysis.drawn[label] for label in labels]
         entries.append(
             Entry(
                 method=get_method(name),
                 analysis=analysis,
                 window_s=costs[name],
                 class_correlation=agreement.class_correlation([laid[name][label].signed for label in labels]),
-                class_independent=len(drawn) > 1
-                and all(agreement.largest_difference(drawn[0], other) < agreement.SAME_MAP for other in drawn[1:]),
+                class_independent=class_independent(analysis, labels),
             )
         )
     return tuple(entries), {k: agreement.measure_agreement({n: laid[n][k].for_ for n in laid}) for k in labels}, times
+
+
+def class_independent(analysis: Analysis, labels: Sequence[str]) -> bool:
+    """Return whether the maps of all labels are the same."""
+    first, *others = (analysis.drawn[label] for label in labels)
+    return bool(others) and all(agreement.largest_difference(first, other) < agreement.SAME_MAP for other in others)
 
 
 def _identical(entries: Sequence[Entry]) -> tuple[tuple[str, str, float], ...]:
     def tracks(entry: Entry) -> list[Track]:
         return [t for parts in entry.analysis.drawn.values() for t in parts]
 
-    pairs = [
-        (a.method.name, b.method.name, agreement.largest_difference(tracks(a), tracks(b))) for a, b in combinations(entries, 2)
-    ]
+    pairs = [(a.name, b.name, agreement.largest_difference(tracks(a), tracks(b))) for a, b in combinations(entries, 2)]
     return tuple(pair for pair in pairs if pair[2] < agreement.SAME_MAP)
 
 
@@ -210,9 +212,9 @@ def _notes(
         yield words
     for entry in entries:
         if entry.class_independent:
-            yield f"{entry.method.name} is class independent: it has the same map for every class"
+            yield f"{entry.name} is class independent: it has the same map for every class"
     versus = entries[0].analysis.versus
-    if versus is not None and (blind := [entry.method.name for entry in entries if not entry.method.signed]):
+    if versus is not None and (blind := [entry.name for entry in entries if not entry.method.signed]):
         yield f"{', '.join(blind)} cannot speak against a class, so what speaks for {versus!r} is missing there"
     for label in labels:
         found = agreements[label]
@@ -241,26 +243,40 @@ def _groups(identical: Sequence[tuple[str, str, float]]) -> list[list[str]]:
 # --- pictures ------------------------------------------------------------------------------------------------------------------
 
 
+def _curve_at(entry: Entry, label: str, times: FloatArray) -> FloatArray:
+    """Return the positive evidence of an entry at ``times``, which are its own unless it is of another model."""
+    tracks = entry.analysis.drawn[label]
+    curve = _curve(tracks)
+    return curve if len(curve) == len(times) else np.interp(times, tracks[0].times, curve)
+
+
 def _curve(tracks: Sequence[Track]) -> FloatArray:
     """Return the positive evidence ``(N,)`` at each step of the timeline, NaN where no clip looked."""
     total: FloatArray = np.sum([t.maps.clip(0).sum(axis=(1, 2), dtype=np.float64) for t in tracks], axis=0)
     return total
 
 
-def _peak(entries: Sequence[Entry], label: str) -> float:
+def peak_of(entries: Sequence[Entry], label: str) -> float:
     """Return the second at which the methods together have most evidence for the label, each scaled by its own peak.
 
     Against another label evidence of both signs counts: where the difference is largest.
     """
-    curves = [np.nan_to_num(_curve(e.analysis.drawn[label])) for e in entries]
+    times = entries[0].analysis.times_s
+    curves = [np.nan_to_num(_curve_at(e, label, times)) for e in entries]
     if entries[0].analysis.versus is not None:
-        opposed = [[replace(t, maps=-t.maps) for t in e.analysis.drawn[label]] for e in entries]
-        curves = [c + np.nan_to_num(_curve(tracks)) for c, tracks in zip(curves, opposed, strict=True)]
+        against = [replace(e, analysis=replace(e.analysis, drawn={label: _negated(e.analysis.drawn[label])})) for e in entries]
+        curves = [c + np.nan_to_num(_curve_at(e, label, times)) for c, e in zip(curves, against, strict=True)]
     together = np.sum([c / c.max() for c in curves if c.max() > 0] or [curves[0]], axis=0)
     return float(entries[0].analysis.times_s[int(np.argmax(together))])
 
 
-def _draw(source: Source, made: Comparison, outputs: Outputs, settings: Settings, progress: Progress | None) -> Comparison:
+def _negated(tracks: Sequence[Track]) -> tuple[Track, ...]:
+    return tuple(replace(t, maps=-t.maps) for t in tracks)
+
+
+def draw_comparison(
+    source: Source, made: Comparison, outputs: Outputs, settings: Settings, progress: Progress | None
+) -> Comparison:
     """Run the second pass: draw every frame at its own time, and take pictures of the peak second."""
     first = made.entries[0].analysis
     size = first.source.height, first.source.width
@@ -310,7 +326,7 @@ def _pictured(made: Comparison, frame: Frame) -> Comparison:
     return replace(
         made,
         plain=cast("UInt8Array", cv2.resize(frame.image, (THUMB, small), interpolation=cv2.INTER_AREA)),
-        pictures={(e.method.name, k): picture(e, k) for e in made.entries for k in made.labels},
+        pictures={(e.name, k): picture(e, k) for e in made.entries for k in made.labels},
     )
 
 
@@ -320,8 +336,8 @@ def _grid(made: Comparison, size: tuple[int, int]) -> Grid:
     return Grid(
         source_size=size,
         rows=[_row(e, made) for e in made.entries],
-        columns=[(label, percent(made.probs[label])) for label in made.labels],
-        title=f"{Path(made.source_path).name} · what {made.model} sees{versus}",
+        columns=[(label, _percents(made, label)) for label in made.labels],
+        title=f"{Path(made.source_path).name} · {made.subject}{versus}",
         times=first.times_s,
         span=(float(first.times_s[0]), float(first.times_s[0]) + first.duration_s),
         seen=[t.seen for t in first.drawn[made.labels[0]]],
@@ -329,9 +345,15 @@ def _grid(made: Comparison, size: tuple[int, int]) -> Grid:
     )
 
 
+def _percents(made: Comparison, label: str) -> str:
+    """Return the probability of a label; for several models, that of each."""
+    each = [dict(e.analysis.top(len(e.analysis.probs)))[label] for e in made.entries] if made.of_models else [made.probs[label]]
+    return " / ".join(map(percent, each))
+
+
 def _row(entry: Entry, made: Comparison) -> Row:
-    drawn = entry.analysis.drawn
-    curves = [_curve(drawn[k]) if made.versus is None else entry.analysis.curves[k] for k in made.labels]
+    times = made.entries[0].analysis.times_s
+    curves = [_curve_at(entry, k, times) if made.versus is None else entry.analysis.curves[k] for k in made.labels]
     peak = max(float(np.nanmax(np.abs(c))) for c in curves) or 1.0
     unit = " logits" if entry.analysis.completeness_error is not None else ""
     facts = [entry.method.title, f"1.0 = {entry.analysis.scale:.3g}{unit}", f"{duration(entry.window_s)} a window"]
@@ -339,4 +361,4 @@ def _row(entry: Entry, made: Comparison) -> Row:
         facts.insert(1, "one side only")
     if math.isfinite(entry.class_correlation):
         facts.append(f"classes alike: {entry.class_correlation:.2f}".replace("-", "−"))
-    return Row(entry.method.name, tuple(facts), tuple(c / peak for c in curves))
+    return Row(entry.name, tuple(facts), tuple(c / peak for c in curves))

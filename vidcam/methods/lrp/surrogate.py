@@ -81,7 +81,8 @@ class Surrogate(TorchFunctionMode):
         ):
             rules |= dict.fromkeys(names, rule)
         if composite.is_attentive:
-            rules |= {"softmax": self._softmax, "layer_norm": self._layer_norm} | dict.fromkeys(MATRIX_PRODUCTS, self._bilinear)
+            rules |= {"softmax": self._softmax, "layer_norm": self._layer_norm}
+            rules |= dict.fromkeys(MATRIX_PRODUCTS, self._bilinear)
         self._rules = rules
 
     def __torch_function__(self, func: Function, types: object, args: Any = (), kwargs: Any = None) -> Any:
