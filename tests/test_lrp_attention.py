@@ -193,6 +193,15 @@ def check_conservation(found: core.Attribution) -> None:
     assert np.abs(found.totals).max() > 0
 
 
+def test_attention_that_does_not_fit_into_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vidcam.methods.attention.LIMIT", 4 * 4 * 3 * 2 * 36**2 - 1)  # 3 blocks, 2 heads, 36 tokens
+    clip = torch.randn(1, 3, tiny.FRAMES, tiny.SIZE, tiny.SIZE)
+    with pytest.raises(IncompatibleError, match="the attention of all blocks for one clip takes more than"):
+        explained(small_model("videomae"), clip)
+    monkeypatch.setattr("vidcam.methods.attention.LIMIT", 4 * 4 * 3 * 2 * 36**2)
+    assert explained(small_model("videomae"), clip).maps[0].any()
+
+
 def test_networks_whose_attention_is_not_known_are_refused() -> None:
     from vidcam.methods.lookup import check_method
     from vidcam.models.table import get_spec
