@@ -678,7 +678,7 @@ def test_five_methods_share_decoding_and_forward_passes(engine: TorchEngine, cli
 
     monkeypatch.setattr(Source, "frames", count_decode)
     monkeypatch.setattr(type(engine.model), "forward", count_forward)
-    monkeypatch.setattr(compare, "_costs", lambda source, engine, settings, methods: {m.name: 1.0 for m in methods})
+    monkeypatch.setattr(compare, "measure_costs", lambda source, engine, settings, methods: {m.name: 1.0 for m in methods})
     settings = Settings(classes=("red square", "nothing"))
     names = ("cam", "gradcam", "xgradcam", "hirescam", "layercam")
     result = compare.compare(clip, engine=engine, settings=settings, methods=names)

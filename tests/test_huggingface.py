@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import warnings
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -30,10 +31,12 @@ from vidcam.methods.receptive_field import layer_geometry
 from vidcam.models import loading, trained
 from vidcam.models.huggingface import files
 from vidcam.models.huggingface.families import FAMILIES
+from vidcam.pipeline import Session, explanations
 from vidcam.settings import Settings
 
 pytestmark = pytest.mark.xdist_group("transformers")  # importing it takes seconds
 
+ROOT = Path(__file__).parent.parent
 ALL = (*tiny.FAMILIES, "xclip")
 PHRASES = ("a person waves", "a person sits down")
 
@@ -118,6 +121,38 @@ def test_what_a_trainer_saves_after_fine_tuning_needs_no_flag(tmp_path):
     tiny.processor("videomae").save_pretrained(tmp_path)
     engine = vidcam.open_engine(f"hf:{tmp_path}", device="cpu", engine="torch")
     assert [engine.labels[i] for i in engine.predict(clips(2)).argmax(1)] == ["jump", "wave"]
+
+
+def test_folder_of_a_real_trainer_works_with_no_flag(tmp_path):
+    """A tiny VideoMAE learns two of the sample clips with transformers' own Trainer; the folder that it saves knows them."""
+    pytest.importorskip("accelerate", reason="transformers' Trainer needs the package accelerate, which is not installed")
+    start, saved, videos = tmp_path / "start", tmp_path / "saved", ("walking", "jumping_jack")
+    tiny.network("videomae").save_pretrained(start)
+    tiny.processor("videomae").save_pretrained(start)
+    engine = vidcam.open_engine(f"hf:{start}", device="cpu", engine="torch", facts={"interval_s": 0.1})
+    shown = []
+    for name in videos:
+        with vidcam.open_source(ROOT / "clips" / f"{name}.mp4") as source:
+            session = Session(engine, vidcam.Settings(method="gradcam"))
+            shown.append(next(explanations(source, session)).clips[0])
+    pixels = normalise(np.stack(shown), mean=engine.spec.mean, std=engine.spec.std).transpose(1, 2)
+    data = [{"pixel_values": p, "labels": torch.tensor(label)} for p, label in zip(pixels, (2, 0), strict=True)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the Trainer, which is not ours
+        arguments = transformers.TrainingArguments(
+            output_dir=str(tmp_path / "run"), max_steps=30, learning_rate=3e-3, per_device_train_batch_size=2, report_to=[],
+            save_strategy="no", disable_tqdm=True, use_cpu=True, remove_unused_columns=False, logging_strategy="no",
+        )  # fmt: skip
+        trainer = transformers.Trainer(
+            model=transformers.AutoModelForVideoClassification.from_pretrained(start),
+            args=arguments,
+            train_dataset=data,
+            processing_class=tiny.processor("videomae"),
+        )
+        trainer.train()
+        trainer.save_model(str(saved))
+    engine = vidcam.open_engine(f"hf:{saved}", device="cpu", engine="torch")
+    assert [engine.labels[i] for i in engine.predict(np.stack(shown)).argmax(1)] == ["jump", "wave"]
 
 
 # --- where the tokens are -----------------------------------------------------------------------------------------------------

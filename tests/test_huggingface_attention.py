@@ -25,9 +25,9 @@ pytestmark = pytest.mark.xdist_group("transformers")
 TARGETS = [Target(0), Target(2, versus=1)]
 
 
-def model(family: str) -> TorchModel:
+def model(family: str, **more: int) -> TorchModel:
     """A network whose attention is far from even."""
-    adapter, net = FAMILIES[family], tiny.network(family, spread=3.0)
+    adapter, net = FAMILIES[family], tiny.network(family, spread=3.0, **more)
     cells = adapter.cells(net.config, tiny.FRAMES)
     spec = ModelSpec(
         name=family, title="", family="", build=lambda: net, labels=lambda: tiny.LABELS, num_frames=tiny.FRAMES,

@@ -307,7 +307,6 @@ def test_recurrent_network_bears_occlusion_that_finds_its_pixels(file: Path, cli
     ("name", "message"),
     [
         ("nets.py", r"is a file: name the factory in it too, .*nets\.py:Net or .*nets\.py:plain or .*nets\.py:silent"),
-        ("net.onnx", "is an ONNX graph, whose layers and gradients cannot be looked into"),
         ("net.pkl", "is a pickle, which runs code when it is read"),
         ("net.pth", "is a weight file: give it as --weights"),
         ("net.torchscript", "is a TorchScript archive"),
@@ -418,6 +417,64 @@ def test_frames_folded_otherwise_are_refused_as_a_layer() -> None:
         custom_facts.describe("net", net, layer="cnn")
 
 
+# ---------------------------------------------------------------------------------------------------- how networks are called
+
+
+CALLS = """
+from dataclasses import dataclass
+from nets import Net, FACTS
+import torch
+
+@dataclass
+class Output:
+    logits: torch.Tensor
+    loss: None = None
+
+class Other(Net):
+    def __init__(self, wrap, **facts):
+        super().__init__()
+        self.wrap, self.first = wrap, facts.get("frames_first", False)
+        self.vidcam = FACTS | facts
+    def forward(self, x):
+        assert x.shape[1:] == ((8, 3, 32, 32) if self.first else (3, 8, 32, 32))
+        return self.wrap(super().forward(x.transpose(1, 2) if self.first else x))
+
+def first(): return Other(lambda z: z, frames_first=True)
+def mapping(): return Other(lambda z: {"aux": z * 2, "scores": z}, output="scores")
+def tuples(): return Other(lambda z: (z, z * 2), output=0)
+def objects(): return Other(Output, output="logits", frames_first=True)
+def untold(): return Other(lambda z: {"aux": z * 2, "scores": z})
+def absent(): return Other(lambda z: (z, z), output="scores")
+def wrong(): return Other(lambda z: z, frames_first="yes")
+"""
+
+
+@pytest.mark.parametrize("name", ["first", "mapping", "tuples", "objects"])
+def test_other_call_is_stated_by_one_fact_and_changes_nothing_else(file: Path, name: str) -> None:
+    (file.parent / "calls.py").write_text(CALLS)
+    plain, other = load(f"{file}:plain"), load(f"{file.parent / 'calls.py'}:{name}")
+    assert (other.spec.target_layer, other.spec.head) == (plain.spec.target_layer, plain.spec.head)
+    assert list(other.module.state_dict()) == list(plain.module.state_dict())
+    frames = np.random.default_rng(0).integers(0, 256, (2, 8, 32, 32, 3), np.uint8)
+    for method in ("cam", "layercam", "gradientxinput", "occlusion"):
+        a, b = (core.explain(TorchEngine(m, "cpu"), frames, [core.Target(1)], get_method(method)) for m in (plain, other))
+        np.testing.assert_allclose(b.maps[0], a.maps[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("untold", r"gave a dict of 'aux' \(2, 5\), 'scores' \(2, 5\); if the logits are among them, state \"output\": KEY"),
+        ("absent", r"has no output 'scores': it gives a tuple of 0 \(2, 5\), 1 \(2, 5\)"),
+        ("wrong", "frames_first must be True or False, got 'yes'"),
+    ],
+)
+def test_call_that_cannot_be_is_refused_with_what_there_is(file: Path, name: str, message: str) -> None:
+    (file.parent / "calls.py").write_text(CALLS)
+    with pytest.raises(UsageError, match=message):
+        load(f"{file.parent / 'calls.py'}:{name}")
+
+
 # ------------------------------------------------------------------------------------------------------------- checkpoints
 
 
@@ -439,6 +496,18 @@ def test_checkpoint_of_training_code_is_unwrapped_and_told(file: Path, tmp_path:
     for name, value in found.load().module.state_dict().items():
         assert torch.equal(value, state[name]), name
     assert [repr(prefix) in note for note in found.notes] == [True]
+
+
+def test_lightning_checkpoint_with_other_modules_gives_its_network(file: Path, tmp_path: Path) -> None:
+    state = {k: v + 1 for k, v in custom.make_network(f"{file}:plain").state_dict().items()}
+    kept = {f"classifier.net.{k}": v for k, v in state.items()} | {"loss.weight": torch.ones(5)}
+    torch.save({"pytorch-lightning_version": "2.4.0", "epoch": 3, "loops": {}, "state_dict": kept}, tmp_path / "last.ckpt")
+    found = resolve_model(f"{file}:plain", weights=tmp_path / "last.ckpt")
+    assert all(torch.equal(value, state[name]) for name, value in found.load().module.state_dict().items())
+    assert ["'classifier.net.'" in note and note.endswith("left out: loss.weight") for note in found.notes] == [True]
+    torch.save({"state_dict": kept | {f"teacher.{k}": v for k, v in state.items()}}, tmp_path / "two.ckpt")
+    with pytest.raises(WeightsError, match="do not fit"):  # which of the two is meant, nothing says
+        resolve_model(f"{file}:plain", weights=tmp_path / "two.ckpt")
 
 
 def test_prefix_that_the_network_has_too_is_kept(tmp_path: Path) -> None:

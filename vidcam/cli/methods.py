@@ -53,9 +53,14 @@ def methods(
 
 def _resolve(model: str, facts: list[str] | None, *, trust_code: bool) -> ModelSpec:
     """Return the facts of a model."""
+    from vidcam.engine.graph_file import is_graph
     from vidcam.models.custom_facts import parse_facts
     from vidcam.models.loading import resolve_model
 
+    if is_graph(model):
+        from vidcam.engine import open_engine
+
+        return open_engine(model, facts=parse_facts(facts or ())).spec
     return resolve_model(model, facts=parse_facts(facts or ()), phrases=ANY_PHRASES, trust_code=trust_code).spec
 
 

@@ -77,9 +77,13 @@ PORT_HELP = "Port to listen on (0: any free port)."
 Model = Annotated[
     str,
     model_option(
-        help="Model: a name from `vidcam models`, a trained folder, package.module:factory, file.py:factory, or hf:REPOSITORY "
-        "or hf:FOLDER of Hugging Face."
+        help="Model: a name from `vidcam models`, a trained folder, package.module:factory, file.py:factory, an .onnx or "
+        ".xml file, or hf:REPOSITORY or hf:FOLDER of Hugging Face."
     ),
+]
+Models = Annotated[
+    list[str] | None,
+    model_option("--model", metavar="NAME", help="Model, as for annotate (repeatable: compare models).", show_default="auto"),
 ]
 Weights = Annotated[Path | None, model_option(metavar="FILE", help="Weight file: safetensors, or a torch state dict.")]
 Labels = Annotated[Path | None, model_option(metavar="FILE", help="Class names: one per line, or a JSON list.")]

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from vidcam.engine.base import Engine, ForwardOutput
+from vidcam.engine.graph_file import is_graph
 from vidcam.engine.network import TorchModel
 from vidcam.errors import DownloadError, UnknownNameError, UsageError
 
@@ -93,6 +94,9 @@ def open_engine(
         >>> len(engine.labels)
         19
     """
+    graph = _open_graph(model, weights, labels, layer, facts, device, engine, threads)
+    if graph is not None:
+        return graph
     if engine not in ENGINES:
         raise UnknownNameError("engine", engine, ENGINES)
     if threads is not None and threads < 1:
@@ -114,6 +118,28 @@ def open_engine(
     from vidcam.engine.pytorch import TorchEngine
 
     return TorchEngine(resolved.load(), device, bf16=engine == "torch-bf16", notes=notes)
+
+
+def _open_graph(
+    model: str,
+    weights: str | os.PathLike[str] | None,
+    labels: str | os.PathLike[str] | None,
+    layer: str | None,
+    facts: Mapping[str, object] | None,
+    device: str,
+    engine: str,
+    threads: int | None,
+) -> Engine | None:
+    """Open an ONNX or OpenVINO file; return None for every other model."""
+    if not is_graph(model):
+        return None
+    if weights is not None or layer is not None:
+        raise UsageError(f"{model} is a whole network in a file: leave out --weights and --layer")
+    if engine not in ("auto", "openvino") or device not in ("auto", "cpu"):
+        raise UsageError(f"{model} runs in OpenVINO on the CPU: leave out --engine and --device")
+    from vidcam.engine.graph import open_graph
+
+    return open_graph(model, labels=labels, facts=facts, threads=threads)
 
 
 def _resolve(

@@ -25,6 +25,7 @@ if _is_absent:
     sys.modules[TELEMETRY] = None  # type: ignore[assignment]  # makes its import fail
 try:
     import openvino as ov
+    import openvino.passes  # makes it an attribute of ov
 finally:
     if _is_absent:
         del sys.modules[TELEMETRY]

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from vidcam.models.loading import ResolvedModel
     from vidcam.models.spec import ModelSpec
 
-__all__ = ["OpenVINOEngine", "Unsupported", "has_bf16", "open_compiled"]
+__all__ = ["Compiled", "OpenVINOEngine", "Unsupported", "has_bf16", "open_compiled"]
 
 FORMAT = 1
 """The version of the cache entries; changing it invalidates all existing ones."""
@@ -56,14 +56,22 @@ class Unsupported(Exception):
 class OpenVINOEngine(Engine):
     """A compiled model on the CPU, in float32 or, with ``bf16``, in bfloat16."""
 
-    model: _Compiled
+    model: Compiled
 
     def __init__(
-        self, model: ResolvedModel, compiled: _Compiled, *, bf16: bool = False, chunk: int = 4, notes: Sequence[str] = ()
+        self, model: ResolvedModel, compiled: Compiled, *, bf16: bool = False, chunk: int = 4, notes: Sequence[str] = ()
     ) -> None:
         super().__init__(model.spec, model.labels, model.weights_sha256, chunk=chunk, notes=notes)
         self.model = compiled
         self._bf16 = bf16
+
+    @classmethod
+    def of_file(cls, compiled: Compiled, labels: tuple[str, ...], checksum: str, *, notes: Sequence[str] = ()) -> OpenVINOEngine:
+        """Return the engine of a network that is no model of vidcam's, but a file (:mod:`vidcam.engine.graph`)."""
+        engine = cls.__new__(cls)
+        Engine.__init__(engine, compiled.spec, labels, checksum, notes=notes)
+        engine.model, engine._bf16 = compiled, False
+        return engine
 
     @property
     def name(self) -> str:
@@ -74,7 +82,7 @@ class OpenVINOEngine(Engine):
         return "cpu"
 
 
-class _Compiled(TorchModel):
+class Compiled(TorchModel):
     """The compiled network; ``load`` loads the torch network if ``module`` is asked for."""
 
     def __init__(
@@ -159,7 +167,7 @@ def open_compiled(
     entry = cache.read(path, facts)
     if entry is not None:
         with suppress(RuntimeError):  # OpenVINO cannot read the file: compile again
-            compiled = _Compiled(
+            compiled = Compiled(
                 _core().import_model(entry.blob.tobytes(), "CPU", config), spec, entry.classifiers, load, bf16=bf16
             )
             if find_disagreement(compiled.forward(clip), entry.expected, bf16=bf16) is None:
@@ -171,7 +179,7 @@ def open_compiled(
 
 def _compile(
     model: ResolvedModel, clip: Float32Array, config: dict[str, Any], load: Callable[[], nn.Module], *, bf16: bool
-) -> tuple[_Compiled, Entry]:
+) -> tuple[Compiled, Entry]:
     """Compile the model and make its entry for the cache. Raises Unsupported."""
     loaded = model.load()
     classifiers = TorchModel(loaded.module, model.spec).classifiers()
@@ -179,7 +187,7 @@ def _compile(
         converted, expected = convert(loaded.module, model.spec, clip)
         network = _core().compile_model(converted, "CPU", config)
         # The torch network is dropped: it is seldom needed, and takes as much memory again.
-        compiled = _Compiled(network, model.spec, classifiers, load, bf16=bf16)
+        compiled = Compiled(network, model.spec, classifiers, load, bf16=bf16)
         output = compiled.forward(clip)
     except Exception as err:  # two other libraries may raise anything, and torch can still run the network
         raise Unsupported(f"it cannot be converted: {_reason(err)}") from err

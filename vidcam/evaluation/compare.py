@@ -4,48 +4,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from vidcam.analysis import Analysis
 from vidcam.annotation import Outputs, explain_by_methods, predict
-from vidcam.annotation.browser_video import check_embedding, provide_video
 from vidcam.errors import IncompatibleError, UsageError
-from vidcam.evidence.heat import render_heat
+from vidcam.evaluation.comparison_files import check_page, peak_of, write_comparison
 from vidcam.evidence.labels import index_of
 from vidcam.io.clock import SYSTEM
-from vidcam.io.formatting import duration, percent
-from vidcam.io.playable import Playability
 from vidcam.io.source import Source, open_source
 from vidcam.methods import core
 from vidcam.methods.lookup import choose_of_each, get_method
 from vidcam.metrics import agreement
 from vidcam.metrics.agreement import Agreement
 from vidcam.pipeline import Progress, Session, explanations
-from vidcam.render import thumb
-from vidcam.render.draw_pass import DrawPass
-from vidcam.render.grid import Grid, Row
 from vidcam.reports.comparison import Comparison, Entry
 from vidcam.settings import Settings
-from vidcam.values import Box, FloatArray, Frame, Track, UInt8Array
+from vidcam.values import FloatArray, Track, UInt8Array
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
     from vidcam.models.spec import ModelSpec
 
-__all__ = ["compare"]
+__all__ = ["ANSWERS", "class_independent", "compare", "measure_costs"]
 
 DEFAULT = (("cam", "gradcam"), ("gradcam++",), ("layercam",), ("eigencam",), ("gradientxinput",), ("lrp", "attention-rollout"))
 """What is compared if no method is named: of each family the first that works on the model."""
 
 ANSWERS = 2  # classes, where nobody has named one
-THUMB = 320  # pixels
 POOLED = frozenset({"cam", "gradcam", "gradcam-slice", "xgradcam", "hirescam"})
 """Methods that give one and the same map if the head is global average pooling and linear: each cell has the same gradient."""
 
@@ -90,9 +81,7 @@ def compare(
     """
     began = SYSTEM.now()
     outputs.check(str(path))
-    page = outputs.page()
-    with open_source(path) as source:
-        playable = None if page is None else check_embedding(source, page, embed=outputs.embed, overwrite=outputs.overwrite)
+    playable = check_page(path, outputs)
     chosen, refused = choose_of_each([(name,) for name in methods] or DEFAULT, engine.spec)
     settings = replace(settings, method=None, verdict=False)
     if settings.versus is not None:
@@ -113,7 +102,7 @@ def compare(
         raise UsageError(f"none of these methods works here: {reasons}")
     analyses = {name: replace(analysis, tracks={}) for name, analysis in analyses.items()}
     with open_source(path) as source:
-        costs = _costs(source, engine, settings, [m for m in chosen if m.name in analyses])
+        costs = measure_costs(source, engine, settings, [m for m in chosen if m.name in analyses])
         entries, agreements, times = _compared(analyses, labels, costs)
         identical = _identical(entries)
         made = Comparison(
@@ -123,7 +112,7 @@ def compare(
             identical=identical,
             agreement=agreements,
             moments_s=times,
-            peak_s=_peak(entries, labels[0]),
+            peak_s=peak_of(entries, labels[0]),
             plain=None,
             pictures={},
             notes=tuple(_notes(entries, labels, refused, identical, agreements, engine.spec)),
@@ -132,33 +121,8 @@ def compare(
             offset_s=0.0,
             seconds=0.0,
         )
-        if outputs.video is not None:
-            made = _draw(source, made, outputs, settings, progress)
-        made = replace(made, seconds=SYSTEM.now() - began)
-        with ExitStack() as stack:
-            if page is not None and playable is not None:
-                made = stack.enter_context(_played(source, made, outputs, page, playable, progress))
-            made.write_files({name: outputs.reports.get(name) for name in ("html", "json")}, overwrite=outputs.overwrite)
+        made = write_comparison(source, made, outputs, settings, playable, progress, began=began)
     return made
-
-
-@contextmanager
-def _played(
-    source: Source, made: Comparison, outputs: Outputs, page: Path, playable: Playability, progress: Progress | None
-) -> Iterator[Comparison]:
-    """Yield the comparison with the video that its page plays, as long as it is needed."""
-    first = made.entries[0].analysis
-    with provide_video(
-        source,
-        replace(first, outputs=made.outputs, warnings=made.warnings),
-        page,
-        playable,
-        embed=outputs.embed,
-        encoding=outputs.encoding,
-        overwrite=outputs.overwrite,
-        progress=progress,
-    ) as provided:
-        yield replace(made, playback=provided.playback, outputs=provided.outputs, warnings=provided.warnings)
 
 
 def _labels(path: str | Path, engine: Engine, settings: Settings, progress: Progress | None) -> tuple[str, ...]:
@@ -169,7 +133,7 @@ def _labels(path: str | Path, engine: Engine, settings: Settings, progress: Prog
     return tuple(label for label in probs if label != settings.versus)[:ANSWERS]
 
 
-def _costs(source: Source, engine: Engine, settings: Settings, methods: Sequence[core.Method]) -> dict[str, float]:
+def measure_costs(source: Source, engine: Engine, settings: Settings, methods: Sequence[core.Method]) -> dict[str, float]:
     """Return the seconds that each method takes for all classes of the first clip, without reading and drawing."""
     session = Session(engine, replace(settings, method=methods[0].name))
     first = next(explanations(source, session))
@@ -195,27 +159,29 @@ def _compared(
     laid = {name: {label: agreement.lay_on_lattice(a.drawn[label], times) for label in labels} for name, a in analyses.items()}
     entries = []
     for name, analysis in analyses.items():
-        drawn = [analysis.drawn[label] for label in labels]
         entries.append(
             Entry(
                 method=get_method(name),
                 analysis=analysis,
                 window_s=costs[name],
                 class_correlation=agreement.class_correlation([laid[name][label].signed for label in labels]),
-                class_independent=len(drawn) > 1
-                and all(agreement.largest_difference(drawn[0], other) < agreement.SAME_MAP for other in drawn[1:]),
+                class_independent=class_independent(analysis, labels),
             )
         )
     return tuple(entries), {k: agreement.measure_agreement({n: laid[n][k].for_ for n in laid}) for k in labels}, times
+
+
+def class_independent(analysis: Analysis, labels: Sequence[str]) -> bool:
+    """Return whether the maps of all labels are the same."""
+    first, *others = (analysis.drawn[label] for label in labels)
+    return bool(others) and all(agreement.largest_difference(first, other) < agreement.SAME_MAP for other in others)
 
 
 def _identical(entries: Sequence[Entry]) -> tuple[tuple[str, str, float], ...]:
     def tracks(entry: Entry) -> list[Track]:
         return [t for parts in entry.analysis.drawn.values() for t in parts]
 
-    pairs = [
-        (a.method.name, b.method.name, agreement.largest_difference(tracks(a), tracks(b))) for a, b in combinations(entries, 2)
-    ]
+    pairs = [(a.name, b.name, agreement.largest_difference(tracks(a), tracks(b))) for a, b in combinations(entries, 2)]
     return tuple(pair for pair in pairs if pair[2] < agreement.SAME_MAP)
 
 
@@ -238,9 +204,9 @@ def _notes(
         yield words
     for entry in entries:
         if entry.class_independent:
-            yield f"{entry.method.name} is class independent: it has the same map for every class"
+            yield f"{entry.name} is class independent: it has the same map for every class"
     versus = entries[0].analysis.versus
-    if versus is not None and (blind := [entry.method.name for entry in entries if not entry.method.signed]):
+    if versus is not None and (blind := [entry.name for entry in entries if not entry.method.signed]):
         yield f"{', '.join(blind)} cannot speak against a class, so what speaks for {versus!r} is missing there"
     for label in labels:
         found = agreements[label]
@@ -264,106 +230,3 @@ def _groups(identical: Sequence[tuple[str, str, float]]) -> list[list[str]]:
         else:
             group.extend(name for name in (a, b) if name not in group)
     return groups
-
-
-# --- pictures ------------------------------------------------------------------------------------------------------------------
-
-
-def _curve(tracks: Sequence[Track]) -> FloatArray:
-    """Return the positive evidence ``(N,)`` at each step of the timeline, NaN where no clip looked."""
-    total: FloatArray = np.sum([t.maps.clip(0).sum(axis=(1, 2), dtype=np.float64) for t in tracks], axis=0)
-    return total
-
-
-def _peak(entries: Sequence[Entry], label: str) -> float:
-    """Return the second at which the methods together have most evidence for the label, each scaled by its own peak.
-
-    Against another label evidence of both signs counts: where the difference is largest.
-    """
-    curves = [np.nan_to_num(_curve(e.analysis.drawn[label])) for e in entries]
-    if entries[0].analysis.versus is not None:
-        opposed = [[replace(t, maps=-t.maps) for t in e.analysis.drawn[label]] for e in entries]
-        curves = [c + np.nan_to_num(_curve(tracks)) for c, tracks in zip(curves, opposed, strict=True)]
-    together = np.sum([c / c.max() for c in curves if c.max() > 0] or [curves[0]], axis=0)
-    return float(entries[0].analysis.times_s[int(np.argmax(together))])
-
-
-def _draw(source: Source, made: Comparison, outputs: Outputs, settings: Settings, progress: Progress | None) -> Comparison:
-    """Run the second pass: draw every frame at its own time, and take pictures of the peak second."""
-    first = made.entries[0].analysis
-    size = first.source.height, first.source.width
-    grid = _grid(made, size)
-    whole = Box(0.0, 0.0, float(size[0]), float(size[1]))
-    signed = made.versus is not None
-    tracks = [
-        [[agreement.crop_track(t, whole, grid.cell) for t in e.analysis.drawn[k]] for k in made.labels] for e in made.entries
-    ]
-    pictured = made
-
-    def picture_of(frame: Frame) -> UInt8Array:
-        nonlocal pictured
-        if pictured.plain is None and frame.end > made.peak_s:
-            pictured = _pictured(made, frame)
-        heats = [
-            [render_heat(parts, time=frame.time, scale=e.analysis.scale, size=grid.cell, against=signed) for parts in row]
-            for e, row in zip(made.entries, tracks, strict=True)
-        ]
-        return grid.draw(frame.image, heats, time=frame.time)
-
-    drawing = DrawPass(
-        source,
-        start_s=settings.start_s,
-        end_s=settings.end_s,
-        frames=first.frames,
-        progress=progress,
-        encoding=outputs.encoding,
-    )
-    drawing.run(picture_of, outputs.video, size=grid.size, overwrite=outputs.overwrite)
-    warnings = tuple(dict.fromkeys([*made.warnings, *drawing.warnings]))
-    return replace(pictured, offset_s=drawing.offset_s, warnings=warnings)
-
-
-def _pictured(made: Comparison, frame: Frame) -> Comparison:
-    """Return the comparison with small pictures of this frame: as it is, and with the heat of every method and class."""
-    height, width = frame.image.shape[:2]
-    small = max(1, round(height * THUMB / width))
-    signed = made.versus is not None
-
-    def picture(e: Entry, label: str) -> UInt8Array:
-        tracks, scale = e.analysis.drawn[label], e.analysis.scale
-        heat = render_heat(tracks, time=frame.time, scale=scale, size=(height, width), against=signed)
-        return thumb(frame.image, heat, width=THUMB, signed=signed)
-
-    return replace(
-        made,
-        plain=cast("UInt8Array", cv2.resize(frame.image, (THUMB, small), interpolation=cv2.INTER_AREA)),
-        pictures={(e.method.name, k): picture(e, k) for e in made.entries for k in made.labels},
-    )
-
-
-def _grid(made: Comparison, size: tuple[int, int]) -> Grid:
-    first = made.entries[0].analysis
-    versus = "" if made.versus is None else f" · each class rather than {made.versus}"
-    return Grid(
-        source_size=size,
-        rows=[_row(e, made) for e in made.entries],
-        columns=[(label, percent(made.probs[label])) for label in made.labels],
-        title=f"{Path(made.source_path).name} · what {made.model} sees{versus}",
-        times=first.times_s,
-        span=(float(first.times_s[0]), float(first.times_s[0]) + first.duration_s),
-        seen=[t.seen for t in first.drawn[made.labels[0]]],
-        versus=made.versus,
-    )
-
-
-def _row(entry: Entry, made: Comparison) -> Row:
-    drawn = entry.analysis.drawn
-    curves = [_curve(drawn[k]) if made.versus is None else entry.analysis.curves[k] for k in made.labels]
-    peak = max(float(np.nanmax(np.abs(c))) for c in curves) or 1.0
-    unit = " logits" if entry.analysis.completeness_error is not None else ""
-    facts = [entry.method.title, f"1.0 = {entry.analysis.scale:.3g}{unit}", f"{duration(entry.window_s)} a window"]
-    if made.versus is not None and not entry.method.signed:
-        facts.insert(1, "one side only")
-    if math.isfinite(entry.class_correlation):
-        facts.append(f"classes alike: {entry.class_correlation:.2f}".replace("-", "−"))
-    return Row(entry.method.name, tuple(facts), tuple(c / peak for c in curves))

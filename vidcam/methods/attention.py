@@ -29,7 +29,15 @@ from vidcam.methods.core import Attribution, Targets, TorchModel, resolve
 from vidcam.methods.receptive_field import layer_geometry
 from vidcam.models.spec import Attention
 
-__all__ = ["attention_gradient", "attention_pooler", "attention_rollout", "eager_attention", "rollout", "softmaxes"]
+__all__ = [
+    "attention_gradient",
+    "attention_pooler",
+    "attention_rollout",
+    "check_attention_fits",
+    "eager_attention",
+    "rollout",
+    "softmaxes",
+]
 
 ROLLOUT = Flow()
 
@@ -158,6 +166,15 @@ def softmaxes(keep: Callable[[Tensor], Tensor] | None = None) -> Iterator[list[T
 LIMIT = 6 * 2**30
 
 
+def check_attention_fits(needed: int) -> None:
+    """Raise IncompatibleError if the attention of one clip needs more than :data:`LIMIT` bytes."""
+    if needed > LIMIT:
+        raise IncompatibleError(
+            f"the attention of all blocks for one clip takes more than {LIMIT / 2**30:.0f} GB of memory: use 'gradcam', or "
+            "'attention-pooler' if a query pools the tokens"
+        )
+
+
 def _mean_over_heads(weights: Tensor) -> Tensor:
     return weights.detach().float().mean(1)
 
@@ -172,11 +189,8 @@ class _Softmaxes(TorchFunctionMode):
         self, func: Callable[..., Any], _types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         is_attention = func in (torch.softmax, Tensor.softmax, functional.softmax) and args and args[0].ndim == 4
-        if is_attention and args[0].numel() * 4 + sum(w.numel() * 4 for w in self.weights) > LIMIT:
-            raise IncompatibleError(
-                f"the attention of all blocks for one clip takes more than {LIMIT / 2**30:.0f} GB of memory: use 'gradcam', or "
-                "'attention-pooler' if a query pools the tokens"
-            )
+        if is_attention:
+            check_attention_fits(args[0].numel() * 4 + sum(w.numel() * 4 for w in self.weights))
         result = func(*args, **(kwargs or {}))
         if is_attention:
             self.weights.append(self.keep(result))

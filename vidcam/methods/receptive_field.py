@@ -18,7 +18,7 @@ from contextlib import suppress
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -78,14 +78,18 @@ def layer_geometry(model: TorchModel, *, cache: Path | None = None) -> tuple[Cel
     shipped = shipped_geometry(spec.architecture or spec.name, model.target_layer, clip=clip)
     if shipped is not None:
         return shipped
-    sums = [float(p.detach().double().abs().sum()) for p in model.module.parameters()]
-    facts = (model.target_layer, model.layout, spec.grid, spec.order, clip, str(model.module), sums)
+    if spec.differentiable:
+        sums = [float(p.detach().double().abs().sum()) for p in model.module.parameters()]
+        network: tuple[object, ...] = str(model.module), sums
+    else:
+        network = (spec.architecture,)
+    facts = (model.target_layer, model.layout, spec.grid, spec.order, clip, *network)
     folder = cache or cache_dir() / "placements"
     path = folder / f"{hashlib.sha256(repr(facts).encode()).hexdigest()[:32]}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):  # no such file, or a damaged one: measure
         return from_json(json.loads(path.read_text(encoding="utf-8")))
     # Rounded as a cached measurement is, because the timeline joins maps whose centres agree exactly.
-    geometry = from_json(to_json(measure_geometry(model)))
+    geometry = from_json(to_json(measure_geometry(model) if spec.differentiable else (measure_by_changes(model),)))
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path, overwrite=True) as file:
@@ -168,6 +172,44 @@ def measure_geometry(*networks: TorchModel, seed: int = 0) -> tuple[CellGeometry
         CellGeometry(*(AxisGeometry(a.offset, a.stride, n) for a, n in zip((fit.time, fit.y, fit.x), grid, strict=True)))
         for fit, grid in zip(fits, grids, strict=True)
     )
+
+
+def measure_by_changes(model: TorchModel, *, seed: int = 0) -> CellGeometry:
+    """Measure where the cells of a network without gradients are, by how much they change with parts of a clip of noise.
+
+    Along each axis one frame, or a band of a few rows or columns, is replaced by other noise. What changes a plane of cells most
+    is where they are, as in :func:`measure_geometry`.
+    """
+    clip = _clip(model)
+    generator = np.random.default_rng(seed)
+    noise, other = (generator.standard_normal((1, 3, *clip)).astype(np.float32) for _ in range(2))
+    before = model.forward(noise).activations[0]
+    grid: Triple = before.shape[2], before.shape[3], before.shape[4]
+
+    def profiles(axis: int) -> FloatArray:
+        """Return the change of each plane of cells by each frame, row or column, ``(cells, length)``."""
+        length = clip[axis]
+        step = max(1, round(length / grid[axis] / 4))
+        found = np.zeros((grid[axis], length))
+        for start in range(0, length, step):
+            band: tuple[Any, ...] = (..., slice(start, start + step), *[slice(None)] * (2 - axis))
+            changed = noise.copy()
+            changed[band] = other[band]
+            change = (model.forward(changed).activations[0].astype(np.float64) - before) ** 2
+            share = change.sum(axis=tuple({0, 1, 2, 3, 4} - {axis + 2})) / len(range(length)[start : start + step])
+            found[:, start : start + step] = share[:, None]
+        return found
+
+    measured = [profiles(axis) for axis in range(3)]
+
+    def receptive_field(cells: Cells) -> FloatArray:
+        (axis,) = (i for i, cell in enumerate(cells) if cell is not None)
+        profile = measured[axis][cells[axis]]
+        along = np.zeros(clip)
+        along[tuple(slice(None) if i == axis else 0 for i in range(3))] = profile / max(profile.sum(), 1e-300)
+        return along
+
+    return fit_geometry(receptive_field, clip=clip, grid=grid)
 
 
 def fit_geometry(receptive_field: ReceptiveField, *, clip: Triple, grid: Triple) -> CellGeometry:

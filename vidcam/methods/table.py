@@ -221,6 +221,13 @@ METHODS: tuple[Method, ...] = (
         paper="Lapuschkin et al., Unmasking Clever Hans Predictors, 2019, https://doi.org/10.1038/s41467-019-08987-4",
         function=f"{_HERE}.lrp.composites:EPSILON_PLUS_FLAT",
     ),
+    _lrp(
+        name="lrp-attention",
+        title="AttnLRP: LRP through attention",
+        paper="Achtibat et al., AttnLRP, ICML 2024, https://arxiv.org/abs/2402.05602",
+        requires=frozenset({"gradient", "attention"}),
+        function=f"{_HERE}.lrp.composites:ATTENTION",
+    ),
     # --- perturbation ---
     _perturbation(
         name="occlusion",

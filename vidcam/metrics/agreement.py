@@ -20,7 +20,7 @@ from vidcam.metrics.sanity import rank_correlation
 from vidcam.values import Box, FloatArray, Track
 
 __all__ = [
-    "HOTTEST", "MAX_TIMES", "PLACES", "SAME_MAP", "Agreement", "LatticeMaps",
+    "HOTTEST", "MAX_TIMES", "PLACES", "SAME_MAP", "Agreement", "LatticeMaps", "box_around",
     "class_correlation", "correlation", "crop_track", "largest_difference", "lay_on_lattice", "measure_agreement", "overlap",
     "shared_times",
 ]  # fmt: skip
@@ -76,7 +76,7 @@ def crop_track(track: Track, box: Box, size: tuple[int, int]) -> Track:
     )
 
 
-def _box_around(tracks: Sequence[Track]) -> Box:
+def box_around(tracks: Sequence[Track]) -> Box:
     """Return the smallest rectangle around what the crops see."""
     boxes = [t.seen for t in tracks]
     return Box(min(b.y0 for b in boxes), min(b.x0 for b in boxes), max(b.y1 for b in boxes), max(b.x1 for b in boxes))
@@ -90,9 +90,12 @@ def shared_times(tracks: Sequence[Track], most: int = MAX_TIMES) -> FloatArray:
     return chosen
 
 
-def lay_on_lattice(tracks: Sequence[Track], times: FloatArray) -> LatticeMaps:
-    """Return one label's evidence, of all crops, on the lattice over what they see, at ``times`` at which there is evidence."""
-    box, side = _box_around(tracks), PLACES * _FINE
+def lay_on_lattice(tracks: Sequence[Track], times: FloatArray, *, box: Box | None = None) -> LatticeMaps:
+    """Return one label's evidence, of all crops, on the lattice over what they see, at ``times`` at which there is evidence.
+
+    ``box`` is the rectangle that the lattice covers, if it is not all that they see.
+    """
+    box, side = box or box_around(tracks), PLACES * _FINE
     peak = max(float(np.nanmax(np.abs(t.maps))) for t in tracks) or 1.0  # so that nothing is cut off
     moved = [crop_track(t, box, (side, side)) for t in tracks]
     out = np.zeros((2, len(times), PLACES, PLACES), np.float32)

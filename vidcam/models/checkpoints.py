@@ -140,17 +140,40 @@ def strip_prefix(
         The tensors, and what was done, in sentences.
     """
     state = tensors_of(checkpoint)
+    prefix = _shared_prefix(state)
+    bare = {name.removeprefix(prefix): value for name, value in state.items()}
+    if prefix and len(bare.keys() & own.keys()) > len(state.keys() & own.keys()):
+        return bare, [f"the names of the tensors in {path} begin with {prefix!r}, which was taken off"]
+    prefix = _prefix_of_whole_network(state, own)
+    if not prefix:
+        return state, []
+    bare = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    others = [name for name in state if not name.startswith(prefix)]
+    return bare, [f"the network in {path} is what begins with {prefix!r}; other tensors are left out: {_few(others)}"]
+
+
+def _shared_prefix(state: Mapping[str, Tensor]) -> str:
+    """Return the prefix, made of :data:`PREFIXES`, that all names share; it may be empty."""
     prefix = ""
     while True:
         first = next(iter(state)).removeprefix(prefix)
         more = next((p for p in PREFIXES if first.startswith(p)), None)
         if more is None or not all(name.startswith(prefix + more) for name in state):
-            break
+            return prefix
         prefix += more
-    bare = {name.removeprefix(prefix): value for name, value in state.items()}
-    if not prefix or len(bare.keys() & own.keys()) <= len(state.keys() & own.keys()):
-        return state, []
-    return bare, [f"the names of the tensors in {path} begin with {prefix!r}, which was taken off"]
+
+
+def _prefix_of_whole_network(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
+    """Return the one prefix under which every tensor of the network is found, beside others such as those of a loss.
+
+    PyTorch Lightning's checkpoints hold all modules of the training. It is empty if there is none, or more than one.
+    """
+    needed = [name for name in own if not name.endswith("num_batches_tracked")]
+    if not needed or needed[0] in state:
+        return ""
+    candidates = {name.removesuffix(needed[0]) for name in state if name.endswith(f".{needed[0]}")}
+    whole = [prefix for prefix in candidates if all(prefix + name in state for name in needed)]
+    return whole[0] if len(whole) == 1 else ""
 
 
 def _cause(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:

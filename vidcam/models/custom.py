@@ -2,7 +2,7 @@
 
 ``factory()`` takes no arguments. It returns a ModelSpec, or a ``torch.nn.Module`` that turns normalised RGB clips ``(B,3,T,H,W)``
 into logits ``(B,K)``. A module can state facts in its attribute ``vidcam``, a dictionary with the keys of
-:data:`vidcam.models.custom_facts.DEFAULTS`.
+:data:`vidcam.models.custom_facts.DEFAULTS` and :data:`vidcam.models.calling.CALL_FACTS`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from types import MethodType, ModuleType
 from typing import TYPE_CHECKING
 
 from vidcam.errors import Terminated, UnknownNameError, UsageError, VidcamError
+from vidcam.models.calling import adapt_calls
 from vidcam.models.huggingface import is_huggingface
 from vidcam.models.spec import ModelSpec
 
@@ -39,7 +40,6 @@ def is_file(name: str) -> bool:
 
 
 FOREIGN = {
-    ".onnx": "an ONNX graph, whose layers and gradients cannot be looked into: give the PyTorch network that it was made of",
     ".pkl": "a pickle, which runs code when it is read: save model.state_dict() and give it as --weights",
     ".pickle": "a pickle, which runs code when it is read: save model.state_dict() and give it as --weights",
     ".pt": "a weight file: give it as --weights, and the network that it belongs to as --model",
@@ -78,7 +78,7 @@ def make_network(name: str) -> ModelSpec | nn.Module:
         network = factory()
     if not isinstance(network, ModelSpec | nn.Module):
         raise UsageError(f"{name}() must return a torch.nn.Module or a ModelSpec, it returned a {type(network).__name__}")
-    return network if isinstance(network, ModelSpec) else _unwrap(name, network)
+    return network if isinstance(network, ModelSpec) else adapt_calls(name, _unwrap(name, network))
 
 
 def _unwrap(name: str, module: nn.Module) -> nn.Module:

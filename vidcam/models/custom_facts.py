@@ -12,13 +12,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 from vidcam.errors import UnknownNameError, UsageError
+from vidcam.models.calling import CALL_FACTS
 from vidcam.models.labels import read_labels
 from vidcam.models.spec import ORDERS, Head, Layout, ModelSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["DEFAULTS", "Described", "describe", "parse_facts"]
+__all__ = ["DEFAULTS", "Described", "clip_facts", "describe", "given_labels", "parse_facts"]
 
 
 DEFAULTS: Mapping[str, Any] = {
@@ -123,17 +124,13 @@ def describe(name: str, module: nn.Module, *, layer: str | None = None, facts: M
     from vidcam.models.head_detection import NO_LAYER, find_layer, inspect_layer
     from vidcam.models.trial_run import count_outputs, has_gradients
 
-    known = _read_attribute(name, module) | _check_keys(f"the facts given for {name}", facts or {})
-    notes = [_assumption_note(name, known)] if any(key not in known for key in ASSUMED) else []
+    known = _read_attribute(name, module) | dict(facts or {})
+    of_clips, note = clip_facts(name, known, where="in its attribute `vidcam`, or ")
+    notes = [note] if note else []
     all_facts = dict(DEFAULTS) | known
     numbers = partial(_numbers, name, all_facts)
     stated_layer = all_facts["layer"]
-    (frames,), (seconds_between_frames,), crop = (
-        numbers("frames", int, 1),
-        numbers("interval_s", float, 1),
-        numbers("crop", int, 2),
-    )
-    resize = all_facts["resize"]
+    frames, crop = of_clips["num_frames"], of_clips["crop"]
     head = all_facts["head"]
     if all_facts["layout"] not in get_args(Layout):
         raise UsageError(f"{name}: the fact layout must be one of {', '.join(get_args(Layout))}, got {all_facts['layout']!r}")
@@ -145,12 +142,7 @@ def describe(name: str, module: nn.Module, *, layer: str | None = None, facts: M
         family="custom",
         build=lambda: module,
         labels=lambda: _labels(name, all_facts["labels"], outputs),
-        num_frames=frames,
-        seconds_between_frames=seconds_between_frames,
-        resize=numbers("resize", int, 1)[0] if isinstance(resize, int) else numbers("resize", int, 2),
-        crop=crop,
-        mean=numbers("mean", float, 3, positive=False),
-        std=numbers("std", float, 3),
+        **of_clips,
         target_layer=str(stated_layer),
         layout=all_facts["layout"],
         grid=all_facts["grid"] and numbers("grid", int, 3),
@@ -177,13 +169,46 @@ def describe(name: str, module: nn.Module, *, layer: str | None = None, facts: M
     return Described(spec, outputs, tuple(notes), bool(all_facts["own_weights"]))
 
 
-def _assumption_note(name: str, known: Mapping[str, object]) -> str:
+def clip_facts(name: str, known: Mapping[str, object], *, where: str = "") -> tuple[dict[str, Any], str]:
+    """Return how clips are made, as the arguments of a :class:`~vidcam.models.spec.ModelSpec`, from what is known or assumed.
+
+    ``where`` is where else than with ``--fact`` they can be stated, for the note, such as "in this file, or ".
+
+    Returns:
+        The facts, and the sentence that lists what is assumed; empty if everything is known.
+
+    Raises:
+        UnknownNameError: A fact has an unknown key.
+        UsageError: A fact has a wrong value.
+    """
+    all_facts = dict(DEFAULTS) | _check_keys(f"the facts given for {name}", known)
+    numbers = partial(_numbers, name, all_facts)
+    facts = {
+        "num_frames": numbers("frames", int, 1)[0],
+        "seconds_between_frames": numbers("interval_s", float, 1)[0],
+        "resize": numbers("resize", int, 1)[0] if isinstance(all_facts["resize"], int) else numbers("resize", int, 2),
+        "crop": numbers("crop", int, 2),
+        "mean": numbers("mean", float, 3, positive=False),
+        "std": numbers("std", float, 3),
+    }
+    return facts, _assumption_note(name, known, where) if any(key not in known for key in ASSUMED) else ""
+
+
+def given_labels(name: str, file: str | os.PathLike[str] | None, outputs: int) -> tuple[str, ...]:
+    """Return the labels of a file, or ``class 0`` and so on; raise UsageError if there are not as many as outputs."""
+    labels = _labels(name, None if file is None else os.fspath(file), outputs)
+    if len(labels) != outputs:
+        raise UsageError(f"{name} has {outputs} outputs, but there are {len(labels)} labels in {file}")
+    return labels
+
+
+def _assumption_note(name: str, known: Mapping[str, object], where: str) -> str:
     """Return the sentence that lists the assumed facts."""
     missing = [key for key in ASSUMED if key not in known]
     words = ", ".join(f"{key} {_to_words(DEFAULTS[key])}" for key in missing)
     return (
         f"{name} does not say how its clips are made, so those of torchvision's 18-layer networks are assumed: {words}. "
-        "State them in its attribute `vidcam`, or with --fact KEY=VALUE"
+        f"State them {where}with --fact KEY=VALUE"
     )
 
 
@@ -198,14 +223,15 @@ def _read_attribute(name: str, module: nn.Module) -> dict[str, Any]:
     facts = getattr(module, "vidcam", {})
     if not isinstance(facts, Mapping):
         raise UsageError(f"{name}: the attribute `vidcam` must be a dict of facts, got a {type(facts).__name__}")
-    return _check_keys(f"the attribute `vidcam` of {name}", facts)
+    stated = _check_keys(f"the attribute `vidcam` of {name}", facts, more=CALL_FACTS)
+    return {key: value for key, value in stated.items() if key not in CALL_FACTS}
 
 
-def _check_keys(source: str, facts: Mapping[Any, object]) -> dict[str, Any]:
+def _check_keys(source: str, facts: Mapping[Any, object], *, more: Sequence[str] = ()) -> dict[str, Any]:
     """Return the facts; raise UnknownNameError for an unknown key."""
     for key in facts:
-        if key not in DEFAULTS:
-            raise UnknownNameError(f"fact in {source}", str(key), DEFAULTS)
+        if key not in (*DEFAULTS, *more):
+            raise UnknownNameError(f"fact in {source}", str(key), (*DEFAULTS, *more))
     return dict(facts)
 
 

@@ -162,7 +162,7 @@ def resolve_model(
     if layer not in (None, row.target_layer):
         return _resolve_by_running(name, row, None, weights, labels, layer, progress, is_custom=is_custom)
     # What can be wrong without the weights is found before they are downloaded.
-    outputs = len(row.labels())
+    row, outputs, notes = _adopt_weights(row, weights)
     names = _check_labels(name, labels, row.labels(), outputs)
     row = _adapt_to_outputs(row, outputs)
     path, sha256 = _weight_file(name, row, weights, required=True, progress=progress)
@@ -173,7 +173,24 @@ def resolve_model(
             fill_network(name, module, path, row)
         return LoadedModel(row, _add_counterpart(module, row, outputs), names, sha256, path)
 
-    return ResolvedModel(row, names, sha256, is_custom or sha256 is None, build)
+    return ResolvedModel(row, names, sha256, is_custom or sha256 is None, build, notes)
+
+
+def _adopt_weights(row: ModelSpec, weights: str | os.PathLike[str] | None) -> tuple[ModelSpec, int, tuple[str, ...]]:
+    """Return the facts of a row for weights of the user, the number of outputs, and notes.
+
+    Weights of mmaction2 have other names, and belong to other clips.
+    """
+    from vidcam.models import mmaction
+
+    if weights is None or row.family != "pytorchvideo":
+        return row, len(row.labels()), ()
+    path = _existing_file(weights)
+    checkpoint = read_state(path)
+    if not mmaction.is_of_mmaction(checkpoint):
+        return row, len(row.labels()), ()
+    row, outputs, note = mmaction.adopt(row, checkpoint, path)
+    return row, outputs, (note,)
 
 
 def _resolve_by_running(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from vidcam.errors import UsageError, VidcamError
+from vidcam.models.calling import describe_outputs
 
 __all__ = [
     "TOLERANCE", "copy_output", "count_outputs", "first_tensor", "has_gradients", "last_activation", "random_clips", "run_once",
@@ -82,8 +83,13 @@ def run_once(module: nn.Module, clips: Tensor, watchers: Mapping[str, Callable[[
                 f"{type(err).__name__}: {err}"
             ) from err
     if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[0] != len(clips):
-        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise UsageError(f"a network must turn clips (B,3,T,H,W) into logits (B,K); for {tuple(clips.shape)} it gave {got}")
+        among = (
+            "" if isinstance(logits, Tensor) else '; if the logits are among them, state "output": KEY in its attribute `vidcam`'
+        )
+        raise UsageError(
+            f"a network must turn clips (B,3,T,H,W) into logits (B,K); for {tuple(clips.shape)} it gave "
+            f"{describe_outputs(logits)}{among}"
+        )
     if not bool(logits.isfinite().all()):
         raise UsageError("the network gives logits that are not finite on a random clip")
     if activation := last_activation(logits):

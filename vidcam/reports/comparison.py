@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
     from vidcam.io.playable import Playback
     from vidcam.methods import core
 
-__all__ = ["Comparison", "Entry"]
+__all__ = ["Comparison", "Difference", "Entry"]
+
+
+ANSWERS = 3
+"""The most probable labels of each model that are listed."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Entry:
         window_s: The computing time of one window in seconds.
         class_correlation: The mean rank correlation between its maps for the classes; NaN if it is not defined.
         class_independent: Whether all its maps are the same, whatever the class.
+        model: The name of the model, if models are compared.
     """
 
     method: core.Method
@@ -47,6 +52,28 @@ class Entry:
     window_s: float
     class_correlation: float
     class_independent: bool
+    model: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of what is compared: the model, or the method."""
+        return self.model or self.method.name
+
+
+@dataclass(frozen=True)
+class Difference:
+    """When and where the maps of two models differ most.
+
+    Args:
+        time_s: The second on the stream's clock.
+        x, y: The place, as shares of the picture's width and height.
+        more: The model that has more evidence there, relative to the largest value of each.
+    """
+
+    time_s: float
+    x: float
+    y: float
+    more: str
 
 
 @dataclass(frozen=True)
@@ -70,6 +97,8 @@ class Comparison(Report):
         outputs: The written files by format.
         offset_s: As :attr:`vidcam.io.writer.VideoWriter.offset_s`.
         seconds: The computing time in all.
+        differences: For each class, where the first two models differ, if models are compared; None if one has no evidence, or
+            both are the same.
     """
 
     entries: tuple[Entry, ...]
@@ -87,6 +116,19 @@ class Comparison(Report):
     offset_s: float
     seconds: float
     playback: Playback | None = None
+    differences: Mapping[str, Difference | None] = field(default_factory=dict)
+
+    @property
+    def of_models(self) -> bool:
+        """Whether models are compared, and not methods."""
+        return bool(self.entries[0].model)
+
+    @property
+    def subject(self) -> str:
+        """What is compared, for titles."""
+        if self.of_models:
+            return f"what {len(self.entries)} models see, by {self.entries[0].method.name}"
+        return f"what {self.model} sees"
 
     @property
     def source_path(self) -> str:
@@ -131,7 +173,7 @@ class Comparison(Report):
             },
             "timeline": {
                 "times_s": first.times_s,
-                "evidence": {label: {e.method.name: e.analysis.curves[label] for e in self.entries} for label in self.labels},
+                "evidence": {label: {e.name: e.analysis.curves[label] for e in self.entries} for label in self.labels},
             },
             "lattice": {"places": [agreement.PLACES] * 2, "times_s": self.moments_s, "hottest": agreement.HOTTEST},
             "peak_s": self.peak_s,
@@ -140,19 +182,23 @@ class Comparison(Report):
             "outputs": self.outputs,
             "video_offset_s": self.offset_s,
             "seconds": self.seconds,
+            **({"models": _models_json(self)} if self.of_models else {}),
         }
 
     def in_words(self) -> str:
         written = f" -> {', '.join(self.outputs.values())}" if self.outputs else ""
         versus = "" if self.versus is None else f" rather than {self.versus}"
         answers = ", ".join(f"{label} {self.probs[label]:.1%}" for label in self.labels)
-        width = max(len(e.method.name) for e in self.entries)
+        width = max(len(e.name) for e in self.entries)
         lines = [f"{self.source_path}: {answers}{versus}{written}"]
+        if self.of_models:
+            lines = [f"{self.source_path}: {self.subject}{versus}{written}", *map(_answers_in_words, self.entries)]
         for e in self.entries:
             similarity = "-" if math.isnan(e.class_correlation) else f"{e.class_correlation:.2f}"
             cost = f"{duration(e.window_s)} a window, {e.window_s / self.cheapest.window_s:.1f} x the cheapest"
-            lines.append(f"{e.method.name:{width}}  {cost}; similarity of the classes' maps: {similarity}")
+            lines.append(f"{e.name:{width}}  {cost}; similarity of the classes' maps: {similarity}")
         lines += [line for label, a in self.agreement.items() if (line := _agreement_in_words(label, a))]
+        lines += [_difference_in_words(label, d, self) for label, d in self.differences.items() if d is not None]
         return "\n".join(lines)
 
     def to_html(self, *, beside: str | os.PathLike[str]) -> str:
@@ -178,9 +224,9 @@ class Comparison(Report):
             pictures={key: jpeg_url(image) for key, image in self.pictures.items()},
             curves={label: _plot_curves(self, label) for label in self.labels},
             cost=charts.bars(
-                {e.method.name: (1000 * e.window_s,) * 3 for e in self.entries},
+                {e.name: (1000 * e.window_s,) * 3 for e in self.entries},
                 title="milliseconds a window, all classes",
-                best=self.cheapest.method.name,
+                best=self.cheapest.name,
             ),
             matrices={label: _plot_matrices(a) for label, a in self.agreement.items()},
         )
@@ -197,7 +243,7 @@ def _together(comparison: Comparison) -> Analysis:
     for label in comparison.labels:
         for e in comparison.entries:
             a = e.analysis
-            name = e.method.name if len(comparison.labels) == 1 else f"{e.method.name} · {label}"
+            name = e.name if len(comparison.labels) == 1 else f"{e.name} · {label}"
             peak = max(float(np.nanmax(np.abs(curve), initial=0.0)) for curve in a.curves.values()) or 1.0
             drawn[name] = tuple(replace(t, label=name, maps=np.asarray(t.maps / a.scale, np.float32)) for t in a.drawn[label])
             curves[name] = a.curves[label] / peak
@@ -221,7 +267,7 @@ def _method_json(entry: Entry, cheapest: float) -> dict[str, object]:
     m, a = entry.method, entry.analysis
     paper, _, link = m.paper.rpartition(", http")
     return {
-        "name": m.name,
+        "name": entry.name,
         "title": m.title,
         "family": m.family,
         "paper": paper or m.paper,
@@ -237,6 +283,28 @@ def _method_json(entry: Entry, cheapest: float) -> dict[str, object]:
         "class_sensitivity": entry.class_correlation,
         "class_independent": entry.class_independent,
     }
+
+
+def _models_json(comparison: Comparison) -> dict[str, object]:
+    return {
+        "method": comparison.entries[0].method.name,
+        "answers": {
+            e.name: [{"label": label, "prob": prob} for label, prob in e.analysis.top(ANSWERS)] for e in comparison.entries
+        },
+        "differences": {label: None if d is None else asdict(d) for label, d in comparison.differences.items()},
+    }
+
+
+def _answers_in_words(entry: Entry) -> str:
+    return f"{entry.name}: " + ", ".join(f"{label} {prob:.1%}" for label, prob in entry.analysis.top(ANSWERS))
+
+
+def _difference_in_words(label: str, d: Difference, comparison: Comparison) -> str:
+    at = d.time_s - comparison.entries[0].analysis.source.start_s
+    return (
+        f"on {label!r} they differ most at {at:.2f} s, {d.x:.0%} from the left and {d.y:.0%} from the top: {d.more} has more "
+        "evidence there"
+    )
 
 
 def _agreement_in_words(label: str, a: Agreement) -> str:
@@ -256,7 +324,7 @@ def _plot_curves(comparison: Comparison, label: str) -> str:
     """
     versus = comparison.versus
     first = comparison.entries[0].analysis
-    curves = {e.method.name: e.analysis.curves[label] for e in comparison.entries if versus is None or e.method.signed}
+    curves = {e.name: e.analysis.curves[label] for e in comparison.entries if versus is None or e.method.signed}
     if not curves:
         return ""
     return charts.areas(

@@ -18,8 +18,8 @@ the clip to the logits, a module or a function, in place or not, is replaced whe
 **Conservation.** Every replacement is homogeneous of degree 1 in its inputs, constants (biases, batch norm shifts, epsilons)
 counted as weights of an input that is 1. By Euler's theorem the relevance of the pixels and of that input sum to the score. So
 what the constants absorb is known for every clip and target, ``totals`` are the scores less that, and the error that is shown
-with the map is the error of conservation. An operation without a rule (layer norm, softmax, attention, matrix products) is
-refused by name.
+with the map is the error of conservation. An operation without a rule is refused by name: most composites have none for layer
+norms, softmaxes and products of matrices, which ``lrp-attention`` has (:mod:`~vidcam.methods.lrp.attention_rules`).
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from vidcam.engine.gradients import ClipRun, differentiable, graph_nodes
 from vidcam.engine.hooks import replaced_outputs
 from vidcam.errors import IncompatibleError
 from vidcam.methods import pixel_blocks
+from vidcam.methods.attention import eager_attention
 from vidcam.methods.core import Attribution, Target, Targets, TorchModel, resolve, scores_of
 from vidcam.methods.lrp.composites import COMPOSITES, Composite
 from vidcam.methods.lrp.surrogate import Surrogate
@@ -62,7 +63,7 @@ def _one_clip(composite: Composite, model: TorchModel, clip: Tensor, targets: Se
     mean, std = (clip.new_tensor(v) for v in (spec.mean, spec.std))
     surrogate = Surrogate(composite, spec.name, low=(0 - mean) / std, high=(1 - mean) / std)
     with differentiable(model) as run:
-        with replaced_outputs(model.module, {"Swish": _swish}), surrogate:
+        with eager_attention(model.module), replaced_outputs(model.module, {"Swish": _swish}), surrogate:
             output = run(clip)
         _verify(output, surrogate, composite, spec.name)
         relevances = [_relevance(output, surrogate, target) for target in targets]

@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from vidcam.errors import IncompatibleError
+from vidcam.methods.attention import check_attention_fits
+from vidcam.methods.lrp import attention_rules
 from vidcam.methods.lrp.composites import Composite
 from vidcam.methods.lrp.rules import Layer
 
@@ -20,19 +22,38 @@ Function = Callable[..., Any]
 
 # Names of torch's functions and methods without underscores around them: of __iadd__ "iadd", of relu_ "relu".
 CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
-GATES = ("sigmoid", "hardsigmoid")
+GATES = ("sigmoid", "hardsigmoid", "erf")  # GELU is x times a gate of erf where a network writes it out
 ELEMENTWISE = ("relu", "relu6", "hardtanh", "clamp", "clamp_min", "clip", "leaky_relu", "elu", "celu", "selu")
 SMOOTH = ("silu", "hardswish", "mish", "gelu", "tanh")
 SUMS = ("add", "radd", "iadd", "sub", "rsub", "isub")
 PRODUCTS = ("mul", "rmul", "imul", "multiply")
 QUOTIENTS = ("div", "truediv", "itruediv", "true_divide")
+MATRIX_PRODUCTS = ("matmul", "bmm", "einsum", "rmatmul")
 SHAPES = ("view", "view_as", "reshape", "flatten", "unflatten", "permute", "transpose", "movedim", "squeeze", "unsqueeze", "t")
 COPIES = ("contiguous", "clone", "copy", "to", "float", "double", "half", "type", "type_as", "expand", "expand_as", "repeat")
-PIECES = ("cat", "concat", "stack", "split", "chunk", "unbind", "narrow", "select", "index_select", "getitem", "setitem", "flip")
+JOINS = ("cat", "concat", "stack")
+PIECES = (
+    "split",
+    "tensor_split",
+    "chunk",
+    "unbind",
+    "narrow",
+    "select",
+    "index_select",
+    "getitem",
+    "setitem",
+    "flip",
+    "roll",
+    "gather",
+)
 MEANS = ("mean", "sum", "neg", "pad", "dropout", "dropout3d", "interpolate", "avg_pool2d", "avg_pool3d")
 POOLS = ("adaptive_avg_pool2d", "adaptive_avg_pool3d", "max_pool2d", "max_pool3d", "adaptive_max_pool2d", "adaptive_max_pool3d")
 LINEAR = (*SHAPES, *COPIES, *PIECES, *MEANS, *POOLS)
 """Functions whose derivative is their rule: sums, means, and choices (a maximum gives all relevance to the winner)."""
+
+
+KEPT_COPIES = 4
+"""How often a pass keeps the weights of an attention, in float32, as measured on VideoMAE-B."""
 
 
 class Surrogate(TorchFunctionMode):
@@ -49,6 +70,7 @@ class Surrogate(TorchFunctionMode):
         super().__init__()
         self.one = low.new_ones(()).requires_grad_()
         self.pixels: tuple[Tensor, ...] = ()
+        self._attention_bytes = 0
         self._composite, self._model, self._low, self._high = composite, model, low, high
         rules: dict[str, Function] = {"linear": self._linear}
         for names, rule in (
@@ -59,8 +81,12 @@ class Surrogate(TorchFunctionMode):
             (PRODUCTS, self._product),
             (QUOTIENTS, self._quotient),
             (LINEAR, self._selection),
+            (JOINS, self._joined),
         ):
             rules |= dict.fromkeys(names, rule)
+        if composite.is_attentive:
+            rules |= {"softmax": self._softmax, "layer_norm": self._layer_norm}
+            rules |= dict.fromkeys(MATRIX_PRODUCTS, self._bilinear)
         self._rules = rules
 
     def __torch_function__(self, func: Function, types: object, args: Any = (), kwargs: Any = None) -> Any:
@@ -164,6 +190,30 @@ class Surrogate(TorchFunctionMode):
         if _carries(b):
             raise self._refusal(func, " by a number that depends on the clip")
         return func(a, b, **options)
+
+    def _joined(self, func: Function, parts: Any, *args: Any, **options: Any) -> Any:
+        if self._bounds(next(part for part in parts if _carries(part))) is not None:
+            return self._selection(func, parts, *args, **options)
+        return attention_rules.joined(func, self.one, parts, args, options)
+
+    def _bilinear(self, func: Function, *args: Any, **options: Any) -> Tensor:
+        return attention_rules.bilinear(func, args, options, _carries)
+
+    def _softmax(self, func: Function, input: Tensor, *args: Any, **options: Any) -> Tensor:
+        self._attention_bytes += KEPT_COPIES * 4 * input.numel()
+        check_attention_fits(self._attention_bytes)
+        return attention_rules.softmax(func, self.one, input, args, options)
+
+    def _layer_norm(
+        self,
+        _func: Function,
+        input: Tensor,
+        normalized_shape: Any,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        eps: float = 1e-5,
+    ) -> Tensor:
+        return attention_rules.layer_norm(self.one, input, normalized_shape, weight, bias, eps)
 
     def _selection(self, func: Function, *args: Any, **options: Any) -> Any:
         result = func(*args, **options)

@@ -59,6 +59,7 @@ class Family:
         seconds: The seconds between frames that official checkpoints were trained with, by the name of the repository. No file of
             a checkpoint says this.
         assumed_seconds: The seconds between frames for all other checkpoints.
+        licence: The licence of the weights of official checkpoints, as their model cards name it; empty if it is not known here.
         any_frames: Whether the network takes any number of frames, and not only that of its config.
     """
 
@@ -70,6 +71,7 @@ class Family:
     is_text = False
     seconds: ClassVar[Mapping[str, float]] = {}
     assumed_seconds: float
+    licence = ""
     any_frames = False
 
     def frames(self, config: Any) -> int:

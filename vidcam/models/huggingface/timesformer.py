@@ -22,6 +22,7 @@ class TimeSformer(Family):
     title = "TimeSformer"
     paper = "https://arxiv.org/abs/2102.05095"
     pixels = Pixels(224, (224, 224), *IMAGENET)
+    licence = "CC BY-NC 4.0"
     assumed_seconds = 32 / 30
     # On Kinetics every 32nd frame (high resolution: 16th) of about 30 per second; on Something-Something spread over about 4 s.
     seconds: ClassVar[Mapping[str, float]] = {

@@ -22,6 +22,7 @@ class VideoMAE(Family):
     title = "VideoMAE"
     paper = "https://arxiv.org/abs/2203.12602"
     pixels = Pixels(224, (224, 224), *IMAGENET)
+    licence = "CC BY-NC 4.0"
     assumed_seconds = 4 / 30
     # On Kinetics every 4th frame of about 30 per second; on Something-Something 16 frames spread over videos of about 4 s.
     seconds: ClassVar[Mapping[str, float]] = {

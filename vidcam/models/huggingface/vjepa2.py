@@ -20,6 +20,7 @@ class VJEPA2(Family):
     paper = "https://arxiv.org/abs/2506.09985"
     input = "pixel_values_videos"
     pixels = Pixels(292, (256, 256), *IMAGENET)
+    licence = "MIT"
     assumed_seconds = 1 / 3
     seconds: ClassVar[Mapping[str, float]] = {"facebook/vjepa2-vitl-fpc16-256-ssv2": 1 / 3}  # every 4th frame of 12 per second
     any_frames = True  # positions are rotations

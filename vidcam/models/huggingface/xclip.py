@@ -25,6 +25,7 @@ class XCLIP(Family):
     paper = "https://arxiv.org/abs/2208.02816"
     pixels = Pixels(224, (224, 224), *CLIP)
     is_text = True
+    licence = "MIT"
     assumed_seconds = 10 / 8
     # Frames are spread over the videos of Kinetics, which last ten seconds.
     seconds: ClassVar[Mapping[str, float]] = {

@@ -1,0 +1,60 @@
+"""Writes the tables of docs/models.md from the tables of the code: ``python -m benchmarks.models_page``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vidcam.io.files import atomic_write
+from vidcam.models import mini, movinet, pytorchvideo, torchvision
+from vidcam.models.huggingface.families import FAMILIES
+from vidcam.models.mmaction import COUNTERPARTS
+from vidcam.models.spec import ModelSpec
+
+__all__ = ["PAGE", "filled"]
+
+PAGE = Path(__file__).parent.parent / "docs" / "models.md"
+LOADED = {
+    "mini": "part of vidcam",
+    "movinet": "Google's TFLite file, imported once",
+    "pytorchvideo": "downloaded once",
+    "torchvision": "downloaded once",
+}
+NOT_KNOWN = "see the model card"
+
+
+def filled(page: str) -> str:
+    """Return the page with both tables written anew between their marks."""
+    for mark, table in (("table", _of_the_table()), ("families", _of_transformers())):
+        start, end = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->"
+        before, _, rest = page.partition(start)
+        _, _, after = rest.partition(end)
+        page = f"{before}{start}\n{table}\n{end}{after}"
+    return page
+
+
+def _of_the_table() -> str:
+    rows = ["| model | weights | other weights | clip | explained layer | `cam` | licence |", "|---|---|---|---|---|---|---|"]
+    modules = {"mini": mini, "movinet": movinet, "pytorchvideo": pytorchvideo, "torchvision": torchvision}
+    rows += [_row(spec, LOADED[family]) for family, module in modules.items() for spec in module.MODELS]
+    return "\n".join(rows) + "\n"
+
+
+def _row(spec: ModelSpec, loaded: str) -> str:
+    licence = "that of vidcam" if spec.weights is None else spec.weights.licence
+    other = f"mmaction2's {COUNTERPARTS[spec.name].title}" if spec.name in COUNTERPARTS else "–"
+    clip = f"{spec.num_frames} × {spec.seconds_between_frames:.3g} s"
+    exact = "exact" if spec.head else "–"
+    return f"| `{spec.name}` | {loaded} | {other} | {clip} | `{spec.target_layer}` | {exact} | {licence} |"
+
+
+def _of_transformers() -> str:
+    rows = ["| family | `model_type` | official checkpoints | licence of their weights |", "|---|---|---|---|"]
+    for family in FAMILIES.values():
+        names = ", ".join(f"`{name}`" for name in family.seconds) or "–"
+        rows.append(f"| [{family.title}]({family.paper}) | `{family.model_type}` | {names} | {family.licence or NOT_KNOWN} |")
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    with atomic_write(PAGE, overwrite=True) as part:
+        part.write_text(filled(PAGE.read_text("utf-8")), encoding="utf-8")

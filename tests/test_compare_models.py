@@ -1,0 +1,130 @@
+"""Two models on one video: each looks for its own colour, so where they differ is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.command import exit_code
+from support.media import write_clip
+from support.schemas import strict, validate
+
+from vidcam.annotation import Outputs
+from vidcam.engine import TorchEngine, open_engine
+from vidcam.errors import UnknownNameError, UsageError
+from vidcam.evaluation.compare_models import compare_models
+from vidcam.settings import Settings
+
+pytestmark = pytest.mark.xdist_group("compare")
+
+CODE = """
+import torch
+from support import planted
+
+def red(): return planted.patches()
+
+def green():
+    net = planted.patches()
+    with torch.no_grad():
+        net.red.weight.copy_(torch.tensor([-1.0, 1.0, -1.0]).view(1, 3, 1, 1, 1))
+    return net
+
+def slow():
+    net = red()
+    net.vidcam = net.vidcam | {"interval_s": 0.2}
+    return net
+
+def others():
+    net = red()
+    net.vidcam = net.vidcam | {"labels": ("walk", "run")}
+    return net
+"""
+ONE = Settings(classes=("red square",), smooth_s=0)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("two") / "two.py"
+    path.write_text(CODE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A red square on the left all the time, and a green one on the right from 1.2 s to 2 s."""
+
+    def picture(i: int) -> np.ndarray:
+        image = np.full((120, 160, 3), 90, np.uint8)
+        image[32:56, 40:64] = (230, 10, 10)
+        if 12 <= i < 20:
+            image[64:88, 96:120] = (10, 230, 10)
+        return image
+
+    return write_clip(tmp_path_factory.mktemp("clips") / "two.mp4", frames=24, size=(120, 160), fps=10, picture=picture)
+
+
+def opened(file: Path, *names: str) -> list[TorchEngine]:
+    return [open_engine(f"{file}:{name}", engine="torch") for name in names]
+
+
+def test_models_differ_where_and_when_only_one_has_evidence(file: Path, clip: Path) -> None:
+    found = compare_models(clip, engines=opened(file, "red", "green"), settings=ONE, method="gradcam")
+    assert [e.name for e in found.entries] == ["two.py:red", "two.py:green"]
+    difference = found.differences["red square"]
+    assert difference is not None
+    x, y = difference.x * 160, difference.y * 120
+    at_green, at_red = (abs(x - 108) < 12 and abs(y - 76) < 12), (abs(x - 52) < 12 and abs(y - 44) < 12)
+    assert 1.2 <= difference.time_s <= 2.0  # when both squares are there, both models differ
+    assert at_green or at_red
+    assert difference.more == ("two.py:green" if at_green else "two.py:red")
+    assert found.agreement["red square"].correlation[0, 1] < 0.2
+    assert "they differ most at" in found.in_words()
+
+
+def test_same_model_at_other_frame_rates_is_laid_on_the_same_times(file: Path, clip: Path) -> None:
+    found = compare_models(clip, engines=opened(file, "red", "slow"), settings=ONE, method="gradcam")
+    assert found.agreement["red square"].correlation[0, 1] > 0.95
+    curves = [e.analysis.curves["red square"] for e in found.entries]
+    assert len(curves[0]) == len(curves[1]) == len(found.entries[0].analysis.times_s)
+
+
+def test_one_model_twice_differs_nowhere(file: Path, clip: Path) -> None:
+    found = compare_models(clip, engines=opened(file, "red", "red"), settings=ONE)
+    assert [e.name for e in found.entries] == [f"{file}:red #1", f"{file}:red #2"]
+    assert found.differences == {"red square": None}
+    assert found.agreement["red square"].correlation[0, 1] == pytest.approx(1)
+
+
+def test_models_without_a_common_question_are_refused(file: Path, clip: Path) -> None:
+    with pytest.raises(UsageError, match="no label in common"):
+        compare_models(clip, engines=opened(file, "red", "others"))
+    with pytest.raises(UnknownNameError, match="red square"):
+        compare_models(clip, engines=opened(file, "red", "others"), settings=ONE)
+    with pytest.raises(UsageError, match="attention-rollout does not work on all of these models: choose one of cam"):
+        compare_models(clip, engines=opened(file, "red", "green"), settings=ONE, method="attention-rollout")
+    with pytest.raises(UsageError, match="at least two"):
+        compare_models(clip, engines=opened(file, "red"))
+
+
+def test_command_writes_a_grid_a_page_and_json_of_two_models(file: Path, clip: Path, tmp_path: Path) -> None:
+    words = ("--model", f"{file}:red", "--model", f"{file}:green", "-o", tmp_path / "two.mp4", "--report", tmp_path / "two.html")
+    assert exit_code("compare", clip, *words, "--json", tmp_path / "two.json") == 0
+    doc = strict((tmp_path / "two.json").read_text())
+    validate(doc, "compare")
+    assert [m["name"] for m in doc["methods"]] == ["two.py:red", "two.py:green"]
+    assert doc["models"]["method"] == "gradcam++"
+    assert doc["models"]["answers"]["two.py:red"][0]["label"] == "red square"
+    page = (tmp_path / "two.html").read_text()
+    assert "they differ most at" in page
+    assert page.count("<figure>") == 3 * len(doc["classes"])
+    assert (tmp_path / "two.mp4").stat().st_size > 0
+    assert exit_code("compare", clip, *words[:4], "--method", "cam", "--method", "rise") == 2
+
+
+def test_outputs_are_refused_before_anything_is_computed(file: Path, clip: Path, tmp_path: Path) -> None:
+    from vidcam.errors import OutputError
+
+    (tmp_path / "kept.mp4").write_bytes(b"x")
+    with pytest.raises(OutputError, match="exists"):
+        compare_models(clip, Outputs(video=tmp_path / "kept.mp4"), engines=opened(file, "red", "green"))
