@@ -23,7 +23,7 @@ from vidcam.engine import TorchEngine, open_engine
 from vidcam.engine.base import ForwardOutput
 from vidcam.engine.network import TorchModel
 from vidcam.errors import IncompatibleError, OutputError, UnknownNameError, UsageError
-from vidcam.evaluation import compare
+from vidcam.evaluation import compare, comparison_files
 from vidcam.evidence.heat import render_heat
 from vidcam.io.source import Source, open_source
 from vidcam.methods import core, lookup
@@ -457,7 +457,7 @@ def test_nothing_is_left_behind_and_nothing_replaced(
 
 
 def test_page_needs_no_picture_drawn(engine: TorchEngine, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare, "DrawPass", lambda *_, **__: pytest.fail("frames were drawn"))
+    monkeypatch.setattr(comparison_files, "DrawPass", lambda *_, **__: pytest.fail("frames were drawn"))
     outputs = Outputs(reports={"html": tmp_path / "a.html"}, embed=True)
     made = compare.compare(clip, outputs, engine=engine, settings=BOTH, methods=("cam",))
     assert made.playback is not None
@@ -637,7 +637,7 @@ def test_a_folder_of_several_videos_is_not_one(clip: Path, tmp_path: Path) -> No
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / name).write_bytes(clip.read_bytes())
     with pytest.raises(UsageError, match="has 2 videos, but one is compared at a time"):
-        plan_comparison(str(tmp_path), output=None, html=None, json=None, overwrite=False)
+        plan_comparison(str(tmp_path), output=None, html=None, json=None, form=Outputs())
 
 
 def test_unknown_names_are_told_before_any_work(engine: TorchEngine, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
