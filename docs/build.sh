@@ -6,4 +6,4 @@ cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
 "$python" docs/tools/make_pages.py
 NO_MKDOCS_2_WARNING=1 "$python" -m mkdocs build --strict --quiet
-VIDCAM_SITE=build/site "$python" -m pytest -q -n 0 tests/test_docs_site.py
+VIDCAM_SITE=build/site "$python" -m pytest -q -n 0 tests/test_docs.py tests/test_docs_site.py

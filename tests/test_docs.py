@@ -67,6 +67,7 @@ def tutorials(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_notebook_becomes_a_page_with_its_outputs(tutorials, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
     from nbformat import v4
 
     player = '<p>walking</p><iframe title="The video" srcdoc="&lt;b&gt;&quot;why&quot;&lt;/b&gt;"></iframe>'
@@ -77,6 +78,8 @@ def test_notebook_becomes_a_page_with_its_outputs(tutorials, tmp_path: Path) -> 
         v4.new_code_cell("show", metadata={"alt": "A <person>"}, outputs=[v4.new_output("display_data", {"image/png": picture})]),
         v4.new_code_cell("play", outputs=[v4.new_output("display_data", {"text/html": player, "text/plain": "no"})]),
     ]
+    table = pandas.DataFrame({"label": ["walking"]})._repr_html_()
+    cells.append(v4.new_code_cell("table", outputs=[v4.new_output("execute_result", {"text/html": table})]))
     page = tutorials.to_markdown(v4.new_notebook(cells=cells), name="it", folder=tmp_path)
     assert page.startswith("# A title\n\n[Notebook](it.ipynb)")
     assert "```sh\nls\n```\n\n``` { .text .no-copy .output }\n100 %\ndone\n```" in page
@@ -84,7 +87,9 @@ def test_notebook_becomes_a_page_with_its_outputs(tutorials, tmp_path: Path) -> 
     assert (tmp_path / "it_files" / "1.png").read_bytes() == b"pixels"
     assert '<iframe title="The video" src="it_files/2.html"></iframe>' in page
     assert (tmp_path / "it_files" / "2.html").read_text() == '<b>"why"</b>'
-    assert "no" not in page.rpartition("play")[2]
+    assert "no" not in page.partition("```python\nplay")[2]
+    assert re.search(r"<table>\s.*<td>walking</td>", page, re.DOTALL)
+    assert "<style" not in page
 
 
 def test_tutorial_with_a_failing_command_stops_the_build(tutorials, tmp_path: Path) -> None:

@@ -24,6 +24,9 @@ TIMEOUT_S = 600
 PICTURES = {"image/svg+xml": "svg", "image/jpeg": "jpg", "image/png": "png"}
 """The kinds of pictures, the preferred one first, with the suffixes of their files."""
 
+PANDAS = re.compile(r'<style scoped>.*?</style>|(?<=<table) border="1" class="dataframe"', re.DOTALL)
+"""How pandas dresses a table; without it, the site does."""
+
 BUTTONS = "[Notebook]({name}.ipynb){{ .md-button download }} [Source]({name}.py){{ .md-button download }}"
 
 
@@ -112,7 +115,8 @@ def _show(output: NotebookNode, alt: str, files: _Files) -> str:
         return _text(output.text)
     data = output.data
     if "text/html" in data:
-        return f'<div class="output">\n{files.take_players(data["text/html"], alt)}\n</div>'
+        markup = PANDAS.sub("", data["text/html"])
+        return f'<div class="output">\n{files.take_players(markup, alt)}\n</div>'
     for kind, suffix in PICTURES.items():
         if kind in data:
             content = data[kind]

@@ -43,7 +43,7 @@ results[["name", "label_1", "prob_1", "label_2", "prob_2", "duration_s"]].round(
 
 # %% [markdown]
 # `mini` gave the right answer to every clip of one action, and its first answer to
-# `three_actions` is one of the three. The JSON files say when each action was seen:
+# `three_actions` is one of the three. The JSON files say when the model saw what:
 
 # %%
 import json
