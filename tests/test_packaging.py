@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from importlib.metadata import packages_distributions
@@ -62,7 +63,7 @@ def test_table_of_extras_is_that_of_the_project() -> None:
         expected = {named[m][0].lower().replace("_", "-") if m in named else m for m in modules}
         assert expected == brought, extra
     assert requirements("all") == {name for extra in EXTRAS for name in requirements(extra)}
-    assert {*PROJECT["optional-dependencies"]} == {*EXTRAS, "all", "dev"}
+    assert {*PROJECT["optional-dependencies"]} - {"dev", "docs"} == {*EXTRAS, "all"}
 
 
 def test_no_range_allows_the_pair_that_does_not_import() -> None:
@@ -138,4 +139,9 @@ def test_wheel_and_sdist_hold_everything_that_is_needed(tmp_path: Path) -> None:
     ours = {p.relative_to(ROOT).as_posix(): p for p in (ROOT / "vidcam").rglob("*") if p.is_file() and p.suffix != ".pyc"}
     assert {name: path.stat().st_size for name, path in ours.items()} == {n: s for n, s in packed.items() if n in ours}
     assert {Path(n).name for n in packed if "/studio/clips/" in n} >= {p.name for p in (ROOT / "clips").glob("*.mp4")}
+    subprocess.run([*words[:-1], "sdist"], cwd=ROOT, check=True, capture_output=True)
+    [sdist] = tmp_path.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        sources = {name.partition("/")[2] for name in archive.getnames()}
+    assert set(ours) | {"README.md", "pyproject.toml", "docs/install.md", "tests/conftest.py", "clips/falling.mp4"} <= sources
     assert not re.search(r"^(License|Project-URL|Home-page)", metadata, re.MULTILINE)  # nothing is invented
