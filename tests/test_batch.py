@@ -32,7 +32,7 @@ from vidcam.batch.naming import Names
 from vidcam.batch.plan import Item, Plan, make_plan, read_plan
 from vidcam.batch.processes import Processes
 from vidcam.batch.run import NO_PLACE_S, Status, begin_run, run_items
-from vidcam.batch.tables import PARQUET_MISSING, RESULT_COLUMNS, write_tables
+from vidcam.batch.tables import RESULT_COLUMNS, write_tables
 from vidcam.batch.worker import Outcome, Recipe
 from vidcam.errors import DownloadError, InputError, OutputError, UsageError
 from vidcam.io.clock import Stop
@@ -492,7 +492,8 @@ def test_missing_pyarrow_is_told_with_the_command(tmp_path: Path, monkeypatch: p
     plan = filled(tmp_path)
     (tmp_path / "results.parquet").write_bytes(b"of an earlier run")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    assert write_tables(plan) == [PARQUET_MISSING]
+    [sentence] = write_tables(plan)
+    assert sentence.endswith("results.parquet needs the package pyarrow: pip install 'vidcam[parquet]'")
     assert not (tmp_path / "results.parquet").exists()
 
 

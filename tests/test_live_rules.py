@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -443,7 +444,7 @@ def toys(monkeypatch):
         made.append(Toy(value))
         return made[-1]
 
-    monkeypatch.setattr(actions.table, "_registered", {})
+    monkeypatch.setattr(actions.table, "_rows", dict(actions.table._rows))
     register_action(ActionSpec("toy", "WORD", "Plays.", make))
     return made
 
@@ -469,16 +470,19 @@ def test_registered_action_is_known_by_its_name(toys) -> None:
         parse_action("toy")
 
 
-def test_installed_packages_add_actions_by_entry_points(monkeypatch) -> None:
+def test_installed_packages_add_actions_by_entry_points(monkeypatch, caplog: pytest.LogCaptureFixture) -> None:
     spec = ActionSpec("bell", "TONE", "Rings.", Toy)
-    entries = [SimpleNamespace(name="bell", load=lambda: spec), SimpleNamespace(name="run", load=pytest.fail)]
-    monkeypatch.setattr(actions.table, "entry_points", lambda group: entries if group == "vidcam.actions" else [])
+    rows = {"run": replace(spec, name="run"), "wrong": Toy, "bell": spec}
+    entries = [SimpleNamespace(name=n, value=f"pkg:{n}", dist=None, load=lambda row=row: row) for n, row in rows.items()]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: entries if group == "vidcam.actions" else [])
+    monkeypatch.setattr(actions.table, "_rows", dict(actions.table._rows))
+    monkeypatch.setattr(actions.table._installed, "_loaded", False)
     assert list_actions()["bell"] is spec
     assert list_actions()["run"] is actions.ACTIONS[0]  # a package cannot replace an action of vidcam
     assert spec.build("high").value == "high"
-    entries[0].load = lambda: Toy
-    with pytest.raises(UsageError, match=r"bell of vidcam\.actions must name an ActionSpec, got type"):
-        list_actions()
+    taken, wrong = caplog.messages
+    assert "(pkg:run) is left out: there is already an action run" in taken
+    assert wrong.endswith("(pkg:wrong) is left out: it must be an ActionSpec, got a type")
 
 
 @pytest.mark.parametrize("spec", actions.ACTIONS, ids=lambda spec: spec.name)

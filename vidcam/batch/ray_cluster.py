@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,9 @@ from vidcam.batch.failures import KINDS
 from vidcam.batch.plan import Item
 from vidcam.batch.worker import Outcome, Recipe, Worker
 from vidcam.errors import UsageError
+from vidcam.extras import require_extra
 from vidcam.io.clock import SYSTEM, Clock
+from vidcam.io.plugins import VARIABLE
 
 __all__ = ["THREADS", "RayActors"]
 
@@ -98,12 +101,13 @@ class RayActors:
 
 def _connect(address: str) -> Any:
     """Return the module ray, connected to a cluster."""
+    require_extra("ray", "--ray")
+    import ray
+
     try:
-        import ray
-    except ImportError as error:
-        raise UsageError("--ray needs the package ray: pip install 'vidcam[ray]'") from error
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        # All machines see the plugin files under the same paths too.
+        own = {"env_vars": {VARIABLE: os.environ.get(VARIABLE, "")}}
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR", runtime_env=own)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UsageError(f"there is no Ray cluster at {address} ({error}): start one with `ray start --head`") from error
     return ray

@@ -12,10 +12,11 @@ from typing import Any
 from vidcam.batch.marks import Marks
 from vidcam.batch.plan import FAILED_CSV, RESULTS, Item, Plan
 from vidcam.batch.worker import TOP
+from vidcam.extras import has_extra, missing_extra
 from vidcam.io.files import atomic_write
 from vidcam.io.json_text import to_utf8_text
 
-__all__ = ["FAILED_COLUMNS", "PARQUET_MISSING", "RESULT_COLUMNS", "write_tables"]
+__all__ = ["FAILED_COLUMNS", "RESULT_COLUMNS", "write_tables"]
 
 RESULT_COLUMNS: Mapping[str, str] = {
     "input": "string",
@@ -33,8 +34,6 @@ RESULT_COLUMNS: Mapping[str, str] = {
 """The columns of the results with their types; ``segments``, ``outputs`` and ``warnings`` are JSON."""
 
 FAILED_COLUMNS = ("input", "sentence", "kind", "attempts", "seconds")
-
-PARQUET_MISSING = "results.parquet needs the package pyarrow, and only results.csv was written: pip install 'vidcam[parquet]'"
 
 ROWS_AT_ONCE = 10_000
 """How many rows of a Parquet file are in memory at once."""
@@ -87,12 +86,12 @@ def _write_csv(path: Path, columns: tuple[str, ...], rows: Iterable[Mapping[str,
 
 
 def _write_parquet(path: Path, rows: Iterator[Mapping[str, Any]]) -> list[str]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
+    if not has_extra("parquet"):
         path.unlink(missing_ok=True)  # one of an earlier run would be out of date
-        return [PARQUET_MISSING]
+        return [missing_extra("parquet", f"only {RESULTS}.csv was written; {path.name}")]
+    import pyarrow
+    import pyarrow.parquet
+
     types = {"string": pyarrow.string(), "double": pyarrow.float64()}
     schema = pyarrow.schema([(name, types[kind]) for name, kind in RESULT_COLUMNS.items()])
     with atomic_write(path, overwrite=True) as part, pyarrow.parquet.ParquetWriter(part, schema) as writer:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument
 
 from vidcam.cli import options
+from vidcam.cli.like import Like, read_recorded
 from vidcam.errors import UsageError, VidcamError
 from vidcam.settings import Encoding, Look, Settings, Tail
 
@@ -37,6 +38,8 @@ EXAMPLES = """
 
   vidcam annotate videos/ --out-dir explained --json "explained/{name}.json"
 
+  vidcam annotate other.mp4 --like why.json                 with the settings of an earlier run
+
   vidcam annotate clip.mp4 --model my_net.py:build --weights net.safetensors --labels names.txt
 """
 
@@ -62,6 +65,7 @@ def annotate(
         Path | None,
         options.output_option(metavar="DIR", help="Folder for the explained videos (for any number of inputs)."),
     ] = None,
+    like: Like = None,
     model: options.Model = "auto",
     weights: options.Weights = None,
     labels: options.Labels = None,
@@ -69,6 +73,7 @@ def annotate(
     fact: options.Fact = None,
     frame_interval: options.FrameInterval = None,
     trust_code: options.TrustCode = False,
+    plugin: options.Plugin = None,
     method: options.Method = None,
     classes: options.Classes = None,
     versus: options.Versus = None,
@@ -153,7 +158,8 @@ def annotate(
         "model": model, "facts": fact, "frame_interval": frame_interval, "weights": weights, "labels": labels, "layer": layer,
         "trust_code": trust_code, "phrases": [*(classes or ()), versus or ""], "device": device, "engine": engine,
     }  # fmt: skip
-    batch = BatchOptions(jobs, ray, retry_failed=retry_failed, progress=progress, overwrite=overwrite, quiet=quiet)
+    recorded = None if like is None else read_recorded(like)
+    batch = BatchOptions(jobs, ray, retry_failed=retry_failed, progress=progress, overwrite=overwrite, quiet=quiet, like=recorded)
     if batch.is_meant(sources, inputs, out_dir) and out_dir is not None:
         patterns = plan_patterns(output=output, out_dir=out_dir, reports=reports, embed=embed, count=len(sources))
         annotate_batch(sources, out_dir, patterns, opening, settings, look, batch, form=form)
@@ -164,6 +170,8 @@ def annotate(
     with ProgressBar(quiet=quiet) as bar:
         loaded = load_engine(bar, **opening)
         check_settings(loaded, settings)
+        if recorded is not None:
+            recorded.check(loaded, weights_named=weights is not None, say=bar.print_message)
         failed = _annotate_all(works, single, loaded, settings, look, bar)
     if failed:
         raise VidcamError(f"{failed} of {len(works)} inputs could not be explained")

@@ -20,6 +20,7 @@ from vidcam.batch.run import Status, begin_run, run_items
 from vidcam.batch.tables import write_tables
 from vidcam.batch.worker import Outcome, Recipe
 from vidcam.cli.answers import check_settings, summary
+from vidcam.cli.like import Recorded
 from vidcam.cli.loading import engine_arguments, load_engine
 from vidcam.cli.progress import ProgressBar, print_line
 from vidcam.cli.signals import polite_interrupt
@@ -41,6 +42,7 @@ class BatchOptions:
     progress: Literal["bar", "json"]
     overwrite: bool
     quiet: bool
+    like: Recorded | None = None
 
     def is_meant(self, sources: Sequence[str], inputs: Sequence[str], out_dir: Path | None) -> bool:
         """Return whether the command is a run over many videos, and not one video (or several into the current folder).
@@ -96,6 +98,8 @@ def annotate_batch(
     with ProgressBar(quiet=options.quiet) as bar, locked(folder):
         engine = load_engine(bar, **opening)
         check_settings(engine, settings)
+        if options.like is not None:
+            options.like.check(engine, weights_named=opening.get("weights") is not None, say=bar.print_message)
         former = _read_former(folder, overwrite=options.overwrite)
         fingerprint = fingerprint_of(engine, settings, look, patterns, form=form, folder=folder)
         plan = make_plan(sources, folder, fingerprint, patterns, former=former, overwrite=options.overwrite)

@@ -9,6 +9,7 @@ from typer import Argument
 
 from vidcam.cli import options
 from vidcam.errors import UsageError
+from vidcam.extras import require_extra
 from vidcam.settings import Encoding, Settings
 
 __all__ = ["EXAMPLES", "compare"]
@@ -39,6 +40,7 @@ def compare(
     fact: options.Fact = None,
     frame_interval: options.FrameInterval = None,
     trust_code: options.TrustCode = False,
+    plugin: options.Plugin = None,
     hop: options.Hop = None,
     smooth: options.Smooth = 0.25,
     start: options.Start = None,
@@ -85,6 +87,8 @@ def compare(
         json=json,
         form=Outputs(overwrite=overwrite, embed=embed, encoding=Encoding(encoder, crf=crf, preset=preset)),
     )
+    if "html" in outputs.reports:
+        require_extra("charts", "the page of vidcam compare")
     settings = Settings(
         classes=tuple(classes or ()), versus=versus, seconds_between_clip_starts=hop, smooth_s=smooth, start_s=start, end_s=end,
         seed=seed,

@@ -10,6 +10,7 @@ from typer import Argument, Option
 from vidcam.cli import options
 from vidcam.cli.benchmark import benchmark
 from vidcam.errors import UsageError
+from vidcam.extras import require_extra
 from vidcam.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def evaluate(
     fact: options.Fact = None,
     frame_interval: options.FrameInterval = None,
     trust_code: options.TrustCode = False,
+    plugin: options.Plugin = None,
     # A list for the old words `evaluate benchmark` alone.
     method: Annotated[
         list[str] | None,
@@ -116,6 +118,8 @@ def evaluate(
     if is_folder:
         _check_single_video(source, label, versus, splice)
     _check_files(source, html, json, csv, is_folder=is_folder, overwrite=overwrite)
+    if html is not None and not is_folder:
+        require_extra("charts", "the page of vidcam evaluate")
     budget_s = parse_budget(budget)
     settings = Settings(
         method=method[0] if method else None, classes=() if label is None else (label,), versus=versus,

@@ -11,6 +11,7 @@ from typer import Argument, Option
 
 from vidcam.cli import options
 from vidcam.errors import UsageError
+from vidcam.extras import require_extra
 from vidcam.live.actions.table import ACTIONS
 from vidcam.settings import Look, Settings
 
@@ -58,6 +59,7 @@ def live(
     fact: options.Fact = None,
     frame_interval: options.FrameInterval = None,
     trust_code: options.TrustCode = False,
+    plugin: options.Plugin = None,
     method: options.OneMethod = None,
     label: options.Class = None,
     versus: options.Versus = None,
@@ -131,6 +133,7 @@ def live(
 
     --style and --opacity are for --window and --record; the page has its own controls.
     """
+    require_extra("live", "vidcam live")
     from vidcam.cli.loading import load_engine
     from vidcam.cli.progress import ProgressBar
     from vidcam.live.budget import parse_share

@@ -40,6 +40,7 @@ __all__ = [
     "Opacity",
     "Overwrite",
     "Panel",
+    "Plugin",
     "Preset",
     "ProgressKind",
     "Quiet",
@@ -72,6 +73,26 @@ METHOD_HELP = "Explanation method: a name from `vidcam methods`, or smoothgrad:N
 METHOD_DEFAULT = "the model's own, see `vidcam models`"
 BEST_HELP = "; best tests several on the video and takes the one that explains it best"
 PORT_HELP = "Port to listen on (0: any free port)."
+
+
+def _add_plugins(files: list[Path] | None) -> list[Path] | None:
+    from vidcam.io.plugins import add_file
+
+    for file in files or ():
+        add_file(file)
+    return files
+
+
+Plugin = Annotated[
+    list[Path] | None,
+    Option(
+        "--plugin",
+        metavar="FILE.py",
+        callback=_add_plugins,
+        help="Python file of your own that adds methods, models, formats or actions (repeatable); it is run.",
+    ),
+]
+"""It takes effect before the command begins, so that commands ignore its value."""
 
 # The model
 Model = Annotated[

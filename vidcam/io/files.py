@@ -1,4 +1,4 @@
-"""Output files that appear complete or not at all."""
+"""Output files that appear complete or not at all, and the checksums of files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vidcam.errors import OutputError
 from vidcam.io.clock import SYSTEM, Clock
 from vidcam.io.json_text import to_utf8_text
 
-__all__ = ["atomic_write", "check_output", "remove_leftovers", "save"]
+__all__ = ["atomic_write", "check_output", "remove_leftovers", "save", "sha256_of"]
 
 # The name of an unfinished output identifies the process that writes it: its machine and boot, its number and its start.
 PART = re.compile(
@@ -163,3 +163,9 @@ def _output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
     if error.errno in (errno.EACCES, errno.EPERM):
         return OutputError(f"cannot write {path}: no permission to write in the folder {Path(path).resolve().parent}")
     return OutputError(f"cannot write {path}: {_SENTENCES.get(error.errno or 0) or error.strerror or error}")
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file as 64 lower-case hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,12 +11,14 @@ import math
 import os
 import weakref
 from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
 from vidcam.errors import InputError, UsageError
 from vidcam.io.arrays import is_array, open_array
 from vidcam.io.container import DEFAULT_FPS, is_url, refuse_special
+from vidcam.io.files import sha256_of
 from vidcam.io.images import IMAGE_SUFFIXES, animation_kind, find_images, list_files, open_animated_webp, open_images
 from vidcam.io.reading import ReadFrames
 from vidcam.io.video import open_video
@@ -52,6 +54,17 @@ class Source:
         self._read, self._release = read, release
         self._running: weakref.WeakSet[Generator[Frame, None, None]] = weakref.WeakSet()
         self._closed = False
+
+    @cached_property
+    def sha256(self) -> str | None:
+        """The SHA-256 of the file; None for everything else (addresses, folders, arrays), and if it cannot be read any more.
+
+        It takes about a second for a gigabyte, for which decoding takes minutes.
+        """
+        try:
+            return sha256_of(self.info.path) if os.path.isfile(self.info.path) else None
+        except OSError:
+            return None
 
     def frames(self, *, start: float | None = None, end: float | None = None) -> Iterator[Frame]:
         """Yield every frame whose time lies in ``[start, end)``, in order, each exactly once.
