@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from vidcam.errors import VidcamError
 from vidcam.live.metrics import CONTENT_TYPE, render_metrics
-from vidcam.web.live import COMMON
+from vidcam.web.live import SHARED
 from vidcam.web.live.connection import InvalidMessageError, ViewerConnection, ViewerSocket
 from vidcam.web.live.hub import Hub
 from vidcam.web.security import LOOPBACK, Guard
@@ -70,11 +70,11 @@ def make_viewer(
     async def get_metrics(request: Request) -> Response:
         return Response(render_metrics(hub.pipelines), media_type=CONTENT_TYPE)
 
-    async def get_common(request: Request) -> Response:
-        return FileResponse(COMMON)
+    async def get_shared(request: Request) -> Response:
+        return FileResponse(SHARED[request.url.path.rpartition("/")[2]])
 
     routes: list[BaseRoute] = [Route("/metrics", get_metrics)]
     if page is not None:
         files = StaticFiles(directory=page, html=True)
-        routes += [WebSocketRoute("/ws", connect), Route("/common.js", get_common), Mount("/", files)]
+        routes += [WebSocketRoute("/ws", connect), *(Route(f"/{name}", get_shared) for name in SHARED), Mount("/", files)]
     return Guard(Starlette(routes=routes), hosts=hosts, token=token, name=name)

@@ -3,18 +3,20 @@
 import { Camera } from "./camera.js";
 import { clock } from "./clock.js";
 import { clamp, make } from "./common.js";
-import { Heat } from "./heat.js";
 import { Link } from "./link.js";
 import { Memory } from "./memory.js";
+import { Heat } from "./player.js";
 import { Recording, compose, snapshot } from "./studio.js";
 import { Timeline } from "./timeline.js";
 
 const $ = (id) => document.getElementById(id);
 const EASE_S = 0.05; // the heat glides to the newest map within about this time
+const SETTLED = 0.002; // of the scale: the heat has come to rest if no cell is further away from the newest map
 const STALE_S = 0.5;
 const RATE_S = 2; // the time over which the pictures shown per second are counted
 
-const look = { style: "heat", opacity: 0.62, signed: false };
+const OPACITY = 0.62; // at first; there spotlight and contour have their full strength
+const look = { style: "heat", opacity: OPACITY, signed: false };
 let hello = null, heat = null, memory = new Memory(60), camera = null, recording = null, mirrored = false, status = null;
 let size = [640, 480]; // of the picture, width and height
 let shownTime = NaN; // the time of the picture on the screen
@@ -36,7 +38,7 @@ const tally = (list, value) => { list.push(value); if (list.length > 6000) list.
 const link = new Link({
   hello(message) {
     hello = message;
-    heat = new Heat(message);
+    heat = null;
     memory = new Memory(message.keep_s);
     target = null;
     patches = [];
@@ -57,6 +59,7 @@ const link = new Link({
     facts();
   },
   evidence(news, bytes) {
+    for (const patch of news.patches) patch.values = Float32Array.from(patch.values, (v) => v / hello.levels);
     tally(stats.updates, clock.now());
     memory.addEvidence(news);
     stats.bytes = bytes;
@@ -167,13 +170,12 @@ function resize(width, height) {
 function tick(now) {
   requestAnimationFrame(tick);
   if (held === null && target) glide(now);
-  if (dirty && heat) {
+  if (dirty && hello) {
     dirty = false;
     const canvas = $("overlay"), ratio = Math.min(1.5, devicePixelRatio || 1);
     const w = Math.max(1, Math.round(canvas.clientWidth * ratio)), h = Math.max(1, Math.round(canvas.clientHeight * ratio));
     if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
-    const [width, height] = seenSize();
-    heat.draw(canvas, { patches, width, height }, look);
+    drawer().draw(canvas, patches, { ...look, signed: look.signed && look.style !== "spotlight", threshold: 0, strength: Math.min(1, look.opacity / OPACITY) });
     const { from = null, settled = true } = patches;
     stats.drawn = { ...look, evidence: from?.number ?? null, settled, times: stats.drawn.times + 1 };
   }
@@ -181,6 +183,13 @@ function tick(now) {
     chartDue = now + 100;
     chart();
   }
+}
+
+/** Returns what draws over pictures of the present size. */
+function drawer() {
+  const [width, height] = seenSize();
+  if (!heat || heat.size[0] !== height || heat.size[1] !== width) heat = new Heat(hello.drawing, [height, width]);
+  return heat;
 }
 
 let glided = 0;
@@ -201,10 +210,10 @@ function glide(now) {
         const moved = before[i].values[k] + (v - before[i].values[k]) * part;
         far = Math.max(far, Math.abs(v - moved));
         return moved;
-      }) : Float32Array.from(to.values),
+      }) : to.values,
     }));
     patches.from = target;
-    patches.settled = far < 2;
+    patches.settled = far < SETTLED;
     dirty = true;
   }
 }
@@ -425,7 +434,7 @@ function mirror(on) {
 }
 
 function ramp() {
-  const table = look.signed ? heat.tables.signed : heat.tables.plain, canvas = $("ramp");
+  const { tables } = drawer(), table = look.signed ? tables.signed : tables.plain, canvas = $("ramp");
   const c = canvas.getContext("2d"), image = c.createImageData(256, 1);
   for (let i = 0; i < 256; i++) {
     for (let k = 0; k < 3; k++) image.data[4 * i + k] = table[3 * i + k];
