@@ -93,7 +93,7 @@ def frames() -> list[Frame]:
 def served(hub: Hub, *, port: int = 0) -> Iterator[str]:
     """The viewer at its address."""
     said: list[str] = []
-    plan = run.Plan(source="", port=port, say=said.append)
+    plan = run.Plan(sources=(), port=port, say=said.append)
     with listen(plan.host, port) as listening, run.serve(plan, hub, listening):
         yield said[0].removeprefix("open ")
 
@@ -104,10 +104,24 @@ def turn() -> threading.Lock:
     return threading.Lock()
 
 
+class Held:
+    """An engine that computes nothing while somebody else holds ``turn``."""
+
+    def __init__(self, engine, turn: threading.Lock) -> None:
+        self._engine, self._turn = engine, turn
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def map(self, *words, **more):
+        with self._turn:
+            yield from self._engine.map(*words, **more)
+
+
 @pytest.fixture
 def hand(engine, frames, turn) -> Iterator[Hand]:
     """A camera of the server's machine that has been explained once."""
-    hand = Hand(engine, frames, Settings(seconds_between_clip_starts=STEP_S, smooth_s=0.0), engine_lock=turn)
+    hand = Hand(Held(engine, turn), frames, Settings(seconds_between_clip_starts=STEP_S, smooth_s=0.0))
     hand.push(BEGIN)
     yield hand
     hand.pipeline.close()
@@ -561,6 +575,49 @@ def test_a_recording_saved_by_the_browser_shows_what_was_shown(browser, hand, ad
     assert set(numbers) <= set(range(first, first + 16))
     assert len(numbers) > 0
     assert all(np.abs(p[30:60, 60:100].astype(int) - RED).mean() > 20 for p in pictures)  # with the heat
+
+
+def test_several_sources_are_tiles_that_open_their_own_page(browser, engine, frames) -> None:
+    grey = [Frame(np.full_like(frame.image, 90), frame.time, frame.duration) for frame in frames]
+    settings = Settings(seconds_between_clip_starts=STEP_S, smooth_s=0.0)
+    hands = {name: Hand(engine, given, settings, name=name) for name, given in (("front door", frames), ("yard", grey))}
+    for hand in hands.values():
+        hand.push(BEGIN)
+    with ExitStack() as stack:
+        for hand in hands.values():
+            stack.callback(hand.pipeline.close)
+        address = stack.enter_context(served(Hub(*(hand.pipeline for hand in hands.values()))))
+        page = stack.enter_context(opened(browser, address))
+        for name, hand in hands.items():
+            hand.clock.advance(SOON_S)
+            wait(page, f"vidcamStats[{json.dumps(name)}]?.drawn === {hand.stream.update.number}")
+        wait(page, "document.getElementById('state').textContent.trim() === '2 of 2 sources send pictures'")
+        answers = page.locator(".tile .what").all_text_contents()
+        assert answers == [RED_SQUARE, NOTHING]
+        where = """index => {
+          const canvas = document.querySelectorAll(".tile .overlay")[index], {width, height} = canvas, found = [];
+          const data = canvas.getContext("2d").getImageData(0, 0, width, height).data;
+          for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) {
+            const [r, g, b, a] = data.subarray(4 * (y * width + x));
+            if (a > 25 && Math.max(r, g, b) - Math.min(r, g, b) > 40) found.push([x / width, y / height]);
+          }
+          return found;
+        }"""
+        red, none = np.array(page.evaluate(where, 0)), page.evaluate(where, 1)
+        assert len(red) > 100
+        assert red.max() < 0.58  # the upper left quarter
+        assert none == []
+        hands["yard"].clock.advance(2.5)  # silent now
+        wait(page, "document.querySelectorAll('.tile')[1].classList.contains('gone')")
+        assert text(page, "state").strip() == "1 of 2 sources send pictures"
+        page.get_by_role("link", name="Enlarge front door").click()
+        wait(page, "window.vidcamStats?.drawn?.evidence > 0")
+        assert text(page, "answer") == RED_SQUARE
+        assert shown(page) == BEGIN - 1
+        wait(page, "!document.getElementById('all').hidden")
+        page.get_by_role("link", name="All sources").click()
+        wait(page, "document.querySelectorAll('.tile').length === 2")
+    until(lambda: not vidcam_threads())
 
 
 def test_several_look_on_at_once_on_large_and_small_screens(browser, hand, address) -> None:

@@ -77,7 +77,7 @@ const link = new Link({
   },
   error({ message }) { notice(message, 6000); },
   lost() { state("lost", "The connection to vidcam is lost; trying again."); },
-}, clock);
+}, clock, location.search);
 
 async function show(time, blob) {
   if (held !== null) return;
@@ -151,6 +151,13 @@ function offerCamera() {
   };
   navigator.permissions?.query({ name: "camera" }).then((found) => { if (found.state === "granted") button.click(); }, () => {});
 }
+
+// --- other sources
+
+fetch("sources").then((answer) => answer.json()).then(({ sources }) => {
+  $("all").hidden = sources.length < 2;
+  document.title = sources.length < 2 ? document.title : `${new URLSearchParams(location.search).get("source")} · vidcam live`;
+}, () => {});
 
 // --- the screen
 

@@ -3,8 +3,12 @@
 const FIRST_MS = 500, LONGEST_MS = 8000;
 
 export class Link {
-  /** `on` maps the types of messages to functions; it may also have `picture`, `lost` and `found` (the connection breaks, or opens). */
-  constructor(on, clock) {
+  /**
+   * `on` maps the types of messages to functions; it may also have `picture`, `lost` and `found` (the connection breaks, or opens).
+   * `query` says which source, and how.
+   */
+  constructor(on, clock, query = "") {
+    this.query = query;
     this.on = on;
     this.clock = clock;
     this.pause = FIRST_MS;
@@ -13,6 +17,7 @@ export class Link {
 
   open() {
     const here = new URL("ws", location.href);
+    here.search = this.query;
     here.protocol = here.protocol.replace("http", "ws");
     const socket = this.socket = new WebSocket(here);
     let refused = false;
