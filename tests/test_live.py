@@ -600,6 +600,30 @@ def test_file_that_lags_behind_real_time_is_played_slower(tmp_path) -> None:
     assert steps[11:] == pytest.approx(np.full(18, 1 / 30), abs=1e-3)  # a large one is not: no frame is left out
 
 
+def test_lost_source_is_opened_again_at_once_if_asked() -> None:
+    opened: list[int] = []
+
+    class Flaky:
+        name, ends = "the door", False
+
+        def frames(self, stop: Stop) -> Iterator[Frame]:
+            opened.append(len(opened))
+            yield red_square(1)[0]
+            if len(opened) > 1:
+                stop.wait(1e6)
+
+    clock = ManualClock()  # stands still, so that no pause ever ends by itself
+    capture = Capture(Flaky(), lambda frame: None, clock=clock).start()
+    until(lambda: capture.state == "waiting" and clock.waits)
+    assert opened == [0]
+    capture.retry()
+    until(lambda: capture.state == "running" and capture.reconnects == 1)
+    assert opened == [0, 1]
+    capture.retry()  # nothing to do
+    capture.close()
+    assert not vidcam_threads()
+
+
 def test_file_out_of_real_time_comes_without_waiting(tmp_path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", frames=12, fps=30)
     clock = ManualClock()

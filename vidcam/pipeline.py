@@ -169,11 +169,7 @@ class Session:
 
     def explain(self, clip: Clip) -> Explanation:
         """Explain one clip."""
-        return self.explain_all([clip])[0]
-
-    def explain_all(self, clips: Sequence[Clip]) -> list[Explanation]:
-        """Explain several clips that are computed together; the result is the same as for one after the other."""
-        return explain_together([(self, clip) for clip in clips])
+        return explain_together([(self, clip)])[0]
 
     @property
     def kind(self) -> tuple[tuple[str, ...], int, int]:
@@ -233,7 +229,7 @@ class Session:
     def _explain_waiting(self) -> Iterator[Explanation]:
         waiting, self._waiting = self._waiting, []
         if waiting:
-            yield from self.explain_all(waiting)
+            yield from explain_together([(self, clip) for clip in waiting])
 
     def _targets(self, logits: FloatArray) -> tuple[Target, ...]:
         """Choose what to explain in a clip with these logits ``(K,)``."""
@@ -252,8 +248,7 @@ class Session:
 def explain_together(parts: Sequence[tuple[Session, Clip]]) -> list[Explanation]:
     """Explain clips of several sessions of one engine and one :attr:`Session.kind`, which are computed together.
 
-    Returns:
-        The explanation of each clip, as its own session would give it.
+    The explanation of each clip is the one that its own session would give.
     """
     sessions = list(dict.fromkeys(session for session, _ in parts))
     crops = len(sessions[0]._views)

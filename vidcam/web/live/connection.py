@@ -166,7 +166,9 @@ class ViewerConnection:
                 self._camera.put(jpeg, at=time)
 
     async def _obey(self, words: str) -> None:
-        """Obey a request: ``got`` confirms a picture, ``choose`` changes the settings, and any other type is ignored.
+        """Obey a request: ``got`` confirms a picture, ``choose`` changes the settings, ``retry`` opens a lost source again.
+
+        Any other type is ignored.
 
         InvalidMessageError if it is not a JSON object, or contains something that no page writes.
         """
@@ -179,6 +181,8 @@ class ViewerConnection:
         if request.get("type") == "got":
             self._in_flight = max(0, self._in_flight - 1)
             self._changed.set()
+        elif request.get("type") == "retry":
+            self._pipeline.capture.retry()
         elif request.get("type") == "choose":
             try:
                 await run_in_threadpool(self._choose, request)
