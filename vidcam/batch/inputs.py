@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from vidcam.errors import InputError
+from vidcam.io.class_folders import is_labelled
 from vidcam.io.source import IMAGE_SUFFIXES, VIDEO_SUFFIXES, find_videos
 
 __all__ = ["LIST_SUFFIX", "expand_inputs", "identify"]
@@ -81,10 +82,13 @@ def _expand_folder(folder: Path, recursive: bool, without: Path | None) -> Itera
         return
     try:
         yield from map(str, find_videos(folder))
-    except InputError:
-        if not any(file.suffix.lower() in IMAGE_SUFFIXES for file in folder.iterdir()):
+    except InputError as error:
+        if any(file.suffix.lower() in IMAGE_SUFFIXES for file in folder.iterdir()):
+            yield str(folder)  # a folder of numbered images is one video
+        elif is_labelled(folder):
+            raise InputError(f"{error}; there are some in the folders within it, which --recursive takes too") from error
+        else:
             raise
-        yield str(folder)  # a folder of numbered images is one video
 
 
 def _walk(folder: Path, without: Path | None) -> Iterator[Path]:

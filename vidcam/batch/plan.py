@@ -17,10 +17,9 @@ from vidcam.batch.naming import Names, written_files
 from vidcam.errors import InputError, OutputError, UsageError
 from vidcam.io.files import save
 from vidcam.io.json_text import parse_json, to_json_value
-from vidcam.methods.lookup import BEST, choose_method
-from vidcam.settings import Look, Settings
 
 if TYPE_CHECKING:
+    from vidcam.batch.tasks import Task
     from vidcam.engine import Engine
 
 __all__ = [
@@ -88,26 +87,32 @@ class Plan:
 
 
 def fingerprint_of(
-    engine: Engine, settings: Settings, look: Look, patterns: Mapping[str, Path], *, form: Outputs, folder: Path
+    engines: Sequence[Engine], task: Task, patterns: Mapping[str, Path], *, form: Outputs, folder: Path
 ) -> dict[str, Any]:
     """Return the facts that decide how outputs look, by the names that a message gives them."""
-    spec = engine.spec
-    method = settings.method if settings.method == BEST else choose_method(settings.method, spec, seed=settings.seed).name
     facts = {
         "vidcam": versions().get("vidcam"),
+        "command": task.command,
+        **_engine_facts(engines[0]),
+        **{f"{name} {n}": value for n, other in enumerate(engines[1:], 2) for name, value in _engine_facts(other).items()},
+        "embed": form.embed,
+        **{f"encoding.{name}": value for name, value in asdict(form.encoding).items()},
+        **task.facts(engines),
+        **{f"output.{kind}": relative_path(path, folder) for kind, path in patterns.items()},
+    }
+    return {name: to_json_value(value) for name, value in facts.items()}
+
+
+def _engine_facts(engine: Engine) -> dict[str, Any]:
+    spec = engine.spec
+    return {
         "model": spec.name,
         "weights": engine.weights_sha256,
         "labels": hashlib.sha256("\n".join(engine.labels).encode()).hexdigest(),
         "layer": spec.target_layer,
         "frames of a clip": spec.num_frames,
         "seconds between frames": spec.seconds_between_frames,
-        "embed": form.embed,
-        **{f"encoding.{name}": value for name, value in asdict(form.encoding).items()},
-        **{f"settings.{name}": value for name, value in asdict(replace(settings, method=method)).items()},
-        **{f"look.{name}": value for name, value in asdict(look).items()},
-        **{f"output.{kind}": relative_path(path, folder) for kind, path in patterns.items()},
     }
-    return {name: to_json_value(value) for name, value in facts.items()}
 
 
 def read_plan(folder: Path) -> Plan | None:

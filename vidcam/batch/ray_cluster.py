@@ -27,7 +27,7 @@ class RayActors:
     run under the same paths, and need vidcam in the same version.
 
     Args:
-        recipe: How to explain.
+        recipe: What to do.
         address: Of the cluster, as for ``ray.init``; ``auto`` finds the one that this machine belongs to.
         jobs: How many actors at most; None for as many as the cluster has places.
         threads: Cores of each actor.
@@ -73,7 +73,7 @@ class RayActors:
 
     def submit(self, item: Item) -> None:
         actor = self._idle.pop() if self._idle else self._actor.remote(self._recipe, self._threads)
-        self._busy[actor.explain.remote(item)] = actor, item, self._clock.now()
+        self._busy[actor.work.remote(item)] = actor, item, self._clock.now()
 
     def wait(self, timeout_s: float | None) -> Sequence[Outcome]:
         ready, _ = self._ray.wait(list(self._busy), num_returns=1, timeout=timeout_s)

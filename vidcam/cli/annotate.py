@@ -137,8 +137,8 @@ def annotate(
     """Write an explained video: what the model says, and the evidence for it in space and time."""
     from vidcam.annotation import Outputs
     from vidcam.batch.inputs import expand_inputs
-    from vidcam.cli.answers import check_settings
-    from vidcam.cli.batch import BatchOptions, annotate_batch
+    from vidcam.batch.tasks import Annotate
+    from vidcam.cli.batch import BatchOptions, run_batch
     from vidcam.cli.loading import load_engine
     from vidcam.cli.outputs import parse_formats, plan_outputs, plan_patterns
     from vidcam.cli.progress import ProgressBar
@@ -160,16 +160,17 @@ def annotate(
     }  # fmt: skip
     recorded = None if like is None else read_recorded(like)
     batch = BatchOptions(jobs, ray, retry_failed=retry_failed, progress=progress, overwrite=overwrite, quiet=quiet, like=recorded)
+    task = Annotate(settings, look)
     if batch.is_meant(sources, inputs, out_dir) and out_dir is not None:
         patterns = plan_patterns(output=output, out_dir=out_dir, reports=reports, embed=embed, count=len(sources))
-        annotate_batch(sources, out_dir, patterns, opening, settings, look, batch, form=form)
+        run_batch(sources, out_dir, patterns, [opening], task, batch, form=form)
         return
     works = plan_outputs(sources, output=output, out_dir=out_dir, reports=reports, form=form)
     # A bad input is reported before any weights are fetched.
     single = open_source(works[0][0]) if len(works) == 1 else None
     with ProgressBar(quiet=quiet) as bar:
         loaded = load_engine(bar, **opening)
-        check_settings(loaded, settings)
+        task.check([loaded])
         if recorded is not None:
             recorded.check(loaded, weights_named=weights is not None, say=bar.print_message)
         failed = _annotate_all(works, single, loaded, settings, look, bar)
@@ -230,7 +231,8 @@ def _annotate_one(
 
 
 def _summary(source: str, analysis: Analysis) -> str:
+    from vidcam.batch.tasks import answers_in_words
     from vidcam.cli.answers import summary
 
     how = "" if analysis.playback is None else analysis.playback.how
-    return summary(source, analysis.top(3), analysis.outputs.values(), how)
+    return summary(source, answers_in_words(analysis.top(3)), analysis.outputs.values(), how)

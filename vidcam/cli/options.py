@@ -38,6 +38,7 @@ __all__ = [
     "Name",
     "OneMethod",
     "Opacity",
+    "OutDir",
     "Overwrite",
     "Panel",
     "Plugin",
@@ -180,6 +181,12 @@ Encoder = Annotated[
 Crf = Annotated[int, output_option(min=1, max=51, help="Quality of the video, 1 (best) to 51.")]
 Preset = Annotated[
     str | None, output_option(metavar="NAME", help="The encoder's preset, such as medium of x264.", show_default="a quick one")
+]
+OutDir = Annotated[
+    Path | None,
+    output_option(
+        "--out-dir", metavar="DIR", help="Folder for the results of many videos, one row for each; see docs/batches.md."
+    ),
 ]
 # Folders of many videos
 Recursive = Annotated[bool, batch_option("--recursive", help="Also the videos in the folders within a folder.")]

@@ -14,7 +14,7 @@ from vidcam.errors import UsageError
 from vidcam.io.source import open_source
 from vidcam.reports.formats import get_format, list_formats
 
-__all__ = ["parse_formats", "plan_comparison", "plan_outputs", "plan_patterns"]
+__all__ = ["parse_formats", "plan_comparison", "plan_outputs", "plan_patterns", "plan_results"]
 
 
 def plan_outputs(
@@ -75,12 +75,20 @@ def plan_patterns(
     if count > 1:
         _check_names(output, list(requested.values()), count=count)
     if out_dir is not None:
-        if re.match(r"\w[\w+.\-]+:[/\\]", str(out_dir)):
-            raise UsageError(f"--out-dir {out_dir} is an address: name a folder, such as one where the storage is mounted")
-        if out_dir.exists() and not out_dir.is_dir():
-            raise UsageError(f"--out-dir {out_dir} is a file: name a folder")
-        out_dir.mkdir(parents=True, exist_ok=True)
+        _make_folder(out_dir)
     return requested if is_page else {"video": output or (out_dir or Path()) / "{name}.vidcam.mp4", **requested}
+
+
+def plan_results(reports: Mapping[str, Path], *, out_dir: Path, count: int) -> dict[str, Path]:
+    """Return the path of each report of a run that writes no videos, by its format; makes ``out_dir``.
+
+    Raises:
+        UsageError: A path names one file for ``count`` sources, or ``out_dir`` is no folder.
+    """
+    if count > 1:
+        _check_names(None, list(reports.values()), count=count)
+    _make_folder(out_dir)
+    return dict(reports)
 
 
 def parse_formats(words: Sequence[str]) -> dict[str, Path | None]:
@@ -99,39 +107,51 @@ def parse_formats(words: Sequence[str]) -> dict[str, Path | None]:
 
 
 def plan_comparison(
-    source: str,
+    inputs: Sequence[str],
     *,
     output: Path | None,
     html: Path | None,
     json: Path | None,
     form: Outputs,
 ) -> tuple[str, Outputs]:
-    """Return the one video that ``source`` names with the files to write for it, all checked.
+    """Return the one video that ``inputs`` name with the files to write for it, all checked.
 
     ``output`` is the page or the grid video. Without it and ``html``, the page ``NAME.compare.html`` is written.
 
     Raises:
-        UsageError: ``source`` is a folder of several videos, or the options do not go together.
+        UsageError: There are several videos, or the options do not go together.
         InputError: It cannot be read.
         OutputError: A file cannot be written.
     """
     if output is None and html is None:
         output = Path("{name}.compare.html")
+    videos = expand_inputs(inputs)
+    if len(videos) > 1:
+        raise UsageError(
+            f"there are {len(videos)} videos: name the folder for their comparisons with --out-dir DIR, or name one video"
+        )
     jobs = plan_outputs(
-        [source],
+        videos,
         output=output,
         out_dir=None,
         reports={"html": html, "json": json},
         form=form,
     )
-    if len(jobs) > 1:
-        raise UsageError(f"{source} has {len(jobs)} videos, but one is compared at a time: name one of them")
     [(source, outputs)] = jobs
     open_source(source).close()  # a bad input is reported before any weights are fetched
     if output is None:
         outputs = replace(outputs, video=None)
     outputs.check(source)
     return source, outputs
+
+
+def _make_folder(out_dir: Path) -> None:
+    """Make the folder of a run; UsageError if it is a file or an address."""
+    if re.match(r"\w[\w+.\-]+:[/\\]", str(out_dir)):
+        raise UsageError(f"--out-dir {out_dir} is an address: name a folder, such as one where the storage is mounted")
+    if out_dir.exists() and not out_dir.is_dir():
+        raise UsageError(f"--out-dir {out_dir} is a file: name a folder")
+    out_dir.mkdir(parents=True, exist_ok=True)
 
 
 def _check_video(output: Path | None, out_dir: Path | None) -> None:
