@@ -163,7 +163,8 @@ def test_file_that_is_no_report_is_refused(run: Path, tmp_path: Path) -> None:
     (tmp_path / "text.json").write_text("{")
     (tmp_path / "list.json").write_text("[]")
     (tmp_path / "other.json").write_text('{"schema_version": 1, "model": {}}')
-    for name in ("text.json", "list.json", "other.json"):
+    altered(run, tmp_path, model__name=None)
+    for name in ("text.json", "list.json", "other.json", "altered.json"):
         with pytest.raises(UsageError, match="is no JSON report of vidcam annotate: name a file that its option --json wrote"):
             read_recorded(tmp_path / name)
     with pytest.raises(UsageError, match="written by a later vidcam"):

@@ -105,8 +105,8 @@ def _connect(address: str) -> Any:
     import ray
 
     try:
-        # All machines see the plugin files under the same paths too.
-        own = {"env_vars": {VARIABLE: os.environ.get(VARIABLE, "")}}
+        plugins = os.environ.get(VARIABLE)  # files that all machines see under the same paths
+        own = {"env_vars": {VARIABLE: plugins}} if plugins else None
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", runtime_env=own)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UsageError(f"there is no Ray cluster at {address} ({error}): start one with `ray start --head`") from error

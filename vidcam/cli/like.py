@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Like", "Recorded", "read_recorded"]
 
+KEYS = ("schema_version", "model", "method", "settings", "seed", "engine", "device", "versions", "windows")
+MODEL_KEYS = ("name", "weights_sha256", "layer", "interval_s")
+
 OF_ITS_OWN = (".py", ".onnx", ".xml")
 
 PLAIN = {"smoothing": "smoothing", "smooth": "smooth_s", "hop": "hop_s", "tail": "tail", "versus": "versus", "verdict": "verdict"}
@@ -114,12 +117,19 @@ def read_recorded(path: Path) -> Recorded:
         raise InputError(f"--like cannot read {path}: {error.strerror}") from error
     except ValueError:
         report = None
-    needed = {"schema_version", "model", "method", "settings", "seed", "engine", "device", "versions", "windows"}
-    if not isinstance(report, dict) or not needed <= set(report) or "name" not in report["model"]:
+    if not _is_report(report):
         raise UsageError(f"{path} is no JSON report of vidcam annotate: name a file that its option --json wrote")
     if report["schema_version"] != 1:
         raise UsageError(f"{path} was written by a later vidcam, whose settings this one does not know: update vidcam")
     return Recorded(path, report)
+
+
+def _is_report(report: object) -> bool:
+    """Return whether this holds what a report of ``vidcam annotate`` must hold."""
+    if not isinstance(report, dict) or not {*KEYS} <= set(report):
+        return False
+    model = report["model"]
+    return isinstance(model, dict) and {*MODEL_KEYS} <= set(model) and isinstance(model["name"], str)
 
 
 def _is_own(model: str) -> bool:
