@@ -20,6 +20,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "app": ("gradio", *CHARTS, *LIVE),
     "charts": CHARTS,
     "cloud": ("fsspec",),
+    "export": ("onnx", "onnxruntime"),
     "hf": ("transformers",),
     "live": LIVE,
     "parquet": ("pyarrow",),
