@@ -58,7 +58,7 @@ def measure(mode: str, clip: Path, model: str, seconds: float) -> dict[str, obje
     said: list[str] = []
     with contextlib.ExitStack() as stack:
         hub = stack.enter_context(hub_for(mode, clip, model))
-        plan = run.Plan(source="", port=0, say=said.append)
+        plan = run.Plan(sources=(), port=0, say=said.append)
         stack.enter_context(run.serve(plan, hub, stack.enter_context(listen(plan.host, 0))))
         page = stack.enter_context(with_camera(clip)).new_page(viewport=SCREEN)
         page.goto(said[0].removeprefix("open "))

@@ -40,7 +40,7 @@ def _of_the_table() -> str:
 
 
 def _row(spec: ModelSpec, loaded: str) -> str:
-    licence = "that of vidcam" if spec.weights is None else spec.weights.licence
+    licence = "–" if spec.weights is None else spec.weights.licence
     other = f"mmaction2's {COUNTERPARTS[spec.name].title}" if spec.name in COUNTERPARTS else "–"
     clip = f"{spec.num_frames} × {spec.seconds_between_frames:.3g} s"
     exact = "exact" if spec.head else "–"

@@ -23,7 +23,7 @@ from support.media import write_clip
 from support.schemas import strict, validate
 from support.waiting import until
 
-from vidcam.batch import worker
+from vidcam.batch import tasks
 from vidcam.batch.failures import KINDS, kind_of
 from vidcam.batch.inputs import expand_inputs
 from vidcam.batch.lock import locked
@@ -32,13 +32,15 @@ from vidcam.batch.naming import Names
 from vidcam.batch.plan import Item, Plan, make_plan, read_plan
 from vidcam.batch.processes import Processes
 from vidcam.batch.run import NO_PLACE_S, Status, begin_run, run_items
-from vidcam.batch.tables import PARQUET_MISSING, RESULT_COLUMNS, write_tables
+from vidcam.batch.tables import write_tables
+from vidcam.batch.tasks import Annotate
 from vidcam.batch.worker import Outcome, Recipe
 from vidcam.errors import DownloadError, InputError, OutputError, UsageError
 from vidcam.io.clock import Stop
-from vidcam.settings import Look, Settings
+from vidcam.settings import Settings
 
 ROOT = Path(__file__).parent.parent
+RESULT_COLUMNS = Annotate.columns
 OWN = ("--model", f"{planted.__file__}:patches", "--engine", "torch")
 
 Run = Callable[..., tuple[int, str, str]]
@@ -194,7 +196,7 @@ def run(folder: Path, executor: Scripted, clock: ManualClock, **options: bool) -
     status = run_items(
         plan, begin_run(plan, **options), executor, report=lambda s, _: told.append(s), stop=Stop(clock), clock=clock
     )
-    write_tables(plan)
+    write_tables(plan, RESULT_COLUMNS)
     assert executor.is_closed
     return status, told
 
@@ -343,14 +345,14 @@ def test_ctrl_c_once_finishes_the_video_and_twice_stops(
     times: int, vidcam: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_clips(tmp_path / "in", "a.mp4", "b.mp4", "c.mp4")
-    annotate = worker.annotation.annotate
+    annotate = tasks.annotation.annotate
 
     def interrupted(*args: object, **options: object) -> object:
         for _ in range(times):
             signal.raise_signal(signal.SIGINT)
         return annotate(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(worker.annotation, "annotate", interrupted)
+    monkeypatch.setattr(tasks.annotation, "annotate", interrupted)
     code, out, err = vidcam("annotate", "in", *OWN, "--out-dir", "out")
     assert code == 130
     assert "press Ctrl-C again to stop at once" in err
@@ -358,17 +360,17 @@ def test_ctrl_c_once_finishes_the_video_and_twice_stops(
     if times == 1:
         assert "stopped: 1 of 3 inputs are done; the same command continues" in err
         assert len(read_csv(Path("out/results.csv"))) == 1
-    monkeypatch.setattr(worker.annotation, "annotate", annotate)
+    monkeypatch.setattr(tasks.annotation, "annotate", annotate)
     code, out, err = vidcam("annotate", "in", *OWN, "--out-dir", "out")
     assert (code, len(out.splitlines())) == (0, 2 if times == 1 else 3)
     assert err.splitlines()[-1] == f"all 3 inputs are done: read {Path('out/results.csv')}"
 
 
-def test_address_as_out_dir_is_refused(vidcam: Run) -> None:
-    code, _, err = vidcam("annotate", "a.mp4", "b.mp4", "--out-dir", "s3://bucket/out")
+def test_address_that_cannot_be_written_is_refused(vidcam: Run) -> None:
+    code, _, err = vidcam("annotate", "a.mp4", "b.mp4", "--out-dir", "https://host/out")
     assert code == 2
-    assert "is an address: name a folder" in err
-    assert not Path("s3:").exists()
+    assert "https://host/out cannot be written to: name a folder" in err
+    assert not Path("https:").exists()
 
 
 def in_group(folder: Path, *words: object) -> subprocess.Popen[bytes]:
@@ -438,7 +440,7 @@ def test_worker_that_dies_is_replaced_and_its_video_repeated(tmp_path: Path) -> 
     (tmp_path / "flag").touch()
     (tmp_path / "out").mkdir()
     plan = make(tmp_path / "out", [str(path) for path in sorted(videos.iterdir())])
-    recipe = Recipe(tmp_path / "out", {"model": f"{tmp_path}/deadly.py:patches", "engine": "torch"}, Settings(), Look())
+    recipe = Recipe(tmp_path / "out", [{"model": f"{tmp_path}/deadly.py:patches", "engine": "torch"}], Annotate(Settings()))
     clock = ManualClock(jumps=True)
     outcomes: list[Outcome] = []
     status = run_items(
@@ -492,7 +494,8 @@ def test_missing_pyarrow_is_told_with_the_command(tmp_path: Path, monkeypatch: p
     plan = filled(tmp_path)
     (tmp_path / "results.parquet").write_bytes(b"of an earlier run")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    assert write_tables(plan) == [PARQUET_MISSING]
+    [sentence] = write_tables(plan, RESULT_COLUMNS)
+    assert sentence.endswith("results.parquet needs the package pyarrow: pip install 'vidcam[parquet]'")
     assert not (tmp_path / "results.parquet").exists()
 
 

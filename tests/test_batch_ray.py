@@ -16,10 +16,11 @@ from vidcam.batch.executors import open_executor
 from vidcam.batch.plan import make_plan
 from vidcam.batch.run import Status, begin_run, run_items
 from vidcam.batch.tables import write_tables
+from vidcam.batch.tasks import Annotate
 from vidcam.batch.worker import Outcome, Recipe
 from vidcam.errors import UsageError
 from vidcam.io.clock import Stop
-from vidcam.settings import Look, Settings
+from vidcam.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 CLIPS = 6
@@ -28,7 +29,7 @@ CLIPS = 6
 def test_missing_ray_is_told_with_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r"--ray needs the package ray: pip install 'vidcam\[ray\]'"):
-        open_executor("ray", Recipe(tmp_path, {}, Settings(), Look()), address="auto")
+        open_executor("ray", Recipe(tmp_path, [], Annotate(Settings())), address="auto")
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_lost_node_loses_no_video(cluster: Any, tmp_path: Path) -> None:
     sources = [str(write_clip(tmp_path / f"{n}.mp4", frames=9, size=(96, 128))) for n in range(CLIPS)]
     (tmp_path / "bad.mp4").write_text("this is no video")
     plan = make_plan([*sources, str(tmp_path / "bad.mp4")], folder, {}, {"video": folder / "{name}.vidcam.mp4"})
-    recipe = Recipe(folder, {"model": f"{planted.__file__}:patches", "engine": "torch"}, Settings(), Look())
+    recipe = Recipe(folder, [{"model": f"{planted.__file__}:patches", "engine": "torch"}], Annotate(Settings()))
     outcomes: list[Outcome] = []
 
     def report(status: Status, outcome: Outcome | None) -> None:
@@ -70,7 +71,7 @@ def test_lost_node_loses_no_video(cluster: Any, tmp_path: Path) -> None:
     executor = open_executor("ray", recipe, address=cluster.address, threads=1)
     assert executor.slots == 2
     status = run_items(plan, begin_run(plan), executor, report=report, stop=Stop())
-    write_tables(plan)
+    write_tables(plan, Annotate.columns)
     assert (status.done, status.failed) == (CLIPS, 1)
     assert sorted(outcome.item.name for outcome in outcomes) == ["0", "1", "2", "3", "4", "5", "bad"]
     assert len(list(folder.glob("*.mp4"))) == CLIPS

@@ -27,7 +27,7 @@ def fail_with(name: str) -> Callable[..., NoReturn]:
     """Return a function that raises an error that says ``name`` and what it was called with."""
 
     def fail(*given: object, **options: object) -> NoReturn:
-        raise VidcamError(f"{name} got {getattr(given[0], 'source', given[0])}")
+        raise VidcamError(f"{name} got {getattr(given[0], 'sources', given)[0]}")
 
     return fail
 

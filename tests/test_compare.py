@@ -636,8 +636,8 @@ def test_the_command_says_and_writes_it(
 def test_a_folder_of_several_videos_is_not_one(clip: Path, tmp_path: Path) -> None:
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / name).write_bytes(clip.read_bytes())
-    with pytest.raises(UsageError, match="has 2 videos, but one is compared at a time"):
-        plan_comparison(str(tmp_path), output=None, html=None, json=None, form=Outputs())
+    with pytest.raises(UsageError, match="there are 2 videos: name the folder for their comparisons with --out-dir"):
+        plan_comparison([str(tmp_path)], output=None, html=None, json=None, form=Outputs())
 
 
 def test_unknown_names_are_told_before_any_work(engine: TorchEngine, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +118,8 @@ def test_command_writes_a_grid_a_page_and_json_of_two_models(file: Path, clip: P
     assert doc["models"]["answers"]["two.py:red"][0]["label"] == "red square"
     page = (tmp_path / "two.html").read_text()
     assert "they differ most at" in page
-    assert page.count("<figure>") == 3 * len(doc["classes"])
+    for name, label in product(("two.py:red", "two.py:green"), ("red square", "nothing")):
+        assert f"{name}, evidence for {label}" in page  # one view of the player each
     assert (tmp_path / "two.mp4").stat().st_size > 0
     assert exit_code("compare", clip, *words[:4], "--method", "cam", "--method", "rise") == 2
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import threading
 import warnings
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -319,7 +320,7 @@ def test_a_network_of_ones_own_with_a_norm_has_exact_evidence_too():
 
 
 def test_a_missing_package_is_named_with_its_command(monkeypatch, folders):
-    monkeypatch.setattr(files, "find_spec", lambda _name: None)
+    monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(UsageError, match=r"needs the package transformers.*pip install 'vidcam\[hf\]'"):
         loading.load(f"hf:{folders['videomae']}")
 

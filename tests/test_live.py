@@ -19,7 +19,7 @@ from support import planted
 from support.clock import NOON, ManualClock
 from support.media import write_clip
 from support.values import red_square
-from support.waiting import ended, until, vidcam_threads
+from support.waiting import HANG_S, ended, until, vidcam_threads
 
 from vidcam import pipeline
 from vidcam.engine import open_engine
@@ -33,6 +33,7 @@ from vidcam.live import sources
 from vidcam.live import stream as streaming
 from vidcam.live.budget import Budget, count_cores, parse_share
 from vidcam.live.capture import Capture
+from vidcam.live.explainer import Explainer
 from vidcam.live.ranking import Ranking, is_clearly_above
 from vidcam.live.state import Update, find_hot_box
 from vidcam.live.stream import Stream, live_settings
@@ -304,7 +305,7 @@ def test_frozen_picture_is_noticed_after_five_seconds(open_stream) -> None:
     assert stream.frozen_s == 0
 
 
-def test_error_while_explaining_is_kept_and_ends_the_thread(engine, open_stream) -> None:
+def test_error_while_explaining_is_kept_and_ends_the_stream(engine, open_stream) -> None:
     def fall_over() -> None:
         raise RuntimeError("the network fell over")
 
@@ -315,8 +316,7 @@ def test_error_while_explaining_is_kept_and_ends_the_thread(engine, open_stream)
     for frame in red_square(30):
         stream.push(frame)
     stream.settle()
-    ended(stream._thread)
-    assert changed.is_set()
+    assert changed.wait(HANG_S)
     assert str(stream.error) == "explaining failed: RuntimeError: the network fell over"
 
 
@@ -334,6 +334,102 @@ def test_thread_pauses_as_the_processor_budget_says(engine, open_stream) -> None
         stream.settle()
     # An explanation takes all of the machine for 0.4 s, a quarter of which is allowed: one begins every 1.6 s.
     assert np.diff(began)[-5:] == pytest.approx(np.full(5, 1.6), rel=0.1)
+
+
+class Counted:
+    """An engine that notes how many clips each call computes; each call takes ``took_s`` on the clock."""
+
+    def __init__(self, engine, clock: ManualClock, took_s: float = 0.0) -> None:
+        self._engine, self._clock, self._took_s = engine, clock, took_s
+        self.calls: list[int] = []
+
+    def __getattr__(self, name: str):
+        return getattr(self._engine, name)
+
+    def map(self, frames, run):
+        self.calls.append(len(frames))
+        self._clock.advance(self._took_s)
+        return self._engine.map(frames, run)
+
+
+def test_several_streams_are_explained_together_as_each_alone(engine, open_stream) -> None:
+    clock = ManualClock()
+    counted = Counted(engine, clock)
+    explainer = Explainer(counted, clock=clock)
+    settings = Settings(seconds_between_clip_starts=0.1)
+    videos = [red_square(30), red_square(30, size=(96, 160), start=50.0), red_square(30)]
+    choices = [settings, settings, replace(settings, classes=("nothing",), versus="red square")]
+    together = [open_stream(s, engine=counted, clock=clock, explainer=explainer) for s in choices]
+    alone = [open_stream(s, clock=clock) for s in choices]
+    for frames in zip(*videos, strict=True):
+        for stream, frame in zip((*together, *alone), (*frames, *frames), strict=True):
+            stream.push(frame)
+        for stream in (together[0], *alone):
+            while stream.step():
+                pass
+    assert counted.calls[0] == 1  # nobody knew how long it takes
+    assert counted.calls[-5:] == [3] * 5
+    for one, other in zip(together, alone, strict=True):
+        assert one.explained == other.explained > 5
+        assert (one.update.label, one.update.versus) == (other.update.label, other.update.versus)
+        np.testing.assert_allclose(one.update.prediction.logits, other.update.prediction.logits, rtol=1e-5)
+        np.testing.assert_allclose(
+            one.update.tracks[one.update.label][0].maps, other.update.tracks[one.update.label][0].maps, rtol=1e-4
+        )
+
+
+def test_methods_that_compute_each_class_anew_are_not_mixed(engine, open_stream) -> None:
+    clock = ManualClock()
+    counted = Counted(engine, clock)
+    explainer = Explainer(counted, clock=clock)
+    settings = Settings(seconds_between_clip_starts=0.1, method="gradientxinput")
+    streams = [open_stream(settings, engine=counted, clock=clock, explainer=explainer) for _ in range(3)]
+    for frame in red_square(24):
+        for stream in streams:
+            stream.push(frame)
+        while streams[0].step():
+            pass
+    assert set(counted.calls) == {1}
+    assert all(stream.explained == streams[0].explained > 2 for stream in streams)
+
+
+def test_streams_of_a_slow_model_take_turns_with_their_newest_clips(engine, open_stream) -> None:
+    clock = ManualClock()
+    counted = Counted(engine, clock, took_s=0.4)  # longer than a round may take: one clip in each
+    explainer = Explainer(counted, clock=clock)
+    settings = Settings(seconds_between_clip_starts=0.1)
+    streams = [open_stream(settings, engine=counted, clock=clock, explainer=explainer, name=str(n)) for n in range(4)]
+    order: list[str] = []
+    for stream in streams:
+        stream.on_update.append(lambda update, stream=stream: order.append(stream.name))
+    rounds: list[tuple[float, float]] = []
+    for frame in red_square(80):
+        for stream in streams:
+            stream.push(frame)
+        if frame.time > 1.0 and clock.now() <= frame.time:
+            newest = streams[0].latest.time
+            streams[0].step()
+            rounds += [(newest, s.update.time) for s in streams if order and s.name == order[-1]]
+    assert len(order) >= 8
+    assert order == [str(n % 4) for n in range(len(order))]  # each in turn, though all wait all the time
+    assert all(newest - explained < 0.15 for newest, explained in rounds)  # a turn takes the newest clip
+
+
+def test_error_of_one_stream_leaves_the_others_alone(engine, open_stream) -> None:
+    explainer = Explainer(engine, clock=ManualClock())
+    good, bad = (open_stream(Settings(seconds_between_clip_starts=0.1), explainer=explainer) for _ in range(2))
+
+    def fail(update: Update) -> None:
+        raise RuntimeError("no room")
+
+    bad.on_update.append(fail)
+    for frame in red_square(30):
+        for stream in (good, bad):
+            stream.push(frame)
+        good.settle()
+    assert str(bad.error) == "explaining failed: RuntimeError: no room"
+    assert good.error is None
+    assert good.explained > 5
 
 
 def test_started_stream_explains_the_same_and_leaves_no_thread(open_stream) -> None:
@@ -504,6 +600,30 @@ def test_file_that_lags_behind_real_time_is_played_slower(tmp_path) -> None:
     assert steps[11:] == pytest.approx(np.full(18, 1 / 30), abs=1e-3)  # a large one is not: no frame is left out
 
 
+def test_lost_source_is_opened_again_at_once_if_asked() -> None:
+    opened: list[int] = []
+
+    class Flaky:
+        name, ends = "the door", False
+
+        def frames(self, stop: Stop) -> Iterator[Frame]:
+            opened.append(len(opened))
+            yield red_square(1)[0]
+            if len(opened) > 1:
+                stop.wait(1e6)
+
+    clock = ManualClock()  # stands still, so that no pause ever ends by itself
+    capture = Capture(Flaky(), lambda frame: None, clock=clock).start()
+    until(lambda: capture.state == "waiting" and clock.waits)
+    assert opened == [0]
+    capture.retry()
+    until(lambda: capture.state == "running" and capture.reconnects == 1)
+    assert opened == [0, 1]
+    capture.retry()  # nothing to do
+    capture.close()
+    assert not vidcam_threads()
+
+
 def test_file_out_of_real_time_comes_without_waiting(tmp_path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", frames=12, fps=30)
     clock = ManualClock()
@@ -564,6 +684,24 @@ def test_choose_finds_the_kind_of_source(words: str, kind: type) -> None:
     assert isinstance(sources.choose_source(words), kind)
     with pytest.raises(UsageError, match="--loop is for files"):
         sources.choose_source(words, loop=True)
+
+
+def test_sources_have_names_of_their_own(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.mp4", "b/a.mp4", "x=y.mp4"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).touch()
+    words = ["a.mp4", "b/a.mp4", "front  door=rtsp://me:pw@h/s?key=1", "x=y.mp4", "0", "rtsp://h/user=me&x", "yard=a.mp4"]
+    found = sources.choose_sources(words)
+    assert [source.name for source in found] == [
+        "a.mp4", "a.mp4 2", "front door", "x=y.mp4", "camera 0", "rtsp://h/user=***&x", "yard",
+    ]  # fmt: skip
+    assert found[2].address == "rtsp://me:pw@h/s?key=1"
+    assert found[6].path == "a.mp4"
+    with pytest.raises(UsageError, match="two sources are called door: give each a name of its own, as in front=1"):
+        sources.choose_sources(["door=0", "door=1"])
+    with pytest.raises(InputError, match="no file nowhere"):
+        sources.choose_sources(["a.mp4", "door=nowhere.mp4"])
 
 
 def test_choose_refuses_what_is_no_source() -> None:

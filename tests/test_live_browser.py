@@ -93,7 +93,7 @@ def frames() -> list[Frame]:
 def served(hub: Hub, *, port: int = 0) -> Iterator[str]:
     """The viewer at its address."""
     said: list[str] = []
-    plan = run.Plan(source="", port=port, say=said.append)
+    plan = run.Plan(sources=(), port=port, say=said.append)
     with listen(plan.host, port) as listening, run.serve(plan, hub, listening):
         yield said[0].removeprefix("open ")
 
@@ -104,10 +104,24 @@ def turn() -> threading.Lock:
     return threading.Lock()
 
 
+class Held:
+    """An engine that computes nothing while somebody else holds ``turn``."""
+
+    def __init__(self, engine, turn: threading.Lock) -> None:
+        self._engine, self._turn = engine, turn
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def map(self, *words, **more):
+        with self._turn:
+            yield from self._engine.map(*words, **more)
+
+
 @pytest.fixture
 def hand(engine, frames, turn) -> Iterator[Hand]:
     """A camera of the server's machine that has been explained once."""
-    hand = Hand(engine, frames, Settings(seconds_between_clip_starts=STEP_S, smooth_s=0.0), engine_lock=turn)
+    hand = Hand(Held(engine, turn), frames, Settings(seconds_between_clip_starts=STEP_S, smooth_s=0.0))
     hand.push(BEGIN)
     yield hand
     hand.pipeline.close()
@@ -140,6 +154,12 @@ def wait_for_newest(hand: Hand, page: Any) -> None:
     wait(page, f"vidcamStats.shown === {hand.stream.latest.time!r}")
     wait(page, f"vidcamStats.drawn.evidence === {hand.stream.update.number} && vidcamStats.drawn.settled")
     assert shown(page) == hand.pipeline.capture.frames - 1
+
+
+def pick(page: Any, name: str, value: str) -> None:
+    """Choose a label in a field with a list."""
+    page.locator(f"#{name}").fill(value)
+    page.locator(f"#{name}").press("Enter")
 
 
 def shown(page: Any) -> int:
@@ -210,7 +230,8 @@ def test_rate_that_is_shown_is_told_beside_that_of_the_source(browser, hand, add
     with opened(browser, address, still=True) as page:
         receive(hand, page)
         wait(page, "document.getElementById('facts').textContent !== ''")
-        assert f"{1 / STEP_S:.0f} frames/s ·" in text(page, "facts")  # not long enough to tell
+        assert f"{1 / STEP_S:.0f} pictures/s ·" in text(page, "facts")  # not long enough to tell
+        assert "times/s" not in text(page, "facts")
         pass_time(page, 1.5)
         for _ in range(4):
             receive(hand, page)
@@ -218,7 +239,7 @@ def test_rate_that_is_shown_is_told_beside_that_of_the_source(browser, hand, add
         pass_time(page, 1.0)
         hand.clock.advance(1.0)  # the next status
         wait(page, "/shown/.test(document.getElementById('facts').textContent)")
-        assert f"{1 / STEP_S:.0f} frames/s, 2 shown" in text(page, "facts")  # four in two seconds
+        assert f"{1 / STEP_S:.0f} pictures/s, 2 shown here · evidence 2.0 times/s" in text(page, "facts")  # four in two seconds
 
 
 # ---------------------------------------------------------------------------------------------- the camera of the browser
@@ -324,24 +345,25 @@ def test_the_page_lays_a_map_where_vidcams_own_pictures_lay_it(browser, address)
         parts.append(Track("wave", np.zeros(1), maps, ys, xs, Box(6.0, left, 84.0, left + 60), 0.1))
     scale = 2.0
     patches = [
-        {"ys": t.ys.tolist(), "xs": t.xs.tolist(), "seen": list(t.seen), "values": (1000 * t.maps[0] / scale).ravel().tolist()}
+        {"ys": t.ys.tolist(), "xs": t.xs.tolist(), "seen": list(t.seen), "values": (t.maps[0] / scale).ravel().tolist()}
         for t in parts
     ]
     find = """async ([patches, width, height]) => {
-      const { Heat } = await import("./heat.js");
-      const heat = new Heat({ colours: { plain: "", signed: "" }, levels: 1000 });
-      return [...heat.field(patches, width, height).values];
+      const { Heat } = await import("./player.js");
+      const heat = new Heat({ colours: { plain: "", signed: "" } }, [height, width]);
+      return [...heat.field(patches).values];
     }"""
     with opened(browser, address) as page:
         for shown in ([0], [1], [0, 1]):
             found = page.evaluate(find, [[patches[i] for i in shown], width, height])
             heat = render_heat([parts[i] for i in shown], time=0.0, scale=scale, size=(height, width), against=True)
             wanted = heat.values - heat.against
-            both = np.zeros((height, width), bool)
-            if len(shown) == 2:
-                both[:, 70:80] = True  # where crops overlap, the page takes their mean and the pictures fade
+            inside = np.zeros((height, width), bool)  # beyond, the page goes on and cuts when it draws
+            for i in shown:
+                box = parts[i].seen
+                inside[round(box.y0) : round(box.y1), round(box.x0) : round(box.x1)] = True
             difference = np.abs(np.clip(np.reshape(found, (height, width)), -1, 1) - wanted)
-            assert difference[~both].max() < 1e-3
+            assert difference[inside].max() < 1e-3
             assert np.abs(wanted).max() > 0.5
 
 
@@ -375,20 +397,23 @@ def test_a_chosen_class_is_explained_and_a_wrong_choice_told(browser, hand, addr
     with opened(browser, address) as page:
         push(hand, page)
         assert text(page, "answer") == RED_SQUARE
-        page.locator("#class").select_option(NOTHING)
+        pick(page, "class", "somebody")
+        wait(page, "/knows no class .somebody./.test(document.getElementById('notice').textContent)")
+        assert page.locator("#class").input_value() == "the answer"
+        pick(page, "class", NOTHING.upper())
         wait(page, f"document.getElementById('what').textContent.startsWith('Evidence for {NOTHING},')")
-        page.locator("#versus").select_option(RED_SQUARE)
+        pick(page, "versus", RED_SQUARE)
         words = f"Evidence for {NOTHING} rather than {RED_SQUARE}, on one running scale."
         until(lambda: hand.stream.settings.versus == RED_SQUARE)
         hand.clock.advance(SOON_S)
         push(hand, page)
         wait(page, f"document.getElementById('what').textContent === {json.dumps(words)}")
-        page.locator("#versus").select_option(NOTHING)
+        pick(page, "versus", NOTHING)
         wait(page, "/against itself/.test(document.getElementById('notice').textContent)")
         disabled = dict(page.locator("#method option:disabled").evaluate_all("all => all.map(o => [o.value, o.title])"))
         assert "needs attention" in disabled["attention-rollout"]
-        page.locator("#versus").select_option("")
-        page.locator("#class").select_option("")
+        pick(page, "versus", "anything else")
+        pick(page, "class", "the answer")
         until(lambda: hand.stream.settings.classes == ())
         push(hand, page)
         wait(page, f"document.getElementById('what').textContent.startsWith('Evidence for {RED_SQUARE},')")
@@ -468,11 +493,46 @@ def test_the_age_of_the_evidence_is_that_of_its_newest_frame(browser, hand, turn
         assert not age()[1]
 
 
+def test_picture_in_step_waits_for_its_evidence(browser, hand, turn, address) -> None:
+    with opened(browser, address) as page:
+        push(hand, page)
+        page.keyboard.press("i")
+        assert page.locator("#step").is_checked()
+
+        def picture() -> None:
+            received = page.evaluate("vidcamStats.received")
+            hand.push(explained=False)
+            wait(page, f"vidcamStats.received > {received}")
+
+        for _ in range(12):
+            picture()
+            hand.stream.settle()
+            wait(page, f"vidcamStats.updates.length && vidcamStats.evidence === {hand.stream.update.number}")
+        with turn:
+            known = hand.stream.update.time
+            for _ in range(6):  # pictures whose evidence has not come
+                picture()
+                wait(page, f"vidcamStats.shown <= {known + 1e-3}")
+            assert page.evaluate("vidcamStats.shown") >= known - STEP_S - 1e-3
+        hand.stream.settle()
+        known = hand.stream.update.time
+        picture()
+        wait(page, f"vidcamStats.shown <= {known + 1e-3}")
+        late = hand.stream.latest.time - page.evaluate("vidcamStats.shown")
+        assert 0.4 < late < 0.9  # the delay falls slowly
+        assert re.fullmatch(r"in step, 0\.\d\d s late", text(page, "age"))
+        stepped = page.evaluate("vidcamStats.shown")
+        wait(page, f"Math.abs(vidcamStats.drawn.time - {stepped}) <= {STEP_S}")
+        assert page.evaluate("vidcamStats.drawn.settled")
+        page.keyboard.press("i")
+        push(hand, page)
+
+
 def test_a_notice_of_a_mistake_vanishes_after_six_seconds(browser, hand, address) -> None:
     with opened(browser, address, still=True) as page:
         wait(page, "vidcamStats.received > 0")
         for name in ("class", "versus"):
-            page.locator(f"#{name}").select_option(NOTHING)
+            pick(page, name, NOTHING)
         wait(page, "/against itself/.test(document.getElementById('notice').textContent)")
         pass_time(page, 5.9)
         assert page.locator("#notice").is_visible()
@@ -497,20 +557,23 @@ def test_a_lost_connection_is_tried_again_after_growing_pauses(browser, hand) ->
         assert (page.evaluate("tried"), page.evaluate("pauses")) == (1, [])
         server.close()
         pauses = []
-        for n, pause in enumerate((0.5, 1, 2, 4, 8, 8), start=1):
+        for n, pause in enumerate((0.5, 1, 2, 2, 2), start=1):
             pauses.append(round(1000 * pause))
             wait(page, f"pauses.length === {n}")
             assert page.evaluate("pauses") == pauses
             assert text(page, "state").strip() == "no connection"
-            assert "trying again" in text(page, "notice")
+            assert "Trying again" in text(page, "notice")
             pass_time(page, pause - 0.001)
             assert page.evaluate("tried") == n
             pass_time(page, 0.001)
             assert page.evaluate("tried") == n + 1
+        wait(page, "pauses.length === 6")
+        page.get_by_role("button", name="Try now").click()
         wait(page, "pauses.length === 7")
+        assert page.evaluate("tried") == 7
         received = page.evaluate("vidcamStats.received")
         with served(hub, port=int(address.rsplit(":", 1)[1].strip("/"))):
-            pass_time(page, 8)
+            pass_time(page, 2)
             wait(page, f"vidcamStats.received > {received}")
             assert text(page, "state").strip() == "the camera"
             assert page.evaluate("tried") == 8
@@ -562,6 +625,49 @@ def test_a_recording_saved_by_the_browser_shows_what_was_shown(browser, hand, ad
     assert all(np.abs(p[30:60, 60:100].astype(int) - RED).mean() > 20 for p in pictures)  # with the heat
 
 
+def test_several_sources_are_tiles_that_open_their_own_page(browser, engine, frames) -> None:
+    grey = [Frame(np.full_like(frame.image, 90), frame.time, frame.duration) for frame in frames]
+    settings = Settings(seconds_between_clip_starts=STEP_S, smooth_s=0.0)
+    hands = {name: Hand(engine, given, settings, name=name) for name, given in (("front door", frames), ("yard", grey))}
+    for hand in hands.values():
+        hand.push(BEGIN)
+    with ExitStack() as stack:
+        for hand in hands.values():
+            stack.callback(hand.pipeline.close)
+        address = stack.enter_context(served(Hub(*(hand.pipeline for hand in hands.values()))))
+        page = stack.enter_context(opened(browser, address))
+        for name, hand in hands.items():
+            hand.clock.advance(SOON_S)
+            wait(page, f"vidcamStats[{json.dumps(name)}]?.drawn === {hand.stream.update.number}")
+        wait(page, "document.getElementById('state').textContent.trim() === '2 of 2 sources send pictures'")
+        answers = page.locator(".tile .what").all_text_contents()
+        assert answers == [RED_SQUARE, NOTHING]
+        where = """index => {
+          const canvas = document.querySelectorAll(".tile .overlay")[index], {width, height} = canvas, found = [];
+          const data = canvas.getContext("2d").getImageData(0, 0, width, height).data;
+          for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) {
+            const [r, g, b, a] = data.subarray(4 * (y * width + x));
+            if (a > 25 && Math.max(r, g, b) - Math.min(r, g, b) > 40) found.push([x / width, y / height]);
+          }
+          return found;
+        }"""
+        red, none = np.array(page.evaluate(where, 0)), page.evaluate(where, 1)
+        assert len(red) > 100
+        assert red.max() < 0.58  # the upper left quarter
+        assert none == []
+        hands["yard"].clock.advance(2.5)  # silent now
+        wait(page, "document.querySelectorAll('.tile')[1].classList.contains('gone')")
+        assert text(page, "state").strip() == "1 of 2 sources send pictures"
+        page.get_by_role("link", name="Enlarge front door").click()
+        wait(page, "window.vidcamStats?.drawn?.evidence > 0")
+        assert text(page, "answer") == RED_SQUARE
+        assert shown(page) == BEGIN - 1
+        wait(page, "!document.getElementById('all').hidden")
+        page.get_by_role("link", name="All sources").click()
+        wait(page, "document.querySelectorAll('.tile').length === 2")
+    until(lambda: not vidcam_threads())
+
+
 def test_several_look_on_at_once_on_large_and_small_screens(browser, hand, address) -> None:
     phone = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
     with opened(browser, address) as large, opened(browser, address, **phone) as small:
@@ -575,8 +681,8 @@ def test_several_look_on_at_once_on_large_and_small_screens(browser, hand, addre
             assert text(page, "answer") == RED_SQUARE
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")  # nothing hangs out at the side
         assert large.locator("#timeline").bounding_box()["y"] + 118 < 800  # all on one screen
-        for label in (NOTHING, ""):
-            small.locator("#class").select_option(label)  # one chooses for all
-            until(lambda label=label: hand.stream.settings.classes == ((label,) if label else ()))
+        for label, classes in ((NOTHING, (NOTHING,)), ("the answer", ())):
+            pick(small, "class", label)  # one chooses for all
+            until(lambda classes=classes: hand.stream.settings.classes == classes)
             hand.clock.advance(SOON_S)
             wait(large, f"document.getElementById('class').value === {json.dumps(label)}")

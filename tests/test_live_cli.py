@@ -84,6 +84,10 @@ def clip(tmp_path: Path) -> Path:
         (["clip.mp4", "--host", "256.0.0.1"], 2, "'256.0.0.1' is no address of this machine"),
         (["0", "--loop"], 2, "--loop is for files"),
         (["0", "--headless", "--fast"], 2, "--fast is for files"),
+        (["clip.mp4", "0", "--window"], 2, "--window shows one source"),
+        (["clip.mp4", "0", "--record", "out.mp4"], 2, "--record writes one source"),
+        (["door=clip.mp4", "door=0"], 2, "two sources are called door"),
+        (["clip.mp4", "door=nowhere.mp4"], 1, "there is no file nowhere.mp4"),
         (["clip.mp4", "--fast"], 2, "--fast goes with --headless"),
         (["clip.mp4", "--fast", "--headless", "--loop"], 2, "--fast goes with --headless, and without --loop"),
         (["--browser", "--headless"], 2, "the camera of a browser needs the page"),
@@ -331,7 +335,11 @@ def test_window_shows_the_annotated_picture_and_obeys_keys(monkeypatch, tmp_path
     monkeypatch.chdir(tmp_path)
     desktop = Desktop(monkeypatch, [ord("s"), ord("q")])
     plan = run.Plan(
-        source=str(clip), window=True, loop=True, settings=Settings(seconds_between_clip_starts=0.2), look=Look(style="contour")
+        sources=(str(clip),),
+        window=True,
+        loop=True,
+        settings=Settings(seconds_between_clip_starts=0.2),
+        look=Look(style="contour"),
     )
     run.run(plan, lambda: open_engine(MODEL, engine="torch"))
     assert desktop.shown[0].shape[1] == 160

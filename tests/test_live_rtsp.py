@@ -234,7 +234,7 @@ def test_unplugged_camera_is_waited_for_and_its_red_is_red(monkeypatch) -> None:
 
 
 def test_command_ends_if_the_source_cannot_be_read(tmp_path) -> None:
-    plan = run.Plan(source=f"rtsp://127.0.0.1:{free_port()}/x", headless=True, actions=(f"jsonl={tmp_path / 'seen.jsonl'}",))
+    plan = run.Plan(sources=(f"rtsp://127.0.0.1:{free_port()}/x",), headless=True, actions=(f"jsonl={tmp_path / 'seen.jsonl'}",))
     with pytest.raises(InputError, match="Connection refused"):
         run.run(plan, lambda: pytest.fail("no model is needed for that"))
     assert not vidcam_threads()

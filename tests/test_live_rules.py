@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -54,6 +55,9 @@ CLIPS = Path(__file__).parent.parent / "clips"
         ("any >= 0.5 for 2min", Rule("any", ">=", 0.5, 120.0)),
         ('"tap > dance" < 1 for 3', Rule("tap > dance", "<", 1.0, 3.0)),
         ("for 3 > 0.1", Rule("for 3", ">", 0.1)),
+        ("falling > 0.8 at front  door for 2s", Rule("falling", ">", 0.8, 2.0, "front door")),
+        ('falling > 80% at "look for 2" for 1s', Rule("falling", ">", 0.8, 1.0, "look for 2")),
+        ("looking at > 0.5", Rule("looking at", ">", 0.5)),
     ],
 )
 def test_rule_is_parsed_from_words(words: str, rule: Rule) -> None:
@@ -65,9 +69,10 @@ def test_rule_is_parsed_from_words(words: str, rule: Rule) -> None:
     sign=st.sampled_from([">", ">=", "<", "<="]),
     threshold=st.integers(0, 1000).map(lambda n: n / 1000),
     hold=st.integers(0, 10_000).map(lambda n: n / 100),
+    source=st.text("ab1 /:-_.<é", max_size=8).map(lambda name: " ".join(name.split())),
 )
-def test_rule_written_out_parses_to_itself(label, sign, threshold, hold) -> None:
-    rule = Rule(label, sign, threshold, hold)
+def test_rule_written_out_parses_to_itself(label, sign, threshold, hold, source) -> None:
+    rule = Rule(label, sign, threshold, hold, source)
     assert parse_rule(str(rule)) == rule
 
 
@@ -152,8 +157,9 @@ def run_live(mini, tmp_path: Path, source: Path = CLIPS / "falling.mp4", **more)
     """Run the command on a clip without a page, all windows of it: the lines of its events, and what it said."""
     said: list[str] = []
     plan = run.Plan(
-        source=str(source), headless=True, real_time=False, say=said.append,
+        headless=True, real_time=False, say=said.append,
         **{
+            "sources": (str(source),),
             "actions": (f"jsonl={tmp_path / 'seen.jsonl'}",),
             "cpu": 1.0,
             "settings": Settings(seconds_between_clip_starts=0.2, smooth_s=0.15),
@@ -206,6 +212,41 @@ def test_fall_is_told_with_time_place_snapshot_and_film(mini, tmp_path) -> None:
     assert (source.info.width, source.info.height) == (480, 360)
     assert frames[0].time == 0
     assert 2.5 < frames[-1].time <= 3.6  # the clip is no longer
+
+
+def test_several_sources_keep_their_events_and_files_apart(mini, tmp_path) -> None:
+    clip = CLIPS / "falling.mp4"
+    lines, said = run_live(
+        mini,
+        tmp_path,
+        sources=(f"hall={clip}", f"yard={clip}", str(CLIPS / "walking.mp4")),
+        rules=("falling down > 0.8 for 0.3s", "falling down > 0.5 at yard"),
+        actions=(f"jsonl={tmp_path / 'seen.jsonl'}", f"clips={tmp_path / 'films'}"),
+        clock=ManualClock(now=60.0),
+    )
+    assert said == []
+    everywhere, yard = "falling down > 0.8 for 0.3s", "falling down > 0.5 at yard"
+    ended = [line for line in lines if line["event"] == "end"]
+    assert len(lines) == 2 * len(ended)
+    assert sorted((e["source"], e["rule"]) for e in ended) == [("hall", everywhere), ("yard", yard), ("yard", everywhere)]
+    hall, *_ = sorted(ended, key=lambda e: e["source"])
+    both = next(e for e in ended if e["source"] == "yard" and e["rule"] == everywhere)
+    assert {k: v for k, v in hall.items() if k not in ("id", "source", "snapshot")} == {
+        k: v for k, v in both.items() if k not in ("id", "source", "snapshot")
+    }  # the same video gives the same event, whatever else is watched
+    names = sorted(path.name.partition("-")[2] for path in (tmp_path / "films").iterdir())
+    assert names == ["0001-hall-falling-down.mp4", "0001-yard-falling-down.mp4", "0002-yard-falling-down.mp4"]
+    assert len({e["snapshot"] for e in ended}) == 3
+    assert all(Path(e["snapshot"]).exists() for e in ended)
+
+
+def test_rule_for_a_source_that_there_is_not_is_refused(mini, tmp_path) -> None:
+    with pytest.raises(UsageError, match=r"for a source that there is not; sources here: hall, walking\.mp4"):
+        run_live(
+            mini, tmp_path, rules=("falling down > 0.8 at yard",),
+            sources=(f"hall={CLIPS / 'falling.mp4'}", str(CLIPS / "walking.mp4")),
+        )  # fmt: skip
+    assert not vidcam_threads()
 
 
 def test_events_without_rules_or_file_go_to_stdout(mini, tmp_path, capsys) -> None:
@@ -443,7 +484,7 @@ def toys(monkeypatch):
         made.append(Toy(value))
         return made[-1]
 
-    monkeypatch.setattr(actions.table, "_registered", {})
+    monkeypatch.setattr(actions.table, "_rows", dict(actions.table._rows))
     register_action(ActionSpec("toy", "WORD", "Plays.", make))
     return made
 
@@ -469,16 +510,19 @@ def test_registered_action_is_known_by_its_name(toys) -> None:
         parse_action("toy")
 
 
-def test_installed_packages_add_actions_by_entry_points(monkeypatch) -> None:
+def test_installed_packages_add_actions_by_entry_points(monkeypatch, caplog: pytest.LogCaptureFixture) -> None:
     spec = ActionSpec("bell", "TONE", "Rings.", Toy)
-    entries = [SimpleNamespace(name="bell", load=lambda: spec), SimpleNamespace(name="run", load=pytest.fail)]
-    monkeypatch.setattr(actions.table, "entry_points", lambda group: entries if group == "vidcam.actions" else [])
+    rows = {"run": replace(spec, name="run"), "wrong": Toy, "bell": spec}
+    entries = [SimpleNamespace(name=n, value=f"pkg:{n}", dist=None, load=lambda row=row: row) for n, row in rows.items()]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: entries if group == "vidcam.actions" else [])
+    monkeypatch.setattr(actions.table, "_rows", dict(actions.table._rows))
+    monkeypatch.setattr(actions.table._installed, "_loaded", False)
     assert list_actions()["bell"] is spec
     assert list_actions()["run"] is actions.ACTIONS[0]  # a package cannot replace an action of vidcam
     assert spec.build("high").value == "high"
-    entries[0].load = lambda: Toy
-    with pytest.raises(UsageError, match=r"bell of vidcam\.actions must name an ActionSpec, got type"):
-        list_actions()
+    taken, wrong = caplog.messages
+    assert "(pkg:run) is left out: there is already an action run" in taken
+    assert wrong.endswith("(pkg:wrong) is left out: it must be an ActionSpec, got a type")
 
 
 @pytest.mark.parametrize("spec", actions.ACTIONS, ids=lambda spec: spec.name)

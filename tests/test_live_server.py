@@ -26,10 +26,12 @@ from support.waiting import HANG_S, until, vidcam_threads
 
 from vidcam.engine import open_engine
 from vidcam.errors import UnknownNameError, UsageError
+from vidcam.io.jpeg import decode
 from vidcam.live.pictures import encode_picture
 from vidcam.live.pipeline import MonitorConfig
 from vidcam.live.rules import parse_rule
 from vidcam.settings import Settings
+from vidcam.values import Frame
 from vidcam.web.live import PAGE, protocol, run
 from vidcam.web.live.connection import STATUS_S
 from vidcam.web.live.hub import Hub, make_camera_hub
@@ -251,6 +253,60 @@ def test_a_slow_viewer_gets_the_newest_picture_next(shown, pipeline) -> None:
             assert pipeline.stream.latest.time == pytest.approx(first + 12 * 0.05)
 
 
+@pytest.fixture
+def two(engine) -> Iterator[list[Hand]]:
+    """A door and a yard, in front of each of which something else is going on."""
+    grey = [Frame(np.full((200, 1000, 3), 90, np.uint8), frame.time, frame.duration) for frame in red_square(40)]
+    settings = Settings(seconds_between_clip_starts=0.1, smooth_s=0.0)
+    two = [Hand(engine, frames, settings, name=name) for name, frames in (("door", red_square(40)), ("yard", grey))]
+    for hand in two:
+        hand.push(30)
+    yield two
+    for hand in two:
+        hand.pipeline.close()
+    until(lambda: not vidcam_threads())
+
+
+def test_each_of_several_sources_can_be_looked_at(two) -> None:
+    with TestClient(make_viewer(Hub(*(hand.pipeline for hand in two)), PAGE), base_url=HERE) as client:
+        assert client.get("/sources").json() == {"sources": ["door", "yard"]}
+        assert "grid.js" in client.get("/").text
+        assert "app.js" in client.get("/?source=yard").text
+        for query, source, label in (
+            ("", "door", "red square"),
+            ("?source=door", "door", "red square"),
+            ("?source=yard", "yard", "nothing"),
+        ):
+            with client.websocket_connect(SOCKET + query) as socket:
+                page = Page(socket)
+                assert page.next("hello")["source"] == source
+                assert page.next("evidence")["label"] == label
+        with client.websocket_connect(SOCKET + "?source=roof") as socket:
+            page = Page(socket)
+            assert page.next("error")["message"] == "there is no source called roof here; sources: door, yard"
+            assert page.closed() == 4000
+        answer = client.get("/metrics").text
+        assert 'vidcam_frames_total{source="door"} 30.0' in answer
+        assert 'vidcam_frames_total{source="yard"} 30.0' in answer
+
+
+def test_tile_gets_small_pictures_at_most_ten_a_second(two) -> None:
+    yard = two[1]
+    with TestClient(make_viewer(Hub(*(hand.pipeline for hand in two)), PAGE), base_url=HERE) as client:
+        with client.websocket_connect(SOCKET + "?source=yard&tile") as socket:
+            page, times = Page(socket), []
+            assert page.next("history")["items"] == []
+            for _ in range(8):
+                yard.push()  # twenty a second
+                until(lambda: yard.pipeline.small_pictures.is_idle)
+            while not times or times[-1] < yard.stream.latest.time - 0.06:
+                picture = page.next("picture")
+                times.append(picture["time"])
+                assert decode(picture["jpeg"]).shape == (96, 480, 3)
+        assert np.diff(times).min() > 0.09
+    until(lambda: yard.pipeline.viewers == 0)
+
+
 def test_pictures_that_cannot_be_shown_are_told(shown, pipeline) -> None:
     def fail(jpeg: bytes, at: float) -> None:
         raise RuntimeError("no paper")
@@ -417,7 +473,7 @@ def test_the_name_of_a_proxy_is_a_name() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1:PORT", "cam.example.com"])
 def test_a_server_behind_a_proxy_serves_page_and_websocket(pipeline, host: str) -> None:
     said: list[str] = []
-    plan = run.Plan(source="0", name="cam.example.com", say=said.append)
+    plan = run.Plan(sources=("0",), name="cam.example.com", say=said.append)
     with listen("127.0.0.1", 0) as listening, run.serve(plan, Hub(pipeline), listening):
         port = listening.getsockname()[1]
         (words,) = said

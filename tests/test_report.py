@@ -624,8 +624,8 @@ def test_formats_of_packages_are_listed_and_broken_ones_are_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     entries = [
-        SimpleNamespace(load=lambda: Format("mine", ".my", "Mine", write_answer), dist=None, value="pkg:mine"),
-        SimpleNamespace(load=lambda: "no format", dist=None, value="pkg:broken"),
+        SimpleNamespace(name="m", load=lambda: Format("mine", ".my", "Mine", write_answer), dist=None, value="pkg:mine"),
+        SimpleNamespace(name="b", load=lambda: "no format", dist=None, value="pkg:broken"),
     ]
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: entries if group == "vidcam.formats" else [])
     monkeypatch.setattr(formats, "_formats", dict(formats._formats))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import platform
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vidcam.errors import UsageError
 from vidcam.evidence.labels import index_of
+from vidcam.extras import require_extra
 from vidcam.settings import Look
 from vidcam.values import FloatArray, Keyframe, Prediction, Segment, SourceInfo, Track, _Value
 
@@ -59,18 +62,22 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a result was computed with: the model, the engine and its device, the random seed, the versions of the libraries."""
+    """What a result was computed with: the model, the engine and its device, the random seed, the versions of the libraries.
+
+    ``command`` are the words of the command line that computed it, if there was one.
+    """
 
     model: ModelInfo
     engine: str
     device: str
     seed: int
     versions: Mapping[str, str]
+    command: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, engine: Engine, *, seed: int) -> RunInfo:
         """Collect the facts about a run of ``engine``."""
-        return cls(ModelInfo.of(engine), engine.name, engine.device, seed, versions())
+        return cls(ModelInfo.of(engine), engine.name, engine.device, seed, versions(), _typed_command())
 
 
 @dataclass(frozen=True, repr=False)
@@ -209,8 +216,12 @@ class Analysis(_Value):
 
         Returns:
             The axes.
+
+        Raises:
+            MissingExtraError: matplotlib is not installed.
         """
         if axes is None:
+            require_extra("charts", "Analysis.plot")
             from matplotlib.figure import Figure
 
             axes = Figure(figsize=(9, 2.6), layout="constrained").subplots()
@@ -251,6 +262,15 @@ class Answers:
             i -= 1
         prediction = self._windows[i]
         return prediction, max(self._labels, key=prediction.prob)
+
+
+def _typed_command() -> tuple[str, ...] | None:
+    """Return the words of the vidcam command that runs; None in other programs and for servers, whose words may be a password."""
+    program, *words = sys.argv or [""]
+    names = (Path(program).stem, Path(program).parent.name)
+    if names[0] != "vidcam" and names != ("__main__", "vidcam"):
+        return None
+    return None if not words or words[0] in ("app", "live") else ("vidcam", *words)
 
 
 def versions() -> dict[str, str]:

@@ -32,7 +32,7 @@ from vidcam.values import Clip, CropGeometry, Evidence, FloatArray, Frame, Predi
 if TYPE_CHECKING:
     from vidcam.engine import Engine
 
-__all__ = ["Explanation", "Progress", "Session", "explanations", "predictions"]
+__all__ = ["Explanation", "Progress", "Session", "explain_together", "explanations", "predictions"]
 
 Progress = Callable[[str, int, int | None], None]
 """Called as ``progress(stage, done, in_all or None)``. The stages ``"explain"``, ``"fill in"`` (seldom: clips explained again
@@ -179,39 +179,12 @@ class Session:
 
     def explain(self, clip: Clip) -> Explanation:
         """Explain one clip."""
-        return self.explain_all([clip])[0]
+        return explain_together([(self, clip)])[0]
 
-    def explain_all(self, clips: Sequence[Clip]) -> list[Explanation]:
-        """Explain several clips that are computed together; the result is the same as for one after the other."""
-        crops = len(self._views)
-        pixels = self._cut(clips)
-        own_targets: list[tuple[Target, ...]] = []  # of each clip
-
-        def targets(logits: FloatArray) -> Sequence[Target]:
-            own_targets[:] = [self._targets(own) for own in logits.reshape(len(clips), crops, -1).mean(axis=1)]
-            return tuple(dict.fromkeys(target for own in own_targets for target in own))
-
-        methods = self._methods  # another thread may choose others meanwhile
-        attributions = core.explain_by_each(self.engine, pixels, targets, [method for method, _ in methods])
-        placed = []
-        for (method, geometries), attribution in zip(methods, attributions, strict=True):
-            if isinstance(attribution, IncompatibleError):
-                self.refused[method.name] = attribution
-            else:
-                placed.append(PlacedAttribution(method, attribution, geometries, share=1.0 / crops))
-        if len(placed) < len(methods):
-            self._keep([entry for entry in methods if entry[0].name not in self.refused])
-        logits = placed[0].attribution.logits.reshape(len(clips), crops, -1).mean(axis=1)
-        return [
-            Explanation(
-                Prediction(logits[n], self.engine.probabilities(logits[n]), self.engine.labels, clip.span),
-                tuple(e for p in placed for e in self._evidence(p, clip, own_targets[n], first=n * crops)),
-                clip.times,
-                pixels[n * crops : (n + 1) * crops],
-                placed[0].cells,
-            )
-            for n, clip in enumerate(clips)
-        ]
+    @property
+    def kind(self) -> tuple[tuple[str, ...], int, int]:
+        """Is equal for sessions of one engine that :func:`explain_together` can take together."""
+        return tuple(method.name for method in self.methods), self.settings.seed, len(self._views)
 
     def predict_all(self, clips: Sequence[Clip]) -> list[FloatArray]:
         """Return the logits ``(K,)`` of each clip, as the mean over its crops."""
@@ -266,7 +239,7 @@ class Session:
     def _explain_waiting(self) -> Iterator[Explanation]:
         waiting, self._waiting = self._waiting, []
         if waiting:
-            yield from self.explain_all(waiting)
+            yield from explain_together([(self, clip) for clip in waiting])
 
     def _targets(self, logits: FloatArray) -> tuple[Target, ...]:
         """Choose what to explain in a clip with these logits ``(K,)``."""
@@ -280,6 +253,46 @@ class Session:
             first = dict.fromkeys(int(i) for i in order[:count] if i != self._versus)
             chosen = tuple(first | dict.fromkeys(list(self._winners)[:MAX_CANDIDATES]))
         return tuple(Target(i, self._versus) for i in chosen)
+
+
+def explain_together(parts: Sequence[tuple[Session, Clip]]) -> list[Explanation]:
+    """Explain clips of several sessions of one engine and one :attr:`Session.kind`, which are computed together.
+
+    The explanation of each clip is the one that its own session would give.
+    """
+    sessions = list(dict.fromkeys(session for session, _ in parts))
+    crops = len(sessions[0]._views)
+    pixels = np.concatenate([session._cut([clip]) for session, clip in parts])
+    own_targets: list[tuple[Target, ...]] = []  # of each clip
+
+    def targets(logits: FloatArray) -> Sequence[Target]:
+        means = logits.reshape(len(parts), crops, -1).mean(axis=1)
+        own_targets[:] = [session._targets(own) for (session, _), own in zip(parts, means, strict=True)]
+        return tuple(dict.fromkeys(target for own in own_targets for target in own))
+
+    engine, methods = sessions[0].engine, sessions[0]._methods  # another thread may choose others meanwhile
+    attributions = core.explain_by_each(engine, pixels, targets, [method for method, _ in methods])
+    placed = []
+    for (method, geometries), attribution in zip(methods, attributions, strict=True):
+        if isinstance(attribution, IncompatibleError):
+            for session in sessions:
+                session.refused[method.name] = attribution
+        else:
+            placed.append(PlacedAttribution(method, attribution, geometries, share=1.0 / crops))
+    if len(placed) < len(methods):
+        for session in sessions:
+            session._keep([entry for entry in methods if entry[0].name not in session.refused])
+    logits = placed[0].attribution.logits.reshape(len(parts), crops, -1).mean(axis=1)
+    return [
+        Explanation(
+            Prediction(logits[n], engine.probabilities(logits[n]), engine.labels, clip.span),
+            tuple(e for p in placed for e in session._evidence(p, clip, own_targets[n], first=n * crops)),
+            clip.times,
+            pixels[n * crops : (n + 1) * crops],
+            placed[0].cells,
+        )
+        for n, (session, clip) in enumerate(parts)
+    ]
 
 
 def explanations(source: Source, session: Session, on_frame: OnFrame = lambda frame: None) -> Iterator[Explanation]:

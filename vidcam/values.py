@@ -485,6 +485,7 @@ class SourceInfo(_Value):
         audio: The audio codec; None without audio.
         codec: The video codec.
         start_s: The time of the first frame on the stream's clock.
+        sha256: The SHA-256 of the file, in hexadecimal digits; None if it is no single file, or is not known yet.
     """
 
     path: str
@@ -497,6 +498,7 @@ class SourceInfo(_Value):
     audio: str | None
     codec: str
     start_s: float = 0.0
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, repr=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,15 +13,16 @@ from vidcam.values import Frame
 if TYPE_CHECKING:
     from vidcam.engine import Engine
     from vidcam.io.clock import Stop
+    from vidcam.live.explainer import Explainer
 
 
 class Given:
     """A source of these frames."""
 
-    name, ends = "the camera", True
+    ends = True
 
-    def __init__(self, frames: Sequence[Frame]) -> None:
-        self.given = frames
+    def __init__(self, frames: Sequence[Frame], name: str) -> None:
+        self.given, self.name = frames, name
 
     def frames(self, stop: Stop) -> Iterator[Frame]:
         yield from self.given
@@ -38,11 +38,12 @@ class Hand:
         settings: Settings,
         *,
         config: MonitorConfig | None = None,
-        engine_lock: threading.Lock | None = None,
+        explainer: Explainer | None = None,
+        name: str = "the camera",
     ) -> None:
         self.clock = ManualClock()
-        self.pipeline = LivePipeline(Given(frames), clock=self.clock)
-        self.stream = self.pipeline.explain(engine, settings, config=config, engine_lock=engine_lock)
+        self.pipeline = LivePipeline(Given(frames, name), clock=self.clock)
+        self.stream = self.pipeline.explain(engine, settings, config=config, explainer=explainer)
         self.pipeline.release_frames()
         self._times = [frame.time for frame in frames]
 

@@ -218,7 +218,7 @@ def _analysis(
     first = reading.times[0]
     seen_share = covered_share([p.span for p in joiner.predictions], first, reading.end)
     return Analysis(
-        source=source.info,
+        source=replace(source.info, sha256=source.sha256),
         frames=len(reading.times),
         duration_s=reading.end - first,
         run=RunInfo.of(engine, seed=settings.seed),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vidcam.batch.plan import Item
-from vidcam.batch.worker import Outcome, Recipe, explain_item
+from vidcam.batch.worker import Outcome, Recipe, work_on
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
@@ -38,12 +38,12 @@ class Executor(Protocol):
 
 
 class Inline:
-    """Works in this process, on one input at a time, with an engine that is open already."""
+    """Works in this process, on one input at a time, with engines that are open already."""
 
     slots = 1
 
-    def __init__(self, recipe: Recipe, *, engine: Engine, progress: Progress | None = None) -> None:
-        self._recipe, self._engine, self._progress = recipe, engine, progress
+    def __init__(self, recipe: Recipe, *, engines: Sequence[Engine], progress: Progress | None = None) -> None:
+        self._recipe, self._engines, self._progress = recipe, engines, progress
         self._item: Item | None = None
 
     def submit(self, item: Item) -> None:
@@ -53,7 +53,7 @@ class Inline:
         if self._item is None:
             return []
         item, self._item = self._item, None
-        return [explain_item(item, self._engine, self._recipe, progress=self._progress)]
+        return [work_on(item, self._engines, self._recipe, progress=self._progress)]
 
     def close(self) -> None:
         self._item = None

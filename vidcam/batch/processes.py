@@ -1,4 +1,4 @@
-"""Processes of this machine that work on videos, each with an engine of its own."""
+"""Processes of this machine that work on videos, each with engines of its own."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Processes:
     """Works in ``jobs`` processes; one that dies is replaced, and its input comes out as lost.
 
     Args:
-        recipe: How to explain.
+        recipe: What to do.
         jobs: How many processes.
         threads: Threads of each engine; None shares the cores evenly.
         clock: Measures the seconds that a lost worker took.
@@ -131,7 +131,7 @@ def _work(orders: Connection, recipe: Recipe, threads: int) -> None:
             item = orders.recv()
         except (EOFError, OSError):
             return
-        outcome = worker.explain(item)
+        outcome = worker.work(item)
         with suppress(OSError):  # the run has ended
             orders.send(outcome)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,9 @@ from vidcam.batch.failures import KINDS
 from vidcam.batch.plan import Item
 from vidcam.batch.worker import Outcome, Recipe, Worker
 from vidcam.errors import UsageError
+from vidcam.extras import require_extra
 from vidcam.io.clock import SYSTEM, Clock
+from vidcam.io.plugins import VARIABLE
 
 __all__ = ["THREADS", "RayActors"]
 
@@ -24,7 +27,7 @@ class RayActors:
     run under the same paths, and need vidcam in the same version.
 
     Args:
-        recipe: How to explain.
+        recipe: What to do.
         address: Of the cluster, as for ``ray.init``; ``auto`` finds the one that this machine belongs to.
         jobs: How many actors at most; None for as many as the cluster has places.
         threads: Cores of each actor.
@@ -70,7 +73,7 @@ class RayActors:
 
     def submit(self, item: Item) -> None:
         actor = self._idle.pop() if self._idle else self._actor.remote(self._recipe, self._threads)
-        self._busy[actor.explain.remote(item)] = actor, item, self._clock.now()
+        self._busy[actor.work.remote(item)] = actor, item, self._clock.now()
 
     def wait(self, timeout_s: float | None) -> Sequence[Outcome]:
         ready, _ = self._ray.wait(list(self._busy), num_returns=1, timeout=timeout_s)
@@ -98,12 +101,13 @@ class RayActors:
 
 def _connect(address: str) -> Any:
     """Return the module ray, connected to a cluster."""
+    require_extra("ray", "--ray")
+    import ray
+
     try:
-        import ray
-    except ImportError as error:
-        raise UsageError("--ray needs the package ray: pip install 'vidcam[ray]'") from error
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        plugins = os.environ.get(VARIABLE)  # files that all machines see under the same paths
+        own = {"env_vars": {VARIABLE: plugins}} if plugins else None
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR", runtime_env=own)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UsageError(f"there is no Ray cluster at {address} ({error}): start one with `ray start --head`") from error
     return ray

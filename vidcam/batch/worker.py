@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidcam import annotation
+from vidcam.annotation import Outputs
 from vidcam.batch.failures import KINDS, Kind, kind_of, sentence_of
 from vidcam.batch.marks import Marks
 from vidcam.batch.plan import Item, relative_path
+from vidcam.batch.storage import Place, open_storage
+from vidcam.batch.tasks import Task
 from vidcam.io.clock import SYSTEM, Clock
+from vidcam.io.remote import is_remote, local_copy
 from vidcam.pipeline import Progress
-from vidcam.settings import Look, Settings
 
 if TYPE_CHECKING:
-    from vidcam.analysis import Analysis
-    from vidcam.annotation import Outputs
     from vidcam.engine import Engine
 
-__all__ = ["TOP", "Outcome", "Recipe", "Worker", "explain_item"]
-
-TOP = 5
-"""How many of the most probable labels a row of the results has."""
+__all__ = ["Outcome", "Recipe", "Worker", "work_on"]
 
 
 @dataclass(frozen=True)
@@ -32,17 +30,15 @@ class Recipe:
 
     Attributes:
         folder: The folder of the run.
-        engine: The arguments of :func:`vidcam.open_engine`.
-        settings: How to explain.
-        look: How to draw.
+        engines: The arguments of :func:`vidcam.open_engine` for each model.
+        task: What is done with an input.
         form: Outputs without files, which say how files are written.
     """
 
-    folder: Path
-    engine: Mapping[str, Any]
-    settings: Settings
-    look: Look
-    form: Outputs = field(default_factory=annotation.Outputs)
+    folder: Place
+    engines: Sequence[Mapping[str, Any]]
+    task: Task
+    form: Outputs = field(default_factory=Outputs)
 
 
 @dataclass(frozen=True)
@@ -57,36 +53,36 @@ class Outcome:
 
 
 class Worker:
-    """Works on one input after the other in a process of its own, with an engine that it opens for the first one."""
+    """Works on one input after the other in a process of its own, with engines that it opens for the first one."""
 
     def __init__(self, recipe: Recipe, threads: int) -> None:
         import cv2
 
         cv2.setNumThreads(threads)  # OpenCV reads no variable
         self._recipe, self._threads = recipe, threads
-        self._engine: Engine | None = None
+        self._engines: list[Engine] = []
 
-    def explain(self, item: Item) -> Outcome:
+    def work(self, item: Item) -> Outcome:
         """Return what becomes of an input; a worker that cannot open the model counts as lost."""
         try:
-            if self._engine is None:
+            if not self._engines:
                 from vidcam.engine import open_engine
 
-                self._engine = open_engine(**{**self._recipe.engine, "threads": self._threads})
+                self._engines = [open_engine(**{**words, "threads": self._threads}) for words in self._recipe.engines]
         except Exception as error:
             return Outcome(item, None, KINDS["worker"], f"the worker cannot open the model: {sentence_of(error)}")
-        return explain_item(item, self._engine, self._recipe)
+        return work_on(item, self._engines, self._recipe)
 
 
-def explain_item(
-    item: Item, engine: Engine, recipe: Recipe, *, progress: Progress | None = None, clock: Clock = SYSTEM
+def work_on(
+    item: Item, engines: Sequence[Engine], recipe: Recipe, *, progress: Progress | None = None, clock: Clock = SYSTEM
 ) -> Outcome:
     """Write the outputs of one input, and its mark after them; whatever goes wrong is part of the outcome.
 
     Args:
         item: The input.
-        engine: The model.
-        recipe: How to explain and to draw.
+        engines: The models.
+        recipe: What to do.
         progress: Called with the stage, the frames done, and all frames if their number is known.
         clock: Measures the seconds.
 
@@ -95,31 +91,21 @@ def explain_item(
     """
     began = clock.now()
     try:
-        outputs = item.to_outputs(recipe.folder, recipe.form)
-        analysis = annotation.annotate(
-            item.input, outputs, engine=engine, settings=recipe.settings, look=recipe.look, progress=progress
-        )
-        row = _row(item, recipe.folder, analysis, notes=len(engine.notes), seconds=clock.now() - began)
+        with ExitStack() as stack:
+            if is_remote(item.input):
+                stack.enter_context(local_copy(item.input))  # one for all readings
+            working = stack.enter_context(open_storage(recipe.folder).working(item.outputs.values()))
+            found = recipe.task.work(item.input, item.to_outputs(working, recipe.form), engines, progress)
+        told = {note for engine in engines for note in engine.notes}
+        row = {
+            **found,
+            "input": item.input,
+            "name": item.name,
+            "seconds": clock.now() - began,
+            "outputs": {kind: relative_path(Path(path), working) for kind, path in found["outputs"].items()},
+            "warnings": [warning for warning in found["warnings"] if warning not in told],
+        }
         Marks(recipe.folder).write(item.name, "done", row)
     except Exception as error:  # a row for every video, whatever happens
         return Outcome(item, None, kind_of(error), sentence_of(error), clock.now() - began)
     return Outcome(item, row, seconds=clock.now() - began)
-
-
-def _row(item: Item, folder: Path, analysis: Analysis, *, notes: int, seconds: float) -> dict[str, Any]:
-    choice = analysis.method_choice
-    return {
-        "input": item.input,
-        "name": item.name,
-        "top": analysis.top(TOP),
-        "method": analysis.method,
-        "verdict": None if analysis.verdict is None else analysis.verdict.word,
-        "segments": [asdict(segment) for segment in analysis.segments],
-        "duration_s": analysis.duration_s,
-        "seen_fraction": 1.0 - analysis.unseen_fraction,
-        "seconds": seconds,
-        "outputs": {kind: relative_path(Path(path), folder) for kind, path in analysis.outputs.items()},
-        "warnings": analysis.warnings[notes:],  # those before are the engine's, which are told once
-        "notes": [choice.sentence] if choice is not None and choice.beats_controls else [],
-        "playback": None if analysis.playback is None else analysis.playback.how,
-    }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument
 
 from vidcam.cli import options
+from vidcam.cli.like import Like, read_recorded
 from vidcam.errors import UsageError, VidcamError
 from vidcam.settings import Encoding, Look, Settings, Tail
 
@@ -37,6 +38,8 @@ EXAMPLES = """
 
   vidcam annotate videos/ --out-dir explained --json "explained/{name}.json"
 
+  vidcam annotate other.mp4 --like why.json                 with the settings of an earlier run
+
   vidcam annotate clip.mp4 --model my_net.py:build --weights net.safetensors --labels names.txt
 """
 
@@ -46,7 +49,7 @@ def annotate(
         list[str],
         Argument(
             metavar="INPUT",
-            help="Video files, folders of videos, folders of numbered images, http URLs, patterns in quotes, or lists (.txt).",
+            help="Video files, folders of videos or numbered images, addresses (http, s3…), patterns in quotes, or lists (.txt).",
         ),
     ],
     output: Annotated[
@@ -59,9 +62,10 @@ def annotate(
         ),
     ] = None,
     out_dir: Annotated[
-        Path | None,
-        options.output_option(metavar="DIR", help="Folder for the explained videos (for any number of inputs)."),
+        str | None,
+        options.output_option(metavar="DIR", help="Folder for the explained videos (for any number of inputs), or s3://…"),
     ] = None,
+    like: Like = None,
     model: options.Model = "auto",
     weights: options.Weights = None,
     labels: options.Labels = None,
@@ -69,6 +73,7 @@ def annotate(
     fact: options.Fact = None,
     frame_interval: options.FrameInterval = None,
     trust_code: options.TrustCode = False,
+    plugin: options.Plugin = None,
     method: options.Method = None,
     classes: options.Classes = None,
     versus: options.Versus = None,
@@ -132,14 +137,15 @@ def annotate(
     """Write an explained video: what the model says, and the evidence for it in space and time."""
     from vidcam.annotation import Outputs
     from vidcam.batch.inputs import expand_inputs
-    from vidcam.cli.answers import check_settings
-    from vidcam.cli.batch import BatchOptions, annotate_batch
+    from vidcam.batch.tasks import Annotate
+    from vidcam.cli.batch import BatchOptions, run_batch
     from vidcam.cli.loading import load_engine
-    from vidcam.cli.outputs import parse_formats, plan_outputs, plan_patterns
+    from vidcam.cli.outputs import parse_formats, parse_place, plan_outputs, plan_patterns
     from vidcam.cli.progress import ProgressBar
     from vidcam.io.source import open_source
 
-    sources = expand_inputs(inputs, recursive=recursive, without=out_dir)
+    place = parse_place(out_dir)
+    sources = expand_inputs(inputs, recursive=recursive, without=place)
     reports = {"html": html, "json": json, "csv": csv, "vtt": vtt, "npz": maps, "tubes": tubes} | parse_formats(formats or ())
     settings = Settings(
         method=method, classes=tuple(classes or ()), versus=versus, seconds_between_clip_starts=hop, tail=tail,
@@ -153,17 +159,21 @@ def annotate(
         "model": model, "facts": fact, "frame_interval": frame_interval, "weights": weights, "labels": labels, "layer": layer,
         "trust_code": trust_code, "phrases": [*(classes or ()), versus or ""], "device": device, "engine": engine,
     }  # fmt: skip
-    batch = BatchOptions(jobs, ray, retry_failed=retry_failed, progress=progress, overwrite=overwrite, quiet=quiet)
-    if batch.is_meant(sources, inputs, out_dir) and out_dir is not None:
-        patterns = plan_patterns(output=output, out_dir=out_dir, reports=reports, embed=embed, count=len(sources))
-        annotate_batch(sources, out_dir, patterns, opening, settings, look, batch, form=form)
+    recorded = None if like is None else read_recorded(like)
+    batch = BatchOptions(jobs, ray, retry_failed=retry_failed, progress=progress, overwrite=overwrite, quiet=quiet, like=recorded)
+    task = Annotate(settings, look)
+    if batch.is_meant(sources, inputs, place) and place is not None:
+        patterns = plan_patterns(output=output, out_dir=place, reports=reports, embed=embed, count=len(sources))
+        run_batch(sources, place, patterns, [opening], task, batch, form=form)
         return
-    works = plan_outputs(sources, output=output, out_dir=out_dir, reports=reports, form=form)
+    works = plan_outputs(sources, output=output, out_dir=place, reports=reports, form=form)
     # A bad input is reported before any weights are fetched.
     single = open_source(works[0][0]) if len(works) == 1 else None
     with ProgressBar(quiet=quiet) as bar:
         loaded = load_engine(bar, **opening)
-        check_settings(loaded, settings)
+        task.check([loaded])
+        if recorded is not None:
+            recorded.check(loaded, weights_named=weights is not None, say=bar.print_message)
         failed = _annotate_all(works, single, loaded, settings, look, bar)
     if failed:
         raise VidcamError(f"{failed} of {len(works)} inputs could not be explained")
@@ -222,7 +232,8 @@ def _annotate_one(
 
 
 def _summary(source: str, analysis: Analysis) -> str:
+    from vidcam.batch.tasks import answers_in_words
     from vidcam.cli.answers import summary
 
     how = "" if analysis.playback is None else analysis.playback.how
-    return summary(source, analysis.top(3), analysis.outputs.values(), how)
+    return summary(source, answers_in_words(analysis.top(3)), analysis.outputs.values(), how)

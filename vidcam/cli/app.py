@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from vidcam.cli import options
+from vidcam.extras import require_extra
 
 __all__ = ["EXAMPLES", "serve_app"]
 
@@ -22,6 +23,7 @@ def serve_app(
         str,
         options.model_option(help="Model that is selected at first, and that the live tab uses: a name from `vidcam models`."),
     ] = "auto",
+    plugin: options.Plugin = None,
     host: options.Host = "127.0.0.1",
     port: Annotated[int, options.server_option(min=0, max=65535, help=options.PORT_HELP)] = 7860,
     name: options.Name = None,
@@ -43,6 +45,7 @@ def serve_app(
 
     --name and --share need --auth. With --auth, other machines need no token.
     """
+    require_extra("app", "vidcam app")
     from vidcam.cli.progress import ProgressBar
     from vidcam.web.studio.app import Limits, Options, run
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from vidcam.cli import options
 from vidcam.errors import UsageError
+from vidcam.extras import require_extra
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +35,7 @@ def benchmark(
     layer: options.Layer = None,
     fact: options.Fact = None,
     trust_code: options.TrustCode = False,
+    plugin: options.Plugin = None,
     method: Annotated[
         list[str] | None,
         options.explanation_option(
@@ -101,6 +103,8 @@ def benchmark(
     for path in (html, json):
         if path is not None:
             check_output(path, overwrite=overwrite)
+    if html is not None:
+        require_extra("charts", "the page of vidcam benchmark")
     chosen: dict[str, Any] = (
         {"seed": seed} if baseline is None else {"seed": seed, "imputers": [b for b in baseline if b != "none"]}
     )

@@ -1,4 +1,4 @@
-"""``vidcam evaluate``: whether an explanation is true, for one video or a labelled folder."""
+"""``vidcam evaluate``: whether an explanation is true, for one video, for each of many, or for a labelled folder."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from typer import Argument, Option
 from vidcam.cli import options
 from vidcam.cli.benchmark import benchmark
 from vidcam.errors import UsageError
+from vidcam.extras import require_extra
 from vidcam.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from vidcam.batch.storage import Place
+    from vidcam.cli.batch import BatchOptions
     from vidcam.cli.progress import ProgressBar
     from vidcam.engine import Engine
 
@@ -32,6 +35,8 @@ EXAMPLES = """
   vidcam evaluate clip.mp4 --splice other.mp4               two videos in one: does each class have its evidence in its own part?
 
   vidcam evaluate my_actions/ --report mistakes.html        a folder of class folders: worst mistakes, suspicious evidence
+
+  vidcam evaluate videos/ --out-dir tested --recursive      each video tested for itself: one row of figures for each
 """
 
 OLD_BENCHMARK = "benchmark"
@@ -39,13 +44,20 @@ OLD_BENCHMARK = "benchmark"
 
 
 def evaluate(
-    source: Annotated[str, Argument(metavar="INPUT", help="A video, or a folder with one folder of videos for each class.")],
+    inputs: Annotated[
+        list[str],
+        Argument(
+            metavar="INPUT",
+            help="A video, or a folder with one folder of videos for each class; with --out-dir any videos, as for annotate.",
+        ),
+    ],
     model: options.Model = "auto",
     weights: options.Weights = None,
     layer: options.Layer = None,
     fact: options.Fact = None,
     frame_interval: options.FrameInterval = None,
     trust_code: options.TrustCode = False,
+    plugin: options.Plugin = None,
     # A list for the old words `evaluate benchmark` alone.
     method: Annotated[
         list[str] | None,
@@ -79,9 +91,17 @@ def evaluate(
     hop: options.Hop = None,
     smooth: options.Smooth = 0.25,
     smoothing: options.Smoothing = "gaussian",
+    out_dir: options.OutDir = None,
     html: options.Report = None,
     json: options.Json = None,
-    csv: Annotated[Path | None, options.output_option(metavar="OUT.csv", help="One line for each video (for a folder).")] = None,
+    csv: Annotated[
+        Path | None, options.output_option(metavar="OUT.csv", help="One line for each video (for a folder of class folders).")
+    ] = None,
+    recursive: options.Recursive = False,
+    jobs: options.Jobs = None,
+    ray: options.Ray = None,
+    retry_failed: options.RetryFailed = False,
+    progress: options.ProgressKind = "bar",
     clips: Annotated[int, Option(min=1, hidden=True)] = 5,
     seed: options.Seed = 0,
     device: options.Device = "auto",
@@ -90,12 +110,13 @@ def evaluate(
 ) -> None:
     """Test an explanation: what the model loses without the highlighted regions, beside controls that know nothing of it.
 
-    In a folder of class folders, find the worst mistakes and suspicious evidence.
+    In a folder of class folders, find the worst mistakes and suspicious evidence. With --out-dir, test every video for itself
+    instead, whatever its class.
     """
-    if source == OLD_BENCHMARK and not Path(source).exists():
+    if list(inputs) == [OLD_BENCHMARK] and not Path(OLD_BENCHMARK).exists():
         from vidcam.cli.progress import print_renamed
 
-        _check_single_video(source, label, versus, splice)
+        _check_single_video(OLD_BENCHMARK, label, versus, splice)
         if csv is not None:
             raise UsageError("--csv is for a folder of class folders: use --json instead")
         print_renamed("vidcam evaluate benchmark", "vidcam benchmark", quiet=quiet)
@@ -104,41 +125,109 @@ def evaluate(
             json=json, seed=seed, device=device, overwrite=overwrite, quiet=quiet,
         )  # fmt: skip
         return
-    from vidcam.cli.loading import load_engine
-    from vidcam.cli.progress import ProgressBar
+    from vidcam.cli.batch import BatchOptions
+    from vidcam.cli.outputs import parse_place
     from vidcam.evaluation.budget import parse_budget
-    from vidcam.io.class_folders import is_labelled
     from vidcam.metrics.imputers import IMPUTERS
 
-    is_folder = is_labelled(source)
     if len(method or ()) > 1:
         raise UsageError("one method is tested at a time; `vidcam compare` shows several side by side")
-    if is_folder:
-        _check_single_video(source, label, versus, splice)
-    _check_files(source, html, json, csv, is_folder=is_folder, overwrite=overwrite)
-    budget_s = parse_budget(budget)
+    batch = BatchOptions(jobs, ray, retry_failed=retry_failed, progress=progress, overwrite=overwrite, quiet=quiet)
+    place = parse_place(out_dir)
+    batch.check(place)
+    chosen = {"windows": windows, "imputers": tuple(baseline or IMPUTERS), "budget_s": parse_budget(budget)}
     settings = Settings(
         method=method[0] if method else None, classes=() if label is None else (label,), versus=versus,
         seconds_between_clip_starts=hop, smooth_s=smooth, smoothing=smoothing, seed=seed,
     )  # fmt: skip
+    opening = {
+        "model": model, "facts": fact, "frame_interval": frame_interval, "weights": weights, "layer": layer,
+        "trust_code": trust_code, "phrases": [label or "", versus or ""], "device": device,
+    }  # fmt: skip
+    paths = {"html": html, "json": json, "csv": csv}
+    if place is None:
+        _evaluate_one(_only_input(inputs), opening, settings, chosen | {"other": splice}, paths, overwrite=overwrite, quiet=quiet)
+    else:
+        if splice is not None:
+            raise UsageError("--splice is for a single video: leave out --splice or --out-dir")
+        _evaluate_many(inputs, place, opening, settings, chosen, paths, batch, recursive=recursive)
+
+
+def _require_charts() -> None:
+    """Raise MissingExtraError if the page cannot be drawn here."""
+    require_extra("charts", "the page of vidcam evaluate")
+
+
+def _only_input(inputs: Sequence[str]) -> str:
+    """Return the one input of a command without --out-dir; UsageError if there are several, or a folder of videos."""
+    from vidcam.batch.inputs import expand_inputs
+    from vidcam.io.class_folders import is_labelled
+
+    if len(inputs) == 1 and (is_labelled(inputs[0]) or expand_inputs(inputs) == list(inputs)):
+        return inputs[0]
+    videos = expand_inputs(inputs)
+    if len(videos) == 1:
+        return videos[0]
+    raise UsageError(f"there are {len(videos)} videos: name the folder for what is found with --out-dir DIR, or name one video")
+
+
+def _evaluate_many(
+    inputs: Sequence[str],
+    out_dir: Place,
+    opening: Mapping[str, Any],
+    settings: Settings,
+    chosen: Mapping[str, Any],
+    paths: Mapping[str, Path | None],
+    batch: BatchOptions,
+    *,
+    recursive: bool,
+) -> None:
+    """Test every video for itself, in a run that can be continued."""
+    from vidcam.annotation import Outputs
+    from vidcam.batch.inputs import expand_inputs
+    from vidcam.batch.storage import path_in
+    from vidcam.batch.testing import Evaluate
+    from vidcam.cli.batch import run_batch
+    from vidcam.cli.outputs import plan_results
+
+    if paths["csv"] is not None:
+        raise UsageError(f"with --out-dir, the table of all videos is {path_in(out_dir, 'results.csv')}: leave --csv out")
+    sources = expand_inputs(inputs, recursive=recursive, without=out_dir)
+    reports = {kind: path for kind, path in paths.items() if path is not None} or {"json": Path(out_dir) / "{name}.evaluate.json"}
+    if "html" in reports:
+        _require_charts()
+    patterns = plan_results(reports, out_dir=out_dir, count=len(sources))
+    run_batch(sources, out_dir, patterns, [opening], Evaluate(settings, **chosen), batch, form=Outputs())
+
+
+def _evaluate_one(
+    source: str,
+    opening: Mapping[str, Any],
+    settings: Settings,
+    chosen: Mapping[str, Any],
+    paths: Mapping[str, Path | None],
+    *,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Test one video, or look at a labelled folder as a whole."""
+    from vidcam.cli.loading import load_engine
+    from vidcam.cli.progress import ProgressBar
+    from vidcam.io.class_folders import is_labelled
+
+    is_folder = is_labelled(source)
+    if is_folder:
+        _check_single_video(source, str(settings.classes[0]) if settings.classes else None, settings.versus, chosen["other"])
+    _check_files(source, paths, is_folder=is_folder, overwrite=overwrite)
+    if paths["html"] is not None and not is_folder:
+        _require_charts()
     with ProgressBar(quiet=quiet) as bar:
-        engine = load_engine(
-            bar,
-            model,
-            fact,
-            frame_interval=frame_interval,
-            weights=weights,
-            layer=layer,
-            trust_code=trust_code,
-            phrases=[label or "", versus or ""],
-            device=device,
-        )
+        engine = load_engine(bar, **opening)
         bar.start(Path(source).name or source)
         if is_folder:
-            _evaluate_folder(source, engine, settings, {"html": html, "json": json, "csv": csv}, overwrite, bar)
+            _evaluate_folder(source, engine, settings, paths, overwrite, bar)
         else:
-            chosen = {"windows": windows, "imputers": tuple(baseline or IMPUTERS), "other": splice, "budget_s": budget_s}
-            _evaluate_video(source, engine, settings, chosen, {"html": html, "json": json}, overwrite, bar)
+            _evaluate_video(source, engine, settings, chosen, paths, overwrite, bar)
 
 
 def _check_single_video(source: str, label: str | None, versus: str | None, splice: str | None) -> None:
@@ -148,19 +237,17 @@ def _check_single_video(source: str, label: str | None, versus: str | None, spli
             raise UsageError(f"{option} is for a single video; {source} is explained for what is in its clips")
 
 
-def _check_files(
-    source: str, html: Path | None, json: Path | None, csv: Path | None, *, is_folder: bool, overwrite: bool
-) -> None:
+def _check_files(source: str, paths: Mapping[str, Path | None], *, is_folder: bool, overwrite: bool) -> None:
     """Check, before any weights are fetched, that the source can be read and the outputs can be written."""
     from vidcam.io.files import check_output
     from vidcam.io.source import open_source
 
-    for path in (html, json, csv):
+    for path in paths.values():
         if path is not None:
             check_output(path, source=source, overwrite=overwrite)
     if not is_folder:
         open_source(source).close()
-        if csv is not None:
+        if paths["csv"] is not None:
             raise UsageError("--csv is for a folder of class folders: use --json instead")
 
 
@@ -185,11 +272,8 @@ def _evaluate_video(
 ) -> None:
     from vidcam.evaluation import video
 
-    def show(stage: str, done: int, total: int | None) -> None:
-        (bar.update_seconds if stage == "test" else bar.update_frames)(stage, done, total)
-
-    evaluation = video.evaluate(source, engine=engine, settings=settings, progress=show, **chosen)
-    evaluation.write_files(paths, overwrite=overwrite)
+    evaluation = video.evaluate(source, engine=engine, settings=settings, progress=bar.update_stage, **chosen)
+    evaluation.write_files({"html": paths["html"], "json": paths["json"]}, overwrite=overwrite)
     for warning in evaluation.analysis.warnings[len(engine.notes) :]:
         bar.print_message(f"warning: {warning}")
     bar.print_result(evaluation.in_words())

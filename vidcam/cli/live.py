@@ -1,8 +1,9 @@
-"""``vidcam live``: a camera, a stream, or a file explained while it runs."""
+"""``vidcam live``: cameras, streams and files explained while they run."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ from typer import Argument, Option
 
 from vidcam.cli import options
 from vidcam.errors import UsageError
+from vidcam.extras import require_extra
 from vidcam.live.actions.table import ACTIONS
 from vidcam.settings import Look, Settings
 
@@ -30,6 +32,8 @@ EXAMPLES = """
 
   vidcam live rtsp://192.168.1.7/stream --headless --events events.jsonl
 
+  vidcam live door=rtsp://192.168.1.7/stream yard=rtsp://192.168.1.8/stream 0      several at once, on one page
+
   vidcam live 0 --on "falling down > 0.8 for 1s" --run "notify-send fall" --clips falls/
 
   vidcam live clip.mp4 --loop --model x3d_s --cpu 50%       a file as if it were a camera
@@ -42,11 +46,11 @@ OLD_BROWSER = "browser"
 
 
 def live(
-    source: Annotated[
-        str | None,
+    sources: Annotated[
+        list[str] | None,
         Argument(
-            metavar="SOURCE",
-            help="A camera's number, an rtsp:// or http:// address, or a file.",
+            metavar="[NAME=]SOURCE...",
+            help="Cameras' numbers, rtsp:// or http:// addresses, or files, all watched at once; NAME= gives one a name.",
             show_default="0, the first camera",
         ),
     ] = None,
@@ -58,6 +62,7 @@ def live(
     fact: options.Fact = None,
     frame_interval: options.FrameInterval = None,
     trust_code: options.TrustCode = False,
+    plugin: options.Plugin = None,
     method: options.OneMethod = None,
     label: options.Class = None,
     versus: options.Versus = None,
@@ -131,6 +136,7 @@ def live(
 
     --style and --opacity are for --window and --record; the page has its own controls.
     """
+    require_extra("live", "vidcam live")
     from vidcam.cli.loading import load_engine
     from vidcam.cli.progress import ProgressBar
     from vidcam.live.budget import parse_share
@@ -139,7 +145,7 @@ def live(
     named = {"run": command, "post": post, "clips": clips, "jsonl": events}
     with ProgressBar(quiet=quiet) as bar:
         plan = Plan(
-            source=_source(source, browser=browser, quiet=quiet),
+            sources=_sources(sources or (), browser=browser, quiet=quiet),
             settings=Settings(
                 method=method, classes=() if label is None else (label,), versus=versus, seconds_between_clip_starts=hop,
                 smooth_s=smooth, cover=crops == "cover",
@@ -168,18 +174,16 @@ def live(
         run(plan, load)
 
 
-def _source(source: str | None, *, browser: bool, quiet: bool) -> str:
-    """Return what ``Plan.source`` takes. UsageError if a source and --browser are given."""
+def _sources(sources: Sequence[str], *, browser: bool, quiet: bool) -> tuple[str, ...]:
+    """Return what ``Plan.sources`` takes. UsageError if sources and --browser are given."""
     from vidcam.cli.progress import print_renamed
     from vidcam.live.sources import BROWSER
 
-    if browser and source is not None:
-        raise UsageError(f"--browser is a source of its own: leave out {source}, or --browser")
+    if browser and sources:
+        raise UsageError(f"--browser is a source of its own: leave out {' '.join(sources)}, or --browser")
     if browser:
-        return BROWSER
-    if source != OLD_BROWSER:
-        return "0" if source is None else source
-    if os.path.exists(source):
-        return os.path.join(os.curdir, source)
-    print_renamed("vidcam live browser", "vidcam live --browser", quiet=quiet)
-    return BROWSER
+        return (BROWSER,)
+    if tuple(sources) == (OLD_BROWSER,) and not os.path.exists(OLD_BROWSER):
+        print_renamed("vidcam live browser", "vidcam live --browser", quiet=quiet)
+        return (BROWSER,)
+    return tuple(os.path.join(os.curdir, word) if word == OLD_BROWSER else word for word in sources or ("0",))

@@ -23,6 +23,7 @@ def methods(
     ] = None,
     fact: options.Fact = None,
     trust_code: options.TrustCode = False,
+    plugin: options.Plugin = None,
     as_json: AsJson = False,
 ) -> None:
     """List the explanation methods; with --model, say which work on a model, and what the others need that it lacks."""

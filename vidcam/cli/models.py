@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vidcam.cli import options
 from vidcam.cli.table import AsJson, print_table
 
 __all__ = ["app"]
@@ -15,7 +16,7 @@ app = typer.Typer(rich_markup_mode="rich")
 
 
 @app.callback(invoke_without_command=True)
-def models(context: typer.Context, as_json: AsJson = False) -> None:
+def models(context: typer.Context, plugin: options.Plugin = None, as_json: AsJson = False) -> None:
     """List the models: facts, weights, and whether these are on this machine. Import and download weights."""
     if context.invoked_subcommand is not None:
         return

@@ -38,8 +38,10 @@ __all__ = [
     "Name",
     "OneMethod",
     "Opacity",
+    "OutDir",
     "Overwrite",
     "Panel",
+    "Plugin",
     "Preset",
     "ProgressKind",
     "Quiet",
@@ -72,6 +74,26 @@ METHOD_HELP = "Explanation method: a name from `vidcam methods`, or smoothgrad:N
 METHOD_DEFAULT = "the model's own, see `vidcam models`"
 BEST_HELP = "; best tests several on the video and takes the one that explains it best"
 PORT_HELP = "Port to listen on (0: any free port)."
+
+
+def _add_plugins(files: list[Path] | None) -> list[Path] | None:
+    from vidcam.io.plugins import add_file
+
+    for file in files or ():
+        add_file(file)
+    return files
+
+
+Plugin = Annotated[
+    list[Path] | None,
+    Option(
+        "--plugin",
+        metavar="FILE.py",
+        callback=_add_plugins,
+        help="Python file of your own that adds methods, models, formats or actions (repeatable); it is run.",
+    ),
+]
+"""It takes effect before the command begins, so that commands ignore its value."""
 
 # The model
 Model = Annotated[
@@ -159,6 +181,12 @@ Encoder = Annotated[
 Crf = Annotated[int, output_option(min=1, max=51, help="Quality of the video, 1 (best) to 51.")]
 Preset = Annotated[
     str | None, output_option(metavar="NAME", help="The encoder's preset, such as medium of x264.", show_default="a quick one")
+]
+OutDir = Annotated[
+    str | None,
+    output_option(
+        "--out-dir", metavar="DIR", help="Folder for the results of many videos, one row for each; see docs/batches.md."
+    ),
 ]
 # Folders of many videos
 Recursive = Annotated[bool, batch_option("--recursive", help="Also the videos in the folders within a folder.")]

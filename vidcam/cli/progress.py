@@ -120,6 +120,10 @@ class ProgressBar:
             self._progress.remove_task(task)
         self._tasks.clear()
 
+    def update_stage(self, stage: str, done: int, total: int | None) -> None:
+        """Show how far a stage is: the tests of an explanation in seconds, all others in frames."""
+        (self.update_seconds if stage == "test" else self.update_frames)(stage, done, total)
+
     def update_frames(self, stage: str, done: int, total: int | None) -> None:
         """Show that ``done`` of ``total`` frames have passed ``stage``."""
         self._update(f"{self._name} {stage}", done, total, "frames/s", 1.0)

@@ -75,6 +75,7 @@ def train(
     flip: Annotated[bool, Option("--flip", help="Mirror clips at random; only right if left and right mean the same.")] = False,
     seed: options.Seed = 0,
     trust_code: options.TrustCode = False,
+    plugin: options.Plugin = None,
     workers: Annotated[
         int | None, Option(min=0, help="Number of processes that prepare clips.", show_default="by machine")
     ] = None,

@@ -32,7 +32,7 @@ class Budget:
         if not 0 < share <= 1:
             raise UsageError(f"the share of the processor must be above 0 and at most 100 %, got {share:.0%}")
         self.share = share
-        self.seconds_between_clip_starts = self._least = least_s
+        self.seconds_between_clip_starts = self.least_s = least_s
         self.used: float | None = None
         """The share of the machine that was used in the last second; None at first."""
         self._machine = machine or count_cores()
@@ -45,8 +45,8 @@ class Budget:
         elif now - self._before[1] >= UPDATE_EVERY_S:
             self.used = (spent_s - self._before[0]) / ((now - self._before[1]) * self._machine)
             factor = min(max(self.used / self.share, 0.5), 2.0)
-            pause = max(self.seconds_between_clip_starts * factor, self._least)
-            self.seconds_between_clip_starts = min(pause, max(MAX_PAUSE_S, self._least))
+            pause = max(self.seconds_between_clip_starts * factor, self.least_s)
+            self.seconds_between_clip_starts = min(pause, max(MAX_PAUSE_S, self.least_s))
             self._before = spent_s, now
         return self.seconds_between_clip_starts
 

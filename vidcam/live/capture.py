@@ -55,6 +55,9 @@ class Capture:
         self._frames_before = 0  # frames that came before the source was opened last
         self._pause = FIRST_PAUSE_S
         self._stop = Stop(clock)
+        self._is_due = False  # the source is to be opened again, whatever the pause is
+        self._news = threading.Condition()
+        self._stop.wakes(self._news)
         self._is_decided = threading.Event()  # set once the source has given a frame, or has failed
         self._thread = threading.Thread(target=self._run, name="vidcam-capture", daemon=True)
 
@@ -79,6 +82,12 @@ class Capture:
         self._is_decided.wait()
         if self.error is not None:
             raise self.error
+
+    def retry(self) -> None:
+        """Open the source again now, if that is being waited for."""
+        with self._news:
+            self._is_due = self._state == "waiting"
+            self._news.notify_all()
 
     def close(self) -> None:
         """Stop reading; return when the thread has ended."""
@@ -123,7 +132,9 @@ class Capture:
     def _run(self) -> None:
         while (pause := self.step()) is not None:
             if pause:
-                self._stop.wait(pause)
+                with self._news:
+                    self._clock.wait(self._news, lambda: self._is_due or self._stop.is_set(), pause)
+                    self._is_due = False
 
     def _next(self) -> Frame | None:
         """Return the next frame of the source; None if it has ended or the capture is being closed."""

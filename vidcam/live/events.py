@@ -33,6 +33,7 @@ class Event:
     The evidence for it lies between these seconds (:class:`Onsets`). The rule itself held from ``rule_start_s`` to
     ``rule_end_s``, which is up to a clip later: an answer of the model counts for the second of the clip's last frame. ``score``
     is the highest probability so far; ``box`` is where the evidence was when it was strongest, in source pixels, or None.
+    Ids count the events of one source.
     """
 
     id: int
@@ -48,12 +49,15 @@ class Event:
     snapshot: Path | None = None
     end_s: float | None = None
     end: datetime | None = None
+    is_one_of_several: bool = False
+    """Whether there are other sources, so that files must say which one this event is of."""
 
     @property
     def file_stem(self) -> str:
         """The name, without a suffix, of files about this event: when, which and what, safe on every file system."""
-        action = re.sub(r"[^\w\-]+", "-", self.action).strip("-") or "event"
-        return f"{self.start:%Y%m%dT%H%M%S}-{self.id:04d}-{action}"
+        words = (self.source, self.action) if self.is_one_of_several else (self.action,)
+        what = "-".join(re.sub(r"[^\w\-]+", "-", word).strip("-") or "event" for word in words)
+        return f"{self.start:%Y%m%dT%H%M%S}-{self.id:04d}-{what}"
 
     def to_json(self) -> dict[str, object]:
         """Return the event as JSON values; ``box`` is [x, y, width, height]."""
@@ -155,6 +159,7 @@ class Monitor:
         snapshots: A folder for a picture of each event with its evidence, made if it does not exist; None for no pictures.
         immediate: Called at once with each event, before the pictures around it are dropped. They must be quick.
         counts: How many events have started, by (rule, label).
+        is_one_of_several: Whether other streams report events to the same files.
     """
 
     stream: Stream
@@ -164,6 +169,7 @@ class Monitor:
     snapshots: Path | None = None
     immediate: list[Callable[[Event], None]] = field(default_factory=list)
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    is_one_of_several: bool = False
 
     def __post_init__(self) -> None:
         rules = {str(rule): rule for rule in self.rules}
@@ -213,6 +219,7 @@ class Monitor:
             start=self.stream.time_of_day(begin),
             score=0.0,
             rule_start_s=crossing.since,
+            is_one_of_several=self.is_one_of_several,
         )
         open_event = self._open[key] = _OpenEvent(event, best_prob=-1.0)
         _improve(open_event, update, crossing.label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 
@@ -12,14 +13,16 @@ from vidcam.values import Frame
 __all__ = ["PictureEncoder", "encode_picture"]
 
 MAX_WIDTH = 1280  # pixels
+SMALL_WIDTH, SMALL_EVERY_S = 480, 0.1  # of pictures for a page that shows several sources at once
 QUALITY = 82
+EPSILON_S = 1e-6
 
 Listener = Callable[[bytes, float], None]
 
 
-def encode_picture(frame: Frame) -> bytes:
-    """Return the frame as JPEG, at most 1280 pixels wide."""
-    return jpeg.encode(frame.image, quality=QUALITY, max_width=MAX_WIDTH)
+def encode_picture(frame: Frame, *, max_width: int = MAX_WIDTH) -> bytes:
+    """Return the frame as JPEG, at most ``max_width`` pixels wide."""
+    return jpeg.encode(frame.image, quality=QUALITY, max_width=max_width)
 
 
 class PictureEncoder:
@@ -27,11 +30,22 @@ class PictureEncoder:
 
     Args:
         real_time: If false, every frame is encoded, and :meth:`push` waits for that.
+        max_width: The width in pixels of larger frames' pictures.
+        every_s: The least seconds, on the stream's clock, from one picture to the next.
         changed: Called if there is an :attr:`error`.
     """
 
-    def __init__(self, *, real_time: bool = True, changed: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        *,
+        real_time: bool = True,
+        max_width: int = MAX_WIDTH,
+        every_s: float = 0.0,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._real_time, self._changed = real_time, changed
+        self._max_width, self._every_s = max_width, every_s
+        self._last = -math.inf  # the time of the last frame that was taken
         self.error: VidcamError | None = None
         self._condition = threading.Condition()
         self._newest: Frame | None = None
@@ -40,8 +54,17 @@ class PictureEncoder:
         self._thread = threading.Thread(target=self._run, name="vidcam-pictures", daemon=True)
         self._thread.start()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no frame waits to be encoded, or nobody wants it."""
+        with self._condition:
+            return self._newest is None or not self._listeners
+
     def push(self, frame: Frame) -> None:
         """Take the newest frame."""
+        if 0 <= frame.time - self._last < self._every_s - EPSILON_S:
+            return
+        self._last = frame.time
         with self._condition:
             self._wait_until_idle()
             self._newest = frame
@@ -91,7 +114,7 @@ class PictureEncoder:
             if self._real_time:
                 self._newest = None
         assert frame is not None
-        picture = encode_picture(frame)
+        picture = encode_picture(frame, max_width=self._max_width)
         for listener in listeners:
             listener(picture, frame.time)
         with self._condition:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from vidcam.errors import VidcamError
+from vidcam.errors import UsageError, VidcamError
 from vidcam.io.clock import SYSTEM, Clock
 from vidcam.live.actions.table import Action, PictureAction
 from vidcam.live.capture import Capture
 from vidcam.live.events import Event, Monitor
-from vidcam.live.pictures import PictureEncoder
+from vidcam.live.explainer import Explainer
+from vidcam.live.pictures import SMALL_EVERY_S, SMALL_WIDTH, PictureEncoder
 from vidcam.live.rules import Rule
 from vidcam.live.sources import LiveSource
 from vidcam.live.stream import Stream
@@ -36,11 +37,21 @@ class MonitorConfig:
         rules: The rules; without any there are no events.
         actions: What is done about each event.
         say: Receives a sentence for the user if something of that fails.
+        sources: The names of all sources, if there are several; rules may name one, and file names do.
     """
 
     rules: tuple[Rule, ...] = ()
     actions: tuple[Action | PictureAction, ...] = ()
     say: Callable[[str], None] = lambda sentence: None
+    sources: tuple[str, ...] = ()
+
+    def rules_for(self, source: str) -> tuple[Rule, ...]:
+        """Return the rules that a source is watched by. UsageError if a rule names a source that there is not."""
+        names = self.sources or (source,)
+        for rule in self.rules:
+            if rule.source not in ("", *names):
+                raise UsageError(f"the rule {str(rule)!r} is for a source that there is not; sources here: {', '.join(names)}")
+        return tuple(rule for rule in self.rules if rule.source in ("", source))
 
     @property
     def snapshots(self) -> Path | None:
@@ -83,7 +94,7 @@ class LivePipeline:
         *,
         cpu: float = 1.0,
         config: MonitorConfig | None = None,
-        engine_lock: threading.Lock | None = None,
+        explainer: Explainer | None = None,
     ) -> Stream:
         """Make the stream that will explain the source, and everything that acts on it.
 
@@ -92,7 +103,7 @@ class LivePipeline:
             settings: How it is explained.
             cpu: The share of the machine's processor, 0 to 1, that the whole program may use.
             config: The rules and actions.
-            engine_lock: Shared by the streams of one engine.
+            explainer: Explains the source along with others of the same engine; None for one of its own.
 
         Returns:
             The stream, started.
@@ -107,25 +118,28 @@ class LivePipeline:
             settings,
             cpu=cpu,
             name=self.source.name,
-            engine_lock=engine_lock,
+            explainer=explainer,
             real_time=self.real_time,
             clock=self.clock,
             changed=self._notify,
         ).start()
         try:
             self.pictures = PictureEncoder(real_time=self.real_time, changed=self._notify)
-            if config is not None and config.rules:
-                self.monitor = self._add_monitor(stream, config, stack)
+            self.small_pictures = PictureEncoder(max_width=SMALL_WIDTH, every_s=SMALL_EVERY_S, changed=self._notify)
+            if config is not None and (rules := config.rules_for(self.source.name)):
+                self.monitor = self._add_monitor(stream, rules, config, stack)
         except BaseException:
             stream.close()
             self.pictures.close()
+            self.small_pictures.close()
             stack.close()
             raise
         stack.callback(self.pictures.close)
+        stack.callback(self.small_pictures.close)
         stack.callback(stream.close)
         stack.push(self._stack.pop_all())
         self._stack = stack
-        stream.on_frame.append(self.pictures.push)
+        stream.on_frame += [self.pictures.push, self.small_pictures.push]
         self._stream = stream
         return stream
 
@@ -181,7 +195,7 @@ class LivePipeline:
         with self._changed:
             self._changed.notify_all()
 
-    def _add_monitor(self, stream: Stream, config: MonitorConfig, stack: ExitStack) -> Monitor:
+    def _add_monitor(self, stream: Stream, rules: tuple[Rule, ...], config: MonitorConfig, stack: ExitStack) -> Monitor:
         """Make the monitor of the stream's events and one worker for each action, so that none waits for another."""
         queued: list[Callable[[Event], None]] = []
         immediate: list[Callable[[Event], None]] = []
@@ -195,7 +209,7 @@ class LivePipeline:
                     clock=self.clock,
                 ).start()
                 stack.callback(worker.close)
-                follower = action.follow(worker, hold_s=max(rule.hold_s for rule in config.rules))
+                follower = action.follow(worker, hold_s=max(rule.hold_s for rule in rules))
                 stack.callback(follower.close)
                 self.pictures.add(follower.picture)
                 stream.on_gap.append(follower.gap)
@@ -206,7 +220,7 @@ class LivePipeline:
                 queued.append(worker.queue(action))
         writer = Worker(config.say, "a snapshot", clock=self.clock).start()  # closed before the workers that it hands on to
         stack.callback(writer.close)
-        monitor = Monitor(stream, config.rules, queued, writer, config.snapshots, immediate)
+        monitor = Monitor(stream, rules, queued, writer, config.snapshots, immediate, is_one_of_several=len(config.sources) > 1)
         stack.callback(monitor.close)
         stream.on_update.append(monitor.update)
         stream.on_gap.append(lambda begin: monitor.close())

@@ -27,6 +27,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 _GRAMMAR = re.compile(
     r"""\s* (?: "(?P<quoted>[^"]+)" | (?P<label>[^<>="]+?) ) \s* (?P<sign>[<>]=?) \s*
         (?P<number>\d+(?:\.\d*)?|\.\d+) \s* (?P<percent>%?)
+        (?: \s+ at \s+ (?: "(?P<quoted_source>[^"]+)" | (?P<source>[^<>="]+?) ) )?
         (?: \s+ for \s+ (?P<hold>\d+(?:\.\d*)?|\.\d+) \s* (?P<unit>ms|s|min|h)? )? \s*""",
     re.VERBOSE | re.IGNORECASE,
 )
@@ -41,22 +42,31 @@ class Rule:
         sign: ``>``, ``>=``, ``<`` or ``<=``.
         threshold: A probability, 0 to 1.
         hold_s: For how many seconds the comparison must hold.
+        source: The name of the only source that the rule is for; empty for all sources.
     """
 
     label: str
     sign: str
     threshold: float
     hold_s: float = 0.0
+    source: str = ""
 
     def __str__(self) -> str:
         label = f'"{self.label}"' if re.search(r"[<>=]|^\s|\s$", self.label) else self.label
-        return f"{label} {self.sign} {self.threshold:.12g}" + (f" for {self.hold_s:.12g}s" if self.hold_s else "")
+        place = f" at {_quote(self.source)}" if self.source else ""
+        return f"{label} {self.sign} {self.threshold:.12g}{place}" + (f" for {self.hold_s:.12g}s" if self.hold_s else "")
+
+
+def _quote(name: str) -> str:
+    """Return a name as it is written in a rule: in quotes, unless it is one simple word."""
+    return name if re.fullmatch(r"[\w./:\-]+", name) else f'"{name}"'
 
 
 def parse_rule(words: str) -> Rule:
-    """Read a rule: ``LABEL > NUMBER [for DURATION]``, also with ``<``, ``>=``, ``<=``.
+    """Read a rule: ``LABEL > NUMBER [at SOURCE] [for DURATION]``, also with ``<``, ``>=``, ``<=``.
 
-    The number is a probability, 0.8 or 80%; the duration is 1s, 500ms or 2min; a label with signs in it stands in double quotes.
+    The number is a probability, 0.8 or 80%; the duration is 1s, 500ms or 2min; a label or name with signs in it stands in double
+    quotes.
 
     Raises:
         UsageError: The words are not a rule.
@@ -64,7 +74,7 @@ def parse_rule(words: str) -> Rule:
     match = _GRAMMAR.fullmatch(words)
     if not match:
         raise UsageError(
-            f"the rule {words!r} cannot be understood: write LABEL > NUMBER, and perhaps for DURATION, "
+            f"the rule {words!r} cannot be understood: write LABEL > NUMBER, and perhaps at SOURCE and for DURATION, "
             f"as in 'falling down > 0.8 for 1s'"
         )
     threshold = float(match["number"]) / (100 if match["percent"] else 1)
@@ -72,7 +82,7 @@ def parse_rule(words: str) -> Rule:
         raise UsageError(f"the rule {words!r} compares with {threshold:g}: a probability is 0 to 1, or 0% to 100%")
     hold_s = float(match["hold"] or 0) * _SECONDS[(match["unit"] or "s").lower()]
     label = match["quoted"] or " ".join(match["label"].split())
-    return Rule(label, match["sign"], threshold, hold_s)
+    return Rule(label, match["sign"], threshold, hold_s, match["quoted_source"] or " ".join((match["source"] or "").split()))
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ import io
 import math
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,7 +26,7 @@ from vidcam.io.source import open_source
 from vidcam.io.stream import NetworkStream, Pace, hide_secrets
 from vidcam.values import Frame, UInt8Array
 
-__all__ = ["BROWSER", "Camera", "FileSource", "LiveSource", "PushedSource", "choose_source"]
+__all__ = ["BROWSER", "Camera", "FileSource", "LiveSource", "PushedSource", "choose_source", "choose_sources"]
 
 BROWSER = "browser"
 MIN_STEP_S = 0.001  # between the times of two frames
@@ -74,6 +75,38 @@ def choose_source(source: str, *, loop: bool = False, real_time: bool = True, cl
             "a file, or the option --browser"
         )
     return FileSource(source, loop=loop, real_time=real_time, clock=clock)
+
+
+def choose_sources(
+    words: Sequence[str], *, loop: bool = False, real_time: bool = True, clock: Clock = SYSTEM
+) -> list[LiveSource]:
+    """Return the sources of words such as ``0`` or ``door=rtsp://192.168.1.7/stream``, each with a name of its own.
+
+    A source has the name before its ``=``, or else that of :func:`choose_source`, with a number if another one has it already.
+    A word that is the path of a file is no name and source.
+
+    Args:
+        words: The words.
+        loop: Play files over and over.
+        real_time: If false, files are read as fast as their frames are taken.
+        clock: The clock of the frames' times.
+
+    Raises:
+        UsageError: Two sources are given the same name, or a reason of :func:`choose_source`.
+        InputError: There is no such file.
+    """
+    names: set[str] = set()
+    sources = []
+    for word in words:
+        named = None if Path(word).exists() else re.fullmatch(r"(\w[\w .\-]*)=(.+)", word)
+        source = choose_source(named[2] if named else word, loop=loop, real_time=real_time, clock=clock)
+        source.name = name = " ".join(named[1].split()) if named else source.name
+        if named and name in names:
+            raise UsageError(f"two sources are called {name}: give each a name of its own, as in front={named[2]}")
+        source.name = next(free for free in chain([name], (f"{name} {n}" for n in count(2))) if free not in names)
+        names.add(source.name)
+        sources.append(source)
+    return sources
 
 
 class Camera:

@@ -1,4 +1,4 @@
-"""Frames in, updates out: frames are sampled where they arrive, and clips are explained in a thread of their own.
+"""Frames in, updates out: frames are sampled where they arrive, and clips are explained in the thread of an :class:`Explainer`.
 
 Clips are made of all frames, exactly as for a file. If the model is slower than the hop, clips are left out, never frames of a
 clip: the newest complete clip is explained next. So each explanation is one that ``annotate`` would have made.
@@ -19,9 +19,10 @@ import numpy as np
 from vidcam.errors import VidcamError
 from vidcam.io.clock import SYSTEM, Clock
 from vidcam.live.budget import Budget
+from vidcam.live.explainer import Explainer
 from vidcam.live.state import LiveEvidence, Update
 from vidcam.methods.core import Method
-from vidcam.pipeline import Session
+from vidcam.pipeline import Explanation, Session
 from vidcam.settings import Settings
 from vidcam.values import Clip, Frame, UInt8Array
 from vidcam.yuv import Planes
@@ -47,19 +48,19 @@ def live_settings(settings: Settings) -> Settings:
 class Stream:
     """Explains one source. :meth:`push` takes frames; listeners get each frame and each :class:`Update`.
 
-    Clips are explained in a thread of its own from :meth:`start` on. Listeners are called in the threads that made the news and
-    must be quick: ``on_frame`` with each frame, ``on_update`` with each update, and ``on_gap`` with the second at which a new
-    clip of the stream begins, before its first frame and after the last update before it.
+    Clips are explained in the explainer's thread from :meth:`start` on. Listeners are called in the threads that made the news
+    and must be quick: ``on_frame`` with each frame, ``on_update`` with each update, and ``on_gap`` with the second at which a
+    new clip of the stream begins, before its first frame and after the last update before it.
 
     Args:
         engine: The model.
         settings: How it is explained; they become those of :func:`live_settings`.
         cpu: The share of the machine's processor, 0 to 1, that the whole program may use.
         name: Names the source for the user.
-        engine_lock: Shared by the streams of one engine.
         real_time: If false, every clip is explained, and :meth:`push` waits for that; else the newest clip is explained next.
         clock: The clock of ages and pauses.
         changed: Called when explaining has ended, by :meth:`close` or by an :attr:`error`.
+        explainer: Explains the stream along with others of the same engine; None for one of its own.
 
     Raises:
         UsageError: The settings do not fit the model.
@@ -72,14 +73,13 @@ class Stream:
         *,
         cpu: float = 1.0,
         name: str = "",
-        engine_lock: threading.Lock | None = None,
         real_time: bool = True,
         clock: Clock = SYSTEM,
         changed: Callable[[], None] = lambda: None,
+        explainer: Explainer | None = None,
     ) -> None:
         self.engine, self.settings, self.name, self.clock = engine, live_settings(settings), name, clock
         self.real_time, self._on_end = real_time, changed
-        self.budget = Budget(cpu, least_s=self.settings.seconds_between_clip_starts or HOP_S)
         self.error: VidcamError | None = None
         self.latest: Frame | None = None
         self.update: Update | None = None
@@ -94,27 +94,35 @@ class Stream:
         self.on_gap: list[Callable[[float], None]] = []
         self._session = Session(engine, self.settings)  # refuses settings that do not fit
         self._evidence = self._new_evidence()
-        self._engine_lock = engine_lock or threading.Lock()
-        self._explaining = threading.Lock()  # held while a clip is explained, and while the settings or the session change
-        self._changed = threading.Condition()
+        self.explaining = threading.Lock()
+        """Held while a clip is explained, and while the settings or the session change."""
+        least_s = self.settings.seconds_between_clip_starts or HOP_S
+        self._explainer = explainer or Explainer(engine, cpu=cpu, least_s=least_s, real_time=real_time, clock=clock)
+        self._changed = self._explainer.changed
         self._newest: tuple[Session, Clip] | None = None
         self._last: tuple[Session, Clip] | None = None
-        self._busy = self._closed = False
-        self._began = clock.now()  # when the last explanation began
+        self.is_busy = False
+        """Whether a clip is being explained; the explainer says so."""
+        self._closed = False
         self._size: tuple[int, int] | None = None
         self._arrived = 0.0
         self._arrivals: deque[float] = deque(maxlen=60)
         self._steps: deque[float] = deque(maxlen=60)  # seconds from frame to frame, on the stream's clock
         self._moment = 0.0, clock.wall()  # a second of the stream, and the time of day that it was
         self._still: tuple[float, UInt8Array] | None = None  # since when the picture has been the same, and its sample
-        self._thread = threading.Thread(target=self._run, name="vidcam-explain", daemon=True)
+        self._explainer.add(self)
 
     def start(self) -> Stream:
         """Begin to explain."""
-        self._thread.start()
+        self._explainer.start()
         return self
 
     # --- what is known
+
+    @property
+    def budget(self) -> Budget:
+        """The budget of the processor, which all streams of the explainer share."""
+        return self._explainer.budget
 
     @property
     def method(self) -> Method:
@@ -173,7 +181,7 @@ class Stream:
     def choose(self, settings: Settings) -> None:
         """Explain with other settings from now on, and the last clip at once. UsageError if they do not fit the model."""
         changed = live_settings(settings)
-        with self._explaining:
+        with self.explaining:
             self._session.choose(changed)
             self.settings = changed
             self._evidence = self._new_evidence()
@@ -189,44 +197,64 @@ class Stream:
 
     def settle(self) -> None:
         """Return when nothing is left to explain. A stream that was not started explains it now, in the calling thread."""
-        if not self._thread.is_alive():
-            while self.step():
+        if not self._explainer.is_running:
+            while self.is_waiting and self.step():
                 pass
             return
         with self._changed:
-            self._changed.wait_for(lambda: (self._newest is None and not self._busy) or self._closed)
+            self._changed.wait_for(lambda: (self._newest is None and not self.is_busy) or self._closed)
 
     def step(self) -> bool:
-        """Explain the newest clip that waits; return whether there was one. The thread calls this again and again."""
-        with self._changed:
-            if self._closed or self._newest is None:
-                return False
-            session, clip = self._last = self._newest
-            self._newest, self._busy = None, True
-        self._began = self.clock.now()
-        try:
-            with self._explaining:
-                if session is self._session:  # else the clip comes from before a gap
-                    self._explain(session, clip)
-        finally:
-            with self._changed:
-                self._busy = False
-                self._changed.notify_all()
-        return True
+        """Explain the newest clip that waits; return whether there was one."""
+        return self._explainer.step()
 
     def close(self) -> None:
-        """Stop explaining; return when the thread has ended."""
+        """Stop explaining; return when nothing of the stream is being explained."""
         with self._changed:
-            self._closed = True
+            self._closed, self._newest = True, None
+        self._explainer.remove(self)
+        self._on_end()
+
+    # --- called by the explainer
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a clip waits to be explained."""
+        return self._newest is not None and not self._closed
+
+    def take_newest(self) -> tuple[Session, Clip]:
+        """Return the clip that waits, and its session; it is being explained from now on."""
+        assert self._newest is not None
+        session, clip = self._last = self._newest
+        self._newest, self.is_busy = None, True
+        return session, clip
+
+    def is_current(self, session: Session) -> bool:
+        """Return whether clips of the session may be explained; if not, they come from before a gap."""
+        return session is self._session and not self._closed
+
+    def accept(self, explanation: Explanation, *, took_s: float) -> None:
+        """Take the explanation of the newest clip, which took ``took_s`` seconds, perhaps along with other streams' clips."""
+        update = self._evidence.add(explanation)
+        self.took_s = took_s
+        self.explained += 1
+        self.update = update
+        self._remember(update)
+        for listener in tuple(self.on_update):
+            listener(update)
+
+    def fail(self, error: VidcamError) -> None:
+        """Stop explaining because of an error."""
+        with self._changed:
+            self.error, self._closed, self._newest = error, True, None
             self._changed.notify_all()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._on_end()
 
     # --- the work
 
     def _begin_clip(self, frame: Frame, last: Frame) -> None:
         """Begin a new clip of the stream with this frame, after a gap or a change of size."""
-        with self._explaining:
+        with self.explaining:
             self._session = Session(self.engine, self.settings)
             if frame.size != self._size or frame.time <= last.time:
                 self._evidence = self._new_evidence()
@@ -256,40 +284,6 @@ class Stream:
                 self.settle()
         if self.real_time:
             self.skipped += max(0, len(clips) - 1)
-
-    def _run(self) -> None:
-        try:
-            while self._wait():
-                self.step()
-        except VidcamError as error:
-            self.error = error
-        except Exception as error:  # a thread must not end in silence
-            self.error = VidcamError(f"explaining failed: {type(error).__name__}: {error}")
-        finally:
-            with self._changed:
-                self._closed = True
-                self._changed.notify_all()
-            self._on_end()
-
-    def _wait(self) -> bool:
-        """Wait until there is a clip to explain and the processor's budget allows it; return False if closed."""
-        pause = self.budget.update(spent_s=self.clock.processor(), now=self._began) if self.real_time else 0.0
-        with self._changed:
-            if pause > (self.settings.seconds_between_clip_starts or HOP_S):
-                self.clock.wait(self._changed, lambda: self._closed, self._began + pause - self.clock.now())
-            self._changed.wait_for(lambda: self._newest is not None or self._closed)
-            return not self._closed
-
-    def _explain(self, session: Session, clip: Clip) -> None:
-        with self._engine_lock:
-            explanation = session.explain(clip)
-        update = self._evidence.add(explanation)
-        self.took_s = self.clock.now() - self._began
-        self.explained += 1
-        self.update = update
-        self._remember(update)
-        for listener in tuple(self.on_update):
-            listener(update)
 
     def _remember(self, update: Update) -> None:
         past = self.past

@@ -1,19 +1,18 @@
 """Find methods by name, add to them, and choose one that works on a model. Importing this imports neither numpy nor torch.
 
 Besides the rows of :mod:`vidcam.methods.table` there are those that :func:`register_method` added, and those of installed
-packages: an entry point of the group ``vidcam.methods`` has the method's name, and its object is a
-:class:`~vidcam.methods.method.Method`.
+packages: the object of an entry point of the group ``vidcam.methods`` is a :class:`~vidcam.methods.method.Method`, or a tuple of
+them. Entry points are loaded only if a name is not known, or if all methods are listed.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from vidcam.errors import IncompatibleError, UnknownNameError, UsageError, VidcamError
+from vidcam.io.plugins import InstalledRows
 from vidcam.methods.method import Method
 from vidcam.methods.table import METHODS
 
@@ -89,11 +88,7 @@ def list_methods() -> tuple[str, ...]:
 
 def all_methods() -> tuple[Method, ...]:
     """Return all methods, in the order of :func:`list_methods`; methods of packages that cannot be loaded are logged instead."""
-    for entry in entry_points(group=GROUP):
-        if entry.name not in _rows:
-            method = _installed(entry)
-            if isinstance(method, Method):
-                register_method(method)
+    _installed.load()
     return tuple(_rows.values())
 
 
@@ -113,11 +108,11 @@ def get_method(name: str) -> Method:
     outer, _, inner = name.partition(":")
     if inner and outer in _rows and _rows[outer].wraps:
         return _rows[outer].wrap(get_method(inner))
-    for entry in entry_points(group=GROUP, name=name):
-        method = _installed(entry)
-        if isinstance(method, str):
-            raise VidcamError(method)
-        return register_method(method)
+    _installed.load()
+    if name in _rows:
+        return _rows[name]
+    if name in _installed.failures:
+        raise VidcamError(f"{_installed.failures[name]}; update or uninstall the package")
     raise UnknownNameError("method", name, list_methods())
 
 
@@ -173,17 +168,12 @@ def choose_of_each(groups: Iterable[Sequence[str]], spec: ModelSpec) -> tuple[li
     return list(chosen.values()), refused
 
 
-@cache
-def _installed(entry: EntryPoint) -> Method | str:
-    """Return the method of an installed package, or a sentence (logged once) that says why it cannot be loaded."""
-    try:
-        method = entry.load()
-        if not isinstance(method, Method) or method.name != entry.name:
-            got = getattr(method, "name", type(method).__name__)
-            raise TypeError(f"expected a vidcam Method named {entry.name!r}, got {got!r}")
-    except Exception as error:  # a foreign package may fail in any way
-        package = entry.dist.name if entry.dist else entry.value
-        sentence = f"method {entry.name!r} of the package {package} cannot be loaded: {error}; update or uninstall the package"
-        log.warning(sentence)
-        return sentence
-    return method
+def _register_installed(loaded: object) -> None:
+    methods = (loaded,) if isinstance(loaded, Method) else loaded
+    if not isinstance(methods, tuple | list) or not all(isinstance(method, Method) for method in methods):
+        raise UsageError(f"it must be a Method or a tuple of them, got a {type(loaded).__name__}")
+    for method in methods:
+        register_method(method)
+
+
+_installed = InstalledRows(GROUP, _register_installed, sentence="the methods of the package %s (%s) are left out: %s", log=log)

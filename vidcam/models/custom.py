@@ -8,10 +8,7 @@ into logits ``(B,K)``. A module can state facts in its attribute ``vidcam``, a d
 from __future__ import annotations
 
 import ast
-import hashlib
 import importlib
-import importlib.util
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +16,7 @@ from types import MethodType, ModuleType
 from typing import TYPE_CHECKING
 
 from vidcam.errors import Terminated, UnknownNameError, UsageError, VidcamError
+from vidcam.io.plugins import import_file, importable
 from vidcam.models.calling import adapt_calls
 from vidcam.models.huggingface import is_huggingface
 from vidcam.models.spec import ModelSpec
@@ -67,7 +65,7 @@ def make_network(name: str) -> ModelSpec | nn.Module:
         raise UsageError(f"{name} is a file: name the factory in it too, {_list_factories(name)}")
     if not origin or not attribute.isidentifier():
         raise UsageError(f"a model of your own is package.module:factory or path/to/file.py:factory, got {name!r}")
-    with _importable(origin), _wrap_errors(name):
+    with importable(_folder(origin)), _wrap_errors(name):
         source = _import(origin)
         factory = getattr(source, attribute, None)
         if factory is None:
@@ -119,30 +117,12 @@ def _import(origin: str) -> ModuleType:
     path = Path(origin).resolve()
     if not path.is_file():
         raise UsageError(f"no file {origin}: check the path before the colon")
-    # A unique name shadows nothing. It must be in sys.modules while the file runs, because dataclasses look there.
-    name = f"_vidcam_custom_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    module_spec = importlib.util.spec_from_file_location(name, path)
-    assert module_spec is not None
-    assert module_spec.loader is not None
-    module = importlib.util.module_from_spec(module_spec)
-    sys.modules[name] = module
-    try:
-        module_spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+    return import_file(path)
 
 
-@contextmanager
-def _importable(origin: str) -> Iterator[None]:
-    """Let imports find what is beside the file, or for a dotted name in the working folder."""
-    folder = str(Path(origin).resolve().parent if origin.endswith(".py") else Path.cwd())
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        sys.path.remove(folder)
+def _folder(origin: str) -> Path:
+    """Return where imports look too: beside the file, or for a dotted name in the working folder."""
+    return Path(origin).resolve().parent if origin.endswith(".py") else Path.cwd()
 
 
 @contextmanager

@@ -46,7 +46,7 @@ MODELS: tuple[ModelSpec, ...] = (
         weights=Weights(
             "vidcam/models/shipped/mini/model.safetensors",
             sha256=None,
-            licence="as vidcam",
+            licence="no licence has been chosen yet",
             accuracy=round(100 * FACTS["accuracy"], 1),
             protocol=f"new drawn clips, {len(FACTS['labels'])} classes, 1 clip",
             file="mini/model.safetensors",

@@ -6,7 +6,6 @@ folder), then in the package, and only then downloaded. With ``VIDCAM_OFFLINE=1`
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import json
 import os
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidcam.errors import DownloadError, UsageError, WeightsError
+from vidcam.io.files import sha256_of
 from vidcam.models.spec import Weights
 
 if TYPE_CHECKING:
@@ -116,12 +116,6 @@ def fetch(weights: Weights, *, progress: Progress | None = None) -> Path:
             f"{path} (or in the folder that VIDCAM_WEIGHTS names); VIDCAM_OFFLINE=1 stops vidcam from trying"
         ) from err
     return path
-
-
-def sha256_of(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file as 64 lower-case hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def verify(path: Path, weights: Weights) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vidcam.extras import require_extra
+
 __all__ = ["areas", "bars", "lines", "matrix"]
 
 Interval = tuple[float, float, float]
@@ -20,6 +22,7 @@ FOR, AGAINST = OWN, "#1c6fd1"
 
 def _blank(width: float, height: float) -> Any:
     """Return a figure that needs no display and no global state."""
+    require_extra("charts", "a page with charts")
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vidcam.analysis import Analysis, ModelInfo, RunInfo
-from vidcam.io.json_text import to_json_value
+from vidcam.io.json_text import to_json_value, to_utf8_text
 from vidcam.values import Prediction
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ def report_values(analysis: Analysis) -> dict[str, object]:
         **describe(a),
         "scale": a.scale,
         **run_json(a.run),
+        "command": None if a.run.command is None else list(map(to_utf8_text, a.run.command)),
         "settings": settings_json(a),
+        "look": asdict(a.look),
         "warnings": a.warnings,
         "summary": {"top": [{"label": label, "prob": prob} for label, prob in a.top(TOP)]},
         "windows": [{"start_s": w.span[0], "end_s": w.span[1], "top": _top(w)} for w in a.windows],
@@ -69,6 +71,7 @@ def describe(analysis: Analysis) -> dict[str, object]:
             "audio": source.audio,
             "codec": source.codec,
             "start_s": source.start_s,
+            "sha256": source.sha256,
         },
         "model": model_json(a.model),
         "method": a.method,

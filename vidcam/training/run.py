@@ -18,6 +18,7 @@ from torch import nn
 from vidcam.engine import TorchModel
 from vidcam.engine.pytorch import pick_device
 from vidcam.errors import OutputError, UsageError
+from vidcam.extras import require_extra
 from vidcam.io.class_folders import LabelledFolder
 from vidcam.methods.receptive_field import layer_geometry
 from vidcam.models import trained
@@ -108,6 +109,7 @@ def train(
         >>> vidcam.train("actions", "mine", config=config).labels
         ('jumping', 'walking')
     """
+    require_extra("train", "vidcam train")
     folder = Path(out).expanduser()
     _check_folder(folder, overwrite=overwrite)
     from_trained = trained.is_trained(config.model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from pathlib import Path
 
 from vidcam.errors import OutputError
@@ -31,6 +32,7 @@ class JsonlSink:
 
     def __init__(self, path: str | Path) -> None:
         self.path = None if path == STDOUT else Path(path)
+        self._lock = threading.Lock()  # events of several sources come in several threads
         self.snapshots = None if self.path is None else self.path.with_suffix(".snapshots")
         if self.path is not None:
             check_output(self.path, overwrite=True)
@@ -38,6 +40,10 @@ class JsonlSink:
     def __call__(self, event: Event) -> None:
         """Write the line of the event. OutputError if the file cannot be written."""
         line = json.dumps(event.to_json(), ensure_ascii=False) + "\n"
+        with self._lock:
+            self._write(line)
+
+    def _write(self, line: str) -> None:
         if self.path is None:
             sys.stdout.write(line)
             sys.stdout.flush()

@@ -1,17 +1,19 @@
 """The table of live actions. A new action is one row and the function or class that the row names.
 
-Installed packages add rows by entry points of the group ``vidcam.actions``; each names an :class:`ActionSpec`.
+Installed packages add rows by entry points of the group ``vidcam.actions``; each names an :class:`ActionSpec`. They are
+loaded when actions are listed or asked for.
 """
 
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from vidcam.errors import UsageError
+from vidcam.io.plugins import InstalledRows
 
 if TYPE_CHECKING:
     from vidcam.live.events import Event
@@ -112,26 +114,22 @@ ACTIONS = (
 )
 """The actions of this package."""
 
-_registered: dict[str, ActionSpec] = {}
+_rows: dict[str, ActionSpec] = {row.name: row for row in ACTIONS}
+
+log = logging.getLogger("vidcam.live")
 
 
 def list_actions() -> dict[str, ActionSpec]:
-    """Return all actions by name: those of this package, then registered ones, then those of installed packages."""
-    rows = {row.name: row for row in ACTIONS} | _registered
-    for entry in entry_points(group=GROUP):
-        if entry.name not in rows:
-            row = entry.load()
-            if not isinstance(row, ActionSpec):
-                raise UsageError(f"the entry point {entry.name} of {GROUP} must name an ActionSpec, got {type(row).__name__}")
-            rows[entry.name] = row
-    return rows
+    """Return all actions by name: those of this package, then those of installed packages and registered ones."""
+    _installed.load()
+    return dict(_rows)
 
 
 def register_action(spec: ActionSpec) -> None:
     """Add an action of your own. UsageError if its name is taken."""
-    if spec.name in list_actions():
+    if spec.name in _rows:
         raise UsageError(f"there is already an action {spec.name}; choose another name")
-    _registered[spec.name] = spec
+    _rows[spec.name] = spec
 
 
 def parse_action(words: str) -> tuple[ActionSpec, str]:
@@ -142,3 +140,12 @@ def parse_action(words: str) -> tuple[ActionSpec, str]:
         known = ", ".join(f"{row.name}={row.value}" for row in rows.values())
         raise UsageError(f"an action is one of {known}; got {words!r}")
     return rows[name.strip()], value
+
+
+def _register_installed(row: object) -> None:
+    if not isinstance(row, ActionSpec):
+        raise UsageError(f"it must be an ActionSpec, got a {type(row).__name__}")
+    register_action(row)
+
+
+_installed = InstalledRows(GROUP, _register_installed, sentence="the action of the package %s (%s) is left out: %s", log=log)

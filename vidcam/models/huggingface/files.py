@@ -6,26 +6,19 @@
 from __future__ import annotations
 
 import hashlib
-from importlib.util import find_spec
 from pathlib import Path
 
 from vidcam.errors import DownloadError, UsageError, WeightsError
 from vidcam.models.huggingface import PREFIX
 from vidcam.models.weights import is_offline, sha256_of
 
-__all__ = ["find_folder", "require_transformers", "weight_checksum", "weight_files"]
+__all__ = ["find_folder", "weight_checksum", "weight_files"]
 
 FACTS = ("*.json", "*.txt", "*.model", "*.py")
 """Everything that is no weight: configs, tokenisers, and the code that only ``--trust-remote-code`` runs."""
 
 SAFE, PICKLED = "*.safetensors", "pytorch_model*.bin"
 """Weights; the second kind, which torch reads without running code, is fetched only if there are none of the first."""
-
-
-def require_transformers(name: str) -> None:
-    """Raise UsageError, with the command that helps, if transformers is not installed."""
-    if find_spec("transformers") is None:
-        raise UsageError(f"{name} needs the package transformers, which is not installed: pip install 'vidcam[hf]'")
 
 
 def find_folder(name: str) -> tuple[Path, str]:

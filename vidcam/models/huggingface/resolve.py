@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidcam.errors import UnknownNameError, UsageError, WeightsError
+from vidcam.extras import require_extra
 from vidcam.models.huggingface.families import FAMILIES
 from vidcam.models.huggingface.family import Family
-from vidcam.models.huggingface.files import find_folder, require_transformers, weight_checksum, weight_files
+from vidcam.models.huggingface.files import find_folder, weight_checksum, weight_files
 from vidcam.models.huggingface.other import OTHER
 from vidcam.models.huggingface.processor import Pixels, read_pixels
 from vidcam.models.labels import read_labels
@@ -74,7 +75,7 @@ def read_checkpoint(
         DownloadError: The repository cannot be fetched.
         WeightsError: The folder has no weights, or weights that do not fit.
     """
-    require_transformers(name)
+    require_extra("hf", name)
     folder, repository = find_folder(name)
     config = _config(name, folder, trust_code=trust_code)
     family = _family(name, config, trust_code=trust_code)

@@ -5,5 +5,5 @@ from pathlib import Path
 PAGE = Path(__file__).parent.parent / "static" / "live"
 """The folder of the page's files."""
 
-COMMON = PAGE.with_name("common.js")
-"""The functions that this page and the app's pages share."""
+SHARED = {name: PAGE.with_name(name) for name in ("common.js", "player.js")}
+"""The scripts that this page shares with others: functions for making elements, and the player, whose ``Heat`` draws here too."""

@@ -66,10 +66,14 @@ class ViewerConnection:
         socket: The accepted websocket.
         pipeline: What the page looks at.
         camera: Where to put the pictures of the page's own camera; None if the page shows the server's pictures.
+        is_tile: Whether the page shows the source small, beside others: it gets small pictures, and no past.
     """
 
-    def __init__(self, socket: ViewerSocket, pipeline: LivePipeline, camera: PushedSource | None) -> None:
-        self._socket, self._pipeline, self._camera = socket, pipeline, camera
+    def __init__(
+        self, socket: ViewerSocket, pipeline: LivePipeline, camera: PushedSource | None, *, is_tile: bool = False
+    ) -> None:
+        self._socket, self._pipeline, self._camera, self._is_tile = socket, pipeline, camera, is_tile
+        self._pictures = pipeline.small_pictures if is_tile else pipeline.pictures
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._picture: bytes | None = None
@@ -90,22 +94,22 @@ class ViewerConnection:
         stream.on_update.append(self._on_update)  # before the past is read, so that no update is missed in between
         try:
             await self._socket.send_text(protocol.encode_hello(pipeline, browser=self._camera is not None, keep_s=KEEP_S))
-            await self._socket.send_text(protocol.encode_history(tuple(stream.past)))
+            await self._socket.send_text(protocol.encode_history(() if self._is_tile else tuple(stream.past)))
             with self._lock:
                 if stream.update is not None and not self._updates:
                     self._updates.append(protocol.encode_update(stream.update, took_s=stream.took_s))
             tasks = [asyncio.create_task(part()) for part in (self._send, self._listen)]
             if self._camera is None:
-                pipeline.pictures.add(self._on_picture)
+                self._pictures.add(self._on_picture)
                 if stream.latest is not None:
-                    pipeline.pictures.push(stream.latest)
+                    self._pictures.push(stream.latest)
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
                 task.result()
         finally:
             pipeline.viewers -= 1
             stream.on_update.remove(self._on_update)
-            pipeline.pictures.remove(self._on_picture)
+            self._pictures.remove(self._on_picture)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -162,7 +166,9 @@ class ViewerConnection:
                 self._camera.put(jpeg, at=time)
 
     async def _obey(self, words: str) -> None:
-        """Obey a request: ``got`` confirms a picture, ``choose`` changes the settings, and any other type is ignored.
+        """Obey a request: ``got`` confirms a picture, ``choose`` changes the settings, ``retry`` opens a lost source again.
+
+        Any other type is ignored.
 
         InvalidMessageError if it is not a JSON object, or contains something that no page writes.
         """
@@ -175,6 +181,8 @@ class ViewerConnection:
         if request.get("type") == "got":
             self._in_flight = max(0, self._in_flight - 1)
             self._changed.set()
+        elif request.get("type") == "retry":
+            self._pipeline.capture.retry()
         elif request.get("type") == "choose":
             try:
                 await run_in_threadpool(self._choose, request)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from vidcam.errors import UsageError
 from vidcam.io.clock import SYSTEM, Clock
+from vidcam.live.explainer import Explainer
 from vidcam.live.pipeline import LivePipeline, MonitorConfig
 from vidcam.live.sources import PushedSource
-from vidcam.live.stream import DEFAULTS
+from vidcam.live.stream import DEFAULTS, HOP_S
 from vidcam.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,10 +24,10 @@ MAX_CAMERAS = 4  # browsers whose cameras are explained at the same time
 
 
 class Hub:
-    """Gives all viewers one shared source or, with ``make``, each viewer the camera of its own browser.
+    """Gives all viewers the shared sources or, with ``make``, each viewer the camera of its own browser.
 
     Args:
-        shared: The pipeline of the shared source.
+        shared: The pipelines of the shared sources, whose names differ.
         make: Makes and starts the pipeline for the source that a browser's pictures come from.
         max_cameras: How many browsers' cameras are explained at the same time.
 
@@ -36,14 +37,14 @@ class Hub:
 
     def __init__(
         self,
-        shared: LivePipeline | None = None,
-        *,
+        *shared: LivePipeline,
         make: Callable[[PushedSource], LivePipeline] | None = None,
         max_cameras: int = MAX_CAMERAS,
     ) -> None:
-        if (shared is None) == (make is None):
-            raise UsageError("a viewer shows either one shared source or the cameras of its browsers")
-        self._shared, self._make, self._max_cameras = shared, make, max_cameras
+        if bool(shared) == (make is not None):
+            raise UsageError("a viewer shows either shared sources or the cameras of its browsers")
+        self._shared = {pipeline.source.name: pipeline for pipeline in shared}
+        self._make, self._max_cameras = make, max_cameras
         self._lock = threading.Lock()
         self._cameras: dict[int, LivePipeline] = {}
         self._count = 0
@@ -51,17 +52,28 @@ class Hub:
     @property
     def pipelines(self) -> list[LivePipeline]:
         """The pipelines that run."""
-        return [self._shared] if self._shared is not None else list(self._cameras.values())
+        return list((self._shared or self._cameras).values())
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the shared sources."""
+        return list(self._shared)
 
     @contextmanager
-    def enter(self) -> Iterator[tuple[LivePipeline, PushedSource | None]]:
+    def enter(self, name: str | None = None) -> Iterator[tuple[LivePipeline, PushedSource | None]]:
         """Give a new viewer its pipeline, and where to put the pictures of its camera. Blocks while a model is set up.
 
+        Args:
+            name: The name of a shared source; None for the first one.
+
         Raises:
-            UsageError: Too many cameras are being explained already.
+            UsageError: There is no such source, or too many cameras are being explained already.
         """
-        if self._shared is not None:
-            yield self._shared, None
+        if self._shared:
+            name = self.names[0] if name is None else name
+            if name not in self._shared:
+                raise UsageError(f"there is no source called {name} here; sources: {', '.join(self._shared)}")
+            yield self._shared[name], None
             return
         assert self._make is not None
         with self._lock:
@@ -104,11 +116,11 @@ def make_camera_hub(
     Raises:
         UsageError: The settings or the rules do not fit the model.
     """
-    engine_lock = threading.Lock()
+    explainer = Explainer(engine, cpu=cpu, least_s=settings.seconds_between_clip_starts or HOP_S, clock=clock)
 
     def make(source: PushedSource) -> LivePipeline:
         pipeline = LivePipeline(source, clock=clock)
-        pipeline.explain(engine, settings, cpu=cpu, config=config, engine_lock=engine_lock)
+        pipeline.explain(engine, settings, config=config, explainer=explainer)
         return pipeline.release_frames().start()
 
     make(source := PushedSource()).close()  # raise errors here, not when the first viewer comes

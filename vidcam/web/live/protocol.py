@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import struct
 from collections.abc import Iterable, Sequence
@@ -13,7 +12,7 @@ import numpy as np
 from vidcam.live.pipeline import LivePipeline
 from vidcam.live.state import Update
 from vidcam.methods.lookup import all_methods
-from vidcam.render.colormap import table
+from vidcam.reports.player_data import drawing_facts
 from vidcam.values import Track
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def _patch(track: Track, scale: float) -> dict[str, object]:
 
 
 def encode_hello(pipeline: LivePipeline, *, browser: bool, keep_s: float) -> str:
-    """Encode what a page must know first: the model, its labels and methods, the colours.
+    """Encode what a page must know first: the model, its labels and methods, how to draw.
 
     ``browser`` says that the page sends its own camera; ``keep_s`` is how many seconds the page should keep.
     """
@@ -98,10 +97,7 @@ def encode_hello(pipeline: LivePipeline, *, browser: bool, keep_s: float) -> str
         labels=list(engine.labels),
         methods=_methods(engine),
         levels=LEVELS,
-        colours={
-            "plain": base64.b64encode(table(False).tobytes()).decode(),
-            "signed": base64.b64encode(table(True).tobytes()).decode(),
-        },
+        drawing=drawing_facts(),
     )
 
 

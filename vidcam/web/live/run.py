@@ -6,20 +6,22 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidcam.errors import UsageError
+from vidcam.errors import UsageError, VidcamError
 from vidcam.io.clock import SYSTEM, Clock
 from vidcam.io.files import check_output
 from vidcam.live.actions.jsonl import STDOUT, JsonlSink
 from vidcam.live.actions.table import list_actions, parse_action
 from vidcam.live.events import DEFAULT_RULE
+from vidcam.live.explainer import Explainer
 from vidcam.live.pipeline import LivePipeline, MonitorConfig
 from vidcam.live.recorder import Recorder
 from vidcam.live.rules import parse_rule
-from vidcam.live.sources import BROWSER, choose_source
-from vidcam.live.stream import DEFAULTS
+from vidcam.live.sources import BROWSER, choose_sources
+from vidcam.live.stream import DEFAULTS, HOP_S
 from vidcam.live.window import show_window
 from vidcam.settings import Look, Settings
 from vidcam.web.live import PAGE
@@ -42,7 +44,7 @@ class Plan:
     """The options of ``vidcam live``.
 
     Attributes:
-        source: A camera's number, an address, a file, or ``browser``.
+        sources: Cameras' numbers, addresses and files, each perhaps as ``NAME=SOURCE``; or only ``browser``.
         settings: How the source is explained.
         look: How evidence is drawn in a window or a recording.
         loop: Play a file over and over.
@@ -61,7 +63,7 @@ class Plan:
         clock: The clock of everything that waits.
     """
 
-    source: str
+    sources: Sequence[str]
     settings: Settings = DEFAULTS
     look: Look = field(default_factory=Look)
     loop: bool = False
@@ -82,7 +84,7 @@ class Plan:
     @property
     def is_browser(self) -> bool:
         """Whether the source is the camera of the browser that opens the page."""
-        return self.source == BROWSER
+        return tuple(self.sources) == (BROWSER,)
 
     @property
     def has_page(self) -> bool:
@@ -91,18 +93,19 @@ class Plan:
 
 
 def run(plan: Plan, load: Callable[[], Engine]) -> None:
-    """Watch the source until it ends, or until the program is interrupted.
+    """Watch the sources until they end, or until the program is interrupted.
 
     Args:
         plan: The options.
-        load: Gives the engine; called once the source has given its first frame.
+        load: Gives the engine; called once each source has given its first frame.
 
     Raises:
         UsageError: Options do not go together.
-        InputError: The source cannot be read.
+        InputError: A source cannot be read.
         VidcamError: Anything else that ends the stream.
     """
     config = _monitor_config(plan)
+    _check_several(plan)
     _check(plan)
     if plan.name is not None:
         plan = replace(plan, name=check_proxy_name(plan.name))
@@ -122,29 +125,69 @@ def run(plan: Plan, load: Callable[[], Engine]) -> None:
 def _watch(
     plan: Plan, load: Callable[[], Engine], config: MonitorConfig, listening: socket.socket | None, stack: ExitStack
 ) -> None:
-    """Explain a source that is read here, until it is over."""
-    source = choose_source(plan.source, loop=plan.loop, real_time=plan.real_time, clock=plan.clock)
-    pipeline = LivePipeline(source, real_time=plan.real_time, clock=plan.clock)
-    stack.callback(pipeline.close)
-    pipeline.start().capture.wait()  # report a missing source before any weights are loaded
-    stream = pipeline.explain(load(), plan.settings, cpu=plan.cpu, config=config)
+    """Explain the sources that are read here, until all are over."""
+    sources = choose_sources(plan.sources, loop=plan.loop, real_time=plan.real_time, clock=plan.clock)
+    config = replace(config, sources=tuple(source.name for source in sources))
+    for source in sources:
+        config.rules_for(source.name)  # refuses a rule before anything is opened
+    pipelines = [LivePipeline(source, real_time=plan.real_time, clock=plan.clock) for source in sources]
+    for pipeline in pipelines:
+        stack.callback(pipeline.close)
+        pipeline.start()
+    for pipeline in pipelines:
+        pipeline.capture.wait()  # report a missing source before any weights are loaded
+    engine = load()
+    least_s = plan.settings.seconds_between_clip_starts or HOP_S
+    explainer = Explainer(engine, cpu=plan.cpu, least_s=least_s, real_time=plan.real_time, clock=plan.clock)
+    for pipeline in pipelines:
+        pipeline.explain(engine, plan.settings, config=config, explainer=explainer)
     if plan.record is not None:
+        stream = pipelines[0].stream
         stack.enter_context(Recorder(stream, plan.look, plan.record, overwrite=plan.overwrite, say=plan.say))
-    pipeline.release_frames()
+    for pipeline in pipelines:
+        pipeline.release_frames()
     if listening is not None:
-        stack.enter_context(serve(plan, Hub(pipeline), listening))
-
-    def is_over() -> bool:
-        if pipeline.error is not None:
-            raise pipeline.error
-        return pipeline.capture.over and not plan.has_page
-
+        stack.enter_context(serve(plan, Hub(*pipelines), listening))
     if plan.window:
-        show_window(pipeline, plan.look, is_over)
+        show_window(pipelines[0], plan.look, partial(_is_over, pipelines[0], plan))
+        pipelines[0].stream.finish()
     else:
-        while not pipeline.wait(is_over, POLL_S):
-            pass
-    stream.finish()
+        _wait(plan, pipelines)
+
+
+def _wait(plan: Plan, pipelines: Sequence[LivePipeline]) -> None:
+    """Wait until all sources are over. One that fails does not end the others, but the first error is raised in the end."""
+    running, errors = list(pipelines), []
+    while running:
+        pipeline = running.pop(0)
+        try:
+            if not pipeline.wait(partial(_is_over, pipeline, plan), POLL_S):
+                running.append(pipeline)
+                continue
+            pipeline.stream.finish()
+        except VidcamError as error:
+            errors.append(error)
+            if running:
+                plan.say(f"{pipeline.source.name} is watched no longer: {error}")
+        if running:
+            pipeline.close()  # its events and files are complete, however long the others go on
+    if errors:
+        raise errors[0]
+
+
+def _is_over(pipeline: LivePipeline, plan: Plan) -> bool:
+    """Return whether nothing will come any more, also for the page. Raise the error that ended the pipeline, if there is one."""
+    if pipeline.error is not None:
+        raise pipeline.error
+    return pipeline.capture.over and not plan.has_page
+
+
+def _check_several(plan: Plan) -> None:
+    """Refuse options that are for a single source, by a UsageError."""
+    if len(plan.sources) > 1 and plan.window:
+        raise UsageError("--window shows one source; leave it out to see all of them on the page")
+    if len(plan.sources) > 1 and plan.record is not None:
+        raise UsageError("--record writes one source; --clips saves the video around the events of all of them")
 
 
 def _check(plan: Plan) -> None:
@@ -162,7 +205,7 @@ def _check(plan: Plan) -> None:
         if not plan.has_page and plan.port is None:
             raise UsageError("--name is for what is served: leave out --headless and --window, or add --port for the metrics")
     if plan.record is not None:
-        check_output(plan.record, source=plan.source, overwrite=plan.overwrite)
+        check_output(plan.record, source=plan.sources[0], overwrite=plan.overwrite)
         if plan.record.suffix.lower() != ".mp4":
             raise UsageError(f"a recording is an MP4 file, so its name must end in .mp4, got {plan.record}")
 

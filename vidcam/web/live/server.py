@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection
 from pathlib import Path
+from typing import cast
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -17,7 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from vidcam.errors import VidcamError
 from vidcam.live.metrics import CONTENT_TYPE, render_metrics
-from vidcam.web.live import COMMON
+from vidcam.web.live import SHARED
 from vidcam.web.live.connection import InvalidMessageError, ViewerConnection, ViewerSocket
 from vidcam.web.live.hub import Hub
 from vidcam.web.security import LOOPBACK, Guard
@@ -35,7 +36,9 @@ def make_viewer(
     token: str | None = None,
     name: str | None = None,
 ) -> ASGIApp:
-    """Make the application: the page at ``/``, its websocket at ``/ws``, and ``/metrics``.
+    """Make the application: the page at ``/``, its websocket at ``/ws``, the sources' names at ``/sources``, and ``/metrics``.
+
+    If there are several sources, ``/`` shows all of them, and ``/?source=NAME`` one.
 
     It can be mounted in another application, under any path that ends in a slash.
 
@@ -55,8 +58,9 @@ def make_viewer(
         stack = contextlib.ExitStack()
         try:
             await socket.accept()
-            pipeline, camera = await run_in_threadpool(lambda: stack.enter_context(hub.enter()))
-            await ViewerConnection(socket, pipeline, camera).run()
+            name, is_tile = socket.query_params.get("source"), "tile" in socket.query_params
+            pipeline, camera = await run_in_threadpool(lambda: stack.enter_context(hub.enter(name)))
+            await ViewerConnection(socket, pipeline, camera, is_tile=is_tile).run()
         except WebSocketDisconnect:
             pass  # a page may go away at any moment
         except InvalidMessageError:
@@ -70,11 +74,19 @@ def make_viewer(
     async def get_metrics(request: Request) -> Response:
         return Response(render_metrics(hub.pipelines), media_type=CONTENT_TYPE)
 
-    async def get_common(request: Request) -> Response:
-        return FileResponse(COMMON)
+    async def get_page(request: Request) -> Response:
+        shows_all = len(hub.names) > 1 and "source" not in request.query_params
+        return FileResponse(cast("Path", page) / ("grid.html" if shows_all else "index.html"))
+
+    async def get_sources(request: Request) -> Response:
+        return JSONResponse({"sources": hub.names})
+
+    async def get_shared(request: Request) -> Response:
+        return FileResponse(SHARED[request.url.path.rpartition("/")[2]])
 
     routes: list[BaseRoute] = [Route("/metrics", get_metrics)]
     if page is not None:
         files = StaticFiles(directory=page, html=True)
-        routes += [WebSocketRoute("/ws", connect), Route("/common.js", get_common), Mount("/", files)]
+        routes += [WebSocketRoute("/ws", connect), Route("/", get_page), Route("/sources", get_sources)]
+        routes += [*(Route(f"/{name}", get_shared) for name in SHARED), Mount("/", files)]
     return Guard(Starlette(routes=routes), hosts=hosts, token=token, name=name)

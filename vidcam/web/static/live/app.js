@@ -3,28 +3,33 @@
 import { Camera } from "./camera.js";
 import { clock } from "./clock.js";
 import { clamp, make } from "./common.js";
-import { Heat } from "./heat.js";
+import { Delay } from "./delay.js";
 import { Link } from "./link.js";
 import { Memory } from "./memory.js";
+import { Heat } from "./player.js";
 import { Recording, compose, snapshot } from "./studio.js";
 import { Timeline } from "./timeline.js";
 
 const $ = (id) => document.getElementById(id);
 const EASE_S = 0.05; // the heat glides to the newest map within about this time
+const SETTLED = 0.002; // of the scale: the heat has come to rest if no cell is further away from the newest map
 const STALE_S = 0.5;
+const KEPT_WIDTH = 960; // pixels, of the camera's pictures that wait for their evidence
 const RATE_S = 2; // the time over which the pictures shown per second are counted
 
-const look = { style: "heat", opacity: 0.62, signed: false };
+const OPACITY = 0.62; // at first; there spotlight and contour have their full strength
+const look = { style: "heat", opacity: OPACITY, signed: false };
 let hello = null, heat = null, memory = new Memory(60), camera = null, recording = null, mirrored = false, status = null;
 let size = [640, 480]; // of the picture, width and height
 let shownTime = NaN; // the time of the picture on the screen
 let held = null; // while paused, the time that is shown
 let target = null, patches = []; // the newest evidence, and the maps that glide towards it
+let inStep = false, delay = new Delay(); // pictures wait for their evidence
 let dirty = true, chartDue = 0;
 const composed = document.createElement("canvas");
 
 // Statistics for tests and benchmarks: `drawn` is what the overlay shows and how often it was drawn, with `settled` once the heat has
-// stopped gliding; `held` is the picture that is shown while paused; `received` is how many pictures have come from the server; `shown`
+// stopped gliding; `evidence` is the number of the newest update; `held` is the picture that is shown while paused; `received` is how many pictures have come from the server; `shown`
 // is the time of the picture on the screen.
 const stats = (window.vidcamStats = {
   pictures: [], updates: [], ages: [], bytes: 0, drawn: { times: 0 }, held: null, received: 0, shown: null,
@@ -36,10 +41,11 @@ const tally = (list, value) => { list.push(value); if (list.length > 6000) list.
 const link = new Link({
   hello(message) {
     hello = message;
-    heat = new Heat(message);
+    heat = null;
     memory = new Memory(message.keep_s);
     target = null;
     patches = [];
+    delay.clear();
     fillMenus();
     ramp();
     $("notes").textContent = message.notes.join(" ");
@@ -50,17 +56,20 @@ const link = new Link({
     state(message.state, message.reason);
     if (message.size && !hello?.browser) resize(...message.size);
     const { settings } = message;
-    for (const key of ["class", "versus"]) setIfIdle($(key), settings[key] ?? "");
+    for (const key of ["class", "versus"]) setIfIdle($(key), settings[key] ?? NONE[key]);
     setIfIdle($("method"), settings.method);
     setIfIdle($("smooth"), settings.smooth_s);
     outputs();
     facts();
   },
   evidence(news, bytes) {
+    for (const patch of news.patches) patch.values = Float32Array.from(patch.values, (v) => v / hello.levels);
     tally(stats.updates, clock.now());
     memory.addEvidence(news);
+    stats.evidence = news.number;
     stats.bytes = bytes;
     if (held !== null) return;
+    if (inStep && target) return advance();
     target = news;
     words(news);
   },
@@ -73,12 +82,16 @@ const link = new Link({
     show(time, blob).finally(() => link.say({ type: "got" }));
   },
   error({ message }) { notice(message, 6000); },
-  lost() { state("lost", "The connection to vidcam is lost; trying again."); },
-}, clock);
+  lost() { state("lost", "The connection to vidcam is lost. Trying again every two seconds."); },
+}, clock, location.search);
 
 async function show(time, blob) {
   if (held !== null) return;
   const image = await createImageBitmap(blob);
+  if (held === null && inStep) {
+    delay.add(time, image);
+    return advance();
+  }
   if (held === null) {
     put(image);
     shownTime = time;
@@ -86,6 +99,29 @@ async function show(time, blob) {
     displayed();
   }
   image.close();
+}
+
+/** Shows the picture whose evidence has come, and the evidence nearest to it. */
+function advance() {
+  const picture = delay.next(memory.evidence.at(-1)?.time ?? -Infinity);
+  if (!picture || held !== null) return;
+  put(picture.image);
+  shownTime = picture.time;
+  tally(stats.pictures, clock.now());
+  const news = memory.nearest(picture.time);
+  if (news && news !== target) {
+    target = news;
+    words(news);
+  }
+  displayed();
+}
+
+function setInStep(on) {
+  inStep = on;
+  $("step").checked = on;
+  delay.clear();
+  if (camera && held === null) $("picture").hidden = !on;
+  if (!on) target = memory.evidence.at(-1) ?? target;
 }
 
 function put(image) {
@@ -101,13 +137,23 @@ function displayed() {
   if (target) {
     const age = shownTime - target.time;
     tally(stats.ages, age);
-    $("age").textContent = `evidence ${Math.max(0, age).toFixed(2)} s old`;
-    $("age").classList.toggle("late", age > STALE_S);
+    $("age").textContent = inStep ? `in step, ${delay.delay.toFixed(2)} s late` : `evidence ${Math.max(0, age).toFixed(2)} s old`;
+    $("age").classList.toggle("late", !inStep && age > STALE_S);
   }
   if (recording) film();
 }
 
 // --- the camera of this browser
+
+/** Keeps the camera's present picture until its evidence has come. */
+async function keep(time) {
+  const video = $("camera"), image = await createImageBitmap(video, { resizeWidth: Math.min(video.videoWidth, KEPT_WIDTH), resizeQuality: "medium" });
+  if (!inStep || held !== null) image.close();
+  else {
+    delay.add(time, image);
+    advance();
+  }
+}
 
 function offerCamera() {
   const button = $("start");
@@ -121,8 +167,12 @@ function offerCamera() {
       },
       shown(time) {
         if (held !== null) return;
-        shownTime = time;
         resize($("camera").videoWidth, $("camera").videoHeight);
+        if (inStep) {
+          keep(time);
+          return;
+        }
+        shownTime = time;
         tally(stats.pictures, clock.now());
         displayed();
       },
@@ -138,7 +188,7 @@ function offerCamera() {
       await camera.start();
       gone(false);
       notice("");
-      $("picture").hidden = true;
+      $("picture").hidden = !inStep;
       mirror(true);
     } catch (error) {
       camera = null;
@@ -148,6 +198,13 @@ function offerCamera() {
   };
   navigator.permissions?.query({ name: "camera" }).then((found) => { if (found.state === "granted") button.click(); }, () => {});
 }
+
+// --- other sources
+
+fetch("sources").then((answer) => answer.json()).then(({ sources }) => {
+  $("all").hidden = sources.length < 2;
+  document.title = sources.length < 2 ? document.title : `${new URLSearchParams(location.search).get("source")} · vidcam live`;
+}, () => {});
 
 // --- the screen
 
@@ -167,15 +224,14 @@ function resize(width, height) {
 function tick(now) {
   requestAnimationFrame(tick);
   if (held === null && target) glide(now);
-  if (dirty && heat) {
+  if (dirty && hello) {
     dirty = false;
     const canvas = $("overlay"), ratio = Math.min(1.5, devicePixelRatio || 1);
     const w = Math.max(1, Math.round(canvas.clientWidth * ratio)), h = Math.max(1, Math.round(canvas.clientHeight * ratio));
     if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
-    const [width, height] = seenSize();
-    heat.draw(canvas, { patches, width, height }, look);
+    drawer().draw(canvas, patches, { ...look, signed: look.signed && look.style !== "spotlight", threshold: 0, strength: Math.min(1, look.opacity / OPACITY) });
     const { from = null, settled = true } = patches;
-    stats.drawn = { ...look, evidence: from?.number ?? null, settled, times: stats.drawn.times + 1 };
+    stats.drawn = { ...look, evidence: from?.number ?? null, time: from?.time ?? null, settled, times: stats.drawn.times + 1 };
   }
   if (now > chartDue) {
     chartDue = now + 100;
@@ -183,11 +239,18 @@ function tick(now) {
   }
 }
 
+/** Returns what draws over pictures of the present size. */
+function drawer() {
+  const [width, height] = seenSize();
+  if (!heat || heat.size[0] !== height || heat.size[1] !== width) heat = new Heat(hello.drawing, [height, width]);
+  return heat;
+}
+
 let glided = 0;
 
 /** Moves the maps part of the way to the newest ones, so that the heat glides instead of jumping. */
 function glide(now) {
-  const part = 1 - Math.exp(-Math.min(0.2, (now - glided) / 1000) / EASE_S);
+  const part = inStep ? 1 : 1 - Math.exp(-Math.min(0.2, (now - glided) / 1000) / EASE_S);
   glided = now;
   if (patches.from !== target || !patches.settled) {
     const same = patches.length === target.patches.length
@@ -201,10 +264,10 @@ function glide(now) {
         const moved = before[i].values[k] + (v - before[i].values[k]) * part;
         far = Math.max(far, Math.abs(v - moved));
         return moved;
-      }) : Float32Array.from(to.values),
+      }) : to.values,
     }));
     patches.from = target;
-    patches.settled = far < 2;
+    patches.settled = far < SETTLED;
     dirty = true;
   }
 }
@@ -232,26 +295,33 @@ function words(news) {
 }
 
 function facts() {
-  const { fps, hop_s, skipped, used, viewers, size: at } = status;
-  const since = clock.now() - 1000 * RATE_S, all = held !== null || !(stats.pictures[0] < since);
-  const seen = all ? fps : stats.pictures.filter((time) => time > since).length / RATE_S;
+  const { fps, skipped, used, viewers, size: at } = status;
+  const since = clock.now() - 1000 * RATE_S, early = (times) => !(times[0] < since);
+  const count = (times) => times.filter((time) => time > since).length / RATE_S;
+  const seen = held !== null || early(stats.pictures) ? fps : count(stats.pictures);
+  const thinned = link.dropped > droppedBefore;
+  droppedBefore = link.dropped;
   const parts = [
     hello?.model.title,
     at && `${at[0]}×${at[1]}`,
-    `${fps.toFixed(0)} frames/s` + (seen < 0.9 * fps - 0.5 ? `, ${seen.toFixed(0)} shown` : ""),
-    `evidence every ${hop_s.toFixed(1)} s`,
-    used !== null && `${Math.round(100 * used)}% of the processor`,
+    `${fps.toFixed(0)} pictures/s` + (seen < 0.9 * fps - 0.5 ? `, ${seen.toFixed(0)} shown here` : ""),
+    !early(stats.updates) && `evidence ${count(stats.updates).toFixed(1)} times/s`,
+    thinned && "slow connection: some pictures are not sent",
+    used !== null && `processor ${Math.round(100 * used)}%`,
     viewers > 1 && `${viewers} viewers`,
   ];
   $("facts").textContent = parts.filter(Boolean).join(" · ");
-  $("facts").title = `${skipped} windows left out for newer ones`;
+  $("facts").title = `Measured over the last ${RATE_S} seconds. ${skipped} clips were left out for newer ones since the start. The processor is that of the machine that runs vidcam.`;
 }
+
+let droppedBefore = 0;
 
 function state(name, reason) {
   const line = $("state");
   line.dataset.state = name;
   line.lastElementChild.textContent = { running: hello?.source ?? "live", lost: "no connection" }[name] ?? `${hello?.source ?? ""}: ${name}`;
   line.title = reason;
+  $("retry").hidden = !["lost", "waiting"].includes(name);
   gone(!["opening", "running", "frozen"].includes(name) || (hello?.browser && !camera && stats.shown !== null));
   if (name === "opening") return;
   if (reason) notice(reason);
@@ -324,9 +394,10 @@ function goOn() {
   target = memory.evidence.at(-1) ?? target;
   if (target) words(target);
   if (camera) {
-    $("picture").hidden = true;
+    $("picture").hidden = !inStep;
     $("camera").hidden = false;
   }
+  delay.clear();
   dirty = true;
 }
 
@@ -335,7 +406,7 @@ const toggle = () => (held === null ? hold(Number.isFinite(shownTime) ? shownTim
 // --- snapshot, recording
 
 function film(to = composed) {
-  const live = camera && held === null, source = live ? $("camera") : $("picture");
+  const live = camera && held === null && !inStep, source = live ? $("camera") : $("picture");
   const news = held === null ? target : memory.at(held).news;
   const [width, height] = live ? [source.videoWidth, source.videoHeight] : [source.width, source.height];
   const method = status?.settings.method ?? "";
@@ -381,8 +452,31 @@ function option(value, text, why) {
 function fillMenus() {
   $("method").replaceChildren(...hello.methods.map((m) => option(m.name, m.name, m.why)));
   hello.methods.forEach((m, i) => { if (!m.why) $("method").options[i].title = `${m.title}; ${m.cost}`; });
-  $("class").replaceChildren(option("", "the answer"), ...hello.labels.map((l) => option(l, l)));
-  $("versus").replaceChildren(option("", "anything else"), ...hello.labels.map((l) => option(l, l)));
+  for (const [id, none] of Object.entries(NONE)) {
+    $(`${id}-names`).replaceChildren(...[none, ...hello.labels].map((label) => new Option(label, label)));
+    $(id).value ||= none;
+  }
+}
+
+const NONE = { class: "the answer", versus: "anything else" };
+
+/** Makes a field whose list of labels shows all of them when one begins to type, and which takes nothing but a label. */
+function makeChooser(field) {
+  let before = "";
+  field.addEventListener("focus", () => {
+    before = field.placeholder = field.value;
+    field.value = "";
+  });
+  field.addEventListener("blur", () => { if (!field.value) field.value = before; });
+  field.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === "Escape") field.blur(); });
+  field.addEventListener("change", () => {
+    const words = field.value.trim().toLowerCase(), found = [NONE[field.id], ...hello.labels].find((label) => label.toLowerCase() === words);
+    if (!words) return;
+    if (found === undefined) notice(`This model knows no class "${field.value}".`, 6000);
+    field.value = found ?? before;
+    if (found !== undefined) choose();
+    field.blur();
+  });
 }
 
 let chosen = -Infinity; // when the user last chose something; status messages from shortly after may still be out of date
@@ -395,10 +489,12 @@ function choose() {
   chosen = clock.now();
   outputs();
   link.say({
-    type: "choose", method: $("method").value, class: $("class").value || null, versus: $("versus").value || null,
+    type: "choose", method: $("method").value, class: chosenLabel("class"), versus: chosenLabel("versus"),
     smooth_s: Number($("smooth").value),
   });
 }
+
+const chosenLabel = (id) => ($(id).value === NONE[id] ? null : $(id).value);
 
 function outputs() {
   document.querySelector("output[for=opacity]").textContent = `${Math.round(100 * look.opacity)}%`;
@@ -425,7 +521,7 @@ function mirror(on) {
 }
 
 function ramp() {
-  const table = look.signed ? heat.tables.signed : heat.tables.plain, canvas = $("ramp");
+  const { tables } = drawer(), table = look.signed ? tables.signed : tables.plain, canvas = $("ramp");
   const c = canvas.getContext("2d"), image = c.createImageData(256, 1);
   for (let i = 0; i < 256; i++) {
     for (let k = 0; k < 3; k++) image.data[4 * i + k] = table[3 * i + k];
@@ -436,7 +532,10 @@ function ramp() {
   document.querySelector(".ramp span").textContent = look.signed ? "−" : "0";
 }
 
-for (const id of ["method", "class", "versus"]) $(id).addEventListener("change", (event) => { choose(); event.target.blur(); });
+$("method").addEventListener("change", (event) => { choose(); event.target.blur(); });
+for (const id of Object.keys(NONE)) makeChooser($(id));
+$("retry").addEventListener("click", () => (link.ready ? link.say({ type: "retry" }) : link.retry()));
+$("step").addEventListener("change", (event) => setInStep(event.target.checked));
 $("smooth").addEventListener("input", outputs);
 $("smooth").addEventListener("change", choose);
 $("opacity").addEventListener("input", (event) => setOpacity(Number(event.target.value)));
@@ -466,11 +565,11 @@ const KEYS = {
   " ": toggle, s: shoot, r: record, f: fullScreen, m: () => mirror(!mirrored), "?": () => $("keys").showModal(),
   1: () => setStyle("heat"), 2: () => setStyle("contour"), 3: () => setStyle("spotlight"),
   "+": () => setOpacity(look.opacity + 0.08), "=": () => setOpacity(look.opacity + 0.08), "-": () => setOpacity(look.opacity - 0.08),
-  ArrowLeft: (event) => step(event, -1), ArrowRight: (event) => step(event, 1), h: () => $("frame").classList.add("bare"),
+  i: () => setInStep(!inStep), ArrowLeft: (event) => step(event, -1), ArrowRight: (event) => step(event, 1), h: () => $("frame").classList.add("bare"),
 };
 
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || $("keys").open) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || $("keys").open || event.target.matches("input[type=text]")) return;
   const typing = event.target.matches("select, input[type=range]") && event.key.startsWith("Arrow");
   const pressing = event.target.matches("button, input[type=checkbox], select") && event.key === " ";
   const action = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];

@@ -1,18 +1,34 @@
 // The websocket to the server: JSON texts and pictures in both directions, opened again if it breaks.
 
-const FIRST_MS = 500, LONGEST_MS = 8000;
+const FIRST_MS = 500, LONGEST_MS = 2000, REFUSED_MS = 8000;
 
 export class Link {
-  /** `on` maps the types of messages to functions; it may also have `picture`, `lost` and `found` (the connection breaks, or opens). */
-  constructor(on, clock) {
+  /**
+   * `on` maps the types of messages to functions; it may also have `picture`, `lost` and `found` (the connection breaks, or opens).
+   * `query` says which source, and how.
+   */
+  constructor(on, clock, query = "") {
+    this.query = query;
     this.on = on;
     this.clock = clock;
     this.pause = FIRST_MS;
+    this.dropped = 0; // pictures that were not sent, because earlier ones were still on their way
+    this.timer = null;
+    this.open();
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) this.retry(); });
+  }
+
+  /** Tries now, if the connection is lost. */
+  retry() {
+    if (this.timer === null) return;
+    this.clock.forget(this.timer);
     this.open();
   }
 
   open() {
+    this.timer = null;
     const here = new URL("ws", location.href);
+    here.search = this.query;
     here.protocol = here.protocol.replace("http", "ws");
     const socket = this.socket = new WebSocket(here);
     let refused = false;
@@ -30,7 +46,7 @@ export class Link {
     socket.onclose = ({ code }) => {
       refused = code === 4000;
       if (!refused) this.on.lost?.();
-      this.clock.later(() => this.open(), refused ? LONGEST_MS : this.pause);
+      this.timer = this.clock.later(() => this.open(), refused ? REFUSED_MS : this.pause);
       this.pause = Math.min(this.pause * 2, LONGEST_MS);
     };
   }
@@ -41,7 +57,8 @@ export class Link {
 
   /** Sends a picture, unless earlier ones are still waiting. */
   async show(time, blob) {
-    if (!this.ready || this.socket.bufferedAmount > 200000) return;
+    if (!this.ready) return;
+    if (this.socket.bufferedAmount > 200000) { this.dropped += 1; return; }
     const jpeg = new Uint8Array(await blob.arrayBuffer()), message = new Uint8Array(8 + jpeg.length);
     new DataView(message.buffer).setFloat64(0, time, true);
     message.set(jpeg, 8);

@@ -34,10 +34,13 @@ export class Memory {
   /** Returns the picture that was on the screen at `time`, and the evidence nearest to it. */
   at(time) {
     const picture = this.pictures[Math.max(0, after(this.pictures, time + 1e-6) - 1)];
-    const i = after(this.evidence, picture?.time ?? time), before = this.evidence[i - 1], next = this.evidence[i];
-    const when = picture?.time ?? time;
-    const news = !before || (next && next.time - when < when - before.time) ? next : before;
-    return { picture, news };
+    return { picture, news: this.nearest(picture?.time ?? time) };
+  }
+
+  /** Returns the evidence nearest to a time. */
+  nearest(time) {
+    const i = after(this.evidence, time), before = this.evidence[i - 1], next = this.evidence[i];
+    return !before || (next && next.time - time < time - before.time) ? next : before;
   }
 
   /** Returns the time of the picture that is `steps` pictures away from the one at `time`. */
