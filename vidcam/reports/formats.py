@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -47,6 +49,7 @@ class Format:
         is_download: Whether the app offers the report for download.
         has_pictures: Whether the report shows pictures of the video, for which the video is decoded once more.
         plays_video: Whether the report plays the video, which ``analysis.playback`` then names.
+        package: The module that ``write`` needs and vidcam does not, brought by the extra ``vidcam[NAME]`` of the same name.
     """
 
     name: str
@@ -57,19 +60,28 @@ class Format:
     is_download: bool = True
     has_pictures: bool = False
     plays_video: bool = False
+    package: str | None = None
 
     def check_path(self, path: Path) -> None:
-        """Raise OutputError if the file's name has a suffix that this format does not know."""
+        """Raise OutputError if the file's name has a suffix that this format does not know, or a package is missing."""
+        if self.package is not None and find_spec(self.package) is None:
+            raise OutputError(
+                f"cannot write {path}: {self.title} needs the package {self.package}, which is not installed:"
+                f" pip install 'vidcam[{self.name}]'"
+            )
         suffixes = (self.suffix, *self.other_suffixes)
         if self.other_suffixes and not path.name.lower().endswith(suffixes):
             allowed = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
             raise OutputError(f"cannot write {path}: {self.title.lower()} are written as {allowed}")
 
 
-def _write_tubes(analysis: Analysis, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    from vidcam.reports.coco import write_tubes  # it imports OpenCV
+def _later(module: str, function: str) -> Writer:
+    """Return the function of a module of this room that is imported only when it writes: it imports OpenCV."""
 
-    write_tubes(analysis, path, overwrite=overwrite)
+    def write(analysis: Analysis, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        getattr(import_module(f"vidcam.reports.{module}"), function)(analysis, path, overwrite=overwrite)
+
+    return write
 
 
 FORMATS = (
@@ -78,7 +90,12 @@ FORMATS = (
     Format("csv", ".csv", "CSV", write_csv),
     Format("vtt", ".vtt", "Subtitles", write_vtt),
     Format("npz", ".npz", "Maps", write_npz),
-    Format("tubes", ".csv", "Tubes", _write_tubes, other_suffixes=(".json", ".coco.json"), is_download=False),
+    Format("tubes", ".csv", "Tubes", _later("coco", "write_tubes"), other_suffixes=(".json", ".coco.json"), is_download=False),
+    Format("coco", ".json", "COCO", _later("coco", "write_coco"), is_download=False),
+    Format("cvat", ".xml", "CVAT", _later("cvat", "write_cvat"), is_download=False),
+    Format("fiftyone", ".zip", "FiftyOne", _later("fiftyone", "write_fiftyone"), is_download=False),
+    Format("label-studio", ".json", "Label Studio", _later("label_studio", "write_label_studio"), is_download=False),
+    Format("rerun", ".rrd", "Rerun", _later("rerun_recording", "write_rerun"), is_download=False, package="rerun"),
 )
 """The formats that come with vidcam, in the order in which they are written."""
 
