@@ -19,6 +19,7 @@ LIVE = ("starlette", "uvicorn", "websockets", "httpx", "prometheus_client")
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "app": ("gradio", *CHARTS, *LIVE),
     "charts": CHARTS,
+    "cloud": ("fsspec",),
     "hf": ("transformers",),
     "live": LIVE,
     "parquet": ("pyarrow",),
