@@ -21,7 +21,7 @@ from vidcam.reports.predictions import predicted_spans
 from vidcam.reports.timeline_chart import timeline_chart
 from vidcam.values import Track
 
-__all__ = ["deflate", "encode", "player_data", "player_parts"]
+__all__ = ["deflate", "drawing", "encode", "player_data", "player_parts"]
 
 FAR = 1e9
 """Seconds before every video."""
@@ -41,7 +41,7 @@ def player_data(analysis: Analysis, *, video: dict[str, object]) -> dict[str, ob
         "unit": "logit" if a.completeness_error is not None else "evidence",
         "scale": a.scale,
         "look": {"style": a.look.style, "opacity": a.look.opacity, "signed": a.look.signed},
-        "drawing": _drawing(),
+        "drawing": drawing(),
         "chart": timeline_chart(a, predicted_spans(a.windows)),
         "moments": [{"time": m.time, "label": a.labels.index(m.label), "score": m.score} for m in find_moments(a)],
         "answers": _answers(a),
@@ -79,7 +79,7 @@ def encode(pieces: Iterable[bytes]) -> Iterator[str]:
     yield base64.b64encode(left).decode("ascii")
 
 
-def _drawing() -> dict[str, object]:
+def drawing() -> dict[str, object]:
     """Return the tables and constants of :mod:`vidcam.render`, which imports OpenCV."""
     from vidcam.render.colormap import table
     from vidcam.render.overlay import CONTOURS, DIMMED, STYLES, contour_colour
