@@ -23,17 +23,6 @@ export const button = (name, text, act) => {
 /** Makes a picture. */
 export const image = (src, alt = "") => Object.assign(make("img"), { src, alt });
 
-/** Makes a paragraph of links to files: `{title, name, size, url}`. */
-export const fileLinks = files => {
-  const made = make("p", "files");
-  for (const { title, name, size, url } of files) {
-    const link = Object.assign(make("a", "", title), { href: url, download: name, title: `${name}, ${size}` });
-    link.append(make("small", "num", size));
-    made.append(link);
-  }
-  return made;
-};
-
 export const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
 
 /** A probability as text, such as "12.3 %". It never reads as certain when it is not. */

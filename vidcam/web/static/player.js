@@ -887,13 +887,14 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, paint
     await maps;
     started = true;
     const best = data.moments.filter(m => m.label === 0).sort((a, b) => b.score - a.score)[0] ?? data.moments[0];
-    state.time = state.frame = best?.time ?? chart.t0;
+    const opens = data.opens_s ?? best?.time ?? chart.t0;
+    state.time = state.frame = opens;
     paint();
     showTime();
     await playing;
     reading = true;
     const asked = readHash();
-    if (!asked) go(best?.time ?? chart.t0);
+    if (!asked) go(opens);
     reading = false;
     state.poster = !asked;
     if (video.requestVideoFrameCallback) {

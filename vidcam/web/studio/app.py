@@ -27,7 +27,7 @@ from vidcam.web.serving import listen, serve_app
 from . import annotate, compare, jobs, live, menus, models
 from .components import EVENT, PAGE
 from .root import own_folder
-from .serve import Gate, media
+from .serve import STATIC, Gate, media
 from .sessions import Limits, SessionManager
 from .uploads import examples
 
@@ -85,7 +85,8 @@ def served(options: Options) -> Iterator[str]:
         desk = SessionManager(root, options.limits, clock=options.clock).start()
         options.begun(desk)
         engines = jobs.Engines(options.device)
-        app = application(build(desk, engines, model=model), desk, live.Viewer(model, options.device))
+        page = build(desk, engines, model=model, because=menus.choice_reason(options.model))
+        app = application(page, desk, live.Viewer(model, options.device))
         here = options.host in LOOPBACK and not options.share
         token = None if auth else make_token(options.host)
         stack.enter_context(serve_app(Gate(app, here=here, auth=auth, token=token, name=name), listening, stopping=desk.shut))
@@ -95,15 +96,15 @@ def served(options: Options) -> Iterator[str]:
         yield f"http://{f'[{host}]' if ':' in host else host}:{port}/{f'?token={token}' if token else ''}"
 
 
-def build(desk: SessionManager, engines: jobs.Engines, *, model: str) -> gr.Blocks:
-    """Make the page."""
+def build(desk: SessionManager, engines: jobs.Engines, *, model: str, because: str = "") -> gr.Blocks:
+    """Make the page, with ``model`` chosen at first for the reason ``because``."""
     shelf = examples(clips())
     demo: gr.Blocks
     with gr.Blocks(title="vidcam", analytics_enabled=False, fill_width=True) as demo:
         gr.HTML((PAGE / "header.html").read_text(encoding="utf-8"), elem_id="header", apply_default_css=False)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Annotate", id="annotate"):
-                tab = annotate.AnnotateTab(desk, engines, model=model, examples=shelf)
+                tab = annotate.AnnotateTab(desk, engines, model=model, examples=shelf, because=because)
             with gr.Tab("Compare", id="compare"):
                 compared = compare.CompareTab(desk, engines, model=model)
             with gr.Tab("Live", id="live"):
@@ -160,7 +161,7 @@ def application(demo: gr.Blocks, desk: SessionManager, viewer: Any) -> FastAPI:
         demo.queue(default_concurrency_limit=None, api_open=False),
         path="/",
         theme=theme,
-        css_paths=[PAGE / "style.css"],
+        css_paths=[STATIC / "player.css", PAGE / "style.css"],
         favicon_path=str(PAGE / "icon.svg"),
         footer_links=[],
         allowed_paths=[],

@@ -17,11 +17,12 @@ from vidcam.web.security import LOOPBACK, Guard
 
 from .annotate import take
 from .sessions import SessionManager, sentence
-from .uploads import clean_name, look_at, megabytes
+from .uploads import clean_name, look_at, megabytes, video_suffix
 
 __all__ = ["Gate", "media"]
 
 COOKIE = "vidcam_app"
+STATIC = Path(__file__).parents[1] / "static"
 MAX_BODY_BYTES = 20_000_000  # of a request; far more than a page sends
 CLOSED = ("/gradio_api/upload", "/gradio_api/proxy", "/gradio_api/component_server", "/gradio_api/deep_link")
 POLICY = (
@@ -39,7 +40,7 @@ HEADERS = {
 
 
 def media(desk: SessionManager) -> list[Route]:
-    """Return the routes of uploads (``/media/TOKEN``) and of a session's files (``/media/TOKEN/KEY``)."""
+    """Return the routes of uploads (``/media/TOKEN``), of a session's files (``/media/TOKEN/KEY``) and of its folders' files."""
 
     async def put(request: Request) -> Response:
         session = desk.by_token(request.path_params["token"])
@@ -54,7 +55,7 @@ def media(desk: SessionManager) -> list[Route]:
         if int(request.headers.get("content-length") or 0) > most:
             return JSONResponse({"error": too_large}, 413)
         folder = session.folder / f"input-{secrets.token_hex(4)}"
-        path, size = folder / f"video{Path(name).suffix}", 0
+        path, size = folder / f"video{video_suffix(name)}", 0
         try:
             folder.mkdir()
             with path.open("wb") as file:
@@ -74,15 +75,24 @@ def media(desk: SessionManager) -> list[Route]:
     async def get(request: Request) -> Response:
         session = desk.by_token(request.path_params["token"])
         served = session and session.files.get(request.path_params["key"])
-        if not served or not served.path.is_file():
+        path = served and served / request.path_params.get("name", "")
+        if not path or not path.is_file() or (path != served and path.parent != served):
             return PlainTextResponse("there is no such file, or no longer\n", 404)
-        how = "inline" if served.inline else "attachment"
-        return FileResponse(served.path, filename=served.name, content_disposition_type=how)
+        return FileResponse(path, headers={"cache-control": "no-store"})
 
     return [
+        Route("/player/{name}", player, methods=["GET", "HEAD"]),
         Route("/media/{token}", put, methods=["POST"]),
         Route("/media/{token}/{key}", get, methods=["GET", "HEAD"]),
+        Route("/media/{token}/{key}/{name}", get, methods=["GET", "HEAD"]),
     ]
+
+
+async def player(request: Request) -> Response:
+    """Return the player's script, which is one file for the pages, the app and notebooks."""
+    if request.path_params["name"] != "player.js":
+        return PlainTextResponse("there is no such file\n", 404)
+    return FileResponse(STATIC / "player.js", headers={"cache-control": "no-cache"})
 
 
 class Bodies:
