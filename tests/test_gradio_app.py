@@ -554,7 +554,7 @@ def test_a_video_is_checked_and_fetched_by_its_owner_only(office) -> None:
     assert large.status_code == 413
     assert large.json()["error"].startswith("large.mp4 is larger than the 0.3 MB that are allowed here")
     unsaid = client.post(f"/media/{mine.token}?name=large.mp4", content=(bytes(50_000) for _ in range(9)))  # of no stated length
-    assert (unsaid.status_code, unsaid.json()["error"].startswith("large.mp4 is larger")) == (400, True)
+    assert (unsaid.status_code, unsaid.json()["error"].startswith("large.mp4 is larger")) == (413, True)
     assert len(list(mine.folder.iterdir())) == 1
     client.post(f"/media/{mine.token}?name=second.mp4", content=content)
     assert client.get(address).status_code == 404  # the first one is gone, from the disk too
@@ -736,23 +736,25 @@ def test_the_headline_is_the_sequence_and_the_video_opens_at_its_peak() -> None:
 def test_an_answer_that_rejects_is_no_evidence_and_offers_another_model(office, monkeypatch) -> None:
     session = office.open("a")
     analysis = analysed(classes=("none of these", "waving one hand"))
-    result = results.Result("1", None, analysis, None, session.folder)
+    video = uploads.look_at(CLIPS / "three_actions.mp4", "three_actions.mp4", sessions.Limits())
+    result = results.Result("1", video, analysis, None, session.folder)
     for module in (engine, view_models):
         monkeypatch.setattr(module, "choose_default_model", lambda: ("movinet_a0", ""))
     monkeypatch.setattr(loading, "is_available", lambda spec: True)
-    shown, words = view_models.shown(session, result), view_models.answered(analysis, session)
+    shown, words = view_models.shown(session, result), view_models.answered(result, session)
     sentence = engine.rejection_sentence(get_spec("mini"))
     assert shown["sentence"] == f"T{sentence[1:]}."
     assert shown["sentence"] == "This is none of the 17 actions that mini knows; movinet_a0 (600 classes) may know it."
-    assert shown["player"] is None
+    assert shown["players"] == []
     assert (words["shown"], words["verdict"], words["warnings"]) == ([], None, [])
     assert (words["rejected"]["model"], words["rejected"]["try"]) == ("movinet_a0", "Try movinet_a0 (600 actions)")
     # if it cannot be had, it is not offered
     monkeypatch.setattr(loading, "is_available", lambda spec: spec.name == "mini")
-    assert view_models.answered(analysis, session)["rejected"]["model"] is None
+    assert view_models.answered(result, session)["rejected"]["model"] is None
     # nor if the model knows what is asked about
     known = replace(result, analysis=analysed(classes=("waving one hand",)))
-    assert view_models.shown(session, known)["player"].startswith(f"media/{session.token}/")
+    [player] = view_models.shown(session, known)["players"]
+    assert player["base"].startswith(f"media/{session.token}/")
 
 
 # --- the command

@@ -96,7 +96,7 @@ STREAM_FIRST = """
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[SimpleNamespace]:
+def served(tmp_path_factory) -> Iterator[SimpleNamespace]:
     """The app with mini and small limits, without the network: ``desk`` are its sessions, ``asked`` counts what the model is
     asked, which answers while ``free`` is set."""
     asked: list[int] = []
@@ -111,13 +111,14 @@ def served() -> Iterator[SimpleNamespace]:
         return ask(engine, frames, *more)
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIDCAM_STATE", str(tmp_path_factory.mktemp("state")))
         if SHOOTING:
             patch.delenv("VIDCAM_OFFLINE", raising=False)
         else:
             patch.setenv("VIDCAM_OFFLINE", "1")
         patch.setattr(core, "explain_by_each", counted)
         limits = app.Limits() if SHOOTING else app.Limits(size=20_000_000, seconds=300)
-        with app.served(app.Options(port=0, model="mini", limits=limits, begun=desks.append)) as address:
+        with app.served(app.Options(port=0, model="mini", showcase=SHOOTING, limits=limits, begun=desks.append)) as address:
             yield SimpleNamespace(address=address, asked=asked, desk=desks[0], free=free)
         assert not desks[0].root.exists()
 
@@ -209,7 +210,7 @@ def choose(page: Any, menu: str, name: str) -> None:
     page.get_by_role("option", name=re.compile(rf"^(✓ )?{re.escape(name)} ·")).click()
 
 
-PLAYER = "document.querySelector('.vc-stage .vp').player"
+PLAYER = "document.querySelector('.vc-stage .holder .vp').player"
 
 
 def settled(page: Any) -> float:
@@ -465,6 +466,61 @@ def test_a_page_that_is_loaded_again_has_all_of_it_back(browser, served, short) 
         served.desk.drop(stranger)
 
 
+def test_several_files_become_runs_that_open_alone_and_in_step(browser, served, short, tmp_path) -> None:
+    names = ("anna.mp4", "bert.mp4")
+    for name in names:
+        (tmp_path / name).write_bytes(short.read_bytes())
+    with opened(browser, served) as page:
+        page.locator("#verdict input").uncheck()
+        page.locator("input[type=file]").first.set_input_files([tmp_path / name for name in names])
+        cards = page.locator(".vc-runs .run")
+        until(lambda: cards.count() == 2)
+        page.wait_for_selector("#job .vc-job[data-state=idle]", state="attached")
+        owner = page.session.runs
+        page.reload()  # they are kept
+        until(lambda: cards.count() == 2)
+        assert page.session.runs == owner
+        asked = len(served.asked)
+        # two in step: what is done with one is done with both
+        cards.nth(0).locator("input").click()
+        cards.nth(1).locator("input").click()
+        page.wait_for_selector(".vc-stage[data-player*='+']")
+        players = "[...document.querySelectorAll('.vc-stage .holder .vp')].map(box => box.player)"
+        for number, time in ((0, 1.2), (1, 0.4)):
+            page.evaluate(f"{players}[{number}].seek({time})")
+            page.wait_for_function(f"{players}.every(one => Math.abs(one.state.time - {time}) < 0.03 && !one.video.seeking)")
+        page.evaluate(f"{players}[0].video.play()")
+        page.wait_for_function(f"{players}.every(one => !one.video.paused)")
+        page.evaluate(f"{players}[1].video.pause()")
+        page.wait_for_function(f"{players}.every(one => one.video.paused)")
+        # one alone
+        page.locator(".vc-runs .open", has_text="anna.mp4").click()
+        page.locator(".vc-stage .eyebrow", has_text="anna.mp4").wait_for()
+        page.wait_for_selector(".vc-stage:not([data-player*='+'])")
+        settled(page)
+        assert heat(page)[0] > 0
+        assert page.locator(".vc-answer .top li").first.inner_text().startswith("jumping jack")
+        assert len(served.asked) == asked  # it was kept
+        # what if the person is hidden?
+        page.get_by_role("button", name="What if a part is hidden?").click()
+        box = page.locator(".vc-stage .holder .vp-main").bounding_box()
+        page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 2)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + box["height"] - 2, steps=3)
+        page.mouse.up()
+        page.locator(".vc-stage .reply", has_text="With that region hidden, “jumping jack” falls from ").wait_for()
+        # all in one zip, and gone
+        with page.expect_download() as saved:
+            page.get_by_role("button", name="Download all (.zip)").click()
+        with zipfile.ZipFile(saved.value.path()) as archive:
+            assert sum(name.endswith(names) for name in archive.namelist()) == 2
+        page.get_by_role("button", name="Delete the run of bert.mp4").click()
+        until(lambda: cards.count() == 1)
+        page.once("dialog", lambda dialog: dialog.accept())
+        page.get_by_role("button", name="Delete all").click()
+        until(lambda: list(owner.iterdir()) == [])
+
+
 def test_a_slow_answer_loses_nothing_when_a_page_is_loaded_again(browser, served, short) -> None:
     with opened(browser, served, before=STREAM_FIRST) as page:
         bring_short(page, short)
@@ -681,6 +737,8 @@ def test_every_tab_on_large_and_small_screens_dark_and_light(browser, served, sh
         page.set_viewport_size(sizes["laptop"])
 
     with opened(browser, served) as page:
+        if SHOOTING:
+            page.wait_for_selector(".vc-stage[data-example=ready]")
         shots("start")
         if SHOOTING:
             example(page, "jumping_jack")

@@ -11,7 +11,7 @@ import pytest
 from support.clock import ManualClock
 from support.waiting import run_async
 
-from vidcam.web.studio import annotate, compare, jobs, models, sessions
+from vidcam.web.studio import annotate, compare, jobs, models, runs, sessions
 
 REQUEST: Any = SimpleNamespace(session_hash="tab")
 
@@ -23,8 +23,9 @@ def tabs(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 
     async def make() -> SimpleNamespace:  # Gradio looks for the loop that runs, and otherwise makes one that it never closes
         engines = jobs.Engines("cpu")
+        shelf = runs.RunShelf(tmp_path_factory.mktemp("runs"))
         with gr.Blocks(analytics_enabled=False):
-            tab = annotate.AnnotateTab(desk, engines, model="mini", examples=[])
+            tab = annotate.AnnotateTab(desk, engines, shelf, model="mini", examples=[])
             compared = compare.CompareTab(desk, engines, model="mini")
             return SimpleNamespace(desk=desk, annotate=tab, compare=compared, models=models.ModelsTab(desk, []))
 
@@ -58,7 +59,7 @@ def test_an_event_with_nothing_to_tell_yields_an_update_that_changes_nothing(pag
 
 def test_a_job_that_ends_while_the_page_is_loaded_is_shown_with_its_result(page, monkeypatch) -> None:
     tab, session = page.annotate, page.session
-    monkeypatch.setattr(tab, "_result", lambda session, result: {tab.stage: result})
+    monkeypatch.setattr(tab, "_video_and_result", lambda session, **more: {tab.stage: session.results.get("annotate")})
     job = page.desk.submit(session, lambda job: SimpleNamespace(folder=session.folder), key="annotate", keep=True)
     [shown] = told(tab.begin(REQUEST))
     assert shown[tab._job]["state"] == "waiting"
@@ -82,7 +83,7 @@ def test_a_comparison_repeats_its_video_while_it_is_followed(page) -> None:
 def test_a_result_is_in_all_updates_that_come_after_it(page, monkeypatch) -> None:
     tab, session = page.annotate, page.session
     first, second = (SimpleNamespace(folder=session.folder) for _ in range(2))
-    monkeypatch.setattr(tab, "_result", lambda session, result: {tab.stage: result, tab._answer: "words"})
+    monkeypatch.setattr(tab, "_video_and_result", lambda session: {tab.stage: session.results["annotate"], tab._answer: "words"})
     job = page.desk.submit(session, lambda job: second, key="annotate", keep=True)
 
     async def at_once(event: Any, timeout: float) -> bool:

@@ -23,6 +23,14 @@ export const button = (name, text, act) => {
 /** Makes a picture. */
 export const image = (src, alt = "") => Object.assign(make("img"), { src, alt });
 
+/** Has the browser save a file that was asked for by a click and is ready now: `{url, name, number}`; each number once. */
+export const saveFile = file => {
+  const known = globalThis.vidcamSaved ??= new Set();
+  if (!file || known.has(file.number)) return;
+  known.add(file.number);
+  Object.assign(document.createElement("a"), { href: file.url, download: file.name }).click();
+};
+
 export const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
 
 /** A probability as text, such as "12.3 %". It never reads as certain when it is not. */

@@ -2,49 +2,70 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from vidcam import Settings
+from vidcam.engine import BUILT_IN
 from vidcam.errors import UsageError
 
 from . import jobs, menus, view_models
+from .asking import Hidden
 from .components import EVENT, IDLE, Unfinished, failed, followed, guarded, halting, part, remembered, unchanged, working
 from .results import Result, file_kinds
+from .runs import RunShelf
 from .sessions import Job, Session, SessionManager, sentence
 from .uploads import Video, megabytes, minutes
 
 __all__ = ["AnnotateTab", "take"]
 
 KEY = "annotate"
+log = logging.getLogger("vidcam.app")
 NO_LABEL = [("none", "")]
 
 
 class AnnotateTab:
     """The tab, made inside the app's page, with ``model`` chosen at first for the reason ``because``.
 
+    ``showcase`` is the folder in which the explained example of the empty page is kept; None shows none.
+
     :meth:`begin` gives ``starting`` their values when a tab of the browser is loaded, and :meth:`resume` then gives ``shown`` the
     progress of a job that still runs.
     """
 
     def __init__(
-        self, desk: SessionManager, engines: jobs.Engines, *, model: str, examples: list[Video], because: str = ""
+        self,
+        desk: SessionManager,
+        engines: jobs.Engines,
+        shelf: RunShelf,
+        *,
+        model: str,
+        examples: list[Video],
+        because: str = "",
+        showcase: Path | None = None,
     ) -> None:
-        self._desk, self._engines, self._examples = desk, engines, examples
+        self._desk, self._engines, self._shelf, self._examples, self._showcase = desk, engines, shelf, examples, showcase
         self._unfinished = Unfinished(desk, KEY)
         with gr.Row(equal_height=False, elem_id="annotate", elem_classes="asks"):
             with gr.Column(scale=7, min_width=340):
+                # gr.Progress covers the outputs, which must stay in sight, and does not come back when the page is loaded again.
                 self._job = part("job", IDLE, elem_id="job")
-                self.stage = part("stage", {}, input=None, result=None, elem_id="stage")
+                # gr.Video plays no heat; its upload knows no session, and no check that waits in the queue.
+                self.stage = part("stage", {}, input=None, result=None, hidden=None, showcase=None, elem_id="stage")
+                # gr.Gallery has no second choice, no words under a picture but one caption, and no button to delete one.
+                self._runs = part("runs", {"cards": []}, elem_id="runs")
             with gr.Column(scale=4, min_width=320, elem_id="side"):
                 self._answer = part("answer", {}, elem_id="answer")
                 self._asked = self._make_questions(model, because)
                 with gr.Row(elem_id="go", elem_classes="sticky"):
                     self._explain = gr.Button("Explain", variant="primary", elem_id="explain", elem_classes="go")
                     self._stop = gr.Button("Stop", elem_id="stop", elem_classes="stop")
-        self.shown = [self.stage, self._answer, self._job, self._explain]
+        self.shown = [self.stage, self._answer, self._job, self._explain, self._runs]
         self.starting = [*self.shown, *self._asked]
         self._connect()
 
@@ -89,6 +110,11 @@ class AnnotateTab:
         ]
         remembered(self._desk, KEY, self._asked, after=changes)
         self._explain.click(self._run, self._asked, self.shown, **EVENT)
+        self.stage.submit(self._hide, None, [self.stage], **EVENT)
+        self.stage.apply(self._run_queue, self._asked, self.shown, **EVENT)
+        self._runs.select(self._open, None, self.shown, **EVENT)
+        self._runs.delete(self._delete, None, self.shown, **EVENT)
+        self._runs.download(self._save_runs, None, [self._job, self._runs], **EVENT)
         self._answer.download(self._save, None, [self._job, self._answer], **EVENT)
         self._stop.click(halting(self._desk, self._job), None, [self._job], **EVENT)
 
@@ -128,18 +154,19 @@ class AnnotateTab:
     def _video_and_result(self, session: Session, **more: Any) -> dict[Any, Any]:
         video = None if session.video is None else view_models.of_video(session, session.video)
         result: Result | None = session.results.get(KEY)
+        cards = {self._runs: self._cards(session)}
         if result is None:
-            return {self.stage: gr.HTML(input=video, result=None, **more), self._answer: {}, self._explain: gr.Button("Explain")}
-        return self._result(session, result) | {
-            self.stage: gr.HTML(input=video, result=view_models.shown(session, result), **more)
-        }
-
-    def _result(self, session: Session, result: Result) -> dict[Any, Any]:
-        return {
-            self.stage: gr.HTML(result=view_models.shown(session, result)),
-            self._answer: view_models.answered(result.analysis, session),
+            empty = gr.HTML(input=video, result=None, **more)
+            return cards | {self.stage: empty, self._answer: {}, self._explain: gr.Button("Explain")}
+        return cards | {
+            self.stage: gr.HTML(input=video, result=view_models.shown(session, result), **more),
+            self._answer: view_models.answered(result, session),
             self._explain: gr.Button("Explain again"),
         }
+
+    def _cards(self, session: Session) -> dict[str, Any]:
+        runs = [] if session.runs is None else self._shelf.list(session.runs)
+        return {"cards": view_models.cards(session, runs)}
 
     def _show_video(self, request: gr.Request) -> Any:
         def update() -> Any:
@@ -191,19 +218,36 @@ class AnnotateTab:
         async for words in followed(job, self._desk):
             if job.shown > results:
                 results = job.shown
-                shown = self._result(session, session.results[KEY])
+                shown = self._video_and_result(session)
             yield shown | {self._job: words}
         if session.job is not job:  # there is another video by now
             yield shown | unchanged(self._job)
             return
-        if KEY in session.results:
-            shown = self._result(session, session.results[KEY])
+        if KEY in session.results or shown:
+            shown = self._video_and_result(session)
         yield shown | {self._job: IDLE if job.state == "done" else working(job, self._desk)}
 
-    async def _run(
-        self, model: Any, method: Any, labels: Any, versus: Any, smoothing: Any, smooth_s: Any, hop: Any, cover: Any, start: Any,
-        end: Any, verdict: Any, request: gr.Request,
+    async def _run(self, request: gr.Request, *asked: Any) -> AsyncIterator[Any]:
+        """Explain the session's video."""
+        async for update in self._ask(request, [], *asked):
+            yield update
+
+    async def _run_queue(self, request: gr.Request, *asked: Any) -> AsyncIterator[Any]:
+        """Explain the videos that came together, one after the other; they become cards."""
+        try:
+            session = self._desk.of(request.session_hash)
+            videos, session.queue = session.queue, []
+        except UsageError as error:
+            yield {self._job: failed(str(error))}
+            return
+        async for update in self._ask(request, videos, *asked):
+            yield update
+
+    async def _ask(
+        self, request: gr.Request, videos: list[Video], model: Any, method: Any, labels: Any, versus: Any, smoothing: Any,
+        smooth_s: Any, hop: Any, cover: Any, start: Any, end: Any, verdict: Any,
     ) -> AsyncIterator[Any]:  # fmt: skip
+        """Explain these videos, or else the session's, and follow the job."""
         try:
             session = self._desk.of(request.session_hash)
             name = menus.check_model(model)
@@ -213,12 +257,100 @@ class AnnotateTab:
                 smoothing=smoothing, smooth_s=0.0 if smoothing == "none" else float(smooth_s),
                 start_s=_second(start), end_s=_second(end), verdict=bool(verdict),
             )  # fmt: skip
-            job = self._desk.submit(session, jobs.explain(session, self._engines, name, settings), key=KEY, keep=True)
+            work = jobs.explain(session, self._engines, self._shelf, name, settings, videos)
+            job = self._desk.submit(session, work, key=KEY, keep=True)
         except Exception as error:
             yield {self._job: failed(sentence(error))}
             return
         async for update in self._follow(session, job):
             yield update
+
+    def _open(self, event: gr.EventData, request: gr.Request) -> Any:
+        """Show the run of a card, or two runs in step."""
+        numbers = event._data.get("numbers") or []
+
+        def update() -> Any:
+            session = self._desk.of(request.session_hash)
+            if session.runs is None or not 1 <= len(numbers) <= 2:
+                raise UsageError("Choose one run, or two to play them in step.")
+            runs = [self._shelf.find(session.runs, number) for number in numbers]
+            if len(runs) == 2:
+                return {self.stage: gr.HTML(result=view_models.in_step(session, runs)), self._answer: {}, self._job: IDLE}
+            [run] = runs
+            take(session, run.video)
+            session.results[KEY] = Result(run.number, run.video, None, None, run.folder, run.sentence, run.answer)
+            return self._video_and_result(session) | {self._job: IDLE}
+
+        return guarded(update, self._job)
+
+    async def _hide(self, event: gr.EventData, request: gr.Request) -> Any:
+        """Ask the model again without a part of the video."""
+        try:
+            session = self._desk.of(request.session_hash)
+            result: Result | None = session.results.get(KEY)
+            if result is None:
+                raise UsageError("Explain a video first.")
+            hidden = Hidden.of(event._data)
+            words = await self._desk.errand(lambda: jobs.what_if(self._engines, result, hidden))
+        except Exception as error:
+            words = sentence(error)
+        return gr.HTML(hidden={"words": words, "asked": event._data.get("asked") if isinstance(event._data, dict) else None})
+
+    async def show_example(self, request: gr.Request) -> AsyncIterator[Any]:
+        """Let the empty page play an explained example; it is explained once and kept."""
+        video, model = next(iter(self._examples), None), BUILT_IN
+        try:
+            session = self._desk.of(request.session_hash)
+            if video is None or self._showcase is None:
+                yield {self.stage: gr.skip()}
+                return
+            folder = self._showcase / f"example-{version('vidcam')}"
+            if not folder.is_dir():
+                await self._desk.errand(lambda: jobs.explain_example(self._engines, model, video, folder))
+            yield {self.stage: gr.HTML(showcase={"base": session.serve(folder), "title": f"{video.name}, explained by {model}"})}
+        except Exception:  # the page does without
+            log.warning("the explained example cannot be shown", exc_info=True)
+            yield {self.stage: gr.skip()}
+
+    def _delete(self, event: gr.EventData, request: gr.Request) -> Any:
+        """Delete the run of a card, or all runs."""
+        number = event._data.get("number")
+
+        def update() -> Any:
+            session = self._desk.of(request.session_hash)
+            if session.busy:
+                raise UsageError("Your last request is still being worked on: wait for it, or stop it.")
+            if session.runs is not None:
+                for run in self._shelf.list(session.runs) if number == "all" else [self._shelf.find(session.runs, number)]:
+                    self._shelf.delete(session.runs, run.number)
+            if session.video is not None and not session.video.path.is_file():  # it was that of an open run
+                session.video = None
+                session.results.clear()
+            return self._video_and_result(session) | {self._job: gr.skip()}
+
+        return guarded(update, self._job)
+
+    async def _save_runs(self, request: gr.Request) -> AsyncIterator[Any]:
+        """Put the files of all runs into one zip, which the browser saves when it is ready."""
+        try:
+            session = self._desk.of(request.session_hash)
+            if session.runs is None:
+                raise UsageError("There are no runs yet: explain a video first.")
+            job = self._desk.submit(session, jobs.save_runs(self._shelf, session.runs), key=KEY)
+        except Exception as error:
+            yield {self._job: failed(sentence(error))}
+            return
+        cards = self._cards(session)
+        async for words in followed(job, self._desk):
+            yield {self._job: words, self._runs: cards}
+        yield self._saved(session, job, self._runs, cards)
+
+    def _saved(self, session: Session, job: Job, component: Any, value: dict[str, Any]) -> dict[Any, Any]:
+        """Return the end of a job that made a file: the browser saves it."""
+        if job.state != "done":
+            return {self._job: working(job, self._desk), component: value}
+        saved = {"url": session.serve(job.result), "name": job.result.name, "number": job.folder.name}
+        return {self._job: IDLE, component: value | {"saved": saved}}
 
     async def _save(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
         """Make a file of the result; the browser saves it when it is ready."""
@@ -227,22 +359,14 @@ class AnnotateTab:
             result: Result | None = session.results.get(KEY)
             if result is None or kind not in file_kinds():
                 raise UsageError("There is no such file: explain the video first.")
-            job = self._desk.submit(session, jobs.save(result, kind), key=KEY)
+            job = self._desk.submit(session, jobs.save(session, self._engines, result, kind), key=KEY)
         except Exception as error:
             yield {self._job: failed(sentence(error))}
             return
-        answer = view_models.answered(result.analysis, session)
+        answer = view_models.answered(result, session)
         async for words in followed(job, self._desk):
             yield {self._job: words, self._answer: answer}
-        if job.state == "done":
-            saved = {
-                "url": f"{session.serve(result.folder)}{job.result.name}",
-                "name": job.result.name,
-                "number": job.folder.name,
-            }
-            yield {self._job: IDLE, self._answer: answer | {"saved": saved}}
-        else:
-            yield {self._job: working(job, self._desk), self._answer: answer}
+        yield self._saved(session, job, self._answer, answer)
 
 
 def take(session: Session, video: Video) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +18,7 @@ import vidcam
 from vidcam import Outputs, Settings
 from vidcam.annotation.browser_video import EMBED_LIMIT
 from vidcam.annotation.judging import add_verdict
-from vidcam.errors import UsageError
+from vidcam.errors import UsageError, VidcamError
 from vidcam.evaluation.compare import compare as vidcam_compare
 from vidcam.io.formatting import percent
 from vidcam.io.source import open_source
@@ -25,14 +28,17 @@ from vidcam.models.table import get_spec
 from vidcam.reports.comparison import Comparison
 from vidcam.values import Prediction
 
-from .results import ALL, VIDEO, Result, named, placed, prepare, write_file
+from .asking import Hidden, ask
+from .results import ALL, VIDEO, Result, file_name, has_file, named, placed, prepare, write_file, write_small_files
+from .runs import RunShelf, find_run
 from .sessions import Job, Session
 from .uploads import Video
+from .view_models import answered, sentence_of
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
 
-__all__ = ["Compared", "Engines", "compare", "explain", "install", "save"]
+__all__ = ["Compared", "Engines", "compare", "explain", "explain_example", "install", "save", "save_runs", "what_if"]
 
 MAX_ENGINES = 2  # in memory
 PROGRESS_S = 0.1
@@ -45,12 +51,14 @@ class Engines:
         self._device = device
         self._kept: OrderedDict[str, Engine] = OrderedDict()
 
-    def get(self, model: str, job: Job) -> Engine:
-        """Return the engine of a model, loaded if it is not kept; the job shows the progress."""
+    def get(self, model: str, job: Job | None = None) -> Engine:
+        """Return the engine of a model, loaded if it is not kept; the job, if there is one, shows the progress."""
         if model not in self._kept:
             fetched = get_spec(model).weights is not None and not loading.is_available(get_spec(model))
-            job.progress("weights" if fetched else "load", 0, None)
-            self._kept[model] = vidcam.open_engine(model, device=self._device, progress=_bytes(job) if fetched else None)
+            if job is not None:
+                job.progress("weights" if fetched else "load", 0, None)
+            progress = _bytes(job) if fetched and job is not None else None
+            self._kept[model] = vidcam.open_engine(model, device=self._device, progress=progress)
             while len(self._kept) > MAX_ENGINES:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(model)
@@ -79,35 +87,77 @@ class Compared:
     outputs: dict[str, Path]
 
 
-def explain(session: Session, engines: Engines, model: str, settings: Settings) -> Callable[[Job], Result]:
-    """Return work that explains the session's video.
+def explain(
+    session: Session, engines: Engines, shelf: RunShelf, model: str, settings: Settings, videos: Sequence[Video] = ()
+) -> Callable[[Job], Result]:
+    """Return work that explains the session's video, or several videos one after the other, and keeps each as a run.
 
-    The job shows its result as soon as there is evidence; the verdict, if the settings ask for it, comes later.
+    The job shows a result as soon as there is evidence; the verdict, if the settings ask for it, comes later.
     """
-    video = _video(session)
+    queue = list(videos) or [_video(session)]
 
     def work(job: Job) -> Result:
-        choosing = CHOOSING if settings.method == BEST else {}
-        job.plan(engines.stages(model) | EXPLAINING | choosing | (JUDGING if settings.verdict else {}))
-        engine = engines.get(model, job)
-        path = placed(video, job.folder)
-        analysis = vidcam.explain(
-            path,
-            engine=engine,
-            settings=replace(settings, verdict=False),
-            progress=job.progress,
-            on_prediction=_Finding(engine, job),
-        )
-        analysis = replace(analysis, settings=replace(analysis.settings, verdict=settings.verdict))
-        with open_source(path) as source:
-            result = prepare(source, video, analysis, job.folder, job.progress)
-            if not settings.verdict:
-                return result
+        job.plan(_stages(engines, model, settings, len(queue)))
+        failures: list[str] = []
+        result = None
+        for n, video in enumerate(queue):
+            turn = f"{n + 1} of {len(queue)}: " if len(queue) > 1 else ""
+            folder = job.folder / str(n) if turn else job.folder
+            folder.mkdir(exist_ok=True)
+            session.video = video
+            try:
+                result = _explained(job, engines, model, settings, video, folder, turn=turn)
+            except VidcamError as error:
+                if not turn:
+                    raise
+                failures.append(session.own_words(f"{video.name}: {error}"))
+                continue
+            job.progress(f"{turn}write", 0, None)
+            write_small_files(result, lambda *_: None)
+            if session.runs is not None:
+                shelf.keep(session.runs, result, sentence_of(result), answered(result, session))
             job.show(result)
-            judged = add_verdict(source, engine, replace(settings, method=analysis.method), analysis, job.progress)
-        return replace(result, analysis=named(judged, video, job.folder))
+        if failures:
+            raise UsageError(f"{len(failures)} of {len(queue)} videos could not be explained. {' '.join(failures)}")
+        assert result is not None
+        return result
 
     return work
+
+
+def _stages(engines: Engines, model: str, settings: Settings, videos: int) -> dict[str, float]:
+    """Return the stages of explaining some videos, with the share of the time that each takes."""
+    choosing = CHOOSING if settings.method == BEST else {}
+    each = EXPLAINING | choosing | (JUDGING if settings.verdict else {}) | {"write": 2.0}
+    turns = [f"{n + 1} of {videos}: " for n in range(videos)] if videos > 1 else [""]
+    return engines.stages(model) | {f"{turn}{stage}": share for turn in turns for stage, share in each.items()}
+
+
+def _explained(
+    job: Job, engines: Engines, model: str, settings: Settings, video: Video, folder: Path, *, turn: str = ""
+) -> Result:
+    """Explain one video; everything that belongs to the result lies in ``folder``."""
+
+    def progress(stage: str, done: int, total: int | None) -> None:
+        job.progress(f"{turn}{stage}", done, total)
+
+    engine = engines.get(model, job)
+    path = placed(video, folder)
+    analysis = vidcam.explain(
+        path,
+        engine=engine,
+        settings=replace(settings, verdict=False),
+        progress=progress,
+        on_prediction=_Finding(engine, job),
+    )
+    analysis = replace(analysis, settings=replace(analysis.settings, verdict=settings.verdict))
+    with open_source(path) as source:
+        result = prepare(source, video, analysis, folder, progress)
+        if not settings.verdict:
+            return result
+        job.show(result)
+        judged = add_verdict(source, engine, replace(settings, method=analysis.method), analysis, progress)
+    return replace(result, analysis=named(judged, video, folder))
 
 
 class _Finding:
@@ -124,14 +174,68 @@ class _Finding:
         self._job.finding = f"{self._engine.labels[best]}, {percent(float(probs[best]))}"
 
 
-def save(result: Result, kind: str) -> Callable[[Job], Path]:
-    """Return work that makes a file of a result for download, one of :func:`vidcam.web.studio.results.file_kinds`."""
+def save(session: Session, engines: Engines, result: Result, kind: str) -> Callable[[Job], Path]:
+    """Return work that makes a file of a result for download, one of :func:`vidcam.web.studio.results.file_kinds`.
+
+    A run of an earlier visit is explained again first, if the file needs its evidence.
+    """
 
     def work(job: Job) -> Path:
-        job.plan(DRAWING if kind in (VIDEO, ALL) else {"write": 1.0})
-        return write_file(result, kind, job.progress)
+        drawing = DRAWING if kind in (VIDEO, ALL) else {"write": 1.0}
+        ready = result
+        if result.analysis is None and not has_file(result, kind):
+            run = find_run(result)
+            job.plan(_stages(engines, run.model, run.settings, 1) | drawing)
+            ready = replace(_explained(job, engines, run.model, run.settings, result.video, job.folder), number=result.number)
+            session.keep(job.key, ready)
+        else:
+            job.plan(drawing)
+        return write_file(ready, kind, job.progress)
 
     return work
+
+
+def save_runs(shelf: RunShelf, owner: Path) -> Callable[[Job], Path]:
+    """Return work that puts the files of all runs into one zip, a folder for each run."""
+
+    def work(job: Job) -> Path:
+        job.plan({"write": 1.0})
+        runs = shelf.list(owner)
+        if not runs:
+            raise UsageError("There are no runs yet: explain a video first.")
+        target = job.folder / "vidcam-runs.zip"
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+            for n, run in enumerate(runs):
+                job.progress("write", n, len(runs))
+                for path in run.files():
+                    archive.write(path, f"{n + 1:02d}-{Path(run.video.name).stem}-{run.model}/{path.name}")
+        return target
+
+    return work
+
+
+def what_if(engines: Engines, result: Result, hidden: Hidden) -> str:
+    """Return what the model of a result answers if a part of the video is hidden, in a sentence."""
+    if result.analysis is None:
+        run = find_run(result)
+        model, settings = run.model, run.settings
+    else:
+        model, settings = result.analysis.model.name, result.analysis.settings
+    return ask(result.folder / file_name(result.video), engines.get(model), settings, hidden)
+
+
+def explain_example(engines: Engines, model: str, video: Video, folder: Path) -> None:
+    """Explain the example that an empty page plays into ``folder``, unless it is there."""
+    if folder.is_dir():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as part:
+        path = placed(video, Path(part))
+        analysis = vidcam.explain(path, engine=engines.get(model))
+        with open_source(path) as source:
+            prepare(source, video, analysis, Path(part), lambda *_: None)
+        shutil.copytree(part, folder.with_suffix(".part"), dirs_exist_ok=True)
+    folder.with_suffix(".part").replace(folder)
 
 
 def compare(

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+from PIL import Image
 
 import vidcam
 from vidcam import Analysis, Outputs
 from vidcam.annotation.browser_video import EMBED_LIMIT, provide_video
+from vidcam.evidence.heat import render_heat
 from vidcam.io.json_text import to_json_text
 from vidcam.io.playable import Playback, check_playable
-from vidcam.io.source import Source
+from vidcam.io.source import Source, open_source
 from vidcam.pipeline import Progress
+from vidcam.render import thumb
 from vidcam.reports.answer import explained_label
 from vidcam.reports.formats import Format, list_formats
 from vidcam.reports.moments import find_moments
@@ -24,33 +30,58 @@ from vidcam.reports.player_page import video_facts
 
 from .uploads import Video, video_suffix
 
-__all__ = ["ALL", "VIDEO", "Result", "file_kinds", "named", "placed", "prepare", "write_file"]
+__all__ = [
+    "ALL",
+    "VIDEO",
+    "Result",
+    "file_kinds",
+    "file_name",
+    "has_file",
+    "link_or_copy",
+    "named",
+    "picture_of",
+    "placed",
+    "prepare",
+    "write_file",
+    "write_small_files",
+]
 
 VIDEO, ALL = "video", "all"
 """The names of two files for download besides the report formats: the explained MP4, and a zip of everything."""
 
 PLAYER = "player.json"
+PICTURE_WIDTH = 320
 
 
 @dataclass(frozen=True)
 class Result:
-    """An explained video, which the page knows by ``number``: its analysis, the video that its page plays, and its folder."""
+    """An explained video, which the page knows by ``number``: its analysis, the video that its page plays, and its folder.
+
+    One that was kept by an earlier visit has no analysis any more, but what was said of it then: ``sentence`` and ``answer``.
+    """
 
     number: str
     video: Video
-    analysis: Analysis
-    playback: Playback
+    analysis: Analysis | None
+    playback: Playback | None
     folder: Path
+    sentence: str = ""
+    answer: dict[str, Any] = field(default_factory=dict)
 
 
 def placed(video: Video, folder: Path) -> Path:
     """Return the video's file in ``folder``, under the name that its owner gave it."""
     target = folder / file_name(video)
-    try:
-        os.link(video.path, target)
-    except OSError:  # another disk
-        shutil.copyfile(video.path, target)
+    link_or_copy(video.path, target)
     return target
+
+
+def link_or_copy(path: Path, target: Path) -> None:
+    """Give a file a second name; on another disk, copy it."""
+    try:
+        os.link(path, target)
+    except OSError:
+        shutil.copyfile(path, target)
 
 
 def prepare(source: Source, video: Video, analysis: Analysis, folder: Path, progress: Progress) -> Result:
@@ -92,9 +123,43 @@ def file_kinds() -> dict[str, str]:
     return {VIDEO: "MP4", **rows, ALL: "All (.zip)"}
 
 
+def has_file(result: Result, kind: str) -> bool:
+    """Return whether a file for download is in the result's folder already."""
+    rows = {row.name: row.suffix for row in list_formats()} | {VIDEO: ".mp4", ALL: ".zip"}
+    return (result.folder / f"{Path(result.video.name).stem}.vidcam{rows[kind]}").is_file()
+
+
+def write_small_files(result: Result, progress: Progress) -> None:
+    """Write the files that are soon written, so that they can be downloaded later without explaining the video again."""
+    for row in list_formats():
+        if row.is_download and not row.plays_video:
+            write_file(result, row.name, progress)
+
+
+def picture_of(result: Result) -> bytes:
+    """Return a small picture of the strongest moment with its evidence, as JPEG."""
+    analysis = result.analysis
+    assert analysis is not None
+    time, label = _peak(analysis), explained_label(analysis)
+    with open_source(result.folder / file_name(result.video)) as source:
+        frame = None
+        for frame in source.frames():
+            if time is None or frame.end > time:
+                break
+    assert frame is not None
+    heat = None
+    if time is not None:
+        size = frame.image.shape[:2]
+        heat = render_heat(analysis.drawn[label], time=frame.time, scale=analysis.scale, size=(size[0], size[1]), against=False)
+    buffer = io.BytesIO()
+    Image.fromarray(thumb(frame.image, heat, width=PICTURE_WIDTH)).save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
+
+
 def write_file(result: Result, kind: str, progress: Progress) -> Path:
     """Write one of :func:`file_kinds` into the result's folder, unless it is there, and return its path."""
     stem = f"{Path(result.video.name).stem}.vidcam"
+    analysis = result.analysis
     if kind == ALL:
         target = result.folder / f"{stem}.zip"
         pieces = [write_file(result, name, progress) for name in file_kinds() if name != ALL]
@@ -105,7 +170,8 @@ def write_file(result: Result, kind: str, progress: Progress) -> Path:
     if kind == VIDEO:
         target = result.folder / f"{stem}.mp4"
         if not target.exists():
-            vidcam.draw(result.folder / file_name(result.video), result.analysis, Outputs(video=target), progress=progress)
+            assert analysis is not None
+            vidcam.draw(result.folder / file_name(result.video), analysis, Outputs(video=target), progress=progress)
         return target
     row = next(row for row in list_formats() if row.name == kind)
     target = result.folder / f"{stem}{row.suffix}"
@@ -122,16 +188,17 @@ def file_name(video: Video) -> str:
 
 def _write(row: Format, result: Result, target: Path) -> None:
     """Write a report. A page contains its video, or plays the one beside it if that is too large to be contained."""
-    analysis = result.analysis
-    if row.plays_video:
-        embed = os.path.getsize(result.playback.path) <= EMBED_LIMIT
-        how = result.playback.how if embed else f"{result.playback.how} Keep {Path(result.playback.path).name} beside this page."
-        analysis = replace(analysis, playback=replace(result.playback, embed=embed, how=how))
+    analysis, playback = result.analysis, result.playback
+    assert analysis is not None
+    if row.plays_video and playback is not None:
+        embed = os.path.getsize(playback.path) <= EMBED_LIMIT
+        how = playback.how if embed else f"{playback.how} Keep {Path(playback.path).name} beside this page."
+        analysis = replace(analysis, playback=replace(playback, embed=embed, how=how))
     row.write(analysis, target)
 
 
 def _beside(result: Result) -> Iterator[Path]:
     """Yield the video that the page plays from beside it, if it does not contain it."""
-    path = Path(result.playback.path)
-    if path.stat().st_size > EMBED_LIMIT:
-        yield path
+    playback = result.playback
+    if playback is not None and os.path.getsize(playback.path) > EMBED_LIMIT:
+        yield Path(playback.path)

@@ -16,13 +16,14 @@ from vidcam.io.json_text import parse_json, to_utf8_text
 from vidcam.web.security import LOOPBACK, Guard
 
 from .annotate import take
-from .sessions import SessionManager, sentence
+from .sessions import Session, SessionManager, sentence
 from .uploads import clean_name, look_at, megabytes, video_suffix
 
 __all__ = ["Gate", "media"]
 
 COOKIE = "vidcam_app"
 STATIC = Path(__file__).parents[1] / "static"
+MAX_QUEUE = 20  # videos that come together
 MAX_BODY_BYTES = 20_000_000  # of a request; far more than a page sends
 CLOSED = ("/gradio_api/upload", "/gradio_api/proxy", "/gradio_api/component_server", "/gradio_api/deep_link")
 POLICY = (
@@ -46,30 +47,14 @@ def media(desk: SessionManager) -> list[Route]:
         session = desk.by_token(request.path_params["token"])
         if session is None:
             return JSONResponse({"error": "This page was away for too long: load it again."}, 404)
-        name = clean_name(request.query_params.get("name", "video"))
-        most = desk.limits.size
-        too_large = (
-            f"{name} is larger than the {megabytes(most)} that are allowed here: cut it, "
-            "or start the app with a larger --max-size."
-        )
-        if int(request.headers.get("content-length") or 0) > most:
-            return JSONResponse({"error": too_large}, 413)
         folder = session.folder / f"input-{secrets.token_hex(4)}"
-        path, size = folder / f"video{video_suffix(name)}", 0
         try:
-            folder.mkdir()
-            with path.open("wb") as file:
-                async for chunk in request.stream():
-                    size += len(chunk)
-                    if size > most:
-                        raise UsageError(too_large)
-                    file.write(chunk)
-            take(session, await desk.errand(lambda: look_at(path, name, desk.limits)))
+            await _take_in(request, desk, session, folder)
         except Exception as error:
             session.forget(folder)
             if isinstance(error, ClientDisconnect):
                 return Response(status_code=400)
-            return JSONResponse({"error": sentence(error)}, 400)
+            return JSONResponse({"error": sentence(error)}, 413 if isinstance(error, TooLargeError) else 400)
         return JSONResponse({})
 
     async def get(request: Request) -> Response:
@@ -86,6 +71,39 @@ def media(desk: SessionManager) -> list[Route]:
         Route("/media/{token}/{key}", get, methods=["GET", "HEAD"]),
         Route("/media/{token}/{key}/{name}", get, methods=["GET", "HEAD"]),
     ]
+
+
+class TooLargeError(UsageError):
+    """Says that an upload is larger than allowed."""
+
+
+async def _take_in(request: Request, desk: SessionManager, session: Session, folder: Path) -> None:
+    """Receive a video into ``folder``: as the session's video, or as one of several that are explained in turn."""
+    name, most, several = (
+        clean_name(request.query_params.get("name", "video")),
+        desk.limits.size,
+        "several" in request.query_params,
+    )
+    too_large = TooLargeError(
+        f"{name} is larger than the {megabytes(most)} that are allowed here: cut it, or start the app with a larger --max-size."
+    )
+    if int(request.headers.get("content-length") or 0) > most:
+        raise too_large
+    if several and len(session.queue) >= MAX_QUEUE:
+        raise UsageError(f"At most {MAX_QUEUE} videos are explained in turn: drop the others afterwards.")
+    path, size = folder / f"video{video_suffix(name)}", 0
+    folder.mkdir()
+    with path.open("wb") as file:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > most:
+                raise too_large
+            file.write(chunk)
+    video = await desk.errand(lambda: look_at(path, name, desk.limits))
+    if several:
+        session.queue.append(video)
+    else:
+        take(session, video)
 
 
 async def player(request: Request) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 import shutil
 import threading
@@ -184,6 +185,10 @@ class Session:
     chosen: dict[str, list[Any]] = field(default_factory=dict)
     results: dict[str, Any] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
+    runs: Path | None = None
+    """Where the runs of its browser are kept."""
+    queue: list[Video] = field(default_factory=list)
+    """Videos that came together and are to be explained one after the other."""
     tabs: set[str] = field(default_factory=set)
     """The tabs that show it now: none if it was closed, several if a tab was duplicated."""
     last_used: float = 0.0
@@ -222,10 +227,12 @@ class Session:
     def own_words(self, text: str) -> str:
         """Return the text with the video's own name instead of the path of the copy here."""
         known = text if self.video is None else text.replace(str(self.video.path), self.video.name)
-        return known.replace(f"{self.folder}/", "")
+        return re.sub(rf"{re.escape(str(self.folder))}/(job-\w+/(\d+/)?)?", "", known)
 
     def forget(self, folder: Path) -> None:
-        """Delete a folder, so that nothing in it can be fetched any more."""
+        """Delete a folder of its own, so that nothing in it can be fetched any more; runs that are kept stay."""
+        if folder != self.folder and self.folder not in folder.parents:
+            return
         for key, file in list(self.files.items()):
             if folder == file or folder in file.parents:
                 self.files.pop(key, None)

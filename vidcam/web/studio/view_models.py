@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from vidcam.analysis import Analysis
@@ -13,10 +14,11 @@ from vidcam.reports.predictions import predicted_spans
 
 from . import menus
 from .results import Result, file_kinds
+from .runs import PICTURE, StoredRun
 from .sessions import Session
 from .uploads import Video
 
-__all__ = ["answered", "headline", "of_video", "shown"]
+__all__ = ["answered", "cards", "headline", "in_step", "of_video", "sentence_of", "shown"]
 
 VERDICTS = {
     "supported": "Hiding this region lowers the score more than hiding an equal area elsewhere.",
@@ -34,12 +36,46 @@ def of_video(session: Session, video: Video) -> dict[str, Any]:
 
 def shown(session: Session, result: Result) -> dict[str, Any]:
     """Return the headline, and the address of the folder from which the player gets the evidence; none if there is none."""
+    has_evidence = answered(result, session)["rejected"] is None
+    players = [{"base": session.serve(result.folder), "title": ""}] if has_evidence else []
+    return {"number": result.number, "sentence": sentence_of(result), "players": players}
+
+
+def in_step(session: Session, runs: Sequence[StoredRun]) -> dict[str, Any]:
+    """Return the values of a stage that plays several runs in step."""
+    players = [{"base": session.serve(run.folder), "title": f"{run.sentence} · {run_facts(run)}"} for run in runs]
+    names = " and ".join(dict.fromkeys(run.video.name for run in runs))
+    return {"number": "+".join(run.number for run in runs), "sentence": f"In step: {names}", "players": players}
+
+
+def cards(session: Session, runs: Sequence[StoredRun]) -> list[dict[str, Any]]:
+    """Return a card for each run: picture, answer, verdict."""
+    return [
+        {
+            "number": run.number,
+            "picture": f"{session.serve(run.folder)}{PICTURE}",
+            "sentence": run.sentence,
+            "facts": run_facts(run),
+            "name": run.video.name,
+            "verdict": (run.answer.get("verdict") or {}).get("word", ""),
+            "plays": run.has_evidence,
+        }
+        for run in runs
+    ]
+
+
+def run_facts(run: StoredRun) -> str:
+    """Return the model, the method and the classes of a run in a few words."""
+    classes = [str(label) for label in run.settings.classes]
+    return " · ".join([run.model, run.settings.method or "", *classes]).replace(" ·  · ", " · ")
+
+
+def sentence_of(result: Result) -> str:
+    """Return the headline of a result."""
+    if result.analysis is None:
+        return result.sentence
     rejection = rejected(result.analysis)
-    return {
-        "number": result.number,
-        "sentence": headline(result.analysis) if rejection is None else rejection["sentence"],
-        "player": session.serve(result.folder) if rejection is None else None,
-    }
+    return headline(result.analysis) if rejection is None else str(rejection["sentence"])
 
 
 def headline(analysis: Analysis) -> str:
@@ -72,8 +108,11 @@ def rejected(analysis: Analysis) -> dict[str, Any] | None:
     }
 
 
-def answered(analysis: Analysis, session: Session) -> dict[str, Any]:
+def answered(result: Result, session: Session) -> dict[str, Any]:
     """Return the answer in figures, the verdict on its evidence, and the warnings."""
+    analysis = result.analysis
+    if analysis is None:
+        return result.answer
     verdict = None
     if analysis.verdict is not None:
         v = analysis.verdict

@@ -1,6 +1,5 @@
 // The answer in figures, the verdict on its evidence, the files and the warnings.
 const root = element.firstElementChild;
-let saved = null; // the file that was saved last
 
 function verdict({ word, label, why, figures }) {
   const box = make("div", "verdict"), head = make("p", "head"), reason = make("p", "soft", why);
@@ -40,10 +39,7 @@ function draw() {
   const files = make("p", "files");
   files.append(make("span", "soft", "Download"), ...v.files.map(({ kind, title }) => button("small", title, () => trigger("download", { kind }))));
   root.append(files);
-  if (v.saved && v.saved.number !== saved) { // it was asked for by a click and is ready now
-    saved = v.saved.number;
-    Object.assign(make("a"), { href: v.saved.url, download: v.saved.name }).click();
-  }
+  saveFile(v.saved);
 }
 watch("value", draw);
 draw();

@@ -26,7 +26,8 @@ function show() {
   }
   const unit = stage === "weights" && total ? ` · ${(done / 1e6).toFixed(0)} of ${(total / 1e6).toFixed(0)} MB` : "";
   const left = job.left_s != null ? ` · about ${time(job.left_s)} left` : job.spent_s >= 2 ? ` · ${time(job.spent_s)} so far` : "";
-  words.textContent = (WORDS[stage] ?? `Explaining by ${stage.replace(/^explain by /, "")}`) + unit + left;
+  const [, turn = "", step] = /^(\d+ of \d+: )?(.*)$/.exec(stage); // of several videos
+  words.textContent = turn + (WORDS[step] ?? `Explaining by ${step.replace(/^explain by /, "")}`) + unit + left;
   root.classList.toggle("unsure", !total);
   fill.style.width = `${100 * job.share}%`;
 }

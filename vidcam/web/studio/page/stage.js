@@ -6,29 +6,33 @@ const root = element.firstElementChild;
 const head = make("div", "say"), line = make("p", "eyebrow"), words = make("h2", "sentence"), top = make("div", "top");
 const screen = make("div", "screen"), video = make("video"), lost = make("p", "lost"), holder = make("div", "holder");
 Object.assign(video, { controls: true, loop: true, muted: true, playsInline: true, preload: "auto" });
-const drop = make("div", "drop"), notice = make("p", "notice"), chooser = make("input");
+const reply = make("p", "reply"), drop = make("div", "drop"), notice = make("p", "notice"), chooser = make("input");
 notice.setAttribute("role", "alert");
-Object.assign(chooser, { type: "file", accept: "video/*,image/gif,.mkv,.avi,.webm,.mov", hidden: true });
+Object.assign(chooser, { type: "file", accept: "video/*,image/gif,.mkv,.avi,.webm,.mov", hidden: true, multiple: true });
 chooser.setAttribute("aria-label", "Video file");
 const other = button("quiet", "Another video", () => state("empty"));
 top.append(line, other);
-head.append(top, words);
+head.append(top, words, reply);
+reply.setAttribute("role", "status");
 screen.append(video, lost);
 root.append(head, drop, notice, screen, holder);
 
-let known = null, player = null; // the number of the result whose player is shown
+const example = make("div", "showcase"); // plays while there is nothing else
+let shown = null;
+let known = null, players = []; // the number of the result whose players are shown
 
 function state(name) {
   root.dataset.state = name;
+  if (name !== "empty") shown?.video.pause();
   if (name !== "empty") return;
   video.pause();
-  player?.video.pause();
+  for (const player of players) player.video.pause();
   back.hidden = !props.input;
 }
 
 // --- bringing a video
 
-const big = make("p", "big", "Drop a video here"), limits = make("p", "soft"), choose = button("go", "Choose a video", () => chooser.click());
+const big = make("p", "big", "Drop one or more videos here"), limits = make("p", "soft"), choose = button("go", "Choose a video", () => chooser.click());
 const camera = button("", "Record", record), shelf = make("div", "shelf"), shelfTitle = make("p", "soft", "or take an example");
 const back = button("quiet", "Back", () => update());
 const pair = make("div", "pair"), sending = make("div", "sending"), uploaded = make("i"), bar = make("div", "bar");
@@ -37,40 +41,49 @@ sending.append(make("p", "", "Sending"), bar);
 pair.append(choose, camera, back);
 const target = make("div", "target");
 target.append(big, pair, limits, sending, chooser);
-drop.append(target, shelfTitle, shelf);
+const first = make("div", "first");
+first.append(target, example);
+drop.append(first, shelfTitle, shelf);
 sending.hidden = true;
 
 const say = text => { notice.textContent = text; };
 
-function send(blob, name) {
+/** Sends the videos one after another; several are then explained in turn. */
+async function sendAll(files) {
+  const sent = [];
+  for (const file of files) if (await send(file, file.name, files.length > 1)) sent.push(file);
+  if (sent.length) trigger(files.length > 1 ? "apply" : "upload");
+}
+
+const send = (blob, name, several = false) => new Promise(done => {
   const { token, size } = props.value;
   say("");
-  if (blob.size > size) { say(`${name} is larger than allowed here (${props.value.words}): cut it, or start the app with a larger --max-size.`); return; }
+  if (blob.size > size) { say(`${name} is larger than allowed here (${props.value.words}): cut it, or start the app with a larger --max-size.`); done(false); return; }
   const request = new XMLHttpRequest();
-  request.open("POST", `media/${token}?name=${encodeURIComponent(name)}`);
+  request.open("POST", `media/${token}?name=${encodeURIComponent(name)}${several ? "&several" : ""}`);
   request.upload.onprogress = e => {
     uploaded.style.width = `${100 * e.loaded / e.total}%`;
-    sending.firstElementChild.textContent = e.loaded < e.total ? "Sending" : "Looking at it, when it is its turn";
+    sending.firstElementChild.textContent = e.loaded < e.total ? `Sending ${name}` : "Checking it when its turn comes";
   };
   request.onloadend = () => {
     sending.hidden = true;
     chooser.value = "";
     let answer = {};
     try { answer = JSON.parse(request.responseText); } catch { /* told below */ }
-    if (request.status === 200) trigger("upload");
-    else say(answer.error ?? "The video could not be sent: is vidcam still running?");
+    if (request.status !== 200) say(answer.error ?? "The video could not be sent: is vidcam still running?");
+    done(request.status === 200);
   };
   sending.hidden = false;
   uploaded.style.width = "0";
   request.send(blob);
-}
+});
 
-chooser.addEventListener("change", () => { if (chooser.files[0]) send(chooser.files[0], chooser.files[0].name); });
+chooser.addEventListener("change", () => { if (chooser.files.length) sendAll([...chooser.files]); });
 for (const kind of ["dragover", "dragleave", "drop"]) root.addEventListener(kind, e => {
   if (!e.dataTransfer?.types.includes("Files")) return;
   e.preventDefault();
   target.classList.toggle("over", kind === "dragover");
-  if (kind === "drop" && e.dataTransfer.files[0]) send(e.dataTransfer.files[0], e.dataTransfer.files[0].name);
+  if (kind === "drop" && e.dataTransfer.files.length) sendAll([...e.dataTransfer.files]);
 });
 
 async function record() {
@@ -91,7 +104,7 @@ async function record() {
   let kept = false, began = 0;
   const tick = setInterval(() => { if (recorder.state === "recording") seconds.textContent = timeText((performance.now() - began) / 1000); }, 100);
   recorder.ondataavailable = e => parts.push(e.data);
-  recorder.onstop = () => { close(); if (kept) send(new Blob(parts, { type }), type.includes("mp4") ? "recording.mp4" : "recording.webm"); };
+  recorder.onstop = () => { close(); if (kept) sendAll([new File(parts, type.includes("mp4") ? "recording.mp4" : "recording.webm", { type })]); };
   const close = () => { clearInterval(tick); stream.getTracks().forEach(t => t.stop()); box.remove(); target.hidden = false; };
   const start = button("go", "Start", () => {
     if (recorder.state === "inactive") { recorder.start(); began = performance.now(); start.textContent = "Stop and use it"; }
@@ -127,36 +140,117 @@ function preview(url, poster) {
 
 function close() {
   known = null;
-  if (!player) return;
-  player.video.pause();
-  player.video.removeAttribute("src");
-  player.video.load();
-  player = null;
+  for (const { video: shown } of players.splice(0)) { shown.pause(); shown.removeAttribute("src"); shown.load(); }
+  delete root.dataset.player;
   holder.replaceChildren();
 }
 
-async function play({ number, player: base }) {
-  close();
-  known = number;
+async function makePlayer({ base, title }, box) {
   const { createPlayer } = await import(new URL("player/player.js", document.baseURI).href);
   const data = await (await fetch(`${base}player.json`)).json();
-  if (known !== number) return; // there is another result by now
+  if (!box.isConnected) return null; // there is another result by now
   data.video.src = base + data.video.src;
-  const box = make("div", ""), part = async name => new Uint8Array(await (await fetch(`${base}part-${name}`)).arrayBuffer());
-  box.tabIndex = -1;
-  holder.replaceChildren(box);
-  player = createPlayer(box, data, part, { hash: false, keys: false });
-  holder.append(player.strip);
-  player.ready.then(() => { root.dataset.player = number; });
+  const inner = make("div"), part = async name => new Uint8Array(await (await fetch(`${base}part-${name}`)).arrayBuffer());
+  inner.tabIndex = -1;
+  if (title) box.append(make("h3", "", title));
+  box.append(inner);
+  return createPlayer(inner, data, part, { hash: false, keys: false });
+}
+
+/** Has a player follow another one: what is done with one is done with both. */
+function follow(one, two) {
+  one.video.addEventListener("play", () => two.video.play());
+  one.video.addEventListener("pause", () => two.video.pause());
+  one.video.addEventListener("ratechange", () => { two.video.playbackRate = one.video.playbackRate; });
+  for (const kind of ["seeking", "timeupdate"]) one.video.addEventListener(kind, () => {
+    if (led === two || Math.abs(one.state.time - two.state.time) < (kind === "seeking" ? 0.02 : 0.15)) return;
+    led = one;
+    two.seek(one.state.time);
+  });
+  two.video.addEventListener("seeked", () => { if (led === one) led = null; });
+}
+let led = null; // the player that the other one is going to
+
+async function play({ number, players: wanted }) {
+  close();
+  known = number;
+  const boxes = wanted.map(() => make("div")), row = make("div", wanted.length > 1 ? "players two" : "players");
+  row.append(...boxes);
+  holder.replaceChildren(row);
+  const made = await Promise.all(wanted.map((one, n) => makePlayer(one, boxes[n])));
+  if (known !== number || made.includes(null)) return;
+  players = made;
+  await Promise.all(made.map(player => player.ready));
+  if (known !== number) return;
+  reply.textContent = "";
+  root.classList.toggle("two", made.length > 1);
+  if (made.length === 1) holder.append(made[0].strip);
+  else { made[1].seek(made[0].state.time); follow(made[0], made[1]); follow(made[1], made[0]); }
+  root.dataset.player = number;
   if (root.getBoundingClientRect().top < -40) root.scrollIntoView();
 }
 
 for (const kind of ["keydown", "keyup"]) document.addEventListener(kind, event => { // the player's keys are the whole tab's
-  const box = holder.firstElementChild, busy = event.target.closest?.("input, select, textarea, button, a, [role], [contenteditable], dialog");
-  if (!player || busy || !box.checkVisibility() || event.ctrlKey || event.metaKey) return;
+  const box = holder.querySelector(".vp"), busy = event.target.closest?.("input, select, textarea, button, a, [role], [contenteditable], dialog");
+  if (!box || busy || !box.checkVisibility() || event.ctrlKey || event.metaKey) return;
   const copy = new KeyboardEvent(kind, { key: event.key, shiftKey: event.shiftKey, altKey: event.altKey, repeat: event.repeat, cancelable: true });
   if (!box.dispatchEvent(copy)) event.preventDefault();
 });
+
+// --- what if this is hidden?
+
+const frameBox = make("i", "box"), ask = button("quiet ask", "What if a part is hidden?", () => {
+  const { place, loop } = players[0].state, [height, width] = players[0].heat.frameSize;
+  if (place?.pinned) return hide({ box: [place.y / height - 0.12, place.x / width - 0.12, place.y / height + 0.12, place.x / width + 0.12] });
+  if (loop) return hide({ stretch: loop });
+  root.classList.toggle("drawing");
+  reply.textContent = root.classList.contains("drawing") ? "Drag a box on the picture, or a stretch on the timeline." : "";
+});
+ask.title = "Drag a box or a stretch of time; or mark a place (P) or a loop ([ and ]) first: then that is hidden";
+other.before(ask);
+let asked = 0, from = null;
+
+function hide(part) {
+  root.classList.remove("drawing");
+  if (part.box) part.box = part.box.map(share => clamp(share, 0, 1));
+  reply.textContent = "Asking the model…";
+  trigger("submit", { ...part, time: part.stretch ? (part.stretch[0] + part.stretch[1]) / 2 : players[0].state.frame, asked: ++asked });
+}
+
+const shares = (event, area) => { const b = area.getBoundingClientRect(); return [clamp((event.clientY - b.top) / b.height, 0, 1), clamp((event.clientX - b.left) / b.width, 0, 1)]; };
+const areaOf = event => root.classList.contains("drawing") ? event.target.closest?.(".vp-main, .vp-slide") : null;
+for (const kind of ["pointerdown", "pointermove", "pointerup", "click"]) holder.addEventListener(kind, event => { // before the player sees it
+  const area = from?.area ?? areaOf(event);
+  if (!area) return;
+  event.stopPropagation();
+  event.preventDefault();
+  const [y, x] = shares(event, area);
+  if (kind === "pointerdown") { from = { area, y, x }; area.append(frameBox); holder.setPointerCapture(event.pointerId); }
+  if (!from) return;
+  const wide = area.matches(".vp-slide"), box = [wide ? 0 : Math.min(y, from.y), Math.min(x, from.x), wide ? 1 : Math.max(y, from.y), Math.max(x, from.x)];
+  frameBox.style.cssText = `top:${100 * box[0]}%;left:${100 * box[1]}%;height:${100 * (box[2] - box[0])}%;width:${100 * (box[3] - box[1])}%`;
+  if (kind !== "pointerup") return;
+  from = null;
+  if (box[3] - box[1] < 0.02 || box[2] - box[0] < 0.02) return frameBox.remove();
+  const slide = holder.querySelector(".vp-slide"), t0 = Number(slide.ariaValueMin), t1 = Number(slide.ariaValueMax);
+  hide(wide ? { stretch: [t0 + box[1] * (t1 - t0), t0 + box[3] * (t1 - t0)] } : { box });
+}, true);
+watch("hidden", () => { if (props.hidden?.asked === asked) reply.textContent = props.hidden.words; });
+
+// --- an explained example, while there is nothing else
+
+async function showExample() {
+  if (!props.showcase || example.childElementCount) return;
+  const box = make("div"), words = make("p", "soft", `An example: ${props.showcase.title}. The heat shows where the model finds its evidence.`);
+  example.append(box, words);
+  shown = await makePlayer({ base: props.showcase.base, title: "" }, box);
+  if (!shown) return;
+  await shown.ready;
+  shown.video.muted = shown.video.loop = true;
+  root.dataset.example = "ready";
+  if (root.dataset.state === "empty" && !matchMedia("(prefers-reduced-motion: reduce)").matches) shown.video.play().catch(() => {});
+}
+watch("showcase", showExample);
 
 // --- from the server
 
@@ -166,7 +260,7 @@ function update() {
   if (!input) { close(); state("empty"); return; }
   line.textContent = `${input.name} · ${input.facts}`;
   words.textContent = result ? result.sentence : "What does the model say, and why?";
-  if (result?.player) {
+  if (result?.players.length) {
     video.pause();
     state("done");
     if (known !== result.number) play(result);
@@ -185,3 +279,4 @@ watch(["input", "result"], () => {
 });
 open();
 update();
+showExample();
