@@ -147,7 +147,7 @@ def test_missing_packages_are_told_with_the_command(monkeypatch: pytest.MonkeyPa
         open_remote("s3://bucket/a.mp4")
     with pytest.raises(InputError, match=r"nothing://a cannot be read: .*name a file, or an address that fsspec knows"):
         open_remote("nothing://a")
-    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+    monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(UsageError, match=r"needs the package fsspec: pip install 'vidcam\[cloud\]'"):
         open_remote("s3://bucket/a.mp4")
 

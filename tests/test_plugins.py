@@ -17,6 +17,9 @@ from support.command import exit_code
 from support.media import write_clip
 
 import vidcam
+from vidcam.batch.plan import Item
+from vidcam.batch.tasks import Annotate
+from vidcam.batch.worker import Recipe, Worker
 from vidcam.errors import UnknownNameError, UsageError
 from vidcam.io import plugins
 from vidcam.live.actions import table as action_table
@@ -165,3 +168,21 @@ def test_plugin_that_is_no_python_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "plugin.txt").write_text("")
     with pytest.raises(UsageError, match=r"plugin\.txt is no Python file"):
         plugins.add_file(tmp_path / "plugin.txt")
+
+
+def test_worker_of_another_machine_runs_the_plugin_files_of_the_recipe(plugin, tmp_path: Path, monkeypatch) -> None:
+    path = plugin(FILES["my_plugin.py"])
+    plugins.add_file(path)
+    recipe = Recipe(tmp_path, [{"model": "none"}], Annotate(vidcam.Settings(method="poscam")))
+    assert list(recipe.plugins) == [path]
+    monkeypatch.setattr(
+        lookup, "_rows", {row.name: row for row in lookup.METHODS}
+    )  # with which a machine without the variable begins
+    monkeypatch.setattr(plugins, "_files", {})
+    monkeypatch.delenv(plugins.VARIABLE)
+    worker = Worker(recipe, 1)
+    assert "unknown model 'none'" in worker.work(Item("none.mp4", "none", {})).sentence
+    assert "poscam" in vidcam.list_methods()
+    path.unlink()
+    monkeypatch.setattr(plugins, "_files", {})
+    assert "my_plugin.py is no Python file" in Worker(recipe, 1).work(Item("none.mp4", "none", {})).sentence

@@ -25,6 +25,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "live": LIVE,
     "parquet": ("pyarrow",),
     "ray": ("ray",),
+    "rerun": ("rerun",),
     "train": CHARTS,
 }
 """The modules that each extra of pyproject.toml brings, by its name; ``vidcam[all]`` is all of them."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,6 @@ from vidcam.batch.worker import Outcome, Recipe, Worker
 from vidcam.errors import UsageError
 from vidcam.extras import require_extra
 from vidcam.io.clock import SYSTEM, Clock
-from vidcam.io.plugins import VARIABLE
 
 __all__ = ["THREADS", "RayActors"]
 
@@ -105,9 +103,7 @@ def _connect(address: str) -> Any:
     import ray
 
     try:
-        plugins = os.environ.get(VARIABLE)  # files that all machines see under the same paths
-        own = {"env_vars": {VARIABLE: plugins}} if plugins else None
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", runtime_env=own)
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UsageError(f"there is no Ray cluster at {address} ({error}): start one with `ray start --head`") from error
     return ray

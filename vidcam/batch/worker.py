@@ -15,6 +15,7 @@ from vidcam.batch.plan import Item, relative_path
 from vidcam.batch.storage import Place, open_storage
 from vidcam.batch.tasks import Task
 from vidcam.io.clock import SYSTEM, Clock
+from vidcam.io.plugins import add_file, named_files
 from vidcam.io.remote import is_remote, local_copy
 from vidcam.pipeline import Progress
 
@@ -33,12 +34,14 @@ class Recipe:
         engines: The arguments of :func:`vidcam.open_engine` for each model.
         task: What is done with an input.
         form: Outputs without files, which say how files are written.
+        plugins: The plugin files of the process that makes the recipe; all machines see them under the same paths.
     """
 
     folder: Place
     engines: Sequence[Mapping[str, Any]]
     task: Task
     form: Outputs = field(default_factory=Outputs)
+    plugins: Sequence[Path] = field(default_factory=named_files)
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ class Worker:
             if not self._engines:
                 from vidcam.engine import open_engine
 
+                for file in self._recipe.plugins:
+                    add_file(file)
                 self._engines = [open_engine(**{**words, "threads": self._threads}) for words in self._recipe.engines]
         except Exception as error:
             return Outcome(item, None, KINDS["worker"], f"the worker cannot open the model: {sentence_of(error)}")

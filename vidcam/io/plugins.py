@@ -21,7 +21,7 @@ from typing import Any
 
 from vidcam.errors import Terminated, UsageError
 
-__all__ = ["VARIABLE", "InstalledRows", "add_file", "import_file", "importable", "load_files"]
+__all__ = ["VARIABLE", "InstalledRows", "add_file", "import_file", "importable", "load_files", "named_files"]
 
 VARIABLE = "VIDCAM_PLUGINS"
 """The environment variable that names the plugin files, separated like the folders of PATH."""
@@ -83,14 +83,14 @@ def add_file(path: str | os.PathLike[str]) -> None:
     file = Path(path).expanduser().resolve()
     if file.suffix != ".py" or not file.is_file():
         raise UsageError(f"{path} is no Python file: a plugin is a file such as my_method.py, or an installed package")
-    if file not in _named_files():
+    if file not in named_files():
         os.environ[VARIABLE] = os.pathsep.join(filter(None, (os.environ.get(VARIABLE), str(file))))
     load_files()
 
 
 def load_files() -> None:
     """Run the plugin files that :data:`VARIABLE` names and that have not run in this process."""
-    for file in _named_files():
+    for file in named_files():
         with _lock:
             if file in _files:
                 continue
@@ -137,5 +137,6 @@ def importable(folder: Path) -> Iterator[None]:
         sys.path.remove(str(folder))
 
 
-def _named_files() -> list[Path]:
+def named_files() -> list[Path]:
+    """Return the plugin files of this process and of those that it starts."""
     return [Path(name).expanduser().resolve() for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
