@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from vidcam.io.files import atomic_write
@@ -19,12 +20,15 @@ LOADED = {
     "pytorchvideo": "downloaded once",
     "torchvision": "downloaded once",
 }
+LARGE = Path(__file__).parent / "large_models.json"
+"""What benchmarks/large_models.py has measured."""
 NOT_KNOWN = "see the model card"
 
 
 def filled(page: str) -> str:
-    """Return the page with both tables written anew between their marks."""
-    for mark, table in (("table", _of_the_table()), ("families", _of_transformers())):
+    """Return the page with its tables written anew between their marks."""
+    tables = {"table": _of_the_table(), "families": _of_transformers(), "large": _of_large_models()}
+    for mark, table in tables.items():
         start, end = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->"
         before, _, rest = page.partition(start)
         _, _, after = rest.partition(end)
@@ -48,10 +52,28 @@ def _row(spec: ModelSpec, loaded: str) -> str:
 
 
 def _of_transformers() -> str:
-    rows = ["| family | `model_type` | official checkpoints | licence of their weights |", "|---|---|---|---|"]
+    rows = [
+        "| family | `model_type` | official checkpoints | licence of their weights | where it was read |",
+        "|---|---|---|---|---|",
+    ]
     for family in FAMILIES.values():
         names = ", ".join(f"`{name}`" for name in family.seconds) or "–"
-        rows.append(f"| [{family.title}]({family.paper}) | `{family.model_type}` | {names} | {family.licence or NOT_KNOWN} |")
+        licence = f"{family.licence or NOT_KNOWN} | {family.licence_source or '–'}"
+        rows.append(f"| [{family.title}]({family.paper}) | `{family.model_type}` | {names} | {licence} |")
+    return "\n".join(rows) + "\n"
+
+
+def _of_large_models() -> str:
+    rows = [
+        "| model | frames a window | windows | peak memory | seconds a window | load before and after |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in json.loads(LARGE.read_text("utf-8")).values():
+        memory, seconds = f"{row['peak_mb'] / 1000:.1f} GB", f"{row['s_per_window']:.1f}"
+        load = " and ".join(f"{value:.0f}" for value in row["load"])
+        rows.append(
+            f"| {row['model']} | {row['frames']} | {row['windows']} in {row['clip_s']:g} s | {memory} | {seconds} | {load} |"
+        )
     return "\n".join(rows) + "\n"
 
 

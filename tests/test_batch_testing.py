@@ -53,7 +53,7 @@ def test_evaluate_writes_a_row_of_figures_for_each_video(vidcam: Run, tmp_path: 
     command = ("evaluate", "in", *MODEL, *QUICK, "--out-dir", "out")
     code, out, err = vidcam(*command)
     assert code == 1
-    assert err.splitlines()[-1].endswith(f"1 of 3 inputs failed: read {Path('out/failed.csv')}")
+    assert err.splitlines()[-1].endswith(f"1 of 3 inputs could not be explained: read {Path('out/failed.csv')}")
     assert len(out.splitlines()) == 2
     assert "evidence for 'red square' by" in out
     rows = read_csv(Path("out/results.csv"))

@@ -8,13 +8,14 @@ import re
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from support.clock import NOON, ManualClock
 
 from vidcam.errors import OutputError
-from vidcam.io.files import atomic_write, check_output, remove_leftovers
+from vidcam.io.files import atomic_write, check_output, remove_leftovers, scratch
 
 
 def listing(folder: Path) -> list[str]:
@@ -172,6 +173,23 @@ def test_parts_of_dead_processes_are_removed(tmp_path: Path, own: str, dead: int
     with atomic_write(tmp_path / "new.mp4"):
         pass
     assert listing(tmp_path) == ["new.mp4", "own"]
+
+
+@linux
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_scratch_goes_with_its_block_and_after_a_kill(
+    is_folder: bool, dead: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with scratch(".mp4", is_folder=is_folder) as mine:
+        left = tmp_path / renamed(mine.name, pid=dead)
+        if is_folder:
+            left.mkdir()
+        (left / "a.mp4" if is_folder else left).touch()
+        remove_leftovers(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == [mine.name]
+        assert mine.is_dir() == is_folder
+    assert list(tmp_path.iterdir()) == []
 
 
 @linux

@@ -32,8 +32,7 @@ from vidcam.cli import main
 from vidcam.errors import InputError, UsageError, VidcamError
 from vidcam.models import loading
 from vidcam.models.table import get_spec
-from vidcam.values import Keyframe
-from vidcam.web.studio import app, course, jobs, menus, root, serve, sessions, uploads, view_models
+from vidcam.web.studio import app, course, jobs, menus, results, root, serve, sessions, uploads, view_models
 
 CLIPS = Path(__file__).parent.parent / "clips"
 
@@ -515,7 +514,7 @@ def test_only_real_videos_come_in_that_are_not_too_long(tmp_path: Path) -> None:
     }
     for name, text in lists.items():  # a playlist would have other files of this machine read
         (tmp_path / name).write_text(text)
-        with pytest.raises(InputError, match=f"^{name} is not a video in a format that is known here"):
+        with pytest.raises(InputError, match=f"^{name} is not a supported video format"):
             uploads.look_at(tmp_path / name, name, sessions.Limits())
     (tmp_path / "cut.mp4").write_bytes((CLIPS / "falling.mp4").read_bytes()[:2000])
     with pytest.raises(InputError, match=r"^my\.mp4 ") as told:
@@ -548,18 +547,56 @@ def test_a_video_is_checked_and_fetched_by_its_owner_only(office) -> None:
     assert client.post("/media/nobody?name=a.mp4", content=content).status_code == 404
     bad = client.post(f"/media/{mine.token}?name=bad.mp4", content=b"no video")
     assert (bad.status_code, bad.json()["error"].partition(":")[0]) == (
-        400, "bad.mp4 is not a video in a format that is known here",
+        400, "bad.mp4 is not a supported video format",
     )  # fmt: skip
     assert mine.video.name == "my clip.mp4"  # what was there stays
     large = client.post(f"/media/{mine.token}?name=large.mp4", content=content + bytes(300_000))
     assert large.status_code == 413
     assert large.json()["error"].startswith("large.mp4 is larger than the 0.3 MB that are allowed here")
     unsaid = client.post(f"/media/{mine.token}?name=large.mp4", content=(bytes(50_000) for _ in range(9)))  # of no stated length
-    assert (unsaid.status_code, unsaid.json()["error"].startswith("large.mp4 is larger")) == (400, True)
+    assert (unsaid.status_code, unsaid.json()["error"].startswith("large.mp4 is larger")) == (413, True)
     assert len(list(mine.folder.iterdir())) == 1
     client.post(f"/media/{mine.token}?name=second.mp4", content=content)
     assert client.get(address).status_code == 404  # the first one is gone, from the disk too
     assert [p.name for p in mine.folder.glob("*/*")] == ["video.mp4"]
+    client.post(f"/media/{mine.token}?name=page.html", content=content)  # no browser may take it for a page
+    assert client.get(f"/{view_models.of_video(mine, mine.video)['url']}").headers["content-type"] == "video/mp4"
+
+
+def test_a_folder_is_fetched_file_by_file_and_nothing_beside_it(office) -> None:
+    mine, other = office.open("a"), office.open("b")
+    folder = mine.folder / "job-1"
+    (folder / "deeper").mkdir(parents=True)
+    (folder / "part-maps-0").write_bytes(b"maps")
+    (folder / "deeper" / "x").write_bytes(b"deep")
+    (mine.folder / "secret").write_bytes(b"secret")
+    client = TestClient(Starlette(routes=serve.media(office)))
+    base = mine.serve(folder)
+    assert base == mine.serve(folder)  # it stays the same while the page is open
+    assert client.get(f"/{base}part-maps-0").content == b"maps"
+    for wrong in ("..%2Fsecret", "%2E%2E/secret", "deeper/x", "deeper", "", "..%2F..%2Fsecret", "%2Fetc%2Fpasswd"):
+        assert client.get(f"/{base}{wrong}").status_code == 404, wrong
+    assert client.get(f"/{base.replace(mine.token, other.token)}part-maps-0").status_code == 404
+    mine.forget(folder)
+    assert client.get(f"/{base}part-maps-0").status_code == 404
+    assert client.get("/player/player.js").text.startswith("// The player")
+    assert client.get("/player/player.css").status_code == 404
+
+
+def test_what_a_job_has_shown_stays_if_it_is_stopped_afterwards(office) -> None:
+    session = office.open("a")
+
+    def work(job: Any) -> None:
+        (job.folder / "maps").write_bytes(b"maps")
+        job.show(SimpleNamespace(folder=job.folder))
+        job.cancel()
+        job.progress("judge", 1, 6)
+
+    job = office.submit(session, work, key="annotate", keep=True)
+    office.step()
+    assert (job.state, job.to_dict(before=0)["shown"]) == ("cancelled", 1)
+    assert session.results["annotate"].folder == job.folder
+    assert (job.folder / "maps").is_file()
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(3, "3 seconds"), (60, "1 minute"), (90, "1.5 minutes"), (300, "5 minutes")])
@@ -649,37 +686,33 @@ def test_a_password_is_asked_for_once() -> None:
 # --- menus and facts
 
 
-def test_menus_say_why_something_does_not_fit(monkeypatch) -> None:
-    items = {i["name"]: i for i in menus.method_items("mini")}
-    assert items["cam"]["reason"] is None
-    assert items["cam"]["detail"].endswith("the usual one here")
-    assert items["attention-rollout"]["reason"] == "method 'attention-rollout' needs attention, which model 'mini' does not have"
+def test_menus_offer_what_works_and_say_what_is_left_out(monkeypatch) -> None:
+    names = [name for _, name in menus.method_choices("mini")]
+    assert "attention-rollout" not in names
+    assert names[-1] == "best"
+    assert "best" not in [name for _, name in menus.method_choices("mini", several=True)]
+    assert {name: words for words, name in menus.method_choices("mini")}["cam"].endswith("the usual one here")
+    reason = "method 'attention-rollout' needs attention, which model 'mini' does not have"
+    assert menus.refusal("attention-rollout", "mini") == reason
     assert menus.refusal("attention-rollout", "mvit_v2_s") is None
-    models = {i["name"]: i for i in menus.model_items()}
-    assert models["mini"]["reason"] is None
-    assert models["x3d_s"]["reason"] == "its weights are not on this machine, and VIDCAM_OFFLINE forbids fetching them"
+    out = len([m for m in menus.all_methods() if menus.refusal(m.name, "mini")])
+    assert menus.method_note("mini") == f"Left out: {out} methods that do not work on mini."
+    assert menus.reach("mini") == "Knows 17 everyday movements; looks at 1.6 s at a time."
+    assert "x3d_s" not in [name for _, name in menus.model_choices()]  # it cannot be had offline
+    assert menus.availability(get_spec("x3d_s")) == (
+        False,
+        "its weights are not on this machine, and VIDCAM_OFFLINE forbids downloads",
+    )
     monkeypatch.delenv("VIDCAM_OFFLINE")
-    models = {i["name"]: i for i in menus.model_items()}
-    assert models["x3d_s"]["reason"] is None
-    assert models["x3d_s"]["detail"].endswith("is fetched first")
+    words = {name: words for words, name in menus.model_choices()}
+    assert words["x3d_s"].endswith("is downloaded first")
+    assert next(iter(words)) == "mini"  # what is here comes first
     assert menus.default_model("auto") == "mini"
+    assert menus.choice_reason("auto") == "The model is mini, because no weights of a network with hundreds of classes are here."
+    assert menus.choice_reason("mini") == ""
     for name in ("evil.py:make", "os:system", None, ["mini"]):  # a page must not have code of its choice loaded
         with pytest.raises(UsageError, match="not one of the models in the table"):
             menus.check_model(name)
-
-
-def test_a_long_curve_is_thinned_without_losing_its_peaks() -> None:
-    times = np.linspace(0, 100, 20_001)
-    curve = np.zeros(20_001)
-    curve[12_345], curve[777] = 7.0, -9.0
-    curve[:100] = np.nan
-    thin, curves = view_models._thin(times, {"walk": curve})
-    values = curves["walk"]
-    assert len(thin) == len(values) <= 2 * view_models.POINTS + 2
-    assert max(v for v in values if v is not None) == 7.0
-    assert min(v for v in values if v is not None) == -9.0
-    assert values[0] is None
-    assert thin[values.index(7.0)] == pytest.approx(times[12_345], abs=1e-4)
 
 
 def analysed(**settings: Any) -> Any:
@@ -687,42 +720,41 @@ def analysed(**settings: Any) -> Any:
     return explain(CLIPS / "three_actions.mp4", engine=open_engine("mini", device="cpu"), settings=Settings(**settings))
 
 
-def test_the_video_opens_at_the_peak_of_what_its_headline_names() -> None:
+def test_the_headline_is_the_sequence_and_the_video_opens_at_its_peak() -> None:
     analysis = analysed()
+    assert view_models.headline(analysis).startswith("waving one hand → ")
+    assert view_models.headline(analysis).endswith(" → raising both arms sideways")
+    assert view_models.headline(analysed(classes=("waving one hand",))).startswith("raising both arms sideways, ")
     times, label = analysis.times_s, analysis.top(1)[0][0]
-    picture = np.zeros((8, 8, 3), np.uint8)
-    peaks = {name: float(times[np.nanargmax(curve)]) for name, curve in analysis.curves.items()}
-    # another action is stronger in its moment
-    moments = tuple(Keyframe(peak, name, 1.0 if name == label else 2.0, picture) for name, peak in peaks.items())
-    shown = view_models.shown(replace(analysis, moments=moments), "1", "media/x")
-    assert len(peaks) > 1
-    assert shown["sentence"].startswith(f"{label}, ")
-    assert shown["peak"] == peaks[label]
+    curve = analysis.curves[label]
+    assert len(analysis.curves) > 1
+    assert results._peak(analysis) == pytest.approx(float(times[np.nanargmax(curve)]), abs=1e-6)
     [segment] = [s for s in analysis.segments if s.label == label]
-    assert segment.start_s <= shown["peak"] <= segment.end_s
+    assert segment.start_s <= results._peak(analysis) <= segment.end_s
 
 
 def test_an_answer_that_rejects_is_no_evidence_and_offers_another_model(office, monkeypatch) -> None:
     session = office.open("a")
-    picture = np.zeros((8, 8, 3), np.uint8)
     analysis = analysed(classes=("none of these", "waving one hand"))
-    analysis = replace(analysis, moments=(Keyframe(1.0, "waving one hand", 2.0, picture),))
+    video = uploads.look_at(CLIPS / "three_actions.mp4", "three_actions.mp4", sessions.Limits())
+    result = results.Result("1", video, analysis, None, session.folder)
     for module in (engine, view_models):
         monkeypatch.setattr(module, "choose_default_model", lambda: ("movinet_a0", ""))
     monkeypatch.setattr(loading, "is_available", lambda spec: True)
-    shown, words = view_models.shown(analysis, "1", "media/x"), view_models.answered(analysis, session)
+    shown, words = view_models.shown(session, result), view_models.answered(result, session)
     sentence = engine.rejection_sentence(get_spec("mini"))
     assert shown["sentence"] == f"T{sentence[1:]}."
     assert shown["sentence"] == "This is none of the 17 actions that mini knows; movinet_a0 (600 classes) may know it."
-    assert (shown["rejected"], shown["curves"], shown["segments"], shown["moments"], shown["peak"]) == (True, {}, [], [], None)
+    assert shown["players"] == []
     assert (words["shown"], words["verdict"], words["warnings"]) == ([], None, [])
     assert (words["rejected"]["model"], words["rejected"]["try"]) == ("movinet_a0", "Try movinet_a0 (600 actions)")
     # if it cannot be had, it is not offered
     monkeypatch.setattr(loading, "is_available", lambda spec: spec.name == "mini")
-    assert view_models.answered(analysis, session)["rejected"]["model"] is None
+    assert view_models.answered(result, session)["rejected"]["model"] is None
     # nor if the model knows what is asked about
-    known = view_models.shown(analysed(classes=("waving one hand",)), "1", "media/x")
-    assert (known["rejected"], list(known["curves"])) == (False, ["waving one hand"])
+    known = replace(result, analysis=analysed(classes=("waving one hand",)))
+    [player] = view_models.shown(session, known)["players"]
+    assert player["base"].startswith(f"media/{session.token}/")
 
 
 # --- the command

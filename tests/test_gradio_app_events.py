@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from support.clock import ManualClock
 from support.waiting import run_async
 
-from vidcam.web.studio import annotate, compare, jobs, models, sessions
+from vidcam.web.studio import annotate, compare, jobs, models, runs, sessions
 
 REQUEST: Any = SimpleNamespace(session_hash="tab")
 
@@ -24,8 +23,9 @@ def tabs(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 
     async def make() -> SimpleNamespace:  # Gradio looks for the loop that runs, and otherwise makes one that it never closes
         engines = jobs.Engines("cpu")
+        shelf = runs.RunShelf(tmp_path_factory.mktemp("runs"))
         with gr.Blocks(analytics_enabled=False):
-            tab = annotate.AnnotateTab(desk, engines, model="mini", examples=[])
+            tab = annotate.AnnotateTab(desk, engines, shelf, model="mini", examples=[])
             compared = compare.CompareTab(desk, engines, model="mini")
             return SimpleNamespace(desk=desk, annotate=tab, compare=compared, models=models.ModelsTab(desk, []))
 
@@ -51,24 +51,16 @@ def told(updates: AsyncIterator[Any], meanwhile: Callable[[], Any] = lambda: Non
     return run_async(collect())
 
 
-def drawn(look: Any, folder: Path) -> SimpleNamespace:
-    """A result of which only the look counts."""
-    return SimpleNamespace(look=look, folder=folder)
-
-
 def test_an_event_with_nothing_to_tell_yields_an_update_that_changes_nothing(page) -> None:
     # Gradio empties the outputs of an event that yields nothing: no video could be brought any more.
-    looks = page.annotate._change_look("spotlight", 0.5, True, REQUEST)
-    for updates in (looks, page.annotate.resume(REQUEST)):
-        [update] = told(updates)
-        assert list(update.values()) == [gr.skip()]
-    assert page.session.look.style == "spotlight"
+    [update] = told(page.annotate.resume(REQUEST))
+    assert list(update.values()) == [gr.skip()]
 
 
 def test_a_job_that_ends_while_the_page_is_loaded_is_shown_with_its_result(page, monkeypatch) -> None:
     tab, session = page.annotate, page.session
-    monkeypatch.setattr(tab, "_result", lambda session, result: {tab.stage: result})
-    job = page.desk.submit(session, lambda job: drawn(session.look, session.folder), key="annotate", keep=True)
+    monkeypatch.setattr(tab, "_video_and_result", lambda session, **more: {tab.stage: session.results.get("annotate")})
+    job = page.desk.submit(session, lambda job: SimpleNamespace(folder=session.folder), key="annotate", keep=True)
     [shown] = told(tab.begin(REQUEST))
     assert shown[tab._job]["state"] == "waiting"
     page.desk.step()  # after the page was told how the job stands, before it follows it
@@ -80,25 +72,29 @@ def test_a_job_that_ends_while_the_page_is_loaded_is_shown_with_its_result(page,
 
 def test_a_comparison_repeats_its_video_while_it_is_followed(page) -> None:
     tab, session = page.compare, page.session
-    page.desk.submit(session, lambda job: drawn(None, session.folder) if job.active else None, key="compare")
+    page.desk.submit(session, lambda job: SimpleNamespace(folder=session.folder), key="compare")
     steps = iter([lambda: None, page.desk.step])  # the job runs once its progress is followed
     updates = told(tab.show_video(REQUEST), lambda: next(steps, lambda: None)())
     assert len(updates) > 2
     for update in updates:
-        assert {tab._table, tab._job} <= set(update)
+        assert {tab._page, tab._job} <= set(update)
 
 
 def test_a_result_is_in_all_updates_that_come_after_it(page, monkeypatch) -> None:
     tab, session = page.annotate, page.session
-    first, second = (drawn(look, session.folder) for look in ("as it was", "as it is now"))
-    monkeypatch.setattr(tab, "_result", lambda session, result: {tab.stage: result, tab._answer: result.look})
-    monkeypatch.setattr(jobs, "redraw", lambda session, before: lambda job: second)
-    session.look = second.look
-    job = page.desk.submit(session, lambda job: first, key="annotate", keep=True)
-    updates = told(tab._follow(session, job), page.desk.step)
+    first, second = (SimpleNamespace(folder=session.folder) for _ in range(2))
+    monkeypatch.setattr(tab, "_video_and_result", lambda session: {tab.stage: session.results["annotate"], tab._answer: "words"})
+    job = page.desk.submit(session, lambda job: second, key="annotate", keep=True)
+
+    async def at_once(event: Any, timeout: float) -> bool:
+        return event.is_set()
+
+    monkeypatch.setattr(page.desk.clock, "wait_async", at_once)
+    steps = iter([lambda: job.show(first), page.desk.step])  # the evidence, while the verdict is made
+    updates = told(tab._follow(session, job), lambda: next(steps, lambda: None)())
     given: set[Any] = set()
     for update in updates:
         assert given <= set(update)
         given |= set(update)
-    assert [u[tab.stage] for u in updates if tab.stage in u] == [first, first, second]  # the second time while it is drawn anew
+    assert [u[tab.stage] for u in updates if tab.stage in u] == [first, second]
     assert updates[-1][tab._job] == {"state": "idle"}

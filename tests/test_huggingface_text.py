@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ import transformers
 from support import tiny_transformers as tiny
 
 import vidcam
+from vidcam.cli import main
 from vidcam.engine.pytorch import normalise
 from vidcam.errors import UsageError
 from vidcam.methods.core import Target, explain
@@ -19,6 +23,7 @@ from vidcam.models import loading
 
 pytestmark = pytest.mark.xdist_group("transformers")
 
+ROOT = Path(__file__).parent.parent
 PHRASES = ("a person waves", "a person sits down", "jumps")
 
 
@@ -99,3 +104,25 @@ def test_fewer_than_two_phrases_are_refused(folder, phrases):
         UsageError, match=r'an answer needs at least two of them, got \d: give each with --class "a person waves"'
     ):
         loading.load(f"hf:{folder}", phrases=phrases)
+
+
+def test_rules_of_live_name_the_phrases(folder, tmp_path, monkeypatch, capsys):
+    """Rules alone are enough: what they name are the classes, and events carry the phrases."""
+    words = ["live", str(ROOT / "clips" / "walking.mp4"), "--fast", "--headless", "--model", f"hf:{folder}", "--engine", "torch"]
+    words += [
+        "--frame-interval",
+        "0.1",
+        "--on",
+        "a person waves > 0.01",
+        "--on",
+        "a person jumps >= 0 for 200ms",
+        "--on",
+        "any > 0.9",
+    ]
+    monkeypatch.setattr(sys, "argv", ["vidcam", *words])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as end:
+        main.main()
+    assert not end.value.code
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {"a person waves", "a person jumps"} <= {event["action"] for event in events}

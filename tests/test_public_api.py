@@ -44,7 +44,7 @@ def test_public_function_documents_arguments_results_and_example(name: str) -> N
         assert f"    {parameter}: " in text.partition("Args:")[2], parameter
 
 
-@pytest.mark.parametrize("name", [*FUNCTIONS, "Settings", "Look", "Outputs", "Analysis"])
+@pytest.mark.parametrize("name", vidcam.__all__)
 def test_example_in_a_docstring_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "clips").symlink_to(ROOT / "clips")
     monkeypatch.chdir(tmp_path)

@@ -16,6 +16,7 @@ import sys
 import urllib.parse
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -50,7 +51,7 @@ from vidcam.values import Box, Keyframe, Prediction, Segment, SourceInfo, Track
 
 pytestmark = pytest.mark.portable
 
-WRITERS = {row.name: row.write for row in FORMATS if row.name != "tubes"}
+WRITERS = {row.name: row.write for row in FORMATS if row.name != "tubes" and (row.package is None or find_spec(row.package))}
 NASTY = "<script>alert(1)</script> \"double\" 'single' & é 犬\n\n--> two"
 FORMULA = "=cmd|' /C calc'!A0"
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from support import planted
 from support.media import write_clip
+from support.squares import write_squares
 
 from vidcam import annotation
 from vidcam.analysis import Analysis
@@ -30,16 +31,7 @@ def engine() -> TorchEngine:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    def picture(i: int) -> np.ndarray:
-        image = np.full((128, 128, 3), 90, np.uint8)
-        if 10 <= i < 40:
-            image[24:48, 20:44] = (230, 10, 10)  # stays for 3 s
-        if 25 <= i < 35:
-            x = 60 + 2 * (i - 25)
-            image[80:104, x : x + 24] = (230, 10, 10)  # moves for 1 s
-        return image
-
-    return write_clip(tmp_path_factory.mktemp("tubes") / "two.mp4", frames=50, size=(128, 128), fps=10, picture=picture)
+    return write_squares(tmp_path_factory.mktemp("tubes") / "two.mp4")
 
 
 @pytest.fixture(scope="module")

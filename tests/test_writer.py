@@ -682,3 +682,27 @@ def test_planes_of_another_matrix_are_converted_before_they_are_encoded(tmp_path
     with open_source(tmp_path / "a.mp4") as source:
         first, second = (frame.image.astype(int) for frame in source.frames())
     assert np.abs(first - second).mean() < 2
+
+
+def test_padding_of_planes_never_reaches_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows of planes 650 wide are longer than the pictures; what is in the rest must not decide on the bytes of the file.
+
+    x264's macroblock tree, which reads past rows by itself (docs/batches.md), is off.
+    """
+    monkeypatch.setitem(encoders.X264.options, "x264-params", "mbtree=0")  # type: ignore[arg-type]
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 255, (32, 650, 3), np.uint8) for _ in range(6)]
+
+    def written(padding: int) -> bytes:
+        with VideoWriter(tmp_path / f"{padding}.mp4", size=(32, 650)) as writer:
+            for number, picture in enumerate(pictures):
+                planes = encoders.encodable_planes((32, 650))
+                for plane in planes.frame.planes:  # type: ignore[attr-defined]
+                    assert plane.line_size > plane.width
+                    np.frombuffer(plane, np.uint8)[:] = padding
+                drawn = from_rgb(picture, "bt709")
+                planes.y[:], planes.u[:], planes.v[:] = drawn.y, drawn.u, drawn.v
+                writer.write(planes, time=number / 25, duration=0.04)
+        return (tmp_path / f"{padding}.mp4").read_bytes()
+
+    assert written(0) == written(255)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vidcam.errors import VidcamError
     from vidcam.evaluation.compare import compare
     from vidcam.evaluation.video import evaluate
+    from vidcam.exporting import export
     from vidcam.io.source import open_source
     from vidcam.methods.lookup import list_methods, register_method
     from vidcam.models.table import list_models, register_model
@@ -37,6 +38,7 @@ _MODULES = {
     "compare": "evaluation.compare",
     "evaluate": "evaluation.video",
     "train": "training",
+    "export": "exporting",
     "open_engine": "engine",
     "open_source": "io.source",
     "list_models": "models.table",
@@ -60,7 +62,7 @@ _MODULES = {
 }
 
 __all__ = [  # noqa: RUF022  (in the order of use, the same names as above)
-    "explain", "explain_clips", "annotate", "draw", "compare", "evaluate", "train", "open_engine", "open_source",
+    "explain", "explain_clips", "annotate", "draw", "compare", "evaluate", "train", "export", "open_engine", "open_source",
     "list_models", "list_methods", "register_model", "register_method", "Settings", "Look", "Encoding", "Outputs", "Session",
     "Analysis", "ClipEvidence", "Frame", "Clip", "CropGeometry", "Prediction", "Evidence", "Heat", "VidcamError",
 ]  # fmt: skip

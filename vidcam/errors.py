@@ -19,7 +19,16 @@ __all__ = [
 
 
 class VidcamError(Exception):
-    """The base of all errors that vidcam raises on purpose; the message is written for the user."""
+    """The base of all errors that vidcam raises on purpose; the message is written for the user.
+
+    Example:
+        >>> import vidcam
+        >>> try:
+        ...     vidcam.open_source("missing.mp4")
+        ... except vidcam.VidcamError as error:
+        ...     print(type(error).__name__)
+        InputError
+    """
 
 
 class UsageError(VidcamError, ValueError):

@@ -19,10 +19,13 @@ LIVE = ("starlette", "uvicorn", "websockets", "httpx", "prometheus_client")
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "app": ("gradio", *CHARTS, *LIVE),
     "charts": CHARTS,
+    "cloud": ("fsspec",),
+    "export": ("onnx", "onnxruntime"),
     "hf": ("transformers",),
     "live": LIVE,
     "parquet": ("pyarrow",),
     "ray": ("ray",),
+    "rerun": ("rerun",),
     "train": CHARTS,
 }
 """The modules that each extra of pyproject.toml brings, by its name; ``vidcam[all]`` is all of them."""

@@ -68,7 +68,17 @@ class Explanation:
 
 
 class Session:
-    """Turns frames, pushed in the order of their times, into explanations; the same for a file and for a camera."""
+    """Turns frames, pushed in the order of their times, into explanations; the same for a file and for a camera.
+
+    Example:
+        >>> import vidcam
+        >>> session = vidcam.Session(vidcam.open_engine("mini"), vidcam.Settings())
+        >>> with vidcam.open_source("clips/walking.mp4") as source:
+        ...     explanations = [e for frame in source.frames() for e in session.push(frame)]
+        >>> explanations += session.close()  # the tail
+        >>> explanations[0].prediction.top(1)[0][0]
+        'walking'
+    """
 
     def __init__(
         self,

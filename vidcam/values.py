@@ -111,6 +111,13 @@ class Frame(_Value):
         picture: RGB ``(H, W, 3) uint8`` or, as most video is coded, :class:`vidcam.yuv.Planes`.
         time: Seconds on the stream's clock.
         duration: Seconds until the next frame.
+
+    Example:
+        >>> import vidcam
+        >>> with vidcam.open_source("clips/walking.mp4") as source:
+        ...     frame = next(source.frames())
+        >>> frame.size, frame.time
+        ((360, 480), 0.0)
     """
 
     picture: UInt8Array | Planes
@@ -159,6 +166,12 @@ class Clip(_Value):
         frames: ``(T, H, W, 3) uint8`` RGB.
         times: ``(T,)`` seconds of these frames, never decreasing; a repeated frame has its time repeated.
         span: The part of the video that the clip stands for, ``[start, end)`` in seconds.
+
+    Example:
+        >>> import numpy as np
+        >>> from vidcam import Clip
+        >>> Clip(np.zeros((3, 8, 8, 3), np.uint8), times=[0.0, 0.2, 0.4], span=(0.0, 0.6)).times.tolist()
+        [0.0, 0.2, 0.4]
     """
 
     frames: UInt8Array
@@ -190,6 +203,12 @@ class CropGeometry(_Value):
         crop: (top, left, height, width) in resized pixels. The model never sees what lies outside. Along each axis it lies inside
             ``resized``, or around all of it: then the rest of it is filled with the grey ``PADDING``.
         antialias: Whether a shrunken pixel is the mean of those that it stands for, instead of bilinear interpolation.
+
+    Example:
+        >>> from vidcam import CropGeometry
+        >>> geometry = CropGeometry(source=(360, 640), resized=(112, 199), crop=(0, 43, 112, 112))
+        >>> [round(edge) for edge in geometry.seen]
+        [0, 138, 360, 498]
     """
 
     source: tuple[int, int]
@@ -250,6 +269,12 @@ class Prediction(_Value):
         probs: ``(K,)`` float32 in [0, 1], in the order of ``labels``.
         labels: The K classes of the model.
         span: The part of the video that the clip stands for, ``[start, end)`` in seconds.
+
+    Example:
+        >>> import vidcam
+        >>> analysis = vidcam.explain("clips/walking.mp4", engine=vidcam.open_engine("mini"))
+        >>> analysis.windows[0].top(1)[0][0]
+        'walking'
     """
 
     logits: FloatArray
@@ -301,6 +326,14 @@ class Evidence(_Value):
         method: The name of the method.
         complete: Whether the values should sum to ``total``.
         total: The logit less its bias, of the label or of label minus versus.
+
+    Example:
+        >>> import vidcam
+        >>> session = vidcam.Session(vidcam.open_engine("mini"), vidcam.Settings(classes=("walking",)))
+        >>> with vidcam.open_source("clips/walking.mp4") as source:
+        ...     evidence = [e.evidence[0] for frame in source.frames() for e in session.push(frame)]
+        >>> evidence[0].values.shape, evidence[0].completeness_error < 1e-4
+        ((16, 14, 14), True)
     """
 
     values: FloatArray
@@ -406,6 +439,12 @@ class Heat(_Value):
         seen: The rectangles of the picture that the model saw.
         label: The label.
         size: (H, W) of the picture, by default that of ``values``.
+
+    Example:
+        >>> import numpy as np
+        >>> from vidcam import Heat
+        >>> Heat(np.eye(4, dtype=np.float32), against=None, scale=2.5, seen=(), label="walking").size
+        (4, 4)
     """
 
     values: FloatArray

@@ -35,6 +35,13 @@ class ClipEvidence:
         ys: ``(h,)`` rows of the cells' centres, in pixels of the clip.
         xs: ``(w,)`` columns of the cells' centres, in pixels of the clip.
         totals: ``(B, N)``: the sums that the maps should have; None if the method promises none.
+
+    Example:
+        >>> import numpy as np, vidcam
+        >>> clips = np.zeros((2, 16, 112, 112, 3), np.uint8)
+        >>> found = vidcam.explain_clips(clips, engine=vidcam.open_engine("mini"), classes=("walking", "running"))
+        >>> found.labels, found.maps.shape
+        (('walking', 'running'), (2, 2, 16, 14, 14))
     """
 
     logits: FloatArray

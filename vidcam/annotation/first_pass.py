@@ -28,7 +28,7 @@ from vidcam.io.source import Source, open_source
 from vidcam.methods.lookup import BEST
 from vidcam.pipeline import Progress, Session, explanations, predictions
 from vidcam.settings import Settings
-from vidcam.values import FloatArray, Frame, Track
+from vidcam.values import FloatArray, Frame, Prediction, Track
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
@@ -53,6 +53,7 @@ def explain(
     fps: float | None = None,
     progress: Progress | None = None,
     say: Callable[[str], None] | None = None,
+    on_prediction: Callable[[Prediction], None] | None = None,
 ) -> Analysis:
     """Explain what a model sees in a video; draws and writes nothing.
 
@@ -64,6 +65,7 @@ def explain(
         fps: Pictures per second of an array or a folder of images, in place of ``times``.
         progress: Called with the stage, the frames done, and all frames if their number is known.
         say: Called at once, in the thread that reads, with what else is a warning of the analysis.
+        on_prediction: Called with the model's answer to each clip as soon as it is known.
 
     Returns:
         The predictions, and the evidence in space and time.
@@ -84,7 +86,7 @@ def explain(
     engine = checked_engine(source, engine)
     with open_source(source, times=times, fps=fps) as opened:
         opened.say = say
-        return explain_source(opened, engine, settings, progress)
+        return explain_source(opened, engine, settings, progress, on_prediction=on_prediction)
 
 
 def explain_by_methods(
@@ -116,29 +118,48 @@ def predict(path: object, *, engine: Engine, settings: Settings, progress: Progr
     return {engine.labels[i]: float(probs[i]) for i in np.argsort(-probs, kind="stable")}
 
 
-def explain_source(source: Source, engine: Engine, settings: Settings, progress: Progress | None) -> Analysis:
+def explain_source(
+    source: Source,
+    engine: Engine,
+    settings: Settings,
+    progress: Progress | None,
+    *,
+    on_prediction: Callable[[Prediction], None] | None = None,
+) -> Analysis:
     """Explain an open source, with a verdict if the settings ask for it."""
     if settings.method == BEST:
-        analysis = _explain_by_best(source, engine, settings, progress)
+        analysis = _explain_by_best(source, engine, settings, progress, on_prediction)
     else:
-        analysis = _explain_by_one(source, engine, settings, progress)
+        analysis = _explain_by_one(source, engine, settings, progress, on_prediction)
     if not settings.verdict:
         return analysis
     return add_verdict(source, engine, replace(settings, method=analysis.method), analysis, progress)
 
 
-def _explain_by_one(source: Source, engine: Engine, settings: Settings, progress: Progress | None) -> Analysis:
-    analyses, _ = _analyse(source, engine, settings, progress)
+def _explain_by_one(
+    source: Source,
+    engine: Engine,
+    settings: Settings,
+    progress: Progress | None,
+    on_prediction: Callable[[Prediction], None] | None = None,
+) -> Analysis:
+    analyses, _ = _analyse(source, engine, settings, progress, on_prediction=on_prediction)
     [analysis] = analyses.values()
     return analysis
 
 
-def _explain_by_best(source: Source, engine: Engine, settings: Settings, progress: Progress | None) -> Analysis:
+def _explain_by_best(
+    source: Source,
+    engine: Engine,
+    settings: Settings,
+    progress: Progress | None,
+    on_prediction: Callable[[Prediction], None] | None,
+) -> Analysis:
     """Explain by the model's default method, test one method of each family, and explain again if another one is better.
 
     If the model found none of its classes, there is nothing to test.
     """
-    analysis = _explain_by_one(source, engine, replace(settings, method=None), progress)
+    analysis = _explain_by_one(source, engine, replace(settings, method=None), progress, on_prediction)
     choice = None
     if analysis.labels[0] not in engine.spec.rejects:
         report = _counter("try methods", analysis.frames, progress)
@@ -158,7 +179,13 @@ def _renamed(progress: Progress | None, stage: str, name: str) -> Progress | Non
 
 
 def _analyse(
-    source: Source, engine: Engine, settings: Settings, progress: Progress | None, *, methods: Sequence[str] = ()
+    source: Source,
+    engine: Engine,
+    settings: Settings,
+    progress: Progress | None,
+    *,
+    methods: Sequence[str] = (),
+    on_prediction: Callable[[Prediction], None] | None = None,
 ) -> tuple[dict[str, Analysis], Session]:
     """Run the first pass: explain every clip, and join the evidence of each method."""
     by_name = tuple(engine.labels[index_of(engine.labels, c)] for c in settings.classes)
@@ -170,6 +197,8 @@ def _analyse(
         for name, joiner in joiners.items():
             evidence = tuple(e for e in explanation.evidence if e.method == name)
             joiner.add(explanation.prediction, evidence, explanation.times)
+        if on_prediction is not None:
+            on_prediction(explanation.prediction)
     joined = next(iter(joiners.values()))
     if not joined.predictions:
         raise _no_frames(source, settings)

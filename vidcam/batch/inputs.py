@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from vidcam.batch.storage import Place
 from vidcam.errors import InputError
 from vidcam.io.class_folders import is_labelled
+from vidcam.io.remote import is_address, is_remote, list_remote
 from vidcam.io.source import IMAGE_SUFFIXES, VIDEO_SUFFIXES, find_videos
 
 __all__ = ["LIST_SUFFIX", "expand_inputs", "identify"]
@@ -18,14 +19,14 @@ LIST_SUFFIX = ".txt"
 """The end of the name of a list of inputs."""
 
 
-def expand_inputs(given: Sequence[str], *, recursive: bool = False, without: Path | None = None) -> list[str]:
+def expand_inputs(given: Sequence[str], *, recursive: bool = False, without: Place | None = None) -> list[str]:
     """Return the videos that ``given`` stands for, each once, in order.
 
     Args:
         given: Files and addresses, which stand for themselves; folders of numbered images, which are one video each; other
             folders, which stand for the videos in them; patterns with ``*``, ``?`` or ``[…]``, where ``**`` is any number of
             folders; lists, which are text files (``.txt``) with one input a line, relative to the folder of the list, where ``#``
-            begins a comment.
+            begins a comment. Addresses that fsspec knows, such as ``s3://…``, may be folders and patterns too.
         recursive: Whether a folder also stands for the videos in the folders within it.
         without: A folder whose videos are left out if it lies within a given folder: that of the outputs.
 
@@ -41,16 +42,14 @@ def expand_inputs(given: Sequence[str], *, recursive: bool = False, without: Pat
 
 def identify(source: str) -> str:
     """Return the name by which a run knows an input again, from whatever folder the command is given."""
-    return source if _is_address(source) else os.path.abspath(source)
+    return source if is_address(source) else os.path.abspath(source)
 
 
-def _is_address(source: str) -> bool:
-    return re.match(r"[A-Za-z][A-Za-z0-9+.\-]+://", source) is not None
-
-
-def _expand(word: str, recursive: bool, without: Path | None) -> Iterator[str]:
+def _expand(word: str, recursive: bool, without: Place | None) -> Iterator[str]:
     path = Path(word)
-    if _is_address(word):
+    if is_remote(word):
+        yield from _expand_remote(word, recursive, without)
+    elif is_address(word):
         yield word
     elif _is(path.is_dir):
         yield from _expand_folder(path, recursive, without)
@@ -65,6 +64,14 @@ def _expand(word: str, recursive: bool, without: Path | None) -> Iterator[str]:
         yield word  # what cannot be read is reported where it is read
 
 
+def _expand_remote(address: str, recursive: bool, without: Place | None) -> Iterator[str]:
+    excluded = without if isinstance(without, str) else None
+    found = list_remote(address, VIDEO_SUFFIXES, recursive=recursive, without=excluded)
+    if not found:
+        raise InputError(f"{address} stands for no video: check the address, or use --recursive for the folders within it")
+    yield from found
+
+
 def _is(question: Callable[[], bool]) -> bool:
     """Return what a method of a path answers; False if no file can have this name."""
     try:
@@ -73,7 +80,7 @@ def _is(question: Callable[[], bool]) -> bool:
         return False
 
 
-def _expand_folder(folder: Path, recursive: bool, without: Path | None) -> Iterator[str]:
+def _expand_folder(folder: Path, recursive: bool, without: Place | None) -> Iterator[str]:
     if recursive:
         videos = list(_walk(folder, without))
         if not videos:
@@ -91,9 +98,9 @@ def _expand_folder(folder: Path, recursive: bool, without: Path | None) -> Itera
             raise
 
 
-def _walk(folder: Path, without: Path | None) -> Iterator[Path]:
+def _walk(folder: Path, without: Place | None) -> Iterator[Path]:
     """Yield the videos in a folder and in the folders within it; hidden ones and those in ``without`` are left out."""
-    excluded = None if without is None else without.resolve()
+    excluded = without.resolve() if isinstance(without, Path) else None
     for name, folders, _ in os.walk(folder):
         here = Path(name)
         if here != folder and here.resolve() == excluded:
@@ -106,7 +113,7 @@ def _walk(folder: Path, without: Path | None) -> Iterator[Path]:
             continue
 
 
-def _read_list(path: Path, recursive: bool, without: Path | None) -> Iterator[str]:
+def _read_list(path: Path, recursive: bool, without: Place | None) -> Iterator[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -117,4 +124,4 @@ def _read_list(path: Path, recursive: bool, without: Path | None) -> Iterator[st
     for word in words:
         if word.lower().endswith(LIST_SUFFIX):
             raise InputError(f"the list {path} names the list {word}: name its videos in one list")
-        yield from _expand(word if _is_address(word) else str(path.parent / word), recursive, without)
+        yield from _expand(word if is_address(word) else str(path.parent / word), recursive, without)

@@ -18,13 +18,13 @@ __all__ = ["locked"]
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder for one run; the system lets go of it if the process dies.
+def locked(folder: Path | str) -> Iterator[None]:
+    """Hold a folder for one run; the system lets go of it if the process dies. An address cannot be held.
 
     Raises:
         UsageError: Another process holds it.
     """
-    if fcntl is None:
+    if fcntl is None or isinstance(folder, str):
         yield
         return
     handle = os.open(folder, os.O_RDONLY)

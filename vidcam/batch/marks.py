@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import Any, Literal
 
-from vidcam.io.files import save
+from vidcam.batch.storage import Place, open_storage, write_text
 from vidcam.io.json_text import parse_json, to_json_text
 
 __all__ = ["MARKS", "Marks", "State"]
@@ -25,36 +22,33 @@ class Marks:
     A mark appears whole or not at all, so a process that is killed leaves the marks of exactly those videos that were finished.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder / MARKS
-
-    def make_folder(self) -> None:
-        """Make the folder of the marks."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, folder: Place) -> None:
+        self._storage = open_storage(folder)
 
     def write(self, name: str, state: State, row: Mapping[str, Any]) -> None:
         """Mark an input as done or failed; ``row`` is what the tables say of it."""
-        save(self._path(name, state), to_json_text(row), overwrite=True)
+        write_text(self._storage, _file(name, state), to_json_text(row))
 
     def read(self, name: str, state: State) -> dict[str, Any] | None:
         """Return the row of a mark; None if there is no such mark."""
+        content = self._storage.read(_file(name, state))
         try:
-            row = parse_json(self._path(name, state).read_bytes())
-        except (FileNotFoundError, ValueError):
+            row = None if content is None else parse_json(content)
+        except ValueError:
             return None
         return row if isinstance(row, dict) else None
 
     def names(self, state: State) -> set[str]:
         """Return the names of all inputs that are marked so."""
         suffix = f".{state}.json"
-        with os.scandir(self._folder) as entries:
-            return {entry.name.removesuffix(suffix) for entry in entries if entry.name.endswith(suffix) and entry.name[0] != "."}
+        files = self._storage.names(MARKS)
+        return {file.removesuffix(suffix) for file in files if file.endswith(suffix) and file[0] != "."}
 
     def clear(self, state: State) -> None:
         """Remove all marks of one kind."""
         for name in self.names(state):
-            with suppress(FileNotFoundError):
-                self._path(name, state).unlink()
+            self._storage.remove(_file(name, state))
 
-    def _path(self, name: str, state: State) -> Path:
-        return self._folder / f"{name}.{state}.json"
+
+def _file(name: str, state: State) -> str:
+    return f"{MARKS}/{name}.{state}.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,8 @@ from vidcam.analysis import versions
 from vidcam.annotation import Outputs
 from vidcam.batch.inputs import identify
 from vidcam.batch.naming import Names, written_files
+from vidcam.batch.storage import Place, open_storage, path_in, write_text
 from vidcam.errors import InputError, OutputError, UsageError
-from vidcam.io.files import save
 from vidcam.io.json_text import parse_json, to_json_value
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Item:
 class Plan:
     """All inputs of a run in ``folder``, and the facts that decide how its outputs look, by name."""
 
-    folder: Path
+    folder: Place
     fingerprint: Mapping[str, Any]
     items: tuple[Item, ...] = field(repr=False)
 
@@ -79,15 +79,15 @@ class Plan:
         rows = ",\n".join(json.dumps(asdict(item)) for item in self.items)
         facts = json.dumps(self.fingerprint, indent=1)
         text = f'{{\n"schema_version": 1,\n"fingerprint": {facts},\n"inputs": [\n{rows}\n]\n}}\n'
-        save(self.folder / PLAN_FILE, text, overwrite=True)
+        write_text(open_storage(self.folder), PLAN_FILE, text)
 
-    def folders(self) -> set[Path]:
-        """Return all folders into which the run writes."""
-        return {self.folder, *(path.parent for item in self.items for path in item.paths(self.folder).values())}
+    def folders(self) -> set[str]:
+        """Return all folders into which the run writes outputs, relative to its own."""
+        return {"", *(os.path.dirname(path) for item in self.items for path in item.outputs.values())}
 
 
 def fingerprint_of(
-    engines: Sequence[Engine], task: Task, patterns: Mapping[str, Path], *, form: Outputs, folder: Path
+    engines: Sequence[Engine], task: Task, patterns: Mapping[str, Path], *, form: Outputs, folder: Place
 ) -> dict[str, Any]:
     """Return the facts that decide how outputs look, by the names that a message gives them."""
     facts = {
@@ -98,7 +98,7 @@ def fingerprint_of(
         "embed": form.embed,
         **{f"encoding.{name}": value for name, value in asdict(form.encoding).items()},
         **task.facts(engines),
-        **{f"output.{kind}": relative_path(path, folder) for kind, path in patterns.items()},
+        **{f"output.{kind}": relative_path(path, Path(folder)) for kind, path in patterns.items()},
     }
     return {name: to_json_value(value) for name, value in facts.items()}
 
@@ -115,26 +115,26 @@ def _engine_facts(engine: Engine) -> dict[str, Any]:
     }
 
 
-def read_plan(folder: Path) -> Plan | None:
+def read_plan(folder: Place) -> Plan | None:
     """Return the plan in a folder; None if there is none.
 
     Raises:
         InputError: The file is no plan.
     """
-    path = folder / PLAN_FILE
     try:
-        content = parse_json(path.read_bytes())
+        if (text := open_storage(folder).read(PLAN_FILE)) is None:
+            return None
+        content = parse_json(text)
         items = tuple(Item(str(row["input"]), str(row["name"]), dict(row["outputs"])) for row in content["inputs"])
         return Plan(folder, dict(content["fingerprint"]), items)
-    except FileNotFoundError:
-        return None
     except (ValueError, LookupError, TypeError) as error:
+        path = path_in(folder, PLAN_FILE)
         raise InputError(f"{path} is no plan of a run ({error}): use --overwrite to start anew, or another folder") from error
 
 
 def make_plan(
     sources: Sequence[str],
-    folder: Path,
+    folder: Place,
     fingerprint: Mapping[str, Any],
     patterns: Mapping[str, Path],
     *,
@@ -157,26 +157,40 @@ def make_plan(
     """
     known: tuple[Item, ...] = ()
     written: set[str] = set()
+    root = Path(folder)  # of an address too: names are planned like paths
     if former is not None:
-        written = {str(path) for item in former.items for path in written_files(item.paths(folder.absolute()))}
+        written = _addresses(former)
         if not overwrite:
             _refuse_other(former, fingerprint)
             known = former.items
-    names = Names(patterns, taken=[folder / name for name in RUN_FILES])
+    names = Names(patterns, taken=[root / name for name in RUN_FILES])
     for item in known:
-        names.add(item.name, item.paths(folder))
+        names.add(item.name, item.paths(root))
     planned = {item.input for item in known}
     added = []
     for source in sources:
         identity = identify(source)
         if identity not in planned and identity not in written:
             name, paths = names.give(source)
-            added.append(Item(identity, name, {kind: relative_path(path, folder) for kind, path in paths.items()}))
+            added.append(Item(identity, name, {kind: relative_path(path, root) for kind, path in paths.items()}))
     if not overwrite:
-        _refuse_existing(path for item in added for path in written_files(item.paths(folder)))
+        _refuse_existing(folder, [relative_path(path, root) for item in added for path in written_files(item.paths(root))])
     if not known and not added:
         raise UsageError(f"all inputs are outputs of the run in {folder}: name the folder of the videos themselves")
-    return Plan(folder, fingerprint, (*known, *added))
+    plan = Plan(folder, fingerprint, (*known, *added))
+    if isinstance(folder, str) and (outside := [name for name in plan.folders() if name.startswith((os.pardir, os.sep))]):
+        raise UsageError(
+            f"with --out-dir {folder}, all outputs lie in it: {outside[0]} does not; name them {folder}/{{name}}.json"
+        )
+    return plan
+
+
+def _addresses(plan: Plan) -> set[str]:
+    """Return the files of a run's outputs, as inputs are named."""
+    if isinstance(plan.folder, str):
+        names = (relative_path(path, Path()) for item in plan.items for path in written_files(item.paths(Path())))
+        return {path_in(plan.folder, name) for name in names}
+    return {str(path) for item in plan.items for path in written_files(item.paths(plan.folder.absolute()))}
 
 
 def _refuse_other(former: Plan, fingerprint: Mapping[str, Any]) -> None:
@@ -197,8 +211,8 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:12]}…"
 
 
-def _refuse_existing(paths: Iterable[Path]) -> None:
-    existing = [path for path in paths if os.path.lexists(path)]
+def _refuse_existing(folder: Place, names: Sequence[str]) -> None:
+    existing = [path_in(folder, name) for name in open_storage(folder).existing(names)] if names else []
     if existing:
         others = f" and {len(existing) - 1} more files exist" if len(existing) > 1 else " exists"
         raise OutputError(

@@ -13,9 +13,9 @@ from vidcam.batch.executors import Executor
 from vidcam.batch.failures import MAX_ATTEMPTS, pause_before
 from vidcam.batch.marks import MARKS, Marks
 from vidcam.batch.plan import Item, Plan
+from vidcam.batch.storage import open_storage
 from vidcam.batch.worker import Outcome
 from vidcam.io.clock import SYSTEM, Clock, Stop
-from vidcam.io.files import remove_leftovers
 
 __all__ = ["Remaining", "Report", "Status", "begin_run", "run_items"]
 
@@ -71,9 +71,7 @@ def begin_run(plan: Plan, *, retry_failed: bool = False, anew: bool = False) -> 
         anew: Whether everything is done again.
     """
     marks = Marks(plan.folder)
-    marks.make_folder()
-    for folder in {*plan.folders(), plan.folder / MARKS}:
-        remove_leftovers(folder)
+    open_storage(plan.folder).prepare({*plan.folders(), MARKS})
     if anew:
         marks.clear("done")  # before the new plan is there: these marks say nothing about it
     if anew or retry_failed:

@@ -6,13 +6,12 @@ import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from vidcam.batch.marks import Marks
 from vidcam.batch.plan import FAILED_CSV, RESULTS, Item, Plan
+from vidcam.batch.storage import Storage, open_storage
 from vidcam.extras import has_extra, missing_extra
-from vidcam.io.files import atomic_write
 from vidcam.io.json_text import to_utf8_text
 
 __all__ = ["FAILED_COLUMNS", "write_tables"]
@@ -36,11 +35,11 @@ def write_tables(plan: Plan, columns: Mapping[str, str]) -> list[str]:
     Raises:
         OutputError: The disk is full, or the folder cannot be written.
     """
-    marks = Marks(plan.folder)
+    marks, storage = Marks(plan.folder), open_storage(plan.folder)
     failed = (row for _, row in _rows(plan.items, marks, "failed"))
-    _write_csv(plan.folder / FAILED_CSV, FAILED_COLUMNS, ({key: row.get(key) for key in FAILED_COLUMNS} for row in failed))
-    _write_csv(plan.folder / f"{RESULTS}.csv", tuple(columns), _results(plan.items, marks, columns))
-    return _write_parquet(plan.folder / f"{RESULTS}.parquet", columns, _results(plan.items, marks, columns))
+    _write_csv(storage, FAILED_CSV, FAILED_COLUMNS, ({key: row.get(key) for key in FAILED_COLUMNS} for row in failed))
+    _write_csv(storage, f"{RESULTS}.csv", tuple(columns), _results(plan.items, marks, columns))
+    return _write_parquet(storage, f"{RESULTS}.parquet", columns, _results(plan.items, marks, columns))
 
 
 def _rows(items: Iterable[Item], marks: Marks, state: Any) -> Iterator[tuple[Item, dict[str, Any]]]:
@@ -66,23 +65,23 @@ def _cell(value: Any) -> Any:
     return to_utf8_text(value) if isinstance(value, str) else value
 
 
-def _write_csv(path: Path, columns: tuple[str, ...], rows: Iterable[Mapping[str, Any]]) -> None:
-    with atomic_write(path, overwrite=True) as part, part.open("w", encoding="utf-8", errors="replace", newline="") as file:
+def _write_csv(storage: Storage, name: str, columns: tuple[str, ...], rows: Iterable[Mapping[str, Any]]) -> None:
+    with storage.writing(name) as part, part.open("w", encoding="utf-8", errors="replace", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
 
 
-def _write_parquet(path: Path, columns: Mapping[str, str], rows: Iterator[Mapping[str, Any]]) -> list[str]:
+def _write_parquet(storage: Storage, name: str, columns: Mapping[str, str], rows: Iterator[Mapping[str, Any]]) -> list[str]:
     if not has_extra("parquet"):
-        path.unlink(missing_ok=True)  # one of an earlier run would be out of date
-        return [missing_extra("parquet", f"only {RESULTS}.csv was written; {path.name}")]
+        storage.remove(name)  # one of an earlier run would be out of date
+        return [missing_extra("parquet", f"only {RESULTS}.csv was written; {name}")]
     import pyarrow
     import pyarrow.parquet
 
     types = {"string": pyarrow.string(), "double": pyarrow.float64()}
     schema = pyarrow.schema([(name, types[kind]) for name, kind in columns.items()])
-    with atomic_write(path, overwrite=True) as part, pyarrow.parquet.ParquetWriter(part, schema) as writer:
+    with storage.writing(name) as part, pyarrow.parquet.ParquetWriter(part, schema) as writer:
         while group := list(islice(rows, ROWS_AT_ONCE)):
             writer.write_table(pyarrow.Table.from_pylist(group, schema=schema))
     return []

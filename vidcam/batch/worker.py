@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,11 @@ from vidcam.annotation import Outputs
 from vidcam.batch.failures import KINDS, Kind, kind_of, sentence_of
 from vidcam.batch.marks import Marks
 from vidcam.batch.plan import Item, relative_path
+from vidcam.batch.storage import Place, open_storage
 from vidcam.batch.tasks import Task
 from vidcam.io.clock import SYSTEM, Clock
 from vidcam.io.plugins import add_file, named_files
+from vidcam.io.remote import is_remote, local_copy
 from vidcam.pipeline import Progress
 
 if TYPE_CHECKING:
@@ -34,7 +37,7 @@ class Recipe:
         plugins: The plugin files of the process that makes the recipe; all machines see them under the same paths.
     """
 
-    folder: Path
+    folder: Place
     engines: Sequence[Mapping[str, Any]]
     task: Task
     form: Outputs = field(default_factory=Outputs)
@@ -93,15 +96,18 @@ def work_on(
     """
     began = clock.now()
     try:
-        outputs = item.to_outputs(recipe.folder, recipe.form)
-        found = recipe.task.work(item.input, outputs, engines, progress)
+        with ExitStack() as stack:
+            if is_remote(item.input):
+                stack.enter_context(local_copy(item.input))  # one for all readings
+            working = stack.enter_context(open_storage(recipe.folder).working(item.outputs.values()))
+            found = recipe.task.work(item.input, item.to_outputs(working, recipe.form), engines, progress)
         told = {note for engine in engines for note in engine.notes}
         row = {
             **found,
             "input": item.input,
             "name": item.name,
             "seconds": clock.now() - began,
-            "outputs": {kind: relative_path(Path(path), recipe.folder) for kind, path in found["outputs"].items()},
+            "outputs": {kind: relative_path(Path(path), working) for kind, path in found["outputs"].items()},
             "warnings": [warning for warning in found["warnings"] if warning not in told],
         }
         Marks(recipe.folder).write(item.name, "done", row)

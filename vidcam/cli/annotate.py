@@ -49,7 +49,7 @@ def annotate(
         list[str],
         Argument(
             metavar="INPUT",
-            help="Video files, folders of videos, folders of numbered images, http URLs, patterns in quotes, or lists (.txt).",
+            help="Video files, folders of videos or numbered images, addresses (http, s3…), patterns in quotes, or lists (.txt).",
         ),
     ],
     output: Annotated[
@@ -62,8 +62,8 @@ def annotate(
         ),
     ] = None,
     out_dir: Annotated[
-        Path | None,
-        options.output_option(metavar="DIR", help="Folder for the explained videos (for any number of inputs)."),
+        str | None,
+        options.output_option(metavar="DIR", help="Folder for the explained videos (for any number of inputs), or s3://…"),
     ] = None,
     like: Like = None,
     model: options.Model = "auto",
@@ -140,11 +140,12 @@ def annotate(
     from vidcam.batch.tasks import Annotate
     from vidcam.cli.batch import BatchOptions, run_batch
     from vidcam.cli.loading import load_engine
-    from vidcam.cli.outputs import parse_formats, plan_outputs, plan_patterns
+    from vidcam.cli.outputs import parse_formats, parse_place, plan_outputs, plan_patterns
     from vidcam.cli.progress import ProgressBar
     from vidcam.io.source import open_source
 
-    sources = expand_inputs(inputs, recursive=recursive, without=out_dir)
+    place = parse_place(out_dir)
+    sources = expand_inputs(inputs, recursive=recursive, without=place)
     reports = {"html": html, "json": json, "csv": csv, "vtt": vtt, "npz": maps, "tubes": tubes} | parse_formats(formats or ())
     settings = Settings(
         method=method, classes=tuple(classes or ()), versus=versus, seconds_between_clip_starts=hop, tail=tail,
@@ -161,11 +162,11 @@ def annotate(
     recorded = None if like is None else read_recorded(like)
     batch = BatchOptions(jobs, ray, retry_failed=retry_failed, progress=progress, overwrite=overwrite, quiet=quiet, like=recorded)
     task = Annotate(settings, look)
-    if batch.is_meant(sources, inputs, out_dir) and out_dir is not None:
-        patterns = plan_patterns(output=output, out_dir=out_dir, reports=reports, embed=embed, count=len(sources))
-        run_batch(sources, out_dir, patterns, [opening], task, batch, form=form)
+    if batch.is_meant(sources, inputs, place) and place is not None:
+        patterns = plan_patterns(output=output, out_dir=place, reports=reports, embed=embed, count=len(sources))
+        run_batch(sources, place, patterns, [opening], task, batch, form=form)
         return
-    works = plan_outputs(sources, output=output, out_dir=out_dir, reports=reports, form=form)
+    works = plan_outputs(sources, output=output, out_dir=place, reports=reports, form=form)
     # A bad input is reported before any weights are fetched.
     single = open_source(works[0][0]) if len(works) == 1 else None
     with ProgressBar(quiet=quiet) as bar:

@@ -17,6 +17,7 @@ from vidcam.batch.lock import locked
 from vidcam.batch.plan import FAILED_CSV, RESULTS, Plan, fingerprint_of, make_plan, read_plan
 from vidcam.batch.processes import suggest_jobs
 from vidcam.batch.run import Status, begin_run, run_items
+from vidcam.batch.storage import Place, path_in
 from vidcam.batch.tables import write_tables
 from vidcam.batch.tasks import Task
 from vidcam.batch.worker import Outcome, Recipe
@@ -44,19 +45,20 @@ class BatchOptions:
     quiet: bool
     like: Recorded | None = None
 
-    def check(self, out_dir: Path | None) -> None:
+    def check(self, out_dir: Place | None) -> None:
         """Raise UsageError if options of such a run are given without the folder that it needs."""
         if out_dir is None and (asked := self._asked()):
             raise UsageError(f"{asked[0]} is for a run over many videos: name the folder of its outputs with --out-dir DIR")
 
-    def is_meant(self, sources: Sequence[str], inputs: Sequence[str], out_dir: Path | None) -> bool:
+    def is_meant(self, sources: Sequence[str], inputs: Sequence[str], out_dir: Place | None) -> bool:
         """Return whether the command is a run over many videos, and not one video (or several into the current folder).
 
         Raises:
             UsageError: As :meth:`check`.
         """
         self.check(out_dir)
-        return out_dir is not None and (bool(self._asked()) or list(sources) != list(inputs) or len(sources) > 1)
+        is_many = bool(self._asked()) or list(sources) != list(inputs) or len(sources) > 1
+        return out_dir is not None and (is_many or isinstance(out_dir, str))
 
     def _asked(self) -> list[str]:
         given = {
@@ -70,7 +72,7 @@ class BatchOptions:
 
 def run_batch(
     sources: Sequence[str],
-    folder: Path,
+    folder: Place,
     patterns: Mapping[str, Path],
     openings: Sequence[Mapping[str, Any]],
     task: Task,
@@ -82,7 +84,7 @@ def run_batch(
 
     Args:
         sources: The videos.
-        folder: The folder of the run, which exists.
+        folder: The folder of the run, which exists, or its address.
         patterns: The path of each output by its kind.
         openings: The arguments of :func:`vidcam.cli.loading.load_engine` for each model.
         task: What is done with each video.
@@ -104,7 +106,7 @@ def run_batch(
         plan = make_plan(sources, folder, fingerprint, patterns, former=former, overwrite=options.overwrite)
         remaining = begin_run(plan, retry_failed=options.retry_failed, anew=options.overwrite)
         arguments = [engine_arguments(engine, **opening) for engine, opening in zip(engines, openings, strict=True)]
-        recipe = Recipe(folder.absolute(), arguments, task, form)
+        recipe = Recipe(folder.absolute() if isinstance(folder, Path) else folder, arguments, task, form)
         executor = _open(recipe, len(remaining.items), options, engines, bar)
         del engines  # the processes have their own
         reporter = _Reporter(stop, folder, {identify(source): source for source in sources}, task, options, bar)
@@ -129,7 +131,7 @@ def _open(recipe: Recipe, videos: int, options: BatchOptions, engines: Sequence[
     return open_executor("processes", recipe, jobs=jobs)
 
 
-def _read_former(folder: Path, *, overwrite: bool) -> Plan | None:
+def _read_former(folder: Place, *, overwrite: bool) -> Plan | None:
     try:
         return read_plan(folder)
     except InputError:
@@ -144,15 +146,17 @@ def _conclude(plan: Plan, status: Status, bar: ProgressBar) -> None:
         bar.print_message(f"stopped: {status.done} of {status.total} inputs are done; the same command continues", always=True)
         raise typer.Exit(130)
     if status.failed:
-        raise VidcamError(f"{status.failed} of {status.total} inputs failed: read {plan.folder / FAILED_CSV}")
-    bar.print_message(f"all {status.total} inputs are done: read {plan.folder / RESULTS}.csv")
+        raise VidcamError(
+            f"{status.failed} of {status.total} inputs could not be explained: read {path_in(plan.folder, FAILED_CSV)}"
+        )
+    bar.print_message(f"all {status.total} inputs are done: read {path_in(plan.folder, RESULTS)}.csv")
 
 
 class _Reporter:
     """Prints what becomes of each input, and how far the run is."""
 
     def __init__(
-        self, stop: Stop, folder: Path, typed: Mapping[str, str], task: Task, options: BatchOptions, bar: ProgressBar
+        self, stop: Stop, folder: Place, typed: Mapping[str, str], task: Task, options: BatchOptions, bar: ProgressBar
     ) -> None:
         self._stop, self._task = stop, task
         self._folder, self._typed, self._bar = folder, typed, bar
@@ -181,7 +185,7 @@ class _Reporter:
         for warning in row["warnings"]:
             self._bar.print_message(f"warning: {name}: {warning}")
         self._bar.print_notes(f"{name}: {note}" for note in row["notes"])
-        outputs = [str(self._folder / path) for path in row["outputs"].values()]
+        outputs = [path_in(self._folder, path) for path in row["outputs"].values()]
         self._bar.print_result(summary(name, self._task.in_words(row), outputs, row["playback"] or ""))
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from vidcam.annotation import Outputs
+    from vidcam.batch.storage import Place
     from vidcam.cli.batch import BatchOptions
 
 __all__ = ["EXAMPLES", "compare"]
@@ -93,11 +94,13 @@ def compare(
     """
     from vidcam.annotation import Outputs
     from vidcam.cli.batch import BatchOptions
+    from vidcam.cli.outputs import check_pages, parse_place
 
     models = list(model or ("auto",))
     _check_models(models, method, weights=weights, layer=layer)
     batch = BatchOptions(jobs, ray, retry_failed=retry_failed, progress=progress, overwrite=overwrite, quiet=quiet)
-    batch.check(out_dir)
+    place = parse_place(out_dir)
+    batch.check(place)
     form = Outputs(overwrite=overwrite, embed=embed, encoding=Encoding(encoder, crf=crf, preset=preset))
     settings = Settings(
         classes=tuple(classes or ()), versus=versus, seconds_between_clip_starts=hop, smooth_s=smooth, start_s=start, end_s=end,
@@ -110,13 +113,14 @@ def compare(
         }
         for name in models
     ]  # fmt: skip
-    if out_dir is None:
+    if place is None:
         _compare_one(inputs, output, html, json, openings, settings, tuple(method or ()), form, quiet=quiet)
         return
     if output is not None:
         raise UsageError("give -o for one video or --out-dir for a folder, not both")
-    reports = {"html": html or out_dir / "{name}.compare.html"} | ({} if json is None else {"json": json})
-    _compare_many(inputs, out_dir, reports, openings, settings, tuple(method or ()), form, batch, recursive=recursive)
+    reports = {"html": html or Path(place) / "{name}.compare.html"} | ({} if json is None else {"json": json})
+    check_pages(place, reports, embed=embed)
+    _compare_many(inputs, place, reports, openings, settings, tuple(method or ()), form, batch, recursive=recursive)
 
 
 def _compare_one(
@@ -162,7 +166,7 @@ def _compare_one(
 
 def _compare_many(
     inputs: Sequence[str],
-    out_dir: Path,
+    out_dir: Place,
     reports: Mapping[str, Path],
     openings: Sequence[Mapping[str, Any]],
     settings: Settings,

@@ -16,6 +16,7 @@ from vidcam.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from vidcam.batch.storage import Place
     from vidcam.cli.batch import BatchOptions
     from vidcam.cli.progress import ProgressBar
     from vidcam.engine import Engine
@@ -125,13 +126,15 @@ def evaluate(
         )  # fmt: skip
         return
     from vidcam.cli.batch import BatchOptions
+    from vidcam.cli.outputs import parse_place
     from vidcam.evaluation.budget import parse_budget
     from vidcam.metrics.imputers import IMPUTERS
 
     if len(method or ()) > 1:
         raise UsageError("one method is tested at a time; `vidcam compare` shows several side by side")
     batch = BatchOptions(jobs, ray, retry_failed=retry_failed, progress=progress, overwrite=overwrite, quiet=quiet)
-    batch.check(out_dir)
+    place = parse_place(out_dir)
+    batch.check(place)
     chosen = {"windows": windows, "imputers": tuple(baseline or IMPUTERS), "budget_s": parse_budget(budget)}
     settings = Settings(
         method=method[0] if method else None, classes=() if label is None else (label,), versus=versus,
@@ -142,12 +145,12 @@ def evaluate(
         "trust_code": trust_code, "phrases": [label or "", versus or ""], "device": device,
     }  # fmt: skip
     paths = {"html": html, "json": json, "csv": csv}
-    if out_dir is None:
+    if place is None:
         _evaluate_one(_only_input(inputs), opening, settings, chosen | {"other": splice}, paths, overwrite=overwrite, quiet=quiet)
     else:
         if splice is not None:
             raise UsageError("--splice is for a single video: leave out --splice or --out-dir")
-        _evaluate_many(inputs, out_dir, opening, settings, chosen, paths, batch, recursive=recursive)
+        _evaluate_many(inputs, place, opening, settings, chosen, paths, batch, recursive=recursive)
 
 
 def _require_charts() -> None:
@@ -170,7 +173,7 @@ def _only_input(inputs: Sequence[str]) -> str:
 
 def _evaluate_many(
     inputs: Sequence[str],
-    out_dir: Path,
+    out_dir: Place,
     opening: Mapping[str, Any],
     settings: Settings,
     chosen: Mapping[str, Any],
@@ -182,14 +185,15 @@ def _evaluate_many(
     """Test every video for itself, in a run that can be continued."""
     from vidcam.annotation import Outputs
     from vidcam.batch.inputs import expand_inputs
+    from vidcam.batch.storage import path_in
     from vidcam.batch.testing import Evaluate
     from vidcam.cli.batch import run_batch
     from vidcam.cli.outputs import plan_results
 
     if paths["csv"] is not None:
-        raise UsageError(f"with --out-dir, the table of all videos is {out_dir / 'results.csv'}: leave --csv out")
+        raise UsageError(f"with --out-dir, the table of all videos is {path_in(out_dir, 'results.csv')}: leave --csv out")
     sources = expand_inputs(inputs, recursive=recursive, without=out_dir)
-    reports = {kind: path for kind, path in paths.items() if path is not None} or {"json": out_dir / "{name}.evaluate.json"}
+    reports = {kind: path for kind, path in paths.items() if path is not None} or {"json": Path(out_dir) / "{name}.evaluate.json"}
     if "html" in reports:
         _require_charts()
     patterns = plan_results(reports, out_dir=out_dir, count=len(sources))

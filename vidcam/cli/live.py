@@ -140,6 +140,7 @@ def live(
     from vidcam.cli.loading import load_engine
     from vidcam.cli.progress import ProgressBar
     from vidcam.live.budget import parse_share
+    from vidcam.live.rules import labels_of
     from vidcam.web.live.run import Plan, run
 
     named = {"run": command, "post": post, "clips": clips, "jsonl": events}
@@ -166,7 +167,7 @@ def live(
                 labels=labels,
                 layer=layer,
                 trust_code=trust_code,
-                phrases=[label or "", versus or ""],
+                phrases=[label or "", versus or "", *labels_of(rule or ())],
                 device=device,
                 engine=engine,
             )

@@ -11,7 +11,7 @@ from vidcam.cli.progress import ProgressBar
 if TYPE_CHECKING:
     from vidcam.engine import Engine
 
-__all__ = ["engine_arguments", "load_engine"]
+__all__ = ["engine_arguments", "load_engine", "stated_facts"]
 
 
 def load_engine(bar: ProgressBar, model: str, facts: Sequence[str] | None, **options: Any) -> Engine:
@@ -50,7 +50,11 @@ def _absolute(model: str) -> str:
 
 
 def _to_arguments(facts: Sequence[str] | None, *, frame_interval: float | None = None, **options: Any) -> dict[str, Any]:
+    return {**options, "facts": stated_facts(facts, frame_interval)}
+
+
+def stated_facts(words: Sequence[str] | None, frame_interval: float | None) -> dict[str, object]:
+    """Return the facts of --fact and of --frame-interval."""
     from vidcam.models.custom_facts import parse_facts
 
-    stated = parse_facts(facts or ()) | ({} if frame_interval is None else {"interval_s": frame_interval})
-    return {**options, "facts": stated}
+    return parse_facts(words or ()) | ({} if frame_interval is None else {"interval_s": frame_interval})

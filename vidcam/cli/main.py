@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from vidcam.cli import annotate, benchmark, compare, evaluate, live, methods, models, train
+from vidcam.cli import annotate, benchmark, compare, evaluate, export, live, methods, models, train
 from vidcam.cli import app as browser_app
 from vidcam.cli.signals import handled_signals
 from vidcam.errors import UsageError, VidcamError
@@ -32,6 +32,7 @@ app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("benchmark", epilog=benchmark.EXAMPLES)(benchmark.benchmark)
 app.command("train", epilog=train.EXAMPLES)(train.train)
+app.command("export", epilog=export.EXAMPLES)(export.export)
 app.command("live", epilog=live.EXAMPLES)(live.live)
 app.command("app", epilog=browser_app.EXAMPLES)(browser_app.serve_app)
 app.add_typer(models.app, name="models")

@@ -183,7 +183,7 @@ Preset = Annotated[
     str | None, output_option(metavar="NAME", help="The encoder's preset, such as medium of x264.", show_default="a quick one")
 ]
 OutDir = Annotated[
-    Path | None,
+    str | None,
     output_option(
         "--out-dir", metavar="DIR", help="Folder for the results of many videos, one row for each; see docs/batches.md."
     ),

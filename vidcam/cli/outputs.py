@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,18 +9,20 @@ from pathlib import Path
 from vidcam.annotation import Outputs
 from vidcam.batch.inputs import expand_inputs
 from vidcam.batch.naming import Names
+from vidcam.batch.storage import Place
 from vidcam.errors import UsageError
+from vidcam.io.remote import is_address, is_remote, open_remote
 from vidcam.io.source import open_source
 from vidcam.reports.formats import get_format, list_formats
 
-__all__ = ["parse_formats", "plan_comparison", "plan_outputs", "plan_patterns", "plan_results"]
+__all__ = ["check_pages", "parse_formats", "parse_place", "plan_comparison", "plan_outputs", "plan_patterns", "plan_results"]
 
 
 def plan_outputs(
     inputs: Sequence[str],
     *,
     output: Path | None,
-    out_dir: Path | None,
+    out_dir: Place | None,
     reports: Mapping[str, Path | None],
     form: Outputs,
 ) -> list[tuple[str, Outputs]]:
@@ -49,14 +50,14 @@ def plan_outputs(
 
 
 def plan_patterns(
-    *, output: Path | None, out_dir: Path | None, reports: Mapping[str, Path | None], embed: bool, count: int
+    *, output: Path | None, out_dir: Place | None, reports: Mapping[str, Path | None], embed: bool, count: int
 ) -> dict[str, Path]:
     """Return the path of each output by its kind, in which ``{name}`` stands for the name of the input; makes ``out_dir``.
 
     Args:
         output: The video to write for a single source, or in its place the HTML page, if the name ends in ``.html``.
-        out_dir: The folder for the videos. Without ``output`` and ``out_dir``, a video is written to the current folder. Its name
-            is ``NAME.vidcam.mp4``; equal names get a number.
+        out_dir: The folder for the videos, or its address. Without ``output`` and ``out_dir``, a video is written to the current
+            folder. Its name is ``NAME.vidcam.mp4``; equal names get a number.
         reports: The path of each report by the name of its format (:mod:`vidcam.reports.formats`). It must contain ``{name}`` if
             there are several sources.
         embed: Whether the HTML page contains its video.
@@ -75,11 +76,12 @@ def plan_patterns(
     if count > 1:
         _check_names(output, list(requested.values()), count=count)
     if out_dir is not None:
+        check_pages(out_dir, requested, embed=embed)
         _make_folder(out_dir)
-    return requested if is_page else {"video": output or (out_dir or Path()) / "{name}.vidcam.mp4", **requested}
+    return requested if is_page else {"video": output or Path(out_dir or "") / "{name}.vidcam.mp4", **requested}
 
 
-def plan_results(reports: Mapping[str, Path], *, out_dir: Path, count: int) -> dict[str, Path]:
+def plan_results(reports: Mapping[str, Path], *, out_dir: Place, count: int) -> dict[str, Path]:
     """Return the path of each report of a run that writes no videos, by its format; makes ``out_dir``.
 
     Raises:
@@ -145,16 +147,30 @@ def plan_comparison(
     return source, outputs
 
 
-def _make_folder(out_dir: Path) -> None:
-    """Make the folder of a run; UsageError if it is a file or an address."""
-    if re.match(r"\w[\w+.\-]+:[/\\]", str(out_dir)):
-        raise UsageError(f"--out-dir {out_dir} is an address: name a folder, such as one where the storage is mounted")
+def parse_place(word: str | None) -> Place | None:
+    """Return what --out-dir names: a path, or an address as text."""
+    return Path(word) if word is not None and not is_address(word) else word
+
+
+def check_pages(out_dir: Place, reports: Mapping[str, Path], *, embed: bool) -> None:
+    """Raise UsageError if a page at an address would have to play a video that lies elsewhere."""
+    if isinstance(out_dir, str) and not embed and any(get_format(kind).plays_video for kind in reports):
+        raise UsageError(f"a page in {out_dir} cannot play a video that lies elsewhere: add --embed, which puts it into the page")
+
+
+def _make_folder(out_dir: Place) -> None:
+    """Make the folder of a run; UsageError if it is a file, or an address to which nothing can be written."""
+    if isinstance(out_dir, str):
+        if not is_remote(out_dir):
+            raise UsageError(f"--out-dir {out_dir} cannot be written to: name a folder, or storage such as s3://BUCKET/DIR")
+        open_remote(out_dir)
+        return
     if out_dir.exists() and not out_dir.is_dir():
         raise UsageError(f"--out-dir {out_dir} is a file: name a folder")
     out_dir.mkdir(parents=True, exist_ok=True)
 
 
-def _check_video(output: Path | None, out_dir: Path | None) -> None:
+def _check_video(output: Path | None, out_dir: Place | None) -> None:
     """Raise UsageError if -o and --out-dir do not go together, or -o names a folder."""
     if output is not None and out_dir is not None:
         raise UsageError("give -o for one video or --out-dir for a folder, not both")

@@ -74,7 +74,7 @@ class ProgressBar:
             _Remaining(compact=True),
             console=self._console,
             transient=True,
-            disable=quiet or not self._console.is_terminal,
+            disable=quiet or not sys.stderr.isatty(),  # a notebook forces colours, but has no terminal
         )
         self._tasks: dict[str, Any] = {}
         self._name = ""

@@ -32,7 +32,7 @@ def cells_of(output: Tensor, spec: ModelSpec, clips: int) -> Tensor:
     if output.ndim != 5 or 0 in shape:
         expected = "(clips, channels, T', h, w)" if spec.layout == "channels-first" else "(clips, T', h, w, channels)"
         raise UsageError(f"layer {layer!r} should give {expected}, but it gives {shape}: choose a layer of the 3-D trunk")
-    return output if spec.layout == "channels-first" else output.movedim(-1, 1)
+    return output if spec.layout == "channels-first" else output.permute(0, 4, 1, 2, 3)
 
 
 def _cells_of_tokens(output: Tensor, spec: ModelSpec, grid: tuple[int, int, int], clips: int) -> Tensor:

@@ -16,7 +16,7 @@ from vidcam.models.spec import ModelSpec
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["convert", "ov"]
+__all__ = ["convert", "ov", "trace"]
 
 TELEMETRY = "openvino_telemetry"
 
@@ -44,7 +44,6 @@ def convert(module: nn.Module, spec: ModelSpec, clip: Float32Array) -> tuple[ov.
         RuntimeError: torch cannot trace the network, or OpenVINO lacks an operation.
     """
     import torch
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
     from torch import nn
 
     from vidcam.engine.hooks import frozen, run_with_cells
@@ -63,13 +62,24 @@ def convert(module: nn.Module, spec: ModelSpec, clip: Float32Array) -> tuple[ov.
             computed[:] = (to_numpy(t).copy() for t in outputs)
             return outputs
 
-    frontend = ov.frontend.FrontEndManager().load_by_framework("pytorch")
-    with frozen(module), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tracing is deprecated; torch.export takes three times as long
-        # The network and the decoder must outlive the conversion.
-        network, example = WithCells(), (torch.from_numpy(clip),)
-        decoder = TorchScriptPythonDecoder(network, example_input=example, trace_kwargs={"check_trace": False})
-        model = frontend.convert(frontend.load(decoder))
+    with frozen(module):
+        model = trace(WithCells(), (torch.from_numpy(clip),))
     model.reshape({0: ov.PartialShape(list(clip.shape))})
     logits, *activations = computed
     return model, ForwardOutput(logits, tuple(activations))
+
+
+def trace(network: nn.Module, arguments: tuple[Tensor, ...]) -> ov.Model:
+    """Return what the network does with these arguments as an OpenVINO model; it must be in eval mode and without gradients.
+
+    Raises:
+        RuntimeError: torch cannot trace the network, or OpenVINO lacks an operation.
+    """
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    frontend = ov.frontend.FrontEndManager().load_by_framework("pytorch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing is deprecated; torch.export takes three times as long
+        # The decoder must outlive the conversion.
+        decoder = TorchScriptPythonDecoder(network, example_input=arguments, trace_kwargs={"check_trace": False})
+        return frontend.convert(frontend.load(decoder))

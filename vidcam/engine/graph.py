@@ -1,12 +1,13 @@
 """A plain ONNX or OpenVINO file as a model: explained by what needs its answers only, and exactly if its last layers allow.
 
 A file has no gradients and no layers with names. But if its graph ends in an average over all cells and a linear layer, and these
-give the logits, then its cells are a further output and CAM is exact, as for any network with such a head.
+give the logits, then its cells are a further output and CAM is exact, as for any network with such a head. A file that vidcam
+exported says what its cells and its head are, and everything else that vidcam needs to know (:mod:`vidcam.engine.exported`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import numpy as np
 
 from vidcam.engine.base import Float32Array, Linear, head_logits
 from vidcam.engine.convert import ov
+from vidcam.engine.exported import GraphHead, clip_facts_of, head_of, read_facts, trained_facts_of
 from vidcam.engine.openvino import Compiled, OpenVINOEngine
 from vidcam.errors import IncompatibleError, UsageError
 from vidcam.models.custom_facts import clip_facts, given_labels
@@ -46,11 +48,11 @@ def open_graph(
     """Open a network of a file in OpenVINO.
 
     Args:
-        name: A ``.onnx`` or ``.xml`` file. Its one input is normalised clips ``(B,3,T,H,W)`` or ``(B,T,3,H,W)``; its first output
-            is logits ``(B,K)``, or their softmax or sigmoid, which is taken off.
-        labels: A file of labels; ``class 0`` and so on without one.
-        facts: Facts about the clips, see :func:`~vidcam.models.custom_facts.clip_facts`. What the input's shape says need not be
-            stated.
+        name: A ``.onnx`` or ``.xml`` file. Its first input is normalised clips ``(B,3,T,H,W)``, ``(B,T,3,H,W)`` or
+            ``(B,1,3,T,H,W)``; its first output is logits ``(B,K)``, or their softmax or sigmoid, which is taken off.
+        labels: A file of labels; without one, those that the file names, or ``class 0`` and so on.
+        facts: Facts about the clips, see :func:`~vidcam.models.custom_facts.clip_facts`. What the file or the input's shape says
+            need not be stated.
         threads: The number of threads; None for all cores.
 
     Returns:
@@ -65,18 +67,15 @@ def open_graph(
     except RuntimeError as err:
         reason = (str(err).strip().splitlines() or ["no reason given"])[-1]
         raise UsageError(f"{name} cannot be read as a network ({reason}): export it again") from err
-    frames_first, sizes = _input_facts(name, graph)
-    stated = dict(facts or {})
-    shape, (spec_facts, note) = sizes | stated, clip_facts(name, sizes | stated)
-    if clash := [key for key in stated if key in sizes and stated[key] != sizes[key]]:
-        raise UsageError(f"{name} takes clips with {clash[0]} {sizes[clash[0]]}, got {shape[clash[0]]}: leave the fact out")
-    clip = 1, 3, spec_facts["num_frames"], *spec_facts["crop"]
-    notes = [note] if note else []
-    graph, activation = _with_logits(name, graph, clip, frames_first=frames_first)
+    axes, sizes = _input_facts(name, graph)
+    exported = read_facts(name, graph)
+    spec_facts, notes = _clip_facts(name, sizes, exported, dict(facts or {}))
+    head = None if exported is None else head_of(graph, exported)
+    graph, activation = _with_logits(name, graph, (1, 3, spec_facts["num_frames"], *spec_facts["crop"]), axes)
     if activation:
         notes.append(f"{name} ends in a {activation}, which is taken off: vidcam explains what comes before it, the logits")
     outputs = int(graph.output(0).shape[1])
-    names = given_labels(name, labels, outputs)
+    names = tuple(exported["labels"]) if exported is not None and labels is None else given_labels(name, labels, outputs)
     checksum = sha256_of(path)
     if path.suffix == ".xml" and path.with_suffix(".bin").is_file():
         checksum = f"{checksum[:32]}{sha256_of(path.with_suffix('.bin'))[:32]}"
@@ -99,36 +98,56 @@ def open_graph(
         differentiable=False,
         multi_label=activation == "sigmoid" or outputs == 1,
     )
-    return _opened(spec, _distinct(names, outputs), checksum, graph, threads, notes)
+    if exported is not None:
+        spec = replace(spec, **trained_facts_of(exported))
+    return _opened(spec, _distinct(names, outputs), checksum, graph, head, threads, notes)
+
+
+def _clip_facts(
+    name: str, sizes: Mapping[str, Any], exported: Mapping[str, Any] | None, stated: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return how clips are made, from the shape of the input, what the file says and what the user states, and notes."""
+    if clash := [key for key in stated if key in sizes and stated[key] != sizes[key]]:
+        raise UsageError(f"{name} takes clips with {clash[0]} {sizes[clash[0]]}, got {stated[clash[0]]}: leave the fact out")
+    if exported is None:
+        facts, note = clip_facts(name, {**sizes, **stated})
+        return facts, [note] if note else []
+    known = {**clip_facts_of(exported), **sizes, **stated}
+    facts, _ = clip_facts(name, {"resize": 1, **known})
+    return facts if "resize" in known else facts | {"resize": "fit"}, []
 
 
 def _distinct(names: tuple[str, ...], outputs: int) -> tuple[str, ...]:
     return (names[0], f"not {names[0]}") if outputs == 1 else make_distinct(names)
 
 
-def _input_facts(name: str, graph: Any) -> tuple[bool, dict[str, Any]]:
-    """Return whether the frames come before the colours, and the facts that the shape of the input states."""
-    if len(graph.inputs) != 1:
+def _input_facts(name: str, graph: Any) -> tuple[str, dict[str, Any]]:
+    """Return the axes of the clips, such as ``BCTHW``, and the facts that their shape states."""
+    if len(graph.inputs) != 1 and not (len(graph.inputs) == 2 and "class_index" in graph.input(1).get_names()):
         raise UsageError(f"{name} has {len(graph.inputs)} inputs: a network of clips has one")
     sides = [d.get_length() if d.is_static else None for d in graph.input(0).partial_shape]
-    if len(sides) != 5 or 3 not in (sides[1], sides[2]):
+    axes = "BSCTHW" if len(sides) == 6 and sides[1:3] == [1, 3] else "BCTHW" if sides[1:2] == [3] else "BTCHW"
+    if len(sides) != len(axes) or sides[axes.index("C")] != 3:
         shown = ", ".join("?" if side is None else str(side) for side in sides)
         raise UsageError(f"{name} takes ({shown}): a network of clips takes (B,3,T,H,W) or (B,T,3,H,W)")
-    frames_first = sides[1] != 3
-    frames, height, width = sides[1 if frames_first else 2], sides[3], sides[4]
+    frames, height, width = (sides[axes.index(axis)] for axis in "THW")
     facts: dict[str, Any] = {} if frames is None else {"frames": frames}
     if height is not None and width is not None:
         facts["crop"] = height, width
-    return frames_first, facts
+    return axes, facts
 
 
-def _with_logits(name: str, graph: Any, clip: tuple[int, ...], *, frames_first: bool) -> tuple[Any, str]:
-    """Return the graph from ``clip (1,3,T,H,W)`` to logits ``(1,K)``, and the name of the activation that was taken off."""
+def _with_logits(name: str, graph: Any, clip: tuple[int, ...], axes: str) -> tuple[Any, str]:
+    """Return the graph from ``clip (1,3,T,H,W)`` to logits ``(1,K)``, and the name of the activation that was taken off.
+
+    ``axes`` are those that the graph takes; an axis S has the length 1.
+    """
     ops = ov.opset13
     old = graph.get_parameters()[0]
-    shape = [clip[0], clip[2], clip[1], *clip[3:]] if frames_first else list(clip)
+    sizes = dict(zip("BCTHW", clip, strict=True), S=1)
+    shape = [sizes[axis] for axis in axes]
     try:
-        graph.reshape(ov.PartialShape(shape))
+        graph.reshape({0: ov.PartialShape(shape)})
     except RuntimeError as err:
         raise UsageError(
             f"{name} does not take one clip of shape {tuple(shape)}: state --fact frames=N, --fact crop=H,W"
@@ -142,7 +161,9 @@ def _with_logits(name: str, graph: Any, clip: tuple[int, ...], *, frames_first: 
             f"the first output of {name} has the shape {tuple(source.get_shape())}: it should be logits (1, classes)"
         )
     new = ops.parameter(list(clip), np.float32)
-    first = ops.transpose(new, np.array([0, 2, 1, 3, 4])) if frames_first else new
+    first = new if axes == "BCTHW" else ops.transpose(new, np.array([0, 2, 1, 3, 4]))
+    if "S" in axes:
+        first = ops.unsqueeze(new, np.array([1]))
     for target in old.output(0).get_target_inputs():
         target.replace_source_output(first.output(0))
     model = ov.Model([ops.result(source)], [new], Path(name).stem)
@@ -153,41 +174,51 @@ def _with_logits(name: str, graph: Any, clip: tuple[int, ...], *, frames_first: 
 
 
 def _opened(
-    spec: ModelSpec, labels: tuple[str, ...], checksum: str, graph: Any, threads: int | None, notes: list[str]
+    spec: ModelSpec,
+    labels: tuple[str, ...],
+    checksum: str,
+    graph: Any,
+    head: GraphHead | None,
+    threads: int | None,
+    notes: list[str],
 ) -> OpenVINOEngine:
-    """Return the engine, with the cells of the last layer as a further output if the closed form is exact there."""
+    """Return the engine, with the cells of the last layer as a further output if the closed form is exact there.
+
+    ``head`` is what the file says about its cells and its head; if it says nothing, they are looked for.
+    """
     config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
     if threads is not None:
         config["INFERENCE_NUM_THREADS"] = threads
 
-    def compiled(model: Any, row: ModelSpec, linears: tuple[Linear, ...]) -> Compiled:
+    def compiled(outputs: Sequence[Any], row: ModelSpec, linears: tuple[Linear, ...]) -> Compiled:
+        model = ov.Model([ov.opset13.result(output) for output in outputs], graph.get_parameters())
         network = ov.Core().compile_model(model, "CPU", config)
         return Compiled(network, row, linears, lambda: row.build(), bf16=False)
 
     logits = graph.get_results()[0].input_value(0)
-    found = _pooled_and_linear(graph)
+    head = head or _pooled_and_linear(graph)
     if len(labels) > logits.get_shape()[1]:  # one output z becomes (z, -z)
         logits = ov.opset13.concat([logits, ov.opset13.negative(logits)], 1).output(0)
-    plain = compiled(ov.Model([ov.opset13.result(logits)], graph.get_parameters()), spec, ())
-    if found is not None:
-        cells, linear = found
-        layer = cells.get_node().get_friendly_name()
-        if len(labels) > len(linear[1]):
-            linear = np.concatenate([linear[0], -linear[0]]), np.concatenate([linear[1], -linear[1]])
-        grid: Any = tuple(cells.get_shape()[2:])
-        exact = replace(spec, target_layer=layer, grid=grid, time_cells=(grid[0],), head=Head((f"{layer}, its linear layer",)))
-        both = [ov.opset13.result(logits), ov.opset13.result(cells)]
-        candidate = compiled(ov.Model(both, graph.get_parameters()), exact, (linear,))
+    if head is not None:
+        linears = head.linears
+        weight, bias = linears[-1]
+        if len(labels) > len(bias):
+            linears = (*linears[:-1], (np.concatenate([weight, -weight]), np.concatenate([bias, -bias])))
+        grids: Any = [tuple(output.get_shape()[2:]) for output in head.cells]
+        layer = ", ".join(output.get_node().get_friendly_name() for output in head.cells)
+        exact = replace(spec, target_layer=layer, grid=grids[0], time_cells=tuple(grid[0] for grid in grids), head=head.head)
+        candidate = compiled([logits, *head.cells], exact, linears)
+        candidate.placements = head.placements
         if _is_exact(candidate, exact):
             return OpenVINOEngine.of_file(candidate, labels, checksum, notes=notes)
     notes.append(
         f"{spec.name} is a file without gradients, and no average and linear layer at its end give its logits: what needs only "
         "its answers works on it, such as occlusion"
     )
-    return OpenVINOEngine.of_file(plain, labels, checksum, notes=notes)
+    return OpenVINOEngine.of_file(compiled([logits], spec, ()), labels, checksum, notes=notes)
 
 
-def _pooled_and_linear(graph: Any) -> tuple[Any, Linear] | None:
+def _pooled_and_linear(graph: Any) -> GraphHead | None:
     """Return what may be the cells ``(1,C,T',h,w)``, and the linear layer that follows their average; None if nothing may be.
 
     The cells are the last output of that form on the only way to the logits. The layer is what unit vectors give in place of the
@@ -197,7 +228,8 @@ def _pooled_and_linear(graph: Any) -> tuple[Any, Linear] | None:
     for _ in range(STEPS):
         shape = list(source.get_shape())
         if len(shape) == 5 and shape[0] == 1 and int(np.prod(shape[2:])) > 1:
-            return source, _linear_behind(graph, source)
+            head = Head((f"{source.get_node().get_friendly_name()}, its linear layer",))
+            return GraphHead((source,), (_linear_behind(graph, source),), head)
         ways = [way for way in source.get_node().input_values() if not _is_constant(way)]
         if len(ways) != 1:
             return None

@@ -23,6 +23,9 @@ class TorchModel:
     The network runs in eval mode and is left as it was. Engines have faster subclasses that give the same results.
     """
 
+    placements: object = None
+    """Where the cells of each pathway are, if the network's file says it, as vidcam.methods.cell_geometry.to_json writes it."""
+
     def __init__(self, module: nn.Module, spec: ModelSpec) -> None:
         self._module = module
         self.spec = spec

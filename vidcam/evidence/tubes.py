@@ -35,7 +35,7 @@ MIN_SHARE = 0.005
 
 @dataclass(frozen=True)
 class Outline:
-    """A tube at one moment: its ``box`` in source pixels, and its mask as run lengths (:func:`run_lengths`)."""
+    """A tube at one moment: its ``box`` in source pixels, and its mask as :func:`run_lengths`, () if masks were not asked for."""
 
     time: float
     box: Box
@@ -59,7 +59,7 @@ class Tube:
     outlines: tuple[Outline, ...]
 
 
-def find_tubes(analysis: Analysis, *, threshold: float = THRESHOLD) -> tuple[Tube, ...]:
+def find_tubes(analysis: Analysis, *, threshold: float = THRESHOLD, masks: bool = True) -> tuple[Tube, ...]:
     """Return the tubes of every explained label, those of one label and sign by falling share.
 
     Two pixels belong together if they touch (also at a corner), or if they are the same pixel in two neighbouring steps of the
@@ -68,6 +68,7 @@ def find_tubes(analysis: Analysis, *, threshold: float = THRESHOLD) -> tuple[Tub
     Args:
         analysis: The evidence of a video.
         threshold: The share of the video's scale from which on evidence counts, in (0, 1).
+        masks: Whether outlines have masks. They take most of the memory that grows with the video.
 
     Raises:
         UsageError: The threshold is out of range.
@@ -78,7 +79,7 @@ def find_tubes(analysis: Analysis, *, threshold: float = THRESHOLD) -> tuple[Tub
     for label, tracks in analysis.drawn.items():
         has_negative = any(np.nanmin(block) < 0 for track in tracks for block in track.blocks())
         for sign in (1, -1) if has_negative else (1,):
-            tubes += _tubes_of(label, sign, tracks, analysis, threshold)
+            tubes += _tubes_of(label, sign, tracks, analysis, threshold, masks)
     return tuple(replace(tube, id=i) for i, tube in enumerate(tubes, 1))
 
 
@@ -87,7 +88,7 @@ def run_lengths(mask: Bools) -> tuple[int, ...]:
     return _run_lengths(mask.ravel(order="F"))
 
 
-def _tubes_of(label: str, sign: Sign, tracks: Sequence[Track], analysis: Analysis, threshold: float) -> list[Tube]:
+def _tubes_of(label: str, sign: Sign, tracks: Sequence[Track], analysis: Analysis, threshold: float, masks: bool) -> list[Tube]:
     """Return the tubes of one label and sign, not yet numbered."""
     times = np.unique(np.concatenate([t.times for t in tracks]))
     step = float(np.median(np.diff(times))) if len(times) > 1 else tracks[0].cell_s
@@ -100,7 +101,7 @@ def _tubes_of(label: str, sign: Sign, tracks: Sequence[Track], analysis: Analysi
 
     tubes = [
         Tube(0, label, sign, outlines[0].time, outlines[-1].time + step, share, tuple(outlines))
-        for share, outlines in _connect(heats(), threshold)
+        for share, outlines in _connect(heats(), threshold, masks=masks)
         if share >= MIN_SHARE
     ]
     return sorted(tubes, key=lambda t: -t.share)
@@ -113,12 +114,15 @@ class _Piece(NamedTuple):
     mass: float
 
 
-def _measure(time: float, values: FloatArray, inside: Bools, bounds: Sequence[float]) -> _Piece:
+def _measure(time: float, values: FloatArray, inside: Bools, bounds: Sequence[float], masks: bool) -> _Piece:
     x, y, w, h = map(float, bounds)
-    return _Piece(Outline(time, Box(y, x, y + h, x + w), run_lengths(inside)), float(values[inside].sum(dtype=np.float64)))
+    outline = Outline(time, Box(y, x, y + h, x + w), run_lengths(inside) if masks else ())
+    return _Piece(outline, float(values[inside].sum(dtype=np.float64)))
 
 
-def _connect(heats: Iterable[tuple[float, FloatArray | None]], threshold: float) -> list[tuple[float, list[Outline]]]:
+def _connect(
+    heats: Iterable[tuple[float, FloatArray | None]], threshold: float, *, masks: bool = True
+) -> list[tuple[float, list[Outline]]]:
     """Connect the heats ``(H,W)`` of successive moments, None where nothing was seen.
 
     Returns for each tube its share of all the heat, and its outlines: one for each moment, of all its pieces then.
@@ -137,7 +141,7 @@ def _connect(heats: Iterable[tuple[float, FloatArray | None]], threshold: float)
         total += float(values.sum(dtype=np.float64))
         count, components, stats, _ = cv2.connectedComponentsWithStats((values >= threshold).astype(np.uint8), connectivity=8)
         first = len(pieces)
-        pieces += [_measure(time, values, np.asarray(components == k), stats[k, :4].tolist()) for k in range(1, count)]
+        pieces += [_measure(time, values, np.asarray(components == k), stats[k, :4].tolist(), masks) for k in range(1, count)]
         now = np.concatenate([[-1], np.arange(first, len(pieces))]).astype(np.intp)[components]
         if before is not None:
             both = (now >= 0) & (before >= 0)
@@ -167,6 +171,8 @@ def _union(outlines: list[Outline]) -> Outline:
         return outlines[0]
     boxes = [o.box for o in outlines]
     box = Box(min(b.y0 for b in boxes), min(b.x0 for b in boxes), max(b.y1 for b in boxes), max(b.x1 for b in boxes))
+    if not outlines[0].runs:
+        return Outline(outlines[0].time, box, ())
     flat = np.zeros(sum(outlines[0].runs), bool)
     for o in outlines:
         flat |= np.repeat(np.arange(len(o.runs)) % 2 == 1, o.runs)

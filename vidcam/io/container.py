@@ -17,6 +17,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from vidcam.errors import InputError, UsageError
+from vidcam.io.remote import is_remote, local_path
 
 __all__ = [
     "DEFAULT_FPS", "JUMP_S", "METADATA", "all_packets", "check_size", "decoder_options", "frame_rate", "input_error", "is_url",
@@ -109,9 +110,9 @@ def open_container(name: str) -> InputContainer:
     opening fails or takes too long, InputError for pipes and devices.
     """
     url = is_url(name)
-    if not url:
+    if not (url or is_remote(name)):
         refuse_special(name)
-    address = name if url else f"file:{name}"  # otherwise a colon in a file's name would be taken for a protocol
+    address = name if url else f"file:{local_path(name)}"  # otherwise a colon in a file's name would be taken for a protocol
     options = {
         "format_whitelist": ",".join((*_FORMATS, *_PLAYLISTS) if url else _FORMATS),
         "protocol_whitelist": _URL_PROTOCOLS if url else _FILE_PROTOCOLS,

@@ -7,6 +7,8 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -16,7 +18,7 @@ from vidcam.errors import OutputError
 from vidcam.io.clock import SYSTEM, Clock
 from vidcam.io.json_text import to_utf8_text
 
-__all__ = ["atomic_write", "check_output", "remove_leftovers", "save", "sha256_of"]
+__all__ = ["atomic_write", "check_output", "remove_leftovers", "save", "scratch", "sha256_of"]
 
 # The name of an unfinished output identifies the process that writes it: its machine and boot, its number and its start.
 PART = re.compile(
@@ -24,6 +26,7 @@ PART = re.compile(
 )
 OLD_S = 86_400.0  # the age at which an unfinished output counts as left over if its process cannot be looked up
 UNKNOWN = "0" * 8
+SCRATCH = "scratch"  # the name of temporary files and folders
 
 
 def check_output(path: str | os.PathLike[str], *, overwrite: bool = False, source: str | os.PathLike[str] | None = None) -> Path:
@@ -63,8 +66,7 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = False) -> It
     """
     target = check_output(path, overwrite=overwrite)
     _tidy(target.parent)
-    process = f"{_machine()}-{os.getpid()}-{_start_of(os.getpid()) or 0}"
-    temp = target.with_name(f".{target.stem[:40]}.vidcam-{process}-{secrets.token_hex(4)}.part{target.suffix}")
+    temp = _part(target)
     try:
         # Not tempfile, which would ignore the permissions that the user's umask asks for.
         os.close(os.open(temp, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
@@ -80,6 +82,29 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = False) -> It
     finally:
         with suppress(FileNotFoundError):
             temp.unlink()
+
+
+@contextmanager
+def scratch(suffix: str = "", *, is_folder: bool = False) -> Iterator[Path]:
+    """Yield an empty file, or a folder, among the temporary ones, which is gone when the block ends.
+
+    If the process is killed, it stays until the next process that uses one removes it.
+    """
+    place = Path(tempfile.gettempdir()).resolve()
+    _tidy(place)
+    path = _part(place / f"{SCRATCH}{suffix}")
+    try:
+        path.mkdir(0o700) if is_folder else os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        yield path
+    finally:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(path) if is_folder else path.unlink()
+
+
+def _part(target: Path) -> Path:
+    """Return a hidden name next to ``target`` for what this process is writing."""
+    process = f"{_machine()}-{os.getpid()}-{_start_of(os.getpid()) or 0}"
+    return target.with_name(f".{target.stem[:40]}.vidcam-{process}-{secrets.token_hex(4)}.part{target.suffix}")
 
 
 def save(
@@ -117,7 +142,10 @@ def remove_leftovers(folder: Path, *, clock: Clock = SYSTEM) -> None:
                 else:
                     is_leftover = clock.wall().timestamp() - entry.stat(follow_symlinks=False).st_mtime > OLD_S
                 if is_leftover:
-                    os.unlink(entry.path)
+                    if entry.name.startswith(f".{SCRATCH}.") and entry.is_dir(follow_symlinks=False):
+                        shutil.rmtree(entry.path)
+                    else:
+                        os.unlink(entry.path)
 
 
 @cache

@@ -26,6 +26,7 @@ from vidcam.io.audio import PLAYED_EVERYWHERE, open_audio
 from vidcam.io.container import DEFAULT_FPS, frame_rate, is_url, open_video_stream, read_packets, sound_of, stated_duration
 from vidcam.io.encoders import TICKS
 from vidcam.io.files import atomic_write
+from vidcam.io.remote import is_remote
 from vidcam.io.source import Source
 from vidcam.io.timestamps import DISORDER
 
@@ -76,7 +77,7 @@ def check_playable(source: Source) -> Playability:
     name = source.info.path
     if DISORDER.format(name) in source.warnings:
         return Playability("transcode", "its pictures are stored with wrong times")
-    if not (is_url(name) or os.path.isfile(name)):
+    if not (is_url(name) or is_remote(name) or os.path.isfile(name)):
         return Playability("transcode", "it is not a video file")
     try:
         with open_video_stream(name) as (container, stream):
@@ -139,7 +140,7 @@ def _look(name: str, container: InputContainer, stream: VideoStream) -> Playabil
 
 def _container_problem(name: str, container: InputContainer, codec: str) -> str:
     """Return why browsers cannot play a file whose pictures they can decode; empty if they can."""
-    if is_url(name):
+    if is_url(name) or is_remote(name):
         return "a page must not load anything from the network"
     kind, suffix, sound = container.format.name, Path(name).suffix.lower(), sound_of(container)
     is_quicktime = container.metadata.get("major_brand", "").strip() == "qt"

@@ -1,6 +1,6 @@
 """Opens any source as frames: upright, square-pixel pictures at the stream's own seconds.
 
-A source is a video file, an http(s) address, a folder of numbered images or a pattern such as ``frames/%04d.png``. Frames are
+A source is a video file, an address, a folder of numbered images or a pattern such as ``frames/%04d.png``. Frames are
 read one at a time, and at most one is held back, so that memory stays flat however long the source is.
 """
 
@@ -21,6 +21,7 @@ from vidcam.io.container import DEFAULT_FPS, is_url, refuse_special
 from vidcam.io.files import sha256_of
 from vidcam.io.images import IMAGE_SUFFIXES, animation_kind, find_images, list_files, open_animated_webp, open_images
 from vidcam.io.reading import ReadFrames
+from vidcam.io.remote import is_remote, local_copy
 from vidcam.io.video import open_video
 from vidcam.values import FloatArray, Frame, SourceInfo
 
@@ -116,9 +117,10 @@ class Source:
 
 
 def open_source(path: object, *, fps: float | None = None, times: Sequence[float] | FloatArray | None = None) -> Source:
-    """Open a video file, an http(s) address, a folder of numbered images, a pattern of images, or pictures in memory.
+    """Open a video file, an address, a folder of numbered images, a pattern of images, or pictures in memory.
 
-    The first frame is decoded at once, so that what cannot be read is refused here.
+    The first frame is decoded at once, so that what cannot be read is refused here. An http(s) address is read as it is needed.
+    Any other one that fsspec knows, such as ``s3://…``, is copied to this machine; the copy is gone when the source is closed.
 
     Args:
         path: The file, address, folder or pattern (``frames/%04d.png``, ``frames/*.png``), or an array or tensor
@@ -151,6 +153,8 @@ def open_source(path: object, *, fps: float | None = None, times: Sequence[float
     if not isinstance(path, str | os.PathLike):
         raise UsageError(f"a video is a path, a URL, a folder of images or an array (T, H, W, 3), got a {type(path).__name__}")
     name = os.fspath(path)
+    if is_remote(name):
+        return _open_remote(name, fps)
     images = None
     if not is_url(name):
         refuse_special(name)
@@ -162,6 +166,18 @@ def open_source(path: object, *, fps: float | None = None, times: Sequence[float
     if fps is not None:
         raise UsageError(f"fps is only for images; the video {name} has its own times, so leave fps out")
     return Source(*(open_animated_webp(name) if animation == "webp" else open_video(name)))
+
+
+def _open_remote(address: str, fps: float | None) -> Source:
+    """Open a local copy of a video at an address, which is held until the source is closed."""
+    if fps is not None:
+        raise UsageError(f"fps is only for images; the video {address} has its own times, so leave fps out")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(local_copy(address))
+        info, read, warnings, release = open_video(address)
+        stack.callback(release)
+        return Source(info, read, warnings, stack.pop_all().close)
+    raise AssertionError  # mypy: the stack might suppress an error, and never does
 
 
 def find_videos(folder: str | os.PathLike[str]) -> list[Path]:

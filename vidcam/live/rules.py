@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +14,7 @@ from vidcam.errors import UsageError
 from vidcam.evidence.labels import index_of
 from vidcam.values import FloatArray
 
-__all__ = ["ANY", "Crossing", "Rule", "RuleTracker", "parse_rule"]
+__all__ = ["ANY", "Crossing", "Rule", "RuleTracker", "labels_of", "parse_rule"]
 
 ANY = "any"
 RELEASE_S = 0.5  # an event goes on if its condition fails for less than this
@@ -83,6 +83,11 @@ def parse_rule(words: str) -> Rule:
     hold_s = float(match["hold"] or 0) * _SECONDS[(match["unit"] or "s").lower()]
     label = match["quoted"] or " ".join(match["label"].split())
     return Rule(label, match["sign"], threshold, hold_s, match["quoted_source"] or " ".join((match["source"] or "").split()))
+
+
+def labels_of(rules: Iterable[str]) -> list[str]:
+    """Return the labels that rules name, each once, without ``any``. UsageError if the words are not a rule."""
+    return [label for label in dict.fromkeys(parse_rule(words).label for words in rules) if label.casefold() != ANY]
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,8 @@ def layer_geometry(model: TorchModel, *, cache: Path | None = None) -> tuple[Cel
     """
     spec = model.spec
     clip = _clip(model)
+    if model.placements is not None:
+        return from_json(model.placements)
     if spec.cells is not None and spec.grid is not None:
         laws = zip(spec.cells, spec.grid, strict=True)
         return (CellGeometry(*(AxisGeometry(offset, stride, count) for (offset, stride), count in laws)),)

@@ -65,6 +65,7 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 
     There are ceil(size / stride) outputs; an odd zero goes *after*.
     """
+    size = int(size)  # while a network is traced it is a tensor, whose division ONNX would round to zero instead of down
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 

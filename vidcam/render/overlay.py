@@ -21,7 +21,7 @@ from vidcam.settings import Style
 from vidcam.values import FloatArray, Heat, UInt8Array
 from vidcam.yuv import Planes
 
-__all__ = ["CONTOURS", "DIMMED", "STYLES", "Style", "contour_colour", "draw_over", "overlay", "thumb"]
+__all__ = ["CONTOURS", "DIMMED", "STYLES", "Style", "contour_colour", "draw_over", "overlay", "ramp", "thumb"]
 
 STYLES: tuple[Style, ...] = get_args(Style)
 CONTOURS = (0.25, 0.5, 0.75)
@@ -162,7 +162,7 @@ def _disc(radius: int) -> UInt8Array:
 # --- lookup tables
 
 
-def _ramp(strength: FloatArray) -> FloatArray:
+def ramp(strength: FloatArray) -> FloatArray:
     """Return the share of the full opacity at a strength in [0, 1]: from 0 to 1, never falling."""
     return np.sin(np.pi / 2 * np.asarray(strength, dtype=np.float64))
 
@@ -170,7 +170,7 @@ def _ramp(strength: FloatArray) -> FloatArray:
 @cache
 def _heat_lut(opacity: float, signed: bool) -> ColormapLut:
     strength = np.abs(np.arange(256) - 128).clip(0, 127) / 127 if signed else np.arange(256) / 255
-    return ColormapLut.from_alpha(opacity * _ramp(strength), table(signed))
+    return ColormapLut.from_alpha(opacity * ramp(strength), table(signed))
 
 
 @cache
@@ -180,4 +180,4 @@ def _stroke_lut(rgb: tuple[int, int, int], opacity: float) -> ColormapLut:
 
 @cache
 def _spotlight_lut() -> ColormapLut:
-    return ColormapLut.from_alpha((1 - DIMMED) * (1 - _ramp(np.arange(256) / 255)), (0, 0, 0))
+    return ColormapLut.from_alpha((1 - DIMMED) * (1 - ramp(np.arange(256) / 255)), (0, 0, 0))

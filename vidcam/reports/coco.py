@@ -5,20 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import numpy as np
 
 from vidcam.analysis import Analysis
 from vidcam.errors import UsageError
 from vidcam.evidence.tubes import THRESHOLD, Outline, Tube, find_tubes
-from vidcam.io.files import save
+from vidcam.io.files import atomic_write, check_output, save
 from vidcam.io.json_text import to_json_text
 from vidcam.reports.csv_report import escape_formula
+from vidcam.reports.frame_numbers import category, nearest_steps
 from vidcam.values import Box
 
-__all__ = ["to_coco", "to_csv", "to_json", "write_tubes"]
+__all__ = ["to_coco", "to_csv", "to_json", "write_coco", "write_tubes"]
 
 
 def to_json(analysis: Analysis, tubes: Sequence[Tube]) -> dict[str, object]:
@@ -59,52 +58,68 @@ def to_coco(analysis: Analysis, tubes: Sequence[Tube]) -> dict[str, object]:
     its second), a category for each label (evidence against a label has one of its own), and an annotation for each tube and
     frame, with the ``track_id`` of its tube. A frame has the outlines of the step of the timeline that is nearest to it.
     """
+    return {**_coco_head(analysis, tubes), "images": [*_images(analysis)], "annotations": [*_annotations(analysis, tubes)]}
+
+
+def write_coco(analysis: Analysis, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Write the same tubes as :func:`to_coco`, one image or annotation a line, of which only one is in memory at a time.
+
+    Raises OutputError if the file cannot be written.
+    """
+    _save_coco(analysis, find_tubes(analysis), Path(path), overwrite=overwrite)
+
+
+def _save_coco(analysis: Analysis, tubes: Sequence[Tube], path: Path, *, overwrite: bool) -> None:
+    check_output(path, overwrite=overwrite, source=analysis.source.path)
+    with atomic_write(path, overwrite=overwrite) as part, open(part, "w", encoding="utf-8") as file:
+        file.write(to_json_text(_coco_head(analysis, tubes)).removesuffix("\n}\n"))
+        for key, rows in (("images", _images(analysis)), ("annotations", _annotations(analysis, tubes))):
+            file.write(f',\n"{key}": [')
+            for number, row in enumerate(rows):
+                file.write((",\n" if number else "\n") + to_json_text(row).replace("\n", " ").strip())
+            file.write("\n]")
+        file.write("\n}\n")
+
+
+def _coco_head(analysis: Analysis, tubes: Sequence[Tube]) -> dict[str, object]:
+    """Return all but the images and the annotations."""
     name = Path(analysis.source.path).name
+    size = {"height": analysis.source.height, "width": analysis.source.width}
+    return {
+        "info": {"description": f"Evidence found by vidcam in {name} ({analysis.method})"},
+        "licenses": [],
+        "videos": [{"id": 1, "file_name": name, **size, "length": len(analysis.frame_times_s)}],
+        "categories": [{"id": i, "name": name} for i, name in enumerate(_categories(tubes), 1)],
+    }
+
+
+def _categories(tubes: Sequence[Tube]) -> list[str]:
+    return list(dict.fromkeys(map(category, tubes)))
+
+
+def _images(analysis: Analysis) -> Iterator[dict[str, object]]:
+    name = Path(analysis.source.path).name
+    size = {"height": analysis.source.height, "width": analysis.source.width}
+    for n, time in enumerate(analysis.frame_times_s.tolist()):
+        yield {"id": n + 1, "video_id": 1, "frame_id": n, "time_s": time, "file_name": f"{name}#{n}", **size}
+
+
+def _annotations(analysis: Analysis, tubes: Sequence[Tube]) -> Iterator[dict[str, object]]:
     size = [analysis.source.height, analysis.source.width]
-    names = list(dict.fromkeys(_category(t) for t in tubes))
+    ids = {name: i for i, name in enumerate(_categories(tubes), 1)}
     at: dict[float, list[tuple[Tube, Outline]]] = {}
     for t in tubes:
         for o in t.outlines:
             at.setdefault(o.time, []).append((t, o))
-    images: list[dict[str, object]] = []
-    annotations: list[dict[str, object]] = []
-    for n, (time, step) in enumerate(zip(analysis.frame_times_s.tolist(), _nearest_steps(analysis), strict=True)):
-        images.append(
-            {
-                "id": n + 1, "video_id": 1, "frame_id": n, "time_s": time, "file_name": f"{name}#{n}",
-                "height": size[0], "width": size[1],
-            }
-        )  # fmt: skip
+    number = 0
+    for n, step in enumerate(nearest_steps(analysis)):
         for t, o in at.get(step, []):
-            annotations.append(
-                {
-                    "id": len(annotations) + 1, "image_id": n + 1, "video_id": 1, "track_id": t.id,
-                    "category_id": names.index(_category(t)) + 1, "iscrowd": 0, "score": t.share,
-                    "bbox": _xywh(o.box), "area": sum(o.runs[1::2]), "segmentation": {"size": size, "counts": list(o.runs)},
-                }
-            )  # fmt: skip
-    return {
-        "info": {"description": f"Evidence found by vidcam in {name} ({analysis.method})"},
-        "licenses": [],
-        "videos": [{"id": 1, "file_name": name, "height": size[0], "width": size[1], "length": len(images)}],
-        "images": images,
-        "categories": [{"id": i, "name": name} for i, name in enumerate(names, 1)],
-        "annotations": annotations,
-    }
-
-
-def _nearest_steps(analysis: Analysis) -> list[float]:
-    """Return for each frame of the source the time of the nearest step of the timeline."""
-    steps = np.unique(np.concatenate([t.times for tracks in analysis.drawn.values() for t in tracks]))
-    after = np.searchsorted(steps, analysis.frame_times_s).clip(0, len(steps) - 1)
-    before = (after - 1).clip(0)
-    closer = analysis.frame_times_s - steps[before] <= steps[after] - analysis.frame_times_s
-    nearest: list[float] = np.where(closer, steps[before], steps[after]).tolist()
-    return nearest
-
-
-def _category(t: Tube) -> str:
-    return t.label if t.sign > 0 else f"against {t.label}"
+            number += 1
+            yield {
+                "id": number, "image_id": n + 1, "video_id": 1, "track_id": t.id, "category_id": ids[category(t)],
+                "iscrowd": 0, "score": t.share, "bbox": _xywh(o.box), "area": sum(o.runs[1::2]),
+                "segmentation": {"size": size, "counts": list(o.runs)},
+            }  # fmt: skip
 
 
 def _xywh(box: Box) -> list[float]:
@@ -124,8 +139,8 @@ def write_tubes(
     if not name.endswith((".json", ".csv")):
         raise UsageError(f"tubes are written as .csv, .json or .coco.json, got {path.name}")
     tubes = find_tubes(analysis, threshold=threshold)
-    if name.endswith(".csv"):
-        text = to_csv(tubes)
-    else:
-        text = to_json_text(to_coco(analysis, tubes) if name.endswith(".coco.json") else to_json(analysis, tubes))
+    if name.endswith(".coco.json"):
+        _save_coco(analysis, tubes, path, overwrite=overwrite)
+        return
+    text = to_csv(tubes) if name.endswith(".csv") else to_json_text(to_json(analysis, tubes))
     save(path, text, overwrite=overwrite, source=analysis.source.path)

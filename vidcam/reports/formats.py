@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
 from vidcam.analysis import Analysis
 from vidcam.errors import OutputError, UnknownNameError, UsageError
+from vidcam.extras import require_extra
 from vidcam.io.plugins import InstalledRows
 from vidcam.reports.csv_report import write_csv
 from vidcam.reports.html import write_html, write_json
@@ -47,6 +49,7 @@ class Format:
         is_download: Whether the app offers the report for download.
         has_pictures: Whether the report shows pictures of the video, for which the video is decoded once more.
         plays_video: Whether the report plays the video, which ``analysis.playback`` then names.
+        extra: The extra that brings the packages that ``write`` needs.
     """
 
     name: str
@@ -57,19 +60,25 @@ class Format:
     is_download: bool = True
     has_pictures: bool = False
     plays_video: bool = False
+    extra: str | None = None
 
     def check_path(self, path: Path) -> None:
-        """Raise OutputError if the file's name has a suffix that this format does not know."""
+        """Raise OutputError if the suffix of the name is not one of this format, and MissingExtraError without its extra."""
+        if self.extra is not None:
+            require_extra(self.extra, f"--format {self.name}={path}")
         suffixes = (self.suffix, *self.other_suffixes)
         if self.other_suffixes and not path.name.lower().endswith(suffixes):
             allowed = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
             raise OutputError(f"cannot write {path}: {self.title.lower()} are written as {allowed}")
 
 
-def _write_tubes(analysis: Analysis, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    from vidcam.reports.coco import write_tubes  # it imports OpenCV
+def _later(module: str, function: str) -> Writer:
+    """Return the function of a module of this room that is imported only when it writes: it imports OpenCV."""
 
-    write_tubes(analysis, path, overwrite=overwrite)
+    def write(analysis: Analysis, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        getattr(import_module(f"vidcam.reports.{module}"), function)(analysis, path, overwrite=overwrite)
+
+    return write
 
 
 FORMATS = (
@@ -78,7 +87,12 @@ FORMATS = (
     Format("csv", ".csv", "CSV", write_csv),
     Format("vtt", ".vtt", "Subtitles", write_vtt),
     Format("npz", ".npz", "Maps", write_npz),
-    Format("tubes", ".csv", "Tubes", _write_tubes, other_suffixes=(".json", ".coco.json"), is_download=False),
+    Format("tubes", ".csv", "Tubes", _later("coco", "write_tubes"), other_suffixes=(".json", ".coco.json"), is_download=False),
+    Format("coco", ".json", "COCO", _later("coco", "write_coco"), is_download=False),
+    Format("cvat", ".xml", "CVAT", _later("cvat", "write_cvat"), is_download=False),
+    Format("fiftyone", ".zip", "FiftyOne", _later("fiftyone", "write_fiftyone"), is_download=False),
+    Format("label-studio", ".json", "Label Studio", _later("label_studio", "write_label_studio"), is_download=False),
+    Format("rerun", ".rrd", "Rerun", _later("rerun_recording", "write_rerun"), is_download=False, extra="rerun"),
 )
 """The formats that come with vidcam, in the order in which they are written."""
 

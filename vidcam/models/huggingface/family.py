@@ -60,6 +60,7 @@ class Family:
             a checkpoint says this.
         assumed_seconds: The seconds between frames for all other checkpoints.
         licence: The licence of the weights of official checkpoints, as their model cards name it; empty if it is not known here.
+        licence_source: Where that was read, and what could not be verified.
         any_frames: Whether the network takes any number of frames, and not only that of its config.
     """
 
@@ -72,6 +73,7 @@ class Family:
     seconds: ClassVar[Mapping[str, float]] = {}
     assumed_seconds: float
     licence = ""
+    licence_source = ""
     any_frames = False
 
     def frames(self, config: Any) -> int:

@@ -23,6 +23,7 @@ class TimeSformer(Family):
     paper = "https://arxiv.org/abs/2102.05095"
     pixels = Pixels(224, (224, 224), *IMAGENET)
     licence = "CC BY-NC 4.0"
+    licence_source = "the page of `timesformer-base-finetuned-k400`; the others were not verified"
     assumed_seconds = 32 / 30
     # On Kinetics every 32nd frame (high resolution: 16th) of about 30 per second; on Something-Something spread over about 4 s.
     seconds: ClassVar[Mapping[str, float]] = {

@@ -23,6 +23,7 @@ class VideoMAE(Family):
     paper = "https://arxiv.org/abs/2203.12602"
     pixels = Pixels(224, (224, 224), *IMAGENET)
     licence = "CC BY-NC 4.0"
+    licence_source = "a copy of the card of `videomae-huge-finetuned-kinetics`; the others were not verified"
     assumed_seconds = 4 / 30
     # On Kinetics every 4th frame of about 30 per second; on Something-Something 16 frames spread over videos of about 4 s.
     seconds: ClassVar[Mapping[str, float]] = {

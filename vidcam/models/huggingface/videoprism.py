@@ -23,6 +23,10 @@ class VideoPrism(Family):
     input = "pixel_values_videos"
     pixels = Pixels((288, 288), (288, 288), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     assumed_seconds = 1 / 8
+    licence = "CC BY 4.0"
+    licence_source = (
+        "the README of `google-deepmind/videoprism`, for all that is not software; the pages of its encoders were not verified"
+    )
 
     def cells(self, config: Any, frames: int) -> Cells:
         t, h, w = (int(n) for n in config.tubelet_size)

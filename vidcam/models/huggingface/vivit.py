@@ -21,6 +21,7 @@ class ViViT(Family):
     # Rescaled by 1/127.5, less 1, then normalised with mean and deviation 0.5.
     pixels = Pixels(256, (224, 224), (0.75, 0.75, 0.75), (0.25, 0.25, 0.25))
     licence = "MIT"
+    licence_source = "the page of `vivit-b-16x2-kinetics400`"
     assumed_seconds = 2 / 25
     seconds: ClassVar[Mapping[str, float]] = {"google/vivit-b-16x2-kinetics400": 2 / 25}  # every 2nd frame of 25 per second
 

@@ -20,7 +20,10 @@ class VJEPA2(Family):
     paper = "https://arxiv.org/abs/2506.09985"
     input = "pixel_values_videos"
     pixels = Pixels(292, (256, 256), *IMAGENET)
-    licence = "MIT"
+    licence = "MIT (ViT-L)"
+    licence_source = (
+        "not verified on its page: conversions by others name it as that of the original, and ViT-H and ViT-g as Apache-2.0"
+    )
     assumed_seconds = 1 / 3
     seconds: ClassVar[Mapping[str, float]] = {"facebook/vjepa2-vitl-fpc16-256-ssv2": 1 / 3}  # every 4th frame of 12 per second
     any_frames = True  # positions are rotations

@@ -26,6 +26,7 @@ class XCLIP(Family):
     pixels = Pixels(224, (224, 224), *CLIP)
     is_text = True
     licence = "MIT"
+    licence_source = "the page of `xclip-base-patch32`; the others were not verified"
     assumed_seconds = 10 / 8
     # Frames are spread over the videos of Kinetics, which last ten seconds.
     seconds: ClassVar[Mapping[str, float]] = {

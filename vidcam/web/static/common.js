@@ -23,15 +23,12 @@ export const button = (name, text, act) => {
 /** Makes a picture. */
 export const image = (src, alt = "") => Object.assign(make("img"), { src, alt });
 
-/** Makes a paragraph of links to files: `{title, name, size, url}`. */
-export const fileLinks = files => {
-  const made = make("p", "files");
-  for (const { title, name, size, url } of files) {
-    const link = Object.assign(make("a", "", title), { href: url, download: name, title: `${name}, ${size}` });
-    link.append(make("small", "num", size));
-    made.append(link);
-  }
-  return made;
+/** Has the browser save a file that was asked for by a click and is ready now: `{url, name, number}`; each number once. */
+export const saveFile = file => {
+  const known = globalThis.vidcamSaved ??= new Set();
+  if (!file || known.has(file.number)) return;
+  known.add(file.number);
+  Object.assign(document.createElement("a"), { href: file.url, download: file.name }).click();
 };
 
 export const clamp = (x, low, high) => Math.min(Math.max(x, low), high);

@@ -535,7 +535,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, paint
   };
   const against = check("Evidence against", "Evidence against the class, in a second colour (A)", look.signed, value => setLook({ signed: value }));
   const wiping = check("Wipe", "Before and after, with a line to move (W)", false, value => setWipe(value));
-  const hide = button("Hide the evidence while this is held (H)", "Hold to hide", () => {}, { class: "vp-text" });
+  const hide = button("Hold to hide the evidence (H)", "Hold to hide", () => {}, { class: "vp-text" });
   for (const [event, hidden] of [["pointerdown", true], ["pointerup", false], ["pointerleave", false], ["pointercancel", false]]) hide.addEventListener(event, () => setHidden(hidden));
   hide.addEventListener("keydown", event => { if (event.key === " " || event.key === "Enter") setHidden(true); });
   hide.addEventListener("keyup", () => setHidden(false));
@@ -741,6 +741,9 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, paint
     curve.values.forEach((v, n) => { if (v > (curve.values[most] || -Infinity)) most = n; });
     const name = labels[labelAt(state.frame)], share100 = v => Number.isNaN(v) ? "not seen" : `${Math.round(100 * v)} %`.replace("-", "−");
     placeText.textContent = `At this place, for ${name}: ${share100(value)} of full colour now, most ${share100(curve.values[most])} at ${timeText(curve.times[most])}.`;
+    if (!state.place.pinned) return;
+    const others = labels.map((label, i) => [label, i === labelAt(state.frame) ? null : placeCurve(state.place, i)]).filter(([, other]) => other);
+    if (others.length) placeText.textContent += ` Other classes here now: ${others.map(([label, { times, values }]) => `${label} ${share100(values[indexAt(times, state.frame)])}`).join(", ")}.`;
   };
   const setPlace = place => { state.place = place; drawPlace(); };
   const pointOf = event => {
@@ -887,13 +890,14 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, paint
     await maps;
     started = true;
     const best = data.moments.filter(m => m.label === 0).sort((a, b) => b.score - a.score)[0] ?? data.moments[0];
-    state.time = state.frame = best?.time ?? chart.t0;
+    const opens = data.opens_s ?? best?.time ?? chart.t0;
+    state.time = state.frame = opens;
     paint();
     showTime();
     await playing;
     reading = true;
     const asked = readHash();
-    if (!asked) go(best?.time ?? chart.t0);
+    if (!asked) go(opens);
     reading = false;
     state.poster = !asked;
     if (video.requestVideoFrameCallback) {

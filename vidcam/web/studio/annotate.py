@@ -2,84 +2,100 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from vidcam import Look, Settings
+from vidcam import Settings
+from vidcam.engine import BUILT_IN
 from vidcam.errors import UsageError
-from vidcam.render import STYLES
 
 from . import jobs, menus, view_models
+from .asking import Hidden
 from .components import EVENT, IDLE, Unfinished, failed, followed, guarded, halting, part, remembered, unchanged, working
+from .results import Result, file_kinds
+from .runs import RunShelf
 from .sessions import Job, Session, SessionManager, sentence
 from .uploads import Video, megabytes, minutes
 
 __all__ = ["AnnotateTab", "take"]
 
 KEY = "annotate"
-LOOK = Look()
-NO_LABEL = [("nothing in particular", "")]
+log = logging.getLogger("vidcam.app")
+NO_LABEL = [("none", "")]
 
 
 class AnnotateTab:
-    """The tab, made inside the app's page, with ``model`` chosen at first.
+    """The tab, made inside the app's page, with ``model`` chosen at first for the reason ``because``.
+
+    ``showcase`` is the folder in which the explained example of the empty page is kept; None shows none.
 
     :meth:`begin` gives ``starting`` their values when a tab of the browser is loaded, and :meth:`resume` then gives ``shown`` the
     progress of a job that still runs.
     """
 
-    def __init__(self, desk: SessionManager, engines: jobs.Engines, *, model: str, examples: list[Video]) -> None:
-        self._desk, self._engines, self._examples = desk, engines, examples
+    def __init__(
+        self,
+        desk: SessionManager,
+        engines: jobs.Engines,
+        shelf: RunShelf,
+        *,
+        model: str,
+        examples: list[Video],
+        because: str = "",
+        showcase: Path | None = None,
+    ) -> None:
+        self._desk, self._engines, self._shelf, self._examples, self._showcase = desk, engines, shelf, examples, showcase
         self._unfinished = Unfinished(desk, KEY)
-        with gr.Row(equal_height=False, elem_id="annotate"):
+        with gr.Row(equal_height=False, elem_id="annotate", elem_classes="asks"):
             with gr.Column(scale=7, min_width=340):
-                self.stage = part("stage", {}, input=None, result=None, elem_id="stage")
-            with gr.Column(scale=4, min_width=320, elem_id="side", elem_classes="asks"):
+                # gr.Progress covers the outputs, which must stay in sight, and does not come back when the page is loaded again.
+                self._job = part("job", IDLE, elem_id="job")
+                # gr.Video plays no heat; its upload knows no session, and no check that waits in the queue.
+                self.stage = part("stage", {}, input=None, result=None, hidden=None, showcase=None, elem_id="stage")
+                # gr.Gallery has no second choice, no words under a picture but one caption, and no button to delete one.
+                self._runs = part("runs", {"cards": []}, elem_id="runs")
+            with gr.Column(scale=4, min_width=320, elem_id="side"):
                 self._answer = part("answer", {}, elem_id="answer")
-                self._look = self._make_look()
-                self._asked = self._make_questions(model)
-                with gr.Row(elem_id="go"):
+                self._asked = self._make_questions(model, because)
+                with gr.Row(elem_id="go", elem_classes="sticky"):
                     self._explain = gr.Button("Explain", variant="primary", elem_id="explain", elem_classes="go")
                     self._stop = gr.Button("Stop", elem_id="stop", elem_classes="stop")
-                self._job = part("job", IDLE, elem_id="job")
-        self.shown = [self.stage, self._answer, self._job, self._explain]
-        self.starting = [*self.shown, *self._look, *self._asked]
+        self.shown = [self.stage, self._answer, self._job, self._explain, self._runs]
+        self.starting = [*self.shown, *self._asked]
         self._connect()
 
-    def _make_look(self) -> list[Any]:
-        """Make the controls of how evidence is drawn: style, opacity, signed."""
-        with gr.Group(elem_id="look"):
-            style = gr.Radio([(s.replace("-", " ").capitalize(), s) for s in STYLES], value=LOOK.style, label="Drawn as")
-            with gr.Row():
-                opacity = gr.Slider(
-                    0.05, 1.0, LOOK.opacity, step=0.01, label="Opacity", buttons=[], min_width=170, elem_id="opacity"
-                )
-                signed = gr.Checkbox(LOOK.signed, label="Against it too", min_width=130, elem_id="signed")
-        return [style, opacity, signed]
-
-    def _make_questions(self, model: str) -> list[Any]:
+    def _make_questions(self, model: str, because: str) -> list[Any]:
         """Make the controls of what is explained, in the order of the arguments of :meth:`_run`."""
+        known = list(menus.labels(model))
         with gr.Group(elem_id="ask"):
-            self.model_menu = part("menu", model, items=menus.model_items(), note="", label="Model", elem_id="model")
-            self._method_menu = part(
-                "menu", menus.own_method(model), items=menus.one_method_items(model), note="", label="Method", elem_id="method"
+            self.model_menu = gr.Dropdown(
+                menus.model_choices(), value=model, label="Model", info=f"{menus.reach(model)} {because}", elem_id="model"
             )
-            self._classes = gr.Dropdown(
-                list(menus.labels(model)), value=[], multiselect=True, label="Evidence for", elem_id="classes",
-                info="Nothing chosen: what the model says.",
+            self._method_menu = gr.Dropdown(
+                menus.method_choices(model), value=menus.own_method(model), label="Method", info=menus.method_note(model),
+                elem_id="method",
             )  # fmt: skip
-            self._versus = gr.Dropdown(_other_labels(model), value="", label="Rather than", elem_id="versus")
-            verdict = gr.Checkbox(True, label="Test the evidence: does the answer need it?", elem_id="verdict")
+            self._classes = gr.Dropdown(
+                known, value=[], multiselect=True, label="Evidence for", elem_id="classes",
+                info="Leave empty to explain the model's answer.",
+            )  # fmt: skip
+            self._versus = gr.Dropdown(_other_labels(model), value="", label="Contrast with", elem_id="versus")
+            verdict = gr.Checkbox(
+                True, label="Check: does the answer depend on this evidence? (adds about a third to the time)", elem_id="verdict"
+            )
             with gr.Accordion("More", open=False):
                 smoothing = gr.Radio(["gaussian", "exponential", "flow", "none"], value="gaussian", label="Smoothing over time")
                 smooth_s = gr.Slider(0, 2, 0.25, step=0.05, label="Smoothing, seconds", buttons=[])
                 hop = gr.Slider(0, 4, 0, step=0.05, label="Seconds between clip starts", info="0: half a clip.", buttons=[])
                 cover = gr.Checkbox(False, label="Several crops that cover the whole frame")
                 with gr.Row():
-                    start = gr.Number(0, label="From second", minimum=0, min_width=100)
-                    end = gr.Number(None, label="To second", minimum=0, min_width=100, placeholder="the end")
+                    start = gr.Textbox("", label="From second", min_width=100, placeholder="the beginning")
+                    end = gr.Textbox("", label="To second", min_width=100, placeholder="the end")
         menu_parts = [self.model_menu, self._method_menu, self._classes, self._versus]
         return [*menu_parts, smoothing, smooth_s, hop, cover, start, end, verdict]
 
@@ -87,24 +103,26 @@ class AnnotateTab:
         """Connect the events of the controls to the methods below."""
         self.stage.upload(self._show_video, None, self.shown, **EVENT)
         self.stage.select(self._choose_example, None, self.shown, **EVENT)
-        menu_parts = [self._method_menu, self._classes, self._versus]
+        menu_parts = [self.model_menu, self._method_menu, self._classes, self._versus]
         changes = [
-            self.model_menu.input(self._change_model, [self.model_menu, *menu_parts], [self._job, *menu_parts], **EVENT),
-            self._answer.select(self._try_model, menu_parts, [self._job, self.model_menu, *menu_parts], **EVENT),
+            self.model_menu.input(self._change_model, menu_parts, [self._job, *menu_parts], **EVENT),
+            self._answer.select(self._try_model, menu_parts, [self._job, *menu_parts], **EVENT),
         ]
         remembered(self._desk, KEY, self._asked, after=changes)
         self._explain.click(self._run, self._asked, self.shown, **EVENT)
+        self.stage.submit(self._hide, None, [self.stage], **EVENT)
+        self.stage.apply(self._run_queue, self._asked, self.shown, **EVENT)
+        self._runs.select(self._open, None, self.shown, **EVENT)
+        self._runs.delete(self._delete, None, self.shown, **EVENT)
+        self._runs.download(self._save_runs, None, [self._job, self._runs], **EVENT)
+        self._answer.download(self._save, None, [self._job, self._answer], **EVENT)
         self._stop.click(halting(self._desk, self._job), None, [self._job], **EVENT)
-        style, opacity, signed = self._look
-        for changed in (style.input, signed.input, opacity.release):
-            changed(self._change_look, self._look, self.shown, **EVENT)
 
     async def begin(self, request: gr.Request) -> AsyncIterator[Any]:
         """Fill the tab when it is loaded with what its session has."""
 
         def update() -> Any:
             session, job = self._desk.of(request.session_hash), self._unfinished.find(request)
-            session.look = session.look or LOOK
             limits = self._desk.limits
             value = {
                 "token": session.token,
@@ -128,25 +146,27 @@ class AnnotateTab:
 
     def _earlier_choices(self, session: Session) -> dict[Any, Any]:
         """Return what was chosen before the page was loaded again."""
-        look = session.look or LOOK
-        values: dict[Any, Any] = dict(zip(self._look, (look.style, look.opacity, look.signed), strict=True))
-        if KEY in session.chosen:
-            own = dict(zip(self._asked, session.chosen[KEY], strict=True))
-            values |= own | self._menus_for(*(own[c] for c in (self.model_menu, self._method_menu, self._classes, self._versus)))
-        return values
+        if KEY not in session.chosen:
+            return {}
+        own = dict(zip(self._asked, session.chosen[KEY], strict=True))
+        return own | self._menus_for(*(own[c] for c in (self.model_menu, self._method_menu, self._classes, self._versus)))
 
     def _video_and_result(self, session: Session, **more: Any) -> dict[Any, Any]:
         video = None if session.video is None else view_models.of_video(session, session.video)
-        result: jobs.Result | None = session.results.get(KEY)
-        parts = {self.stage: gr.HTML(input=video, result=None, **more), self._answer: {}, self._explain: gr.Button("Explain")}
-        if result is not None:
-            parts |= self._result(session, result) | {self._explain: gr.Button("Explain again")}
-            parts[self.stage] = gr.HTML(input=video, result=_stage_value(session, result), **more)
-        return parts
+        result: Result | None = session.results.get(KEY)
+        cards = {self._runs: self._cards(session)}
+        if result is None:
+            empty = gr.HTML(input=video, result=None, **more)
+            return cards | {self.stage: empty, self._answer: {}, self._explain: gr.Button("Explain")}
+        return cards | {
+            self.stage: gr.HTML(input=video, result=view_models.shown(session, result), **more),
+            self._answer: view_models.answered(result, session),
+            self._explain: gr.Button("Explain again"),
+        }
 
-    def _result(self, session: Session, result: jobs.Result) -> dict[Any, Any]:
-        words = view_models.answered(result.analysis, session) | {"files": view_models.downloads(session, result.outputs)}
-        return {self.stage: gr.HTML(result=_stage_value(session, result)), self._answer: words}
+    def _cards(self, session: Session) -> dict[str, Any]:
+        runs = [] if session.runs is None else self._shelf.list(session.runs)
+        return {"cards": view_models.cards(session, runs)}
 
     def _show_video(self, request: gr.Request) -> Any:
         def update() -> Any:
@@ -171,11 +191,11 @@ class AnnotateTab:
         """Return the menus for ``model``; they keep what is chosen in them if the model knows it."""
         name, before = menus.check_model(model), str(method)
         reason, own = menus.refusal(before, name), menus.own_method(name)
-        note = "" if reason is None else f"{reason[0].upper()}{reason[1:]}: {own} instead."
+        note = menus.method_note(name) if reason is None else f"{reason[0].upper()}{reason[1:]}: {own} instead."
         known = set(menus.labels(name))
         return {
-            self.model_menu: name,
-            self._method_menu: gr.HTML(own if reason else before, items=menus.one_method_items(name), note=note),
+            self.model_menu: gr.Dropdown(menus.model_choices(), value=name, info=menus.reach(name)),
+            self._method_menu: gr.Dropdown(menus.method_choices(name), value=own if reason else before, info=note),
             self._classes: gr.Dropdown(choices=list(menus.labels(name)), value=[c for c in labels or [] if c in known]),
             self._versus: gr.Dropdown(choices=_other_labels(name), value=versus if versus in known else ""),
         }
@@ -183,49 +203,51 @@ class AnnotateTab:
     def _change_model(self, model: Any, method: Any, labels: Any, versus: Any, request: gr.Request) -> Any:
         def update() -> Any:
             self._desk.of(request.session_hash)
-            return {c: v for c, v in self._menus_for(model, method, labels, versus).items() if c is not self.model_menu}
+            return self._menus_for(model, method, labels, versus)
 
         return guarded(update, self._job)
 
-    def _try_model(self, method: Any, labels: Any, versus: Any, event: gr.EventData, request: gr.Request) -> Any:
+    def _try_model(self, _: Any, method: Any, labels: Any, versus: Any, event: gr.EventData, request: gr.Request) -> Any:
         """Choose the other model that the answer offers."""
-
-        def update() -> Any:
-            self._desk.of(request.session_hash)
-            return self._menus_for(event._data.get("model"), method, labels, versus)
-
-        return guarded(update, self._job)
+        return self._change_model(event._data.get("model"), method, labels, versus, request)
 
     async def _follow(self, session: Session, job: Job) -> AsyncIterator[Any]:
-        """Yield the job's progress and then its result, drawn again if another look was chosen while it was drawn."""
+        """Yield the job's progress and its results: the first as soon as there is evidence, the last with the verdict."""
         shown: dict[Any, Any] = {}  # a later update contains what the earlier ones did: see :func:`followed`
-        while True:
-            async for words in followed(job, self._desk):
-                yield shown | {self._job: words}
-            result: jobs.Result | None = job.result if job.state == "done" else None
-            if result is not None and session.results.get(KEY) is not result:
-                yield shown | unchanged(self._job)  # there is another video by now
-                return
-            shown = self._ended(session, job, result)
-            yield shown
-            if result is None or session.busy or session.look == result.look:
-                return
-            try:
-                job = self._desk.submit(session, jobs.redraw(session, result), key=KEY, keep=True)
-            except UsageError as error:
-                yield shown | {self._job: failed(str(error))}
-                return
+        results = 0
+        async for words in followed(job, self._desk):
+            if job.shown > results:
+                results = job.shown
+                shown = self._video_and_result(session)
+            yield shown | {self._job: words}
+        if session.job is not job:  # there is another video by now
+            yield shown | unchanged(self._job)
+            return
+        if KEY in session.results or shown:
+            shown = self._video_and_result(session)
+        yield shown | {self._job: IDLE if job.state == "done" else working(job, self._desk)}
 
-    def _ended(self, session: Session, job: Job, result: jobs.Result | None) -> dict[Any, Any]:
-        button = {self._explain: gr.Button("Explain" if KEY not in session.results else "Explain again")}
-        if result is None:
-            return {self._job: working(job, self._desk)} | button
-        return {self._job: IDLE} | button | self._result(session, result)
+    async def _run(self, request: gr.Request, *asked: Any) -> AsyncIterator[Any]:
+        """Explain the session's video."""
+        async for update in self._ask(request, [], *asked):
+            yield update
 
-    async def _run(
-        self, model: Any, method: Any, labels: Any, versus: Any, smoothing: Any, smooth_s: Any, hop: Any, cover: Any, start: Any,
-        end: Any, verdict: Any, request: gr.Request,
+    async def _run_queue(self, request: gr.Request, *asked: Any) -> AsyncIterator[Any]:
+        """Explain the videos that came together, one after the other; they become cards."""
+        try:
+            session = self._desk.of(request.session_hash)
+            videos, session.queue = session.queue, []
+        except UsageError as error:
+            yield {self._job: failed(str(error))}
+            return
+        async for update in self._ask(request, videos, *asked):
+            yield update
+
+    async def _ask(
+        self, request: gr.Request, videos: list[Video], model: Any, method: Any, labels: Any, versus: Any, smoothing: Any,
+        smooth_s: Any, hop: Any, cover: Any, start: Any, end: Any, verdict: Any,
     ) -> AsyncIterator[Any]:  # fmt: skip
+        """Explain these videos, or else the session's, and follow the job."""
         try:
             session = self._desk.of(request.session_hash)
             name = menus.check_model(model)
@@ -233,31 +255,118 @@ class AnnotateTab:
                 method=str(method), classes=tuple(map(str, labels or ())), versus=str(versus) if versus else None,
                 seconds_between_clip_starts=float(hop) or None, cover=bool(cover),
                 smoothing=smoothing, smooth_s=0.0 if smoothing == "none" else float(smooth_s),
-                start_s=float(start) if start else None, end_s=float(end) if end else None, verdict=bool(verdict),
+                start_s=_second(start), end_s=_second(end), verdict=bool(verdict),
             )  # fmt: skip
-            job = self._desk.submit(session, jobs.explain(session, self._engines, name, settings), key=KEY, keep=True)
+            work = jobs.explain(session, self._engines, self._shelf, name, settings, videos)
+            job = self._desk.submit(session, work, key=KEY, keep=True)
         except Exception as error:
             yield {self._job: failed(sentence(error))}
             return
         async for update in self._follow(session, job):
             yield update
 
-    async def _change_look(self, style: str, opacity: float, signed: bool, request: gr.Request) -> AsyncIterator[Any]:
+    def _open(self, event: gr.EventData, request: gr.Request) -> Any:
+        """Show the run of a card, or two runs in step."""
+        numbers = event._data.get("numbers") or []
+
+        def update() -> Any:
+            session = self._desk.of(request.session_hash)
+            if session.runs is None or not 1 <= len(numbers) <= 2:
+                raise UsageError("Choose one run, or two to play them in step.")
+            runs = [self._shelf.find(session.runs, number) for number in numbers]
+            if len(runs) == 2:
+                return {self.stage: gr.HTML(result=view_models.in_step(session, runs)), self._answer: {}, self._job: IDLE}
+            [run] = runs
+            take(session, run.video)
+            session.results[KEY] = Result(run.number, run.video, None, None, run.folder, run.sentence, run.answer)
+            return self._video_and_result(session) | {self._job: IDLE}
+
+        return guarded(update, self._job)
+
+    async def _hide(self, event: gr.EventData, request: gr.Request) -> Any:
+        """Ask the model again without a part of the video."""
         try:
             session = self._desk.of(request.session_hash)
-            if style not in STYLES or not 0 < float(opacity) <= 1:
-                raise UsageError(f"a picture is drawn as {', '.join(STYLES)}, with an opacity of 0 to 1")
-            session.look = Look(style, float(opacity), bool(signed))
-            before = session.results.get(KEY)
-            if before is None or session.busy:
-                yield unchanged(self._job)  # the job that draws will use the new look
+            result: Result | None = session.results.get(KEY)
+            if result is None:
+                raise UsageError("Explain a video first.")
+            hidden = Hidden.of(event._data)
+            words = await self._desk.errand(lambda: jobs.what_if(self._engines, result, hidden))
+        except Exception as error:
+            words = sentence(error)
+        return gr.HTML(hidden={"words": words, "asked": event._data.get("asked") if isinstance(event._data, dict) else None})
+
+    async def show_example(self, request: gr.Request) -> AsyncIterator[Any]:
+        """Let the empty page play an explained example; it is explained once and kept."""
+        video, model = next(iter(self._examples), None), BUILT_IN
+        try:
+            session = self._desk.of(request.session_hash)
+            if video is None or self._showcase is None:
+                yield {self.stage: gr.skip()}
                 return
-            job = self._desk.submit(session, jobs.redraw(session, before), key=KEY, keep=True)
+            folder = self._showcase / f"example-{version('vidcam')}"
+            if not folder.is_dir():
+                await self._desk.errand(lambda: jobs.explain_example(self._engines, model, video, folder))
+            yield {self.stage: gr.HTML(showcase={"base": session.serve(folder), "title": f"{video.name}, explained by {model}"})}
+        except Exception:  # the page does without
+            log.warning("the explained example cannot be shown", exc_info=True)
+            yield {self.stage: gr.skip()}
+
+    def _delete(self, event: gr.EventData, request: gr.Request) -> Any:
+        """Delete the run of a card, or all runs."""
+        number = event._data.get("number")
+
+        def update() -> Any:
+            session = self._desk.of(request.session_hash)
+            if session.busy:
+                raise UsageError("Your last request is still being worked on: wait for it, or stop it.")
+            if session.runs is not None:
+                for run in self._shelf.list(session.runs) if number == "all" else [self._shelf.find(session.runs, number)]:
+                    self._shelf.delete(session.runs, run.number)
+            if session.video is not None and not session.video.path.is_file():  # it was that of an open run
+                session.video = None
+                session.results.clear()
+            return self._video_and_result(session) | {self._job: gr.skip()}
+
+        return guarded(update, self._job)
+
+    async def _save_runs(self, request: gr.Request) -> AsyncIterator[Any]:
+        """Put the files of all runs into one zip, which the browser saves when it is ready."""
+        try:
+            session = self._desk.of(request.session_hash)
+            if session.runs is None:
+                raise UsageError("There are no runs yet: explain a video first.")
+            job = self._desk.submit(session, jobs.save_runs(self._shelf, session.runs), key=KEY)
         except Exception as error:
             yield {self._job: failed(sentence(error))}
             return
-        async for update in self._follow(session, job):
-            yield update
+        cards = self._cards(session)
+        async for words in followed(job, self._desk):
+            yield {self._job: words, self._runs: cards}
+        yield self._saved(session, job, self._runs, cards)
+
+    def _saved(self, session: Session, job: Job, component: Any, value: dict[str, Any]) -> dict[Any, Any]:
+        """Return the end of a job that made a file: the browser saves it."""
+        if job.state != "done":
+            return {self._job: working(job, self._desk), component: value}
+        saved = {"url": session.serve(job.result), "name": job.result.name, "number": job.folder.name}
+        return {self._job: IDLE, component: value | {"saved": saved}}
+
+    async def _save(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
+        """Make a file of the result; the browser saves it when it is ready."""
+        try:
+            session, kind = self._desk.of(request.session_hash), event._data.get("kind")
+            result: Result | None = session.results.get(KEY)
+            if result is None or kind not in file_kinds():
+                raise UsageError("There is no such file: explain the video first.")
+            job = self._desk.submit(session, jobs.save(session, self._engines, result, kind), key=KEY)
+        except Exception as error:
+            yield {self._job: failed(sentence(error))}
+            return
+        answer = view_models.answered(result, session)
+        async for words in followed(job, self._desk):
+            yield {self._job: words, self._answer: answer}
+        yield self._saved(session, job, self._answer, answer)
 
 
 def take(session: Session, video: Video) -> None:
@@ -273,8 +382,13 @@ def take(session: Session, video: Video) -> None:
     session.job = None
 
 
-def _stage_value(session: Session, result: jobs.Result) -> dict[str, Any]:
-    return view_models.shown(result.analysis, result.number, session.serve(result.outputs["video"]))
+def _second(given: Any) -> float | None:
+    """Return the second that was typed, None for an empty field. UsageError if it is no number."""
+    words = str(given or "").strip().replace(",", ".")
+    try:
+        return float(words) or None if words else None
+    except ValueError:
+        raise UsageError(f"{given!r} is not a number of seconds: type one such as 2.5, or leave the field empty.") from None
 
 
 def _other_labels(model: str) -> list[tuple[str, str]]:

@@ -27,14 +27,15 @@ from vidcam.web.serving import listen, serve_app
 from . import annotate, compare, jobs, live, menus, models
 from .components import EVENT, PAGE
 from .root import own_folder
-from .serve import Gate, media
+from .runs import RunShelf, state_folder
+from .serve import STATIC, Gate, media
 from .sessions import Limits, SessionManager
 from .uploads import examples
 
 __all__ = ["Limits", "Options", "build", "run", "served"]
 
 # The secret that the server gave this tab of the browser when it was loaded before. (A browser may forbid pages to store it.)
-KEPT = '() => { try { return [sessionStorage.getItem("vidcam") ?? ""]; } catch { return [""]; } }'
+KEPT = '(_, runs) => { try { return [sessionStorage.getItem("vidcam") ?? "", runs]; } catch { return ["", runs]; } }'
 OPENING_S = 600.0  # longer than a tab takes to open its session on the busiest machine
 
 
@@ -42,7 +43,8 @@ OPENING_S = 600.0  # longer than a tab takes to open its session on the busiest 
 class Options:
     """The options of ``vidcam app``: ``auth`` is ``user:password``, ``name`` the name of a proxy with https before the server.
 
-    ``begun`` receives the :class:`SessionManager` before anybody is served.
+    ``showcase`` says whether an empty page plays an explained example. ``begun`` receives the :class:`SessionManager` before
+    anybody is served.
     """
 
     host: str = "127.0.0.1"
@@ -53,6 +55,7 @@ class Options:
     auth: str | None = None
     share: bool = False
     open: bool = False
+    showcase: bool = True
     limits: Limits = field(default_factory=Limits)
     say: Callable[[str], None] = field(default=lambda words: None)
     begun: Callable[[SessionManager], None] = field(default=lambda desk: None)
@@ -85,7 +88,9 @@ def served(options: Options) -> Iterator[str]:
         desk = SessionManager(root, options.limits, clock=options.clock).start()
         options.begun(desk)
         engines = jobs.Engines(options.device)
-        app = application(build(desk, engines, model=model), desk, live.Viewer(model, options.device))
+        why = menus.choice_reason(options.model)
+        page = build(desk, engines, state_folder(), model=model, because=why, showcase=options.showcase)
+        app = application(page, desk, live.Viewer(model, options.device))
         here = options.host in LOOPBACK and not options.share
         token = None if auth else make_token(options.host)
         stack.enter_context(serve_app(Gate(app, here=here, auth=auth, token=token, name=name), listening, stopping=desk.shut))
@@ -95,15 +100,20 @@ def served(options: Options) -> Iterator[str]:
         yield f"http://{f'[{host}]' if ':' in host else host}:{port}/{f'?token={token}' if token else ''}"
 
 
-def build(desk: SessionManager, engines: jobs.Engines, *, model: str) -> gr.Blocks:
-    """Make the page."""
-    shelf = examples(clips())
+def build(
+    desk: SessionManager, engines: jobs.Engines, state: Path, *, model: str, because: str = "", showcase: bool = True
+) -> gr.Blocks:
+    """Make the page, with ``model`` chosen at first for the reason ``because``; what outlives the server is kept in ``state``."""
+    shelf = RunShelf(state / "runs")
+    videos = examples(clips())
     demo: gr.Blocks
     with gr.Blocks(title="vidcam", analytics_enabled=False, fill_width=True) as demo:
         gr.HTML((PAGE / "header.html").read_text(encoding="utf-8"), elem_id="header", apply_default_css=False)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Annotate", id="annotate"):
-                tab = annotate.AnnotateTab(desk, engines, model=model, examples=shelf)
+                tab = annotate.AnnotateTab(
+                    desk, engines, shelf, model=model, examples=videos, because=because, showcase=state if showcase else None
+                )
             with gr.Tab("Compare", id="compare"):
                 compared = compare.CompareTab(desk, engines, model=model)
             with gr.Tab("Live", id="live"):
@@ -113,11 +123,17 @@ def build(desk: SessionManager, engines: jobs.Engines, *, model: str) -> gr.Bloc
         tab.stage.input(compared.show_video, None, compared.outputs, **EVENT)
         secret = gr.Textbox(visible=False)  # carries what the browser's tab has kept since it was loaded before
 
-        def enter(kept: str, request: gr.Request) -> None:
-            desk.open(str(request.session_hash), kept)
+        # The secret of the browser, to which its runs belong; it outlives the server, so its key must too.
+        browser = gr.BrowserState("", storage_key="vidcam-runs", secret="vidcam")
 
-        entered = demo.load(enter, secret, None, js=KEPT, **EVENT)
+        def enter(kept: str, known: object, request: gr.Request) -> str:
+            session = desk.open(str(request.session_hash), kept)
+            owner, session.runs = shelf.owner(known)
+            return owner
+
+        entered = demo.load(enter, [secret, browser], browser, js=KEPT, **EVENT)
         entered.then(tab.begin, None, tab.starting, **EVENT).then(tab.resume, None, tab.shown, **EVENT)
+        entered.then(tab.show_example, None, [tab.stage], **EVENT)
         entered.then(compared.begin, None, compared.starting, **EVENT)
         entered.then(shown.begin, None, shown.outputs, **EVENT)
 
@@ -160,7 +176,7 @@ def application(demo: gr.Blocks, desk: SessionManager, viewer: Any) -> FastAPI:
         demo.queue(default_concurrency_limit=None, api_open=False),
         path="/",
         theme=theme,
-        css_paths=[PAGE / "style.css"],
+        css_paths=[STATIC / "player.css", PAGE / "style.css"],
         favicon_path=str(PAGE / "icon.svg"),
         footer_links=[],
         allowed_paths=[],

@@ -143,7 +143,8 @@ def remembered(desk: SessionManager, key: str, components: list[Any], *, after: 
         with suppress(UsageError):  # of a session that is gone
             desk.of(request.session_hash).chosen[key] = list(values)
 
-    gr.on([c.input for c in components], remember, components, None, **EVENT)
+    taken_away = [event for c in components if isinstance(c, gr.Dropdown) for event in (c.select, c.blur)]
+    gr.on([*(c.input for c in components), *taken_away], remember, components, None, **EVENT)  # that is no input to Gradio
     for event in after:
         event.then(remember, components, None, **EVENT)
 

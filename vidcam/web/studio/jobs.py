@@ -1,34 +1,44 @@
-"""The app's heavy work as functions of a job: explain, draw again, compare, fetch weights."""
+"""The app's heavy work as functions of a job: explain, compare, make files for download, fetch weights."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 import vidcam
-from vidcam import Analysis, Look, Outputs, Settings
-from vidcam.annotation.browser_video import EMBED_LIMIT, provide_video
-from vidcam.errors import UsageError
+from vidcam import Outputs, Settings
+from vidcam.annotation.browser_video import EMBED_LIMIT
+from vidcam.annotation.judging import add_verdict
+from vidcam.errors import UsageError, VidcamError
 from vidcam.evaluation.compare import compare as vidcam_compare
-from vidcam.io.playable import Playback, check_playable
+from vidcam.io.formatting import percent
 from vidcam.io.source import open_source
 from vidcam.methods.lookup import BEST
 from vidcam.models import loading
 from vidcam.models.table import get_spec
 from vidcam.reports.comparison import Comparison
-from vidcam.reports.formats import Format, list_formats
+from vidcam.values import Prediction
 
+from .asking import Hidden, ask
+from .results import ALL, VIDEO, Result, file_name, has_file, named, placed, prepare, write_file, write_small_files
+from .runs import RunShelf, find_run
 from .sessions import Job, Session
 from .uploads import Video
+from .view_models import answered, sentence_of
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
 
-__all__ = ["Compared", "Engines", "Result", "compare", "explain", "install", "redraw"]
+__all__ = ["Compared", "Engines", "compare", "explain", "explain_example", "install", "save", "save_runs", "what_if"]
 
 MAX_ENGINES = 2  # in memory
 PROGRESS_S = 0.1
@@ -41,12 +51,14 @@ class Engines:
         self._device = device
         self._kept: OrderedDict[str, Engine] = OrderedDict()
 
-    def get(self, model: str, job: Job) -> Engine:
-        """Return the engine of a model, loaded if it is not kept; the job shows the progress."""
+    def get(self, model: str, job: Job | None = None) -> Engine:
+        """Return the engine of a model, loaded if it is not kept; the job, if there is one, shows the progress."""
         if model not in self._kept:
             fetched = get_spec(model).weights is not None and not loading.is_available(get_spec(model))
-            job.progress("weights" if fetched else "load", 0, None)
-            self._kept[model] = vidcam.open_engine(model, device=self._device, progress=_bytes(job) if fetched else None)
+            if job is not None:
+                job.progress("weights" if fetched else "load", 0, None)
+            progress = _bytes(job) if fetched and job is not None else None
+            self._kept[model] = vidcam.open_engine(model, device=self._device, progress=progress)
             while len(self._kept) > MAX_ENGINES:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(model)
@@ -60,22 +72,10 @@ class Engines:
 
 
 # The stages of a job, each with the share of the time that it usually takes.
-EXPLAINING = {"explain": 50.0}
+EXPLAINING = {"explain": 50.0, "convert": 3.0}
 CHOOSING = {"try methods": 50.0, "test methods": 200.0}
 JUDGING = {"judge": 25.0}
 DRAWING = {"draw": 20.0, "write": 2.0}
-
-
-@dataclass(frozen=True)
-class Result:
-    """An explained video: its analysis, which the page knows by ``number``, the look in which it was drawn, and its files."""
-
-    number: str
-    video: Video
-    analysis: Analysis
-    look: Look
-    folder: Path
-    outputs: dict[str, Path]
 
 
 @dataclass(frozen=True)
@@ -87,54 +87,177 @@ class Compared:
     outputs: dict[str, Path]
 
 
-class _Stale(Exception):
-    """The user changed the look while the video was drawn."""
+def explain(
+    session: Session, engines: Engines, shelf: RunShelf, model: str, settings: Settings, videos: Sequence[Video] = ()
+) -> Callable[[Job], Result]:
+    """Return work that explains the session's video, or several videos one after the other, and keeps each as a run.
 
-
-def explain(session: Session, engines: Engines, model: str, settings: Settings) -> Callable[[Job], Result]:
-    """Return work that explains the session's video and draws it in the look that is chosen by then."""
-    video = _video(session)
+    The job shows a result as soon as there is evidence; the verdict, if the settings ask for it, comes later.
+    """
+    queue = list(videos) or [_video(session)]
 
     def work(job: Job) -> Result:
-        choosing = CHOOSING if settings.method == BEST else {}
-        job.plan(engines.stages(model) | EXPLAINING | choosing | (JUDGING if settings.verdict else {}) | DRAWING)
-        engine = engines.get(model, job)
-        analysis = vidcam.explain(video.path, engine=engine, settings=settings, progress=job.progress)
-        return _drawn(session, job, video, analysis, job.folder.name)
+        job.plan(_stages(engines, model, settings, len(queue)))
+        failures: list[str] = []
+        result = None
+        for n, video in enumerate(queue):
+            turn = f"{n + 1} of {len(queue)}: " if len(queue) > 1 else ""
+            folder = job.folder / str(n) if turn else job.folder
+            folder.mkdir(exist_ok=True)
+            session.video = video
+            try:
+                result = _explained(job, engines, model, settings, video, folder, turn=turn)
+            except VidcamError as error:
+                if not turn:
+                    raise
+                failures.append(session.own_words(f"{video.name}: {error}"))
+                continue
+            job.progress(f"{turn}write", 0, None)
+            write_small_files(result, lambda *_: None)
+            if session.runs is not None:
+                shelf.keep(session.runs, result, sentence_of(result), answered(result, session))
+            job.show(result)
+        if failures:
+            raise UsageError(f"{len(failures)} of {len(queue)} videos could not be explained. {' '.join(failures)}")
+        assert result is not None
+        return result
 
     return work
 
 
-def redraw(session: Session, before: Result) -> Callable[[Job], Result]:
-    """Return work that draws a result again in the look that is chosen now, without running the model."""
+def _stages(engines: Engines, model: str, settings: Settings, videos: int) -> dict[str, float]:
+    """Return the stages of explaining some videos, with the share of the time that each takes."""
+    choosing = CHOOSING if settings.method == BEST else {}
+    each = EXPLAINING | choosing | (JUDGING if settings.verdict else {}) | {"write": 2.0}
+    turns = [f"{n + 1} of {videos}: " for n in range(videos)] if videos > 1 else [""]
+    return engines.stages(model) | {f"{turn}{stage}": share for turn in turns for stage, share in each.items()}
 
-    def work(job: Job) -> Result:
-        job.plan(DRAWING)
-        return _drawn(session, job, before.video, before.analysis, before.number)
+
+def _explained(
+    job: Job, engines: Engines, model: str, settings: Settings, video: Video, folder: Path, *, turn: str = ""
+) -> Result:
+    """Explain one video; everything that belongs to the result lies in ``folder``."""
+
+    def progress(stage: str, done: int, total: int | None) -> None:
+        job.progress(f"{turn}{stage}", done, total)
+
+    engine = engines.get(model, job)
+    path = placed(video, folder)
+    analysis = vidcam.explain(
+        path,
+        engine=engine,
+        settings=replace(settings, verdict=False),
+        progress=progress,
+        on_prediction=_Finding(engine, job),
+    )
+    analysis = replace(analysis, settings=replace(analysis.settings, verdict=settings.verdict))
+    with open_source(path) as source:
+        result = prepare(source, video, analysis, folder, progress)
+        if not settings.verdict:
+            return result
+        job.show(result)
+        judged = add_verdict(source, engine, replace(settings, method=analysis.method), analysis, progress)
+    return replace(result, analysis=named(judged, video, folder))
+
+
+class _Finding:
+    """Tells the job what the model's most probable answer is, after each clip."""
+
+    def __init__(self, engine: Engine, job: Job) -> None:
+        self._engine, self._job = engine, job
+        self._sum, self._count = np.zeros(len(engine.labels)), 0
+
+    def __call__(self, prediction: Prediction) -> None:
+        self._sum, self._count = self._sum + prediction.logits, self._count + 1
+        probs = self._engine.probabilities(self._sum / self._count)
+        best = int(probs.argmax())
+        self._job.finding = f"{self._engine.labels[best]}, {percent(float(probs[best]))}"
+
+
+def save(session: Session, engines: Engines, result: Result, kind: str) -> Callable[[Job], Path]:
+    """Return work that makes a file of a result for download, one of :func:`vidcam.web.studio.results.file_kinds`.
+
+    A run of an earlier visit is explained again first, if the file needs its evidence.
+    """
+
+    def work(job: Job) -> Path:
+        drawing = DRAWING if kind in (VIDEO, ALL) else {"write": 1.0}
+        ready = result
+        if result.analysis is None and not has_file(result, kind):
+            run = find_run(result)
+            job.plan(_stages(engines, run.model, run.settings, 1) | drawing)
+            ready = replace(_explained(job, engines, run.model, run.settings, result.video, job.folder), number=result.number)
+            session.keep(job.key, ready)
+        else:
+            job.plan(drawing)
+        return write_file(ready, kind, job.progress)
 
     return work
+
+
+def save_runs(shelf: RunShelf, owner: Path) -> Callable[[Job], Path]:
+    """Return work that puts the files of all runs into one zip, a folder for each run."""
+
+    def work(job: Job) -> Path:
+        job.plan({"write": 1.0})
+        runs = shelf.list(owner)
+        if not runs:
+            raise UsageError("There are no runs yet: explain a video first.")
+        target = job.folder / "vidcam-runs.zip"
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+            for n, run in enumerate(runs):
+                job.progress("write", n, len(runs))
+                for path in run.files():
+                    archive.write(path, f"{n + 1:02d}-{Path(run.video.name).stem}-{run.model}/{path.name}")
+        return target
+
+    return work
+
+
+def what_if(engines: Engines, result: Result, hidden: Hidden) -> str:
+    """Return what the model of a result answers if a part of the video is hidden, in a sentence."""
+    if result.analysis is None:
+        run = find_run(result)
+        model, settings = run.model, run.settings
+    else:
+        model, settings = result.analysis.model.name, result.analysis.settings
+    return ask(result.folder / file_name(result.video), engines.get(model), settings, hidden)
+
+
+def explain_example(engines: Engines, model: str, video: Video, folder: Path) -> None:
+    """Explain the example that an empty page plays into ``folder``, unless it is there."""
+    if folder.is_dir():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as part:
+        path = placed(video, Path(part))
+        analysis = vidcam.explain(path, engine=engines.get(model))
+        with open_source(path) as source:
+            prepare(source, video, analysis, Path(part), lambda *_: None)
+        shutil.copytree(part, folder.with_suffix(".part"), dirs_exist_ok=True)
+    folder.with_suffix(".part").replace(folder)
 
 
 def compare(
     session: Session, engines: Engines, model: str, methods: Sequence[str], settings: Settings
 ) -> Callable[[Job], Compared]:
-    """Return work that explains the session's video by several methods side by side."""
+    """Return work that explains the session's video by several methods, and writes the page that plays them in step."""
     video = _video(session)
 
     def work(job: Job) -> Compared:
         looking = {} if settings.classes else {"look": 20.0}
-        job.plan(engines.stages(model) | looking | dict.fromkeys(methods, 20.0) | DRAWING)
+        job.plan(engines.stages(model) | looking | {"explain": 20.0 * len(methods)})
         engine = engines.get(model, job)
-        stem = Path(video.name).stem
-        outputs = {kind: job.folder / f"{stem}.compare.{suffix}" for kind, suffix in COMPARED.items()}
-        comparison = vidcam_compare(
-            video.path, Outputs(video=outputs["video"]), engine=engine, settings=settings, methods=methods, progress=job.progress
+        path, stem = placed(video, job.folder), Path(video.name).stem
+        outputs = {kind: job.folder / f"{stem}.compare.{kind}" for kind in ("html", "json")}
+        embed = os.path.getsize(path) <= EMBED_LIMIT
+        found = vidcam_compare(
+            path, Outputs(reports=outputs, embed=embed), engine=engine, settings=settings, methods=methods, progress=job.progress
         )
-        named = replace(comparison, entries=tuple(replace(e, analysis=_named(e.analysis, video)) for e in comparison.entries))
-        replace(named, outputs=_names(outputs)).write_json(outputs["json"])
-        replace(named, outputs=_paths(outputs)).write_html(outputs["html"])
-        _beside(outputs["html"])
-        return Compared(comparison, job.folder, outputs)
+        for written in outputs.values():  # what they name lies beside them
+            text = written.read_text(encoding="utf-8")
+            written.write_text(text.replace(f"{job.folder}{os.sep}", ""), encoding="utf-8")
+        return Compared(found, job.folder, outputs)
 
     return work
 
@@ -150,82 +273,10 @@ def install(name: str) -> Callable[[Job], Path]:
     return work
 
 
-COMPARED = {"video": "mp4", "html": "html", "json": "json"}
-
-
 def _video(session: Session) -> Video:
     if session.video is None:
         raise UsageError("There is no video yet: choose one, record one, or take an example.")
     return session.video
-
-
-def _drawn(session: Session, job: Job, video: Video, analysis: Analysis, number: str) -> Result:
-    stem = Path(video.name).stem
-    while True:
-        look = session.look or Look()
-
-        def progress(stage: str, done: int, total: int | None, look: Look = look) -> None:
-            job.progress(stage, done, total)
-            if (session.look or Look()) != look:
-                raise _Stale
-
-        target = job.folder / f"{stem}.vidcam.mp4"
-        try:
-            drawn = vidcam.draw(video.path, analysis, Outputs(video=target, overwrite=True), look=look, progress=progress)
-        except _Stale:
-            continue
-        formats = [row for row in list_formats() if row.is_download]
-        outputs = {"video": target} | {row.name: job.folder / f"{stem}.vidcam{row.suffix}" for row in formats}
-        named = replace(_named(drawn, video), outputs=_names(outputs))
-        for row in formats:
-            job.progress("write", 0, None)
-            if row.plays_video:
-                _write_page(video, named, outputs, row)
-            else:
-                row.write(named, outputs[row.name])
-        return Result(number, video, drawn, look, job.folder, outputs)
-
-
-def _write_page(video: Video, analysis: Analysis, outputs: dict[str, Path], row: Format) -> None:
-    """Write the page for download. It contains the original video, or links to it by its name if it is too large for that.
-
-    If browsers cannot play that video, and a copy would be too large too, the page plays the explained video beside it.
-    """
-    page = outputs[row.name]
-    with open_source(video.path) as source:
-        playable, size = check_playable(source), os.path.getsize(video.path)
-        if playable.way == "as it is" and size > EMBED_LIMIT:
-            how = f"The video is {video.name} itself: keep it beside this page."
-            beside = Playback(str(page.parent / video.name), source.info.start_s, (source.info.height, source.info.width), how)
-            row.write(replace(analysis, playback=beside), page)
-            return
-        with provide_video(source, analysis, page, playable, embed=True, overwrite=True, progress=None) as provided:
-            playback = provided.playback
-            if playback is not None and playback.embed:
-                how = playback.how.replace(video.path.name, video.name)
-                row.write(replace(analysis, playback=replace(playback, how=how)), page)
-                return
-    row.write(replace(analysis, outputs=_paths(outputs)), page)
-    _beside(page)
-
-
-def _named(analysis: Analysis, video: Video) -> Analysis:
-    """Return the analysis with the video's own name instead of the path of the copy here."""
-    words = tuple(w.replace(str(video.path), video.name) for w in analysis.warnings)
-    return replace(analysis, source=replace(analysis.source, path=video.name), warnings=words)
-
-
-def _names(outputs: dict[str, Path]) -> dict[str, str]:
-    return {kind: path.name for kind, path in outputs.items()}
-
-
-def _paths(outputs: dict[str, Path]) -> dict[str, str]:
-    return {kind: str(path) for kind, path in outputs.items()}
-
-
-def _beside(page: Path) -> None:
-    """Make a page link the other files by their names, because they lie beside it once they are saved."""
-    page.write_text(page.read_text(encoding="utf-8").replace(f"{page.parent}{os.sep}", ""), encoding="utf-8")
 
 
 def _bytes(job: Job) -> Callable[[int, int | None], None]:

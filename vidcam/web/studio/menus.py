@@ -13,15 +13,18 @@ from vidcam.models.spec import ModelSpec
 from vidcam.models.table import get_spec, list_models, list_specs
 
 __all__ = [
+    "availability",
     "check_model",
+    "choice_reason",
     "default_model",
     "labels",
-    "method_items",
+    "method_choices",
+    "method_note",
     "methods_table",
-    "model_items",
+    "model_choices",
     "models_table",
-    "one_method_items",
     "own_method",
+    "reach",
     "refusal",
 ]
 
@@ -65,66 +68,72 @@ def refusal(method: str, model: str) -> str | None:
     return None
 
 
-def model_items() -> list[dict[str, Any]]:
-    """Return the models: their names, what they are, and why some are not available."""
-    return [_model_item(spec) for spec in list_specs()]
+def choice_reason(wanted: str) -> str:
+    """Return why the model that is selected at first was selected, as a sentence; empty if the user has named it."""
+    if wanted != "auto":
+        return ""
+    best, reason = choose_default_model()
+    if default_model(wanted) != best:
+        reason = f"the model is {BUILT_IN}, because no weights of a network with hundreds of classes are here"
+    return f"{reason[0].upper()}{reason[1:]}."
 
 
-def _model_item(spec: ModelSpec) -> dict[str, Any]:
+def model_choices() -> list[tuple[str, str]]:
+    """Return the models that can be used, with what they are: first those on this machine."""
+    usable = [(spec, *availability(spec)) for spec in list_specs()]
+    order = sorted((not here, n) for n, (_, here, reason) in enumerate(usable) if reason is None)
+    return [(_words(usable[n][0], here=not absent), usable[n][0].name) for absent, n in order]
+
+
+def _words(spec: ModelSpec, *, here: bool) -> str:
+    return f"{spec.name} · {spec.title}" + ("" if here else " · is downloaded first")
+
+
+def availability(spec: ModelSpec) -> tuple[bool, str | None]:
+    """Return whether a model is on this machine, and why it cannot be had; None if it can."""
     here = loading.is_available(spec)
-    reason = None
     if not here and spec.weights is None:
-        reason = "it has no weights that could be fetched"
-    elif not here and weights.is_offline():
-        reason = "its weights are not on this machine, and VIDCAM_OFFLINE forbids fetching them"
-    facts = f"{len(labels(spec.name))} classes · looks at {spec.clip_s:.2g} s"
-    return {
-        "name": spec.name,
-        "title": spec.title,
-        "detail": facts if here else f"{facts} · is fetched first",
-        "group": "On this machine" if here else "To be fetched",
-        "reason": reason,
-    }
+        return here, "it has no weights that could be downloaded"
+    if not here and weights.is_offline():
+        return here, "its weights are not on this machine, and VIDCAM_OFFLINE forbids downloads"
+    return here, None
 
 
-def method_items(model: str) -> list[dict[str, Any]]:
-    """Return the methods, with the reason for those that do not work on this model."""
+def reach(model: str) -> str:
+    """Return in one line what a model knows."""
+    spec = get_spec(model)
+    count = len(labels(model)) - len(spec.rejects)
+    kind = "everyday movements" if spec.name == BUILT_IN else "actions"
+    return f"Knows {count} {kind}; looks at {spec.clip_s:.2g} s at a time."
+
+
+def method_choices(model: str, *, several: bool = False) -> list[tuple[str, str]]:
+    """Return the methods that work on the model; if one is to be chosen, also the best of several, chosen by a test."""
     own = own_method(model)
-    return [
-        {
-            "name": m.name,
-            "title": m.title,
-            "detail": m.cost + (" · the usual one here" if m.name == own else ""),
-            "group": FAMILIES.get(m.family, m.family),
-            "reason": refusal(m.name, model),
-        }
-        for m in all_methods()
-    ]
+    rows = [m for m in all_methods() if refusal(m.name, model) is None]
+    choices = [(f"{m.name} · {m.title}" + (" · the usual one here" if m.name == own else ""), m.name) for m in rows]
+    return choices if several else [*choices, ("best · the best of several, tested on this video (takes minutes)", BEST)]
 
 
-def one_method_items(model: str) -> list[dict[str, Any]]:
-    """Return the methods of which one is chosen: those of :func:`method_items`, after the best of several."""
-    best = {
-        "name": BEST,
-        "title": "The best of several",
-        "detail": "tests a method of each family on this video and takes the one that explains it best; takes minutes",
-        "group": "Chosen by a test",
-        "reason": None,
-    }
-    return [best, *method_items(model)]
+def method_note(model: str) -> str:
+    """Return in one line which methods do not work on the model, and why."""
+    reasons = [reason for m in all_methods() if (reason := refusal(m.name, model))]
+    if len(reasons) == 1:
+        return f"Left out: {reasons[0]}."
+    return f"Left out: {len(reasons)} methods that do not work on {model}." if reasons else ""
 
 
 def models_table() -> list[dict[str, Any]]:
     """Return the table of models for the Models tab."""
     rows = []
     for spec in list_specs():
-        w, item = spec.weights, _model_item(spec)
+        w, (here, reason) = spec.weights, availability(spec)
         rows.append(
             {
                 "name": spec.name,
                 "title": spec.title,
-                "here": item["group"] == "On this machine",
-                "reason": item["reason"],
+                "here": here,
+                "reason": reason,
                 "clip": f"{spec.num_frames} × {spec.seconds_between_frames:.3g} s",
                 "crop": f"{spec.crop[0]} × {spec.crop[1]}",
                 "cells": spec.time_cells_text,

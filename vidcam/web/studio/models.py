@@ -25,7 +25,7 @@ class ModelsTab:
     :meth:`begin` gives ``outputs`` when the page is loaded.
     """
 
-    def __init__(self, desk: SessionManager, menus_of_others: list[gr.HTML]) -> None:
+    def __init__(self, desk: SessionManager, menus_of_others: list[gr.Dropdown]) -> None:
         self._desk, self._others = desk, menus_of_others
         with gr.Column(elem_classes="asks"):
             self._job = part("job", IDLE, elem_id="models-job")
@@ -62,7 +62,7 @@ class ModelsTab:
         async for words in followed(job, self._desk):
             yield {self._job: words}
         end = IDLE if job.state == "done" else working(job, self._desk)
-        yield {self._job: end, self._models: _tables()} | {menu: gr.HTML(items=menus.model_items()) for menu in self._others}
+        yield {self._job: end, self._models: _tables()} | {menu: gr.Dropdown(menus.model_choices()) for menu in self._others}
 
 
 def _tables() -> dict[str, Any]:

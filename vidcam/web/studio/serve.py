@@ -16,12 +16,14 @@ from vidcam.io.json_text import parse_json, to_utf8_text
 from vidcam.web.security import LOOPBACK, Guard
 
 from .annotate import take
-from .sessions import SessionManager, sentence
-from .uploads import clean_name, look_at, megabytes
+from .sessions import Session, SessionManager, sentence
+from .uploads import clean_name, look_at, megabytes, video_suffix
 
 __all__ = ["Gate", "media"]
 
 COOKIE = "vidcam_app"
+STATIC = Path(__file__).parents[1] / "static"
+MAX_QUEUE = 20  # videos that come together
 MAX_BODY_BYTES = 20_000_000  # of a request; far more than a page sends
 CLOSED = ("/gradio_api/upload", "/gradio_api/proxy", "/gradio_api/component_server", "/gradio_api/deep_link")
 POLICY = (
@@ -39,50 +41,76 @@ HEADERS = {
 
 
 def media(desk: SessionManager) -> list[Route]:
-    """Return the routes of uploads (``/media/TOKEN``) and of a session's files (``/media/TOKEN/KEY``)."""
+    """Return the routes of uploads (``/media/TOKEN``), of a session's files (``/media/TOKEN/KEY``) and of its folders' files."""
 
     async def put(request: Request) -> Response:
         session = desk.by_token(request.path_params["token"])
         if session is None:
             return JSONResponse({"error": "This page was away for too long: load it again."}, 404)
-        name = clean_name(request.query_params.get("name", "video"))
-        most = desk.limits.size
-        too_large = (
-            f"{name} is larger than the {megabytes(most)} that are allowed here: cut it, "
-            "or start the app with a larger --max-size."
-        )
-        if int(request.headers.get("content-length") or 0) > most:
-            return JSONResponse({"error": too_large}, 413)
         folder = session.folder / f"input-{secrets.token_hex(4)}"
-        path, size = folder / f"video{Path(name).suffix}", 0
         try:
-            folder.mkdir()
-            with path.open("wb") as file:
-                async for chunk in request.stream():
-                    size += len(chunk)
-                    if size > most:
-                        raise UsageError(too_large)
-                    file.write(chunk)
-            take(session, await desk.errand(lambda: look_at(path, name, desk.limits)))
+            await _take_in(request, desk, session, folder)
         except Exception as error:
             session.forget(folder)
             if isinstance(error, ClientDisconnect):
                 return Response(status_code=400)
-            return JSONResponse({"error": sentence(error)}, 400)
+            return JSONResponse({"error": sentence(error)}, 413 if isinstance(error, TooLargeError) else 400)
         return JSONResponse({})
 
     async def get(request: Request) -> Response:
         session = desk.by_token(request.path_params["token"])
         served = session and session.files.get(request.path_params["key"])
-        if not served or not served.path.is_file():
+        path = served and served / request.path_params.get("name", "")
+        if not path or not path.is_file() or (path != served and path.parent != served):
             return PlainTextResponse("there is no such file, or no longer\n", 404)
-        how = "inline" if served.inline else "attachment"
-        return FileResponse(served.path, filename=served.name, content_disposition_type=how)
+        return FileResponse(path, headers={"cache-control": "no-store"})
 
     return [
+        Route("/player/{name}", player, methods=["GET", "HEAD"]),
         Route("/media/{token}", put, methods=["POST"]),
         Route("/media/{token}/{key}", get, methods=["GET", "HEAD"]),
+        Route("/media/{token}/{key}/{name}", get, methods=["GET", "HEAD"]),
     ]
+
+
+class TooLargeError(UsageError):
+    """Says that an upload is larger than allowed."""
+
+
+async def _take_in(request: Request, desk: SessionManager, session: Session, folder: Path) -> None:
+    """Receive a video into ``folder``: as the session's video, or as one of several that are explained in turn."""
+    name, most, several = (
+        clean_name(request.query_params.get("name", "video")),
+        desk.limits.size,
+        "several" in request.query_params,
+    )
+    too_large = TooLargeError(
+        f"{name} is larger than the {megabytes(most)} that are allowed here: cut it, or start the app with a larger --max-size."
+    )
+    if int(request.headers.get("content-length") or 0) > most:
+        raise too_large
+    if several and len(session.queue) >= MAX_QUEUE:
+        raise UsageError(f"At most {MAX_QUEUE} videos are explained in turn: drop the others afterwards.")
+    path, size = folder / f"video{video_suffix(name)}", 0
+    folder.mkdir()
+    with path.open("wb") as file:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > most:
+                raise too_large
+            file.write(chunk)
+    video = await desk.errand(lambda: look_at(path, name, desk.limits))
+    if several:
+        session.queue.append(video)
+    else:
+        take(session, video)
+
+
+async def player(request: Request) -> Response:
+    """Return the player's script, which is one file for the pages, the app and notebooks."""
+    if request.path_params["name"] != "player.js":
+        return PlainTextResponse("there is no such file\n", 404)
+    return FileResponse(STATIC / "player.js", headers={"cache-control": "no-cache"})
 
 
 class Bodies:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 import shutil
 import threading
@@ -20,11 +21,9 @@ from vidcam.io.clock import SYSTEM, Clock
 from .course import JobProgress
 
 if TYPE_CHECKING:
-    from vidcam import Look
-
     from .uploads import Video
 
-__all__ = ["Cancelled", "Job", "Limits", "Served", "Session", "SessionManager", "sentence"]
+__all__ = ["Cancelled", "Job", "Limits", "Session", "SessionManager", "sentence"]
 
 IDLE_S = 12 * 3600.0  # after this long a session is forgotten whose tab was never reported as closed
 MAX_WAITING = 8  # jobs and uploads in the queue
@@ -50,15 +49,6 @@ class Limits:
     kept_size: int = 2_000_000_000
 
 
-@dataclass(frozen=True)
-class Served:
-    """A file that its session may fetch, under this ``name``."""
-
-    path: Path
-    name: str
-    inline: bool = True
-
-
 def sentence(error: BaseException) -> str:
     """Return what the page says about an error: the message of a VidcamError, otherwise a pointer to the log."""
     if isinstance(error, VidcamError):
@@ -71,8 +61,8 @@ def sentence(error: BaseException) -> str:
 class Job:
     """Heavy work of one session, asked for by the part ``key`` of the page.
 
-    Its ``folder`` exists from the moment it runs, and is deleted if it does not succeed. If ``keep``, the result becomes one of
-    the session's ``results`` before the job is reported as ended.
+    Its ``folder`` exists from the moment it runs, and is deleted if the job does not succeed and has shown nothing. If ``keep``,
+    the result becomes one of the session's ``results`` before the job is reported as ended.
     """
 
     def __init__(
@@ -82,6 +72,10 @@ class Job:
         self.state = "waiting"
         self.result: Any = None
         self.message = ""
+        self.finding = ""
+        """What is known so far, in a few words."""
+        self.shown = 0
+        """How many results it has shown before it ended."""
         self.clock = clock
         self.ended = threading.Event()
         self._work, self._keep = work, keep
@@ -114,9 +108,21 @@ class Job:
             raise Cancelled
         self._progress.step(stage, done, total)
 
+    def show(self, result: Any) -> None:
+        """Show a result that is not complete yet: it stays if the work is cancelled or fails from now on."""
+        self.session.keep(self.key, result)
+        self.shown += 1
+
     def to_dict(self, *, before: int) -> dict[str, Any]:
         """Return what the page shows of the job; ``before`` is how many come first."""
-        values = {"state": self.state, "message": self.message, "before": before, "stopping": self._stop.is_set()}
+        values = {
+            "state": self.state,
+            "message": self.message,
+            "finding": self.finding,
+            "shown": self.shown,
+            "before": before,
+            "stopping": self._stop.is_set(),
+        }
         return values | self._progress.to_dict()
 
     def run(self) -> None:
@@ -136,8 +142,11 @@ class Job:
         except BaseException as error:
             self.message = self.session.own_words(sentence(error))
             state = "failed"
-        if state != "done":
+        if state != "done" and not self.shown:
             shutil.rmtree(self.folder, ignore_errors=True)
+        elif not self._keep:
+            with suppress(OSError):  # it is in use
+                self.folder.rmdir()
         self.state = state  # last, so that nothing is left of a job that is reported as cancelled
         self.ended.set()
         for listener in self._listeners:
@@ -164,8 +173,8 @@ class _Errand:
 class Session:
     """The state of one tab of a browser, which gets it back by the ``secret`` when it is loaded again.
 
-    It has its ``folder``, the ``video`` that is asked about, the ``files`` that it may fetch, what is ``chosen`` in each part of
-    the page, and the ``results``.
+    It has its ``folder``, the ``video`` that is asked about, the ``files`` and folders that it may fetch by their keys, what is
+    ``chosen`` in each part of the page, and the ``results``.
     """
 
     token: str
@@ -173,10 +182,13 @@ class Session:
     folder: Path
     video: Video | None = None
     job: Job | None = None
-    look: Look | None = None
     chosen: dict[str, list[Any]] = field(default_factory=dict)
     results: dict[str, Any] = field(default_factory=dict)
-    files: dict[str, Served] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
+    runs: Path | None = None
+    """Where the runs of its browser are kept."""
+    queue: list[Video] = field(default_factory=list)
+    """Videos that came together and are to be explained one after the other."""
     tabs: set[str] = field(default_factory=set)
     """The tabs that show it now: none if it was closed, several if a tab was duplicated."""
     last_used: float = 0.0
@@ -204,21 +216,25 @@ class Session:
             self.forget(before.folder)
         self.results[key] = result
 
-    def serve(self, path: Path, *, name: str = "", inline: bool = True) -> str:
-        """Return a secret address from which the session can fetch this file."""
-        key = secrets.token_urlsafe(9)
-        self.files[key] = Served(path, name or path.name, inline)
-        return f"media/{self.token}/{key}"
+    def serve(self, path: Path) -> str:
+        """Return a secret address from which the session can fetch this file; that of a folder ends in a slash."""
+        key = next((key for key, served in self.files.items() if served == path), None)
+        if key is None:
+            key = secrets.token_urlsafe(9)
+            self.files[key] = path
+        return f"media/{self.token}/{key}{'/' if path.is_dir() else ''}"
 
     def own_words(self, text: str) -> str:
         """Return the text with the video's own name instead of the path of the copy here."""
         known = text if self.video is None else text.replace(str(self.video.path), self.video.name)
-        return known.replace(f"{self.folder}/", "")
+        return re.sub(rf"{re.escape(str(self.folder))}/(job-\w+/(\d+/)?)?", "", known)
 
     def forget(self, folder: Path) -> None:
-        """Delete a folder, so that nothing in it can be fetched any more."""
+        """Delete a folder of its own, so that nothing in it can be fetched any more; runs that are kept stay."""
+        if folder != self.folder and self.folder not in folder.parents:
+            return
         for key, file in list(self.files.items()):
-            if folder in file.path.parents:
+            if folder == file or folder in file.parents:
                 self.files.pop(key, None)
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -16,9 +16,10 @@ from vidcam.reports.templating import jpeg_url
 
 from .sessions import Limits
 
-__all__ = ["Video", "clean_name", "examples", "look_at", "megabytes", "minutes"]
+__all__ = ["Video", "clean_name", "examples", "look_at", "megabytes", "minutes", "video_suffix"]
 
 POSTER = 400  # pixels
+SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif", ".flv", ".mpg", ".mpeg", ".ts", ".ogv", ".wmv", ".asf")
 EXAMPLES = ("jumping_jack", "three_actions", "waving_rotated", "walking", "falling")
 
 
@@ -42,6 +43,12 @@ def clean_name(given: str) -> str:
     return f"{kept}.{re.sub(r'[^A-Za-z0-9]', '', suffix)[:8]}" if stem and dot else kept
 
 
+def video_suffix(name: str) -> str:
+    """Return the suffix of a video's name, ``.mp4`` if it is none of a video: no browser may take an upload for a page."""
+    suffix = Path(name).suffix.lower()
+    return suffix if suffix in SUFFIXES else ".mp4"
+
+
 def minutes(seconds: float) -> str:
     """Return a duration in words, such as "5 minutes"."""
     return "1 minute" if seconds == 60 else f"{seconds / 60:g} minutes" if seconds > 60 else f"{seconds:g} seconds"
@@ -57,7 +64,7 @@ def look_at(path: Path, name: str, limits: Limits) -> Video:
     with path.open("rb") as file:
         head = file.read(1024)
     if not _is_video(head):
-        raise InputError(f"{name} is not a video in a format that is known here: bring MP4, MOV, WebM, MKV, AVI, GIF or MPEG.")
+        raise InputError(f"{name} is not a supported video format: use MP4, MOV, WebM, MKV, AVI, GIF or MPEG.")
     try:
         with open_source(path) as source:
             info = source.info
@@ -76,7 +83,7 @@ def look_at(path: Path, name: str, limits: Limits) -> Video:
     except InputError as error:
         raise InputError(str(error).replace(str(path), name)) from error
     if first is None:
-        raise InputError(f"{name} has no picture in it: bring another file.")
+        raise InputError(f"{name} has no picture in it: choose another file.")
     picture = Image.fromarray(first.image)
     picture.thumbnail((POSTER, POSTER))
     return Video(

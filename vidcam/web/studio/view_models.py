@@ -2,67 +2,93 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from vidcam.analysis import Analysis
 from vidcam.engine import choose_default_model, rejection_sentence
-from vidcam.evidence.curves import thin_curves
 from vidcam.io.formatting import percent
 from vidcam.models.table import get_spec
-from vidcam.reports.answer import explained_label, summarize
-from vidcam.reports.formats import get_format
+from vidcam.reports.answer import summarize
 from vidcam.reports.predictions import predicted_spans
-from vidcam.reports.templating import jpeg_url
-from vidcam.values import FloatArray
 
 from . import menus
+from .results import Result, file_kinds
+from .runs import PICTURE, StoredRun
 from .sessions import Session
-from .uploads import Video, megabytes
+from .uploads import Video
 
-__all__ = ["answered", "downloads", "of_video", "shown"]
+__all__ = ["answered", "cards", "headline", "in_step", "of_video", "sentence_of", "shown"]
 
-POINTS = 600  # of a curve; a screen shows no more
 VERDICTS = {
-    "supported": "Taking this evidence away hurts the answer more than taking away as much elsewhere.",
-    "weak": "Taking this evidence away hurts the answer more than taking away as much elsewhere, but only a little.",
-    "not supported": "Taking away as much elsewhere may hurt the answer as much as taking this evidence away: mistrust the map.",
+    "supported": "Hiding this region lowers the score more than hiding an equal area elsewhere.",
+    "weak": "Hiding this region lowers the score more than hiding an equal area elsewhere, but only a little.",
+    "not supported": "Hiding an equal area elsewhere may lower the score as much as hiding this region: mistrust the map.",
 }
+SURE, LONG_S = 0.5, 0.5
+"""An action is part of a sequence if the model gives it this probability for this many seconds."""
 
 
 def of_video(session: Session, video: Video) -> dict[str, Any]:
     """Return the values of a chosen video, before it is explained."""
-    address = session.serve(video.path, name=video.name)
-    return {"name": video.name, "facts": video.facts, "poster": video.poster, "url": address, "sound": video.sound}
+    return {"name": video.name, "facts": video.facts, "poster": video.poster, "url": session.serve(video.path)}
 
 
-def shown(analysis: Analysis, number: str, video: str) -> dict[str, Any]:
-    """Return the answer, its moments and its curves; ``number`` names the analysis, ``video`` is its address."""
-    t0 = float(analysis.times_s[0])
-    label, rejection = explained_label(analysis), rejected(analysis)
-    times, curves = _thin(analysis.times_s, analysis.curves if rejection is None else {})
-    unit = "logit" if analysis.completeness_error is not None else "evidence"
-    moments = analysis.moments if rejection is None else ()
-    best = max((m for m in moments if m.label == label), key=lambda m: m.score, default=None)
-    return {
-        "number": number,
-        "sentence": summarize(analysis) if rejection is None else rejection["sentence"],
-        "rejected": rejection is not None,
-        "video": video,
-        "offset": analysis.video_offset_s,
-        "t0": t0,
-        "t1": t0 + analysis.duration_s,
-        "peak": None if best is None else best.time,
-        "moments": [{"time": m.time, "label": m.label, "score": m.score, "src": jpeg_url(m.image)} for m in moments],
-        "times": times,
-        "curves": curves,
-        "unit": unit,
-        "segments": [{"label": s.label, "start": s.start_s, "end": s.end_s} for s in analysis.segments if s.label in curves],
-        "windows": [
-            {"start": s.start, "end": s.end, "label": s.label, "prob": s.prob} for s in predicted_spans(analysis.windows)
-        ],
-    }
+def shown(session: Session, result: Result) -> dict[str, Any]:
+    """Return the headline, and the address of the folder from which the player gets the evidence; none if there is none."""
+    has_evidence = answered(result, session)["rejected"] is None
+    players = [{"base": session.serve(result.folder), "title": ""}] if has_evidence else []
+    return {"number": result.number, "sentence": sentence_of(result), "players": players}
+
+
+def in_step(session: Session, runs: Sequence[StoredRun]) -> dict[str, Any]:
+    """Return the values of a stage that plays several runs in step."""
+    players = [{"base": session.serve(run.folder), "title": f"{run.sentence} · {run_facts(run)}"} for run in runs]
+    names = " and ".join(dict.fromkeys(run.video.name for run in runs))
+    return {"number": "+".join(run.number for run in runs), "sentence": f"In step: {names}", "players": players}
+
+
+def cards(session: Session, runs: Sequence[StoredRun]) -> list[dict[str, Any]]:
+    """Return a card for each run: picture, answer, verdict."""
+    return [
+        {
+            "number": run.number,
+            "picture": f"{session.serve(run.folder)}{PICTURE}",
+            "sentence": run.sentence,
+            "facts": run_facts(run),
+            "name": run.video.name,
+            "verdict": (run.answer.get("verdict") or {}).get("word", ""),
+            "plays": run.has_evidence,
+        }
+        for run in runs
+    ]
+
+
+def run_facts(run: StoredRun) -> str:
+    """Return the model, the method and the classes of a run in a few words."""
+    classes = [str(label) for label in run.settings.classes]
+    return " · ".join([run.model, run.settings.method or "", *classes]).replace(" ·  · ", " · ")
+
+
+def sentence_of(result: Result) -> str:
+    """Return the headline of a result."""
+    if result.analysis is None:
+        return result.sentence
+    rejection = rejected(result.analysis)
+    return headline(result.analysis) if rejection is None else str(rejection["sentence"])
+
+
+def headline(analysis: Analysis) -> str:
+    """Return the answer in one sentence; if the video shows several actions one after the other, their sequence."""
+    rejects = get_spec(analysis.model.name).rejects
+    sequence: list[str] = []
+    for span in predicted_spans(analysis.windows):
+        is_action = span.label not in rejects and span.prob >= SURE and span.end - span.start >= LONG_S
+        if is_action and sequence[-1:] != [span.label]:
+            sequence.append(span.label)
+    if len(sequence) < 2 or analysis.versus or analysis.settings.classes:
+        return summarize(analysis)
+    return " → ".join(sequence)
 
 
 def rejected(analysis: Analysis) -> dict[str, Any] | None:
@@ -74,8 +100,7 @@ def rejected(analysis: Analysis) -> dict[str, Any] | None:
     if analysis.labels[0] not in spec.rejects:
         return None
     words, (other, _) = rejection_sentence(spec, analysis.labels[0]), choose_default_model()
-    known = {item["name"]: item["reason"] for item in menus.model_items()}
-    useful = other != spec.name and known.get(other) is None
+    useful = other != spec.name and menus.availability(get_spec(other))[1] is None
     return {
         "sentence": f"{words[0].upper()}{words[1:]}.",
         "model": other if useful else None,
@@ -83,8 +108,11 @@ def rejected(analysis: Analysis) -> dict[str, Any] | None:
     }
 
 
-def answered(analysis: Analysis, session: Session) -> dict[str, Any]:
+def answered(result: Result, session: Session) -> dict[str, Any]:
     """Return the answer in figures, the verdict on its evidence, and the warnings."""
+    analysis = result.analysis
+    if analysis is None:
+        return result.answer
     verdict = None
     if analysis.verdict is not None:
         v = analysis.verdict
@@ -92,15 +120,15 @@ def answered(analysis: Analysis, session: Session) -> dict[str, Any]:
             "word": v.word,
             "label": analysis.labels[0],
             "why": VERDICTS[v.word],
-            "figures": f"Probability lost without it {percent(max(0.0, v.removed))}, without as much elsewhere "
-            f"{percent(max(0.0, v.removed_elsewhere))}; {v.windows} windows tried.",
+            "figures": f"Probability lost without it: {percent(max(0.0, v.removed))}; without as much elsewhere: "
+            f"{percent(max(0.0, v.removed_elsewhere))}; {v.windows} windows tested.",
         }
     rejection, warnings = rejected(analysis), list(analysis.warnings)
     if rejection is not None:  # it is said above all others
         warnings = [w for w in warnings if not rejection["sentence"].casefold().startswith(w.partition(";")[0].casefold())]
     facts = [analysis.model.title or analysis.model.name, analysis.method_title or analysis.method]
     if analysis.versus is not None:
-        facts.append(f"rather than {analysis.versus}")
+        facts.append(f"contrasted with {analysis.versus}")
     if analysis.method_choice is not None and analysis.method_choice.beats_controls:  # if not, a warning says so
         facts.append(analysis.method_choice.sentence)
     if analysis.unseen_fraction > 0.005:
@@ -112,24 +140,5 @@ def answered(analysis: Analysis, session: Session) -> dict[str, Any]:
         "verdict": verdict,
         "facts": facts,
         "warnings": [session.own_words(w) for w in warnings],
+        "files": [{"kind": kind, "title": title} for kind, title in file_kinds().items()],
     }
-
-
-def downloads(session: Session, outputs: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return the files, each with its address, title and size."""
-    return [
-        {
-            "title": "MP4" if kind == "video" else get_format(kind).title,
-            "name": path.name,
-            "size": megabytes(path.stat().st_size),
-            "url": session.serve(path, inline=False),
-        }
-        for kind, path in outputs.items()
-    ]
-
-
-def _thin(times: FloatArray, curves: Mapping[str, FloatArray]) -> tuple[list[float], dict[str, list[float | None]]]:
-    """Return times and curves with no more points than a screen shows, as rounded JSON values; NaN becomes None."""
-    times, thinned = thin_curves(times, list(curves.values()), columns=POINTS)
-    values = [[None if math.isnan(v) else float(f"{v:.4g}") for v in curve.tolist()] for curve in thinned]
-    return [float(f"{time:.4f}") for time in times.tolist()], dict(zip(curves, values, strict=True))

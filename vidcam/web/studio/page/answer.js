@@ -1,6 +1,22 @@
 // The answer in figures, the verdict on its evidence, the files and the warnings.
 const root = element.firstElementChild;
 
+function verdict({ word, label, why, figures }) {
+  const box = make("div", "verdict"), head = make("p", "head"), reason = make("p", "soft", why);
+  box.dataset.word = word;
+  head.append(make("span", "chip", word), make("span", "", `Evidence for ${label}`));
+  reason.title = figures;
+  box.append(head, reason);
+  return box;
+}
+
+function notes(warnings) {
+  const box = make("details", "notes"), list = make("ul");
+  list.append(...warnings.map(words => make("li", "", words)));
+  box.append(make("summary", "", warnings.length === 1 ? "1 note" : `${warnings.length} notes`), list);
+  return box;
+}
+
 function draw() {
   const v = props.value ?? {};
   root.replaceChildren();
@@ -12,35 +28,18 @@ function draw() {
     if (n >= 0) row.className = `shown c${n % HUES}`;
     fill.style.width = `${100 * prob}%`;
     bar.append(fill);
-    const name = make("span", "name", label);
-    name.title = label;
-    row.append(name, make("span", "num", percent(prob)), bar);
+    row.append(Object.assign(make("span", "name", label), { title: label }), make("span", "num", percent(prob)), bar);
     list.append(row);
   }
   root.append(list);
-  if (v.rejected?.model) {
-    root.append(button("go", v.rejected.try, () => trigger("select", { model: v.rejected.model })));
-  }
-  if (v.verdict) {
-    const box = make("div", "verdict");
-    box.dataset.word = v.verdict.word;
-    const head = make("p", "head");
-    head.append(make("span", "chip", v.verdict.word), make("span", "", `Evidence for ${v.verdict.label}`));
-    const why = make("p", "soft", v.verdict.why);
-    why.title = v.verdict.figures;
-    box.append(head, why);
-    root.append(box);
-  }
-  const facts = make("p", "facts soft", v.facts.join(" · "));
-  root.append(facts);
-  if (v.warnings.length) {
-    const notes = make("details", "notes"), list = make("ul", "");
-    notes.append(make("summary", "", v.warnings.length === 1 ? "1 note" : `${v.warnings.length} notes`));
-    for (const w of v.warnings) list.append(make("li", "", w));
-    notes.append(list);
-    root.append(notes);
-  }
-  root.append(fileLinks(v.files));
+  if (v.rejected?.model) root.append(button("go", v.rejected.try, () => trigger("select", { model: v.rejected.model })));
+  if (v.verdict) root.append(verdict(v.verdict));
+  root.append(make("p", "facts soft", v.facts.join(" · ")));
+  if (v.warnings.length) root.append(notes(v.warnings));
+  const files = make("p", "files");
+  files.append(make("span", "soft", "Download"), ...v.files.map(({ kind, title }) => button("small", title, () => trigger("download", { kind }))));
+  root.append(files);
+  saveFile(v.saved);
 }
 watch("value", draw);
 draw();

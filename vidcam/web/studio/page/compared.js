@@ -1,4 +1,4 @@
-// Methods and classes side by side: a picture, the cost and the agreement of each.
+// The page of the comparison, in a frame as high as the page: all methods in step in one player, their cost and agreement.
 const root = element.firstElementChild;
 
 function draw() {
@@ -15,33 +15,14 @@ function draw() {
     root.append(empty);
     return;
   }
-  root.append(make("p", "eyebrow", `${input?.name ?? ""} · what ${v.model} sees, at ${v.peak}`));
-  const grid = make("div", "grid");
-  grid.style.setProperty("--columns", v.classes.length);
-  grid.append(make("span", "corner"));
-  for (const c of v.classes) {
-    const head = make("div", "class");
-    head.append(make("b", "", c.label), make("span", "num soft", c.prob));
-    grid.append(head);
-  }
-  for (const r of v.rows) {
-    const side = make("div", "method"), cost = make("div", "cost"), fill = make("i");
-    fill.style.width = `${100 * r.share}%`;
-    cost.append(fill);
-    side.append(make("b", "", r.name), make("span", "soft", r.title), make("span", "num soft", `${r.cost} a window, ${r.times}`), cost);
-    if (r.agrees) side.append(make("span", "num", `agreement ${r.agrees}`));
-    if (r.blind) side.append(make("span", "chip", "one map for all classes"));
-    grid.append(side);
-    r.pictures.forEach((src, n) => grid.append(image(src, `${r.name}, evidence for ${v.classes[n].label}`)));
-  }
-  root.append(grid);
-  const notes = make("ul", "notes");
-  for (const n of v.notes) notes.append(make("li", "", n));
-  if (v.notes.length) root.append(notes);
-  const film = make("video");
-  Object.assign(film, { src: v.video, controls: true, loop: true, muted: true, playsInline: true, preload: "auto" });
-  root.append(film);
-  root.append(fileLinks(v.files), make("p", "soft", "Agreement: how alike a method orders all places and moments to the others (rank correlation, the first class)."));
+  const frame = make("iframe"), files = make("p", "files");
+  Object.assign(frame, { title: "The comparison", src: v.page, allow: "fullscreen" });
+  frame.addEventListener("load", () => {
+    const page = frame.contentDocument.documentElement;
+    new ResizeObserver(() => { frame.style.height = `${page.scrollHeight + 2}px`; }).observe(page);
+  });
+  for (const { name, url } of v.files) files.append(Object.assign(make("a", "", name), { href: url, download: name }));
+  root.append(frame, files);
 }
 watch(["value", "input"], draw);
 draw();

@@ -1,111 +1,89 @@
-// The stage: bring a video, see the answer, play it, and go to any moment of it by its evidence.
+// The stage: bring a video, read the answer, and play the video with its evidence.
 const root = element.firstElementChild;
 
 // --- the parts
 
-const head = make("div", "say"), line = make("p", "eyebrow"), words = make("h2", "sentence");
-const top = make("div", "top");
-head.append(top, words);
-const screen = make("div", "screen"), video = make("video"), lost = make("p", "lost"), tools = make("div", "tools");
+const head = make("div", "say"), line = make("p", "eyebrow"), words = make("h2", "sentence"), top = make("div", "top");
+const screen = make("div", "screen"), video = make("video"), lost = make("p", "lost"), holder = make("div", "holder");
 Object.assign(video, { controls: true, loop: true, muted: true, playsInline: true, preload: "auto" });
-video.controlsList = "nodownload noremoteplayback";
-video.disablePictureInPicture = true;
-const drop = make("div", "drop"), notice = make("p", "notice"), past = make("div", "past"), film = make("div", "film");
+const reply = make("p", "reply"), drop = make("div", "drop"), notice = make("p", "notice"), chooser = make("input");
 notice.setAttribute("role", "alert");
-const chooser = make("input");
-Object.assign(chooser, { type: "file", accept: "video/*,image/gif,.mkv,.avi,.webm,.mov", hidden: true });
+Object.assign(chooser, { type: "file", accept: "video/*,image/gif,.mkv,.avi,.webm,.mov", hidden: true, multiple: true });
 chooser.setAttribute("aria-label", "Video file");
-const flip = make("div", "choice"), other = button("quiet", "Another video", () => state("empty"));
-flip.setAttribute("role", "radiogroup");
-flip.setAttribute("aria-label", "Which video");
-const views = [["explained", "Explained"], ["original", "Original"]].map(([key, text]) => {
-  const b = button("", text, () => view(key));
-  b.setAttribute("role", "radio");
-  b.dataset.view = key;
-  flip.append(b);
-  return b;
-});
-const ICONS = { start: "M8 5v14l11-7z", pause: "M7 5h4v14H7zM13 5h4v14h-4z", full: "M4 9V4h5v2H6v3zM15 4h5v5h-2V6h-3zM4 15h2v3h3v2H4zM18 15h2v5h-5v-2h3z",
-  back: "M15 6v12l-9-6zM17 6h2v12h-2z", on: "M9 6l9 6-9 6zM5 6h2v12H5z",
-  aloud: "M4 9v6h4l5 4V5L8 9zM15 8.5q3 3.500 0 7l1.200 1q4-4.500 0-9z", quietly: "M4 9v6h4l5 4V5L8 9zM15.500 10l1-1 1.500 1.500L19.500 9l1 1-1.500 1.500 1.500 1.500-1 1L18 12.500 16.500 14l-1-1 1.500-1.500z" };
-const icon = (names, title, act) => {
-  const b = button("icon", "", act);
-  b.innerHTML = names.map(n => `<svg class="${n}" viewBox="0 0 24 24" aria-hidden="true"><path d="${ICONS[n]}"/></svg>`).join("");
-  b.title = title;
-  b.setAttribute("aria-label", title);
-  return b;
-};
-const toggle = () => video.paused ? video.play() : video.pause();
-const next = way => {
-  const all = props.result.moments.map(m => m.time).filter(t => way * (t - time) > 0.05);
-  if (all.length) seek(way > 0 ? Math.min(...all) : Math.max(...all));
-};
-const play = icon(["start", "pause"], "Play or pause", toggle);
-play.classList.add("play");
-const sound = icon(["aloud", "quietly"], "Sound", () => { video.muted = !video.muted; root.classList.toggle("loud", !video.muted); });
-const full = icon(["full"], "Full screen", () => document.fullscreenElement ? document.exitFullscreen() : screen.requestFullscreen());
-sound.classList.add("sound");
-full.classList.add("full");
-tools.append(play, icon(["back"], "The moment before", () => next(-1)), icon(["on"], "The next moment", () => next(1)), flip, sound, full);
+const other = button("quiet", "Another video", () => state("empty"));
 top.append(line, other);
-video.addEventListener("click", () => { if (!video.controls) toggle(); });
-for (const kind of ["play", "pause"]) video.addEventListener(kind, () => root.classList.toggle("playing", !video.paused));
+head.append(top, words, reply);
+reply.setAttribute("role", "status");
 screen.append(video, lost);
-root.append(head, drop, notice, screen, tools, past, film);
+root.append(head, drop, notice, screen, holder);
 
-let showing = "explained", time = null, known = null; // `known` is the number of the result on the screen
+const example = make("div", "showcase"); // plays while there is nothing else
+let shown = null;
+let known = null, players = []; // the number of the result whose players are shown
 
 function state(name) {
   root.dataset.state = name;
-  video.controls = name !== "done"; // with evidence, its timeline replaces the browser's controls
-  if (name === "empty") { video.pause(); back.hidden = !props.input; }
+  if (name !== "empty") shown?.video.pause();
+  if (name !== "empty") return;
+  video.pause();
+  for (const player of players) player.video.pause();
+  back.hidden = !props.input;
 }
 
 // --- bringing a video
 
-const big = make("p", "big", "Drop a video here"), limits = make("p", "soft"), choose = button("go", "Choose a video", () => chooser.click());
+const big = make("p", "big", "Drop one or more videos here"), limits = make("p", "soft"), choose = button("go", "Choose a video", () => chooser.click());
 const camera = button("", "Record", record), shelf = make("div", "shelf"), shelfTitle = make("p", "soft", "or take an example");
-const back = button("quiet", "Back", () => state(props.result ? "done" : "ready"));
+const back = button("quiet", "Back", () => update());
 const pair = make("div", "pair"), sending = make("div", "sending"), uploaded = make("i"), bar = make("div", "bar");
 bar.append(uploaded);
 sending.append(make("p", "", "Sending"), bar);
 pair.append(choose, camera, back);
 const target = make("div", "target");
 target.append(big, pair, limits, sending, chooser);
-drop.append(target, shelfTitle, shelf);
+const first = make("div", "first");
+first.append(target, example);
+drop.append(first, shelfTitle, shelf);
 sending.hidden = true;
 
 const say = text => { notice.textContent = text; };
 
-function send(blob, name) {
+/** Sends the videos one after another; several are then explained in turn. */
+async function sendAll(files) {
+  const sent = [];
+  for (const file of files) if (await send(file, file.name, files.length > 1)) sent.push(file);
+  if (sent.length) trigger(files.length > 1 ? "apply" : "upload");
+}
+
+const send = (blob, name, several = false) => new Promise(done => {
   const { token, size } = props.value;
   say("");
-  if (blob.size > size) { say(`${name} is larger than allowed here (${props.value.words}): cut it, or start the app with a larger --max-size.`); return; }
+  if (blob.size > size) { say(`${name} is larger than allowed here (${props.value.words}): cut it, or start the app with a larger --max-size.`); done(false); return; }
   const request = new XMLHttpRequest();
-  request.open("POST", `media/${token}?name=${encodeURIComponent(name)}`);
+  request.open("POST", `media/${token}?name=${encodeURIComponent(name)}${several ? "&several" : ""}`);
   request.upload.onprogress = e => {
     uploaded.style.width = `${100 * e.loaded / e.total}%`;
-    sending.firstElementChild.textContent = e.loaded < e.total ? "Sending" : "Looking at it, when it is its turn";
+    sending.firstElementChild.textContent = e.loaded < e.total ? `Sending ${name}` : "Checking it when its turn comes";
   };
   request.onloadend = () => {
     sending.hidden = true;
     chooser.value = "";
     let answer = {};
     try { answer = JSON.parse(request.responseText); } catch { /* told below */ }
-    if (request.status === 200) trigger("upload");
-    else say(answer.error ?? "The video could not be sent: is vidcam still running?");
+    if (request.status !== 200) say(answer.error ?? "The video could not be sent: is vidcam still running?");
+    done(request.status === 200);
   };
   sending.hidden = false;
   uploaded.style.width = "0";
   request.send(blob);
-}
+});
 
-chooser.addEventListener("change", () => { if (chooser.files[0]) send(chooser.files[0], chooser.files[0].name); });
+chooser.addEventListener("change", () => { if (chooser.files.length) sendAll([...chooser.files]); });
 for (const kind of ["dragover", "dragleave", "drop"]) root.addEventListener(kind, e => {
   if (!e.dataTransfer?.types.includes("Files")) return;
   e.preventDefault();
   target.classList.toggle("over", kind === "dragover");
-  if (kind === "drop" && e.dataTransfer.files[0]) send(e.dataTransfer.files[0], e.dataTransfer.files[0].name);
+  if (kind === "drop" && e.dataTransfer.files.length) sendAll([...e.dataTransfer.files]);
 });
 
 async function record() {
@@ -126,7 +104,7 @@ async function record() {
   let kept = false, began = 0;
   const tick = setInterval(() => { if (recorder.state === "recording") seconds.textContent = timeText((performance.now() - began) / 1000); }, 100);
   recorder.ondataavailable = e => parts.push(e.data);
-  recorder.onstop = () => { close(); if (kept) send(new Blob(parts, { type }), type.includes("mp4") ? "recording.mp4" : "recording.webm"); };
+  recorder.onstop = () => { close(); if (kept) sendAll([new File(parts, type.includes("mp4") ? "recording.mp4" : "recording.webm", { type })]); };
   const close = () => { clearInterval(tick); stream.getTracks().forEach(t => t.stop()); box.remove(); target.hidden = false; };
   const start = button("go", "Start", () => {
     if (recorder.state === "inactive") { recorder.start(); began = performance.now(); start.textContent = "Stop and use it"; }
@@ -151,210 +129,146 @@ function open() {
   shelfTitle.hidden = !examples.length;
 }
 
-// --- the video on the screen
+// --- the player
 
-let wanted = null; // the time to go to, and whether to play, once a new video is open
-const offset = () => showing === "explained" && props.result ? props.result.offset : 0;
+video.addEventListener("error", () => { lost.textContent = "Your browser cannot play this format. It can be explained all the same."; });
 
-function show(src, at, playing) {
+function preview(url, poster) {
   lost.textContent = "";
-  if (video.getAttribute("src") === src) return;
-  wanted = { at, playing };
-  root.dataset.video = "opening";
-  video.src = src;
+  if (video.getAttribute("src") !== url) Object.assign(video, { src: url, poster });
 }
 
-video.addEventListener("loadedmetadata", () => {
-  if (wanted?.at != null) video.currentTime = Math.max(0, wanted.at);
-  if (wanted?.playing) video.play();
-  wanted = null;
-  root.dataset.video = "open";
+function close() {
+  known = null;
+  for (const { video: shown } of players.splice(0)) { shown.pause(); shown.removeAttribute("src"); shown.load(); }
+  delete root.dataset.player;
+  holder.replaceChildren();
+}
+
+async function makePlayer({ base, title }, box) {
+  const { createPlayer } = await import(new URL("player/player.js", document.baseURI).href);
+  const data = await (await fetch(`${base}player.json`)).json();
+  if (!box.isConnected) return null; // there is another result by now
+  data.video.src = base + data.video.src;
+  const inner = make("div"), part = async name => new Uint8Array(await (await fetch(`${base}part-${name}`)).arrayBuffer());
+  inner.tabIndex = -1;
+  if (title) box.append(make("h3", "", title));
+  box.append(inner);
+  return createPlayer(inner, data, part, { hash: false, keys: false });
+}
+
+/** Has a player follow another one: what is done with one is done with both. */
+function follow(one, two) {
+  one.video.addEventListener("play", () => two.video.play());
+  one.video.addEventListener("pause", () => two.video.pause());
+  one.video.addEventListener("ratechange", () => { two.video.playbackRate = one.video.playbackRate; });
+  for (const kind of ["seeking", "timeupdate"]) one.video.addEventListener(kind, () => {
+    if (led === two || Math.abs(one.state.time - two.state.time) < (kind === "seeking" ? 0.02 : 0.15)) return;
+    led = one;
+    two.seek(one.state.time);
+  });
+  two.video.addEventListener("seeked", () => { if (led === one) led = null; });
+}
+let led = null; // the player that the other one is going to
+
+async function play({ number, players: wanted }) {
+  close();
+  known = number;
+  const boxes = wanted.map(() => make("div")), row = make("div", wanted.length > 1 ? "players two" : "players");
+  row.append(...boxes);
+  holder.replaceChildren(row);
+  const made = await Promise.all(wanted.map((one, n) => makePlayer(one, boxes[n])));
+  if (known !== number || made.includes(null)) return;
+  players = made;
+  await Promise.all(made.map(player => player.ready));
+  if (known !== number) return;
+  reply.textContent = "";
+  root.classList.toggle("two", made.length > 1);
+  if (made.length === 1) holder.append(made[0].strip);
+  else { made[1].seek(made[0].state.time); follow(made[0], made[1]); follow(made[1], made[0]); }
+  root.dataset.player = number;
+  if (root.getBoundingClientRect().top < -40) root.scrollIntoView();
+}
+
+for (const kind of ["keydown", "keyup"]) document.addEventListener(kind, event => { // the player's keys are the whole tab's
+  const box = holder.querySelector(".vp"), busy = event.target.closest?.("input, select, textarea, button, a, [role], [contenteditable], dialog");
+  if (!box || busy || !box.checkVisibility() || event.ctrlKey || event.metaKey) return;
+  const copy = new KeyboardEvent(kind, { key: event.key, shiftKey: event.shiftKey, altKey: event.altKey, repeat: event.repeat, cancelable: true });
+  if (!box.dispatchEvent(copy)) event.preventDefault();
 });
 
-function view(name) {
-  const at = time, playing = wanted?.playing ?? !video.paused;
-  showing = name;
-  for (const b of views) b.setAttribute("aria-checked", b.dataset.view === name);
-  const src = name === "explained" && props.result ? props.result.video : props.input.url;
-  show(src, at === null ? null : at - offset(), playing);
-}
+// --- what if this is hidden?
 
-video.addEventListener("error", () => {
-  if (showing === "original" || !props.result) lost.textContent = "Your browser cannot play this format. It can be explained all the same.";
+const frameBox = make("i", "box"), ask = button("quiet ask", "What if a part is hidden?", () => {
+  const { place, loop } = players[0].state, [height, width] = players[0].heat.frameSize;
+  if (place?.pinned) return hide({ box: [place.y / height - 0.12, place.x / width - 0.12, place.y / height + 0.12, place.x / width + 0.12] });
+  if (loop) return hide({ stretch: loop });
+  root.classList.toggle("drawing");
+  reply.textContent = root.classList.contains("drawing") ? "Drag a box on the picture, or a stretch on the timeline." : "";
 });
+ask.title = "Drag a box or a stretch of time; or mark a place (P) or a loop ([ and ]) first: then that is hidden";
+other.before(ask);
+let asked = 0, from = null;
 
-function seek(t) {
-  if (!props.result) return;
-  time = clamp(t, props.result.t0, props.result.t1);
-  if (wanted) wanted.at = time - offset();
-  else video.currentTime = Math.max(0, time - offset());
-  cursor();
+function hide(part) {
+  root.classList.remove("drawing");
+  if (part.box) part.box = part.box.map(share => clamp(share, 0, 1));
+  reply.textContent = "Asking the model…";
+  trigger("submit", { ...part, time: part.stretch ? (part.stretch[0] + part.stretch[1]) / 2 : players[0].state.frame, asked: ++asked });
 }
 
-function follow() {
-  if (!props.result || wanted) return;
-  if (!video.seeking) { time = video.currentTime + offset(); cursor(); }
-  if (!video.paused) requestAnimationFrame(follow);
+const shares = (event, area) => { const b = area.getBoundingClientRect(); return [clamp((event.clientY - b.top) / b.height, 0, 1), clamp((event.clientX - b.left) / b.width, 0, 1)]; };
+const areaOf = event => root.classList.contains("drawing") ? event.target.closest?.(".vp-main, .vp-slide") : null;
+for (const kind of ["pointerdown", "pointermove", "pointerup", "click"]) holder.addEventListener(kind, event => { // before the player sees it
+  const area = from?.area ?? areaOf(event);
+  if (!area) return;
+  event.stopPropagation();
+  event.preventDefault();
+  const [y, x] = shares(event, area);
+  if (kind === "pointerdown") { from = { area, y, x }; area.append(frameBox); holder.setPointerCapture(event.pointerId); }
+  if (!from) return;
+  const wide = area.matches(".vp-slide"), box = [wide ? 0 : Math.min(y, from.y), Math.min(x, from.x), wide ? 1 : Math.max(y, from.y), Math.max(x, from.x)];
+  frameBox.style.cssText = `top:${100 * box[0]}%;left:${100 * box[1]}%;height:${100 * (box[2] - box[0])}%;width:${100 * (box[3] - box[1])}%`;
+  if (kind !== "pointerup") return;
+  from = null;
+  if (box[3] - box[1] < 0.02 || box[2] - box[0] < 0.02) return frameBox.remove();
+  const slide = holder.querySelector(".vp-slide"), t0 = Number(slide.ariaValueMin), t1 = Number(slide.ariaValueMax);
+  hide(wide ? { stretch: [t0 + box[1] * (t1 - t0), t0 + box[3] * (t1 - t0)] } : { box });
+}, true);
+watch("hidden", () => { if (props.hidden?.asked === asked) reply.textContent = props.hidden.words; });
+
+// --- an explained example, while there is nothing else
+
+async function showExample() {
+  if (!props.showcase || example.childElementCount) return;
+  const box = make("div"), words = make("p", "soft", `An example: ${props.showcase.title}. The heat shows where the model finds its evidence.`);
+  example.append(box, words);
+  shown = await makePlayer({ base: props.showcase.base, title: "" }, box);
+  if (!shown) return;
+  await shown.ready;
+  shown.video.muted = shown.video.loop = true;
+  root.dataset.example = "ready";
+  if (root.dataset.state === "empty" && !matchMedia("(prefers-reduced-motion: reduce)").matches) shown.video.play().catch(() => {});
 }
-video.addEventListener("play", follow);
-video.addEventListener("seeked", follow);
-
-// --- the evidence over time
-
-const NS = "http://www.w3.org/2000/svg";
-let plot = null, needle = null, now = null, outputs = [];
-
-function draw() {
-  const r = props.result, span = r.t1 - r.t0, names = Object.keys(r.curves);
-  const x = t => clamp(100 * (t - r.t0) / span, 0, 100);
-  const finite = Object.values(r.curves).flat().filter(v => v !== null);
-  let low = Math.min(0, ...finite), high = Math.max(0, ...finite) || (low ? 0 : 1);
-  const room = 0.08 * (high - low);
-  [low, high] = [low ? low - room : 0, high + room];
-  const y = v => 100 * (high - v) / (high - low);
-
-  const band = make("div", "band");
-  for (const w of r.windows) {
-    const s = make("span", "", w.label), width = x(w.end) - x(w.start), n = names.indexOf(w.label);
-    s.style.cssText = `left:${x(w.start)}%;width:${width}%`;
-    if (n >= 0) s.classList.add(`c${n % HUES}`);
-    s.title = `${w.label}, ${(100 * w.prob).toFixed(1)} %`;
-    band.append(s);
-  }
-  plot = make("div", "plot");
-  plot.tabIndex = 0;
-  for (const [k, v] of Object.entries({ role: "slider", "aria-label": "Time in the video", "aria-valuemin": r.t0, "aria-valuemax": r.t1 })) plot.setAttribute(k, v);
-  for (const s of r.segments) {
-    const shade = make("div", `shade c${names.indexOf(s.label) % HUES}`);
-    shade.style.cssText = `left:${x(s.start)}%;width:${x(s.end) - x(s.start)}%`;
-    plot.append(shade);
-  }
-  const zero = make("div", "zero");
-  zero.style.top = `${y(0)}%`;
-  const svg = document.createElementNS(NS, "svg");
-  svg.setAttribute("viewBox", "0 0 100 100");
-  svg.setAttribute("preserveAspectRatio", "none");
-  svg.setAttribute("aria-hidden", "true");
-  names.forEach((name, n) => {
-    const group = document.createElementNS(NS, "g");
-    group.setAttribute("class", `c${n % HUES}`);
-    let path = "", area = "", run = [];
-    const end = () => {
-      if (run.length) {
-        path += `M${run.join(" ")}${run.length === 1 ? "h0" : ""}`;
-        area += `M${run[0].split(",")[0]},${y(0)} ${run.join(" ")} ${run.at(-1).split(",")[0]},${y(0)}Z`;
-      }
-      run = [];
-    };
-    r.curves[name].forEach((v, i) => v === null ? end() : run.push(`${x(r.times[i]).toFixed(2)},${y(v).toFixed(2)}`));
-    end();
-    for (const [kind, d] of [["area", area], ["curve", path]]) {
-      if (kind === "area" && names.length > 2) continue;
-      const p = document.createElementNS(NS, "path");
-      p.setAttribute("class", kind);
-      p.setAttribute("d", d);
-      group.append(p);
-    }
-    svg.append(group);
-  });
-  plot.append(zero, svg);
-  for (const m of r.moments) {
-    const mark = make("i", `mark c${names.indexOf(m.label) % HUES}`);
-    mark.style.left = `${x(m.time)}%`;
-    plot.append(mark);
-  }
-  const step = [.1, .2, .5, 1, 2, 5, 10, 15, 30, 60, 120, 300].find(s => span / s <= 6) ?? span;
-  for (let k = Math.ceil(r.t0 / step); k * step <= r.t1 + 1e-6; k++) {
-    const tick = make("span", "tick num", timeText(k * step).replace(".0", ""));
-    tick.style.left = `${x(k * step)}%`;
-    if (x(k * step) < 2) tick.classList.add("first");
-    if (x(k * step) > 98) tick.classList.add("last");
-    plot.append(tick);
-  }
-  needle = make("div", "needle");
-  plot.append(needle);
-  const legend = make("div", "legend");
-  now = make("span", "num soft");
-  legend.append(now);
-  outputs = names.map((name, n) => {
-    const item = make("span", `key c${n % HUES}`, name), value = make("output", "num");
-    item.append(value);
-    legend.append(item);
-    return value;
-  });
-  past.replaceChildren(band, plot, legend);
-
-  const at = e => { const box = plot.getBoundingClientRect(); return r.t0 + clamp((e.clientX - box.left) / box.width, 0, 1) * span; };
-  let held = false;
-  plot.addEventListener("pointerdown", e => { held = true; plot.setPointerCapture(e.pointerId); seek(at(e)); });
-  plot.addEventListener("pointermove", e => held ? seek(at(e)) : values(at(e)));
-  for (const kind of ["pointerup", "pointercancel"]) plot.addEventListener(kind, () => { held = false; });
-  plot.addEventListener("pointerleave", () => values(time));
-  plot.addEventListener("keydown", e => {
-    const by = { ArrowLeft: -1, ArrowRight: 1, PageDown: -10, PageUp: 10 }[e.key];
-    if (by) { e.preventDefault(); seek((time ?? r.t0) + by * span / 100); }
-    else if (e.key === " ") { e.preventDefault(); toggle(); }
-  });
-
-  film.replaceChildren(...r.moments.map(m => {
-    const b = button("moment", "", () => { seek(m.time); screen.scrollIntoView({ block: "nearest", behavior: "smooth" }); });
-    const under = make("span", `under c${names.indexOf(m.label) % HUES}`);
-    under.append(make("b", "num", timeText(m.time)), make("span", "", m.label));
-    b.append(image(m.src, `The picture at ${timeText(m.time)} with the evidence for ${m.label}`), under);
-    return b;
-  }));
-}
-
-function values(t) {
-  const r = props.result;
-  if (!r || t === null) return;
-  now.textContent = `${timeText(t)}`;
-  let low = 0, high = r.times.length - 1;
-  while (low < high) { const mid = (low + high) >> 1; r.times[mid] < t ? low = mid + 1 : high = mid; }
-  if (low > 0 && t - r.times[low - 1] < r.times[low] - t) low--;
-  Object.values(r.curves).forEach((curve, i) => {
-    const v = curve[low];
-    outputs[i].textContent = v === null ? "not seen" : `${v < 0 ? "−" : "+"}${Number(Math.abs(v).toPrecision(3))} ${r.unit}/s`;
-  });
-}
-
-function cursor() {
-  const r = props.result;
-  if (!needle || time === null) return;
-  needle.style.left = `${clamp(100 * (time - r.t0) / (r.t1 - r.t0), 0, 100)}%`;
-  plot.setAttribute("aria-valuenow", time.toFixed(2));
-  plot.setAttribute("aria-valuetext", timeText(time));
-  values(time);
-}
+watch("showcase", showExample);
 
 // --- from the server
 
 function update() {
   const { input, result } = props;
   say("");
-  if (!input) { known = null; state("empty"); return; }
-  tools.classList.toggle("silent", !input.sound);
+  if (!input) { close(); state("empty"); return; }
   line.textContent = `${input.name} · ${input.facts}`;
   words.textContent = result ? result.sentence : "What does the model say, and why?";
-  if (!result) {
-    known = time = null;
-    past.replaceChildren();
-    film.replaceChildren();
-    state("ready");
-    showing = "original";
-    video.poster = input.poster;
-    show(input.url, null, false);
+  if (result?.players.length) {
+    video.pause();
+    state("done");
+    if (known !== result.number) play(result);
     return;
   }
-  state("done");
-  const fresh = known !== result.number;
-  if (fresh) { known = result.number; time = result.peak ?? result.t0; showing = result.rejected ? "original" : "explained"; }
-  flip.hidden = result.rejected; // then there is no evidence to show
-  root.classList.toggle("unexplained", result.rejected);
-  draw();
-  cursor();
-  view(showing);
-  if (fresh && root.getBoundingClientRect().top < -40) root.scrollIntoView({ behavior: "smooth" });
+  close();
+  preview(input.url, input.poster);
+  state(result ? "unexplained" : "ready");
 }
 
 watch("value", () => { open(); update(); });
@@ -365,3 +279,4 @@ watch(["input", "result"], () => {
 });
 open();
 update();
+showExample();

@@ -1,0 +1,185 @@
+"""What the app keeps of explained videos, and what it answers if a part of one is hidden."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.clock import ManualClock
+
+from vidcam import Settings
+from vidcam.errors import UsageError
+from vidcam.values import CropGeometry
+from vidcam.web.studio import asking, jobs, results, runs, sessions, uploads, view_models
+
+CLIPS = Path(__file__).parent.parent / "clips"
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> runs.RunShelf:
+    return runs.RunShelf(tmp_path / "runs", most=3)
+
+
+def stored(shelf: runs.RunShelf, owner: Path, words: str, *, size: int = 10) -> runs.StoredRun:
+    """A run on the shelf, of which only the words and the size count."""
+    folder = owner / f"run-{len(words)}{words[:1]}"
+    folder.mkdir(parents=True)
+    (folder / "clip.mp4").write_bytes(bytes(size))
+    video = uploads.Video(folder / "clip.mp4", "clip.mp4", "1 s", "data:,", 1.0, False)
+    run = runs.StoredRun(folder, video, "mini", Settings(classes=("walking",), smooth_s=0.5), words, {"rejected": None}, True)
+    runs.write_facts(run, folder)
+    later = len(list(owner.iterdir()))
+    os.utime(folder, (later, later))
+    return run
+
+
+def test_runs_are_read_back_as_they_were_and_belong_to_one_browser(shelf) -> None:
+    secret, owner = shelf.owner("")
+    assert len(secret) >= runs.OWNER_BYTES
+    run = stored(shelf, owner, "walking, 98 %")
+    again = runs.RunShelf(shelf.root)  # another server
+    assert again.owner(secret) == (secret, owner)
+    assert again.list(owner) == [run]
+    assert again.find(owner, run.number).settings == run.settings
+    assert secret not in str(owner)  # who sees the folders learns no secret
+    for wrong in ("", "short", None, 3, ["x" * 40], "../" * 20):
+        _, other = shelf.owner(wrong)
+        assert other.parent == shelf.root
+        assert again.list(other) == []
+    for number in ("run-nothing", "../x", None, ".."):
+        with pytest.raises(UsageError, match="This run was deleted"):
+            again.find(owner, number)
+
+
+def test_runs_are_bounded_in_number_and_bytes_the_oldest_go_first(shelf, tmp_path) -> None:
+    _, owner = shelf.owner("")
+    made = [stored(shelf, owner, f"{n}") for n in range(5)]
+    unfinished = owner / "part-1"  # of a server that was killed, long ago
+    unfinished.mkdir()
+    os.utime(unfinished, (0, 0))
+    shelf.tidy()
+    assert [run.sentence for run in shelf.list(owner)] == ["4", "3", "2"]
+    assert not unfinished.exists()
+    small = runs.RunShelf(shelf.root, size=2500)
+    for run in shelf.list(owner):
+        (run.folder / "clip.mp4").write_bytes(bytes(1000))  # a file that is changed does not make its folder younger
+    small.tidy()
+    assert [run.sentence for run in shelf.list(owner)] == ["4"]
+    shelf.delete(owner, made[4].number)
+    assert shelf.list(owner) == []
+
+
+def test_a_damaged_run_is_left_out(shelf) -> None:
+    _, owner = shelf.owner("")
+    run = stored(shelf, owner, "walking")
+    for text in ("{", "[]", '{"file": "../../etc/passwd"}', ""):
+        (run.folder / runs.FACTS).write_text(text)
+        assert shelf.list(owner) == []
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A video that was explained, and the shelf on which it is kept after its session is gone."""
+    desk = sessions.SessionManager(tmp_path_factory.mktemp("sessions"), clock=ManualClock())
+    shelf = runs.RunShelf(tmp_path_factory.mktemp("runs"))
+    session, engines = desk.open("a"), jobs.Engines("cpu")
+    _, session.runs = shelf.owner("")
+    session.video = uploads.look_at(CLIPS / "falling.mp4", "falling.mp4", sessions.Limits())
+    job = desk.submit(session, jobs.explain(session, engines, shelf, "mini", Settings()), key="annotate", keep=True)
+    desk.step()
+    assert job.state == "done", job.message
+    return desk, session, shelf, engines, job.result
+
+
+def test_a_run_is_opened_later_with_its_answer_and_explained_again_for_an_mp4(kept) -> None:
+    desk, session, shelf, engines, result = kept
+    [run] = shelf.list(session.runs)
+    assert run.sentence == view_models.sentence_of(result)
+    assert run.answer["top"][0][0] == result.analysis.top(1)[0][0]
+    assert stat.S_IMODE(run.folder.stat().st_mode) & 0o077 == 0  # nobody else's
+    assert {"player.json", "picture.jpg", "part-maps-0", "falling.mp4"} <= {path.name for path in run.folder.iterdir()}
+    opened = results.Result(run.number, run.video, None, None, run.folder, run.sentence, run.answer)
+    assert view_models.shown(session, opened)["sentence"] == run.sentence
+    assert results.has_file(opened, "csv")  # it was written at once
+    assert not results.has_file(opened, "video")
+    session.results["annotate"] = opened
+    job = desk.submit(session, jobs.save(session, engines, opened, "video"), key="annotate")
+    desk.step()
+    assert job.state == "done", job.message
+    assert job.result.read_bytes()[4:8] == b"ftyp"
+    again = session.results["annotate"]
+    np.testing.assert_allclose(again.analysis.probs, result.analysis.probs, atol=1e-5)
+    assert run.folder.exists()
+
+
+def test_hiding_the_person_changes_the_answer_and_a_corner_does_not(kept) -> None:
+    *_, engines, result = kept
+    time = float(result.analysis.times_s[np.nanargmax(result.analysis.curves["falling down"])])
+    whole = jobs.what_if(engines, result, asking.Hidden(time, box=(0.0, 0.2, 1.0, 0.75)))
+    assert whole.startswith("With that region hidden, “")
+    assert "; the answer becomes “" in whole
+    corner = jobs.what_if(engines, result, asking.Hidden(time, box=(0.0, 0.0, 0.05, 0.02)))
+    assert corner.startswith("The model does not look at that region")
+    stretch = jobs.what_if(engines, result, asking.Hidden(time, stretch=(time - 0.6, time + 0.6)))
+    assert stretch.startswith("With that stretch hidden, “")
+
+
+def test_the_hidden_pixels_are_those_whose_middle_lies_in_the_box() -> None:
+    view = CropGeometry((360, 480), (120, 160), (4, 24, 112, 112))
+    height = width = 112
+    times = np.array([0.0, 0.1, 0.2])
+    found = asking.hidden_pixels(asking.Hidden(0.1, box=(0.25, 0.5, 0.5, 0.75)), view, times, (3, height, width))
+    for y in range(0, height, 7):
+        for x in range(0, width, 7):
+            source_y, source_x = view.to_source(float(y), float(x))
+            inside = 90 <= source_y + 0.5 < 180 and 240 <= source_x + 0.5 < 360
+            assert found[:, y, x].tolist() == [inside] * 3
+    stretch = asking.hidden_pixels(asking.Hidden(0.1, stretch=(0.05, 0.2)), view, times, (3, height, width))
+    assert [bool(frame.all()) for frame in stretch] == [False, True, False]
+    assert stretch.any(axis=(1, 2)).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"time": 1.0},
+        {"time": "x", "box": [0, 0, 1, 1]},
+        {"time": 1.0, "box": [0.5, 0, 0.2, 1]},
+        {"time": 1.0, "box": [0, 0, 1]},
+        {"time": 1.0, "box": [-1, 0, 1, 1]},
+        {"time": 1.0, "stretch": [2, 1]},
+        {"time": 1.0, "box": [0, 0, 1, 1], "stretch": [0, 1]},
+        {"time": float("nan"), "box": [0, 0, 1, 1]},
+        {"time": 1.0, "box": ["a", 0, 1, 1]},
+    ],
+)
+def test_what_is_no_box_and_no_stretch_is_refused(said: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="drag a box on the picture, or a stretch on the timeline"):
+        asking.Hidden.of(said)
+    assert asking.Hidden.of({"time": 1, "box": [0, 0, 0.5, 1]}).box == (0.0, 0.0, 0.5, 1.0)
+
+
+def test_several_videos_are_explained_in_turn_and_one_that_fails_stops_none(tmp_path: Path, kept) -> None:
+    desk, session, shelf, engines, _ = kept
+    good = uploads.look_at(CLIPS / "falling.mp4", "falling.mp4", sessions.Limits())
+    (tmp_path / "broken.mp4").write_bytes(b"nothing")
+    bad = replace(good, path=tmp_path / "broken.mp4", name="broken.mp4")
+    before = len(shelf.list(session.runs))
+    work = jobs.explain(session, engines, shelf, "mini", Settings(), [bad, replace(good, name="second.mp4")])
+    job = desk.submit(session, work, key="annotate", keep=True)
+    desk.step()
+    assert job.state == "failed"
+    assert job.message.startswith("1 of 2 videos could not be explained. broken.mp4: ")
+    assert str(desk.root) not in job.message
+    assert session.results["annotate"].video.name == "second.mp4"
+    assert len(shelf.list(session.runs)) == before + 1
+    zipped = desk.submit(session, jobs.save_runs(shelf, session.runs), key="annotate")
+    desk.step()
+    assert zipped.state == "done", zipped.message
+    assert zipped.result.name == "vidcam-runs.zip"

@@ -1,0 +1,153 @@
+"""The page that needs no server: its arithmetic beside vidcam's, and all of it in a browser whose network is cut."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from support.waiting import HANG_MS, until
+
+import vidcam
+from vidcam.engine.base import normalise_array
+from vidcam.engine.network import TorchModel
+from vidcam.exporting.metadata import describe
+from vidcam.methods.cell_geometry import from_json
+from vidcam.methods.receptive_field import layer_geometry
+from vidcam.models.loading import LoadedModel, load
+from vidcam.models.spec import ModelSpec
+from vidcam.sampling import frames_shown, resize, spatial_crops
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = ROOT / "docs" / "live-demo"
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    extensions_map = {**SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript", ".wasm": "application/wasm"}  # noqa: RUF012
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address of a static server of ``folder``."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def facts_with(how: Any) -> tuple[dict[str, Any], ModelSpec]:
+    """What an exported `mini` would say if its pictures were resized in this way, and its facts for vidcam."""
+    model = load("mini")
+    spec = model.spec if how is None else replace(model.spec, resize=how)
+    model = LoadedModel(spec, model.module, model.labels, model.weights_sha256, model.weights_path)
+    return describe(model, layer_geometry(TorchModel(model.module, spec)), layout="BCTHW", one_class=False), spec
+
+
+CUT = """async ({ facts, size, pictures }) => {
+    const { Cutter, normalise, placeOf, shownAt } = await import("/preprocess.js");
+    const bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
+    const cutter = new Cutter(facts, size), crops = pictures.map(text => cutter.cut(bytes(text)));
+    const place = placeOf(facts, cutter.geometry), input = Array.from(normalise(facts, crops));
+    return { crops: crops.map(crop => Array.from(crop)), input, place };
+}"""
+
+
+DRAWN = """() => {
+    const canvas = document.getElementById("overlay"), { width, height } = canvas;
+    const bytes = canvas.getContext("2d").getImageData(0, 0, width, height).data;
+    let count = 0;
+    for (let i = 3; i < bytes.length; i += 4) count += bytes[i] > 100;
+    return count / (width * height);
+}"""
+"""The share of the picture over which something is drawn clearly."""
+
+
+def test_page_makes_the_same_input_as_vidcam(browser: Browser) -> None:
+    with vidcam.open_source(ROOT / "clips" / "jumping_jack.mp4") as source:
+        lying = [frame.image for _, frame in zip(range(2), source.frames(), strict=False)]
+    standing = [np.ascontiguousarray(picture.transpose(1, 0, 2)[:, ::2]) for picture in lying]
+    with served(DEMO) as address:
+        page = browser.new_page()
+        page.goto(f"{address}/preprocess.js")
+        for how in (None, 120, "fit"):
+            facts, spec = facts_with(how)
+            for pictures in (lying, standing):
+                size = pictures[0].shape[:2]
+                sent = [base64.b64encode(np.dstack([p, np.full(size, 255, np.uint8)]).tobytes()).decode() for p in pictures]
+                found = page.evaluate(CUT, {"facts": facts, "size": list(size), "pictures": sent})
+                (geometry,) = spatial_crops(size, resize=spec.resize, crop=spec.crop, cover=False)
+                expected = np.stack([geometry.cut(resize(p, geometry)) for p in pictures])
+                crops = np.array(found["crops"]).reshape(expected.shape)
+                # OpenCV rounds its weights, and cuts off between its two passes.
+                assert np.abs(crops - expected).max() <= 1, how
+                assert (crops == expected).mean() > 0.8, how
+                own = normalise_array(crops[None].astype(np.uint8), mean=spec.mean, std=spec.std)
+                np.testing.assert_allclose(np.array(found["input"]), own.ravel(), atol=1e-5)
+                (cells,) = from_json([facts["cells"]])
+                for centres, read in zip(cells.cell_centres(geometry), (found["place"]["ys"], found["place"]["xs"]), strict=True):
+                    np.testing.assert_allclose(read, centres, atol=1e-6)
+                assert found["place"]["seen"] == pytest.approx(list(geometry.seen))
+        page.close()
+
+
+def test_page_takes_the_frames_that_vidcam_takes(browser: Browser) -> None:
+    times = np.cumsum(np.random.default_rng(0).uniform(0.01, 0.09, 60))
+    wanted = times[0] - 0.05 + 0.1 * np.arange(20)
+    with served(DEMO) as address:
+        page = browser.new_page()
+        page.goto(f"{address}/preprocess.js")
+        script = 'async ({ times, wanted }) => (await import("/preprocess.js")).shownAt(times, wanted)'
+        found = page.evaluate(script, {"times": times.tolist(), "wanted": wanted.tolist()})
+        page.close()
+    assert found == frames_shown(times, wanted).tolist()
+
+
+def test_page_explains_the_camera_after_the_network_is_cut(browser: Browser, tmp_path: Path) -> None:
+    if not (DEMO / "node_modules" / "onnxruntime-web").is_dir():
+        pytest.skip("needs onnxruntime-web: npm ci --ignore-scripts --prefix docs/live-demo")
+    rule = importlib.util.spec_from_file_location("build_demo", ROOT / "docs" / "build_demo.py")
+    assert rule is not None
+    assert rule.loader is not None
+    builder = importlib.util.module_from_spec(rule)
+    rule.loader.exec_module(builder)
+    builder.build(tmp_path)
+    asked, errors = [], []
+    with served(tmp_path) as address:
+        context = browser.new_context(permissions=["camera"])
+        page = context.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"{address}/index.html")
+        page.wait_for_selector("body[data-ready]", timeout=HANG_MS)
+        context.set_offline(True)
+        loaded = len(asked)
+        page.click("#camera")
+        until(lambda: int(page.evaluate("Number(document.body.dataset.updates ?? 0)")) >= 25)
+        best = page.inner_text("#top li:first-child")
+        drawn = page.evaluate(DRAWN)
+        context.close()
+    assert errors == []
+    assert best.startswith("jumping jack"), best
+    assert 0.005 < drawn < 0.7  # the person, and not the whole picture
+    assert all(url.startswith((address, "blob:")) for url in asked)
+    assert [url for url in asked[loaded:] if not url.startswith("blob:")] == []
