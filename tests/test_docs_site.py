@@ -39,7 +39,7 @@ class Page(HTMLParser):
             self.pictures.append(facts)
         if tag == "a" and facts.get("href"):
             self.links.append(str(facts["href"]))
-        address = facts.get("href") if tag == "link" else facts.get("src")
+        address = facts.get("href") if tag == "link" else facts.get("src") or facts.get("srcset")
         if address:
             self.loads.append(address)
 

@@ -33,7 +33,7 @@ def test_no_page_names_a_licence_as_long_as_none_is_chosen() -> None:
         ), page
 
 
-def test_links_and_pictures_of_all_pages_exist() -> None:
+def test_links_and_pictures_of_the_root_pages_exist() -> None:
     assert list(script(".github/check_links.py").broken()) == []
 
 

@@ -31,6 +31,7 @@ from vidcam.cli.main import app
 from vidcam.engine import TorchEngine, open_engine
 from vidcam.errors import OutputError
 from vidcam.evidence.heat import render_heat
+from vidcam.evidence.tubes import find_tubes
 from vidcam.extras import MissingExtraError
 from vidcam.io.video_pieces import video_pieces
 from vidcam.reports import coco
@@ -94,8 +95,9 @@ def between(keys: Mapping[int, tuple[list[float], bool]]) -> Boxes:
 
 
 def read_cvat(path: Path) -> tuple[list[Boxes], ElementTree.Element]:
-    """Read the tracks by CVAT's rules: boxes change linearly between key frames, and end where one is outside."""
+    """Read the tracks by CVAT's rules: linear between key frames, until one that is outside or else the end of the video."""
     root = ElementTree.parse(path).getroot()
+    size = int(root.findtext("meta/task/size", ""))
     tracks = []
     for track in root.iter("track"):
         keys = {}
@@ -103,7 +105,8 @@ def read_cvat(path: Path) -> tuple[list[Boxes], ElementTree.Element]:
             assert box.get("keyframe") == "1"
             place = [float(box.get(name, "")) for name in ("ytl", "xtl", "ybr", "xbr")]
             keys[int(box.get("frame", ""))] = place, box.get("outside") == "0"
-        tracks.append(between(keys))
+        last = max(keys)
+        tracks.append(between(keys) | (dict.fromkeys(range(last, size), keys[last][0]) if keys[last][1] else {}))
     return tracks, root
 
 
@@ -269,7 +272,7 @@ def test_small_heat_is_the_full_heat_made_smaller(analysis: Analysis) -> None:
 def test_coco_is_written_piece_by_piece_as_it_is_returned(analysis: Analysis, tmp_path: Path) -> None:
     coco.write_coco(analysis, tmp_path / "t.json")
     written = json.loads((tmp_path / "t.json").read_text())
-    assert written == json.loads(json.dumps(coco.to_coco(analysis, coco.find_tubes(analysis))))
+    assert written == json.loads(json.dumps(coco.to_coco(analysis, find_tubes(analysis))))
     assert len(written["images"]) == 50
     assert len(written["annotations"]) > 30
 
@@ -323,3 +326,9 @@ def test_an_existing_file_is_kept(write: Any, analysis: Analysis, tmp_path: Path
     with pytest.raises(OutputError, match="exists already"):
         write(analysis, tmp_path / "mine")
     assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_tubes_without_masks_have_the_same_boxes(analysis: Analysis) -> None:
+    with_masks, without = (find_tubes(analysis, masks=masks) for masks in (True, False))
+    assert [[replace(o, runs=()) for o in t.outlines] for t in with_masks] == [list(t.outlines) for t in without]
+    assert with_masks[0].outlines[0].runs
