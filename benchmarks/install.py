@@ -26,13 +26,16 @@ ROOT = Path(__file__).resolve().parent.parent
 TRIALS = {
     "app": ("app", "--quiet"),
     "charts": ("compare", "{clip}", "-o", "compared.html", "--method", "cam", "--method", "gradcam", "--model", "mini"),
+    "cloud": (),  # torch brings fsspec
+    "export": ("export", "mini", "-o", "net.onnx"),
     "hf": ("annotate", "{clip}", "--model", "hf:nobody/nothing"),
     "live": ("live", "{clip}", "--headless", "--fast", "--model", "mini"),
     "parquet": (),  # nothing fails without it
     "ray": ("annotate", "{clips}", "--out-dir", "many", "--model", "mini", "--ray", "127.0.0.1:1"),
+    "rerun": ("annotate", "{clip}", "-o", "again.html", "--format", "rerun=out.rrd", "--model", "mini"),
     "train": ("train", "no-such-folder", "-o", "mine"),
 }
-SUCCEED = {"charts", "live"}  # with the extra; the others are tried until they refuse something else
+SUCCEED = {"charts", "export", "live", "rerun"}  # with the extra; the others are tried until they refuse something else
 SERVE = {"app"}  # goes on by itself: only its import is tried once the extra is there
 
 GPU_ONLY = ("nvidia", "triton", "cuda")

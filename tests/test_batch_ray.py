@@ -6,14 +6,16 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from support import planted
 from support.media import write_clip
 
+from vidcam.batch import ray_cluster
 from vidcam.batch.executors import open_executor
-from vidcam.batch.plan import make_plan
+from vidcam.batch.plan import Item, make_plan
 from vidcam.batch.run import Status, begin_run, run_items
 from vidcam.batch.tables import write_tables
 from vidcam.batch.tasks import Annotate
@@ -77,3 +79,22 @@ def test_lost_node_loses_no_video(cluster: Any, tmp_path: Path) -> None:
     assert len(list(folder.glob("*.mp4"))) == CLIPS
     assert len((folder / "results.csv").read_text().splitlines()) == 1 + CLIPS
     assert "bad.mp4" in (folder / "failed.csv").read_text()
+
+
+def test_actor_that_is_not_yet_counted_makes_no_place_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = SimpleNamespace(
+        available_resources=lambda: {"CPU": 5.0}, cluster_resources=lambda: {"CPU": 5.0}, remote=lambda _: actor
+    )
+    actor = SimpleNamespace(
+        options=lambda **_: actor, remote=lambda *_: actor, work=SimpleNamespace(remote=lambda item: item.name)
+    )
+    monkeypatch.setattr(ray_cluster, "_connect", lambda address: ray)
+    executor = ray_cluster.RayActors(Recipe(tmp_path, [], Annotate(Settings())), address="auto")
+    assert executor.slots == 2
+    for name in ("a", "b"):  # what is free stays as it was
+        executor.submit(Item(name, name, {}))
+    assert executor.slots == 2
+    ray.cluster_resources = ray.available_resources = lambda: {"CPU": 9.0}  # a machine comes
+    assert executor.slots == 4
+    limited = ray_cluster.RayActors(Recipe(tmp_path, [], Annotate(Settings())), address="auto", jobs=3)
+    assert limited.slots == 3

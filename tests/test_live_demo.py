@@ -125,6 +125,7 @@ def test_page_takes_the_frames_that_vidcam_takes(browser: Browser) -> None:
 def test_page_explains_the_camera_after_the_network_is_cut(browser: Browser, tmp_path: Path) -> None:
     if not (DEMO / "node_modules" / "onnxruntime-web").is_dir():
         pytest.skip("needs onnxruntime-web: npm ci --ignore-scripts --prefix docs/live-demo")
+    pytest.importorskip("onnxruntime", reason="needs vidcam[export]")
     rule = importlib.util.spec_from_file_location("build_demo", ROOT / "docs" / "build_demo.py")
     assert rule is not None
     assert rule.loader is not None

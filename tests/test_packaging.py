@@ -20,7 +20,11 @@ from support.command import exit_code
 from support.media import write_clip
 
 import vidcam
+from benchmarks.install import TRIALS
 from vidcam.extras import EXTRAS, MissingExtraError, has_extra, require_extra
+
+NOT_INSTALLED = {"rerun": "rerun-sdk"}
+"""The package of a module that the tests do without, if it has another name."""
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -60,7 +64,7 @@ def test_table_of_extras_is_that_of_the_project() -> None:
     named = {"rerun": ["rerun-sdk"], **packages_distributions()}  # Rerun may be missing, and has another name as a package
     for extra, modules in EXTRAS.items():
         brought = {Requirement(name).name.lower().replace("_", "-") for name in requirements(extra)}
-        expected = {named[m][0].lower().replace("_", "-") if m in named else m for m in modules}
+        expected = {named.get(m, [NOT_INSTALLED.get(m, m)])[0].lower().replace("_", "-") for m in modules}
         assert expected == brought, extra
     assert requirements("all") == {name for extra in EXTRAS for name in requirements(extra)}
     assert {*PROJECT["optional-dependencies"]} - {"dev", "docs"} == {*EXTRAS, "all"}
@@ -126,6 +130,7 @@ def test_annotate_needs_no_extra(tmp_path: Path) -> None:
 def test_documented_extras_are_those_of_the_project() -> None:
     page = (ROOT / "docs" / "install.md").read_text()
     assert set(re.findall(r"^\| `vidcam\[(\w+)\]`", page, re.MULTILINE)) == {*EXTRAS, "all"}
+    assert set(TRIALS) == set(EXTRAS)
 
 
 def test_wheel_and_sdist_hold_everything_that_is_needed(tmp_path: Path) -> None:

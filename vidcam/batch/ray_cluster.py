@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vidcam.batch.failures import KINDS
@@ -65,9 +65,13 @@ class RayActors:
         living = len(self._idle) + len(self._busy)
         if self._jobs is not None and living >= self._jobs:
             return self._jobs
-        free = self._ray.available_resources()
-        places = min(int(free.get(name, 0.0) // count) for name, count in self._needs.items() if count)
-        return min(living + places, self._jobs or living + places)
+        # What is free is known late: an actor that was just made may not be counted yet, and one more would wait for its place.
+        places = min(living + self._places(self._ray.available_resources()), self._places(self._ray.cluster_resources()))
+        return min(places, self._jobs or places)
+
+    def _places(self, resources: Mapping[str, float]) -> int:
+        """Return how many actors these resources bear."""
+        return min(int(resources.get(name, 0.0) // count) for name, count in self._needs.items() if count)
 
     def submit(self, item: Item) -> None:
         actor = self._idle.pop() if self._idle else self._actor.remote(self._recipe, self._threads)
