@@ -5,5 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
 "$python" docs/tools/make_pages.py
+# The page that needs no server, if `npm ci --prefix docs/live-demo` has fetched what it runs on.
+[ ! -d docs/live-demo/node_modules ] || "$python" docs/build_demo.py --out build/docs/demo
 NO_MKDOCS_2_WARNING=1 "$python" -m mkdocs build --strict --quiet
 VIDCAM_SITE=build/site "$python" -m pytest -q -n 0 tests/test_docs.py tests/test_docs_site.py

@@ -105,3 +105,8 @@ def test_chooser_shows_every_method(pages: dict[str, Page]) -> None:
     lacking = re.findall(r"<li><code>([^<]+)</code>: ", text)
     assert sorted(shown + lacking) == sorted(vidcam.list_methods())
     assert len(shown) > len(lacking) > 0
+
+
+def test_first_page_invites_to_the_demo_if_it_is_there(pages: dict[str, Page]) -> None:
+    assert ("demo/index.html" in pages["index.html"].links) == (SITE / "demo" / "index.html").is_file()
+    assert "<!-- demo" not in (SITE / "index.html").read_text("utf-8")
