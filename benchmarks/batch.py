@@ -1,5 +1,7 @@
 """Kills a run over many videos at random moments, and checks that it ends like an undisturbed one; measures what --jobs gains.
 
+Also what Ray costs beside --jobs, what is left of a run if one of its machines is lost, and the memory of the workers.
+
 Run ``python -m benchmarks.batch`` from the project's folder.
 """
 
@@ -56,8 +58,8 @@ def write_clips(folder: Path, count: int, seconds: float, long_s: float) -> None
             write_clip(path, long_s if number == 3 else seconds, number)
 
 
-def command(inputs: Path, folder: Path, jobs: int) -> list[str]:
-    """Return the command of the run."""
+def command(inputs: Path, folder: Path, jobs: int, *more: object) -> list[str]:
+    """Return the command of the run, with ``more`` options."""
     words = [
         "annotate",
         inputs,
@@ -70,6 +72,7 @@ def command(inputs: Path, folder: Path, jobs: int) -> list[str]:
         "--jobs",
         jobs,
         "--quiet",
+        *more,
     ]
     return [sys.executable, "-m", "vidcam", *map(str, words)]
 
@@ -160,6 +163,79 @@ def measure_kills(folder: Path, args: argparse.Namespace) -> dict[str, object]:
     }
 
 
+def memory_of_workers(pid: int) -> float:
+    """Return the memory in MB of the largest child of a process."""
+    sizes = [0.0]
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = path.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        if int(words[1]) == pid:
+            sizes.append(int(words[21]) * os.sysconf("SC_PAGE_SIZE") / 1e6)
+    return max(sizes)
+
+
+def measure_memory(folder: Path, args: argparse.Namespace) -> dict[str, object]:
+    """Watch the memory of the workers over a run of short clips; also measure what the outputs take on the disk."""
+    inputs, out = folder / "many", folder / "memory"
+    inputs.mkdir()
+    for number in range(args.memory_clips):
+        write_clip(inputs / f"{number:04d}.mp4", 2.0, number)
+    sizes: dict[int, float] = {}
+    process = subprocess.Popen(command(inputs, out, args.jobs), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None:
+        done = len(marks(out))
+        sizes[done] = max(sizes.get(done, 0.0), memory_of_workers(process.pid))
+        time.sleep(0.2)
+    asked = [round(args.memory_clips * share) for share in (0.1, 0.25, 0.5, 0.75, 0.95)]
+    return {
+        f"MB of the largest worker after so many of {args.memory_clips} clips": {
+            done: round(max((size for at, size in sizes.items() if abs(at - done) <= 2), default=0.0)) for done in asked
+        },
+        "bytes of a mark": round(np.mean([path.stat().st_size for path in out.glob("vidcam-marks/*.done.json")])),
+        "bytes of the outputs of a clip of 2 s": round(
+            sum(p.stat().st_size for p in out.glob("*.[mn]p[4z]")) / args.memory_clips
+        ),
+    }
+
+
+def measure_ray(folder: Path, args: argparse.Namespace) -> dict[str, object]:
+    """Compare a Ray cluster of three node processes on the loopback with --jobs 2; then lose a node in the middle of a run."""
+    os.environ |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+    from ray.cluster_utils import Cluster
+
+    size = {"object_store_memory": 80_000_000}
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **size})
+    doomed, _ = (nodes.add_node(num_cpus=2, **size) for _ in range(2))
+    inputs, pace = folder / "ray", {"--jobs 2": [], "--ray": []}
+    inputs.mkdir()
+    for number in range(args.ray_clips):
+        write_clip(inputs / f"{number:04d}.mp4", 10.0, number)
+    try:
+        for repeat in range(args.rounds):
+            for name, more in (("--jobs 2", ()), ("--ray", ("--ray", nodes.address))):
+                out = folder / f"ray-{repeat}-{len(more)}"
+                pace[name].append(60.0 * args.ray_clips / finish(command(inputs, out, 2, *more)))
+        lost = folder / "ray-lost"
+        process = subprocess.Popen(
+            command(inputs, lost, 2, "--ray", nodes.address), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while process.poll() is None and len(marks(lost)) < args.ray_clips // 3:
+            time.sleep(0.05)
+        nodes.remove_node(doomed, allow_graceful=False)
+        code = process.wait()
+    finally:
+        nodes.shutdown()
+    one, other = digests(folder / "ray-0-0"), digests(lost)
+    return {
+        **{f"videos/min with {name}": [round(value, 1) for value in values] for name, values in pace.items()},
+        "exit code after a node was lost": code,
+        "outputs after a node was lost": len(other),
+        "outputs that differ from those of --jobs": sum(one[name] != other.get(name) for name in one),
+    }
+
+
 def measure_jobs(folder: Path, args: argparse.Namespace) -> dict[str, object]:
     """Measure the videos a minute of one process and of several, in turn."""
     inputs = folder / "speed"
@@ -167,12 +243,24 @@ def measure_jobs(folder: Path, args: argparse.Namespace) -> dict[str, object]:
     for number in range(args.speed_clips):
         write_clip(inputs / f"{number:04d}.mp4", 10.0, number)
     pace: dict[int, list[float]] = {1: [], args.jobs: []}
+    work: dict[int, list[float]] = {1: [], args.jobs: []}
     for repeat in range(args.rounds):
         for jobs in pace:
             out = folder / f"speed-{repeat}-{jobs}"
+            before = seconds_of_children()
             pace[jobs].append(60.0 * args.speed_clips / finish(command(inputs, out, jobs)))
+            work[jobs].append((seconds_of_children() - before) / args.speed_clips)
             shutil.rmtree(out)
-    return {f"videos/min with --jobs {jobs}": [round(value, 1) for value in values] for jobs, values in pace.items()}
+    return {
+        **{f"videos/min with --jobs {jobs}": [round(value, 1) for value in values] for jobs, values in pace.items()},
+        **{f"seconds of a core a video, --jobs {jobs}": [round(value, 2) for value in values] for jobs, values in work.items()},
+    }
+
+
+def seconds_of_children() -> float:
+    """Return the processor time of all processes that this one has started and that have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def main() -> None:
@@ -186,6 +274,8 @@ def main() -> None:
     parser.add_argument("--delay", type=float, default=0.5, help="seconds that a kill comes later at most")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--speed-clips", type=int, default=200, help="clips of ten seconds; 0 measures no speed")
+    parser.add_argument("--memory-clips", type=int, default=200, help="clips of two seconds; 0 watches no memory")
+    parser.add_argument("--ray-clips", type=int, default=0, help="clips of ten seconds for a Ray cluster; needs ray")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -194,6 +284,11 @@ def main() -> None:
     figures = measure_kills(args.folder, args) if args.kills else {}
     if args.speed_clips:
         figures |= measure_jobs(args.folder, args)
+    if args.memory_clips:
+        figures |= measure_memory(args.folder, args)
+    if args.ray_clips:
+        figures |= measure_ray(args.folder, args)
+    figures["load of the machine at the end"] = round(os.getloadavg()[0], 1)
     sys.stdout.write(json.dumps(figures, indent=1) + "\n")
 
 
