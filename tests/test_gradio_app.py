@@ -252,6 +252,24 @@ def test_what_came_of_a_job_is_the_sessions_before_anybody_is_told(office) -> No
     assert address.split("/")[-1] not in session.files
 
 
+def test_results_of_one_job_stay_until_another_job_replaces_them(office) -> None:
+    session = office.open("a")
+    first, second, other = (session.folder / name for name in ("job-1/0", "job-1/1", "job-2"))
+    for folder in (first, second, other):
+        folder.mkdir(parents=True)
+    address = session.serve(first).split("/")[2]
+    session.keep("annotate", SimpleNamespace(folder=first))
+    session.keep("annotate", SimpleNamespace(folder=second))  # the next of several videos: the page may still fetch the first
+    assert first.is_dir()
+    assert address in session.files
+    session.keep("annotate", SimpleNamespace(folder=other))
+    assert not first.parent.exists()
+    assert address not in session.files
+    session.keep("annotate", SimpleNamespace(folder=Path(__file__).parent))  # a run that is kept elsewhere
+    session.forget(Path(__file__).parent)
+    assert Path(__file__).is_file()
+
+
 # --- the files of servers that were killed
 
 KILLED = """

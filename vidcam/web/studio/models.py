@@ -30,6 +30,7 @@ class ModelsTab:
         with gr.Column(elem_classes="asks"):
             self._job = part("job", IDLE, elem_id="models-job")
             stop = gr.Button("Stop", elem_id="models-stop", elem_classes="stop")
+        # The search box of gr.Dataframe has no label, and its rows no button.
         self._models = part("models", None, elem_id="models")
         part("methods", menus.methods_table(), elem_id="methods")
         self.outputs = [self._job, self._models]

@@ -210,11 +210,15 @@ class Session:
         return total
 
     def keep(self, key: str, result: Any) -> None:
-        """Keep the result of a part of the page, and delete the files of the one that it replaces."""
+        """Keep the result of a part of the page, and delete the files of the one that it replaces, unless one job made both."""
         before = self.results.get(key)
-        if before is not None and before.folder != result.folder:
+        if before is not None and self._part(before.folder) != self._part(result.folder):
             self.forget(before.folder)
         self.results[key] = result
+
+    def _part(self, folder: Path) -> Path | None:
+        """Return the folder directly in that of the session which contains ``folder``; None if that lies elsewhere."""
+        return self.folder / folder.relative_to(self.folder).parts[0] if self.folder in folder.parents else None
 
     def serve(self, path: Path) -> str:
         """Return a secret address from which the session can fetch this file; that of a folder ends in a slash."""
@@ -230,13 +234,14 @@ class Session:
         return re.sub(rf"{re.escape(str(self.folder))}/(job-\w+/(\d+/)?)?", "", known)
 
     def forget(self, folder: Path) -> None:
-        """Delete a folder of its own, so that nothing in it can be fetched any more; runs that are kept stay."""
-        if folder != self.folder and self.folder not in folder.parents:
+        """Delete a folder of its own, and what was made with it, so that nothing can be fetched any more; kept runs stay."""
+        own = self.folder if folder == self.folder else self._part(folder)
+        if own is None:
             return
         for key, file in list(self.files.items()):
-            if folder == file or folder in file.parents:
+            if own == file or own in file.parents:
                 self.files.pop(key, None)
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(own, ignore_errors=True)
 
 
 class SessionManager:

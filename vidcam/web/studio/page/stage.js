@@ -159,7 +159,7 @@ async function makePlayer({ base, title }, box) {
 
 /** Has a player follow another one: what is done with one is done with both. */
 function follow(one, two) {
-  one.video.addEventListener("play", () => two.video.play());
+  one.video.addEventListener("play", () => two.video.play().catch(() => {})); // a pause may come first
   one.video.addEventListener("pause", () => two.video.pause());
   one.video.addEventListener("ratechange", () => { two.video.playbackRate = one.video.playbackRate; });
   for (const kind of ["seeking", "timeupdate"]) one.video.addEventListener(kind, () => {
