@@ -104,7 +104,7 @@ def read_cvat(path: Path) -> tuple[list[Boxes], ElementTree.Element]:
             place = [float(box.get(name, "")) for name in ("ytl", "xtl", "ybr", "xbr")]
             keys[int(box.get("frame", ""))] = place, box.get("outside") == "0"
         last = max(keys)
-        tracks.append(between(keys) | ({n: keys[last][0] for n in range(last, size)} if keys[last][1] else {}))
+        tracks.append(between(keys) | (dict.fromkeys(range(last, size), keys[last][0]) if keys[last][1] else {}))
     return tracks, root
 
 
