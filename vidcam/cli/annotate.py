@@ -114,7 +114,9 @@ def annotate(
     ] = None,
     formats: Annotated[
         list[str] | None,
-        options.output_option("--format", metavar="NAME=PATH", help="Report in a format by its name; repeatable."),
+        options.output_option(
+            "--format", metavar="NAME=PATH", help="File for another tool, such as rerun=OUT.rrd or cvat=OUT.xml; repeatable."
+        ),
     ] = None,
     verdict: Annotated[
         bool,
