@@ -27,6 +27,7 @@ from support.waiting import until, vidcam_threads
 from vidcam.engine import open_engine
 from vidcam.evidence.heat import render_heat
 from vidcam.io.source import open_source
+from vidcam.live.pipeline import MonitorConfig
 from vidcam.settings import Settings
 from vidcam.values import Box, Frame, Track
 from vidcam.web.live import run
@@ -625,6 +626,60 @@ def test_a_recording_saved_by_the_browser_shows_what_was_shown(browser, hand, ad
     assert all(np.abs(p[30:60, 60:100].astype(int) - RED).mean() > 20 for p in pictures)  # with the heat
 
 
+def test_region_drawn_on_the_picture_makes_events_one_can_open(browser, engine, frames) -> None:
+    settings = Settings(seconds_between_clip_starts=STEP_S, smooth_s=0.0)
+    late = [Frame(frame.image.copy(), frame.time, frame.duration) for frame in frames]
+    for frame in late[: BEGIN + 4]:  # the red comes while the page looks on
+        frame.image[: int(0.4 * HEIGHT), : WIDTH // 2] = 90
+    hand = Hand(engine, late, settings, config=MonitorConfig(has_page=True))
+    hand.push(BEGIN)
+    with ExitStack() as stack:
+        stack.callback(hand.pipeline.close)
+        address = stack.enter_context(served(Hub(hand.pipeline)))
+        page = stack.enter_context(opened(browser, address))
+        push(hand, page)
+        page.keyboard.press("m")  # what is seen is mirrored; a region lies where it was drawn all the same
+        page.locator("summary").click()
+        page.get_by_role("button", name="Remove the rule any > 0.6 for 0.5s").click()
+        wait(page, "document.querySelectorAll('#rules li').length === 0")
+        page.get_by_role("button", name="Draw a region").click()
+        box = page.locator("#frame").bounding_box()
+        x, y = (lambda share: box["x"] + share * box["width"]), (lambda share: box["y"] + share * box["height"])
+        page.mouse.move(x(0.9), y(0.05))
+        page.mouse.down()
+        page.mouse.move(x(0.5), y(0.55))
+        page.mouse.up()
+        page.locator("#region").fill("upper left")
+        page.get_by_role("button", name="Save").click()
+        until(lambda: "upper left" in hand.pipeline.regions)
+        region = hand.pipeline.regions["upper left"]
+        assert (region.x0, region.y0, region.x1, region.y1) == pytest.approx((0.1, 0.05, 0.5, 0.55), abs=0.01)
+        wait(page, "document.querySelectorAll('#outlines .region').length === 1")
+        page.locator("#rule").fill('red square > 0.5 in "upper left"')
+        page.locator("#rule").press("Enter")
+        wait(page, "document.querySelectorAll('#rules li').length === 1")
+        push(hand, page, 14)
+        wait(page, "document.querySelectorAll('#events img').length === 1")
+        assert page.locator("#no-events").is_hidden()
+        assert page.locator(".event b").inner_text() == RED_SQUARE
+        page.locator(".event").click()  # within the last minute: the page itself has the picture
+        wait(page, "vidcamStats.held !== null")
+        page.keyboard.press("Space")
+        wait(page, "vidcamStats.held === null")
+    with ExitStack() as stack:  # somebody else has no pictures of before
+        hand = Hand(engine, frames, settings, config=MonitorConfig(has_page=True))
+        hand.push(BEGIN + 20)
+        stack.callback(hand.pipeline.close)
+        address = stack.enter_context(served(Hub(hand.pipeline)))
+        page = stack.enter_context(opened(browser, address))
+        wait(page, "document.querySelectorAll('#events img').length === 1")
+        page.locator(".event").click()
+        wait(page, "document.getElementById('event').open && document.getElementById('event-picture').naturalWidth > 0")
+        assert text(page, "event-title") == RED_SQUARE
+        page.get_by_role("button", name="Close").click()
+    until(lambda: not vidcam_threads())
+
+
 def test_several_sources_are_tiles_that_open_their_own_page(browser, engine, frames) -> None:
     grey = [Frame(np.full_like(frame.image, 90), frame.time, frame.duration) for frame in frames]
     settings = Settings(seconds_between_clip_starts=STEP_S, smooth_s=0.0)
@@ -658,7 +713,7 @@ def test_several_sources_are_tiles_that_open_their_own_page(browser, engine, fra
         hands["yard"].clock.advance(2.5)  # silent now
         wait(page, "document.querySelectorAll('.tile')[1].classList.contains('gone')")
         assert text(page, "state").strip() == "1 of 2 sources send pictures"
-        page.get_by_role("link", name="Enlarge front door").click()
+        page.get_by_role("link", name="front door").click()
         wait(page, "window.vidcamStats?.drawn?.evidence > 0")
         assert text(page, "answer") == RED_SQUARE
         assert shown(page) == BEGIN - 1

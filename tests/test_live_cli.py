@@ -84,6 +84,8 @@ def clip(tmp_path: Path) -> Path:
         (["clip.mp4", "--host", "256.0.0.1"], 2, "'256.0.0.1' is no address of this machine"),
         (["0", "--loop"], 2, "--loop is for files"),
         (["0", "--headless", "--fast"], 2, "--fast is for files"),
+        (["clip.mp4", "--on", "any > 0.5", "--region", "door"], 2, "a region is NAME=LEFT,TOP,RIGHT,BOTTOM"),
+        (["clip.mp4", "--headless", "--on", "any > 0.5 in door"], 2, "asks for a region that there is not; there are none"),
         (["clip.mp4", "0", "--window"], 2, "--window shows one source"),
         (["clip.mp4", "0", "--record", "out.mp4"], 2, "--record writes one source"),
         (["door=clip.mp4", "door=0"], 2, "two sources are called door"),

@@ -21,7 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import planted, waiting
 from support.clock import NOON, ManualClock
-from support.values import red_square
+from support.hand import Hand
+from support.values import red_square, track
 from support.waiting import vidcam_threads
 
 from vidcam.engine import open_engine
@@ -36,9 +37,11 @@ from vidcam.live.actions.table import ActionSpec, list_actions, parse_action, re
 from vidcam.live.actions.webhook import Webhook
 from vidcam.live.events import Event, Onsets
 from vidcam.live.pipeline import LivePipeline, MonitorConfig
+from vidcam.live.regions import Region, find_peak, parse_region
 from vidcam.live.rules import RELEASE_S, Rule, RuleTracker, parse_rule
 from vidcam.live.worker import Worker
 from vidcam.settings import Settings
+from vidcam.values import Frame
 from vidcam.web.live import run
 
 CLIPS = Path(__file__).parent.parent / "clips"
@@ -58,6 +61,8 @@ CLIPS = Path(__file__).parent.parent / "clips"
         ("falling > 0.8 at front  door for 2s", Rule("falling", ">", 0.8, 2.0, "front door")),
         ('falling > 80% at "look for 2" for 1s', Rule("falling", ">", 0.8, 1.0, "look for 2")),
         ("looking at > 0.5", Rule("looking at", ">", 0.5)),
+        ("waving > 0.8 in door at hall for 1s", Rule("waving", ">", 0.8, 1.0, "hall", "door")),
+        ('waving >= 1 in "the left half"', Rule("waving", ">=", 1.0, region="the left half")),
     ],
 )
 def test_rule_is_parsed_from_words(words: str, rule: Rule) -> None:
@@ -70,9 +75,10 @@ def test_rule_is_parsed_from_words(words: str, rule: Rule) -> None:
     threshold=st.integers(0, 1000).map(lambda n: n / 1000),
     hold=st.integers(0, 10_000).map(lambda n: n / 100),
     source=st.text("ab1 /:-_.<é", max_size=8).map(lambda name: " ".join(name.split())),
+    region=st.text("ab1 -_.é", max_size=8).map(lambda name: " ".join(name.split())),
 )
-def test_rule_written_out_parses_to_itself(label, sign, threshold, hold, source) -> None:
-    rule = Rule(label, sign, threshold, hold, source)
+def test_rule_written_out_parses_to_itself(label, sign, threshold, hold, source, region) -> None:
+    rule = Rule(label, sign, threshold, hold, source, region if ">" in sign else "")
     assert parse_rule(str(rule)) == rule
 
 
@@ -93,6 +99,85 @@ def test_threshold_above_one_is_refused() -> None:
 def test_rule_with_an_unknown_label_suggests_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'falling down'"):
         RuleTracker(parse_rule("faling down > 0.8"), ["walking", "falling down"])
+
+
+def test_rule_for_little_evidence_in_a_region_is_refused() -> None:
+    with pytest.raises(UsageError, match="a rule with a region needs > or >="):
+        parse_rule("waving < 0.2 in door")
+
+
+# ----------------------------------------------------------------------------------------------------------- the regions
+
+
+def test_region_is_parsed_from_words_and_written_back() -> None:
+    assert parse_region(" front  door=0.1,0.2,.5,1") == Region("front door", 0.1, 0.2, 0.5, 1.0)
+    assert parse_region(str(Region("a-1", 0.125, 0.0, 0.5, 1.0))) == Region("a-1", 0.125, 0.0, 0.5, 1.0)
+    assert Region("door", 0.1, 0.2, 0.5, 1.0).contains(0.3, 0.2)
+    assert not Region("door", 0.1, 0.2, 0.5, 1.0).contains(0.3, 0.19)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("door", "NAME=LEFT,TOP,RIGHT,BOTTOM"),
+        ("door=1,2,3", "NAME=LEFT,TOP,RIGHT,BOTTOM"),
+        ("door=a,b,c,d", "NAME=LEFT,TOP,RIGHT,BOTTOM"),
+        ("door=0.5,0,0.5,1", "left < right"),
+        ("door=0,0,1.1,1", "between 0 and 1"),
+        ("door=0,nan,1,1", "between 0 and 1"),
+        ("=0,0,1,1", "a region's name is"),
+        ("a>b=0,0,1,1", "a region's name is"),
+    ],
+)
+def test_region_that_is_none_is_refused(words: str, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        parse_region(words)
+
+
+def test_peak_is_the_centre_of_the_hottest_cell() -> None:
+    ys, xs = np.array([9.5, 29.5, 49.5]), np.array([4.5, 14.5])
+    weak, strong = np.zeros((2, 3, 2), np.float32), np.zeros((1, 3, 2), np.float32)
+    weak[0, 0, 0], weak[1, 2, 1], strong[0, 1, 0] = 9.0, 1.0, 2.0  # only the last time counts
+    first, second = track(ys, xs, (0, 0, 60, 20), weak), track(ys, xs + 20, (0, 20, 60, 40), strong, times=(1.0,))
+    assert find_peak([first], (60, 40)) == (15 / 40, 50 / 60)
+    assert find_peak([first, second], (60, 40)) == (25 / 40, 30 / 60)
+    assert find_peak([track(ys, xs, (0, 0, 60, 20), -strong, times=(1.0,))], (60, 40)) is None
+    assert find_peak([], (60, 40)) is None
+
+
+def red_at(*lefts: int) -> list[Frame]:
+    """A red square with its left edge at these pixels of 112, for a second each."""
+    frames = []
+    for n, left in enumerate(np.repeat(lefts, 20)):
+        image = np.full((112, 112, 3), 120, np.uint8)
+        image[40:64, left : left + 24] = 220, 20, 20
+        frames.append(Frame(image, n * 0.05, 0.05))
+    return frames
+
+
+def test_rule_with_a_region_holds_while_the_evidence_lies_there() -> None:
+    events: list[Event] = []
+    rules = tuple(map(parse_rule, ("red square > 0.5 in left", "red square > 0.5 in right", "any > 0.5 in below")))
+    regions = tuple(map(parse_region, ("left=0,0,0.5,1", "right=0.5,0,1,1", "below=0,0.7,1,1")))
+    config = MonitorConfig(rules, (Collect(events),), regions=regions)
+    settings = Settings(seconds_between_clip_starts=0.1, smooth_s=0.0)
+    hand = Hand(open_engine(f"{planted.__file__}:patches"), red_at(8, 8, 80, 80, 80), settings, config=config)
+    hand.push(100)
+    hand.pipeline.close()
+    told = [(e.rule.rpartition(" ")[2], e.end is None, e.rule_end_s or e.rule_start_s) for e in events]
+    assert [(region, begins) for region, begins, _ in told] == [
+        ("left", True), ("right", True), ("left", False), ("right", False),
+    ]  # fmt: skip
+    begin, change, gone, end = (second for *_, second in told)
+    assert begin < 1.0  # the first clip
+    assert 2.0 <= change <= 2.9  # the strongest cell of the newest map moves with the square
+    assert gone == pytest.approx(change, abs=0.11)
+    assert end > 4.5
+
+
+def test_rule_for_a_region_that_there_is_not_is_refused(told) -> None:
+    with pytest.raises(UsageError, match="asks for a region that there is not; there are none; name one with --region"):
+        told("red square > 0.5 in door")
 
 
 # -------------------------------------------------------------------------------------------------------------- the time

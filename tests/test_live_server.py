@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import socket
 import struct
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
 
 import anyio
 import numpy as np
@@ -19,7 +22,7 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 from support import planted
-from support.clock import ManualClock
+from support.clock import NOON, ManualClock
 from support.hand import Hand
 from support.values import red_square
 from support.waiting import HANG_S, until, vidcam_threads
@@ -27,12 +30,16 @@ from support.waiting import HANG_S, until, vidcam_threads
 from vidcam.engine import open_engine
 from vidcam.errors import UnknownNameError, UsageError
 from vidcam.io.jpeg import decode
+from vidcam.live.events import Event
+from vidcam.live.journal import Journal
 from vidcam.live.pictures import encode_picture
 from vidcam.live.pipeline import MonitorConfig
+from vidcam.live.regions import parse_region
 from vidcam.live.rules import parse_rule
+from vidcam.live.worker import Worker
 from vidcam.settings import Settings
 from vidcam.values import Frame
-from vidcam.web.live import PAGE, protocol, run
+from vidcam.web.live import PAGE, protocol, run, watch
 from vidcam.web.live.connection import STATUS_S
 from vidcam.web.live.hub import Hub, make_camera_hub
 from vidcam.web.live.server import make_viewer
@@ -305,6 +312,105 @@ def test_tile_gets_small_pictures_at_most_ten_a_second(two) -> None:
                 assert decode(picture["jpeg"]).shape == (96, 480, 3)
         assert np.diff(times).min() > 0.09
     until(lambda: yard.pipeline.viewers == 0)
+
+
+class Noted:
+    """An action that keeps the events."""
+
+    name = "the list"
+
+    def __init__(self) -> None:
+        self.rules: list[str] = []
+
+    def __call__(self, event) -> None:
+        self.rules.append(event.rule)
+
+
+def test_rules_and_regions_made_on_the_page_fill_its_list_only(engine) -> None:
+    noted = Noted()
+    config = MonitorConfig(
+        (parse_rule("red square > 0.9 in all"),), (noted,), has_page=True, regions=(parse_region("all=0,0,1,1"),)
+    )
+    hand = Hand(engine, red_square(60), Settings(seconds_between_clip_starts=0.1, smooth_s=0.0), config=config)
+    hand.push(15)
+    with TestClient(make_viewer(Hub(hand.pipeline), PAGE), base_url=HERE) as client, client.websocket_connect(SOCKET) as socket:
+        page = Page(socket)
+
+        def ask(**request: object) -> None:
+            socket.send_text(json.dumps(request))
+
+        first = page.next("watch")
+        assert first["rules"] == [{"words": "red square > 0.9 in all", "fixed": True}]
+        assert [(r["name"], r["box"], r["fixed"]) for r in first["regions"]] == [("all", [0, 0, 1, 1], True)]
+        for request, words in (
+            ({"type": "region", "name": "all", "box": None}, "was given on the command line"),
+            ({"type": "region", "name": "a<b", "box": [0, 0, 1, 1]}, "a region's name is"),
+            ({"type": "region", "name": "a", "box": [0, 0, 1]}, "four numbers"),
+            ({"type": "region", "name": "a", "box": [0, 0, True, 1]}, "four numbers"),
+            ({"type": "region", "name": 5, "box": [0, 0, 1, 1]}, "the name must be a text"),
+            ({"type": "rule", "add": "red square"}, "cannot be understood"),
+            ({"type": "rule", "add": "nobody > 0.5"}, "unknown class"),
+            ({"type": "rule", "add": "red square > 0.5 in door"}, "asks for a region that there is not; regions here: all"),
+            ({"type": "rule", "add": "red square > 0.5 at roof"}, "this is the page of the camera"),
+            ({"type": "rule"}, "the add must be a text"),
+        ):
+            ask(**request)
+            assert words in page.next("error")["message"]
+        ask(type="region", name="door", box=[0, 0, 0.75, 1])
+        assert [r["name"] for r in page.next("watch")["regions"]] == ["all", "door"]
+        ask(type="rule", add="red square > 50%  in door")
+        rule = "red square > 0.5 in door"
+        assert page.next("watch")["rules"][1:] == [{"words": rule, "fixed": False}]
+        ask(type="region", name="door", box=None)
+        assert f"the rule {rule!r} needs the region door" in page.next("error")["message"]
+        hand.push(15)
+        event = page.next("event")
+        while event["rule"] != rule or event["picture"] is None:
+            event = page.next("event")
+        assert (event["action"], event["end_s"]) == ("red square", None)
+        picture = decode(base64.b64decode(event["picture"])).astype(int)
+        assert picture.shape == (112, 112, 3)
+        plain = hand.stream.latest.image.astype(int)
+        assert np.abs(picture - plain).max() > 60  # heat is drawn in
+        ask(type="rule", remove=rule)
+        while event["end_s"] is None:
+            event = page.next("event")
+        assert event["rule"] == rule
+        until(lambda: hand.pipeline.page_monitor.followed == ())
+        ask(type="region", name="door", box=None)
+        while len(page.next("watch")["regions"]) > 1:
+            pass
+    with TestClient(make_viewer(Hub(hand.pipeline), PAGE), base_url=HERE) as client, client.websocket_connect(SOCKET) as socket:
+        later = Page(socket).next("event")  # who comes later is told too
+        assert later["picture"]
+    hand.pipeline.close()
+    assert set(noted.rules) == {"red square > 0.9 in all"}  # no page can set off an action
+    until(lambda: not vidcam_threads())
+
+
+def test_number_of_rules_and_regions_has_an_end(engine) -> None:
+    hand = Hand(engine, red_square(30), Settings(seconds_between_clip_starts=0.1), config=MonitorConfig(has_page=True))
+    for n in range(watch.MAX_REGIONS):
+        watch.set_region(hand.pipeline, {"name": f"r{n}", "box": [0, 0, 1, 1]})
+    with pytest.raises(UsageError, match="there are 20 regions already"):
+        watch.set_region(hand.pipeline, {"name": "more", "box": [0, 0, 1, 1]})
+    for n in range(watch.MAX_RULES - 1):  # one is there from the beginning
+        watch.set_rule(hand.pipeline, {"add": f"red square > 0.{n + 100}"})
+    with pytest.raises(UsageError, match="there are 20 rules already"):
+        watch.set_rule(hand.pipeline, {"add": "red square > 0.5"})
+    hand.pipeline.close()
+
+
+def test_journal_keeps_the_last_fifty_events_and_no_rejections(engine) -> None:
+    stream = SimpleNamespace(latest=None, update=None)
+    journal = Journal(stream, Worker(lambda sentence: None), skip=("nothing",))
+    start = Event(1, "camera", "any > 0.5", "red square", 1.0, NOON, 0.7)
+    for n in range(1, 61):
+        journal(replace(start, id=n))
+        journal(replace(start, id=n, action="nothing"))
+    assert [entry.event.id for entry in journal.entries] == list(range(11, 61))
+    journal(replace(start, id=60, end=NOON, end_s=2.0, score=0.9))
+    assert (journal.entries[-1].number, journal.entries[-1].event.score, len(journal.entries)) == (60, 0.9, 50)
 
 
 def test_pictures_that_cannot_be_shown_are_told(shown, pipeline) -> None:

@@ -113,6 +113,14 @@ def live(
             show_default="any > 0.6 for 0.5s",
         ),
     ] = None,
+    regions: Annotated[
+        list[str] | None,
+        event_option(
+            "--region",
+            metavar="NAME=X0,Y0,X1,Y1",
+            help="Region that rules may ask for, as in 'falling down > 0.8 in door', in shares of the picture (repeatable).",
+        ),
+    ] = None,
     command: Annotated[
         str | None,
         event_option(
@@ -153,7 +161,8 @@ def live(
             ),
             look=Look(style=style, opacity=opacity),
             cpu=parse_share(cpu), loop=loop, real_time=not fast, host=host, port=port, name=name, window=window,
-            headless=headless, record=record, rules=tuple(rule or ()), overwrite=overwrite, say=bar.print_message,
+            headless=headless, record=record, rules=tuple(rule or ()), regions=tuple(regions or ()),
+            overwrite=overwrite, say=bar.print_message,
             actions=(*(f"{key}={value}" for key, value in named.items() if value is not None), *(actions or ())),
         )  # fmt: skip
 

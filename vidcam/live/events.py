@@ -6,21 +6,23 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from vidcam.errors import OutputError
+from vidcam.errors import OutputError, UsageError
 from vidcam.evidence.heat import render_heat
 from vidcam.io.jpeg import encode
+from vidcam.live.regions import Region, find_peak
 from vidcam.live.rules import RELEASE_S, Crossing, Rule, RuleTracker
 from vidcam.live.state import Update, find_hot_box
 from vidcam.live.stream import Stream
 from vidcam.live.worker import Worker
 from vidcam.render import overlay
-from vidcam.values import Box, Frame
+from vidcam.values import Box, Frame, UInt8Array
 
-__all__ = ["DEFAULT_RULE", "Event", "Monitor", "Onsets"]
+__all__ = ["DEFAULT_RULE", "Event", "Monitor", "Onsets", "draw_snapshot"]
 
 DEFAULT_RULE = Rule("any", ">", 0.6, 0.5)
 SNAPSHOT_QUALITY = 90  # of JPEG
@@ -160,6 +162,7 @@ class Monitor:
         immediate: Called at once with each event, before the pictures around it are dropped. They must be quick.
         counts: How many events have started, by (rule, label).
         is_one_of_several: Whether other streams report events to the same files.
+        regions: The regions that rules may ask for, by name.
     """
 
     stream: Stream
@@ -170,10 +173,11 @@ class Monitor:
     immediate: list[Callable[[Event], None]] = field(default_factory=list)
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
     is_one_of_several: bool = False
+    regions: dict[str, Region] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         rules = {str(rule): rule for rule in self.rules}
-        self._trackers = [RuleTracker(rule, self.stream.engine.labels) for rule in rules.values()]
+        self._trackers = {name: self._make_tracker(rule) for name, rule in rules.items()}
         clip_s = self.stream.engine.spec.clip_s
         self._onsets = Onsets(clip_s=clip_s, keep_s=max((rule.hold_s for rule in rules.values()), default=0.0) + RELEASE_S)
         self._open: dict[tuple[str, str], _OpenEvent] = {}
@@ -186,17 +190,52 @@ class Monitor:
         self._onsets.update(update)
         for (_, label), open_event in self._open.items():
             _improve(open_event, update, label)
-        for tracker in self._trackers:
-            for crossing in tracker.update(update.prediction.probs, time=update.time):
+        for tracker in tuple(self._trackers.values()):
+            is_there = partial(self._is_there, tracker.rule.region, update)
+            for crossing in tracker.update(update.prediction.probs, time=update.time, is_there=is_there):
                 self._report(crossing, update)
 
     def close(self) -> None:
         """End all events with the last update, because the clip is over, by a gap or for good."""
         if self._last is not None:
-            for tracker in self._trackers:
+            for tracker in self._trackers.values():
                 for crossing in tracker.close(time=self._last.time):
                     self._report(crossing, self._last)
         self._onsets.clear()
+
+    def follow(self, rule: Rule) -> None:
+        """Follow this rule too. Call it while nothing is being explained.
+
+        Raises:
+            UsageError: The stream's model does not know the label, or there is no such region.
+        """
+        self._trackers.setdefault(str(rule), self._make_tracker(rule))
+
+    def unfollow(self, name: str) -> None:
+        """Follow the rule of this text no more; its events end. Call it while nothing is being explained."""
+        tracker = self._trackers.pop(name, None)
+        if tracker is not None and self._last is not None:
+            for crossing in tracker.close(time=self._last.time):
+                self._report(crossing, self._last)
+
+    @property
+    def followed(self) -> tuple[str, ...]:
+        """The texts of the rules that are followed now."""
+        return tuple(self._trackers)
+
+    def _make_tracker(self, rule: Rule) -> RuleTracker:
+        if rule.region and rule.region not in self.regions:
+            known = f"regions here: {', '.join(self.regions)}" if self.regions else "there are none"
+            raise UsageError(f"the rule {str(rule)!r} asks for a region that there is not; {known}; name one with --region")
+        return RuleTracker(rule, self.stream.engine.labels)
+
+    def _is_there(self, region: str, update: Update, label: str) -> bool:
+        """Return whether the strongest evidence for the label lies in the region, if one is asked for."""
+        if not region:
+            return True
+        size = self.stream.size
+        peak = None if size is None else find_peak(update.tracks.get(label, ()), size)
+        return peak is not None and region in self.regions and self.regions[region].contains(*peak)
 
     def _report(self, crossing: Crossing, update: Update) -> None:
         event = self._start(crossing, update) if crossing.kind == "start" else self._end(crossing)
@@ -249,13 +288,18 @@ def _improve(open_event: _OpenEvent, update: Update, label: str) -> None:
         open_event.peak_evidence, open_event.event = peak, replace(open_event.event, box=find_hot_box(tracks))
 
 
+def draw_snapshot(event: Event, frame: Frame, update: Update) -> UInt8Array:
+    """Return the frame with the evidence for the event, as far as it is known."""
+    tracks = update.tracks.get(event.action)
+    if not tracks:
+        return frame.image
+    return overlay(frame.image, render_heat(tracks, time=update.time, scale=update.scale, size=frame.size))
+
+
 def _write_snapshot(event: Event, frame: Frame, update: Update) -> None:
     """Save the frame with the evidence for the event. OutputError if the file cannot be written."""
     assert event.snapshot is not None
-    image = frame.image
-    if tracks := update.tracks.get(event.action):
-        heat = render_heat(tracks, time=update.time, scale=update.scale, size=frame.size)
-        image = overlay(image, heat)
+    image = draw_snapshot(event, frame, update)
     try:
         event.snapshot.parent.mkdir(parents=True, exist_ok=True)
         event.snapshot.write_bytes(encode(np.ascontiguousarray(image), quality=SNAPSHOT_QUALITY))

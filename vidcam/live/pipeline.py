@@ -13,9 +13,11 @@ from vidcam.errors import UsageError, VidcamError
 from vidcam.io.clock import SYSTEM, Clock
 from vidcam.live.actions.table import Action, PictureAction
 from vidcam.live.capture import Capture
-from vidcam.live.events import Event, Monitor
+from vidcam.live.events import DEFAULT_RULE, Event, Monitor
 from vidcam.live.explainer import Explainer
+from vidcam.live.journal import Journal
 from vidcam.live.pictures import SMALL_EVERY_S, SMALL_WIDTH, PictureEncoder
+from vidcam.live.regions import Region
 from vidcam.live.rules import Rule
 from vidcam.live.sources import LiveSource
 from vidcam.live.stream import Stream
@@ -38,12 +40,16 @@ class MonitorConfig:
         actions: What is done about each event.
         say: Receives a sentence for the user if something of that fails.
         sources: The names of all sources, if there are several; rules may name one, and file names do.
+        regions: The regions that rules may ask for.
+        has_page: Whether viewers may look on. Then there is a journal of events, with a rule of its own if there are no others.
     """
 
     rules: tuple[Rule, ...] = ()
     actions: tuple[Action | PictureAction, ...] = ()
     say: Callable[[str], None] = lambda sentence: None
     sources: tuple[str, ...] = ()
+    regions: tuple[Region, ...] = ()
+    has_page: bool = False
 
     def rules_for(self, source: str) -> tuple[Rule, ...]:
         """Return the rules that a source is watched by. UsageError if a rule names a source that there is not."""
@@ -75,6 +81,14 @@ class LivePipeline:
         self.capture = Capture(source, self._take, clock=clock, changed=self._notify)
         self.viewers = 0
         self.monitor: Monitor | None = None
+        """Follows the rules of the configuration."""
+        self.page_monitor: Monitor | None = None
+        """Follows the rules that viewers make; no action gets their events."""
+        self.journal: Journal | None = None
+        self.regions: dict[str, Region] = {}
+        """The regions that rules may ask for, by name."""
+        self.fixed_regions: frozenset[str] = frozenset()
+        """The names of those that viewers cannot change."""
         self._stream: Stream | None = None
         self._gate = threading.Event()
         self._is_released = False
@@ -126,8 +140,8 @@ class LivePipeline:
         try:
             self.pictures = PictureEncoder(real_time=self.real_time, changed=self._notify)
             self.small_pictures = PictureEncoder(max_width=SMALL_WIDTH, every_s=SMALL_EVERY_S, changed=self._notify)
-            if config is not None and (rules := config.rules_for(self.source.name)):
-                self.monitor = self._add_monitor(stream, rules, config, stack)
+            if config is not None:
+                self._add_monitors(stream, config, stack)
         except BaseException:
             stream.close()
             self.pictures.close()
@@ -195,6 +209,30 @@ class LivePipeline:
         with self._changed:
             self._changed.notify_all()
 
+    def _add_monitors(self, stream: Stream, config: MonitorConfig, stack: ExitStack) -> None:
+        """Make the monitors and the journal that the configuration asks for."""
+        rules = config.rules_for(self.source.name)
+        self.regions.update((region.name, region) for region in config.regions)
+        self.fixed_regions = frozenset(self.regions)
+        if rules:
+            self.monitor = self._add_monitor(stream, rules, config, stack)
+        if config.has_page:
+            worker = Worker(config.say, "a picture of an event", clock=self.clock).start()
+            stack.callback(worker.close)
+            self.journal = Journal(stream, worker, skip=stream.engine.spec.rejects)
+            own_rules = () if rules else (DEFAULT_RULE,)
+            self.page_monitor = self._follow(Monitor(stream, own_rules, (), worker, regions=self.regions), stack)
+            for monitor in (self.monitor, self.page_monitor):
+                if monitor is not None:
+                    monitor.immediate.append(self.journal)
+
+    def _follow(self, monitor: Monitor, stack: ExitStack) -> Monitor:
+        """Give the stream's news to a monitor."""
+        stack.callback(monitor.close)
+        monitor.stream.on_update.append(monitor.update)
+        monitor.stream.on_gap.append(lambda begin: monitor.close())
+        return monitor
+
     def _add_monitor(self, stream: Stream, rules: tuple[Rule, ...], config: MonitorConfig, stack: ExitStack) -> Monitor:
         """Make the monitor of the stream's events and one worker for each action, so that none waits for another."""
         queued: list[Callable[[Event], None]] = []
@@ -220,11 +258,9 @@ class LivePipeline:
                 queued.append(worker.queue(action))
         writer = Worker(config.say, "a snapshot", clock=self.clock).start()  # closed before the workers that it hands on to
         stack.callback(writer.close)
-        monitor = Monitor(stream, rules, queued, writer, config.snapshots, immediate, is_one_of_several=len(config.sources) > 1)
-        stack.callback(monitor.close)
-        stream.on_update.append(monitor.update)
-        stream.on_gap.append(lambda begin: monitor.close())
-        return monitor
+        monitor = Monitor(stream, rules, queued, writer, config.snapshots, immediate, regions=self.regions)
+        monitor.is_one_of_several = len(config.sources) > 1
+        return self._follow(monitor, stack)
 
     def _take(self, frame: Frame) -> None:
         if not self._is_released:

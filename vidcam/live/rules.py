@@ -27,6 +27,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 _GRAMMAR = re.compile(
     r"""\s* (?: "(?P<quoted>[^"]+)" | (?P<label>[^<>="]+?) ) \s* (?P<sign>[<>]=?) \s*
         (?P<number>\d+(?:\.\d*)?|\.\d+) \s* (?P<percent>%?)
+        (?: \s+ in \s+ (?: "(?P<quoted_region>[^"]+)" | (?P<region>[^<>="]+?) ) )?
         (?: \s+ at \s+ (?: "(?P<quoted_source>[^"]+)" | (?P<source>[^<>="]+?) ) )?
         (?: \s+ for \s+ (?P<hold>\d+(?:\.\d*)?|\.\d+) \s* (?P<unit>ms|s|min|h)? )? \s*""",
     re.VERBOSE | re.IGNORECASE,
@@ -43,6 +44,7 @@ class Rule:
         threshold: A probability, 0 to 1.
         hold_s: For how many seconds the comparison must hold.
         source: The name of the only source that the rule is for; empty for all sources.
+        region: The name of a region in which the strongest evidence for the label must lie; empty for anywhere.
     """
 
     label: str
@@ -50,10 +52,12 @@ class Rule:
     threshold: float
     hold_s: float = 0.0
     source: str = ""
+    region: str = ""
 
     def __str__(self) -> str:
         label = f'"{self.label}"' if re.search(r"[<>=]|^\s|\s$", self.label) else self.label
-        place = f" at {_quote(self.source)}" if self.source else ""
+        place = f" in {_quote(self.region)}" if self.region else ""
+        place += f" at {_quote(self.source)}" if self.source else ""
         return f"{label} {self.sign} {self.threshold:.12g}{place}" + (f" for {self.hold_s:.12g}s" if self.hold_s else "")
 
 
@@ -63,7 +67,7 @@ def _quote(name: str) -> str:
 
 
 def parse_rule(words: str) -> Rule:
-    """Read a rule: ``LABEL > NUMBER [at SOURCE] [for DURATION]``, also with ``<``, ``>=``, ``<=``.
+    """Read a rule: ``LABEL > NUMBER [in REGION] [at SOURCE] [for DURATION]``, also with ``<``, ``>=``, ``<=``.
 
     The number is a probability, 0.8 or 80%; the duration is 1s, 500ms or 2min; a label or name with signs in it stands in double
     quotes.
@@ -74,7 +78,7 @@ def parse_rule(words: str) -> Rule:
     match = _GRAMMAR.fullmatch(words)
     if not match:
         raise UsageError(
-            f"the rule {words!r} cannot be understood: write LABEL > NUMBER, and perhaps at SOURCE and for DURATION, "
+            f"the rule {words!r} cannot be understood: write LABEL > NUMBER, and perhaps in REGION, at SOURCE, for DURATION, "
             f"as in 'falling down > 0.8 for 1s'"
         )
     threshold = float(match["number"]) / (100 if match["percent"] else 1)
@@ -82,7 +86,12 @@ def parse_rule(words: str) -> Rule:
         raise UsageError(f"the rule {words!r} compares with {threshold:g}: a probability is 0 to 1, or 0% to 100%")
     hold_s = float(match["hold"] or 0) * _SECONDS[(match["unit"] or "s").lower()]
     label = match["quoted"] or " ".join(match["label"].split())
-    return Rule(label, match["sign"], threshold, hold_s, match["quoted_source"] or " ".join((match["source"] or "").split()))
+    source, region = (match[f"quoted_{name}"] or " ".join((match[name] or "").split()) for name in ("source", "region"))
+    if region and match["sign"] in ("<", "<="):
+        raise UsageError(
+            f"the rule {words!r} asks for a place where there is little evidence: a rule with a region needs > or >="
+        )
+    return Rule(label, match["sign"], threshold, hold_s, source, region)
 
 
 def labels_of(rules: Iterable[str]) -> list[str]:
@@ -135,9 +144,14 @@ class RuleTracker:
         self._followed = np.arange(len(labels)) if follows_all else np.array([index_of(labels, rule.label)])
         self._states: dict[int, _LabelState] = {}
 
-    def update(self, probs: FloatArray, *, time: float) -> list[Crossing]:
-        """Return what changes with the probabilities ``(K,)`` at ``time`` seconds."""
+    def update(self, probs: FloatArray, *, time: float, is_there: Callable[[str], bool] = lambda label: True) -> list[Crossing]:
+        """Return what changes with the probabilities ``(K,)`` at ``time`` seconds.
+
+        ``is_there`` says whether the strongest evidence for a label lies in the rule's region.
+        """
         holds = np.asarray(_COMPARE[self.rule.sign](np.asarray(probs, np.float64)[self._followed], self.rule.threshold))
+        if self.rule.region:
+            holds = np.array([over and is_there(self._labels[i]) for i, over in zip(self._followed, holds.tolist(), strict=True)])
         crossings = []
         for index in {*self._followed[holds].tolist(), *self._states}:
             state = self._states.setdefault(index, _LabelState())

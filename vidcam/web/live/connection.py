@@ -19,11 +19,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from vidcam.errors import UsageError, VidcamError
 from vidcam.io import json_text
+from vidcam.live.journal import Entry
 from vidcam.live.pipeline import LivePipeline
 from vidcam.live.sources import PushedSource
 from vidcam.live.state import Update
 from vidcam.live.stream import KEEP_S
 from vidcam.web.live import protocol
+from vidcam.web.live.watch import set_region, set_rule
 
 __all__ = ["MAX_MESSAGE_BYTES", "STATUS_S", "InvalidMessageError", "ViewerConnection", "ViewerSocket"]
 
@@ -78,6 +80,7 @@ class ViewerConnection:
         self._changed = asyncio.Event()
         self._picture: bytes | None = None
         self._updates: deque[str] = deque(maxlen=MAX_UPDATES)
+        self._events: deque[str] = deque()
         self._lock = threading.Lock()
         self._in_flight = 0
 
@@ -91,6 +94,9 @@ class ViewerConnection:
         pipeline, stream = self._pipeline, self._pipeline.stream
         tasks: list[asyncio.Task[None]] = []
         pipeline.viewers += 1
+        journal = None if self._is_tile else pipeline.journal
+        if journal is not None:
+            journal.listeners.append(self._on_entry)
         stream.on_update.append(self._on_update)  # before the past is read, so that no update is missed in between
         try:
             await self._socket.send_text(protocol.encode_hello(pipeline, browser=self._camera is not None, keep_s=KEEP_S))
@@ -98,6 +104,8 @@ class ViewerConnection:
             with self._lock:
                 if stream.update is not None and not self._updates:
                     self._updates.append(protocol.encode_update(stream.update, took_s=stream.took_s))
+            for entry in () if journal is None else journal.entries:
+                await self._socket.send_text(protocol.encode_event(entry))
             tasks = [asyncio.create_task(part()) for part in (self._send, self._listen)]
             if self._camera is None:
                 self._pictures.add(self._on_picture)
@@ -109,6 +117,8 @@ class ViewerConnection:
         finally:
             pipeline.viewers -= 1
             stream.on_update.remove(self._on_update)
+            if journal is not None:
+                journal.listeners.remove(self._on_entry)
             self._pictures.remove(self._on_picture)
             for task in tasks:
                 task.cancel()
@@ -119,6 +129,11 @@ class ViewerConnection:
     def _on_update(self, update: Update) -> None:
         with self._lock:
             self._updates.append(protocol.encode_update(update, took_s=self._pipeline.stream.took_s))
+        self._wake()
+
+    def _on_entry(self, entry: Entry) -> None:
+        with self._lock:
+            self._events.append(protocol.encode_event(entry))
         self._wake()
 
     def _on_picture(self, jpeg: bytes, time: float) -> None:
@@ -133,12 +148,17 @@ class ViewerConnection:
 
     async def _send(self) -> None:
         clock, stream = self._pipeline.clock, self._pipeline.stream
-        last_status, size = clock.now() - STATUS_S, stream.size
+        last_status, size, told = clock.now() - STATUS_S, stream.size, ""
         while True:
             self._changed.clear()
             if clock.now() - last_status >= STATUS_S or stream.size != size:  # evidence is placed in pictures of that size
                 last_status, size = clock.now(), stream.size
                 await self._socket.send_text(protocol.encode_status(self._pipeline))
+            if not self._is_tile and (watch := protocol.encode_watch(self._pipeline)) != told:
+                told = watch
+                await self._socket.send_text(watch)
+            while self._events:
+                await self._socket.send_text(self._events.popleft())
             while self._updates:
                 await self._socket.send_text(self._updates.popleft())
             if self._picture is not None and self._in_flight < MAX_IN_FLIGHT:
@@ -168,7 +188,7 @@ class ViewerConnection:
     async def _obey(self, words: str) -> None:
         """Obey a request: ``got`` confirms a picture, ``choose`` changes the settings, ``retry`` opens a lost source again.
 
-        Any other type is ignored.
+        ``region`` and ``rule`` change what is watched for. Any other type is ignored.
 
         InvalidMessageError if it is not a JSON object, or contains something that no page writes.
         """
@@ -183,12 +203,19 @@ class ViewerConnection:
             self._changed.set()
         elif request.get("type") == "retry":
             self._pipeline.capture.retry()
-        elif request.get("type") == "choose":
+        elif change := {"choose": self._choose, "region": self._set_region, "rule": self._set_rule}.get(str(request.get("type"))):
             try:
-                await run_in_threadpool(self._choose, request)
+                await run_in_threadpool(change, request)
             except VidcamError as error:
                 await self._socket.report_error(error)
             await self._socket.send_text(protocol.encode_status(self._pipeline))
+            self._changed.set()  # the regions and rules are sent if they differ now
+
+    def _set_region(self, request: dict[str, Any]) -> None:
+        set_region(self._pipeline, request)
+
+    def _set_rule(self, request: dict[str, Any]) -> None:
+        set_rule(self._pipeline, request)
 
     def _choose(self, request: dict[str, Any]) -> None:
         """Explain with the settings of the request. UsageError if they are not valid or do not fit the model."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vidcam.errors import UsageError
@@ -106,7 +107,7 @@ def make_camera_hub(
         engine: The model.
         settings: How it is explained.
         cpu: The share of the machine's processor, 0 to 1, that the whole program may use.
-        config: The rules and actions.
+        config: The rules and actions; no rule but that of the page's own journal if None.
         max_cameras: How many browsers' cameras are explained at the same time.
         clock: The clock of all pipelines.
 
@@ -116,6 +117,7 @@ def make_camera_hub(
     Raises:
         UsageError: The settings or the rules do not fit the model.
     """
+    config = replace(config or MonitorConfig(), has_page=True)
     explainer = Explainer(engine, cpu=cpu, least_s=settings.seconds_between_clip_starts or HOP_S, clock=clock)
 
     def make(source: PushedSource) -> LivePipeline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import struct
 from collections.abc import Iterable, Sequence
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vidcam.live.journal import Entry
 from vidcam.live.pipeline import LivePipeline
 from vidcam.live.state import Update
 from vidcam.methods.lookup import all_methods
@@ -18,7 +20,17 @@ from vidcam.values import Track
 if TYPE_CHECKING:
     from vidcam.engine import Engine
 
-__all__ = ["LEVELS", "encode_hello", "encode_history", "encode_status", "encode_update", "pack_picture", "unpack_picture"]
+__all__ = [
+    "LEVELS",
+    "encode_event",
+    "encode_hello",
+    "encode_history",
+    "encode_status",
+    "encode_update",
+    "encode_watch",
+    "pack_picture",
+    "unpack_picture",
+]
 
 LEVELS = 1000
 """A cell is sent as a whole number of thousandths of the scale, clipped to one."""
@@ -76,6 +88,38 @@ def _patch(track: Track, scale: float) -> dict[str, object]:
         "seen": [round(v, 2) for v in track.seen],
         "values": values.ravel().tolist(),
     }
+
+
+def encode_event(entry: Entry) -> str:
+    """Encode an entry of the journal; its picture comes as base64."""
+    event = entry.event
+    return _to_text(
+        type="event",
+        number=entry.number,
+        action=event.action,
+        rule=event.rule,
+        score=round(event.score, 4),
+        start=event.start.isoformat(timespec="milliseconds"),
+        start_s=round(event.start_s, 3),
+        end_s=None if event.end_s is None else round(event.end_s, 3),
+        picture=None if entry.picture is None else base64.b64encode(entry.picture).decode(),
+    )
+
+
+def encode_watch(pipeline: LivePipeline) -> str:
+    """Encode the regions and rules of a pipeline, and which of the rules viewers have made."""
+    monitor, page = pipeline.monitor, pipeline.page_monitor
+    return _to_text(
+        type="watch",
+        regions=[
+            {"name": r.name, "box": [r.x0, r.y0, r.x1, r.y1], "words": str(r), "fixed": r.name in pipeline.fixed_regions}
+            for r in tuple(pipeline.regions.values())
+        ],
+        rules=[
+            *({"words": words, "fixed": True} for words in (monitor.followed if monitor else ())),
+            *({"words": words, "fixed": False} for words in (page.followed if page else ())),
+        ],
+    )
 
 
 def encode_hello(pipeline: LivePipeline, *, browser: bool, keep_s: float) -> str:

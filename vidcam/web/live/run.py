@@ -19,6 +19,7 @@ from vidcam.live.events import DEFAULT_RULE
 from vidcam.live.explainer import Explainer
 from vidcam.live.pipeline import LivePipeline, MonitorConfig
 from vidcam.live.recorder import Recorder
+from vidcam.live.regions import parse_region
 from vidcam.live.rules import parse_rule
 from vidcam.live.sources import BROWSER, choose_sources
 from vidcam.live.stream import DEFAULTS, HOP_S
@@ -56,6 +57,7 @@ class Plan:
         headless: Show nothing.
         record: An MP4 file for the annotated stream.
         rules: Rules, as the user writes them.
+        regions: Regions of the picture as ``NAME=LEFT,TOP,RIGHT,BOTTOM``, which rules may ask for.
         actions: Actions as ``NAME=VALUE``, see :mod:`vidcam.live.actions.table`.
         overwrite: Replace an existing recording.
         say: Receives sentences for the user.
@@ -75,6 +77,7 @@ class Plan:
     headless: bool = False
     record: Path | None = None
     rules: Sequence[str] = ()
+    regions: Sequence[str] = ()
     actions: Sequence[str] = ()
     overwrite: bool = False
     say: Callable[[str], None] = field(default=lambda sentence: None)
@@ -220,7 +223,13 @@ def _monitor_config(plan: Plan) -> MonitorConfig:
     actions = [spec.build(value) for spec, value in requests]
     if plan.headless and not any(isinstance(action, JsonlSink) for action in actions):
         actions.append(JsonlSink(STDOUT))
-    return MonitorConfig(tuple(rules or ([DEFAULT_RULE] if actions else [])), tuple(actions), plan.say)
+    return MonitorConfig(
+        tuple(rules or ([DEFAULT_RULE] if actions else [])),
+        tuple(actions),
+        plan.say,
+        regions=tuple(parse_region(words) for words in plan.regions),
+        has_page=plan.has_page,
+    )
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import { Memory } from "./memory.js";
 import { Heat } from "./player.js";
 import { Recording, compose, snapshot } from "./studio.js";
 import { Timeline } from "./timeline.js";
+import { Watch } from "./watch.js";
 
 const $ = (id) => document.getElementById(id);
 const EASE_S = 0.05; // the heat glides to the newest map within about this time
@@ -46,6 +47,7 @@ const link = new Link({
     target = null;
     patches = [];
     delay.clear();
+    watch.clear();
     fillMenus();
     ramp();
     $("notes").textContent = message.notes.join(" ");
@@ -81,6 +83,8 @@ const link = new Link({
     stats.received += 1;
     show(time, blob).finally(() => link.say({ type: "got" }));
   },
+  event(event) { watch.take(event); },
+  watch(message) { watch.update(message); },
   error({ message }) { notice(message, 6000); },
   lost() { state("lost", "The connection to vidcam is lost. Trying again every two seconds."); },
 }, clock, location.search);
@@ -311,7 +315,7 @@ function facts() {
     viewers > 1 && `${viewers} viewers`,
   ];
   $("facts").textContent = parts.filter(Boolean).join(" · ");
-  $("facts").title = `Measured over the last ${RATE_S} seconds. ${skipped} clips were left out for newer ones since the start. The processor is that of the machine that runs vidcam.`;
+  $("facts").title = `Measured over the last ${RATE_S} seconds. ${skipped} clips were left out for newer ones since the start. The processor is that of the machine that runs vidcam. The option --model chooses another model.`;
 }
 
 let droppedBefore = 0;
@@ -402,6 +406,16 @@ function goOn() {
 }
 
 const toggle = () => (held === null ? hold(Number.isFinite(shownTime) ? shownTime : memory.last) : goOn());
+
+const watch = new Watch({
+  say: (message) => link.say(message),
+  isMirrored: () => mirrored,
+  show(event) {
+    const at = event.start_s, isKept = memory.pictures.length > 0 && at >= memory.pictures[0].time && at <= memory.last;
+    if (isKept) hold(at);
+    return isKept;
+  },
+});
 
 // --- snapshot, recording
 
@@ -569,7 +583,7 @@ const KEYS = {
 };
 
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || $("keys").open || event.target.matches("input[type=text]")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || $("keys").open || $("event").open || event.target.matches("input[type=text], input[type=number]")) return;
   const typing = event.target.matches("select, input[type=range]") && event.key.startsWith("Arrow");
   const pressing = event.target.matches("button, input[type=checkbox], select") && event.key === " ";
   const action = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];

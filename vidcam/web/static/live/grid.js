@@ -18,7 +18,7 @@ class Tile {
   constructor(name) {
     const element = this.element = make("a", "tile"), query = `?source=${encodeURIComponent(name)}`;
     element.href = query;
-    element.setAttribute("aria-label", `Enlarge ${name}`);
+    element.title = "Click to enlarge";
     this.picture = make("canvas", "picture");
     this.overlay = make("canvas", "overlay");
     this.answer = make("span", "what", "\u00a0");

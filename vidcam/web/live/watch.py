@@ -1,0 +1,71 @@
+"""What viewers may change about the events of a stream: regions, and rules whose events only the page shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vidcam.errors import UsageError
+from vidcam.live.pipeline import LivePipeline
+from vidcam.live.regions import Region
+from vidcam.live.rules import parse_rule
+
+__all__ = ["MAX_REGIONS", "MAX_RULES", "set_region", "set_rule"]
+
+MAX_REGIONS, MAX_RULES = 20, 20
+
+
+def set_region(pipeline: LivePipeline, request: dict[str, Any]) -> None:
+    """Add the region ``name`` with the ``box`` [left, top, right, bottom], or remove it if the box is None.
+
+    Raises:
+        UsageError: The region is not valid or belongs to the command line, a rule needs it, or there are too many.
+    """
+    name, box = _text(request, "name"), request.get("box")
+    if name in pipeline.fixed_regions:
+        raise UsageError(f"the region {name} was given on the command line and cannot be changed here")
+    with pipeline.stream.explaining:
+        if box is None:
+            _check_unused(pipeline, name)
+            pipeline.regions.pop(name, None)
+            return
+        if not isinstance(box, list) or len(box) != 4 or not all(type(edge) in (int, float) for edge in box):
+            raise UsageError(f"a region is four numbers, got {box!r}")
+        if name not in pipeline.regions and len(pipeline.regions) >= MAX_REGIONS:
+            raise UsageError(f"there are {MAX_REGIONS} regions already; remove one first")
+        pipeline.regions[name] = Region(name, *map(float, box))
+
+
+def _check_unused(pipeline: LivePipeline, name: str) -> None:
+    monitor = pipeline.page_monitor
+    for words in monitor.followed if monitor else ():
+        if parse_rule(words).region == name:
+            raise UsageError(f"the rule {words!r} needs the region {name}: remove the rule first")
+
+
+def set_rule(pipeline: LivePipeline, request: dict[str, Any]) -> None:
+    """Follow the rule ``add`` on the page's account, or follow the rule ``remove`` no more.
+
+    Raises:
+        UsageError: The rule cannot be understood or does not fit, or there are too many.
+    """
+    monitor = pipeline.page_monitor
+    if monitor is None:
+        raise UsageError("this stream has no list of events")
+    if "remove" in request:
+        with pipeline.stream.explaining:
+            monitor.unfollow(_text(request, "remove"))
+        return
+    rule = parse_rule(_text(request, "add"))
+    if rule.source not in ("", pipeline.source.name):
+        raise UsageError(f"this is the page of {pipeline.source.name}: leave out 'at {rule.source}'")
+    if len(monitor.followed) >= MAX_RULES:
+        raise UsageError(f"there are {MAX_RULES} rules already; remove one first")
+    with pipeline.stream.explaining:
+        monitor.follow(rule)
+
+
+def _text(request: dict[str, Any], key: str) -> str:
+    words = request.get(key)
+    if not isinstance(words, str) or len(words) > 500:
+        raise UsageError(f"the {key} must be a text of at most 500 letters")
+    return " ".join(words.split())
