@@ -229,7 +229,7 @@ def measure_ray(folder: Path, args: argparse.Namespace) -> dict[str, object]:
         nodes.shutdown()
     one, other = digests(folder / "ray-0-0"), digests(lost)
     return {
-        **{f"videos/min with {name}": [round(value, 1) for value in values] for name, values in pace.items()},
+        **{f"videos/min with {name}, beside a cluster": [round(value, 1) for value in values] for name, values in pace.items()},
         "exit code after a node was lost": code,
         "outputs after a node was lost": len(other),
         "outputs that differ from those of --jobs": sum(one[name] != other.get(name) for name in one),
