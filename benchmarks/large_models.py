@@ -80,7 +80,7 @@ def measure(family: str, folder: Path, clip: Path) -> dict[str, Any]:
         "engine": found["engine"],
         "frames": found["model"]["frames"],
         "windows": windows,
-        "peak_mb": round(usage.ru_maxrss / 1024),
+        "peak_mb": round(usage.ru_maxrss * 1024 / 1e6),
         "s_per_window": round(found["timings_s"]["explain"] / windows, 2),
         "wall_s": round(wall),
         "load": [round(load, 1), round(os.getloadavg()[0], 1)],
