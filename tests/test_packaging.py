@@ -21,7 +21,7 @@ from support.media import write_clip
 
 import vidcam
 from benchmarks.install import TRIALS
-from vidcam.extras import EXTRAS, MissingExtraError, has_extra, require_extra
+from vidcam.io.extras import EXTRAS, MissingExtraError, has_extra, require_extra
 
 NOT_INSTALLED = {"rerun": "rerun-sdk"}
 """The package of a module that the tests do without, if it has another name."""

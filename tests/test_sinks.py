@@ -32,7 +32,7 @@ from vidcam.engine import TorchEngine, open_engine
 from vidcam.errors import OutputError
 from vidcam.evidence.heat import render_heat
 from vidcam.evidence.tubes import find_tubes
-from vidcam.extras import MissingExtraError
+from vidcam.io.extras import MissingExtraError
 from vidcam.io.video_pieces import video_pieces
 from vidcam.reports import coco
 from vidcam.reports.cvat import write_cvat

@@ -14,7 +14,7 @@ import numpy as np
 
 from vidcam.errors import UsageError
 from vidcam.evidence.labels import index_of
-from vidcam.extras import require_extra
+from vidcam.io.extras import require_extra
 from vidcam.settings import Look
 from vidcam.values import FloatArray, Keyframe, Prediction, Segment, SourceInfo, Track, _Value
 

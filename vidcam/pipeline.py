@@ -8,7 +8,6 @@ pulls a file through it, joins the evidence and draws; :mod:`vidcam.live` does s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy as np
 from vidcam import sampling
 from vidcam.errors import IncompatibleError, UsageError
 from vidcam.evidence.labels import index_of
+from vidcam.evidence.placing import place_evidence
 from vidcam.io.prefetch import opencv_single_threaded, prefetch
 from vidcam.io.source import Source
 from vidcam.methods import core
@@ -196,29 +196,6 @@ class Session:
         """Return the model's pixels ``(clips * crops, T, H, W, 3)``."""
         return np.stack([view.cut(clip.frames) for clip in clips for view in self._views])
 
-    def _evidence(self, placed: PlacedAttribution, clip: Clip, targets: Sequence[Target], *, first: int) -> Iterator[Evidence]:
-        """Yield the evidence of one clip, whose crops are those from ``first`` on in the batch."""
-        cells, labels, interval_s = placed.cells, self.engine.labels, self.spec.seconds_between_frames
-        times = cells.cell_times(clip.times, interval_s)
-        for target in targets:
-            n = placed.attribution.targets.index(target)
-            for v, view in enumerate(self._views, first):
-                ys, xs = cells.cell_centres(view)
-                yield Evidence(
-                    values=placed.maps[v, n],
-                    times=times,
-                    ys=ys,
-                    xs=xs,
-                    seen=view.seen,
-                    span=clip.span,
-                    cell_s=cells.time.stride * interval_s,
-                    label=labels[target.index],
-                    versus=None if target.versus is None else labels[target.versus],
-                    method=placed.method.name,
-                    complete=placed.totals is not None,
-                    total=math.nan if placed.totals is None else float(placed.totals[v, n]),
-                )
-
     def _keep(self, methods: list[tuple[Method, tuple[CellGeometry, ...]]]) -> None:
         """Go on with these methods; if none is left, raise an error with the reasons."""
         if not methods:
@@ -236,10 +213,9 @@ class Session:
         if last:
             yield from self._explain_waiting()
 
-    def _explain_waiting(self) -> Iterator[Explanation]:
+    def _explain_waiting(self) -> list[Explanation]:
         waiting, self._waiting = self._waiting, []
-        if waiting:
-            yield from explain_together([(self, clip) for clip in waiting])
+        return explain_together([(self, clip) for clip in waiting]) if waiting else []
 
     def _targets(self, logits: FloatArray) -> tuple[Target, ...]:
         """Choose what to explain in a clip with these logits ``(K,)``."""
@@ -283,10 +259,11 @@ def explain_together(parts: Sequence[tuple[Session, Clip]]) -> list[Explanation]
         for session in sessions:
             session._keep([entry for entry in methods if entry[0].name not in session.refused])
     logits = placed[0].attribution.logits.reshape(len(parts), crops, -1).mean(axis=1)
+    interval_s = engine.spec.seconds_between_frames
     return [
         Explanation(
             Prediction(logits[n], engine.probabilities(logits[n]), engine.labels, clip.span),
-            tuple(e for p in placed for e in session._evidence(p, clip, own_targets[n], first=n * crops)),
+            tuple(place_evidence(placed, own_targets[n], clip, session.views, engine.labels, interval_s, first=n * crops)),
             clip.times,
             pixels[n * crops : (n + 1) * crops],
             placed[0].cells,

@@ -9,8 +9,8 @@ from vidcam.batch.failures import KINDS
 from vidcam.batch.plan import Item
 from vidcam.batch.worker import Outcome, Recipe, Worker
 from vidcam.errors import UsageError
-from vidcam.extras import require_extra
 from vidcam.io.clock import SYSTEM, Clock
+from vidcam.io.extras import require_extra
 
 __all__ = ["THREADS", "RayActors"]
 

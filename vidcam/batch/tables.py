@@ -11,7 +11,7 @@ from typing import Any
 from vidcam.batch.marks import Marks
 from vidcam.batch.plan import FAILED_CSV, RESULTS, Item, Plan
 from vidcam.batch.storage import Storage, open_storage
-from vidcam.extras import has_extra, missing_extra
+from vidcam.io.extras import has_extra, missing_extra
 from vidcam.io.json_text import to_utf8_text
 
 __all__ = ["FAILED_COLUMNS", "write_tables"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from vidcam.cli import options
-from vidcam.extras import require_extra
+from vidcam.io.extras import require_extra
 
 __all__ = ["EXAMPLES", "serve_app"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from vidcam.cli import options
 from vidcam.errors import UsageError
-from vidcam.extras import require_extra
+from vidcam.io.extras import require_extra
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

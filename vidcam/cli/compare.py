@@ -9,7 +9,7 @@ from typer import Argument
 
 from vidcam.cli import options
 from vidcam.errors import UsageError
-from vidcam.extras import require_extra
+from vidcam.io.extras import require_extra
 from vidcam.settings import Encoding, Settings
 
 if TYPE_CHECKING:

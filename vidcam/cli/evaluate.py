@@ -10,7 +10,7 @@ from typer import Argument, Option
 from vidcam.cli import options
 from vidcam.cli.benchmark import benchmark
 from vidcam.errors import UsageError
-from vidcam.extras import require_extra
+from vidcam.io.extras import require_extra
 from vidcam.settings import Settings
 
 if TYPE_CHECKING:

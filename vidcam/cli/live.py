@@ -12,7 +12,7 @@ from typer import Argument, Option
 
 from vidcam.cli import options
 from vidcam.errors import UsageError
-from vidcam.extras import require_extra
+from vidcam.io.extras import require_extra
 from vidcam.live.actions.table import ACTIONS
 from vidcam.settings import Look, Settings
 

@@ -15,7 +15,7 @@ from vidcam.engine.convert import ov, trace
 from vidcam.engine.hooks import frozen
 from vidcam.errors import UsageError, VidcamError
 from vidcam.exporting.evidence import OUTPUTS, WithEvidence
-from vidcam.extras import require_extra
+from vidcam.io.extras import require_extra
 from vidcam.io.files import atomic_write, check_output
 
 if TYPE_CHECKING:

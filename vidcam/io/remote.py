@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vidcam.errors import DownloadError, InputError, UsageError, VidcamError
-from vidcam.extras import require_extra
+from vidcam.io.extras import require_extra
 from vidcam.io.files import scratch
 
 __all__ = ["is_address", "is_remote", "list_remote", "local_copy", "local_path", "open_remote", "translated"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vidcam.extras import require_extra
+from vidcam.io.extras import require_extra
 
 __all__ = ["areas", "bars", "lines", "matrix"]
 

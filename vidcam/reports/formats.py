@@ -15,7 +15,7 @@ from typing import Protocol
 
 from vidcam.analysis import Analysis
 from vidcam.errors import OutputError, UnknownNameError, UsageError
-from vidcam.extras import require_extra
+from vidcam.io.extras import require_extra
 from vidcam.io.plugins import InstalledRows
 from vidcam.reports.csv_report import write_csv
 from vidcam.reports.html import write_html, write_json

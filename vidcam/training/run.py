@@ -18,8 +18,8 @@ from torch import nn
 from vidcam.engine import TorchModel
 from vidcam.engine.pytorch import pick_device
 from vidcam.errors import OutputError, UsageError
-from vidcam.extras import require_extra
 from vidcam.io.class_folders import LabelledFolder
+from vidcam.io.extras import require_extra
 from vidcam.methods.receptive_field import layer_geometry
 from vidcam.models import trained
 from vidcam.models.spec import ModelSpec

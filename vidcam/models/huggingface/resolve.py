@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidcam.errors import UnknownNameError, UsageError, WeightsError
-from vidcam.extras import require_extra
+from vidcam.io.extras import require_extra
 from vidcam.models.huggingface.families import FAMILIES
 from vidcam.models.huggingface.family import Family
 from vidcam.models.huggingface.files import find_folder, weight_checksum, weight_files
