@@ -258,7 +258,7 @@ def test_outputs_that_cannot_be_written_are_refused_in_a_sentence(tmp_path: Path
 
 def test_missing_onnx_is_named_with_the_command_that_brings_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(UsageError, match=r"packages onnx and onnxruntime: pip install 'vidcam\[export\]'"):
+    with pytest.raises(UsageError, match=r"an ONNX file needs the package onnx: pip install 'vidcam\[export\]'"):
         vidcam.export("mini", tmp_path / "net.onnx")
 
 

@@ -16,7 +16,6 @@ import sys
 import urllib.parse
 from dataclasses import replace
 from html.parser import HTMLParser
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -36,6 +35,7 @@ from vidcam.cli.outputs import parse_formats
 from vidcam.errors import InputError, OutputError, UnknownNameError, UsageError
 from vidcam.evidence.curves import thin_curves
 from vidcam.io import files
+from vidcam.io.extras import has_extra
 from vidcam.io.formatting import percent, seconds
 from vidcam.reports import formats, npz
 from vidcam.reports.answer import summarize
@@ -51,7 +51,7 @@ from vidcam.values import Box, Keyframe, Prediction, Segment, SourceInfo, Track
 
 pytestmark = pytest.mark.portable
 
-WRITERS = {row.name: row.write for row in FORMATS if row.name != "tubes" and (row.package is None or find_spec(row.package))}
+WRITERS = {row.name: row.write for row in FORMATS if row.name != "tubes" and (row.extra is None or has_extra(row.extra))}
 NASTY = "<script>alert(1)</script> \"double\" 'single' & é 犬\n\n--> two"
 FORMULA = "=cmd|' /C calc'!A0"
 
@@ -143,6 +143,7 @@ def test_the_json_says_what_the_analysis_says() -> None:
         "audio": "aac",
         "codec": "h264",
         "start_s": 0.25,
+        "sha256": None,
     }
     assert doc["model"]["time_cells"] == [2, 8]
     assert doc["model"]["interval_s"] == 0.125
