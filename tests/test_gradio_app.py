@@ -831,3 +831,13 @@ def test_it_ends_at_once_when_interrupted_and_leaves_nothing(tmp_path: Path) -> 
                 process.kill()  # one that does not end must not hold the tests
             assert process.stderr.read().strip() == ""
         assert list(tmp_path.glob("vidcam-app-*")) == []
+
+
+def test_choices_that_arrive_late_do_not_replace_newer_ones(tmp_path: Path) -> None:
+    session = sessions.Session("token", "secret", tmp_path)
+    session.choose("annotate", ["cam", True], sent=1.0)
+    session.choose("annotate", ["cam", False], sent=3.0)
+    session.choose("annotate", ["gradcam", True], sent=2.0)
+    assert session.chosen == {"annotate": ["cam", False]}
+    session.choose("annotate", ["gradcam", False], sent=4.0)
+    assert session.chosen == {"annotate": ["gradcam", False]}

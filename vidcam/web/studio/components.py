@@ -136,17 +136,21 @@ async def followed(job: Job, desk: SessionManager) -> AsyncIterator[dict[str, An
 def remembered(desk: SessionManager, key: str, components: list[Any], *, after: list[Any]) -> None:
     """Keep in the session what is chosen in these components, for a tab that is loaded again.
 
-    ``after`` are the events that change some of them.
+    ``after`` are the events that change some of them. Each request carries the moment at which the page sent it, because one that
+    was sent earlier may arrive later.
     """
+    moment = gr.Number(visible=False)
+    stamped = "(moment, ...values) => [performance.timeOrigin + performance.now(), ...values]"
 
-    async def remember(request: gr.Request, *values: Any) -> None:  # a coroutine, so that the last one sent is the last one kept
+    async def remember(request: gr.Request, sent: float, *values: Any) -> None:  # a coroutine, so that one follows the other
         with suppress(UsageError):  # of a session that is gone
-            desk.of(request.session_hash).chosen[key] = list(values)
+            desk.of(request.session_hash).choose(key, list(values), sent=sent)
 
     taken_away = [event for c in components if isinstance(c, gr.Dropdown) for event in (c.select, c.blur)]
-    gr.on([*(c.input for c in components), *taken_away], remember, components, None, **EVENT)  # that is no input to Gradio
+    told = {"inputs": [moment, *components], "outputs": None, "js": stamped, **EVENT}
+    gr.on([*(c.input for c in components), *taken_away], remember, **told)  # what is taken away is no input to Gradio
     for event in after:
-        event.then(remember, components, None, **EVENT)
+        event.then(remember, **told)
 
 
 def halting(desk: SessionManager, notice: gr.HTML) -> Callable[[gr.Request], Any]:

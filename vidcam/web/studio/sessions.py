@@ -183,6 +183,7 @@ class Session:
     video: Video | None = None
     job: Job | None = None
     chosen: dict[str, list[Any]] = field(default_factory=dict)
+    chosen_at: dict[str, float] = field(default_factory=dict)  # the page's clock
     results: dict[str, Any] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
     runs: Path | None = None
@@ -208,6 +209,11 @@ class Session:
             with suppress(OSError):  # deleted meanwhile
                 total += path.stat().st_size
         return total
+
+    def choose(self, key: str, values: list[Any], *, sent: float) -> None:
+        """Keep what is chosen in a part of the page, unless what the page sent later has come already."""
+        if sent >= self.chosen_at.get(key, 0.0):
+            self.chosen_at[key], self.chosen[key] = sent, values
 
     def keep(self, key: str, result: Any) -> None:
         """Keep the result of a part of the page, and delete the files of the one that it replaces, unless one job made both."""
