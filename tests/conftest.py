@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+from support.command import Run, exit_code
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -54,6 +55,18 @@ def own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         patch.setenv("VIDCAM_CACHE", str(folder / "cache"))
         patch.delenv("VIDCAM_WEIGHTS", raising=False)
         yield
+
+
+@pytest.fixture
+def vidcam(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Run the command in this process, in an empty folder: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: object) -> tuple[int, str, str]:
+        code = exit_code(*words)
+        return (code, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture

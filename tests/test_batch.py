@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ import pandas
 import pytest
 from support import planted
 from support.clock import ManualClock
-from support.command import exit_code
+from support.command import Run
 from support.media import write_clip
 from support.schemas import strict, validate
 from support.waiting import until
@@ -42,20 +42,6 @@ from vidcam.settings import Settings
 ROOT = Path(__file__).parent.parent
 RESULT_COLUMNS = Annotate.columns
 OWN = ("--model", f"{planted.__file__}:patches", "--engine", "torch")
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def vidcam(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Run the command in this process, in an empty folder: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: object) -> tuple[int, str, str]:
-        code = exit_code(*words)
-        return (code, *capsys.readouterr())
-
-    return run
 
 
 def write_clips(folder: Path, *names: str, frames: int = 9) -> Path:

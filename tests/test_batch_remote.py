@@ -9,14 +9,14 @@ import shutil
 import sys
 import tempfile
 from collections import namedtuple
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import pytest
 from support import planted
-from support.command import exit_code
+from support.command import Run
 from support.media import write_clip
 
 from vidcam.batch import storage
@@ -28,8 +28,6 @@ from vidcam.io.remote import local_copy, local_path, open_remote
 from vidcam.io.source import open_source
 
 MODEL = ("--model", f"{planted.__file__}:patches", "--engine", "torch")
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -48,17 +46,11 @@ def clip(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def vidcam(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+def vidcam(vidcam: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """Run the command in this process, with a folder of its own for temporary files: (exit code, stdout, stderr)."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: object) -> tuple[int, str, str]:
-        code = exit_code(*words)
-        return (code, *capsys.readouterr())
-
-    return run
+    return vidcam
 
 
 def fill(files: Any, clip: Path) -> None:

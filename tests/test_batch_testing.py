@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import planted
-from support.command import exit_code
+from support.command import Run
 from support.media import write_clip
 
 from vidcam.batch.tasks import Annotate
@@ -21,23 +20,15 @@ from vidcam.metrics.imputers import IMPUTERS
 MODEL = ("--model", f"{planted.__file__}:patches", "--class", "red square")
 QUICK = ("--windows", 1, "--baseline", "blur", "--budget", "none")
 
-Run = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture
-def vidcam(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+def vidcam(vidcam: Run, tmp_path: Path) -> Run:
     """Run the command in this process, in a folder with two videos and a bad one: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "in").mkdir()
     for name in ("a", "b"):
         write_clip(tmp_path / "in" / f"{name}.mp4", frames=27, size=(96, 128))
     (tmp_path / "in" / "bad.mp4").write_text("this is no video")
-
-    def run(*words: object) -> tuple[int, str, str]:
-        code = exit_code(*words)
-        return (code, *capsys.readouterr())
-
-    return run
+    return vidcam
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import av
 import numpy as np
 import pytest
 from support import planted
-from support.command import exit_code
+from support.command import Run, exit_code
 from support.media import numbered, truncate, write_clip, write_images, write_sound
 from support.waiting import HANG_S, vidcam_threads
 
@@ -26,20 +25,6 @@ from vidcam.io.source import Source, open_source
 from vidcam.io.writer import VideoWriter
 
 OWN = ("--model", f"{planted.__file__}:patches", "--engine", "torch")  # no note that it is not in OpenVINO
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def vidcam(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Run the command in this process, in an empty folder: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: object) -> tuple[int, str, str]:
-        code = exit_code(*words)
-        return (code, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture

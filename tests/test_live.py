@@ -27,11 +27,12 @@ from vidcam.errors import InputError, UsageError, VidcamError
 from vidcam.evidence import timeline
 from vidcam.evidence.scale import RunningScale
 from vidcam.io.clock import Stop
+from vidcam.io.cores import count_cores
 from vidcam.io.source import open_source
 from vidcam.io.stream import Dejitter, NetworkStream
 from vidcam.live import sources
 from vidcam.live import stream as streaming
-from vidcam.live.budget import Budget, count_cores, parse_share
+from vidcam.live.budget import Budget, parse_share
 from vidcam.live.capture import Capture
 from vidcam.live.explainer import Explainer
 from vidcam.live.ranking import Ranking, is_clearly_above

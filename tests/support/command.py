@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import pytest
 
 from vidcam.cli import main
+
+Run = Callable[..., tuple[int, str, str]]
+"""Runs ``vidcam words...``: (exit code, stdout, stderr)."""
 
 
 def exit_code(*words: object) -> int:

@@ -121,14 +121,7 @@ def _copy(
             how = f"The video is a copy of {name} as MP4, with its pictures as they were coded ({reason})."
             return how, info.start_s, (info.height, info.width), lost
     size = height, width = _even(info.height, info.width)
-    drawing = DrawPass(
-        source,
-        start_s=settings.start_s,
-        end_s=settings.end_s,
-        frames=analysis.frames,
-        progress=progress,
-        encoding=encoding,
-    )
+    drawing = DrawPass(source, settings, frames=analysis.frames, progress=progress, encoding=encoding)
     drawing.run(lambda frame: frame.planes.part(0, 0, height, width), target, size=size, overwrite=overwrite)
     how = f"The video is {name}, encoded again as H.264 ({reason})."
     return how, float(analysis.frame_times_s[0]), size, list(drawing.warnings)

@@ -257,14 +257,7 @@ def _draw(source: Source, analysis: Analysis, outputs: Outputs, look: Look, prog
         return renderer.draw(frame.planes, heat=heat, time=frame.time, top=top, label=label, sampled=frame.time in sampled)
 
     settings = analysis.settings
-    drawing = DrawPass(
-        source,
-        start_s=settings.start_s,
-        end_s=settings.end_s,
-        frames=analysis.frames,
-        progress=progress,
-        encoding=outputs.encoding,
-    )
+    drawing = DrawPass(source, settings, frames=analysis.frames, progress=progress, encoding=outputs.encoding)
     drawing.run(picture_of, outputs.video, size=renderer.size, overwrite=outputs.overwrite)
     return replace(
         analysis,

@@ -16,12 +16,13 @@ from vidcam.batch.failures import KINDS
 from vidcam.batch.plan import Item
 from vidcam.batch.worker import Outcome, Recipe, Worker
 from vidcam.io.clock import SYSTEM, Clock
+from vidcam.io.cores import count_cores
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
-__all__ = ["Processes", "count_cores", "suggest_jobs"]
+__all__ = ["Processes", "suggest_jobs"]
 
 VIDEOS_A_WORKER = 8
 """A worker takes seconds to start, which pays for this many videos."""
@@ -30,12 +31,6 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 WORKER_BYTES = 1_500_000_000
 """Memory that a worker may need, at least, for its model, its decoder and its encoder."""
-
-
-def count_cores() -> int:
-    """Return on how many cores this process may run."""
-    allowed = getattr(os, "sched_getaffinity", None)
-    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def suggest_jobs(videos: int) -> int:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vidcam.annotation import Outputs
     from vidcam.engine import Engine
 
-__all__ = ["TOP", "Annotate", "Task", "answers_in_words", "columns", "describe", "settings_facts"]
+__all__ = ["TOP", "Annotate", "Task", "answers_in_words", "check_settings", "columns", "describe", "settings_facts"]
 
 TOP = 5
 """How many of the most probable labels a row of the results has."""
@@ -86,6 +86,11 @@ def settings_facts(settings: Settings, engine: Engine) -> dict[str, Any]:
     return {f"settings.{name}": value for name, value in asdict(settings).items()}
 
 
+def check_settings(settings: Settings, engine: Engine) -> None:
+    """Raise what is wrong with the settings for every input; which method ``best`` is, only an input tells."""
+    Session(engine, replace(settings, method=None) if settings.method == BEST else settings)
+
+
 def answers_in_words(top: Iterable[tuple[str, float]]) -> str:
     """Return the most probable labels with their probabilities."""
     return ", ".join(f"{label} {prob:.1%}" for label, prob in top)
@@ -106,8 +111,7 @@ class Annotate:
         return {**settings_facts(self.settings, engines[0]), **look}
 
     def check(self, engines: Sequence[Engine]) -> None:
-        settings = self.settings
-        Session(engines[0], replace(settings, method=None) if settings.method == BEST else settings)
+        check_settings(self.settings, engines[0])
 
     def work(self, source: str, outputs: Outputs, engines: Sequence[Engine], progress: Progress | None) -> dict[str, Any]:
         analysis = annotation.annotate(

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from vidcam.batch.tasks import answers_in_words, columns, describe, settings_facts
+from vidcam.batch.tasks import answers_in_words, check_settings, columns, describe, settings_facts
 from vidcam.evaluation import compare, compare_models, video
-from vidcam.methods.lookup import BEST, get_method
+from vidcam.methods.lookup import get_method
 from vidcam.metrics.imputers import IMPUTERS
 from vidcam.pipeline import Progress, Session
 from vidcam.reports.evaluation import OURS
@@ -61,8 +61,7 @@ class Evaluate:
         return {**settings_facts(self.settings, engines[0]), **chosen}
 
     def check(self, engines: Sequence[Engine]) -> None:
-        settings = self.settings
-        Session(engines[0], replace(settings, method=None) if settings.method == BEST else settings)
+        check_settings(self.settings, engines[0])
 
     def work(self, source: str, outputs: Outputs, engines: Sequence[Engine], progress: Progress | None) -> dict[str, Any]:
         outputs.check(source)

@@ -135,14 +135,7 @@ def _draw(source: Source, made: Comparison, outputs: Outputs, settings: Settings
         ]
         return grid.draw(frame.image, heats, time=frame.time)
 
-    drawing = DrawPass(
-        source,
-        start_s=settings.start_s,
-        end_s=settings.end_s,
-        frames=first.frames,
-        progress=progress,
-        encoding=outputs.encoding,
-    )
+    drawing = DrawPass(source, settings, frames=first.frames, progress=progress, encoding=outputs.encoding)
     drawing.run(picture_of, outputs.video, size=grid.size, overwrite=outputs.overwrite)
     warnings = tuple(dict.fromkeys([*made.warnings, *drawing.warnings]))
     return replace(pictured, offset_s=drawing.offset_s, warnings=warnings)

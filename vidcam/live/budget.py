@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 from vidcam.errors import UsageError
+from vidcam.io.cores import count_cores
 
-__all__ = ["Budget", "count_cores", "parse_share"]
+__all__ = ["Budget", "parse_share"]
 
 MAX_PAUSE_S = 5.0  # between two explanations, however small the share is
 UPDATE_EVERY_S = 1.0  # how often the processor time is looked at
@@ -49,12 +49,6 @@ class Budget:
             self.seconds_between_clip_starts = min(pause, max(MAX_PAUSE_S, self.least_s))
             self._before = spent_s, now
         return self.seconds_between_clip_starts
-
-
-def count_cores() -> int:
-    """Return the number of processor cores that this process may use."""
-    get_affinity = getattr(os, "sched_getaffinity", None)
-    return len(get_affinity(0)) if get_affinity else os.cpu_count() or 1
 
 
 def parse_share(words: str) -> float:

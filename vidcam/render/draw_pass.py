@@ -9,7 +9,7 @@ from pathlib import Path
 from vidcam.io.prefetch import opencv_single_threaded, prefetch
 from vidcam.io.source import Source
 from vidcam.io.writer import VideoWriter
-from vidcam.settings import Encoding
+from vidcam.settings import Encoding, Settings
 from vidcam.values import Frame, UInt8Array
 from vidcam.yuv import Planes
 
@@ -29,9 +29,8 @@ class DrawPass:
     def __init__(
         self,
         source: Source,
+        settings: Settings,
         *,
-        start_s: float | None,
-        end_s: float | None,
         frames: int,
         progress: Callable[[str, int, int | None], None] | None = None,
         encoding: Encoding = Encoding(),
@@ -39,7 +38,7 @@ class DrawPass:
         self.offset_s = 0.0
         self.warnings: tuple[str, ...] = ()
         self._source, self._progress, self._frames, self._encoding = source, progress, frames, encoding
-        self._start_s, self._end_s = start_s, end_s
+        self._start_s, self._end_s = settings.start_s, settings.end_s
 
     def run(
         self,

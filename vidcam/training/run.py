@@ -19,6 +19,7 @@ from vidcam.engine import TorchModel
 from vidcam.engine.pytorch import pick_device
 from vidcam.errors import OutputError, UsageError
 from vidcam.io.class_folders import LabelledFolder
+from vidcam.io.cores import count_cores
 from vidcam.io.extras import require_extra
 from vidcam.methods.receptive_field import layer_geometry
 from vidcam.models import trained
@@ -180,9 +181,8 @@ def _make_folder(folder: Path) -> None:
 def _threads_left_over(config: TrainConfig, *, synthetic: bool, device: torch.device) -> Iterator[None]:
     """Let torch use the cores that the drawing processes leave over; restore its thread count at the end."""
     before = torch.get_num_threads()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if synthetic and device.type == "cpu":
-        torch.set_num_threads(max(1, min(before, cores - count_workers(config, synthetic=True, device=device))))
+        torch.set_num_threads(max(1, min(before, count_cores() - count_workers(config, synthetic=True, device=device))))
     try:
         yield
     finally:
