@@ -129,9 +129,12 @@ def test_plugin_file_adds_a_method_to_every_command(plugin, tmp_path: Path, caps
     assert "no.mp4" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["annotate", "compare", "evaluate", "benchmark", "train", "live", "app", "models", "methods"])
+GIVEN = {"annotate": ("x",), "compare": ("x",), "evaluate": ("x",), "export": ("x", "-o", "x.xml")}
+
+
+@pytest.mark.parametrize("command", [*GIVEN, "benchmark", "train", "live", "app", "models", "methods"])
 def test_every_command_with_models_or_methods_takes_a_plugin(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert exit_code(command, "--plugin", "absent.py", *(["x"] if command in ("annotate", "compare", "evaluate") else [])) == 2
+    assert exit_code(command, "--plugin", "absent.py", *GIVEN.get(command, ())) == 2
     assert "absent.py is no Python file: a plugin is a file such as my_method.py" in capsys.readouterr().err
 
 

@@ -43,6 +43,7 @@ def export(
     fact: options.Fact = None,
     frame_interval: options.FrameInterval = None,
     trust_code: options.TrustCode = False,
+    plugin: options.Plugin = None,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
