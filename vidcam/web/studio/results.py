@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import zipfile
@@ -11,12 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 import vidcam
 from vidcam import Analysis, Outputs
 from vidcam.annotation.browser_video import EMBED_LIMIT, provide_video
 from vidcam.evidence.heat import render_heat
+from vidcam.io import jpeg
 from vidcam.io.json_text import to_json_text
 from vidcam.io.playable import Playback, check_playable
 from vidcam.io.source import Source, open_source
@@ -151,9 +149,7 @@ def picture_of(result: Result) -> bytes:
     if time is not None:
         size = frame.image.shape[:2]
         heat = render_heat(analysis.drawn[label], time=frame.time, scale=analysis.scale, size=(size[0], size[1]), against=False)
-    buffer = io.BytesIO()
-    Image.fromarray(thumb(frame.image, heat, width=PICTURE_WIDTH)).save(buffer, "JPEG", quality=80)
-    return buffer.getvalue()
+    return jpeg.encode(thumb(frame.image, heat, width=PICTURE_WIDTH), quality=80)
 
 
 def write_file(result: Result, kind: str, progress: Progress) -> Path:
