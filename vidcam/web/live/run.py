@@ -91,7 +91,7 @@ class Plan:
 
     @property
     def has_page(self) -> bool:
-        """Whether the make_viewer's page is served."""
+        """Whether the viewer's page is served."""
         return not (self.window or self.headless)
 
 
