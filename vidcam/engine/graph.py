@@ -17,7 +17,7 @@ import numpy as np
 from vidcam.engine.base import Float32Array, Linear, head_logits
 from vidcam.engine.convert import ov
 from vidcam.engine.exported import GraphHead, clip_facts_of, head_of, read_facts, trained_facts_of
-from vidcam.engine.openvino import Compiled, OpenVINOEngine
+from vidcam.engine.openvino import Compiled, OpenVINOEngine, cpu_config
 from vidcam.errors import IncompatibleError, UsageError
 from vidcam.models.custom_facts import clip_facts, given_labels
 from vidcam.models.labels import make_distinct
@@ -186,9 +186,7 @@ def _opened(
 
     ``head`` is what the file says about its cells and its head; if it says nothing, they are looked for.
     """
-    config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
-    if threads is not None:
-        config["INFERENCE_NUM_THREADS"] = threads
+    config = cpu_config(threads)
 
     def compiled(outputs: Sequence[Any], row: ModelSpec, linears: tuple[Linear, ...]) -> Compiled:
         model = ov.Model([ov.opset13.result(output) for output in outputs], graph.get_parameters())

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from vidcam.models.loading import ResolvedModel
     from vidcam.models.spec import ModelSpec
 
-__all__ = ["Compiled", "OpenVINOEngine", "Unsupported", "has_bf16", "open_compiled"]
+__all__ = ["Compiled", "OpenVINOEngine", "Unsupported", "cpu_config", "has_bf16", "open_compiled"]
 
 FORMAT = 1
 """The version of the cache entries; changing it invalidates all existing ones."""
@@ -148,14 +148,7 @@ def open_compiled(
         raise Unsupported("compiled, it would hardly be faster, and very large")
     if bf16 and not has_bf16():
         raise Unsupported(f"{_processor()} does not compute in bfloat16")
-    config: dict[str, Any] = {
-        # By default OpenVINO uses bfloat16 if the processor has it.
-        "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
-        "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": "1",
-    }
-    if threads is not None:
-        config["INFERENCE_NUM_THREADS"] = threads
+    config = cpu_config(threads, bf16=bf16)
     facts = _facts(model, bf16=bf16)
     path = cache.path_of(spec.name, {key: facts[key] for key in SLOT})
     frames = make_check_frames(spec)
@@ -175,6 +168,19 @@ def open_compiled(
     compiled, entry = _compile(model, clip, config, load, bf16=bf16)
     cache.write(path, facts, entry)
     return OpenVINOEngine(model, compiled, bf16=bf16, notes=notes)
+
+
+def cpu_config(threads: int | None, *, bf16: bool = False) -> dict[str, Any]:
+    """Return how a network is compiled for the CPU; ``threads`` None stands for all cores."""
+    config: dict[str, Any] = {
+        # By default OpenVINO uses bfloat16 if the processor has it.
+        "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": "1",
+    }
+    if threads is not None:
+        config["INFERENCE_NUM_THREADS"] = threads
+    return config
 
 
 def _compile(
