@@ -129,7 +129,7 @@ def try_app(image: Image, command: list[str]) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--torch-index", help="index of torch and torchvision, in place of the file's")
+    parser.add_argument("--torch-index", help="index of torch and torchvision, in place of pip's own")
     parser.add_argument("--environment", type=Path, help="virtual environment to start from")
     chosen = parser.parse_args()
     folder = chosen.folder.resolve()
