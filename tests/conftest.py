@@ -16,6 +16,7 @@ from support.command import Run, exit_code
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # ONNX Runtime would look for a server of its makers
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # a process for each core: threads on top of that get in each other's way
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that runs the tests in the background makes them, and the programs that they start, deaf to Ctrl-C.

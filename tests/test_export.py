@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -276,3 +278,11 @@ def test_file_of_a_later_version_is_refused(tmp_path: Path, monkeypatch: pytest.
     export_network(tiny("plain"), tmp_path / "net.xml")
     with pytest.raises(UsageError, match="newer than this one: update vidcam"):
         open_engine(str(tmp_path / "net.xml"))
+
+
+def test_onnx_runtime_is_imported_without_its_telemetry(tmp_path: Path) -> None:
+    """It would keep a folder in the user's cache, and send from it to its makers."""
+    words = f"import vidcam; vidcam.export('mini', {str(tmp_path / 'net.onnx')!r})"
+    surroundings = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
+    subprocess.run([sys.executable, "-c", words], env=surroundings | {"HOME": str(tmp_path), "XDG_CACHE_HOME": ""}, check=True)
+    assert not (tmp_path / ".cache" / "Microsoft").exists()

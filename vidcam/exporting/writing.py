@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,6 +57,8 @@ def write_onnx(
         OutputError: The file cannot be written.
     """
     import onnx
+
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before ONNX Runtime is imported, so that it reports nothing
     import onnxruntime
 
     if sum(p.nbytes for p in network.parameters()) > LARGEST_ONNX:
