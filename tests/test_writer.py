@@ -678,6 +678,13 @@ def test_crf_and_preset_reach_the_encoder(tmp_path: Path) -> None:
         assert all(word in settings for word in words)
 
 
+@pytest.fixture
+def repeatable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turn off x264's macroblock tree, which reads past rows (docs/batches.md): then the same pictures give the same bytes."""
+    monkeypatch.setitem(encoders.X264.options, "x264-params", "mbtree=0")  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("repeatable")
 def test_planes_that_are_encoded_where_they_are_give_the_same_file(tmp_path: Path) -> None:
     for name, allocate in (("a", Planes.empty), ("b", encoders.encodable_planes)):
         with VideoWriter(tmp_path / f"{name}.mp4", size=SIZE) as writer:
@@ -699,12 +706,9 @@ def test_planes_of_another_matrix_are_converted_before_they_are_encoded(tmp_path
     assert np.abs(first - second).mean() < 2
 
 
-def test_padding_of_planes_never_reaches_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rows of planes 650 wide are longer than the pictures; what is in the rest must not decide on the bytes of the file.
-
-    x264's macroblock tree, which reads past rows by itself (docs/batches.md), is off.
-    """
-    monkeypatch.setitem(encoders.X264.options, "x264-params", "mbtree=0")  # type: ignore[arg-type]
+@pytest.mark.usefixtures("repeatable")
+def test_padding_of_planes_never_reaches_the_file(tmp_path: Path) -> None:
+    """The rows of planes 650 wide are longer than the pictures; what is in the rest must not decide on the bytes of the file."""
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 255, (32, 650, 3), np.uint8) for _ in range(6)]
 
