@@ -6,17 +6,13 @@ import base64
 import importlib.util
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from support.serving import served
 from support.waiting import HANG_MS, until
 
 import vidcam
@@ -34,33 +30,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "docs" / "live-demo"
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    extensions_map = {**SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript", ".wasm": "application/wasm"}  # noqa: RUF012
-
-    def log_message(self, *_: object) -> None:
-        return
-
-
-@contextmanager
-def served(folder: Path, *, seen: list[str] | None = None) -> Iterator[str]:
-    """The address of a static server of ``folder``; ``seen`` gets the paths that are asked for."""
-
-    class Server(Quiet):
-        def log_request(self, *_: object) -> None:
-            if seen is not None:
-                seen.append(self.path)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Server, directory=str(folder)))
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def facts_with(how: Any) -> tuple[dict[str, Any], ModelSpec]:
