@@ -9,6 +9,8 @@ server can serve. ``npm`` fetches onnxruntime-web once, in the version that ``pa
 from __future__ import annotations
 
 import argparse
+import base64
+import hashlib
 import json
 import shutil
 import subprocess
@@ -19,7 +21,7 @@ import vidcam
 from vidcam.reports.player_data import drawing_facts
 
 DEMO = Path(__file__).resolve().parent / "live-demo"
-PAGE = ("index.html", "app.js", "worker.js", "preprocess.js")
+PAGE = ("index.html", "app.js", "worker.js", "preprocess.js", "offline.js")
 RUNTIME = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 PLAYER = Path(vidcam.__file__).resolve().parent / "web" / "static" / "player.js"
 
@@ -47,6 +49,15 @@ def build(out: Path, *, model: str = "mini") -> None:
     properties = {prop.key: prop.value for prop in onnx.load(path).metadata_props}
     facts = {"facts": json.loads(properties["vidcam"]), "drawing": drawing_facts()}
     (out / "model.json").write_text(json.dumps(facts), encoding="utf-8")
+    write_service_worker(out)
+
+
+def write_service_worker(out: Path) -> None:
+    """Write ``sw.js``, which names every file of the page with its checksum: it changes if and only if one of them does."""
+    names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file() and path.name != "sw.js")
+    sums = {name: base64.b64encode(hashlib.sha256((out / name).read_bytes()).digest()).decode() for name in names}
+    files = json.dumps({name: f"sha256-{value}" for name, value in sums.items()}, indent=1)
+    (out / "sw.js").write_text(f"const FILES = {files};\n\n{(DEMO / 'sw.js').read_text('utf-8')}", encoding="utf-8")
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import tiny_nets
-from support.command import exit_code
+from support.command import Run, exit_code
 from support.media import write_clip
 from support.schemas import validate
 
@@ -237,11 +237,27 @@ def test_model_api_answers_as_the_model(tmp_path: Path) -> None:
 
 
 def test_models_without_exact_evidence_are_refused_with_those_that_have_it(tmp_path: Path) -> None:
-    with pytest.raises(IncompatibleError, match=r"mvit_v2_s does not end in .* These have one: mini, movinet_a0, .*r3d_18"):
+    here = r"weights on this machine: mini; with weights to download: movinet_a0, .*r3d_18"
+    with pytest.raises(IncompatibleError, match=rf"mvit_v2_s cannot be exported: .*{here}"):
         vidcam.export("mvit_v2_s", tmp_path / "net.onnx")
-    with pytest.raises(IncompatibleError, match="tiny does not end in"):
+    with pytest.raises(IncompatibleError, match="tiny cannot be exported"):
         export_network(tiny("deep"), tmp_path / "net.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_auto_is_exported_as_the_model_that_explains_by_itself(
+    vidcam: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, err = vidcam("export", "auto", "-o", "net.xml")
+    engine = open_engine("auto")
+    assert (code, out) == (0, "net.xml\n")
+    assert facts_in(tmp_path / "net.xml")["model"] == engine.spec.name == "mini"
+    for note in engine.notes[:1]:
+        assert " ".join(note.split()) in " ".join(err.split())
+    monkeypatch.setattr("vidcam.engine.choose_default_model", lambda: ("mvit_v2_s", "it is here"))
+    code, _, err = vidcam("export", "auto", "-o", "other.xml")
+    assert code == 2
+    assert "mvit_v2_s, which auto stands for here, cannot be exported" in err
 
 
 def test_outputs_that_cannot_be_written_are_refused_in_a_sentence(tmp_path: Path) -> None:

@@ -565,6 +565,36 @@ def test_a_comparison_goes_on_while_its_page_is_loaded_again(browser, served, sh
         page.wait_for_selector("#compared iframe")
 
 
+def drop_files(page: Any, place: Any, *files: tuple[str, bytes]) -> None:
+    """Let go of files over a place of the page, or of a page inside it."""
+    carried = place.evaluate_handle(
+        """(_, files) => files.reduce((all, [name, text]) => {
+            all.items.add(new File([Uint8Array.from(atob(text), c => c.charCodeAt(0))], name));
+            return all;
+        }, new DataTransfer())""",
+        [[name, base64.b64encode(content).decode()] for name, content in files],
+    )
+    place.dispatch_event("dragover", {"dataTransfer": carried})
+    place.dispatch_event("drop", {"dataTransfer": carried})
+
+
+def test_videos_dropped_on_the_comparison_are_compared(browser, served, short) -> None:
+    with opened(browser, served) as page:
+        page.get_by_role("tab", name="Compare").click()
+        hint = page.locator("#compared .hint")
+        hint.get_by_text("There is no video yet: drop one here.").wait_for()
+        drop_files(page, hint, ("first.mp4", short.read_bytes()))
+        hint.get_by_text("first.mp4").wait_for()
+        page.locator("#compare").click()
+        compared = page.frame_locator("#compared iframe").locator(".vp-tile").first
+        compared.wait_for()
+        drop_files(page, compared, ("second.mp4", short.read_bytes()))
+        hint.get_by_text("second.mp4").wait_for()
+        drop_files(page, page.locator("#ask-compare").first, ("notes.mp4", b"no video"))
+        page.get_by_text("notes.mp4 is not a supported video format").wait_for()  # on the tab that says so
+        assert page.get_by_role("tab", name="Annotate").get_attribute("aria-selected") == "true"
+
+
 def test_a_model_that_knows_nothing_of_it_says_so_and_offers_another(browser, served, tmp_path, monkeypatch) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (45, 96, 128, 3), np.uint8)
     clip = write_clip(tmp_path / "noise.mp4", frames=45, fps=25, size=(96, 128), picture=lambda i: noise[i])

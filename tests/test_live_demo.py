@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import base64
 import importlib.util
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+import shutil
 from dataclasses import replace
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from support.serving import served
 from support.waiting import HANG_MS, until
 
 import vidcam
@@ -28,31 +26,10 @@ from vidcam.models.spec import ModelSpec
 from vidcam.sampling import frames_shown, resize, spatial_crops
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "docs" / "live-demo"
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    extensions_map = {**SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript", ".wasm": "application/wasm"}  # noqa: RUF012
-
-    def log_message(self, *_: object) -> None:
-        return
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address of a static server of ``folder``."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def facts_with(how: Any) -> tuple[dict[str, Any], ModelSpec]:
@@ -122,33 +99,104 @@ def test_page_takes_the_frames_that_vidcam_takes(browser: Browser) -> None:
     assert found == frames_shown(times, wanted).tolist()
 
 
-def test_page_explains_the_camera_after_the_network_is_cut(browser: Browser, tmp_path: Path) -> None:
+SETTLED = """new Promise(resolve => {
+    const look = worker => worker.state === "redundant" && resolve();
+    const follow = worker => { worker.addEventListener("statechange", () => look(worker)); look(worker); };
+    r.addEventListener("updatefound", () => follow(r.installing));
+    if (r.installing) follow(r.installing);
+    r.update().catch(() => {});
+})"""
+"""Waits until a version of the page that the browser has found is given up."""
+
+
+@pytest.fixture(scope="module")
+def builder() -> Any:
+    """``docs/build_demo.py``, if what it needs is here."""
     if not (DEMO / "node_modules" / "onnxruntime-web").is_dir():
         pytest.skip("needs onnxruntime-web: npm ci --ignore-scripts --prefix docs/live-demo")
     pytest.importorskip("onnxruntime", reason="needs vidcam[export]")
     rule = importlib.util.spec_from_file_location("build_demo", ROOT / "docs" / "build_demo.py")
     assert rule is not None
     assert rule.loader is not None
-    builder = importlib.util.module_from_spec(rule)
-    rule.loader.exec_module(builder)
-    builder.build(tmp_path)
+    module = importlib.util.module_from_spec(rule)
+    rule.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def site(builder: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built page, for tests that copy it before they change it."""
+    folder: Path = tmp_path_factory.mktemp("site")
+    builder.build(folder)
+    return folder
+
+
+def updates(page: Page) -> int:
+    """How many clips the page has explained."""
+    return int(page.evaluate("Number(document.body.dataset.updates ?? 0)"))
+
+
+def kept_files(page: Page) -> list[str]:
+    """The addresses under which the service worker keeps files, without their checksums."""
+    script = """async () => (await Promise.all((await caches.keys()).map(async name =>
+        (await (await caches.open(name)).keys()).map(request => request.url)))).flat()"""
+    return sorted(address.partition("?")[0] for address in page.evaluate(script))
+
+
+def test_page_explains_the_camera_without_a_server(browser: Browser, site: Path) -> None:
     asked, errors = [], []
-    with served(tmp_path) as address:
-        context = browser.new_context(permissions=["camera"])
-        page = context.new_page()
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(f"{address}/index.html")
-        page.wait_for_selector("body[data-ready]", timeout=HANG_MS)
-        context.set_offline(True)
-        loaded = len(asked)
-        page.click("#camera")
-        until(lambda: int(page.evaluate("Number(document.body.dataset.updates ?? 0)")) >= 25)
-        best = page.inner_text("#top li:first-child")
-        drawn = page.evaluate(DRAWN)
-        context.close()
+    context = browser.new_context(permissions=["camera"])
+    page = context.new_page()
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    with served(site) as address:
+        page.goto(f"{address}/")
+        page.wait_for_selector("body[data-kept]", timeout=HANG_MS)
+        assert kept_files(page) == sorted(
+            f"{address}/{p.relative_to(site)}" for p in site.rglob("*") if p.is_file() and p.name != "sw.js"
+        )
+    context.set_offline(True)  # and the server is gone too
+    page.reload()
+    page.wait_for_selector("body[data-ready]", timeout=HANG_MS)
+    page.click("#camera")
+    until(lambda: updates(page) >= 25)
+    best, drawn, state = page.inner_text("#top li:first-child"), page.evaluate(DRAWN), page.inner_text("#state")
+    context.close()
     assert errors == []
     assert best.startswith("jumping jack"), best
     assert 0.005 < drawn < 0.7  # the person, and not the whole picture
+    assert re.fullmatch(r"jumping jack · \d+ ms for a clip · [\d.]+ a second", state), state
     assert all(url.startswith((address, "blob:")) for url in asked)
-    assert [url for url in asked[loaded:] if not url.startswith("blob:")] == []
+
+
+def test_kept_page_changes_to_a_new_version_when_asked(browser: Browser, builder: Any, site: Path, tmp_path: Path) -> None:
+    shutil.copytree(site, tmp_path, dirs_exist_ok=True)
+    context = browser.new_context()
+    page = context.new_page()
+    fetched: list[str] = []
+    with served(tmp_path, seen=fetched) as address:
+        page.goto(f"{address}/index.html")
+        page.wait_for_selector("body[data-kept]", timeout=HANG_MS)
+        old = kept_files(page)
+        index = tmp_path / "index.html"
+        index.write_text(index.read_text("utf-8").replace("Why does it say that?", "The second version"), "utf-8")
+        (tmp_path / "other.html").write_text("not of the page")
+        builder.write_service_worker(tmp_path)
+        (tmp_path / "other.html").write_text("changed on its way")  # so that this version is incomplete
+        page.reload()
+        page.evaluate(f"navigator.serviceWorker.getRegistration().then(r => {SETTLED})")
+        assert page.inner_text("h1") == "Why does it say that?"
+        assert page.is_hidden("#newer")
+        (tmp_path / "other.html").unlink()
+        builder.write_service_worker(tmp_path)
+        fetched.clear()
+        page.reload()
+        page.wait_for_selector("#newer:not([hidden])", timeout=HANG_MS)
+        assert page.inner_text("h1") == "Why does it say that?"
+        page.click("#change")
+        page.wait_for_function("document.querySelector('h1').textContent === 'The second version'", timeout=HANG_MS)
+        assert kept_files(page) == old
+        assert set(fetched) <= {"/sw.js", "/index.html"}  # what is the same in both is not fetched again
+        page.evaluate("fetch('other.html')")
+        assert "/other.html" in fetched  # nothing else is answered for
+    context.close()

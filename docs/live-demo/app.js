@@ -1,5 +1,6 @@
 // The page: a camera or a dropped video, explained in the browser. Nothing is sent anywhere.
 
+import { keep } from "./offline.js";
 import { Heat } from "./player.js";
 import { Cutter, normalise, placeOf, probabilities, shownAt } from "./preprocess.js";
 
@@ -10,23 +11,30 @@ const video = $("video"), overlay = $("overlay"), choice = $("class");
 
 const { facts, drawing } = await (await fetch("model.json")).json();
 const shot = document.createElement("canvas"), context = shot.getContext("2d", { willReadFrequently: true });
-const worker = new Worker("worker.js", { type: "module" });
-const state = { frames: [], busy: false, ready: false, running: 0, updates: 0, scale: 1e-6, scaled: 0, last: -Infinity, explained: -Infinity };
+// Each runs the network on one thread, and they take turns. Threads inside one would need an isolated page, and cost more (docs/export.md).
+const workers = Array.from({ length: Math.min(navigator.hardwareConcurrency || 1, 2) }, () => new Worker("worker.js", { type: "module" }));
+const moments = []; // when clips were shown
+const idle = []; // the workers that wait for a clip
+const state = { frames: [], running: 0, passes: 0, updates: 0, scale: 1e-6, scaled: 0, last: -Infinity, explained: -Infinity, shown: -Infinity };
 let cutter = null, heat = null, place = null;
 
 const say = text => { $("state").textContent = text; };
 choice.append(...facts.labels.map((label, i) => new Option(label, i)));
 
+/** Forgets the frames: others follow, whose times begin anew. */
+const forget = () => Object.assign(state, { frames: [], last: -Infinity, explained: -Infinity, shown: -Infinity, passes: state.passes + 1 });
+
 /** Begins anew: another picture, another size. */
 const begin = () => {
   const size = [video.videoHeight, video.videoWidth];
-  Object.assign(state, { frames: [], scale: 1e-6, scaled: performance.now(), last: -Infinity, explained: -Infinity, running: state.running + 1 });
+  Object.assign(state, { scale: 1e-6, scaled: performance.now(), running: state.running + 1 });
+  forget();
   [shot.height, shot.width] = size;
   cutter = new Cutter(facts, size);
   place = placeOf(facts, cutter.geometry);
   heat = new Heat(drawing, size);
   overlay.getContext("2d").clearRect(0, 0, overlay.width, overlay.height);
-  document.body.dataset.playing = "";
+  $("stage").style.setProperty("--shape", size[1] / size[0]); // so that the whole picture is on the screen
   const run = state.running;
   const next = (now, { mediaTime }) => {
     if (run !== state.running) return;
@@ -39,7 +47,7 @@ const begin = () => {
 /** Keeps the picture on the screen, if it is needed, and starts the network on the clip that ends with it. */
 const take = time => {
   const interval = facts.interval_s;
-  if (time < state.last) Object.assign(state, { frames: [], explained: -Infinity }); // the video has begun again
+  if (time < state.last) forget(); // the video has begun again
   else if (time - state.last < interval / 3) return;
   state.last = time;
   context.drawImage(video, 0, 0);
@@ -51,13 +59,11 @@ const take = time => {
 };
 
 const explain = time => {
-  if (state.busy || !state.ready) return;
-  state.busy = true;
-  state.asked = state.running;
+  if (!idle.length || time - state.explained < facts.interval_s / 2) return; // the network tells no finer times apart
   state.explained = time;
   const wanted = Array.from({ length: facts.frames }, (_, i) => time - (facts.frames - 1 - i) * facts.interval_s);
   const crops = shownAt(state.frames.map(f => f.time), wanted).map(i => state.frames[i].crop), clip = normalise(facts, crops);
-  worker.postMessage({ clip, shape: [1, 3, facts.frames, ...facts.crop] }, [clip.buffer]);
+  idle.pop().postMessage({ clip, shape: [1, 3, facts.frames, ...facts.crop], time, pass: state.passes }, [clip.buffer]);
 };
 
 /** Raises the scale at once and lets it fall slowly, so that the picture does not pump. */
@@ -67,6 +73,14 @@ const rescale = values => {
   state.scaled = now;
   for (const value of values) state.scale = Math.max(state.scale, Math.abs(value));
   return state.scale;
+};
+
+/** Returns how many clips were shown in a second, on average over some of the last ones. */
+const rate = () => {
+  const now = performance.now();
+  moments.push(now);
+  if (moments.length > 20) moments.shift();
+  return moments.length > 1 ? ((moments.length - 1) * 1000 / (now - moments[0])).toFixed(1) : "–";
 };
 
 const show = ({ logits, maps, shape, took }) => {
@@ -86,20 +100,29 @@ const show = ({ logits, maps, shape, took }) => {
   state.updates += 1;
   state.took = state.took ? 0.9 * state.took + 0.1 * took : took;
   document.body.dataset.updates = state.updates;
-  say(`${facts.labels[chosen]} · ${state.took.toFixed(0)} ms for a clip`);
+  say(`${facts.labels[chosen]} · ${state.took.toFixed(0)} ms for a clip · ${rate()} a second`);
 };
 
-worker.onmessage = ({ data }) => {
+const start = () => {
+  document.body.dataset.ready = "";
+  say("Ready: everything is here, and nothing is sent. Choose the camera, or drop a video.");
+  keep({
+    kept: () => { document.body.dataset.kept = $("kept").textContent = "This browser keeps the page: it opens without a network."; },
+    offer: change => {
+      $("newer").hidden = false;
+      $("change").addEventListener("click", change, { once: true });
+    },
+  });
+};
+
+for (const worker of workers) worker.onmessage = ({ data }) => {
   if (data.error) return say(`The network cannot be run here: ${data.error}`);
-  if (data.ready) {
-    state.ready = true;
-    document.body.dataset.ready = "";
-    return say("Ready: everything is here, and nothing is sent. Choose the camera, or drop a video.");
-  }
-  state.busy = false;
-  const isOld = state.asked !== state.running;
-  if (state.frames.length && state.last > state.explained) explain(state.last); // the next clip is computed while this one is drawn
-  if (!isOld) show(data);
+  idle.push(worker);
+  if (data.ready) return document.body.dataset.ready === undefined && start();
+  if (state.frames.length) explain(state.last); // the next clip is computed while this one is drawn
+  if (data.pass !== state.passes || data.time < state.shown) return; // it is late: of another video, or behind what is shown
+  state.shown = data.time;
+  show(data);
 };
 
 video.addEventListener("loadeddata", begin);

@@ -16,16 +16,20 @@ EXAMPLES = """
 
   vidcam export mini -o mini.onnx                           logits, saliency_map, feature_vector and bias in one file
 
+  vidcam export auto -o net.xml                             the model that annotate takes by itself; net.xml and net.bin
+
   vidcam export movinet_a0 -o movinet.xml --model-api       for OpenVINO, and for the actions of its Model API
 
   vidcam export my_model/ -o mine.onnx --class-index        the evidence for one class, which an input names
 
   vidcam annotate clip.mp4 --model mine.onnx                the file is a model too
+
+Only models with exact evidence can be exported: `vidcam models` says "exact" in its column cam.
 """
 
 
 def export(
-    model: Annotated[str, Argument(metavar="MODEL", help="Model, as for annotate.")],
+    model: Annotated[str, Argument(metavar="MODEL", help="Model, as for annotate; auto too.")],
     output: Annotated[
         Path, Option("-o", "--output", metavar="OUT", help="File to write: NAME.onnx, or NAME.xml for OpenVINO (with NAME.bin).")
     ],
@@ -66,6 +70,7 @@ def export(
             trust_code=trust_code,
             overwrite=overwrite,
             progress=bar.update_bytes,
+            notify=lambda note: bar.print_notes([note]),
         )
         bar.clear()
         bar.print_result(str(path))

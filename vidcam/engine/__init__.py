@@ -109,7 +109,7 @@ def open_engine(
         from vidcam.engine.pytorch import pick_device
 
         pick_device(device)
-    resolved, notes = _resolve(model, weights, labels, layer, facts, phrases, trust_code, progress)
+    resolved, notes = resolve(model, weights, labels, layer, facts, phrases, trust_code, progress)
     if compiled:
         device = "cpu"
         opened = _open_compiled(resolved, threads, notes, bf16=precision == "bf16")
@@ -142,7 +142,7 @@ def _open_graph(
     return open_graph(model, labels=labels, facts=facts, threads=threads)
 
 
-def _resolve(
+def resolve(
     model: str,
     weights: str | os.PathLike[str] | None,
     labels: str | os.PathLike[str] | None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ def export(
     trust_code: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
+    notify: Callable[[str], object] | None = None,
 ) -> Path:
     """Write a model as a file that computes its answer and the evidence for it.
 
@@ -39,7 +40,8 @@ def export(
     describes what the file says about itself.
 
     Args:
-        model: The model, as in :func:`vidcam.open_engine`. Its evidence must be exact: an average of cells, and linear layers.
+        model: The model, as in :func:`vidcam.open_engine`, ``auto`` included. Its evidence must be exact: an average of cells,
+            and linear layers.
         output: ``NAME.onnx``, or ``NAME.xml`` for OpenVINO, whose weights are put beside it, in ``NAME.bin``.
         class_index: Compute the evidence for one class only, which a second input ``class_index (1,) int64`` names.
         model_api: Take ``(1,1,3,T,H,W)`` and say what the class of OpenVINO's Model API for actions needs to know.
@@ -50,6 +52,7 @@ def export(
         trust_code: Allow a trained folder or a repository to run the code that it brings.
         overwrite: Replace files that exist.
         progress: Is called during a download with the bytes received and the bytes in all.
+        notify: Is called with each sentence that one should know about the model, such as which one ``auto`` stands for.
 
     Returns:
         The path of the file.
@@ -75,17 +78,13 @@ def export(
         raise UsageError("OpenVINO's Model API gives a network nothing but a clip: leave out --class-index or --model-api")
     check_outputs(path, overwrite=overwrite)
     _refuse_early(model, layer)
-    from vidcam.models.loading import load
+    from vidcam.engine import resolve
 
-    loaded = load(
-        model,
-        weights=weights,
-        labels=labels,
-        layer=layer,
-        facts=facts,
-        trust_code=trust_code,
-        progress=progress,
-    )
+    resolved, notes = resolve(model, weights, labels, layer, facts, (), trust_code, progress)
+    if notify is not None:
+        for note in notes:
+            notify(note)
+    loaded = resolved.load()
     export_network(loaded, path, class_index=class_index, model_api=model_api, overwrite=overwrite)
     return path
 
@@ -121,17 +120,29 @@ def export_network(
 
 def _refuse_early(model: str, layer: str | None) -> None:
     """Refuse a model of the table before its weights are fetched."""
+    from vidcam.engine import choose_default_model
     from vidcam.models.table import get_spec, list_models
 
-    if layer is None and model in list_models() and get_spec(model).head is None:
-        raise _not_exact(get_spec(model))
+    name = choose_default_model()[0] if model == "auto" else model
+    if layer is None and name in list_models() and get_spec(name).head is None:
+        raise _not_exact(get_spec(name), asked=model)
 
 
-def _not_exact(spec: ModelSpec) -> IncompatibleError:
+def _not_exact(spec: ModelSpec, *, asked: str = "") -> IncompatibleError:
+    """Return the error for a model whose evidence has no closed form; it names those that have one."""
+    from vidcam.models.loading import is_available
     from vidcam.models.table import list_specs
 
-    exact = ", ".join(row.name for row in list_specs() if row.head is not None)
+    exact = [row for row in list_specs() if row.head is not None]
+    here = _listed(row.name for row in exact if is_available(row))
+    others = _listed(row.name for row in exact if not is_available(row))
+    who = f"{spec.name}, which auto stands for here," if asked == "auto" else spec.name
     return IncompatibleError(
-        f"{spec.name} does not end in an average of cells and linear layers, so its evidence has no closed form that a file "
-        f"could compute. These have one: {exact}; networks that `vidcam train` made from them; and VideoMAE (hf:)"
+        f"{who} cannot be exported: its answer is not an average of cells and linear layers, so no file can compute its evidence "
+        f"exactly. Models that can be exported, with weights on this machine: {here}; with weights to download: {others}; what "
+        "`vidcam train` made from one of them; your own networks that end so; and VideoMAE of Hugging Face (hf:REPOSITORY)"
     )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"

@@ -1,5 +1,24 @@
 // The page of the comparison, in a frame as high as the page: all methods in step in one player, their cost and agreement.
-const root = element.firstElementChild;
+const root = element.firstElementChild, tab = element.closest("[role=tabpanel]") ?? root;
+const annotate = () => document.querySelector("#tabs [role=tab]")?.click();
+
+const objections = new MutationObserver(([{ target }]) => target.textContent && annotate());
+
+/** Gives what is dropped to the stage of Annotate. Several files, and what the stage says against one, are shown there. */
+function hear(target) {
+  for (const kind of ["dragover", "dragleave", "drop"]) target.addEventListener(kind, e => {
+    const stage = document.querySelector(".vc-stage"), chooser = stage?.querySelector("input[type=file]");
+    if (!chooser || !e.dataTransfer?.types.includes("Files")) return;
+    e.preventDefault();
+    root.style.outline = kind === "dragover" ? "2px dashed var(--vc-accent)" : "";
+    if (kind !== "drop" || !e.dataTransfer.files.length) return;
+    if (e.dataTransfer.files.length > 1) annotate();
+    objections.observe(stage.querySelector(".notice"), { childList: true });
+    chooser.files = e.dataTransfer.files;
+    chooser.dispatchEvent(new Event("change"));
+  });
+}
+hear(tab);
 
 function draw() {
   const { value: v, input } = props;
@@ -9,8 +28,7 @@ function draw() {
     if (input) {
       empty.append(image(input.poster), make("p", "", `${input.name} · ${input.facts}`), make("p", "soft", "Choose methods and press Compare: where do they agree?"));
     } else {
-      const go = button("go", "Choose a video", () => document.querySelector("#tabs [role=tab]")?.click());
-      empty.append(make("p", "", "There is no video yet."), go);
+      empty.append(make("p", "", "There is no video yet: drop one here."), button("go", "Choose a video", annotate));
     }
     root.append(empty);
     return;
@@ -19,6 +37,7 @@ function draw() {
   Object.assign(frame, { title: "The comparison", src: v.page, allow: "fullscreen" });
   frame.addEventListener("load", () => {
     const page = frame.contentDocument.documentElement;
+    hear(page);
     new ResizeObserver(() => { frame.style.height = `${page.scrollHeight + 2}px`; }).observe(page);
   });
   for (const { name, url } of v.files) files.append(Object.assign(make("a", "", name), { href: url, download: name }));
