@@ -20,6 +20,9 @@ from vidcam.engine import TorchEngine, open_engine
 from vidcam.errors import IncompatibleError, InputError, UnknownNameError, UsageError
 from vidcam.evaluation import folder as inspection
 from vidcam.io.source import open_source
+from vidcam.metrics.spurious import SpuriousCheck
+from vidcam.reports import inspection as reports
+from vidcam.reports.inspection import Case, Inspection
 from vidcam.settings import Settings
 from vidcam.training import TrainConfig, train
 
@@ -131,8 +134,8 @@ def test_mistakes_come_first_and_show_both_evidences(trained, tmp_path: Path) ->
     assert [r["found"] for r in rows] == [c.predicted for c in found.cases]
     page = (tmp_path / "o.html").read_text()
     assert "80.0 % right, 1 mistake" in page
-    assert page.count("data:image/jpeg") == 2 + 5
-    assert page.index("disc/wrong.mp4") < page.index("<h2>ball</h2>")
+    assert page.count("data:image/jpeg") == 2 + 4  # two of the mistake, one of each right answer
+    assert page.index("disc/wrong.mp4") < page.index("disc/v0_1.mp4")
     assert "broken.mp4" in page
     assert "80.0% of 5 videos right" in found.in_words()
 
@@ -145,30 +148,39 @@ def test_mistakes_come_first_and_show_both_evidences(trained, tmp_path: Path) ->
     assert "No video could be read" in (tmp_path / "n.html").read_text()
 
 
-def test_a_click_plays_a_mistake_with_its_evidence(browser, tmp_path: Path) -> None:
-    folder = tmp_path / "folder"
-    (folder / "walking").mkdir(parents=True)
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Inspection:
+    """Two mistakes, one of which browsers cannot play, and a right answer."""
+    folder = tmp_path_factory.mktemp("small") / "folder"
+    for label in ("walking", "jumping jack"):
+        (folder / label).mkdir(parents=True)
     shutil.copy(CLIPS / "jumping_jack.mp4", folder / "walking" / "wrong.mp4")
+    shutil.copy(CLIPS / "jumping_jack.mp4", folder / "jumping jack" / "good.mp4")
     with open_source(CLIPS / "falling.mp4") as source:
         pictures = [frame.image for frame in source.frames()]
     write_clip(
         folder / "walking" / "old.avi", frames=len(pictures), size=pictures[0].shape[:2], fps=25, codec="mpeg4",
         picture=lambda i: pictures[i],
     )  # fmt: skip
-    found = inspection.inspect(folder, engine=open_engine("mini"))
-    assert {c.predicted for c in found.mistakes} == {"jumping jack", "falling down"}
-    found.write_html(tmp_path / "page.html")
-    excused = (tmp_path.as_uri(), "willReadFrequently")
-    with pages.opened(browser, (tmp_path / "page.html").as_uri(), excused=excused) as view:
-        for case in found.mistakes:
+    return inspection.inspect(folder, engine=open_engine("mini"))
+
+
+EXCUSED = "willReadFrequently"
+
+
+def test_a_click_plays_a_video_with_its_evidence(browser, small, tmp_path: Path) -> None:
+    assert {c.predicted for c in small.mistakes} == {"jumping jack", "falling down"}
+    small.write_html(tmp_path / "page.html")
+    with pages.opened(browser, (tmp_path / "page.html").as_uri(), excused=(tmp_path.as_uri(), EXCUSED, "file:")) as view:
+        for case in small.cases:
             card = view.locator(".case", has_text=case.name)
             card.get_by_role("button", name="Play it with the evidence").click()
-            dialog = view.get_by_role("dialog", name="A mistake")
+            dialog = view.get_by_role("dialog", name="One video")
             assert case.name in dialog.locator(".vp-head").inner_text()
             player = "document.querySelector('#case .vp').player"
             view.evaluate(f"async () => {{ await {player}.ready; }}")
             assert case.analysis is not None
-            assert case.analysis.labels == (case.predicted, "walking")
+            assert case.analysis.labels == tuple(dict.fromkeys((case.predicted, case.label)))
             view.evaluate(f"{player}.seek(1)")
             pages.wait(view, f"Math.abs({player}.state.frame - 1) < 1e-3")
             values = view.evaluate(f"Array.from({player}.patchesAt(1, 0)[0].values)")
@@ -180,10 +192,93 @@ def test_a_click_plays_a_mistake_with_its_evidence(browser, tmp_path: Path) -> N
                 assert dialog.locator(".vp-lost").inner_text() == lost
             else:
                 assert view.evaluate(f"{player}.video.videoWidth") == case.analysis.source.width
-            view.keyboard.press("2")
-            assert view.evaluate(f"{player}.state.chosen") == 1
+            if not case.is_correct:
+                view.keyboard.press("2")
+                assert view.evaluate(f"{player}.state.chosen") == 1
             view.keyboard.press("Escape")
             pages.wait(view, "!document.getElementById('case').open")
+
+
+def many_cases(small: Inspection) -> Inspection:
+    """A page of five videos: three mistakes of different surprise, and two right answers, one of them suspicious."""
+    mistake, right = small.mistakes[0], next(c for c in small.cases if c.is_correct)
+    check = SpuriousCheck("the border of the picture", 0.9, 0.1, True)
+    pictures = dict.fromkeys(("hop", "run", "walk"), mistake.pictures[mistake.label])
+
+    def case(name: str, label: str, predicted: str, prob: float, *checks: SpuriousCheck) -> Case:
+        return replace(
+            mistake, name=name, label=label, predicted=predicted, prob_predicted=prob, prob_label=min(prob, 0.1),
+            suspicions=checks, pictures=pictures, analysis=None,
+        )  # fmt: skip
+
+    cases = (
+        replace(case("b.mp4", "walk", "run", 0.9), analysis=mistake.analysis), case("c.mp4", "walk", "run", 0.6),
+        case("a.mp4", "hop", "walk", 0.7), case("e.mp4", "run", "run", 0.8, check),
+        replace(case("d.mp4", "run", "run", 0.5), analysis=right.analysis),
+    )  # fmt: skip
+    return replace(small, cases=cases, suspicions={})
+
+
+def test_the_page_filters_sorts_and_goes_through_videos(browser, small, tmp_path: Path) -> None:
+    many_cases(small).write_html(tmp_path / "page.html")
+    with pages.opened(browser, (tmp_path / "page.html").as_uri(), excused=(tmp_path.as_uri(), EXCUSED, "file:")) as view:
+
+        def shown() -> str:
+            return "".join(name[0] for name in view.locator(".case:visible h3").all_inner_texts())
+
+        assert shown() == "bacde"  # the surest mistake first, then the most doubtful right answer
+        view.get_by_role("combobox", name="Order").select_option("name")
+        assert shown() == "abcde"
+        view.get_by_role("combobox", name="Order").select_option("class")
+        assert shown() == "adebc"
+        view.get_by_role("combobox", name="Order").select_option("surprise")
+        for kind, wanted in {"mistakes (3)": "bac", "suspicions (1)": "e", "right answers (2)": "de", "all (5)": "bacde"}.items():
+            view.get_by_role("combobox", name="Show").select_option(kind)
+            assert shown() == wanted
+        view.get_by_role("combobox", name="Class").select_option("walk")  # as the true class or as the answer
+        assert shown() == "bac"
+
+        cell = view.get_by_role("button", name="2 of walk answered as run")
+        cell.focus()
+        view.keyboard.press("Enter")
+        assert shown() == "bc"
+        assert cell.get_attribute("aria-pressed") == "true"
+        assert view.get_by_role("status").inner_text() == "2 of the 5 listed videos: walk, answered as run."
+
+        view.locator(".case:visible").first.get_by_role("button").click()
+        head = view.locator(".vp-head")
+        assert "b.mp4 walk, answered as run · 1 of 2" in head.inner_text()
+        for key, name in (("ArrowRight", "c.mp4"), ("k", "c.mp4"), ("j", "b.mp4"), ("ArrowLeft", "b.mp4"), ("k", "c.mp4")):
+            view.keyboard.press(key)
+            assert head.locator("strong").inner_text() == name
+        assert "of this video it has pictures only" in view.get_by_role("dialog").inner_text()
+        assert head.get_by_role("button", name="Next video").is_disabled()
+        head.get_by_role("button", name="Previous video").click()
+        player = "document.querySelector('#case .vp').player"
+        view.evaluate(f"async () => {{ await {player}.ready; {player}.seek(2); }}")
+        view.keyboard.press("Shift+ArrowLeft")  # is the player's
+        pages.wait(view, f"Math.abs({player}.state.frame - 1.9) < 0.03")
+        view.keyboard.press("Escape")
+        view.get_by_role("button", name="Show everything").click()
+        assert shown() == "bacde"
+
+
+def test_the_page_plays_what_is_most_surprising(small, monkeypatch) -> None:
+    monkeypatch.setattr(reports, "PLAYED_MISTAKES", 1)
+    monkeypatch.setattr(reports, "PLAYED_RIGHT", 0)
+    found = inspection.inspect(small.folder, engine=open_engine("mini"))
+    assert [c.analysis is not None for c in found.cases] == [True, False, False]
+    assert found.cases[0].prob_predicted > found.cases[1].prob_predicted
+
+
+def test_a_page_without_mistakes_shows_the_counts_and_doubtful_videos(small, tmp_path: Path) -> None:
+    right = tuple(replace(c, name=f"{n}.mp4") for n, c in enumerate(c for c in small.cases if c.is_correct))
+    replace(small, cases=right).write_html(tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "100.0 % right, 0 mistakes" in page
+    assert "Every answer is right" in page
+    assert 'aria-label="1 of jumping jack answered as jumping jack"' in page
+    assert "Videos, most doubtful first" in page
 
 
 def test_videos_of_a_class_may_have_any_shape(tmp_path: Path) -> None:

@@ -108,6 +108,8 @@ def test_training_learns_two_classes_and_leaves_a_model(net, folder, tmp_path, m
     assert "Training report" in page
     assert f"calibration error {result.ece:.3f} at temperature" in page
     assert "the figures are somewhat too good" in page
+    assert page.count('<td class="hit" style="--share:1.00">2</td><td></td>') == 1
+    assert '<td class="soft num">2 of 2</td>' in page
     assert calls[-1][0] == "test"
     assert ("train", 32, 32) in calls
     assert {p.name for p in (tmp_path / "mine").iterdir()} == {"model.json", "model.safetensors", "report.json", "report.html"}

@@ -23,7 +23,7 @@ from vidcam.methods.lookup import choose_method
 from vidcam.metrics import spurious
 from vidcam.pipeline import Progress
 from vidcam.render import thumb
-from vidcam.reports.inspection import Case, Inspection
+from vidcam.reports.inspection import Case, Inspection, played_cases
 from vidcam.settings import Settings
 from vidcam.values import FloatArray, UInt8Array
 
@@ -89,6 +89,7 @@ def inspect(
         label = labels[video.labels[0]]
         try:
             samples.append(_explain_video(video.path, video.name, label, engine, settings))
+            _forget_unplayed(samples)
         except VidcamError as error:
             broken.append(Case(video.name, label, "", 0.0, 0.0, (), {}, str(error)))
         if progress:
@@ -129,16 +130,26 @@ def _explain_video(video: Path, name: str, label: str, engine: Engine, settings:
     heat = [cv2.resize(np.asarray(m, np.float32), size, interpolation=cv2.INTER_LINEAR) for m in maps if np.ndim(m) == 2]
     probs = dict(analysis.top(len(engine.labels)))
     pictures = {shown: _picture(analysis, shown, time, frames[time]) for shown, time in peaks.items()}
-    case = Case(name, label, predicted, probs[label], probs[predicted], (), pictures)
-    if predicted != label:
-        case = replace(case, analysis=_played(analysis, playable), unplayed=playable.reason)
+    case = Case(
+        name, label, predicted, probs[label], probs[predicted], (), pictures,
+        analysis=_played(analysis, playable), unplayed=playable.reason,
+    )  # fmt: skip
     reach = round(SIDE / len(track.ys) / 2)
     values: FloatArray = np.asarray(np.stack(heat) if heat else np.zeros((1, *size)), np.float64)
     return _Sample(case, values, np.stack(views).astype(np.uint8), reach)
 
 
+def _forget_unplayed(samples: Sequence[_Sample]) -> None:
+    """Drop the analyses of videos that the page will not play, so that the memory for them does not grow with the folder."""
+    candidates = [s for s in samples if s.case.analysis is not None]
+    played = {id(case) for case in played_cases(s.case for s in candidates)}
+    for sample in candidates:
+        if id(sample.case) not in played:
+            sample.case = replace(sample.case, analysis=None)
+
+
 def _played(analysis: Analysis, playable: Playability) -> Analysis:
-    """Return what the page plays of a mistake: the smoothed maps, and the video itself if browsers can play it."""
+    """Return what the page plays of a video: the smoothed maps, and the video itself if browsers can play it."""
     info = analysis.source
     playback = Playback(info.path, info.start_s, (info.height, info.width), "") if playable.way == "as it is" else None
     return replace(analysis, tracks={}, playback=playback)

@@ -6,7 +6,8 @@ import csv
 import io
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,16 +15,20 @@ from vidcam.analysis import Analysis, RunInfo
 from vidcam.io.files import save
 from vidcam.metrics.spurious import SpuriousCheck
 from vidcam.reports.base import Report
+from vidcam.reports.confusion import confusion_table
 from vidcam.reports.csv_report import escape_formula
 from vidcam.reports.json_report import model_json, run_json
 from vidcam.reports.player_data import player_data, player_parts
 from vidcam.reports.player_page import Part, page_pieces, video_facts, write_pieces
 from vidcam.values import UInt8Array
 
-__all__ = ["Case", "Inspection"]
+__all__ = ["Case", "Inspection", "played_cases"]
 
-MISTAKES, GALLERY = 40, 8
-"""How many mistakes the page shows, and how many videos of each class."""
+MISTAKES, RIGHT, RIGHT_OF_CLASS = 100, 200, 8
+"""How many mistakes the page lists, and how many right answers: in all, and of each class."""
+
+PLAYED_MISTAKES, PLAYED_RIGHT = 40, 12
+"""How many of them it plays: the most surprising mistakes, and the most doubtful right answers."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Case:
         suspicions: How much of the evidence for the prediction lies in suspicious places.
         pictures: The frame with the strongest evidence, for the prediction and for the label.
         error: Why the video could not be read.
-        analysis: What the page plays of a mistake; None of a correct prediction.
+        analysis: What the page plays of it; None if the page shows its pictures only.
         unplayed: What browsers cannot play of its video; empty if they can.
     """
 
@@ -58,6 +63,16 @@ class Case:
     def is_correct(self) -> bool:
         """Return whether the prediction is the label."""
         return self.label == self.predicted
+
+    @property
+    def is_suspicious(self) -> bool:
+        """Return whether much of the evidence lies in a suspicious place."""
+        return any(s.raised for s in self.suspicions)
+
+    @property
+    def surprise(self) -> float:
+        """Return how sure the model was of a wrong answer, 0 to 1, or how doubtful a right one was, -1 to 0."""
+        return -self.prob_predicted if self.is_correct else self.prob_predicted
 
 
 @dataclass(frozen=True)
@@ -149,25 +164,60 @@ class Inspection(Report):
         write_pieces(self._pieces(path), path, overwrite=overwrite, source=self.source_path)
 
     def _pieces(self, beside: str | os.PathLike[str]) -> Iterator[str]:
-        mistakes = self.mistakes[:MISTAKES]
-        played = [(number, case) for number, case in enumerate(mistakes) if case.analysis is not None]
+        listed = (*self.mistakes[:MISTAKES], *self._listed_right())
+        played = [(number, case) for number, case in enumerate(listed) if case.analysis is not None]
+        counts = Counter((c.label, c.predicted) for c in self.known)
         return page_pieces(
             "dataset.html.j2",
             start="startCases",
+            script="cases.js",
             player={str(number): _player(case, beside) for number, case in played},
             parts=(part for number, case in played for part in _parts(case, f"{number}-")),
             report=self,
             model=Path(self.run.model.name).name,
             name=Path(self.folder).name or self.folder,
-            mistakes=mistakes,
-            more=max(0, len(self.mistakes) - MISTAKES),
+            mistakes=len(self.mistakes),
+            listed=listed,
+            unlisted=len(self.known) - len(listed),
+            most_mistakes=MISTAKES,
+            most_right=RIGHT_OF_CLASS,
+            kinds=_count_kinds(listed),
+            classes=sorted({label for c in listed for label in (c.label, c.predicted)}),
+            table=confusion_table(dict(sorted(counts.items()))),
             broken=[c for c in self.cases if c.error is not None],
-            galleries={label: [c for c in self.known if c.label == label][:GALLERY] for label in self.suspicions},
         )
+
+    def _listed_right(self) -> list[Case]:
+        """Return the right answers that the page lists: of each class the suspicious and the most doubtful ones."""
+        right = sorted((c for c in self.known if c.is_correct), key=lambda c: (not c.is_suspicious, -c.surprise))
+        of_class: Counter[str] = Counter()
+        listed: list[Case] = []
+        for case in right:
+            if of_class[case.label] < RIGHT_OF_CLASS and len(listed) < RIGHT:
+                of_class[case.label] += 1
+                listed.append(case)
+        return sorted(listed, key=lambda c: -c.surprise)
+
+
+def played_cases(cases: Iterable[Case]) -> list[Case]:
+    """Return the cases that the page plays, if all of these are to have an ``analysis``."""
+    surprising = sorted(cases, key=lambda c: -c.surprise)
+    mistakes = [c for c in surprising if not c.is_correct]
+    return mistakes[:PLAYED_MISTAKES] + [c for c in surprising if c.is_correct][:PLAYED_RIGHT]
+
+
+def _count_kinds(cases: Sequence[Case]) -> list[tuple[str, str, int]]:
+    """Return the value, words and number of each kind of case that the page can show."""
+    right = sum(c.is_correct for c in cases)
+    suspicious = sum(c.is_suspicious for c in cases)
+    return [
+        ("all", "all", len(cases)), ("mistake", "mistakes", len(cases) - right), ("suspicion", "suspicions", suspicious),
+        ("right", "right answers", right),
+    ]  # fmt: skip
 
 
 def _player(case: Case, beside: str | os.PathLike[str]) -> dict[str, object]:
-    """Return the facts for the player of a mistake; without a video that browsers can play, the evidence alone."""
+    """Return the facts for the player of a video; without a video that browsers can play, the evidence alone."""
     a = case.analysis
     assert a is not None
     if a.playback is not None:

@@ -30,24 +30,27 @@ READ_BYTES = 3 << 18
 PathLike = str | os.PathLike[str]
 
 
-def page_pieces(template: str, *, start: str, player: object, parts: Iterable[Part], **values: object) -> Iterator[str]:
+def page_pieces(
+    template: str, *, start: str, player: object, parts: Iterable[Part], script: str = "", **values: object
+) -> Iterator[str]:
     """Yield a page piece by piece, so that the memory for it does not grow with the video.
 
     Args:
         template: The name of a template that extends ``player.html.j2``.
-        start: The function of ``player.js`` that starts the page.
+        start: The function that starts the page.
         player: What that function finds as JSON.
         parts: What it finds as bytes.
+        script: The file of that function, if it is not ``player.js``.
         values: Further values of the template.
     """
-    script = f"{_static('player.js')}\n{start}();\n"
+    code = f"{_static('player.js')}\n{_static(script) if script else ''}\n{start}();\n"
     page = fill_template(
         template,
         player=player,
         player_css=_static("player.css"),
         marker=MARKER,
-        script=script,
-        script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        script=code,
+        script_hash="sha256-" + base64.b64encode(hashlib.sha256(code.encode()).digest()).decode(),
         **values,
     )
     head, _, tail = to_utf8_text(page).partition(MARKER)

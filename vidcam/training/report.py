@@ -13,6 +13,7 @@ import numpy.typing as npt
 from vidcam.engine.base import probabilities
 from vidcam.reports import charts
 from vidcam.reports.base import Report
+from vidcam.reports.confusion import ConfusionTable, confusion_table
 from vidcam.reports.templating import fill_template
 from vidcam.training.calibration import expected_calibration_error, fit_temperature, nll
 
@@ -159,6 +160,7 @@ class TrainingReport(Report):
 
     def to_html(self, *, beside: str | os.PathLike[str]) -> str:
         confusion = self.answers.confusion() if self.answers else None
+        multi_label = self.answers is not None and self.answers.multi_label
         return fill_template(
             "training.html.j2",
             summary=self.in_words(),
@@ -166,8 +168,15 @@ class TrainingReport(Report):
             plots=[plot for name in FIGURES if (plot := self._plot(name))],
             labels=self.labels,
             confusion=None if confusion is None else confusion.tolist(),
-            multi_label=self.answers is not None and self.answers.multi_label,
+            multi_label=multi_label,
+            table=None if confusion is None or multi_label else self._table(confusion),
         )
+
+    def _table(self, confusion: npt.NDArray[np.int64]) -> ConfusionTable:
+        """Return the counts ``(K,K)`` of classes that have a held-out clip, true class by answer, as a table."""
+        labels = self.labels
+        counts = {(labels[true], labels[answer]): int(confusion[true, answer]) for true, answer in np.argwhere(confusion)}
+        return confusion_table(counts)
 
     def _plot(self, name: str) -> str:
         """Plot a figure by epoch; nothing if no epoch has it."""

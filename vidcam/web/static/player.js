@@ -352,9 +352,9 @@ const button = (label, content, act, more = {}) => {
 /**
  * Builds a player inside `root` and returns it (also as `root.player`): {seek(time), choose(label index), look(changes), ready, …}.
  * options.hash: whether the address says time and class; options.keys: whether the whole page's keys are the player's;
- * options.painted: called after each picture.
+ * options.keyRows: the list of keys that "?" shows; options.painted: called after each picture.
  */
-export const createPlayer = (root, data, part, { hash = true, keys = true, painted = () => {} } = {}) => {
+export const createPlayer = (root, data, part, { hash = true, keys = true, keyRows = KEYS, painted = () => {} } = {}) => {
   const { chart, labels, size, video: source } = data, [height, width] = data.frame_size;
   const automatic = labels.length > 1 && data.answers.length > 0;
   const withHeat = data.tracks.length > 0; // without, the evidence is drawn into the video already
@@ -490,7 +490,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, paint
   const soundButton = button("Sound (M)", icon("sound"), () => toggleSound(), { "aria-pressed": "true", hidden: !source.sound });
   const fullButton = button("Full screen (F)", icon("full"), () => toggleFull(), { hidden: !document.fullscreenEnabled });
   const help = make("dialog", { class: "vp-help", "aria-label": "Keys" }, make("h2", {}, "Keys"),
-    make("dl", {}, ...KEYS.flatMap(([key, what]) => [make("dt", {}, key), make("dd", {}, what)])),
+    make("dl", {}, ...keyRows.flatMap(([key, what]) => [make("dt", {}, key), make("dd", {}, what)])),
     button("Close", "Close", () => help.close(), { class: "vp-text" }));
   const bar = make("div", { class: "vp-bar", role: "group", "aria-label": "Playing" },
     playButton, button("One frame back (,)", icon("back"), () => step(-1)), button("One frame on (.)", icon("next"), () => step(1)), clock,
@@ -955,25 +955,6 @@ export const startComparison = () => {
   for (const event of ["seeked", "canplay"]) player.video.addEventListener(event, draw); // a frame can be shown before it can be copied
   new ResizeObserver(draw).observe(root);
   return player;
-};
-
-/** Starts a page of several videos: a click on `[data-case]` opens the player of that video. See vidcam/reports/templates/dataset.html.j2. */
-export const startCases = () => {
-  const data = JSON.parse(textOf("data")), dialog = document.getElementById("case");
-  let player = null;
-  const open = (number, title) => {
-    const holder = make("div", { tabIndex: -1 });
-    dialog.replaceChildren(make("div", { class: "vp-head" }, make("strong", {}, title), button("Close (Esc)", "Close", () => dialog.close(), { class: "link" })), holder);
-    dialog.showModal();
-    player = createPlayer(holder, data[number], name => partOf(`${number}-${name}`), { hash: false, keys: false });
-    holder.focus({ preventScroll: true });
-  };
-  dialog.addEventListener("close", () => { player.video.pause(); player.video.removeAttribute("src"); player.video.load(); dialog.replaceChildren(); });
-  document.addEventListener("click", event => {
-    const chosen = event.target.closest("[data-case]");
-    if (chosen) open(chosen.dataset.case, chosen.closest(".case").querySelector("strong").textContent);
-  });
-  return { open };
 };
 
 /** Starts the player of a page that carries its data: see vidcam/reports/templates/report.html.j2. */
