@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vidcam.engine import Engine
     from vidcam.io.clock import Stop
     from vidcam.live.explainer import Explainer
+    from vidcam.live.models import ModelSwitch
 
 
 class Given:
@@ -39,11 +40,12 @@ class Hand:
         *,
         config: MonitorConfig | None = None,
         explainer: Explainer | None = None,
+        models: ModelSwitch | None = None,
         name: str = "the camera",
     ) -> None:
         self.clock = ManualClock()
         self.pipeline = LivePipeline(Given(frames, name), clock=self.clock)
-        self.stream = self.pipeline.explain(engine, settings, config=config, explainer=explainer)
+        self.stream = self.pipeline.explain(engine, settings, config=config, explainer=explainer, models=models)
         self.pipeline.release_frames()
         self._times = [frame.time for frame in frames]
 

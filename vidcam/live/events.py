@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vidcam.errors import OutputError, UsageError
+from vidcam.errors import OutputError, UnknownNameError, UsageError
 from vidcam.evidence.heat import render_heat
 from vidcam.io.jpeg import encode
 from vidcam.live.regions import Region, find_peak
@@ -21,6 +22,9 @@ from vidcam.live.stream import Stream
 from vidcam.live.worker import Worker
 from vidcam.render import overlay
 from vidcam.values import Box, Frame, UInt8Array
+
+if TYPE_CHECKING:
+    from vidcam.engine import Engine
 
 __all__ = ["DEFAULT_RULE", "Event", "Monitor", "Onsets", "draw_snapshot"]
 
@@ -53,6 +57,8 @@ class Event:
     end: datetime | None = None
     is_one_of_several: bool = False
     """Whether there are other sources, so that files must say which one this event is of."""
+    model: str = ""
+    """The name of the model that saw it."""
 
     @property
     def file_stem(self) -> str:
@@ -68,6 +74,7 @@ class Event:
             "event": "start" if self.end is None else "end",
             "id": self.id,
             "source": self.source,
+            "model": self.model,
             "rule": self.rule,
             "action": self.action,
             "start": _utc(self.start),
@@ -176,10 +183,7 @@ class Monitor:
     regions: dict[str, Region] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        rules = {str(rule): rule for rule in self.rules}
-        self._trackers = {name: self._make_tracker(rule) for name, rule in rules.items()}
-        clip_s = self.stream.engine.spec.clip_s
-        self._onsets = Onsets(clip_s=clip_s, keep_s=max((rule.hold_s for rule in rules.values()), default=0.0) + RELEASE_S)
+        self._follow(self.rules)
         self._open: dict[tuple[str, str], _OpenEvent] = {}
         self._last_id = 0
         self._last: Update | None = None
@@ -203,6 +207,19 @@ class Monitor:
                     self._report(crossing, self._last)
         self._onsets.clear()
 
+    def check_model(self, engine: Engine) -> None:
+        """Check that another model knows the labels of all rules. UsageError if it does not."""
+        for name, tracker in self._trackers.items():
+            try:
+                RuleTracker(tracker.rule, engine.labels)
+            except UnknownNameError as error:
+                raise UsageError(f"it does not know the class of the rule {name!r}; remove the rule first") from error
+
+    def use_model(self) -> None:
+        """Follow the rules through the answers of the stream's new model. Call it after :meth:`close`."""
+        self._last = None
+        self._follow([tracker.rule for tracker in self._trackers.values()])
+
     def follow(self, rule: Rule) -> None:
         """Follow this rule too. Call it while nothing is being explained.
 
@@ -222,6 +239,12 @@ class Monitor:
     def followed(self) -> tuple[str, ...]:
         """The texts of the rules that are followed now."""
         return tuple(self._trackers)
+
+    def _follow(self, rules: Sequence[Rule]) -> None:
+        """Begin to follow these rules, and no others, on the stream's present model."""
+        self._trackers = {str(rule): self._make_tracker(rule) for rule in rules}
+        keep_s = max((rule.hold_s for rule in rules), default=0.0) + RELEASE_S
+        self._onsets = Onsets(clip_s=self.stream.engine.spec.clip_s, keep_s=keep_s)
 
     def _make_tracker(self, rule: Rule) -> RuleTracker:
         if rule.region and rule.region not in self.regions:
@@ -259,6 +282,7 @@ class Monitor:
             score=0.0,
             rule_start_s=crossing.since,
             is_one_of_several=self.is_one_of_several,
+            model=self.stream.engine.spec.name,
         )
         open_event = self._open[key] = _OpenEvent(event, best_prob=-1.0)
         _improve(open_event, update, crossing.label)

@@ -33,7 +33,7 @@ class Explainer:
     """Explains the streams that are added to it, in a thread that runs as long as there are started streams.
 
     Args:
-        engine: The model of all streams.
+        engine: The model of all streams; :class:`vidcam.live.models.ModelSwitch` changes it.
         cpu: The share of the machine's processor, 0 to 1, that the whole program may use.
         least_s: The least seconds from the start of one round to that of the next.
         real_time: If false, nothing pauses.
@@ -115,7 +115,8 @@ class Explainer:
         """Yield parts that are explained in one call."""
         for _, group in groupby(sorted(parts, key=_kind), key=_kind):
             clips = list(group)
-            size = max(1, self.engine.chunk // len(clips[0][1].views))
+            session = clips[0][1]
+            size = max(1, session.engine.chunk // len(session.views))
             for start in range(0, len(clips), size):
                 yield clips[start : start + size]
 
@@ -159,7 +160,7 @@ def _kind(part: Part) -> tuple[object, ...]:
     A method that computes each class anew gains nothing from it: it would compute the classes of all for each.
     """
     stream, session, _ = part
-    return *session.kind, 0 if session.method.family == "cam" else id(stream)
+    return id(session.engine), *session.kind, 0 if session.method.family == "cam" else id(stream)
 
 
 def _fail(stream: Stream, error: Exception) -> None:

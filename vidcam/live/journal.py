@@ -41,7 +41,8 @@ class Journal:
     def __init__(self, stream: Stream, worker: Worker, *, skip: tuple[str, ...] = ()) -> None:
         self.listeners: list[Callable[[Entry], None]] = []
         """Called with each entry that is new or has changed. They must be quick."""
-        self._stream, self._worker, self._skip = stream, worker, skip
+        self.skip = skip
+        self._stream, self._worker = stream, worker
         self._lock = threading.Lock()
         self._entries: deque[Entry] = deque(maxlen=KEPT)
         self._count = 0
@@ -54,7 +55,7 @@ class Journal:
 
     def __call__(self, event: Event) -> None:
         """Take the start or the end of an event."""
-        if event.action in self._skip:
+        if event.action in self.skip:
             return
         frame, update = self._stream.latest, self._stream.update
         entry = self._put(event)

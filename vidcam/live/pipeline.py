@@ -16,6 +16,7 @@ from vidcam.live.capture import Capture
 from vidcam.live.events import DEFAULT_RULE, Event, Monitor
 from vidcam.live.explainer import Explainer
 from vidcam.live.journal import Journal
+from vidcam.live.models import ModelSwitch, fit_settings
 from vidcam.live.pictures import SMALL_EVERY_S, SMALL_WIDTH, PictureEncoder
 from vidcam.live.regions import Region
 from vidcam.live.rules import Rule
@@ -85,6 +86,8 @@ class LivePipeline:
         self.page_monitor: Monitor | None = None
         """Follows the rules that viewers make; no action gets their events."""
         self.journal: Journal | None = None
+        self.models: ModelSwitch | None = None
+        """What viewers may change the model with."""
         self.regions: dict[str, Region] = {}
         """The regions that rules may ask for, by name."""
         self.fixed_regions: frozenset[str] = frozenset()
@@ -109,6 +112,7 @@ class LivePipeline:
         cpu: float = 1.0,
         config: MonitorConfig | None = None,
         explainer: Explainer | None = None,
+        models: ModelSwitch | None = None,
     ) -> Stream:
         """Make the stream that will explain the source, and everything that acts on it.
 
@@ -118,6 +122,7 @@ class LivePipeline:
             cpu: The share of the machine's processor, 0 to 1, that the whole program may use.
             config: The rules and actions.
             explainer: Explains the source along with others of the same engine; None for one of its own.
+            models: Changes the model of that explainer, if viewers may ask for that.
 
         Returns:
             The stream, started.
@@ -155,7 +160,35 @@ class LivePipeline:
         self._stack = stack
         stream.on_frame += [self.pictures.push, self.small_pictures.push]
         self._stream = stream
+        if models is not None:
+            self.models = models
+            models.add(self)
+            stack.callback(models.remove, self)
         return stream
+
+    def check_model(self, engine: Engine) -> None:
+        """Check that another model fits the rules. UsageError if it does not."""
+        for monitor in self._monitors:
+            monitor.check_model(engine)
+
+    def use_model(self, engine: Engine) -> None:
+        """Go on with another model, which :meth:`check_model` has accepted.
+
+        Events end, and settings that do not fit the model are dropped.
+        """
+        settings = fit_settings(self.stream.settings, engine)
+        with self.stream.explaining:
+            for monitor in self._monitors:
+                monitor.close()
+            self.stream.use(engine, settings)
+            for monitor in self._monitors:
+                monitor.use_model()
+            if self.journal is not None:
+                self.journal.skip = engine.spec.rejects
+
+    @property
+    def _monitors(self) -> list[Monitor]:
+        return [monitor for monitor in (self.monitor, self.page_monitor) if monitor is not None]
 
     def release_frames(self) -> LivePipeline:
         """Let the frames through to the stream that :meth:`explain` made, and to whatever else listens by now."""
@@ -222,9 +255,8 @@ class LivePipeline:
             self.journal = Journal(stream, worker, skip=stream.engine.spec.rejects)
             own_rules = () if rules else (DEFAULT_RULE,)
             self.page_monitor = self._follow(Monitor(stream, own_rules, (), worker, regions=self.regions), stack)
-            for monitor in (self.monitor, self.page_monitor):
-                if monitor is not None:
-                    monitor.immediate.append(self.journal)
+            for monitor in self._monitors:
+                monitor.immediate.append(self.journal)
 
     def _follow(self, monitor: Monitor, stack: ExitStack) -> Monitor:
         """Give the stream's news to a monitor."""

@@ -174,7 +174,8 @@ class Stream:
         self._moment = frame.time, self.clock.wall()
         self._arrivals.append(self._arrived)
         self._check_frozen(frame)
-        self._take(self._session.sample(frame))
+        session = self._session  # the model may change meanwhile
+        self._take(session, session.sample(frame))
         for listener in tuple(self.on_frame):
             listener(frame)
 
@@ -190,9 +191,24 @@ class Stream:
                 self._newest = self._last
                 self._changed.notify_all()
 
+    def use(self, engine: Engine, settings: Settings) -> None:
+        """Explain with another model from now on. Call it while nothing is being explained.
+
+        UsageError if the settings do not fit the model; nothing has changed then.
+        """
+        changed = live_settings(settings)
+        session = Session(engine, changed)
+        self.engine, self.settings, self._session = engine, changed, session
+        self._evidence = self._new_evidence()
+        self.update = None
+        self.past.clear()
+        with self._changed:
+            self._newest = self._last = None
+            self._changed.notify_all()
+
     def finish(self) -> None:
         """Explain what the end of the source completes; return when that is done."""
-        self._take(self._session.rest() if self.latest is not None else [])
+        self._take(self._session, self._session.rest() if self.latest is not None else [])
         self.settle()
 
     def settle(self) -> None:
@@ -273,12 +289,12 @@ class Stream:
             rejects=spec.rejects,
         )
 
-    def _take(self, clips: Sequence[Clip]) -> None:
-        """Have these clips explained: all of them or, in real time, the newest."""
+    def _take(self, session: Session, clips: Sequence[Clip]) -> None:
+        """Have these clips of the session explained: all of them or, in real time, the newest."""
         for clip in clips if not self.real_time else clips[-1:]:
             with self._changed:
                 self.skipped += self._newest is not None
-                self._newest = self._session, clip
+                self._newest = session, clip
                 self._changed.notify_all()
             if not self.real_time:
                 self.settle()

@@ -10,6 +10,7 @@ import contextlib
 import json
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -83,6 +84,7 @@ class ViewerConnection:
         self._events: deque[str] = deque()
         self._lock = threading.Lock()
         self._in_flight = 0
+        self._engine = pipeline.stream.engine
 
     async def run(self) -> None:
         """Serve the page until it goes away.
@@ -99,13 +101,9 @@ class ViewerConnection:
             journal.listeners.append(self._on_entry)
         stream.on_update.append(self._on_update)  # before the past is read, so that no update is missed in between
         try:
-            await self._socket.send_text(protocol.encode_hello(pipeline, browser=self._camera is not None, keep_s=KEEP_S))
-            await self._socket.send_text(protocol.encode_history(() if self._is_tile else tuple(stream.past)))
-            with self._lock:
-                if stream.update is not None and not self._updates:
-                    self._updates.append(protocol.encode_update(stream.update, took_s=stream.took_s))
-            for entry in () if journal is None else journal.entries:
-                await self._socket.send_text(protocol.encode_event(entry))
+            if pipeline.models is not None:
+                await run_in_threadpool(pipeline.models.refresh)
+            await self._greet()
             tasks = [asyncio.create_task(part()) for part in (self._send, self._listen)]
             if self._camera is None:
                 self._pictures.add(self._on_picture)
@@ -123,6 +121,19 @@ class ViewerConnection:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _greet(self) -> None:
+        """Tell the page what it must know first, when it comes and when the model has changed."""
+        pipeline, stream = self._pipeline, self._pipeline.stream
+        self._engine = stream.engine
+        await self._socket.send_text(protocol.encode_hello(pipeline, browser=self._camera is not None, keep_s=KEEP_S))
+        await self._socket.send_text(protocol.encode_history(() if self._is_tile else tuple(stream.past)))
+        with self._lock:
+            update = stream.update
+            if update is not None and not self._updates:
+                self._updates.append(protocol.encode_update(update, took_s=stream.took_s))
+        for entry in () if self._is_tile or pipeline.journal is None else pipeline.journal.entries:
+            await self._socket.send_text(protocol.encode_event(entry))
 
     # --- called in the stream's threads
 
@@ -148,15 +159,21 @@ class ViewerConnection:
 
     async def _send(self) -> None:
         clock, stream = self._pipeline.clock, self._pipeline.stream
-        last_status, size, told = clock.now() - STATUS_S, stream.size, ""
+        last_status, size, told = clock.now() - STATUS_S, stream.size, {"watch": "", "models": ""}
         while True:
             self._changed.clear()
+            if stream.engine is not self._engine:
+                with self._lock:
+                    self._updates.clear()  # of the model before
+                await self._greet()
+                last_status = clock.now() - STATUS_S
             if clock.now() - last_status >= STATUS_S or stream.size != size:  # evidence is placed in pictures of that size
                 last_status, size = clock.now(), stream.size
                 await self._socket.send_text(protocol.encode_status(self._pipeline))
-            if not self._is_tile and (watch := protocol.encode_watch(self._pipeline)) != told:
-                told = watch
-                await self._socket.send_text(watch)
+            for kind, words in self._encode_controls().items():
+                if told[kind] != words:
+                    told[kind] = words
+                    await self._socket.send_text(words)
             while self._events:
                 await self._socket.send_text(self._events.popleft())
             while self._updates:
@@ -166,6 +183,14 @@ class ViewerConnection:
                 self._in_flight += 1
                 await self._socket.send_bytes(picture)
             await clock.wait_async(self._changed, last_status + STATUS_S - clock.now())
+
+    def _encode_controls(self) -> dict[str, str]:
+        """Return what a page with controls is told whenever it is different."""
+        if self._is_tile:
+            return {}
+        models = self._pipeline.models
+        watch = {"watch": protocol.encode_watch(self._pipeline)}
+        return watch if models is None else {"models": protocol.encode_models(models), **watch}
 
     async def _listen(self) -> None:
         while True:
@@ -188,7 +213,7 @@ class ViewerConnection:
     async def _obey(self, words: str) -> None:
         """Obey a request: ``got`` confirms a picture, ``choose`` changes the settings, ``retry`` opens a lost source again.
 
-        ``region`` and ``rule`` change what is watched for. Any other type is ignored.
+        ``model`` changes the model, ``region`` and ``rule`` what is watched for. Any other type is ignored.
 
         InvalidMessageError if it is not a JSON object, or contains something that no page writes.
         """
@@ -203,13 +228,27 @@ class ViewerConnection:
             self._changed.set()
         elif request.get("type") == "retry":
             self._pipeline.capture.retry()
-        elif change := {"choose": self._choose, "region": self._set_region, "rule": self._set_rule}.get(str(request.get("type"))):
+        elif change := self._changes.get(str(request.get("type"))):
             try:
                 await run_in_threadpool(change, request)
             except VidcamError as error:
                 await self._socket.report_error(error)
             await self._socket.send_text(protocol.encode_status(self._pipeline))
-            self._changed.set()  # the regions and rules are sent if they differ now
+            self._changed.set()  # the model, the regions and the rules are sent if they differ now
+
+    @property
+    def _changes(self) -> dict[str, Callable[[dict[str, Any]], None]]:
+        """What changes something, by the type of the request."""
+        return {"choose": self._choose, "model": self._choose_model, "region": self._set_region, "rule": self._set_rule}
+
+    def _choose_model(self, request: dict[str, Any]) -> None:
+        """Begin to load the model ``name``. UsageError if it is not one of those that may be chosen."""
+        models, name = self._pipeline.models, request.get("name")
+        if models is None:
+            raise UsageError("the model of this stream cannot be changed here")
+        if not isinstance(name, str):
+            raise UsageError(f"the model must be a name, got {name!r}")
+        models.choose(name)
 
     def _set_region(self, request: dict[str, Any]) -> None:
         set_region(self._pipeline, request)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from vidcam.errors import UsageError
 from vidcam.io.clock import SYSTEM, Clock
 from vidcam.live.explainer import Explainer
+from vidcam.live.models import ModelSwitch, fit_settings
 from vidcam.live.pipeline import LivePipeline, MonitorConfig
 from vidcam.live.sources import PushedSource
 from vidcam.live.stream import DEFAULTS, HOP_S
@@ -100,6 +101,7 @@ def make_camera_hub(
     config: MonitorConfig | None = None,
     max_cameras: int = MAX_CAMERAS,
     clock: Clock = SYSTEM,
+    open_model: Callable[[str], Engine] | None = None,
 ) -> Hub:
     """Make a hub in which every viewer has the camera of its own browser explained, by one engine for all.
 
@@ -110,6 +112,7 @@ def make_camera_hub(
         config: The rules and actions; no rule but that of the page's own journal if None.
         max_cameras: How many browsers' cameras are explained at the same time.
         clock: The clock of all pipelines.
+        open_model: Opens another model that a viewer asks for, see :class:`vidcam.live.models.ModelSwitch`.
 
     Returns:
         The hub.
@@ -119,10 +122,12 @@ def make_camera_hub(
     """
     config = replace(config or MonitorConfig(), has_page=True)
     explainer = Explainer(engine, cpu=cpu, least_s=settings.seconds_between_clip_starts or HOP_S, clock=clock)
+    models = ModelSwitch(explainer, open_model=open_model)
 
     def make(source: PushedSource) -> LivePipeline:
         pipeline = LivePipeline(source, clock=clock)
-        pipeline.explain(engine, settings, config=config, explainer=explainer)
+        fitting = fit_settings(settings, models.engine) if models.engine is not engine else settings
+        pipeline.explain(models.engine, fitting, config=config, explainer=explainer, models=models)
         return pipeline.release_frames().start()
 
     make(source := PushedSource()).close()  # raise errors here, not when the first viewer comes

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vidcam.live.journal import Entry
+from vidcam.live.models import ModelSwitch
 from vidcam.live.pipeline import LivePipeline
 from vidcam.live.state import Update
 from vidcam.methods.lookup import all_methods
@@ -25,6 +26,7 @@ __all__ = [
     "encode_event",
     "encode_hello",
     "encode_history",
+    "encode_models",
     "encode_status",
     "encode_update",
     "encode_watch",
@@ -98,6 +100,7 @@ def encode_event(entry: Entry) -> str:
         number=entry.number,
         action=event.action,
         rule=event.rule,
+        model=event.model,
         score=round(event.score, 4),
         start=event.start.isoformat(timespec="milliseconds"),
         start_s=round(event.start_s, 3),
@@ -143,6 +146,12 @@ def encode_hello(pipeline: LivePipeline, *, browser: bool, keep_s: float) -> str
         levels=LEVELS,
         drawing=drawing_facts(),
     )
+
+
+def encode_models(models: ModelSwitch) -> str:
+    """Encode which model explains, which others one can change to, and how the last change goes or went."""
+    current = models.engine.spec.name
+    return _to_text(type="models", current=current, choices=models.choices, loading=models.loading, failed=models.failed)
 
 
 def _methods(engine: Engine) -> list[dict[str, object]]:

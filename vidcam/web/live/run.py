@@ -17,6 +17,7 @@ from vidcam.live.actions.jsonl import STDOUT, JsonlSink
 from vidcam.live.actions.table import list_actions, parse_action
 from vidcam.live.events import DEFAULT_RULE
 from vidcam.live.explainer import Explainer
+from vidcam.live.models import ModelSwitch
 from vidcam.live.pipeline import LivePipeline, MonitorConfig
 from vidcam.live.recorder import Recorder
 from vidcam.live.regions import parse_region
@@ -142,8 +143,9 @@ def _watch(
     engine = load()
     least_s = plan.settings.seconds_between_clip_starts or HOP_S
     explainer = Explainer(engine, cpu=plan.cpu, least_s=least_s, real_time=plan.real_time, clock=plan.clock)
+    models = ModelSwitch(explainer) if plan.has_page else None
     for pipeline in pipelines:
-        pipeline.explain(engine, plan.settings, config=config, explainer=explainer)
+        pipeline.explain(engine, plan.settings, config=config, explainer=explainer, models=models)
     if plan.record is not None:
         stream = pipelines[0].stream
         stack.enter_context(Recorder(stream, plan.look, plan.record, overwrite=plan.overwrite, say=plan.say))

@@ -20,7 +20,7 @@ const RATE_S = 2; // the time over which the pictures shown per second are count
 
 const OPACITY = 0.62; // at first; there spotlight and contour have their full strength
 const look = { style: "heat", opacity: OPACITY, signed: false };
-let hello = null, heat = null, memory = new Memory(60), camera = null, recording = null, mirrored = false, status = null;
+let hello = null, models = null, heat = null, memory = new Memory(60), camera = null, recording = null, mirrored = false, status = null;
 let size = [640, 480]; // of the picture, width and height
 let shownTime = NaN; // the time of the picture on the screen
 let held = null; // while paused, the time that is shown
@@ -46,10 +46,15 @@ const link = new Link({
     memory = new Memory(message.keep_s);
     target = null;
     patches = [];
+    dirty = true;
+    $("answer").textContent = "\u00a0";
+    $("top").replaceChildren();
     delay.clear();
     watch.clear();
     fillMenus();
     ramp();
+    camera?.fit(message);
+    if (held !== null) goOn(); // the page keeps nothing of another model
     $("notes").textContent = message.notes.join(" ");
     if (message.browser && !camera) offerCamera();
   },
@@ -85,6 +90,15 @@ const link = new Link({
   },
   event(event) { watch.take(event); },
   watch(message) { watch.update(message); },
+  models(message) {
+    models = message;
+    const { current, choices, loading, failed } = message, field = $("model");
+    $("model-row").hidden = false;
+    $("model-names").replaceChildren(...choices.map(([name, title]) => new Option(title, name)));
+    field.disabled = loading !== null;
+    if (document.activeElement !== field) field.value = loading ?? current;
+    $("model-note").textContent = loading ? `Loading ${loading}; ${current} goes on until it is ready.` : failed;
+  },
   error({ message }) { notice(message, 6000); },
   lost() { state("lost", "The connection to vidcam is lost. Trying again every two seconds."); },
 }, clock, location.search);
@@ -315,7 +329,7 @@ function facts() {
     viewers > 1 && `${viewers} viewers`,
   ];
   $("facts").textContent = parts.filter(Boolean).join(" · ");
-  $("facts").title = `Measured over the last ${RATE_S} seconds. ${skipped} clips were left out for newer ones since the start. The processor is that of the machine that runs vidcam. The option --model chooses another model.`;
+  $("facts").title = `Measured over the last ${RATE_S} seconds. ${skipped} clips were left out for newer ones since the start. The processor is that of the machine that runs vidcam. The field Model chooses another model.`;
 }
 
 let droppedBefore = 0;
@@ -474,8 +488,11 @@ function fillMenus() {
 
 const NONE = { class: "the answer", versus: "anything else" };
 
-/** Makes a field whose list of labels shows all of them when one begins to type, and which takes nothing but a label. */
-function makeChooser(field) {
+/**
+ * Makes a field whose list shows all of `names()` when one begins to type, and which takes nothing but one of them;
+ * `take(name)` gets it, and `refusal(words)` says what is wrong with anything else.
+ */
+function makeChooser(field, { names, take, refusal }) {
   let before = "";
   field.addEventListener("focus", () => {
     before = field.placeholder = field.value;
@@ -484,11 +501,11 @@ function makeChooser(field) {
   field.addEventListener("blur", () => { if (!field.value) field.value = before; });
   field.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === "Escape") field.blur(); });
   field.addEventListener("change", () => {
-    const words = field.value.trim().toLowerCase(), found = [NONE[field.id], ...hello.labels].find((label) => label.toLowerCase() === words);
+    const words = field.value.trim().toLowerCase(), found = names().find((name) => name.toLowerCase() === words);
     if (!words) return;
-    if (found === undefined) notice(`This model knows no class "${field.value}".`, 6000);
+    if (found === undefined) notice(refusal(field.value), 6000);
     field.value = found ?? before;
-    if (found !== undefined) choose();
+    if (found !== undefined) take(found);
     field.blur();
   });
 }
@@ -547,7 +564,14 @@ function ramp() {
 }
 
 $("method").addEventListener("change", (event) => { choose(); event.target.blur(); });
-for (const id of Object.keys(NONE)) makeChooser($(id));
+for (const id of Object.keys(NONE)) {
+  makeChooser($(id), { names: () => [NONE[id], ...hello.labels], take: choose, refusal: (words) => `This model knows no class "${words}".` });
+}
+makeChooser($("model"), {
+  names: () => models.choices.map(([name]) => name),
+  take: (name) => link.say({ type: "model", name }),
+  refusal: (words) => `There is no model "${words}" on this machine. The list of the field has all that can be used here.`,
+});
 $("retry").addEventListener("click", () => (link.ready ? link.say({ type: "retry" }) : link.retry()));
 $("step").addEventListener("change", (event) => setInStep(event.target.checked));
 $("smooth").addEventListener("input", outputs);

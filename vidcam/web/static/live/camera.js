@@ -9,8 +9,7 @@ export class Camera {
    */
   constructor(video, { side, every_s }, { sent, shown, ended }) {
     this.video = video;
-    this.side = side;
-    this.gap_s = Math.max(1 / 30, every_s / 3); // a sample is complete once the next picture has come, so more pictures mean less lag
+    this.fit({ side, every_s });
     this.sent = sent;
     this.shown = shown;
     this.ended = ended;
@@ -21,6 +20,12 @@ export class Camera {
       this.busy = false;
       this.sent(time, blob);
     };
+  }
+
+  /** Sends what this model can use from now on. */
+  fit({ side, every_s }) {
+    this.side = side;
+    this.gap_s = Math.max(1 / 30, every_s / 3); // a sample is complete once the next picture has come, so more pictures mean less lag
   }
 
   /** Asks for the camera; throws an Error with a sentence for the user if it cannot be used. */

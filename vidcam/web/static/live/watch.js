@@ -50,7 +50,7 @@ export class Watch {
     const words = make("span", "words");
     const lasted = event.end_s === null ? "now" : `${Math.max(0, event.end_s - event.start_s).toFixed(1)} s`;
     words.append(make("b", "", event.action), make("small", "num", `${time(event)} · ${percent(event.score)} · ${lasted}`));
-    open.title = `Rule: ${event.rule}`;
+    open.title = `Rule: ${event.rule}. Model: ${event.model}`;
     open.append(picture, words);
     item.append(open);
     return item;
@@ -58,7 +58,7 @@ export class Watch {
 
   showPicture(event) {
     $("event-title").textContent = event.action;
-    $("event-facts").textContent = `${new Date(event.start).toLocaleString()}, ${percent(event.score)}, rule: ${event.rule}`;
+    $("event-facts").textContent = `${new Date(event.start).toLocaleString()}, ${percent(event.score)} by ${event.model}, rule: ${event.rule}`;
     $("event-picture").hidden = !event.picture;
     if (event.picture) $("event-picture").src = `data:image/jpeg;base64,${event.picture}`;
     $("event-picture").alt = `The picture when ${event.action} began, with its evidence`;
