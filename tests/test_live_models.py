@@ -6,11 +6,13 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
 from support import planted
+from support.clock import ManualClock
 from support.hand import Hand
 from support.page import opened, wait
 from support.values import red_square
@@ -27,7 +29,7 @@ from vidcam.live.rules import parse_rule
 from vidcam.settings import Settings
 from vidcam.web.live import PAGE
 from vidcam.web.live.connection import STATUS_S
-from vidcam.web.live.hub import Hub
+from vidcam.web.live.hub import Hub, make_camera_hub
 from vidcam.web.live.server import make_viewer
 
 pytestmark = pytest.mark.xdist_group("live_browser")
@@ -206,3 +208,34 @@ def test_model_is_chosen_in_the_page_and_both_viewers_see_it(browser, first, min
             assert text(view, "model-note") == ""
             names = view.locator("#class-names option").evaluate_all("all => all.map(o => o.value)")
             assert names == ["the answer", *mini.labels]
+
+
+def test_camera_that_comes_later_gets_the_model_of_the_others(first, mini) -> None:
+    hub = make_camera_hub(first, replace(SETTINGS, classes=("red square",)), clock=ManualClock(), open_model=lambda name: mini)
+    with TestClient(make_viewer(hub, PAGE), base_url=HERE) as client, client.websocket_connect(SOCKET) as one:
+        page = Page(one)
+        assert page.next("hello")["model"]["name"] == first.spec.name
+        one.send_text('{"type": "model", "name": "mini"}')
+        until(lambda: hub.pipelines[0].stream.engine is mini)
+        with client.websocket_connect(SOCKET) as two:
+            assert Page(two).next("hello")["model"]["name"] == "mini"
+            assert hub.pipelines[1].stream.settings.classes == ()
+    until(lambda: not vidcam_threads())
+
+
+def test_streams_of_two_models_are_not_explained_together(first, mini) -> None:
+    explainer = Explainer(first)
+    one, two = (Hand(engine, FRAMES, SETTINGS, explainer=explainer, name=name) for engine, name in ((first, "a"), (mini, "b")))
+    turns: list[set[int]] = []
+    explain = explainer._explain
+    explainer._explain = lambda parts: (turns.append({id(session.engine) for _, session, _ in parts}), explain(parts))  # type: ignore
+    with one.stream.explaining:  # both wait, so that one round takes both
+        one.push(AFTER, explained=False)
+        two.push(AFTER, explained=False)
+    for hand in (one, two):
+        hand.stream.settle()
+    assert {len(engines) for engines in turns} == {1}
+    assert (one.stream.update.label in first.labels, two.stream.update.label in mini.labels) == (True, True)
+    for hand in (one, two):
+        hand.pipeline.close()
+    until(lambda: not vidcam_threads())

@@ -35,7 +35,8 @@ from vidcam.live.actions.command import RunCommand
 from vidcam.live.actions.jsonl import JsonlSink
 from vidcam.live.actions.table import ActionSpec, list_actions, parse_action, register_action
 from vidcam.live.actions.webhook import Webhook
-from vidcam.live.events import Event, Onsets
+from vidcam.live.events import Event
+from vidcam.live.onsets import Onsets
 from vidcam.live.pipeline import LivePipeline, MonitorConfig
 from vidcam.live.regions import Region, find_peak, parse_region
 from vidcam.live.rules import RELEASE_S, Rule, RuleTracker, parse_rule

@@ -36,14 +36,15 @@ from vidcam.models.mini_net import Mini
 from vidcam.models.spec import Head, ModelSpec
 from vidcam.models.table import get_spec
 from vidcam.pipeline import Session
-from vidcam.sampling import Sampler, frames_shown
+from vidcam.sampling import Sampler, frames_shown, resize, spatial_crops
 from vidcam.settings import Settings
 from vidcam.training import TrainConfig, losses, train
 from vidcam.training.calibration import expected_calibration_error, fit_temperature, nll
 from vidcam.training.config import EPOCHS, SYNTHETIC_EPOCHS
 from vidcam.training.data import SyntheticDataset, VideoDataset
 from vidcam.training.optimizers import MUON_LR_FACTOR, MuonConv, make_optimizers, one_cycle
-from vidcam.training.report import Answers
+from vidcam.training.report import Answers, TrainingReport
+from vidcam.training.run import _find_mistakes
 from vidcam.training.splitting import name_prefix, read_training_folder, split
 from vidcam.training.trainer import Trainer
 
@@ -106,8 +107,10 @@ def test_training_learns_two_classes_and_leaves_a_model(net, folder, tmp_path, m
     assert "the epoch and the temperature were chosen on these held-out clips" in report["remarks"][-1]
     page = (tmp_path / "mine" / "report.html").read_text()
     assert "Training report" in page
-    assert f"calibration error {result.ece:.3f} at temperature" in page
+    assert f"Calibration error {result.ece:.3f} at temperature" in page
     assert "the figures are somewhat too good" in page
+    assert "100.0 % of 4 held-out clips right" in page
+    assert "Mistakes" not in page
     assert page.count('<td class="hit" style="--share:1.00">2</td><td></td>') == 1
     assert '<td class="soft num">2 of 2</td>' in page
     assert calls[-1][0] == "test"
@@ -266,6 +269,30 @@ def test_held_out_clips_are_those_that_explaining_cuts(tmp_path):
     data = VideoDataset(session.spec, ("a", "b"), [video], [video], multi_label=False, batch=2, seed=0, cache=tmp_path)
     held = torch.cat([batch.clips for batch in data.held_out(final=False)]).numpy()
     np.testing.assert_array_equal(held, np.stack([session.views[0].cut(clip.frames) for clip in cut]))
+
+
+def test_mistakes_are_the_wrong_held_out_videos_with_pictures(tmp_path):
+    spec = open_engine("mini", device="cpu").spec
+    videos = [LabelledVideo(VARIABLE_RATE, f"{n}.mp4", (label,)) for n, label in enumerate((0, 1, 1))]
+    data = VideoDataset(spec, ("a", "b"), videos[:1], videos, multi_label=False, batch=2, seed=0, cache=tmp_path)
+    logits = np.array([[3.0, 0.0], [1.0, 0.0], [2.0, 0.0]])
+    answers = Answers.of(logits, np.array([0, 1, 1]), np.arange(3), labels=("a", "b"), inside={})
+    found = _find_mistakes(answers, data, 2.0)
+    assert [(m.name, m.label, m.predicted) for m in found] == [("2.mp4", "b", "a"), ("1.mp4", "b", "a")]
+    assert [m.prob for m in found] == pytest.approx([1 / (1 + np.exp(-1.0)), 1 / (1 + np.exp(-0.5))])
+    with open_source(VARIABLE_RATE) as source:
+        frames = list(source.frames())
+    view = spatial_crops(frames[0].size, resize=spec.resize, crop=spec.crop, cover=False)[0]
+    wanted = view.cut(resize(frames[len(frames) // 2].picture, view)[None])[0]
+    np.testing.assert_array_equal(found[0].picture, wanted)
+
+    history = [{"epoch": n, "loss": 1 / n, "held_out_loss": 2 / n, "accuracy": 0.3} for n in (1, 2)]
+    page = TrainingReport(("a", "b"), answers, 2.0, 0.1, history, (), {}, tuple(found)).to_html(beside=tmp_path / "report.html")
+    assert "33.3 % of 3 held-out clips right" in page
+    assert 'aria-label="loss: training 1 to 0.5, held-out clips 2 to 1"' in page
+    assert page.index("2.mp4") < page.index("1.mp4")
+    assert page.count("data:image/jpeg") == 2
+    assert "more." not in page
 
 
 @pytest.mark.parametrize("interval", [0.04, 0.1, 0.131])

@@ -56,9 +56,9 @@ class FrameAnnotator:
         return Frame(picture, frame.time, frame.duration)
 
     def _current_renderer(self, size: tuple[int, int]) -> Renderer:
-        """Return the renderer, made anew if the method has changed, because the legend names it."""
+        """Return the renderer, made anew if the model or the method has changed, because the legend names them."""
         settings, spec, method = self._stream.settings, self._stream.engine.spec, self._stream.method
-        current = settings.method, settings.versus
+        current = spec.name, settings.method, settings.versus
         if self._renderer is None or current != self._method:
             legend = Legend(
                 model=spec.name,

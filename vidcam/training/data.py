@@ -188,6 +188,12 @@ class VideoDataset(Dataset[Batch]):
             if clips:
                 yield self._batch_of(clips, [video] * len(clips), [n] * len(clips))
 
+    def held_out_picture(self, number: int) -> UInt8Array:
+        """Return the middle frame ``(H,W,3)`` of a held-out video, as far as the model sees it."""
+        video = self._decoded(self.held[number])
+        middle = len(video.frames) // 2
+        return np.asarray(video.geometry.cut(video.frames[middle : middle + 1])[0], np.uint8)
+
     def prepare(self) -> Iterator[LabelledVideo]:
         """Decode the videos that are not decoded yet, and yield each video once it is."""
         for video in (*self.train, *self.held):

@@ -16,13 +16,21 @@ from vidcam.reports.base import Report
 from vidcam.reports.confusion import ConfusionTable, confusion_table
 from vidcam.reports.templating import fill_template
 from vidcam.training.calibration import expected_calibration_error, fit_temperature, nll
+from vidcam.values import UInt8Array
 
-__all__ = ["Answers", "TrainingReport", "write_report"]
+__all__ = ["MISTAKES", "Answers", "HeldOutMistake", "TrainingReport", "write_report"]
 
 Floats = npt.NDArray[np.floating]
 
-FIGURES = ("loss", "held_out_loss", "accuracy", "inside", "pointing")
-"""The figures that are plotted, if they are known."""
+PLOTS = {
+    "loss": {"training": "loss", "held-out clips": "held_out_loss"},
+    "accuracy": {"held-out clips": "accuracy"},
+    "evidence in the right place": {"share of the evidence": "inside", "share of the peaks": "pointing"},
+}
+"""What is plotted by epoch: the name of each plot, its curves, and the figure of each curve."""
+
+MISTAKES = 40
+"""How many mistakes the page shows."""
 
 FOLDS = 10
 """Parts of the held-out clips; each is calibrated on the others."""
@@ -119,6 +127,25 @@ class Answers:
 
 
 @dataclass(frozen=True)
+class HeldOutMistake:
+    """A held-out video that the network answers wrongly.
+
+    Args:
+        name: Its name in the folder.
+        label: Its label.
+        predicted: The predicted label.
+        prob: The calibrated probability of ``predicted``.
+        picture: Its middle frame ``(H,W,3)``.
+    """
+
+    name: str
+    label: str
+    predicted: str
+    prob: float
+    picture: UInt8Array
+
+
+@dataclass(frozen=True)
 class TrainingReport(Report):
     """The report on a training run.
 
@@ -130,6 +157,7 @@ class TrainingReport(Report):
         history: The figures of each epoch by name.
         remarks: What a user should know about the figures.
         facts: More keys of the JSON file.
+        mistakes: Held-out videos that are answered wrongly, the surest first, for the page.
     """
 
     labels: tuple[str, ...]
@@ -139,6 +167,7 @@ class TrainingReport(Report):
     history: Sequence[Mapping[str, float]]
     remarks: tuple[str, ...]
     facts: Mapping[str, object]
+    mistakes: tuple[HeldOutMistake, ...] = ()
 
     def json_values(self) -> Mapping[str, object]:
         return {
@@ -154,18 +183,24 @@ class TrainingReport(Report):
         if self.answers is None:
             return "no clips were held out"
         return (
-            f"{self.answers.accuracy:.1%} of {len(self.answers.logits)} held-out clips right; calibration error "
-            f"{self.ece:.3f} at temperature {self.temperature:.3g} ({self.answers.ece(1.0):.3f} without)"
+            f"{self.answers.accuracy:.1%} of {len(self.answers.logits)} held-out clips right; {self._calibration(self.answers)}"
         )
+
+    def _calibration(self, answers: Answers) -> str:
+        without = answers.ece(1.0)
+        return f"calibration error {self.ece:.3f} at temperature {self.temperature:.3g} ({without:.3f} without)"
 
     def to_html(self, *, beside: str | os.PathLike[str]) -> str:
         confusion = self.answers.confusion() if self.answers else None
         multi_label = self.answers is not None and self.answers.multi_label
         return fill_template(
             "training.html.j2",
-            summary=self.in_words(),
+            calibration=self._calibration(self.answers).capitalize() if self.answers else "",
             remarks=self.remarks,
-            plots=[plot for name in FIGURES if (plot := self._plot(name))],
+            plots=[plot for name in PLOTS if (plot := self._plot(name))],
+            answers=self.answers,
+            epochs=len(self.history),
+            mistakes=self.mistakes,
             labels=self.labels,
             confusion=None if confusion is None else confusion.tolist(),
             multi_label=multi_label,
@@ -178,21 +213,26 @@ class TrainingReport(Report):
         counts = {(labels[true], labels[answer]): int(confusion[true, answer]) for true, answer in np.argwhere(confusion)}
         return confusion_table(counts)
 
-    def _plot(self, name: str) -> str:
-        """Plot a figure by epoch; nothing if no epoch has it."""
-        points = [(row["epoch"], row[name]) for row in self.history if name in row]
-        if not points:
-            return ""
-        epochs, values = zip(*points, strict=True)
-        words = name.replace("_", " ")
-        title = f"{words}: {values[0]:.3g} to {values[-1]:.3g}"
-        return charts.lines({words: (epochs, values)}, title=title, x="epoch", y=words)
+    def _plot(self, name: str) -> tuple[str, str] | None:
+        """Return a plot by epoch: what it shows in words, and its SVG. None if no epoch has its figures."""
+        curves: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {}
+        for curve, key in PLOTS[name].items():
+            points = [(row["epoch"], row[key]) for row in self.history if key in row]
+            if points:
+                epochs, values = zip(*points, strict=True)
+                curves[curve] = epochs, values
+        if not curves:
+            return None
+        words = [f"{curve} {values[0]:.3g} to {values[-1]:.3g}" for curve, (_, values) in curves.items()]
+        title = f"{name}: {', '.join(words)}"
+        return title, charts.lines(curves, title=title, x="epoch", y=name)
 
 
 def write_report(
     folder: Path, labels: Sequence[str], answers: Answers | None, *, temperature: float, ece: float | None,
     history: Sequence[Mapping[str, float]], remarks: Sequence[str], facts: Mapping[str, object],
+    mistakes: Sequence[HeldOutMistake] = (),
 ) -> None:  # fmt: skip
     """Write ``report.json`` and ``report.html`` to ``folder``; the arguments are those of :class:`TrainingReport`."""
-    report = TrainingReport(tuple(labels), answers, temperature, ece, history, tuple(remarks), facts)
+    report = TrainingReport(tuple(labels), answers, temperature, ece, history, tuple(remarks), facts, tuple(mistakes))
     report.write_files({"json": folder / "report.json", "html": folder / "report.html"}, overwrite=True)

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from vidcam.engine import TorchModel
+from vidcam.engine.base import probabilities
 from vidcam.engine.pytorch import pick_device
 from vidcam.errors import OutputError, UsageError
 from vidcam.io.class_folders import LabelledFolder
@@ -28,7 +29,7 @@ from vidcam.models.weights import Progress as BytesProgress
 from vidcam.training.calibration import fit_temperature
 from vidcam.training.config import EPOCHS, SYNTHETIC_EPOCHS, TrainConfig
 from vidcam.training.data import SyntheticDataset, VideoDataset
-from vidcam.training.report import write_report
+from vidcam.training.report import MISTAKES, Answers, HeldOutMistake, write_report
 from vidcam.training.splitting import Split, read_training_folder, split
 from vidcam.training.trainer import Progress, Trainer, count_workers
 
@@ -252,7 +253,8 @@ def _finish(
     if answers:
         more |= {"held_out": len(answers.logits), "accuracy": answers.accuracy, "ece": ece, **answers.inside}
     write_report(
-        folder, labels, answers, temperature=temperature, ece=ece, history=trainer.history, remarks=remarks, facts=more
+        folder, labels, answers, temperature=temperature, ece=ece, history=trainer.history, remarks=remarks, facts=more,
+        mistakes=_find_mistakes(answers, trainer.data, temperature),
     )  # fmt: skip
     trained.write(
         folder, trainer.averaged, architecture=architecture, labels=labels, temperature=temperature,
@@ -262,3 +264,18 @@ def _finish(
         folder, labels, len(answers.logits) if answers else 0, answers.accuracy if answers else None, ece, temperature,
         len(trainer.history), tuple(remarks),
     )  # fmt: skip
+
+
+def _find_mistakes(answers: Answers | None, data: SyntheticDataset | VideoDataset, temperature: float) -> list[HeldOutMistake]:
+    """Return held-out videos that are answered wrongly, the surest first; none of drawn people or with several labels."""
+    if answers is None or answers.multi_label or not isinstance(data, VideoDataset):
+        return []
+    probs = probabilities(answers.logits, temperature=temperature, multi_label=False)
+    wrong = sorted(np.flatnonzero(~answers.right).tolist(), key=lambda n: -probs[n].max())
+    return [
+        HeldOutMistake(
+            data.held[n].name, data.labels[data.held[n].labels[0]], data.labels[int(probs[n].argmax())], float(probs[n].max()),
+            data.held_out_picture(n),
+        )
+        for n in wrong[:MISTAKES]
+    ]  # fmt: skip
