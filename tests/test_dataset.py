@@ -271,6 +271,16 @@ def test_the_page_plays_what_is_most_surprising(small, monkeypatch) -> None:
     assert found.cases[0].prob_predicted > found.cases[1].prob_predicted
 
 
+def test_the_page_says_what_it_does_not_list(browser, small, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(reports, "MISTAKES", 1)
+    many_cases(small).write_html(tmp_path / "page.html")
+    with pages.opened(browser, (tmp_path / "page.html").as_uri(), excused=(tmp_path.as_uri(), EXCUSED, "file:")) as view:
+        assert "2 more videos are not listed here but in the JSON and the CSV" in view.locator("main").inner_text()
+        view.get_by_role("button", name="2 of walk answered as run").click()
+        words = "1 of the 3 listed videos: walk, answered as run. 1 more of them is only in the JSON and the CSV."
+        assert view.get_by_role("status").inner_text() == words
+
+
 def test_a_page_without_mistakes_shows_the_counts_and_doubtful_videos(small, tmp_path: Path) -> None:
     right = tuple(replace(c, name=f"{n}.mp4") for n, c in enumerate(c for c in small.cases if c.is_correct))
     replace(small, cases=right).write_html(tmp_path / "page.html")
