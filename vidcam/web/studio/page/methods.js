@@ -28,6 +28,6 @@ const table = make("table", ""), head = make("thead", ""), line = make("tr", "")
 for (const t of ["Method", "Evidence", "Complete", "Cost", "Paper"]) line.append(make("th", "", t));
 head.append(line);
 table.append(head, body);
-const scroll = make("div", "scroll");
+const scroll = Object.assign(make("div", "scroll"), { tabIndex: 0, role: "region", ariaLabel: "Methods" });
 scroll.append(table);
 root.append(make("h2", "", "Methods"), scroll);

@@ -28,7 +28,7 @@ function draw() {
     body.append(row);
   }
   table.append(head, body);
-  const scroll = make("div", "scroll");
+  const scroll = Object.assign(make("div", "scroll"), { tabIndex: 0, role: "region", ariaLabel: "Models" });
   scroll.append(table);
   const words = offline
     ? "VIDCAM_OFFLINE is set: nothing is fetched, so what is not here cannot be installed."
