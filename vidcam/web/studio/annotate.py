@@ -56,7 +56,9 @@ class AnnotateTab:
                 # gr.Progress covers the outputs, which must stay in sight, and does not come back when the page is loaded again.
                 self._job = part("job", IDLE, elem_id="job")
                 # gr.Video plays no heat; its upload knows no session, and no check that waits in the queue.
-                self.stage = part("stage", {}, input=None, result=None, hidden=None, showcase=None, elem_id="stage")
+                self.stage = part(
+                    "stage", {}, input=None, result=None, hidden=None, showcase=None, uses=("bring",), elem_id="stage"
+                )
                 # gr.Gallery has no second choice, no words under a picture but one caption, and no button to delete one.
                 self._runs = part("runs", {"cards": []}, elem_id="runs")
             with gr.Column(scale=4, min_width=320, elem_id="side"):
@@ -96,19 +98,18 @@ class AnnotateTab:
                 with gr.Row():
                     start = gr.Textbox("", label="From second", min_width=100, placeholder="the beginning")
                     end = gr.Textbox("", label="To second", min_width=100, placeholder="the end")
-        menu_parts = [self.model_menu, self._method_menu, self._classes, self._versus]
-        return [*menu_parts, smoothing, smooth_s, hop, cover, start, end, verdict]
+        self.menu_parts = [self.model_menu, self._method_menu, self._classes, self._versus]
+        return [*self.menu_parts, smoothing, smooth_s, hop, cover, start, end, verdict]
 
     def _connect(self) -> None:
         """Connect the events of the controls to the methods below."""
         self.stage.upload(self._show_video, None, self.shown, **EVENT)
         self.stage.select(self._choose_example, None, self.shown, **EVENT)
-        menu_parts = [self.model_menu, self._method_menu, self._classes, self._versus]
         changes = [
-            self.model_menu.input(self._change_model, menu_parts, [self._job, *menu_parts], **EVENT),
-            self._answer.select(self._try_model, menu_parts, [self._job, *menu_parts], **EVENT),
+            self.model_menu.input(self._change_model, self.menu_parts, [self._job, *self.menu_parts], **EVENT),
+            self._answer.select(self._try_model, self.menu_parts, [self._job, *self.menu_parts], **EVENT),
         ]
-        remembered(self._desk, KEY, self._asked, after=changes)
+        self._remember_after = remembered(self._desk, KEY, self._asked, after=changes)
         self._explain.click(self._run, self._asked, self.shown, **EVENT)
         self.stage.submit(self._hide, None, [self.stage], **EVENT)
         self.stage.apply(self._run_queue, self._asked, self.shown, **EVENT)
@@ -117,6 +118,13 @@ class AnnotateTab:
         self._runs.download(self._save_runs, None, [self._job, self._runs], **EVENT)
         self._answer.download(self._save, None, [self._job, self._answer], **EVENT)
         self._stop.click(halting(self._desk, self._job), None, [self._job], **EVENT)
+
+    def take_model(self, button: gr.Button, menu: gr.Dropdown) -> Any:
+        """Let a button of another tab choose the model that is chosen in a menu there; return the event that does."""
+        outputs = [self._job, *self.menu_parts]
+        event = button.click(self._change_model, [menu, *self.menu_parts[1:]], outputs, **EVENT)
+        self._remember_after(event)
+        return event
 
     async def begin(self, request: gr.Request) -> AsyncIterator[Any]:
         """Fill the tab when it is loaded with what its session has."""
@@ -149,7 +157,9 @@ class AnnotateTab:
         if KEY not in session.chosen:
             return {}
         own = dict(zip(self._asked, session.chosen[KEY], strict=True))
-        return own | self._menus_for(*(own[c] for c in (self.model_menu, self._method_menu, self._classes, self._versus)))
+        if not menus.is_known(own[self.model_menu]):  # it was taught here, and deleted since
+            return {}
+        return own | self._menus_for(session, *(own[c] for c in self.menu_parts))
 
     def _video_and_result(self, session: Session, **more: Any) -> dict[Any, Any]:
         video = None if session.video is None else view_models.of_video(session, session.video)
@@ -187,14 +197,14 @@ class AnnotateTab:
 
         return guarded(update, self._job)
 
-    def _menus_for(self, model: Any, method: Any, labels: list[str] | None, versus: Any) -> dict[Any, Any]:
+    def _menus_for(self, session: Session, model: Any, method: Any, labels: list[str] | None, versus: Any) -> dict[Any, Any]:
         """Return the menus for ``model``; they keep what is chosen in them if the model knows it."""
         name, before = menus.check_model(model), str(method)
         reason, own = menus.refusal(before, name), menus.own_method(name)
         note = menus.method_note(name) if reason is None else f"{reason[0].upper()}{reason[1:]}: {own} instead."
         known = set(menus.labels(name))
         return {
-            self.model_menu: gr.Dropdown(menus.model_choices(), value=name, info=menus.reach(name)),
+            self.model_menu: gr.Dropdown(menus.model_choices(session.runs), value=name, info=menus.reach(name)),
             self._method_menu: gr.Dropdown(menus.method_choices(name), value=own if reason else before, info=note),
             self._classes: gr.Dropdown(choices=list(menus.labels(name)), value=[c for c in labels or [] if c in known]),
             self._versus: gr.Dropdown(choices=_other_labels(name), value=versus if versus in known else ""),
@@ -202,8 +212,7 @@ class AnnotateTab:
 
     def _change_model(self, model: Any, method: Any, labels: Any, versus: Any, request: gr.Request) -> Any:
         def update() -> Any:
-            self._desk.of(request.session_hash)
-            return self._menus_for(model, method, labels, versus)
+            return self._menus_for(self._desk.of(request.session_hash), model, method, labels, versus)
 
         return guarded(update, self._job)
 

@@ -11,25 +11,26 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported, so that it reports nothing
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import gradio as gr
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from vidcam.errors import UsageError, VidcamError
 from vidcam.io.clock import SYSTEM, Clock
 from vidcam.web.security import LOOPBACK, check_proxy_name, make_token
 from vidcam.web.serving import listen, serve_app
 
-from . import annotate, compare, jobs, live, menus, models
+from . import annotate, compare, jobs, live, menus, models, teach
 from .components import EVENT, PAGE
 from .root import own_folder
 from .runs import RunShelf, state_folder
 from .serve import STATIC, Gate, media
 from .sessions import Limits, SessionManager
+from .teach_models import model_shelf
 from .uploads import examples
 
 __all__ = ["Limits", "Options", "build", "run", "served"]
@@ -90,7 +91,7 @@ def served(options: Options) -> Iterator[str]:
         engines = jobs.Engines(options.device)
         why = menus.choice_reason(options.model)
         page = build(desk, engines, state_folder(), model=model, because=why, showcase=options.showcase)
-        app = application(page, desk, live.Viewer(model, options.device))
+        app = application(page, desk, live.Viewer(model, options.device), live.TaughtViewers(options.device))
         here = options.host in LOOPBACK and not options.share
         token = None if auth else make_token(options.host)
         stack.enter_context(serve_app(Gate(app, here=here, auth=auth, token=token, name=name), listening, stopping=desk.shut))
@@ -109,7 +110,7 @@ def build(
     demo: gr.Blocks
     with gr.Blocks(title="vidcam", analytics_enabled=False, fill_width=True) as demo:
         gr.HTML((PAGE / "header.html").read_text(encoding="utf-8"), elem_id="header", apply_default_css=False)
-        with gr.Tabs(elem_id="tabs"):
+        with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Annotate", id="annotate"):
                 tab = annotate.AnnotateTab(
                     desk, engines, shelf, model=model, examples=videos, because=because, showcase=state if showcase else None
@@ -118,9 +119,12 @@ def build(
                 compared = compare.CompareTab(desk, engines, model=model)
             with gr.Tab("Live", id="live"):
                 live.build()
+            with gr.Tab("Teach", id="teach"):
+                taught = teach.TeachTab(desk, engines, model_shelf(), [tab.model_menu, compared.model_menu])
             with gr.Tab("Models", id="models"):
                 shown = models.ModelsTab(desk, [tab.model_menu, compared.model_menu])
         tab.stage.input(compared.show_video, None, compared.outputs, **EVENT)
+        tab.take_model(taught.use, taught.menu).then(lambda: gr.Tabs(selected="annotate"), None, tabs, **EVENT)
         secret = gr.Textbox(visible=False)  # carries what the browser's tab has kept since it was loaded before
 
         # The secret of the browser, to which its runs belong; it outlives the server, so its key must too.
@@ -135,6 +139,7 @@ def build(
         entered.then(tab.begin, None, tab.starting, **EVENT).then(tab.resume, None, tab.shown, **EVENT)
         entered.then(tab.show_example, None, [tab.stage], **EVENT)
         entered.then(compared.begin, None, compared.starting, **EVENT)
+        entered.then(taught.begin, None, taught.starting, **EVENT).then(taught.resume, None, taught.shown, **EVENT)
         entered.then(shown.begin, None, shown.outputs, **EVENT)
 
         async def stay(request: gr.Request) -> None:
@@ -159,10 +164,11 @@ def build(
     return demo
 
 
-def application(demo: gr.Blocks, desk: SessionManager, viewer: Any) -> FastAPI:
-    """Return the application of the page, the live viewer and the files."""
+def application(demo: gr.Blocks, desk: SessionManager, viewer: ASGIApp, taught: ASGIApp) -> FastAPI:
+    """Return the application of the page, the live viewers of the app's model and of ``taught`` ones, and the files."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, routes=[*media(desk)])
     app.mount("/live", viewer)
+    app.mount("/taught/{model}", taught)
     system = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Liberation Sans", "sans-serif"]
     theme = gr.themes.Base(
         primary_hue=gr.themes.colors.orange,

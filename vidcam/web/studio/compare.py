@@ -81,25 +81,28 @@ class CompareTab:
 
         def update() -> Any:
             # Gradio forgets the values of components in a tab that was never looked at, so all of them are sent.
-            model, methods, labels = self._desk.of(request.session_hash).chosen.get(KEY, [self._model, _usual(self._model), []])
+            session = self._desk.of(request.session_hash)
+            usual: list[Any] = [self._model, _usual(self._model), []]
+            chosen = session.chosen.get(KEY, usual)
+            model, methods, labels = chosen if menus.is_known(chosen[0]) else usual
             menu = gr.Dropdown(menus.method_choices(model, several=True), value=methods, info=menus.method_note(model))
-            return self._menus_for(model, labels) | {self._method_menu: menu}
+            return self._menus_for(session, model, labels) | {self._method_menu: menu}
 
         return guarded(update, self._job)
 
-    def _menus_for(self, model: Any, labels: list[str] | None) -> dict[Any, Any]:
+    def _menus_for(self, session: Session, model: Any, labels: list[str] | None) -> dict[Any, Any]:
         name = menus.check_model(model)
         known = set(menus.labels(name))
         return {
-            self.model_menu: gr.Dropdown(menus.model_choices(), value=name, info=menus.reach(name)),
+            self.model_menu: gr.Dropdown(menus.model_choices(session.runs), value=name, info=menus.reach(name)),
             self._method_menu: gr.Dropdown(
                 menus.method_choices(name, several=True), value=_usual(name), info=menus.method_note(name)
             ),
             self._classes: gr.Dropdown(choices=list(menus.labels(name)), value=[c for c in labels or [] if c in known]),
         }
 
-    def _change_model(self, model: Any, labels: Any) -> Any:
-        return guarded(lambda: self._menus_for(model, labels), self._job)
+    def _change_model(self, model: Any, labels: Any, request: gr.Request) -> Any:
+        return guarded(lambda: self._menus_for(self._desk.of(request.session_hash), model, labels), self._job)
 
     async def _follow(self, session: Session, job: Job) -> AsyncIterator[Any]:
         async for words in followed(job, self._desk):

@@ -45,18 +45,25 @@ POLL_S = 0.15
 
 
 @cache
-def _script(name: str) -> str:
-    """Return the text of a part's script, after the functions that all parts share."""
+def _script(*names: str) -> str:
+    """Return the text of scripts, after the functions that all parts share."""
     common = re.sub(r"^export ", "", COMMON.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    return common + (PAGE / f"{name}.js").read_text(encoding="utf-8")
+    return common + "".join((PAGE / f"{name}.js").read_text(encoding="utf-8") for name in names)
 
 
-def part(name: str, value: Any = None, **props: Any) -> gr.HTML:
-    """Make a component that ``page/NAME.js`` draws; the script sees ``props``, which can be updated like the value."""
+def part(name: str, value: Any = None, *, uses: tuple[str, ...] = (), **props: Any) -> gr.HTML:
+    """Make a component that ``page/NAME.js`` draws; the script sees ``props``, which can be updated like the value.
+
+    ``uses`` are scripts with functions that several parts share.
+    """
     return gr.HTML(
-        value, html_template=f"<div class='vc-{name}'></div>", js_on_load=_script(name), apply_default_css=False, padding=False,
+        value,
+        html_template=f"<div class='vc-{name}'></div>",
+        js_on_load=_script(*uses, name),
+        apply_default_css=False,
+        padding=False,
         **props,
-    )  # fmt: skip
+    )
 
 
 def failed(message: str) -> dict[str, Any]:
@@ -133,11 +140,11 @@ async def followed(job: Job, desk: SessionManager) -> AsyncIterator[dict[str, An
         await desk.clock.wait_async(ended, POLL_S)
 
 
-def remembered(desk: SessionManager, key: str, components: list[Any], *, after: list[Any]) -> None:
+def remembered(desk: SessionManager, key: str, components: list[Any], *, after: list[Any]) -> Callable[[Any], None]:
     """Keep in the session what is chosen in these components, for a tab that is loaded again.
 
-    ``after`` are the events that change some of them. Each request carries the moment at which the page sent it, because one that
-    was sent earlier may arrive later.
+    ``after`` are the events that change some of them; what is returned takes others. Each request carries the moment at which the
+    page sent it, because one that was sent earlier may arrive later.
     """
     moment = gr.Number(visible=False)
     stamped = "(moment, ...values) => [performance.timeOrigin + performance.now(), ...values]"
@@ -149,8 +156,13 @@ def remembered(desk: SessionManager, key: str, components: list[Any], *, after: 
     taken_away = [event for c in components if isinstance(c, gr.Dropdown) for event in (c.select, c.blur)]
     told = {"inputs": [moment, *components], "outputs": None, "js": stamped, **EVENT}
     gr.on([*(c.input for c in components), *taken_away], remember, **told)  # what is taken away is no input to Gradio
-    for event in after:
+
+    def remember_after(event: Any) -> None:
         event.then(remember, **told)
+
+    for event in after:
+        remember_after(event)
+    return remember_after
 
 
 def halting(desk: SessionManager, notice: gr.HTML) -> Callable[[gr.Request], Any]:

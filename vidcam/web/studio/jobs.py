@@ -24,7 +24,6 @@ from vidcam.io.formatting import percent
 from vidcam.io.source import open_source
 from vidcam.methods.lookup import BEST
 from vidcam.models import loading
-from vidcam.models.table import get_spec
 from vidcam.reports.comparison import Comparison
 from vidcam.values import Prediction
 
@@ -32,6 +31,7 @@ from .asking import Hidden, ask
 from .results import ALL, VIDEO, Result, file_name, has_file, named, placed, prepare, write_file, write_small_files
 from .runs import RunShelf, find_run
 from .sessions import Job, Session
+from .teach_models import find_spec, open_engine
 from .uploads import Video
 from .view_models import answered, sentence_of
 
@@ -48,17 +48,18 @@ class Engines:
     """Keeps the last few loaded models. Only the one thread of the :class:`SessionManager` uses it."""
 
     def __init__(self, device: str = "auto") -> None:
-        self._device = device
+        self.device = device
         self._kept: OrderedDict[str, Engine] = OrderedDict()
 
     def get(self, model: str, job: Job | None = None) -> Engine:
         """Return the engine of a model, loaded if it is not kept; the job, if there is one, shows the progress."""
         if model not in self._kept:
-            fetched = get_spec(model).weights is not None and not loading.is_available(get_spec(model))
+            spec = find_spec(model)
+            fetched = spec.weights is not None and not loading.is_available(spec)
             if job is not None:
                 job.progress("weights" if fetched else "load", 0, None)
             progress = _bytes(job) if fetched and job is not None else None
-            self._kept[model] = vidcam.open_engine(model, device=self._device, progress=progress)
+            self._kept[model] = open_engine(model, device=self.device, progress=progress)
             while len(self._kept) > MAX_ENGINES:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(model)
@@ -68,7 +69,8 @@ class Engines:
         """Return the stages of opening the model, with the share of the time that each takes."""
         if model in self._kept:
             return {}
-        return {"load": 5.0} if loading.is_available(get_spec(model)) else {"weights": 40.0}
+        spec = find_spec(model)
+        return {"load": 5.0} if spec.weights is None or loading.is_available(spec) else {"weights": 40.0}
 
 
 # The stages of a job, each with the share of the time that it usually takes.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from vidcam.engine import BUILT_IN, choose_default_model
@@ -12,11 +13,14 @@ from vidcam.models import loading, weights
 from vidcam.models.spec import ModelSpec
 from vidcam.models.table import get_spec, list_models, list_specs
 
+from .teach_models import find_spec, is_taught, model_shelf
+
 __all__ = [
     "availability",
     "check_model",
     "choice_reason",
     "default_model",
+    "is_known",
     "labels",
     "method_choices",
     "method_note",
@@ -26,6 +30,7 @@ __all__ = [
     "own_method",
     "reach",
     "refusal",
+    "rejects",
 ]
 
 FAMILIES = {
@@ -48,13 +53,21 @@ def default_model(wanted: str) -> str:
 
 @cache
 def labels(model: str) -> tuple[str, ...]:
-    """Return the classes that a model of the table knows."""
-    return get_spec(model).labels()
+    """Return the classes that a model knows."""
+    return find_spec(model).labels()
+
+
+def rejects(model: str) -> tuple[str, ...]:
+    """Return the classes by which a model says that it recognises nothing; none if the model was deleted."""
+    try:
+        return find_spec(model).rejects
+    except UsageError:
+        return ()
 
 
 def own_method(model: str) -> str:
     """Return the method that explains the model if the user has not chosen one."""
-    return choose_method(None, get_spec(model)).name
+    return choose_method(None, find_spec(model)).name
 
 
 def refusal(method: str, model: str) -> str | None:
@@ -62,7 +75,7 @@ def refusal(method: str, model: str) -> str | None:
     if method == BEST:
         return None
     try:
-        check_method(get_method(method), get_spec(model))
+        check_method(get_method(method), find_spec(model))
     except IncompatibleError as error:
         return str(error).partition(";")[0]
     return None
@@ -78,11 +91,15 @@ def choice_reason(wanted: str) -> str:
     return f"{reason[0].upper()}{reason[1:]}."
 
 
-def model_choices() -> list[tuple[str, str]]:
-    """Return the models that can be used, with what they are: first those on this machine."""
+def model_choices(owner: Path | None = None) -> list[tuple[str, str]]:
+    """Return the models that can be used, with what they are: first those on this machine.
+
+    Those that were taught in the browser whose runs lie in the folder ``owner`` come before all others.
+    """
+    taught = [] if owner is None else [(f"{m.short_name} · {m.title}", m.name) for m in model_shelf().list(owner.name)]
     usable = [(spec, *availability(spec)) for spec in list_specs()]
     order = sorted((not here, n) for n, (_, here, reason) in enumerate(usable) if reason is None)
-    return [(_words(usable[n][0], here=not absent), usable[n][0].name) for absent, n in order]
+    return taught + [(_words(usable[n][0], here=not absent), usable[n][0].name) for absent, n in order]
 
 
 def _words(spec: ModelSpec, *, here: bool) -> str:
@@ -101,7 +118,7 @@ def availability(spec: ModelSpec) -> tuple[bool, str | None]:
 
 def reach(model: str) -> str:
     """Return in one line what a model knows."""
-    spec = get_spec(model)
+    spec = find_spec(model)
     count = len(labels(model)) - len(spec.rejects)
     kind = "everyday movements" if spec.name == BUILT_IN else "actions"
     return f"Knows {count} {kind}; looks at {spec.clip_s:.2g} s at a time."
@@ -165,8 +182,19 @@ def methods_table() -> list[dict[str, Any]]:
     ]
 
 
+def is_known(name: object) -> bool:
+    """Return whether there is a model of this name; one that was taught here may have been deleted."""
+    try:
+        check_model(name)
+    except UsageError:
+        return False
+    return True
+
+
 def check_model(name: object) -> str:
-    """Return the name if it is a model of the table. UsageError for anything else, which a page never sends."""
+    """Return the name if it is a model of the table, or one that was taught here. UsageError for anything else."""
+    if is_taught(name):
+        return model_shelf().find(name).name
     if not isinstance(name, str) or name not in list_models():
         raise UsageError(f"{name!r} is not one of the models in the table: choose one of the menu")
     return name

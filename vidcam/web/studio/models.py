@@ -63,7 +63,9 @@ class ModelsTab:
         async for words in followed(job, self._desk):
             yield {self._job: words}
         end = IDLE if job.state == "done" else working(job, self._desk)
-        yield {self._job: end, self._models: _tables()} | {menu: gr.Dropdown(menus.model_choices()) for menu in self._others}
+        yield {self._job: end, self._models: _tables()} | {
+            menu: gr.Dropdown(menus.model_choices(job.session.runs)) for menu in self._others
+        }
 
 
 def _tables() -> dict[str, Any]:

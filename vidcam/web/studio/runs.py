@@ -23,7 +23,7 @@ from vidcam.io.json_text import parse_json, to_json_text
 from .results import Result, file_name, link_or_copy, picture_of
 from .uploads import Video
 
-__all__ = ["FACTS", "PICTURE", "RunShelf", "StoredRun", "find_run", "state_folder", "write_facts"]
+__all__ = ["FACTS", "PICTURE", "RunShelf", "StoredRun", "find_run", "newest", "state_folder", "write_facts"]
 
 FACTS, PICTURE = "run.json", "picture.jpg"
 OWNER_BYTES = 24
@@ -145,7 +145,7 @@ class RunShelf:
 
     def list(self, folder: Path) -> list[StoredRun]:
         """Return the runs of a browser, the newest first."""
-        return [run for path in _newest(folder.glob("run-*")) if (run := _read(path)) is not None]
+        return [run for path in newest(folder.glob("run-*")) if (run := _read(path)) is not None]
 
     def find(self, folder: Path, number: object) -> StoredRun:
         """Return the run of this number. UsageError if the browser has none."""
@@ -158,14 +158,14 @@ class RunShelf:
         """Delete the oldest runs beyond the limits; what a server left unfinished counts like a run."""
         total = 0
         counts: dict[Path, int] = {}
-        for path in _newest(self.root.glob("*/*-*")):
+        for path in newest(self.root.glob("*/*-*")):
             counts[path.parent] = counts.get(path.parent, 0) + 1
             total += sum(file.stat().st_size for file in path.iterdir())
             if counts[path.parent] > self._most or total > self._size:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def _newest(paths: Iterator[Path]) -> list[Path]:
+def newest(paths: Iterator[Path]) -> list[Path]:
     """Return the folders, the last made first."""
     dated = []
     for path in paths:

@@ -17,6 +17,7 @@ from vidcam.web.security import LOOPBACK, Guard
 
 from .annotate import take
 from .sessions import Session, SessionManager, sentence
+from .teach_clips import lesson_of
 from .uploads import clean_name, look_at, megabytes, video_suffix
 
 __all__ = ["Gate", "media"]
@@ -78,7 +79,7 @@ class TooLargeError(UsageError):
 
 
 async def _take_in(request: Request, desk: SessionManager, session: Session, folder: Path) -> None:
-    """Receive a video into ``folder``: as the session's video, or as one of several that are explained in turn."""
+    """Receive a video into ``folder``: as the session's video, one of several to explain in turn, or a clip of an action."""
     name, most, several = (
         clean_name(request.query_params.get("name", "video")),
         desk.limits.size,
@@ -91,6 +92,9 @@ async def _take_in(request: Request, desk: SessionManager, session: Session, fol
         raise too_large
     if several and len(session.queue) >= MAX_QUEUE:
         raise UsageError(f"At most {MAX_QUEUE} videos are explained in turn: drop the others afterwards.")
+    action = request.query_params.get("action")
+    if action is not None:
+        lesson_of(session).check_room(action)
     path, size = folder / f"video{video_suffix(name)}", 0
     folder.mkdir()
     with path.open("wb") as file:
@@ -100,7 +104,9 @@ async def _take_in(request: Request, desk: SessionManager, session: Session, fol
                 raise too_large
             file.write(chunk)
     video = await desk.errand(lambda: look_at(path, name, desk.limits))
-    if several:
+    if action is not None:
+        lesson_of(session).add(action, video)
+    elif several:
         session.queue.append(video)
     else:
         take(session, video)

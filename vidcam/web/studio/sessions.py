@@ -21,6 +21,7 @@ from vidcam.io.clock import SYSTEM, Clock
 from .course import JobProgress
 
 if TYPE_CHECKING:
+    from .teach_clips import Lesson
     from .uploads import Video
 
 __all__ = ["Cancelled", "Job", "Limits", "Session", "SessionManager", "sentence"]
@@ -190,6 +191,8 @@ class Session:
     """Where the runs of its browser are kept."""
     queue: list[Video] = field(default_factory=list)
     """Videos that came together and are to be explained one after the other."""
+    lesson: Lesson | None = None
+    """What is to be taught: see :func:`vidcam.web.studio.teach_clips.lesson_of`."""
     tabs: set[str] = field(default_factory=set)
     """The tabs that show it now: none if it was closed, several if a tab was duplicated."""
     last_used: float = 0.0

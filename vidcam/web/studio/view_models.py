@@ -16,6 +16,7 @@ from . import menus
 from .results import Result, file_kinds
 from .runs import PICTURE, StoredRun
 from .sessions import Session
+from .teach_models import find_spec
 from .uploads import Video
 
 __all__ = ["answered", "cards", "headline", "in_step", "of_video", "sentence_of", "shown"]
@@ -80,7 +81,7 @@ def sentence_of(result: Result) -> str:
 
 def headline(analysis: Analysis) -> str:
     """Return the answer in one sentence; if the video shows several actions one after the other, their sequence."""
-    rejects = get_spec(analysis.model.name).rejects
+    rejects = menus.rejects(analysis.model.name)
     sequence: list[str] = []
     for span in predicted_spans(analysis.windows):
         is_action = span.label not in rejects and span.prob >= SURE and span.end - span.start >= LONG_S
@@ -96,9 +97,9 @@ def rejected(analysis: Analysis) -> dict[str, Any] | None:
 
     None if it recognises one.
     """
-    spec = get_spec(analysis.model.name)
-    if analysis.labels[0] not in spec.rejects:
+    if analysis.labels[0] not in menus.rejects(analysis.model.name):
         return None
+    spec = find_spec(analysis.model.name)
     words, (other, _) = rejection_sentence(spec, analysis.labels[0]), choose_default_model()
     useful = other != spec.name and menus.availability(get_spec(other))[1] is None
     return {

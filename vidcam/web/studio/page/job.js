@@ -6,7 +6,7 @@ const words = root.querySelector(".words"), fill = root.querySelector("i"), find
 const WORDS = { "": "Starting", load: "Loading the model", weights: "Downloading the weights", look: "Reading the video",
   explain: "Looking for evidence", "fill in": "Looking again for an answer that came late", convert: "Converting the video for the browser",
   "try methods": "Trying methods", "test methods": "Testing the methods",
-  judge: "Testing the evidence", draw: "Drawing the MP4", write: "Writing the file" };
+  judge: "Testing the evidence", decode: "Reading the clips", train: "Teaching", test: "Testing", inspect: "Testing the model on the clips kept aside", draw: "Drawing the MP4", write: "Writing the file" };
 
 const time = s => s < 60 ? `${Math.max(1, Math.round(s))} s` : `${Math.floor(s / 60)} min ${Math.round(s % 60)} s`;
 

@@ -1,17 +1,22 @@
 // The viewer of `vidcam live`, in a frame that exists only while its tab is open: a hidden tab must not use a camera.
 const root = element.firstElementChild;
+const address = () => props.value ? props.value.src : "live/"; // empty: not yet
 root.innerHTML = `<p class="soft">Your browser's camera is explained on the machine that this page comes from. Pictures are sent there and nowhere else, and none is kept.</p>`;
-let frame = null;
-new IntersectionObserver(entries => {
-  const seen = entries.at(-1).isIntersecting;
-  if (seen && !frame) {
+let frame = null, seen = false;
+function update() {
+  root.hidden = !address();
+  if (frame && (!address() || frame.getAttribute("src") !== address())) { frame.remove(); frame = null; }
+  if (seen && !frame && address()) {
     frame = document.createElement("iframe");
     frame.title = "Live viewer";
     frame.allow = "camera; fullscreen";
-    frame.src = "live/";
+    frame.src = address();
     root.append(frame);
   } else if (!seen && frame && !document.fullscreenElement) {
     frame.remove();
     frame = null;
   }
-}).observe(root);
+}
+new IntersectionObserver(entries => { seen = entries.at(-1).isIntersecting; update(); }).observe(root);
+watch("value", () => { update(); if (address()) root.scrollIntoView(); });
+update();

@@ -33,18 +33,15 @@ function state(name) {
 // --- bringing a video
 
 const big = make("p", "big", "Drop one or more videos here"), limits = make("p", "soft"), choose = button("go", "Choose a video", () => chooser.click());
-const camera = button("", "Record", record), shelf = make("div", "shelf"), shelfTitle = make("p", "soft", "or take an example");
+const camera = button("", "Record", () => record()), shelf = make("div", "shelf"), shelfTitle = make("p", "soft", "or take an example");
 const back = button("quiet", "Back", () => update());
-const pair = make("div", "pair"), sending = make("div", "sending"), uploaded = make("i"), bar = make("div", "bar");
-bar.append(uploaded);
-sending.append(make("p", "", "Sending"), bar);
+const pair = make("div", "pair"), sending = makeSending();
 pair.append(choose, camera, back);
 const target = make("div", "target");
 target.append(big, pair, limits, sending, chooser);
 const first = make("div", "first");
 first.append(target, example);
 drop.append(first, shelfTitle, shelf);
-sending.hidden = true;
 
 const say = text => { notice.textContent = text; };
 
@@ -55,28 +52,11 @@ async function sendAll(files) {
   if (sent.length) trigger(files.length > 1 ? "apply" : "upload");
 }
 
-const send = (blob, name, several = false) => new Promise(done => {
-  const { token, size } = props.value;
-  say("");
-  if (blob.size > size) { say(`${name} is larger than allowed here (${props.value.words}): cut it, or start the app with a larger --max-size.`); done(false); return; }
-  const request = new XMLHttpRequest();
-  request.open("POST", `media/${token}?name=${encodeURIComponent(name)}${several ? "&several" : ""}`);
-  request.upload.onprogress = e => {
-    uploaded.style.width = `${100 * e.loaded / e.total}%`;
-    sending.firstElementChild.textContent = e.loaded < e.total ? `Sending ${name}` : "Checking it when its turn comes";
-  };
-  request.onloadend = () => {
-    sending.hidden = true;
-    chooser.value = "";
-    let answer = {};
-    try { answer = JSON.parse(request.responseText); } catch { /* told below */ }
-    if (request.status !== 200) say(answer.error ?? "The video could not be sent: is vidcam still running?");
-    done(request.status === 200);
-  };
-  sending.hidden = false;
-  uploaded.style.width = "0";
-  request.send(blob);
-});
+const send = async (blob, name, several = false) => {
+  const taken = await sendVideo(props.value, blob, name, several ? "&several" : "", { say, sending });
+  chooser.value = "";
+  return taken;
+};
 
 chooser.addEventListener("change", () => { if (chooser.files.length) sendAll([...chooser.files]); });
 for (const kind of ["dragover", "dragleave", "drop"]) root.addEventListener(kind, e => {
@@ -86,35 +66,7 @@ for (const kind of ["dragover", "dragleave", "drop"]) root.addEventListener(kind
   if (kind === "drop" && e.dataTransfer.files.length) sendAll([...e.dataTransfer.files]);
 });
 
-async function record() {
-  say("");
-  let stream;
-  try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 }, height: { ideal: 480 } }, audio: false });
-  } catch (error) {
-    say(error.name === "NotFoundError" ? "This device has no camera." : "The camera was not granted: allow it beside the address, and try again.");
-    return;
-  }
-  const box = make("div", "recorder"), eye = make("video"), row = make("div", "pair"), seconds = make("span", "num");
-  eye.srcObject = stream;
-  eye.muted = eye.playsInline = true;
-  eye.play();
-  const type = ["video/webm;codecs=vp8", "video/webm", "video/mp4"].find(t => MediaRecorder.isTypeSupported(t));
-  const recorder = new MediaRecorder(stream, { mimeType: type }), parts = [];
-  let kept = false, began = 0;
-  const tick = setInterval(() => { if (recorder.state === "recording") seconds.textContent = timeText((performance.now() - began) / 1000); }, 100);
-  recorder.ondataavailable = e => parts.push(e.data);
-  recorder.onstop = () => { close(); if (kept) sendAll([new File(parts, type.includes("mp4") ? "recording.mp4" : "recording.webm", { type })]); };
-  const close = () => { clearInterval(tick); stream.getTracks().forEach(t => t.stop()); box.remove(); target.hidden = false; };
-  const start = button("go", "Start", () => {
-    if (recorder.state === "inactive") { recorder.start(); began = performance.now(); start.textContent = "Stop and use it"; }
-    else { kept = true; recorder.stop(); }
-  });
-  row.append(start, button("", "Cancel", () => recorder.state === "inactive" ? close() : recorder.stop()), seconds);
-  box.append(eye, row);
-  target.hidden = true;
-  drop.prepend(box);
-}
+const record = () => recordVideo({ place: drop, target, say, use: file => sendAll([file]) });
 
 function open() {
   const { examples = [], words: most = "", secret } = props.value ?? {};

@@ -1,0 +1,64 @@
+// Bringing a video: a file is sent to the session, or one is recorded with the camera.
+
+/** Sends a video to the session; gives whether it was taken. `say` shows a sentence, `sending` is a paragraph over a bar. */
+const sendVideo = ({ token, size, words }, blob, name, query, { say, sending }) => new Promise(done => {
+  const [text, fill] = [sending.firstElementChild, sending.querySelector("i")];
+  say("");
+  if (blob.size > size) { say(`${name} is larger than allowed here (${words}): cut it, or start the app with a larger --max-size.`); done(false); return; }
+  const request = new XMLHttpRequest();
+  request.open("POST", `media/${token}?name=${encodeURIComponent(name)}${query}`);
+  request.upload.onprogress = e => {
+    fill.style.width = `${100 * e.loaded / e.total}%`;
+    text.textContent = e.loaded < e.total ? `Sending ${name}` : "Checking it when its turn comes";
+  };
+  request.onloadend = () => {
+    sending.hidden = true;
+    let answer = {};
+    try { answer = JSON.parse(request.responseText); } catch { /* told below */ }
+    if (request.status !== 200) say(answer.error ?? "The video could not be sent: is vidcam still running?");
+    done(request.status === 200);
+  };
+  sending.hidden = false;
+  fill.style.width = "0";
+  request.send(blob);
+});
+
+/** Makes a paragraph over a bar, hidden, for `sendVideo`. */
+function makeSending() {
+  const sending = make("div", "sending"), bar = make("div", "bar");
+  bar.append(make("i"));
+  sending.append(make("p", "", "Sending"), bar);
+  sending.hidden = true;
+  return sending;
+}
+
+/** Opens the camera in a box at the beginning of `place`, in front of `target`; `use` gets the file that was recorded. */
+async function recordVideo({ place, target, say, use }) {
+  say("");
+  let stream;
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 }, height: { ideal: 480 } }, audio: false });
+  } catch (error) {
+    say(error.name === "NotFoundError" ? "This device has no camera." : "The camera was not granted: allow it beside the address, and try again.");
+    return;
+  }
+  const box = make("div", "recorder"), eye = make("video"), row = make("div", "pair"), seconds = make("span", "num");
+  eye.srcObject = stream;
+  eye.muted = eye.playsInline = true;
+  eye.play();
+  const type = ["video/webm;codecs=vp8", "video/webm", "video/mp4"].find(t => MediaRecorder.isTypeSupported(t));
+  const recorder = new MediaRecorder(stream, { mimeType: type }), parts = [];
+  let kept = false, began = 0;
+  const tick = setInterval(() => { if (recorder.state === "recording") seconds.textContent = timeText((performance.now() - began) / 1000); }, 100);
+  recorder.ondataavailable = e => parts.push(e.data);
+  recorder.onstop = () => { close(); if (kept) use(new File(parts, type.includes("mp4") ? "recording.mp4" : "recording.webm", { type })); };
+  const close = () => { clearInterval(tick); stream.getTracks().forEach(t => t.stop()); box.remove(); target.hidden = false; };
+  const start = button("go", "Start", () => {
+    if (recorder.state === "inactive") { recorder.start(); began = performance.now(); start.textContent = "Stop and use it"; }
+    else { kept = true; recorder.stop(); }
+  });
+  row.append(start, button("", "Cancel", () => recorder.state === "inactive" ? close() : recorder.stop()), seconds);
+  box.append(eye, row);
+  target.hidden = true;
+  place.prepend(box);
+}

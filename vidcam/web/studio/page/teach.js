@@ -1,0 +1,66 @@
+// What is to be taught: actions, each with a name and clips that are recorded or dropped.
+const root = element.firstElementChild, typed = new Map(); // the names that the server may not know yet
+const list = make("ol", "actions"), notice = make("p", "notice"), sending = makeSending();
+const say = text => { notice.textContent = text; };
+notice.setAttribute("role", "alert");
+const another = button("", "Add an action", () => trigger("submit"));
+root.append(
+  make("h2", "sentence", "Teach a model your own actions"),
+  make("p", "soft", "Name two to ten actions and add clips of each: a few seconds long, with one person doing that action from beginning to end. Five or more clips of each are good; vary place and distance."),
+  list, sending, notice, another,
+);
+
+async function add(action, files) {
+  let taken = false;
+  for (const file of files) taken = await sendVideo(props.value, file, file.name, `&action=${action.number}`, { say, sending }) || taken;
+  if (taken) trigger("upload");
+}
+
+function clipOf(action, clip, what) {
+  const box = make("li"), video = make("video"), play = button("open", "", () => video.paused ? video.play().catch(() => {}) : video.pause());
+  Object.assign(video, { src: clip.url, poster: clip.poster, muted: true, loop: true, playsInline: true, preload: "none" });
+  play.append(video);
+  play.setAttribute("aria-label", `Play ${what}`);
+  const gone = button("quiet", "Remove", () => trigger("delete", { action: action.number, clip: clip.number }));
+  gone.setAttribute("aria-label", `Remove ${what}`);
+  const under = make("div", "under");
+  under.append(make("span", "num soft", clip.facts), gone);
+  box.append(play, under);
+  return box;
+}
+
+function actionOf(action, place) {
+  const box = make("li", "action"), field = make("input", "name"), row = make("div", "pair"), clips = make("ul", "clips"), chooser = make("input");
+  Object.assign(field, { value: typed.get(action.number) ?? action.label, maxLength: 40, placeholder: `Action ${place}, such as waving`, autocomplete: "off" });
+  field.dataset.number = action.number;
+  field.setAttribute("aria-label", `Name of action ${place}`);
+  field.addEventListener("input", () => typed.set(action.number, field.value));
+  field.addEventListener("change", () => trigger("input", { names: [[action.number, field.value]] }));
+  Object.assign(chooser, { type: "file", accept: "video/*,image/gif,.mkv,.avi,.webm,.mov", multiple: true, hidden: true });
+  chooser.setAttribute("aria-label", `Video files of action ${place}`);
+  chooser.addEventListener("change", () => add(action, [...chooser.files]));
+  const record = button("", "Record", () => recordVideo({ place: box, target: row, say, use: file => add(action, [file]) }));
+  const choose = button("", "Add videos", () => chooser.click()), gone = button("quiet", "Remove", () => trigger("delete", { action: action.number }));
+  record.setAttribute("aria-label", `Record a clip of action ${place}`);
+  choose.setAttribute("aria-label", `Add videos of action ${place}`);
+  gone.setAttribute("aria-label", `Remove action ${place}`);
+  row.append(field, record, choose, gone, chooser);
+  clips.append(...action.clips.map((clip, n) => clipOf(action, clip, `clip ${n + 1} of action ${place}`)));
+  box.append(row, action.clips.length ? clips : make("p", "soft", "No clips yet: record some, or drop video files here."));
+  for (const kind of ["dragover", "dragleave", "drop"]) box.addEventListener(kind, e => {
+    if (!e.dataTransfer?.types.includes("Files")) return;
+    e.preventDefault();
+    box.classList.toggle("over", kind === "dragover");
+    if (kind === "drop") add(action, [...e.dataTransfer.files]);
+  });
+  return box;
+}
+
+function draw() {
+  const { actions = [], full } = props.value ?? {}, at = document.activeElement?.dataset?.number;
+  list.replaceChildren(...actions.map((action, n) => actionOf(action, n + 1)));
+  if (at) list.querySelector(`.name[data-number="${at}"]`)?.focus();
+  another.hidden = !!full;
+}
+watch("value", draw);
+draw();

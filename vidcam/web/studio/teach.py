@@ -1,0 +1,271 @@
+"""The Teach tab: clips of a few actions in, a model that knows them out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import gradio as gr
+
+from vidcam.errors import UsageError
+from vidcam.io.json_text import parse_json
+from vidcam.models import loading
+from vidcam.models.table import list_specs
+
+from . import jobs, menus
+from .components import EVENT, IDLE, Unfinished, failed, followed, guarded, halting, part, unchanged, working
+from .sessions import Job, Session, SessionManager, sentence
+from .teach_clips import MAX_ACTIONS, lesson_of
+from .teach_jobs import EPOCHS, Teaching, pack, teach
+from .teach_models import MISTAKES, TEST, ModelShelf, TaughtModel
+from .uploads import megabytes, minutes
+
+__all__ = ["TeachTab"]
+
+KEY = "teach"
+LAST_LAYER, ALL_LAYERS = "the last layer", "all layers"
+NAMES = "[...document.querySelectorAll('.vc-teach .name')].map(field => [field.dataset.number, field.value])"
+
+
+class TeachTab:
+    """The tab, made inside the app's page; ``menus_of_others`` are the menus of models in other tabs.
+
+    :meth:`begin` gives ``starting`` their values when a tab of the browser is loaded, and :meth:`resume` then gives ``shown`` the
+    progress of a job that still runs. ``use`` is the button that takes the model of ``menu`` to another tab.
+    """
+
+    def __init__(
+        self, desk: SessionManager, engines: jobs.Engines, shelf: ModelShelf, menus_of_others: list[gr.Dropdown]
+    ) -> None:
+        self._desk, self._engines, self._shelf, self._others = desk, engines, shelf, menus_of_others
+        self._unfinished = Unfinished(desk, KEY)
+        with gr.Row(equal_height=False, elem_classes="asks"):
+            with gr.Column(scale=7, min_width=340):
+                self._job = part("job", IDLE, elem_id="teach-job")
+                # gr.Video sends to Gradio's own upload, which is closed; and a list that grows would be made anew at each change.
+                self._lesson = part("teach", {}, uses=("bring",), elem_id="teach")
+                self._live = part("live", {"src": ""}, elem_id="teach-live")
+            with gr.Column(scale=4, min_width=320):
+                asked = self._make_questions()
+                with gr.Row(elem_classes="sticky"):
+                    start = gr.Button("Teach", variant="primary", elem_id="teach-go", elem_classes="go")
+                    stop = gr.Button("Stop", elem_classes="stop")
+                self._make_models()
+        models = [self.menu, self._facts, self._live, *menus_of_others]
+        self.starting, self.shown = [self._job, self._lesson, *models], [self._job, *models]
+        self._connect(start, stop, asked)
+
+    def _make_questions(self) -> list[Any]:
+        """Make the controls of how a model is taught, in the order of the arguments of :meth:`_run`."""
+        here = [(f"{spec.name} · {spec.title}", spec.name) for spec in list_specs() if loading.is_available(spec)]
+        names = gr.Textbox(visible=False)  # carries the names as they stand in the page when the button is pressed
+        with gr.Group(elem_id="ask-teach"):
+            base = gr.Dropdown(
+                here, value=Teaching.base, label="Start from", elem_id="teach-base",
+                info="The model that learns; mini is small and needs the least time.",
+            )  # fmt: skip
+            with gr.Accordion("More", open=False):
+                epochs = gr.Slider(1, 60, EPOCHS, step=1, label="Epochs", info="Passes over the clips.", buttons=[])
+                layers = gr.Radio(
+                    [LAST_LAYER, ALL_LAYERS], value=LAST_LAYER, label="What learns",
+                    info="With few clips, the last layer alone learns faster, and seldom worse.",
+                )  # fmt: skip
+        return [names, base, epochs, layers]
+
+    def _make_models(self) -> None:
+        """Make the controls of the models that were taught."""
+        with gr.Column(elem_id="taught-models"):
+            self.menu = gr.Dropdown([], label="Your models", elem_id="taught-model")
+            # gr.Markdown would read the names of actions as markup, and cannot have the browser save a file.
+            self._facts = part("taught", {}, elem_id="taught")
+            with gr.Row():
+                self.use = gr.Button("Use in Annotate", size="md", min_width=170)
+                self._see = gr.Button("See it live", size="md", min_width=170)
+                self._save = gr.Button("Download (.zip)", size="md", min_width=170)
+                self._drop = gr.Button("Delete", size="md", min_width=170)
+
+    def _connect(self, start: gr.Button, stop: gr.Button, asked: list[Any]) -> None:
+        """Connect the events of the controls to the methods below."""
+        self._lesson.upload(self._show_lesson, None, [self._job, self._lesson], **EVENT)
+        self._lesson.input(self._rename, None, None, **EVENT)
+        self._lesson.submit(self._add_action, None, [self._job, self._lesson], **EVENT)
+        self._lesson.delete(self._remove, None, [self._job, self._lesson], **EVENT)
+        start.click(self._run, asked, self.shown, js=f"(_, ...more) => [JSON.stringify({NAMES}), ...more]", **EVENT)
+        stop.click(halting(self._desk, self._job), None, [self._job], **EVENT)
+        self.menu.input(self._choose, [self.menu], [self._job, self._facts, self._live], **EVENT)
+        self._see.click(self._show_live, [self.menu], [self._job, self._live], **EVENT)
+        self._save.click(self._pack, [self.menu], [self._job, self._facts], **EVENT)
+        sure = "name => confirm('Delete this model? Its files on this machine are deleted too.') ? name : null"
+        self._drop.click(self._delete, [self.menu], self.shown, js=sure, **EVENT)
+
+    async def begin(self, request: gr.Request) -> AsyncIterator[Any]:
+        """Fill the tab when it is loaded with what its session has."""
+
+        def update() -> Any:
+            session, job = self._desk.of(request.session_hash), self._unfinished.find(request)
+            return {self._lesson: self._values(session), self._job: job} | self._taught(session)
+
+        yield guarded(update, self._job)
+
+    async def resume(self, request: gr.Request) -> AsyncIterator[Any]:
+        """Show the progress of a job that still runs when the tab is loaded, and its model."""
+        job = self._unfinished.take(request)
+        if job is None:
+            yield unchanged(self._job)
+            return
+        async for update in self._follow(job):
+            yield update
+
+    # --- the clips
+
+    def _values(self, session: Session) -> dict[str, Any]:
+        """Return the actions with their clips, and what an upload needs."""
+        limits, lesson = self._desk.limits, lesson_of(session)
+        return {
+            "token": session.token,
+            "size": limits.size,
+            "words": f"up to {megabytes(limits.size)} and {minutes(limits.seconds)}",
+            "full": len(lesson.actions) >= MAX_ACTIONS,
+            "actions": [
+                {
+                    "number": action.number,
+                    "label": action.label,
+                    "clips": [
+                        {
+                            "number": clip.path.parent.name,
+                            "poster": clip.poster,
+                            "url": session.serve(clip.path),
+                            "facts": clip.facts.partition(" · ")[0],
+                        }
+                        for clip in action.clips
+                    ],
+                }
+                for action in lesson.actions
+            ],
+        }
+
+    def _show_lesson(self, request: gr.Request) -> Any:
+        return self._change_lesson(request, lambda session: None)
+
+    def _add_action(self, request: gr.Request) -> Any:
+        return self._change_lesson(request, lambda session: lesson_of(session).add_action())
+
+    def _remove(self, event: gr.EventData, request: gr.Request) -> Any:
+        """Remove an action, or one of its clips."""
+
+        def remove(session: Session) -> None:
+            if session.busy:
+                raise UsageError("Your last request is still being worked on: wait for it, or stop it.")
+            for folder in lesson_of(session).remove(event._data.get("action"), event._data.get("clip")):
+                session.forget(folder)
+
+        return self._change_lesson(request, remove)
+
+    def _change_lesson(self, request: gr.Request, change: Any) -> Any:
+        def update() -> Any:
+            session = self._desk.of(request.session_hash)
+            change(session)
+            return {self._lesson: self._values(session), self._job: gr.skip()}
+
+        return guarded(update, self._job)
+
+    async def _rename(self, event: gr.EventData, request: gr.Request) -> None:
+        """Keep the names as they are typed, for a tab that is loaded again."""
+        if self._desk.knows(str(request.session_hash)):
+            lesson_of(self._desk.of(request.session_hash)).rename(dict(event._data.get("names") or []))
+
+    # --- teaching
+
+    async def _run(self, names: Any, base: Any, epochs: Any, layers: Any, request: gr.Request) -> AsyncIterator[Any]:
+        """Teach a model what stands in the page."""
+        try:
+            session = self._desk.of(request.session_hash)
+            lesson = lesson_of(session)
+            lesson.rename(dict(parse_json(names)))
+            how = Teaching(menus.check_model(base), int(epochs), layers == ALL_LAYERS)
+            work = teach(session, self._engines, self._shelf, lesson.check(), how)
+            job = self._desk.submit(session, work, key=KEY)
+        except Exception as error:
+            yield {self._job: failed(sentence(error))}
+            return
+        async for update in self._follow(job):
+            yield update
+
+    async def _follow(self, job: Job) -> AsyncIterator[Any]:
+        async for words in followed(job, self._desk):
+            yield {self._job: words}
+        if job.state != "done":
+            yield {self._job: working(job, self._desk)}
+        else:
+            name = job.result.name if isinstance(job.result, TaughtModel) else None  # a zip is for the tab that asked for it
+            yield {self._job: IDLE} | self._taught(job.session, name)
+
+    # --- the models
+
+    def _taught(self, session: Session, chosen: str | None = None) -> dict[Any, Any]:
+        """Return the menus with the models that were taught, with one chosen: the newest, if none is named."""
+        taught = [] if session.runs is None else self._shelf.list(session.runs.name)
+        model = next((m for m in taught if m.name == chosen), taught[0] if taught else None)
+        choices = [(f"{m.short_name} · {', '.join(m.labels)}", m.name) for m in taught]
+        return {
+            self.menu: gr.Dropdown(choices, value=None if model is None else model.name),
+            self._facts: {} if model is None else model_facts(session, model),
+            self._live: {"src": ""},
+        } | {menu: gr.Dropdown(menus.model_choices(session.runs)) for menu in self._others}
+
+    def _choose(self, name: Any, request: gr.Request) -> Any:
+        def update() -> Any:
+            session = self._desk.of(request.session_hash)
+            return {self._facts: model_facts(session, self._shelf.find(name)), self._live: {"src": ""}, self._job: gr.skip()}
+
+        return guarded(update, self._job)
+
+    def _show_live(self, name: Any) -> Any:
+        return guarded(
+            lambda: {self._live: {"src": f"taught/{self._shelf.find(name).name}/"}, self._job: gr.skip()}, self._job
+        )  # fmt: skip
+
+    async def _pack(self, name: Any, request: gr.Request) -> AsyncIterator[Any]:
+        """Put the model into a zip, which the browser saves when it is ready."""
+        try:
+            session, model = self._desk.of(request.session_hash), self._shelf.find(name)
+            job = self._desk.submit(session, pack(model), key=KEY)
+        except Exception as error:
+            yield {self._job: failed(sentence(error))}
+            return
+        facts = model_facts(session, model)
+        async for words in followed(job, self._desk):
+            yield {self._job: words, self._facts: facts}
+        if job.state != "done":
+            yield {self._job: working(job, self._desk), self._facts: facts}
+            return
+        saved = {"url": session.serve(job.result), "name": job.result.name, "number": job.folder.name}
+        yield {self._job: IDLE, self._facts: facts | {"saved": saved}}
+
+    def _delete(self, name: Any, request: gr.Request) -> Any:
+        def update() -> Any:
+            session = self._desk.of(request.session_hash)
+            if name is None or session.runs is None:  # the user was asked, and said no
+                return {self._job: gr.skip()}
+            if session.busy:
+                raise UsageError("Your last request is still being worked on: wait for it, or stop it.")
+            self._shelf.delete(session.runs.name, name)
+            return {self._job: gr.skip()} | self._taught(session)
+
+        return guarded(update, self._job)
+
+
+def model_facts(session: Session, model: TaughtModel) -> dict[str, Any]:
+    """Return what the page says of a taught model: how good it is, its mistakes, its pages, and its name at the command line."""
+    pages = [("Training report", model.folder, "report.html"), ("Mistakes, played", model.folder / TEST, MISTAKES)]
+    return {
+        "sentence": f"{model.right} of {model.tested} test clips right",
+        "mistakes": list(model.mistakes),
+        "remarks": list(model.remarks),
+        "pages": [
+            {"title": title, "url": f"{session.serve(folder)}{name}"}
+            for title, folder, name in pages
+            if (folder / name).is_file()
+        ],
+        "folder": model.short_name,
+    }
