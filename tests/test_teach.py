@@ -252,7 +252,7 @@ def test_a_model_is_taught_kept_and_known_to_the_menus(desk, actions, tmp_path, 
     assert (model.labels, model.tested) == (("red", "green"), 2)
     assert model.right == 2 - len(model.mistakes)
     assert model.remarks[0].startswith("Nobody seems to be in clip 2 of “red”: look at it again.")
-    assert menus.model_choices(session.runs)[0] == ("red-green · taught here: red, green", model.name)
+    assert menus.model_choices(session.runs)[0] == (f"red-green · taught here, {model.right} of 2 test clips right", model.name)
     assert model.name not in [name for _, name in menus.model_choices(tmp_path / "bert")]
     assert menus.check_model(model.name) == model.name
     assert menus.labels(model.name) == ("green", "red")

@@ -96,7 +96,14 @@ def model_choices(owner: Path | None = None) -> list[tuple[str, str]]:
 
     Those that were taught in the browser whose runs lie in the folder ``owner`` come before all others.
     """
-    taught = [] if owner is None else [(f"{m.short_name} · {m.title}", m.name) for m in model_shelf().list(owner.name)]
+    taught = (
+        []
+        if owner is None
+        else [
+            (f"{m.short_name} · taught here, {m.right} of {m.tested} test clips right", m.name)
+            for m in model_shelf().list(owner.name)
+        ]
+    )
     usable = [(spec, *availability(spec)) for spec in list_specs()]
     order = sorted((not here, n) for n, (_, here, reason) in enumerate(usable) if reason is None)
     return taught + [(_words(usable[n][0], here=not absent), usable[n][0].name) for absent, n in order]

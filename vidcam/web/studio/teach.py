@@ -47,7 +47,7 @@ class TeachTab:
                 self._live = part("live", {"src": ""}, elem_id="teach-live")
             with gr.Column(scale=4, min_width=320):
                 asked = self._make_questions()
-                with gr.Row(elem_classes="sticky"):
+                with gr.Row():
                     start = gr.Button("Teach", variant="primary", elem_id="teach-go", elem_classes="go")
                     stop = gr.Button("Stop", elem_classes="stop")
                 self._make_models()
@@ -206,7 +206,7 @@ class TeachTab:
         """Return the menus with the models that were taught, with one chosen: the newest, if none is named."""
         taught = [] if session.runs is None else self._shelf.list(session.runs.name)
         model = next((m for m in taught if m.name == chosen), taught[0] if taught else None)
-        choices = [(f"{m.short_name} · {', '.join(m.labels)}", m.name) for m in taught]
+        choices = [(f"{', '.join(m.labels)} · {m.right} of {m.tested} right", m.name) for m in taught]
         return {
             self.menu: gr.Dropdown(choices, value=None if model is None else model.name),
             self._facts: {} if model is None else model_facts(session, model),

@@ -81,9 +81,9 @@ def teach(
             raise InputError(said) from error
         shutil.rmtree(clips)
         shutil.move(test, folder / TEST)
-        found = _inspected(job, folder, engines)
+        found = _inspected(job, folder, engines, names)
         mistakes = tuple(
-            f"{_capital(names[c.name])} was taken for “{c.predicted}” ({percent(c.prob_predicted)})." for c in found.mistakes
+            f"{_capital(c.name)} was taken for “{c.predicted}” ({percent(c.prob_predicted)})." for c in found.mistakes
         )
         right, tested = sum(c.is_correct for c in found.known), len(found.known)
         model = TaughtModel(folder, labels, right, tested, mistakes, (*empty, SAME_PLACE))
@@ -103,14 +103,18 @@ def _progress(job: Job, epochs: int) -> Callable[[str, int, int | None], None]:
     return progress
 
 
-def _inspected(job: Job, folder: Path, engines: Engines) -> Inspection:
-    """Test the model in a folder on the clips that were kept aside, and write the page of its mistakes beside them."""
+def _inspected(job: Job, folder: Path, engines: Engines, names: Mapping[str, str]) -> Inspection:
+    """Test the model in a folder on the clips that were kept aside, and write the page of its mistakes beside them.
+
+    It calls the clips what ``names`` calls their files.
+    """
     job.finding = ""
     job.progress("inspect", 0, None)
     engine = vidcam.open_engine(str(folder), device=engines.device)
-    engine.spec = replace(engine.spec, name=folder.name)  # the page says nothing of where it lies
+    engine.spec = replace(engine.spec, name=folder.name.rpartition("-")[0])  # the page says nothing of where it lies
     found = inspect(folder / TEST, engine=engine, progress=job.progress)
-    found = replace(found, folder="the clips that were kept aside")
+    cases = tuple(replace(c, name=names[c.name]) for c in found.cases)
+    found = replace(found, cases=cases, folder="the clips that were kept aside")
     if found.mistakes:
         found.write_html(folder / TEST / MISTAKES)
     return found

@@ -32,8 +32,11 @@ function makeSending() {
   return sending;
 }
 
-/** Opens the camera in a box at the beginning of `place`, in front of `target`; `use` gets the file that was recorded. */
-async function recordVideo({ place, target, say, use }) {
+/**
+ * Opens the camera in a box at the beginning of `place`; `use` gets the file that was recorded. It stays open for others if `again`.
+ * `opened` is called when there is a picture, and `closed` at the end.
+ */
+async function recordVideo({ place, say, use, opened, closed, again = false }) {
   say("");
   let stream;
   try {
@@ -47,18 +50,28 @@ async function recordVideo({ place, target, say, use }) {
   eye.muted = eye.playsInline = true;
   eye.play();
   const type = ["video/webm;codecs=vp8", "video/webm", "video/mp4"].find(t => MediaRecorder.isTypeSupported(t));
-  const recorder = new MediaRecorder(stream, { mimeType: type }), parts = [];
-  let kept = false, began = 0;
+  let recorder, kept, began = 0;
   const tick = setInterval(() => { if (recorder.state === "recording") seconds.textContent = timeText((performance.now() - began) / 1000); }, 100);
-  recorder.ondataavailable = e => parts.push(e.data);
-  recorder.onstop = () => { close(); if (kept) use(new File(parts, type.includes("mp4") ? "recording.mp4" : "recording.webm", { type })); };
-  const close = () => { clearInterval(tick); stream.getTracks().forEach(t => t.stop()); box.remove(); target.hidden = false; };
-  const start = button("go", "Start", () => {
+  const close = () => { clearInterval(tick); stream.getTracks().forEach(t => t.stop()); box.remove(); closed(); };
+  const start = button("go", "", () => {
     if (recorder.state === "inactive") { recorder.start(); began = performance.now(); start.textContent = "Stop and use it"; }
     else { kept = true; recorder.stop(); }
   });
-  row.append(start, button("", "Cancel", () => recorder.state === "inactive" ? close() : recorder.stop()), seconds);
+  const ready = () => {
+    const parts = [];
+    recorder = new MediaRecorder(stream, { mimeType: type });
+    kept = false;
+    start.textContent = "Start";
+    recorder.ondataavailable = e => parts.push(e.data);
+    recorder.onstop = () => {
+      const taken = kept;
+      if (taken && again) ready(); else close();
+      if (taken) use(new File(parts, type.includes("mp4") ? "recording.mp4" : "recording.webm", { type }));
+    };
+  };
+  ready();
+  row.append(start, button("", again ? "Close" : "Cancel", () => recorder.state === "inactive" ? close() : recorder.stop()), seconds);
   box.append(eye, row);
-  target.hidden = true;
+  opened();
   place.prepend(box);
 }

@@ -2,7 +2,7 @@
 const root = element.firstElementChild;
 const address = () => props.value ? props.value.src : "live/"; // empty: not yet
 root.innerHTML = `<p class="soft">Your browser's camera is explained on the machine that this page comes from. Pictures are sent there and nowhere else, and none is kept.</p>`;
-let frame = null, seen = false;
+let frame = null, seen = false, due = false; // whether to scroll there
 function update() {
   root.hidden = !address();
   if (frame && (!address() || frame.getAttribute("src") !== address())) { frame.remove(); frame = null; }
@@ -12,11 +12,12 @@ function update() {
     frame.allow = "camera; fullscreen";
     frame.src = address();
     root.append(frame);
+    if (due) { root.scrollIntoView(); due = false; }
   } else if (!seen && frame && !document.fullscreenElement) {
     frame.remove();
     frame = null;
   }
 }
 new IntersectionObserver(entries => { seen = entries.at(-1).isIntersecting; update(); }).observe(root);
-watch("value", () => { update(); if (address()) root.scrollIntoView(); });
+watch("value", () => { due = !!address(); update(); if (due) root.scrollIntoView(); });
 update();

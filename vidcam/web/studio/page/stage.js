@@ -66,7 +66,7 @@ for (const kind of ["dragover", "dragleave", "drop"]) root.addEventListener(kind
   if (kind === "drop" && e.dataTransfer.files.length) sendAll([...e.dataTransfer.files]);
 });
 
-const record = () => recordVideo({ place: drop, target, say, use: file => sendAll([file]) });
+const record = () => recordVideo({ place: drop, say, use: file => sendAll([file]), opened: () => { target.hidden = true; }, closed: () => { target.hidden = false; } });
 
 function open() {
   const { examples = [], words: most = "", secret } = props.value ?? {};

@@ -1,19 +1,33 @@
 // What is to be taught: actions, each with a name and clips that are recorded or dropped.
 const root = element.firstElementChild, typed = new Map(); // the names that the server may not know yet
 const list = make("ol", "actions"), notice = make("p", "notice"), sending = makeSending();
+const studio = make("div", "studio"), whose = make("p", "big");
+let filmed = null; // the action whose clips the open camera records
 const say = text => { notice.textContent = text; };
 notice.setAttribute("role", "alert");
 const another = button("", "Add an action", () => trigger("submit"));
 root.append(
   make("h2", "sentence", "Teach a model your own actions"),
   make("p", "soft", "Name two to ten actions and add clips of each: a few seconds long, with one person doing that action from beginning to end. Five or more clips of each are good; vary place and distance."),
-  list, sending, notice, another,
+  studio, list, sending, notice, another,
 );
+studio.hidden = true;
 
 async function add(action, files) {
   let taken = false;
   for (const file of files) taken = await sendVideo(props.value, file, file.name, `&action=${action.number}`, { say, sending }) || taken;
   if (taken) trigger("upload");
+}
+
+/** Opens the camera for an action; an open one records that from now on. It lies outside of the list, which is drawn anew. */
+function film(action, place) {
+  filmed = action;
+  whose.textContent = `Clips of ${typed.get(action.number) || action.label || `action ${place}`}`;
+  if (studio.hidden) recordVideo({
+    place: studio, say, again: true, use: file => add(filmed, [file]),
+    opened: () => { studio.hidden = false; studio.append(whose); }, closed: () => { studio.hidden = true; },
+  });
+  root.scrollIntoView();
 }
 
 function clipOf(action, clip, what) {
@@ -39,7 +53,7 @@ function actionOf(action, place) {
   Object.assign(chooser, { type: "file", accept: "video/*,image/gif,.mkv,.avi,.webm,.mov", multiple: true, hidden: true });
   chooser.setAttribute("aria-label", `Video files of action ${place}`);
   chooser.addEventListener("change", () => add(action, [...chooser.files]));
-  const record = button("", "Record", () => recordVideo({ place: box, target: row, say, use: file => add(action, [file]) }));
+  const record = button("", "Record", () => film(action, place));
   const choose = button("", "Add videos", () => chooser.click()), gone = button("quiet", "Remove", () => trigger("delete", { action: action.number }));
   record.setAttribute("aria-label", `Record a clip of action ${place}`);
   choose.setAttribute("aria-label", `Add videos of action ${place}`);
