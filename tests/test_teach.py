@@ -254,7 +254,9 @@ def test_a_model_is_taught_kept_and_known_to_the_menus(desk, actions, tmp_path, 
     assert model.remarks[0].startswith("Nobody seems to be in clip 2 of “red”: look at it again.")
     assert menus.model_choices(session.runs)[0] == (f"red-green · taught here, {model.right} of 2 test clips right", model.name)
     assert model.name not in [name for _, name in menus.model_choices(tmp_path / "bert")]
+    assert model.remarks[1:] == (teach_jobs.SAME_PLACE, teach_jobs.NOTHING_ELSE)
     assert menus.check_model(model.name) == model.name
+    assert menus.method_note(model.name) == menus.method_note("mini").replace("mini", "red-green")
     assert menus.labels(model.name) == ("green", "red")
     assert menus.reach(model.name).startswith("Knows 2 actions")
     assert menus.own_method(model.name) == menus.own_method("mini")

@@ -13,7 +13,7 @@ from vidcam.models import loading, weights
 from vidcam.models.spec import ModelSpec
 from vidcam.models.table import get_spec, list_models, list_specs
 
-from .teach_models import find_spec, is_taught, model_shelf
+from .teach_models import find_spec, is_taught, model_shelf, shown_name
 
 __all__ = [
     "availability",
@@ -144,7 +144,7 @@ def method_note(model: str) -> str:
     reasons = [reason for m in all_methods() if (reason := refusal(m.name, model))]
     if len(reasons) == 1:
         return f"Left out: {reasons[0]}."
-    return f"Left out: {len(reasons)} methods that do not work on {model}." if reasons else ""
+    return f"Left out: {len(reasons)} methods that do not work on {shown_name(model)}." if reasons else ""
 
 
 def models_table() -> list[dict[str, Any]]:

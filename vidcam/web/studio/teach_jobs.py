@@ -26,7 +26,7 @@ from vidcam.training import TrainConfig, train
 from .jobs import Engines
 from .sessions import Job, Session
 from .teach_clips import HELD_OUT, Action, list_words, write_folders
-from .teach_models import FACTS, MISTAKES, TEST, ModelShelf, TaughtModel, make_name
+from .teach_models import FACTS, MISTAKES, TEST, ModelShelf, TaughtModel, make_name, shown_name
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
@@ -38,6 +38,11 @@ STAGES = {"load": 2.0, "look": 5.0, "decode": 5.0, "train": 80.0, "test": 1.0, "
 SAME_PLACE = (
     "The test clips probably show the same person and place as the others. With other people, in other places, the model may "
     "make more mistakes: add clips of them."
+)
+NONE = "none of these"
+NOTHING_ELSE = (
+    "The model always answers with one of these actions, even if it sees none of them. If that matters, add an action named "
+    f"“{NONE}”, with clips of everything else."
 )
 
 
@@ -85,8 +90,9 @@ def teach(
         mistakes = tuple(
             f"{_capital(c.name)} was taken for “{c.predicted}” ({percent(c.prob_predicted)})." for c in found.mistakes
         )
+        closed = () if NONE in [label.casefold() for label in labels] else (NOTHING_ELSE,)
         right, tested = sum(c.is_correct for c in found.known), len(found.known)
-        model = TaughtModel(folder, labels, right, tested, mistakes, (*empty, SAME_PLACE))
+        model = TaughtModel(folder, labels, right, tested, mistakes, (*empty, SAME_PLACE, *closed))
         return shelf.keep(session.runs.name, model)
 
     return work
@@ -111,7 +117,7 @@ def _inspected(job: Job, folder: Path, engines: Engines, names: Mapping[str, str
     job.finding = ""
     job.progress("inspect", 0, None)
     engine = vidcam.open_engine(str(folder), device=engines.device)
-    engine.spec = replace(engine.spec, name=folder.name.rpartition("-")[0])  # the page says nothing of where it lies
+    engine.spec = replace(engine.spec, name=shown_name(folder.name))  # the page says nothing of where it lies
     found = inspect(folder / TEST, engine=engine, progress=job.progress)
     cases = tuple(replace(c, name=names[c.name]) for c in found.cases)
     found = replace(found, cases=cases, folder="the clips that were kept aside")

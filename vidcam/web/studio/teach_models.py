@@ -27,7 +27,18 @@ if TYPE_CHECKING:
     from vidcam.models.spec import ModelSpec
     from vidcam.models.weights import Progress
 
-__all__ = ["MISTAKES", "TEST", "ModelShelf", "TaughtModel", "find_spec", "is_taught", "make_name", "model_shelf", "open_engine"]
+__all__ = [
+    "MISTAKES",
+    "TEST",
+    "ModelShelf",
+    "TaughtModel",
+    "find_spec",
+    "is_taught",
+    "make_name",
+    "model_shelf",
+    "open_engine",
+    "shown_name",
+]
 
 FACTS, TEST, MISTAKES = "taught.json", "test", "mistakes.html"
 NAME = re.compile(r"[a-z0-9-]{1,40}-[0-9a-f]{12}")
@@ -61,7 +72,7 @@ class TaughtModel:
     @property
     def short_name(self) -> str:
         """The name of its folder at the command line."""
-        return self.name.rpartition("-")[0]
+        return shown_name(self.name)
 
     @property
     def title(self) -> str:
@@ -148,6 +159,11 @@ def model_shelf() -> ModelShelf:
 def is_taught(name: object) -> bool:
     """Return whether the name has the form of that of a taught model; a name of the table is none."""
     return isinstance(name, str) and name not in list_models() and NAME.fullmatch(name) is not None
+
+
+def shown_name(name: str) -> str:
+    """Return what people read for the name of a model: that of a taught one without its number."""
+    return name.rpartition("-")[0] if is_taught(name) else name
 
 
 def find_spec(name: str) -> ModelSpec:

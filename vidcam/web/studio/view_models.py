@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from vidcam.analysis import Analysis
@@ -16,7 +17,7 @@ from . import menus
 from .results import Result, file_kinds
 from .runs import PICTURE, StoredRun
 from .sessions import Session
-from .teach_models import find_spec
+from .teach_models import find_spec, shown_name
 from .uploads import Video
 
 __all__ = ["answered", "cards", "headline", "in_step", "of_video", "sentence_of", "shown"]
@@ -68,7 +69,7 @@ def cards(session: Session, runs: Sequence[StoredRun]) -> list[dict[str, Any]]:
 def run_facts(run: StoredRun) -> str:
     """Return the model, the method and the classes of a run in a few words."""
     classes = [str(label) for label in run.settings.classes]
-    return " · ".join([run.model, run.settings.method or "", *classes]).replace(" ·  · ", " · ")
+    return " · ".join([shown_name(run.model), run.settings.method or "", *classes]).replace(" ·  · ", " · ")
 
 
 def sentence_of(result: Result) -> str:
@@ -100,6 +101,7 @@ def rejected(analysis: Analysis) -> dict[str, Any] | None:
     if analysis.labels[0] not in menus.rejects(analysis.model.name):
         return None
     spec = find_spec(analysis.model.name)
+    spec = replace(spec, name=shown_name(spec.name))
     words, (other, _) = rejection_sentence(spec, analysis.labels[0]), choose_default_model()
     useful = other != spec.name and menus.availability(get_spec(other))[1] is None
     return {
