@@ -19,7 +19,7 @@ from support.waiting import until
 
 import vidcam
 from vidcam.io.source import open_source
-from vidcam.web.studio import app, teach_models
+from vidcam.web.studio import app, components, teach_models
 
 pytestmark = [
     pytest.mark.xdist_group("gradio_app_browser"),
@@ -60,6 +60,21 @@ def teach(page: Any) -> str:
     page.locator("#teach-go").click()
     page.wait_for_selector("#teach-job .vc-job[data-state=idle], #teach-job .vc-job[data-state=failed]", state="attached")
     return str(page.locator("#teach-job .words").inner_text())
+
+
+# Stands in for the camera and its recorder, which says what it does.
+CAMERA = """
+  const place = document.body, said = window.said = [], files = window.files = [];
+  navigator.mediaDevices.getUserMedia = async () => document.createElement("canvas").captureStream();
+  window.MediaRecorder = class {
+    static isTypeSupported() { return true; }
+    state = "inactive";
+    start() { this.state = "recording"; said.push("start"); }
+    stop() { this.state = "inactive"; said.push("stop"); this.ondataavailable({ data: "clip" }); this.onstop(); }
+  };
+  const use = file => files.push(file.name), note = words => () => said.push(words);
+  recordVideo({ place, say() {}, use, again: true, opened: note("opened"), closed: note("closed") });
+"""
 
 
 def bring(page: Any, place: int, *paths: Path) -> None:
@@ -156,3 +171,29 @@ def test_two_actions_are_taught_and_answer_a_clip_and_the_camera(browser, served
         page.wait_for_selector("#taught-models", state="hidden")
         assert not model.folder.exists()
         page.wait_for_selector("#teach-live iframe", state="detached")
+
+
+def test_a_series_of_clips_is_recorded_hands_free_until_stop(browser, served) -> None:
+    scripts = components._script("bring")
+    with pages.opened(browser, f"{served.address}media/none/none", still=True, excused=("404",), bypass_csp=True) as page:
+        page.evaluate(f"() => {{ {scripts} {CAMERA} }}")
+        page.get_by_label("Hands free").check()
+        page.get_by_role("button", name="Start").click()
+        assert page.locator(".num").inner_text() == "Clip in 3 s"
+        pages.pass_time(page, 2.5)
+        assert page.evaluate("said") == ["opened"]
+        pages.pass_time(page, 1)
+        assert page.evaluate("said") == ["opened", "start"]
+        pages.pass_time(page, 7)  # the clip of 4 s, and 3 s to get ready for the next
+        assert page.evaluate("[said, files]") == [["opened", "start", "stop", "start"], ["recording.webm"]]
+        page.get_by_role("button", name="Stop").click()  # what was begun is not used, and the camera stays open
+        pages.pass_time(page, 20)
+        assert page.evaluate("[said.slice(4), files]") == [["stop"], ["recording.webm"]]
+        page.get_by_label("Hands free").uncheck()
+        page.get_by_role("button", name="Start").click()
+        page.get_by_role("button", name="Stop and use it").click()
+        assert page.evaluate("[said.slice(5), files.length]") == [["start", "stop"], 2]
+        page.evaluate("document.querySelector('.recorder').parentElement.style.display = 'none'")  # another tab is looked at
+        pages.pass_time(page, 1)
+        assert page.evaluate("said.at(-1)") == "closed"
+        assert page.locator(".recorder").count() == 0

@@ -32,6 +32,8 @@ function makeSending() {
   return sending;
 }
 
+const READY_S = 3, CLIP_S = 4; // of a series
+
 /**
  * Opens the camera in a box at the beginning of `place`; `use` gets the file that was recorded. It stays open for others if `again`.
  * `opened` is called when there is a picture, and `closed` at the end.
@@ -48,29 +50,49 @@ async function recordVideo({ place, say, use, opened, closed, again = false }) {
   const box = make("div", "recorder"), eye = make("video"), row = make("div", "pair"), seconds = make("span", "num");
   eye.srcObject = stream;
   eye.muted = eye.playsInline = true;
-  eye.play();
+  eye.play().catch(() => {}); // it may be closed before
   const type = ["video/webm;codecs=vp8", "video/webm", "video/mp4"].find(t => MediaRecorder.isTypeSupported(t));
-  let recorder, kept, began = 0;
-  const tick = setInterval(() => { if (recorder.state === "recording") seconds.textContent = timeText((performance.now() - began) / 1000); }, 100);
+  let recorder, kept, closing = false, began = 0, next = null; // `next` is what is due in a series of clips
+  const tick = setInterval(() => {
+    if (!box.checkVisibility()) leave(); // a hidden tab must not use a camera
+    else if (recorder.state === "recording") seconds.textContent = timeText((performance.now() - began) / 1000);
+  }, 100);
+  const leave = () => {
+    clearTimeout(next);
+    closing = true;
+    if (recorder.state === "inactive") close(); else end(false);
+  };
   const close = () => { clearInterval(tick); stream.getTracks().forEach(t => t.stop()); box.remove(); closed(); };
-  const start = button("go", "", () => {
-    if (recorder.state === "inactive") { recorder.start(); began = performance.now(); start.textContent = "Stop and use it"; }
-    else { kept = true; recorder.stop(); }
-  });
   const ready = () => {
     const parts = [];
     recorder = new MediaRecorder(stream, { mimeType: type });
     kept = false;
-    start.textContent = "Start";
+    if (next === null) start.textContent = "Start";
     recorder.ondataavailable = e => parts.push(e.data);
     recorder.onstop = () => {
       const taken = kept;
-      if (taken && again) ready(); else close();
+      if (closing || !again) close(); else ready();
       if (taken) use(new File(parts, type.includes("mp4") ? "recording.mp4" : "recording.webm", { type }));
     };
   };
+  const begin = () => { recorder.start(); began = performance.now(); }, end = keep => { kept = keep; recorder.stop(); };
+  const count = left => { // a series: some seconds to get ready, a clip, and again
+    seconds.textContent = `Clip in ${left} s`;
+    next = setTimeout(() => left > 1 ? count(left - 1) : take(), 1000);
+  };
+  const take = () => { begin(); next = setTimeout(() => { end(true); count(READY_S); }, 1000 * CLIP_S); };
+  const halt = () => { clearTimeout(next); next = null; seconds.textContent = ""; if (recorder.state === "recording") end(false); else start.textContent = "Start"; };
+  const start = button("go", "", () => {
+    if (next !== null) halt();
+    else if (series.checked) { count(READY_S); start.textContent = "Stop"; }
+    else if (recorder.state === "inactive") { begin(); start.textContent = "Stop and use it"; }
+    else end(true);
+  });
+  const series = Object.assign(make("input"), { type: "checkbox" }), hands = make("label", "soft");
+  hands.append(series, ` Hands free: ${READY_S} s to get ready, then a clip of ${CLIP_S} s, until you press Stop`);
   ready();
-  row.append(start, button("", again ? "Close" : "Cancel", () => recorder.state === "inactive" ? close() : recorder.stop()), seconds);
+  row.append(start, button("", again ? "Close" : "Cancel", leave), seconds);
+  if (again) row.append(hands);
   box.append(eye, row);
   opened();
   place.prepend(box);
