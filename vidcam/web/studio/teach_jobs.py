@@ -155,14 +155,14 @@ def _capital(words: str) -> str:
 
 
 def pack(model: TaughtModel) -> Callable[[Job], Path]:
-    """Return work that puts a model's folder into a zip; the clips that it was tested on stay here."""
+    """Return work that puts a model's folder into a zip; what shows people stays here: the clips and the pages."""
 
     def work(job: Job) -> Path:
         job.plan({"write": 1.0})
         job.progress("write", 0, None)
         target = job.folder / f"{model.short_name}.zip"
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in sorted(p for p in model.folder.iterdir() if p.is_file() and p.name != FACTS):
+            for path in sorted(p for p in model.folder.iterdir() if p.is_file() and p.name != FACTS and p.suffix != ".html"):
                 archive.write(path, f"{model.short_name}/{path.name}")
         return target
 
