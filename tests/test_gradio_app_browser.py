@@ -717,7 +717,7 @@ def test_files_of_others_and_of_the_machine_are_refused(browser, served) -> None
 def test_methods_are_compared_side_by_side(browser, served, short) -> None:
     with opened(browser, served) as page:
         page.get_by_role("tab", name="Compare").click()
-        assert page.locator("#compared .hint").inner_text().startswith("There is no video yet.")
+        assert page.locator("#compared .hint").inner_text().startswith("There is no video yet:")
         page.get_by_role("button", name="Choose a video").last.click()
         bring_short(page, short)
         page.get_by_role("tab", name="Compare").click()
