@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import json
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,7 @@ from vidcam.errors import OutputError, UsageError
 from vidcam.evidence import tubes
 from vidcam.io.source import open_source
 from vidcam.reports import coco
+from vidcam.reports.frame_numbers import tubes_at
 from vidcam.settings import Settings
 
 
@@ -73,6 +77,42 @@ def test_a_gap_in_time_ends_a_tube() -> None:
     unseen = [np.ones((4, 4), np.float32), None, np.ones((4, 4), np.float32)]
     assert len(tubes._connect(enumerate(unseen), 0.3)) == 2
     assert tubes._connect(enumerate([None, weak[1]]), 0.3) == []
+
+
+def blinking(moments: int) -> Iterator[tuple[float, np.ndarray]]:
+    """A bar that never ends, whose length changes at each moment, and a spot at every third."""
+    for i in range(moments):
+        heat = np.zeros((12, 12), np.float32)
+        heat[2:5, 1 : 5 + i % 5] = 1.0
+        heat[9:11, 9:11] = i % 3 == 0
+        yield i / 10, heat
+
+
+def kept_bytes(moments: int) -> int:
+    tubes._connect(blinking(3), 0.3, masks=False)  # what is imported on the way
+    tracemalloc.start()
+    found = tubes._connect(blinking(moments), 0.3, masks=False, least=tubes.MIN_SHARE)
+    gc.collect()  # sparse arrays refer to themselves
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [len(outlines) for _, outlines in found] == [moments]  # without the spots
+    return kept
+
+
+def test_boxes_of_a_long_tube_take_few_bytes_each() -> None:
+    longer = kept_bytes(600) - kept_bytes(300)
+    assert longer < 300 * 40  # a time of 8 bytes and a box of 16; as objects they would take ten times as much
+
+
+def test_tubes_at_rising_times_are_those_of_a_dictionary() -> None:
+    found = [
+        tubes.Tube(i, "a", 1, 0.0, 1.0, share, outlines)
+        for i, (share, outlines) in enumerate(tubes._connect(blinking(30), 0.3), 1)
+    ]
+    steps = [-1.0, 0.0, 0.0, 0.1, 0.3, 0.35, 0.6, 2.9, 2.9, 7.0, 7.0]
+    expected = [[(tube, o) for tube in found for o in tube.outlines if o.time == step] for step in steps]
+    assert [len(pairs) for pairs in expected] == [0, 2, 2, 1, 2, 0, 2, 1, 1, 0, 0]
+    assert list(tubes_at(found, steps)) == expected
 
 
 @pytest.mark.parametrize("seed", range(5))

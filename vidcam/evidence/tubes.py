@@ -6,9 +6,10 @@ annotations hold the same tubes (:mod:`vidcam.reports.coco`).
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, overload
 
 import cv2
 import numpy as np
@@ -21,7 +22,7 @@ from vidcam.values import Box, FloatArray, Track
 if TYPE_CHECKING:
     from vidcam.analysis import Analysis
 
-__all__ = ["THRESHOLD", "Outline", "Tube", "find_tubes", "run_lengths"]
+__all__ = ["THRESHOLD", "Outline", "Outlines", "Tube", "find_tubes", "run_lengths"]
 
 Bools = npt.NDArray[np.bool_]
 Sign = Literal[1, -1]
@@ -42,6 +43,37 @@ class Outline:
     runs: tuple[int, ...]
 
 
+class Outlines(Sequence[Outline]):
+    """Outlines in the order of time. They are held as arrays: without masks, a hundred thousand boxes take 2.4 MB.
+
+    Args:
+        times: The times ``(n,)`` in seconds.
+        boxes: The boxes ``(n,4)``, in the order of :class:`~vidcam.values.Box`.
+        runs: The mask of each, or nothing.
+    """
+
+    def __init__(self, times: FloatArray, boxes: FloatArray, runs: Sequence[tuple[int, ...]] = ()) -> None:
+        self.times, self.boxes, self.runs = times, boxes, runs
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @overload
+    def __getitem__(self, index: int) -> Outline: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Outlines: ...
+
+    def __getitem__(self, index: int | slice) -> Outline | Outlines:
+        if isinstance(index, slice):
+            return Outlines(self.times[index], self.boxes[index], self.runs[index])
+        return Outline(float(self.times[index]), Box(*self.boxes[index].tolist()), self.runs[index] if self.runs else ())
+
+    def chosen(self, which: Bools | npt.NDArray[np.intp]) -> Outlines:
+        """Return some of the boxes, without masks."""
+        return Outlines(self.times[which], self.boxes[which])
+
+
 @dataclass(frozen=True)
 class Tube:
     """One connected piece of the evidence for (``sign`` +1) or against (-1) a label, which lasts for ``[start_s, end_s)``.
@@ -56,7 +88,7 @@ class Tube:
     start_s: float
     end_s: float
     share: float
-    outlines: tuple[Outline, ...]
+    outlines: Outlines
 
 
 def find_tubes(analysis: Analysis, *, threshold: float = THRESHOLD, masks: bool = True) -> tuple[Tube, ...]:
@@ -100,83 +132,79 @@ def _tubes_of(label: str, sign: Sign, tracks: Sequence[Track], analysis: Analysi
             yield time, None if heat is None else heat.values if sign > 0 else heat.against
 
     tubes = [
-        Tube(0, label, sign, outlines[0].time, outlines[-1].time + step, share, tuple(outlines))
-        for share, outlines in _connect(heats(), threshold, masks=masks)
-        if share >= MIN_SHARE
+        Tube(0, label, sign, outlines[0].time, outlines[-1].time + step, share, outlines)
+        for share, outlines in _connect(heats(), threshold, masks=masks, least=MIN_SHARE)
     ]
     return sorted(tubes, key=lambda t: -t.share)
 
 
-class _Piece(NamedTuple):
-    """A connected component of one moment, and the sum of its heat."""
-
-    outline: Outline
-    mass: float
-
-
-def _measure(time: float, values: FloatArray, inside: Bools, bounds: Sequence[float], masks: bool) -> _Piece:
-    x, y, w, h = map(float, bounds)
-    outline = Outline(time, Box(y, x, y + h, x + w), run_lengths(inside) if masks else ())
-    return _Piece(outline, float(values[inside].sum(dtype=np.float64)))
-
-
 def _connect(
-    heats: Iterable[tuple[float, FloatArray | None]], threshold: float, *, masks: bool = True
-) -> list[tuple[float, list[Outline]]]:
+    heats: Iterable[tuple[float, FloatArray | None]], threshold: float, *, masks: bool = True, least: float = 0.0
+) -> list[tuple[float, Outlines]]:
     """Connect the heats ``(H,W)`` of successive moments, None where nothing was seen.
 
-    Returns for each tube its share of all the heat, and its outlines: one for each moment, of all its pieces then.
+    Returns for each tube of at least the share ``least`` its share of all the heat, and its outlines: one for each moment, of all
+    its pieces then.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    pieces: list[_Piece] = []
-    links: list[npt.NDArray[np.intp]] = [np.empty((0, 2), np.intp)]  # pairs of pieces that overlap in neighbouring moments
-    total = 0.0
+    # A piece is a connected component of one moment. Plain numbers, because a long video has a hundred thousand of them.
+    numbers = array("d")  # for each piece its time, y0, x0, y1, x1, and the sum of its heat
+    runs: list[tuple[int, ...]] = []
+    links = array("q")  # pairs of pieces that overlap in neighbouring moments
+    total, count = 0.0, 0
     before: npt.NDArray[np.intp] | None = None  # for each pixel the index of its piece in the moment before, or -1
     for time, values in heats:
         if values is None:
             before = None
             continue
         total += float(values.sum(dtype=np.float64))
-        count, components, stats, _ = cv2.connectedComponentsWithStats((values >= threshold).astype(np.uint8), connectivity=8)
-        first = len(pieces)
-        pieces += [_measure(time, values, np.asarray(components == k), stats[k, :4].tolist(), masks) for k in range(1, count)]
-        now = np.concatenate([[-1], np.arange(first, len(pieces))]).astype(np.intp)[components]
+        here, components, stats, _ = cv2.connectedComponentsWithStats((values >= threshold).astype(np.uint8), connectivity=8)
+        for k in range(1, here):
+            inside = np.asarray(components == k)
+            x, y, w, h = stats[k, :4].tolist()
+            numbers.extend((time, y, x, y + h, x + w, float(values[inside].sum(dtype=np.float64))))
+            if masks:
+                runs.append(run_lengths(inside))
+        now = np.concatenate([[-1], np.arange(count, count + here - 1)]).astype(np.intp)[components]
+        count += here - 1
         if before is not None:
             both = (now >= 0) & (before >= 0)
-            links.append(np.unique(np.stack([now[both], before[both]], 1), axis=0))
+            links.extend(np.unique(np.stack([now[both], before[both]], 1), axis=0).ravel().tolist())
         before = now
-    if not pieces:
+    if not count:
         return []
-    ends = np.concatenate(links)
-    graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(pieces), len(pieces)))
-    members: dict[int, list[_Piece]] = {}
-    for number, piece in zip(connected_components(graph, directed=False)[1].tolist(), pieces, strict=True):
-        members.setdefault(number, []).append(piece)
-    return [(sum(p.mass for p in group) / max(total, 1e-12), _outlines_of(group)) for group in members.values()]
+    pieces, ends = np.array(numbers).reshape(-1, 6), np.array(links, np.intp).reshape(-1, 2)
+    graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(count, count))
+    tube_of = connected_components(graph, directed=False)[1]
+    order = np.argsort(tube_of, kind="stable")  # each tube's pieces stay in the order of time
+    groups = np.split(order, np.flatnonzero(np.diff(tube_of[order])) + 1)
+    shares = [float(pieces[group, 5].sum()) / max(total, 1e-12) for group in groups]
+    return [
+        (share, _outlines_of(pieces[group], [runs[i] for i in group] if masks else []))
+        for share, group in zip(shares, groups, strict=True)
+        if share >= least
+    ]
 
 
-def _outlines_of(pieces: Sequence[_Piece]) -> list[Outline]:
-    """Return one outline for each moment of a tube's pieces, which are in the order of time."""
-    moments: dict[float, list[Outline]] = {}
-    for piece in pieces:
-        moments.setdefault(piece.outline.time, []).append(piece.outline)
-    return [_union(outlines) for outlines in moments.values()]
+def _outlines_of(pieces: FloatArray, runs: Sequence[tuple[int, ...]]) -> Outlines:
+    """Return one outline for each moment of a tube's ``pieces (n,6)``, which are in the order of time."""
+    times, first = np.unique(pieces[:, 0], return_index=True)
+    low, high = np.minimum.reduceat(pieces[:, 1:3], first), np.maximum.reduceat(pieces[:, 3:5], first)
+    stop = [*first[1:], len(pieces)]
+    masks = [_union(runs[i:j]) for i, j in zip(first, stop, strict=True)] if runs else []
+    return Outlines(times, np.hstack([low, high]).astype(np.float32), masks)
 
 
-def _union(outlines: list[Outline]) -> Outline:
-    """Return the outline of several pieces of one moment, which belong to one tube through another moment."""
-    if len(outlines) == 1:
-        return outlines[0]
-    boxes = [o.box for o in outlines]
-    box = Box(min(b.y0 for b in boxes), min(b.x0 for b in boxes), max(b.y1 for b in boxes), max(b.x1 for b in boxes))
-    if not outlines[0].runs:
-        return Outline(outlines[0].time, box, ())
-    flat = np.zeros(sum(outlines[0].runs), bool)
-    for o in outlines:
-        flat |= np.repeat(np.arange(len(o.runs)) % 2 == 1, o.runs)
-    return Outline(outlines[0].time, box, _run_lengths(flat))
+def _union(masks: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """Return the mask of several pieces of one moment, which belong to one tube through another moment."""
+    if len(masks) == 1:
+        return masks[0]
+    flat = np.zeros(sum(masks[0]), bool)
+    for runs in masks:
+        flat |= np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    return _run_lengths(flat)
 
 
 def _run_lengths(flat: Bools) -> tuple[int, ...]:

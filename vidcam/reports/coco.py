@@ -10,11 +10,11 @@ from pathlib import Path
 
 from vidcam.analysis import Analysis
 from vidcam.errors import UsageError
-from vidcam.evidence.tubes import THRESHOLD, Outline, Tube, find_tubes
+from vidcam.evidence.tubes import THRESHOLD, Tube, find_tubes
 from vidcam.io.files import atomic_write, check_output, save
 from vidcam.io.json_text import to_json_text
 from vidcam.reports.csv_report import escape_formula
-from vidcam.reports.frame_numbers import category, nearest_steps
+from vidcam.reports.frame_numbers import category, nearest_steps, tubes_at
 from vidcam.values import Box
 
 __all__ = ["to_coco", "to_csv", "to_json", "write_coco", "write_tubes"]
@@ -107,13 +107,9 @@ def _images(analysis: Analysis) -> Iterator[dict[str, object]]:
 def _annotations(analysis: Analysis, tubes: Sequence[Tube]) -> Iterator[dict[str, object]]:
     size = [analysis.source.height, analysis.source.width]
     ids = {name: i for i, name in enumerate(_categories(tubes), 1)}
-    at: dict[float, list[tuple[Tube, Outline]]] = {}
-    for t in tubes:
-        for o in t.outlines:
-            at.setdefault(o.time, []).append((t, o))
     number = 0
-    for n, step in enumerate(nearest_steps(analysis)):
-        for t, o in at.get(step, []):
+    for n, pairs in enumerate(tubes_at(tubes, nearest_steps(analysis))):
+        for t, o in pairs:
             number += 1
             yield {
                 "id": number, "image_id": n + 1, "video_id": 1, "track_id": t.id, "category_id": ids[category(t)],

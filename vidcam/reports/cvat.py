@@ -96,12 +96,12 @@ def _write_meta(xml: _Xml, analysis: Analysis, tracks: list[BoxTrack], numbers: 
 def _write_track(xml: _Xml, number: int, track: BoxTrack, *, scale: tuple[float, float], count: int) -> None:
     xml.open("track", id=number, label=category(track.tube), source="auto")
     share = f"{track.tube.share:.4f}"
-    for frame, box in zip(track.frames, track.boxes, strict=True):
-        _write_box(xml, frame, box, scale, share, outside=False)
+    for frame, outline in zip(track.frames.tolist(), track.outlines, strict=True):
+        _write_box(xml, frame, outline.box, scale, share, outside=False)
     if track.stop - 1 > track.frames[-1]:
-        _write_box(xml, track.stop - 1, track.boxes[-1], scale, share, outside=False)
+        _write_box(xml, track.stop - 1, track.outlines[-1].box, scale, share, outside=False)
     if track.stop < count:  # where the track ends; without it CVAT shows the last box until the end of the video
-        _write_box(xml, track.stop, track.boxes[-1], scale, share, outside=True)
+        _write_box(xml, track.stop, track.outlines[-1].box, scale, share, outside=True)
     xml.close("track")
 
 

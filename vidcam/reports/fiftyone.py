@@ -19,7 +19,7 @@ from vidcam.evidence.tubes import Outline, Tube, find_tubes
 from vidcam.io.container import is_url
 from vidcam.io.files import atomic_write, check_output
 from vidcam.io.json_text import to_json_text
-from vidcam.reports.frame_numbers import FrameNumbers, category, nearest_steps
+from vidcam.reports.frame_numbers import FrameNumbers, category, nearest_steps, tubes_at
 from vidcam.reports.predictions import predicted_spans
 from vidcam.reports.small_heat import shrink, small_size
 from vidcam.values import Track, UInt8Array
@@ -83,19 +83,16 @@ def _write_frames(file: IO[bytes], analysis: Analysis, numbers: FrameNumbers) ->
 
 def _frames(analysis: Analysis, numbers: FrameNumbers) -> Iterator[tuple[int, dict[str, object]]]:
     """Yield the number of each frame, counted from 1, with its labels."""
-    at: dict[float, list[tuple[Tube, Outline]]] = {}
-    for tube in find_tubes(analysis, masks=False):
-        for outline in tube.outlines:
-            at.setdefault(outline.time, []).append((tube, outline))
     answers = Answers(analysis)
     source = analysis.source.height, analysis.source.width
     size = small_size(source, HEAT_PIXELS)
     small = {label: shrink(tracks, source, size) for label, tracks in analysis.drawn.items()}
     steps = nearest_steps(analysis)
-    for number, (time, step) in enumerate(zip(analysis.frame_times_s.tolist(), steps, strict=True), numbers.first + 1):
+    found = tubes_at(find_tubes(analysis, masks=False), steps)
+    for number, (time, pairs) in enumerate(zip(analysis.frame_times_s.tolist(), found, strict=True), numbers.first + 1):
         labels: dict[str, object] = {}
-        if step in at:
-            detections = [_detection(analysis, tube, outline) for tube, outline in at[step]]
+        if pairs:
+            detections = [_detection(analysis, tube, outline) for tube, outline in pairs]
             labels["evidence"] = {"_cls": "Detections", "detections": detections}
         label = answers.at(time)[1]
         heat = _heat(small[label], time, analysis.scale, size) if label in small else None

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from vidcam.analysis import Analysis
-from vidcam.evidence.tubes import Tube, find_tubes
+from vidcam.evidence.tubes import Outline, Outlines, Tube, find_tubes
 from vidcam.io.stored_video import StoredVideo, look_at_stored
-from vidcam.values import Box, FloatArray
+from vidcam.values import FloatArray
 
-__all__ = ["BoxTrack", "FrameNumbers", "box_tracks", "category", "nearest_steps"]
+__all__ = ["BoxTrack", "FrameNumbers", "box_tracks", "category", "nearest_steps", "tubes_at"]
 
 
 class FrameNumbers:
@@ -59,16 +62,14 @@ class BoxTrack:
 
     Attributes:
         tube: The tube.
-        frames: Increasing numbers of frames; the box at each of them is in ``boxes``, in source pixels.
-        boxes: One box for each of ``frames``.
-        seconds: The times of the boxes on the stream's clock.
+        frames: Increasing numbers of frames ``(n,)``.
+        outlines: The box at each of them.
         stop: The first frame after the tube.
     """
 
     tube: Tube
-    frames: tuple[int, ...]
-    boxes: tuple[Box, ...]
-    seconds: tuple[float, ...]
+    frames: npt.NDArray[np.intp]
+    outlines: Outlines
     stop: int
 
 
@@ -76,21 +77,30 @@ def box_tracks(analysis: Analysis, numbers: FrameNumbers) -> list[BoxTrack]:
     """Return all tubes as boxes at frames, without boxes that are equal to both of their neighbours."""
     tracks: list[BoxTrack] = []
     for tube in find_tubes(analysis, masks=False):
-        times = np.array([o.time for o in tube.outlines])
-        at = {int(n): o for n, o in zip(numbers.nearest(times), tube.outlines, strict=True)}
-        chosen = list(at.items())
-        kept = [
-            item
-            for i, item in enumerate(chosen)
-            if i in (0, len(chosen) - 1) or not chosen[i - 1][1].box == item[1].box == chosen[i + 1][1].box
-        ]
-        last = kept[-1][0]
-        stop = min(max(numbers.span(tube.start_s, tube.end_s)[1], last + 1), numbers.count)
-        outlines = [o for _, o in kept]
-        tracks.append(
-            BoxTrack(tube, tuple(n for n, _ in kept), tuple(o.box for o in outlines), tuple(o.time for o in outlines), stop)
-        )
+        frames = numbers.nearest(tube.outlines.times)
+        last_of_frame = np.flatnonzero(np.append(frames[1:] != frames[:-1], True))
+        boxes = tube.outlines.boxes[last_of_frame]
+        is_same = (boxes[1:] == boxes[:-1]).all(axis=1)
+        kept = last_of_frame[~(np.append(False, is_same) & np.append(is_same, False))]
+        stop = min(max(numbers.span(tube.start_s, tube.end_s)[1], int(frames[-1]) + 1), numbers.count)
+        tracks.append(BoxTrack(tube, frames[kept], tube.outlines.chosen(kept), stop))
     return tracks
+
+
+def tubes_at(tubes: Sequence[Tube], steps: Iterable[float]) -> Iterator[list[tuple[Tube, Outline]]]:
+    """Yield for each of the ``steps``, times that never fall, the tubes that have an outline then, in their own order."""
+
+    def pairs(tube: Tube) -> Iterator[tuple[Tube, Outline]]:
+        return ((tube, outline) for outline in tube.outlines)
+
+    in_time = heapq.merge(*map(pairs, tubes), key=lambda pair: pair[1].time)
+    moments = itertools.groupby(in_time, key=lambda pair: pair[1].time)
+    time, here = -math.inf, list[tuple[Tube, Outline]]()
+    for step in steps:
+        while time < step:
+            time, group = next(moments, (math.inf, iter(())))
+            here = list(group)
+        yield here if time == step else []
 
 
 def category(tube: Tube) -> str:

@@ -108,8 +108,8 @@ def _frame(second: float, fps: float) -> int:
 
 
 def _rectangle(analysis: Analysis, track: BoxTrack, fps: float, frames: int) -> dict[str, object]:
-    end = min(max(_frame(track.tube.end_s, fps) - 1, _frame(track.seconds[-1], fps)), frames)
-    boxes = {_frame(second, fps): (second, box) for second, box in zip(track.seconds, track.boxes, strict=True)}
+    end = min(max(_frame(track.tube.end_s, fps) - 1, _frame(track.outlines[-1].time, fps)), frames)
+    boxes = {_frame(outline.time, fps): (outline.time, outline.box) for outline in track.outlines}
     boxes[end] = (boxes[max(boxes)][0] if end in boxes else (end - 1) / fps, boxes[max(boxes)][1])
     return {
         "id": f"tube-{track.tube.id}", "from_name": "box", "to_name": "video", "type": "videorectangle", "origin": "prediction",

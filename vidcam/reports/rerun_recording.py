@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -14,14 +15,14 @@ import numpy.typing as npt
 from vidcam.analysis import Analysis
 from vidcam.errors import InputError
 from vidcam.evidence.heat import render_heat
-from vidcam.evidence.tubes import Outline, Tube, find_tubes
+from vidcam.evidence.tubes import find_tubes
 from vidcam.io.files import atomic_write, check_output
 from vidcam.io.json_text import to_utf8_text
 from vidcam.io.stored_video import look_at_stored
 from vidcam.io.video_pieces import VideoPiece, video_pieces
 from vidcam.render.colormap import apply_colormap
 from vidcam.render.overlay import ramp
-from vidcam.reports.frame_numbers import category
+from vidcam.reports.frame_numbers import category, tubes_at
 from vidcam.reports.small_heat import shrink, small_size
 from vidcam.values import FloatArray
 
@@ -201,20 +202,18 @@ def _send_tubes(recording: RecordingStream, analysis: Analysis) -> None:
     import rerun as rr
 
     steps = np.unique([time for tracks in analysis.drawn.values() for track in tracks for time in track.times.tolist()])
-    at: dict[float, list[tuple[Tube, Outline]]] = {time: [] for time in steps.tolist()}
-    for tube in find_tubes(analysis, masks=False):
-        for outline in tube.outlines:
-            at[outline.time].append((tube, outline))
-    for items in _batches(sorted(at.items())):
-        found = [pair for _, pairs in items for pair in pairs]
+    moments = tubes_at(find_tubes(analysis, masks=False), steps.tolist())
+    for times in _batches(steps.tolist()):
+        items = list(itertools.islice(moments, len(times)))
+        found = [pair for pairs in items for pair in pairs]
         boxes = np.array([o.box for _, o in found]).reshape(-1, 4)  # y0, x0, y1, x1
         columns = rr.Boxes2D.columns(
             centers=np.stack([boxes[:, 1] + boxes[:, 3], boxes[:, 0] + boxes[:, 2]], 1) / 2,
             half_sizes=np.stack([boxes[:, 3] - boxes[:, 1], boxes[:, 2] - boxes[:, 0]], 1) / 2,
             labels=[to_utf8_text(category(tube)) for tube, _ in found],
         )
-        lengths = [len(pairs) for _, pairs in items]
-        recording.send_columns("tubes", indexes=_seconds([t for t, _ in items]), columns=columns.partition(lengths))
+        lengths = [len(pairs) for pairs in items]
+        recording.send_columns("tubes", indexes=_seconds(times), columns=columns.partition(lengths))
 
 
 def _entity(name: str, label: str) -> str:
