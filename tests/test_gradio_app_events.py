@@ -98,3 +98,9 @@ def test_a_result_is_in_all_updates_that_come_after_it(page, monkeypatch) -> Non
         given |= set(update)
     assert [u[tab.stage] for u in updates if tab.stage in u] == [first, second]
     assert updates[-1][tab._job] == {"state": "idle"}
+
+
+def test_a_tab_that_was_closed_at_once_gets_no_example_and_no_complaint(tabs, caplog) -> None:
+    closed: Any = SimpleNamespace(session_hash="closed")
+    assert told(tabs.annotate.show_example(closed)) == [{tabs.annotate.stage: gr.skip()}]
+    assert caplog.text == ""

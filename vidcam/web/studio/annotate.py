@@ -308,11 +308,12 @@ class AnnotateTab:
     async def show_example(self, request: gr.Request) -> AsyncIterator[Any]:
         """Let the empty page play an explained example; it is explained once and kept."""
         video, model = next(iter(self._examples), None), BUILT_IN
+        is_open = self._desk.knows(str(request.session_hash))  # the tab may have been closed at once
+        if not is_open or video is None or self._showcase is None:
+            yield {self.stage: gr.skip()}
+            return
         try:
             session = self._desk.of(request.session_hash)
-            if video is None or self._showcase is None:
-                yield {self.stage: gr.skip()}
-                return
             folder = self._showcase / f"example-{version('vidcam')}"
             if not folder.is_dir():
                 await self._desk.errand(lambda: jobs.explain_example(self._engines, model, video, folder))
