@@ -99,14 +99,12 @@ def test_page_takes_the_frames_that_vidcam_takes(browser: Browser) -> None:
     assert found == frames_shown(times, wanted).tolist()
 
 
-SETTLED = """new Promise(resolve => {
-    const look = worker => worker.state === "redundant" && resolve();
-    const follow = worker => { worker.addEventListener("statechange", () => look(worker)); look(worker); };
-    r.addEventListener("updatefound", () => follow(r.installing));
-    if (r.installing) follow(r.installing);
-    r.update().catch(() => {});
-})"""
-"""Waits until a version of the page that the browser has found is given up."""
+SETTLED = """async registration => {
+    await registration.update().catch(() => {});
+    for (let worker; (worker = registration.installing) && worker.state !== "redundant";)
+        await new Promise(resolve => worker.addEventListener("statechange", resolve, { once: true }));
+}"""
+"""Waits until the browser has looked for a version of the page, and has taken it or given it up."""
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +182,8 @@ def test_kept_page_changes_to_a_new_version_when_asked(browser: Browser, builder
         builder.write_service_worker(tmp_path)
         (tmp_path / "other.html").write_text("changed on its way")  # so that this version is incomplete
         page.reload()
-        page.evaluate(f"navigator.serviceWorker.getRegistration().then(r => {SETTLED})")
+        page.evaluate(f"navigator.serviceWorker.getRegistration().then({SETTLED})")
+        assert "/other.html" in fetched
         assert page.inner_text("h1") == "Why does it say that?"
         assert page.is_hidden("#newer")
         (tmp_path / "other.html").unlink()
@@ -194,7 +193,7 @@ def test_kept_page_changes_to_a_new_version_when_asked(browser: Browser, builder
         page.wait_for_selector("#newer:not([hidden])", timeout=HANG_MS)
         assert page.inner_text("h1") == "Why does it say that?"
         page.click("#change")
-        page.wait_for_function("document.querySelector('h1').textContent === 'The second version'", timeout=HANG_MS)
+        page.get_by_role("heading", name="The second version").wait_for(timeout=HANG_MS)
         assert kept_files(page) == old
         assert set(fetched) <= {"/sw.js", "/index.html"}  # what is the same in both is not fetched again
         page.evaluate("fetch('other.html')")
