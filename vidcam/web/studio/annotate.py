@@ -16,7 +16,7 @@ from vidcam.errors import UsageError
 
 from . import jobs, menus, view_models
 from .asking import Hidden
-from .components import EVENT, IDLE, Unfinished, failed, followed, guarded, halting, part, remembered, unchanged, working
+from .components import EVENT, IDLE, Unfinished, failed, followed, guarded, halting, part, remembered, saving, unchanged, working
 from .results import Result, file_kinds
 from .runs import RunShelf
 from .sessions import Job, Session, SessionManager, sentence
@@ -145,11 +145,7 @@ class AnnotateTab:
 
     async def resume(self, request: gr.Request) -> AsyncIterator[Any]:
         """Show the progress of a job that still runs when the tab is loaded, and its result."""
-        job = self._unfinished.take(request)
-        if job is None:
-            yield unchanged(self._job)
-            return
-        async for update in self._follow(job.session, job):
+        async for update in self._unfinished.resume(request, lambda job: self._follow(job.session, job), self._job):
             yield update
 
     def _earlier_choices(self, session: Session) -> dict[Any, Any]:
@@ -350,17 +346,8 @@ class AnnotateTab:
         except Exception as error:
             yield {self._job: failed(sentence(error))}
             return
-        cards = self._cards(session)
-        async for words in followed(job, self._desk):
-            yield {self._job: words, self._runs: cards}
-        yield self._saved(session, job, self._runs, cards)
-
-    def _saved(self, session: Session, job: Job, component: Any, value: dict[str, Any]) -> dict[Any, Any]:
-        """Return the end of a job that made a file: the browser saves it."""
-        if job.state != "done":
-            return {self._job: working(job, self._desk), component: value}
-        saved = {"url": session.serve(job.result), "name": job.result.name, "number": job.folder.name}
-        return {self._job: IDLE, component: value | {"saved": saved}}
+        async for update in saving(job, self._desk, self._job, self._runs, self._cards(session)):
+            yield update
 
     async def _save(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
         """Make a file of the result; the browser saves it when it is ready."""
@@ -373,10 +360,8 @@ class AnnotateTab:
         except Exception as error:
             yield {self._job: failed(sentence(error))}
             return
-        answer = view_models.answered(result, session)
-        async for words in followed(job, self._desk):
-            yield {self._job: words, self._answer: answer}
-        yield self._saved(session, job, self._answer, answer)
+        async for update in saving(job, self._desk, self._job, self._answer, view_models.answered(result, session)):
+            yield update
 
 
 def take(session: Session, video: Video) -> None:

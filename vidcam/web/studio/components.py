@@ -28,6 +28,7 @@ __all__ = [
     "halting",
     "part",
     "remembered",
+    "saving",
     "unchanged",
     "working",
 ]
@@ -116,6 +117,17 @@ class Unfinished:
         """Return the job that :meth:`find` found for this tab, once; None if it found none."""
         return self._found.pop(str(request.session_hash), None)
 
+    async def resume(
+        self, request: gr.Request, follow: Callable[[Job], AsyncIterator[Any]], notice: gr.HTML
+    ) -> AsyncIterator[Any]:
+        """Yield the updates by which ``follow`` shows the job that :meth:`find` found, or one that changes nothing."""
+        job = self.take(request)
+        if job is None:
+            yield unchanged(notice)
+            return
+        async for update in follow(job):
+            yield update
+
 
 async def followed(job: Job, desk: SessionManager) -> AsyncIterator[dict[str, Any]]:
     """Yield the values of a job component until the job has ended.
@@ -138,6 +150,22 @@ async def followed(job: Job, desk: SessionManager) -> AsyncIterator[dict[str, An
             yield now
         before = now
         await desk.clock.wait_async(ended, POLL_S)
+
+
+async def saving(
+    job: Job, desk: SessionManager, notice: gr.HTML, component: gr.HTML, value: dict[str, Any]
+) -> AsyncIterator[dict[Any, Any]]:
+    """Yield the updates that show a job that makes a file; at its end the browser saves the file.
+
+    ``value`` is what ``component``, whose script saves, shows already.
+    """
+    async for words in followed(job, desk):
+        yield {notice: words, component: value}
+    if job.state != "done":
+        yield {notice: working(job, desk), component: value}
+    else:
+        file = {"url": job.session.serve(job.result), "name": job.result.name, "number": job.folder.name}
+        yield {notice: IDLE, component: value | {"saved": file}}
 
 
 def remembered(desk: SessionManager, key: str, components: list[Any], *, after: list[Any]) -> Callable[[Any], None]:

@@ -42,8 +42,7 @@ class Viewer:
                 if self._app is None:
                     self._app = await run_in_threadpool(self._open)
         except VidcamError as error:
-            refusal = WebSocketClose(4000) if scope["type"] == "websocket" else PlainTextResponse(f"{error}\n", 503)
-            await refusal(scope, receive, send)
+            await _refusal(scope, error, status=503)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -63,11 +62,15 @@ class TaughtViewers:
         try:
             name = model_shelf().find(scope["path_params"]["model"]).name
         except VidcamError as error:
-            refusal = WebSocketClose(4000) if scope["type"] == "websocket" else PlainTextResponse(f"{error}\n", 404)
-            await refusal(scope, receive, send)
+            await _refusal(scope, error, status=404)(scope, receive, send)
             return
         viewer = self._kept.setdefault(name, Viewer(name, self._device))
         self._kept.move_to_end(name)
         while len(self._kept) > MAX_TAUGHT:
             self._kept.popitem(last=False)
         await viewer(scope, receive, send)
+
+
+def _refusal(scope: Scope, error: VidcamError, *, status: int) -> ASGIApp:
+    """Return what answers a request, or closes a connection, that cannot be served because of the error."""
+    return WebSocketClose(4000) if scope["type"] == "websocket" else PlainTextResponse(f"{error}\n", status)

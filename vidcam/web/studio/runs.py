@@ -23,7 +23,7 @@ from vidcam.io.json_text import parse_json, to_json_text
 from .results import Result, file_name, link_or_copy, picture_of
 from .uploads import Video
 
-__all__ = ["FACTS", "PICTURE", "RunShelf", "StoredRun", "find_run", "newest", "state_folder", "write_facts"]
+__all__ = ["FACTS", "PICTURE", "RunShelf", "StoredRun", "delete_oldest", "find_run", "newest", "state_folder", "write_facts"]
 
 FACTS, PICTURE = "run.json", "picture.jpg"
 OWNER_BYTES = 24
@@ -156,13 +156,18 @@ class RunShelf:
 
     def tidy(self) -> None:
         """Delete the oldest runs beyond the limits; what a server left unfinished counts like a run."""
-        total = 0
-        counts: dict[Path, int] = {}
-        for path in newest(self.root.glob("*/*-*")):
-            counts[path.parent] = counts.get(path.parent, 0) + 1
-            total += sum(file.stat().st_size for file in path.iterdir())
-            if counts[path.parent] > self._most or total > self._size:
-                shutil.rmtree(path, ignore_errors=True)
+        delete_oldest(self.root, most=self._most, size=self._size)
+
+
+def delete_oldest(root: Path, *, most: int, size: int) -> None:
+    """Delete the oldest folders ``root/OWNER/KIND-NAME`` beyond ``most`` of each owner and ``size`` bytes of all."""
+    total = 0
+    counts: dict[Path, int] = {}
+    for path in newest(root.glob("*/*-*")):
+        counts[path.parent] = counts.get(path.parent, 0) + 1
+        total += sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        if counts[path.parent] > most or total > size:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def newest(paths: Iterator[Path]) -> list[Path]:

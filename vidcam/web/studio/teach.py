@@ -13,7 +13,7 @@ from vidcam.models import loading
 from vidcam.models.table import list_specs
 
 from . import jobs, menus
-from .components import EVENT, IDLE, Unfinished, failed, followed, guarded, halting, part, unchanged, working
+from .components import EVENT, IDLE, Unfinished, failed, followed, guarded, halting, part, saving, working
 from .sessions import Job, Session, SessionManager, sentence
 from .teach_clips import MAX_ACTIONS, lesson_of
 from .teach_jobs import EPOCHS, Teaching, pack, teach
@@ -109,11 +109,7 @@ class TeachTab:
 
     async def resume(self, request: gr.Request) -> AsyncIterator[Any]:
         """Show the progress of a job that still runs when the tab is loaded, and its model."""
-        job = self._unfinished.take(request)
-        if job is None:
-            yield unchanged(self._job)
-            return
-        async for update in self._follow(job):
+        async for update in self._unfinished.resume(request, self._follow, self._job):
             yield update
 
     # --- the clips
@@ -233,14 +229,8 @@ class TeachTab:
         except Exception as error:
             yield {self._job: failed(sentence(error))}
             return
-        facts = model_facts(session, model)
-        async for words in followed(job, self._desk):
-            yield {self._job: words, self._facts: facts}
-        if job.state != "done":
-            yield {self._job: working(job, self._desk), self._facts: facts}
-            return
-        saved = {"url": session.serve(job.result), "name": job.result.name, "number": job.folder.name}
-        yield {self._job: IDLE, self._facts: facts | {"saved": saved}}
+        async for update in saving(job, self._desk, self._job, self._facts, model_facts(session, model)):
+            yield update
 
     def _delete(self, name: Any, request: gr.Request) -> Any:
         def update() -> Any:

@@ -20,7 +20,7 @@ from vidcam.io.json_text import parse_json, to_json_text
 from vidcam.models import trained
 from vidcam.models.table import get_spec, list_models
 
-from .runs import newest, state_folder
+from .runs import delete_oldest, newest, state_folder
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
@@ -132,13 +132,7 @@ class ModelShelf:
 
     def tidy(self) -> None:
         """Delete the oldest models beyond the limits; what a server left unfinished counts like a model."""
-        total = 0
-        counts: dict[Path, int] = {}
-        for path in newest(self.root.glob("*/*-*")):
-            counts[path.parent] = counts.get(path.parent, 0) + 1
-            total += sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-            if counts[path.parent] > self._most or total > self._size:
-                shutil.rmtree(path, ignore_errors=True)
+        delete_oldest(self.root, most=self._most, size=self._size)
 
 
 def _read(folder: Path) -> TaughtModel | None:
