@@ -90,6 +90,7 @@ def address() -> Iterator[str]:
     with subprocess.Popen([*command, "--model", "mini"], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:
+            assert process.stderr.readline() == "starting the app\n"
             printed = re.fullmatch(r"open (http://0\.0\.0\.0:\d+/\?token=\S+)\n", process.stderr.readline())
             assert printed
             yield printed[1].replace("0.0.0.0", "127.0.0.1")

@@ -82,6 +82,9 @@ def test_folder_pattern_and_list_stand_for_the_same_videos(tmp_path: Path, monke
 
 
 def test_empty_list_and_pattern_say_what_to_write(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello there\nand more\n")
+    with pytest.raises(InputError, match=r"notes\.txt is read as a list .* but none of them exists; the first is 'hello there'"):
+        expand_inputs([str(tmp_path / "notes.txt")])
     (tmp_path / "list.txt").write_text("# nothing\n")
     with pytest.raises(InputError, match=r"list\.txt is empty: write one file"):
         expand_inputs([str(tmp_path / "list.txt")])

@@ -228,6 +228,14 @@ def test_tests_that_were_not_run_are_listed_everywhere(short: Evaluation, tmp_pa
         "removed parts become inpaint: controls 'random', 'random, smoothed', 'centre of the picture', 'motion energy';"
         in left_out
     )
+    assert words.splitlines()[-2].endswith("; --budget 2m allows more")
+
+
+@pytest.mark.parametrize("seconds", [4.5, 7.0])
+def test_controls_stand_only_beside_this_explanation(clip: Path, seconds: float) -> None:
+    found = evaluate(clip, seconds)[0]
+    assert all(next(iter(rows)) == OURS for rows in found.scores.values())
+    assert found.rests_on["faithfulness"].keys() == found.scores.keys()
 
 
 def test_coarse_figures_say_what_they_rest_on_and_are_less_certain(clip: Path, full: Evaluation) -> None:

@@ -823,6 +823,7 @@ def test_it_ends_at_once_when_interrupted_and_leaves_nothing(tmp_path: Path) -> 
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
             assert process.stderr is not None
             try:
+                assert process.stderr.readline() == "starting the app\n"
                 said = process.stderr.readline()
                 assert re.match(r"open http://127\.0\.0\.1:\d+/", said)
                 process.send_signal(stop)

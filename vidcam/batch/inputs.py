@@ -124,4 +124,8 @@ def _read_list(path: Path, recursive: bool, without: Place | None) -> Iterator[s
     for word in words:
         if word.lower().endswith(LIST_SUFFIX):
             raise InputError(f"the list {path} names the list {word}: name its videos in one list")
-        yield from _expand(word if is_address(word) else str(path.parent / word), recursive, without)
+    inputs = [word if is_address(word) else str(path.parent / word) for word in words]
+    if not any(is_address(word) or glob.has_magic(word) or _is(Path(word).exists) for word in inputs):
+        raise InputError(f"{path} is read as a list of inputs, one a line, but none of them exists; the first is {words[0]!r}")
+    for word in inputs:
+        yield from _expand(word, recursive, without)

@@ -34,7 +34,7 @@ EXAMPLES = """
 
   vidcam live door=rtsp://192.168.1.7/stream yard=rtsp://192.168.1.8/stream 0      several at once, on one page
 
-  vidcam live 0 --on "falling down > 0.8 for 1s" --run "notify-send fall" --clips falls/
+  vidcam live 0 --model mini --on "falling down > 0.8 for 1s" --run "notify-send fall" --clips falls/
 
   vidcam live clip.mp4 --loop --model x3d_s --cpu 50%       a file as if it were a camera
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -152,11 +152,17 @@ class MapTests:
     def scores(self) -> dict[str, dict[str, dict[str, Interval]]]:
         """The scores with their intervals over the windows, by imputer, row and score."""
         out: dict[str, dict[str, dict[str, Interval]]] = {}
-        for (imputer, row), measured in self._measured.items():
+        for imputer, row, measured in self._comparable():
             out.setdefault(imputer, {})[row] = {
                 f.name: self._interval(f.name, list(measured.values())) for f in fields(Faithfulness)
             }
         return out
+
+    def _comparable(self) -> Iterator[tuple[str, str, dict[int, _Measured]]]:
+        """Yield what was measured by imputer and row; controls say nothing where this explanation was not measured."""
+        for (imputer, row), measured in self._measured.items():
+            if (imputer, OURS) in self._measured:
+                yield imputer, row, measured
 
     def _interval(self, name: str, measured: Sequence[_Measured]) -> Interval:
         """Return a score with its interval over windows; few windows and few steps make it wider."""
@@ -198,7 +204,7 @@ class MapTests:
     def rests_on(self) -> RestsOn:
         """What each figure rests on."""
         rows: dict[str, dict[str, dict[str, int]]] = {}
-        for (imputer, row), measured in self._measured.items():
+        for imputer, row, measured in self._comparable():
             steps = min(m.steps for m in measured.values())
             rows.setdefault(imputer, {})[row] = {"windows": len(measured), "steps": steps}
         areas, count = [steps for steps, _, _ in self._areas.values()], len(self.windows)

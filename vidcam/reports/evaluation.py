@@ -140,7 +140,7 @@ class Evaluation(Report):
                 f"{second} after it (by chance {cut.second_chance:.0%})"
             )
         if self.not_run:
-            lines.append(f"not run: budget: {'; '.join(_without_repetition(self.not_run))}")
+            lines.append(f"not run: budget: {'; '.join(_without_repetition(self.not_run))}; --budget 2m allows more")
         return "\n".join([*lines, self._budget_in_words()])
 
     def _budget_in_words(self) -> str:
