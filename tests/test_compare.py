@@ -419,7 +419,7 @@ def test_the_json_and_the_page_hold_what_was_found(found: comparison.Comparison,
     assert text.count("<svg") == 2 + 1 + 2
     assert text.count('class="vp-tile"') == 2 * 4
     assert found.playback is not None
-    assert found.playback.how == "The video is red.mp4 itself: nothing was encoded again."
+    assert found.playback.how == "The page plays red.mp4 itself."
     assert "grid.mp4" not in text
     assert "cam and hirescam are one map here" in text
     assert "http://" not in re.sub(r"http://www\.w3\.org|http://purl\.org|http://creativecommons\.org", "", text)

@@ -292,7 +292,7 @@ def test_a_video_is_explained_played_with_its_heat_and_taken_home(browser, serve
             assert len(list(csv.reader(file))) == len(analysis.times_s) + 1
         assert np.load(files["Maps"]).files
         report = files["Report"].read_text()
-        assert "The video is jumping_jack.mp4 itself: nothing was encoded again." in report
+        assert "The page plays jumping_jack.mp4 itself." in report
         [own] = re.findall(r'id="part-video">([^<]*)<', report)
         assert base64.b64decode(own) == (CLIPS / "jumping_jack.mp4").read_bytes()
         with zipfile.ZipFile(files["All (.zip)"]) as archive:

@@ -61,7 +61,11 @@ def test_a_row_that_names_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         load("bare")
 
 
-def test_wrong_names_are_found_before_anything_is_downloaded() -> None:
+def test_wrong_names_are_found_before_anything_is_downloaded(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=f"the folder {tmp_path} holds no trained model: `vidcam train … -o {tmp_path}` makes one"
+    ):
+        load(str(tmp_path))
     with pytest.raises(UnknownNameError, match="unknown model 'x3d_xd': did you mean"):
         load("x3d_xd")
     with pytest.raises(UnknownNameError, match=r"unknown layer 'blocks.5.pool.preact': did you mean 'blocks.5.pool.pre_act'"):

@@ -411,7 +411,7 @@ def test_annotating_into_a_page_reads_the_video_once(tmp_path: Path, monkeypatch
     clip = write_clip(tmp_path / "a.mp4", frames=20)
     a = annotation.annotate(clip, Outputs(reports={"html": tmp_path / "a.html"}), engine=open_engine("mini"), settings=Settings())
     assert a.playback is not None
-    assert (a.playback.path, a.playback.how) == (str(clip), "The video is a.mp4 itself: nothing was encoded again.")
+    assert (a.playback.path, a.playback.how) == (str(clip), "The page plays a.mp4 itself.")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.html", "a.mp4"]
 
 

@@ -72,7 +72,7 @@ def provide_video(
     size = info.height, info.width
     name = os.path.basename(info.path.rstrip("/")) or info.path
     if playable.way == "as it is" and (embed or _can_link(info.path, page)):
-        how = f"The video is {name} itself{', inside this page' if embed else ''}: nothing was encoded again."
+        how = f"The page plays {name} itself{', which it contains' if embed else ''}."
         yield replace(analysis, playback=Playback(info.path, info.start_s, size, how, embed))
         return
     with tempfile.TemporaryDirectory() as folder:

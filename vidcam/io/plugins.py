@@ -81,6 +81,8 @@ def add_file(path: str | os.PathLike[str]) -> None:
         UsageError: There is no such Python file.
     """
     file = Path(path).expanduser().resolve()
+    if file.suffix == ".py" and not file.exists():
+        raise UsageError(f"there is no file {path}")
     if file.suffix != ".py" or not file.is_file():
         raise UsageError(f"{path} is no Python file: a plugin is a file such as my_method.py, or an installed package")
     if file not in named_files():

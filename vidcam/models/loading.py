@@ -16,7 +16,7 @@ from vidcam.models.checkpoints import fill_network, read_state
 from vidcam.models.huggingface import is_huggingface
 from vidcam.models.labels import make_distinct, read_labels
 from vidcam.models.spec import ModelSpec, Weights
-from vidcam.models.table import get_spec
+from vidcam.models.table import get_spec, list_models
 
 if TYPE_CHECKING:
     from torch import nn
@@ -156,6 +156,8 @@ def resolve_model(
     if trained.is_trained(name):
         row, file, is_custom = trained.read(name, trust_code=trust_code)
         weights = weights or file
+    elif name not in list_models() and Path(name).expanduser().is_dir():
+        raise UsageError(f"the folder {name} holds no trained model: `vidcam train … -o {name}` makes one, or goes on with it")
     else:
         row = get_spec(name)
         is_custom = row.is_custom

@@ -182,7 +182,8 @@ class Trainer:
             last = row.get("held_out_loss", loss)
             raise VidcamError(f"training diverged in epoch {epoch} (loss {last:.3g}): use a lower --lr than {self._peak_lr:g}")
         self.history.append(row)
-        say(", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in row.items()))
+        figures = (f"{key.replace('_', ' ')} {value:.4g}" for key, value in row.items() if key != "epoch")
+        say(", ".join([f"epoch {epoch} of {self.data.epochs}", *figures]))
         if self._synthetic or answers is None:
             return False
         if answers.nll < self.best.get("loss", math.inf):
