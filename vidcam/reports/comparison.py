@@ -148,6 +148,10 @@ class Comparison(Report):
         first = self.entries[0].analysis
         return dict(first.top(len(first.probs)))
 
+    def probs_of(self, label: str) -> dict[str, float]:
+        """Return the probability that each model gives to a class in the whole video, by the name of its entry."""
+        return {e.name: dict(e.analysis.top(len(e.analysis.probs)))[label] for e in self.entries}
+
     @property
     def cheapest(self) -> Entry:
         """Return the method that takes the least computing time."""
