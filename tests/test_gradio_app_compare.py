@@ -156,6 +156,9 @@ def test_a_choice_gives_models_or_methods() -> None:
     assert replace(TWO, kind=METHODS, other="mini", methods=("cam", "lrp")).asked() == (("mini",), ("cam", "lrp"))
     with pytest.raises(UsageError, match="not one of the models in the table"):
         Choice.of(MODELS, "mini", "evil.py:make", ["cam"], "gradcam++", [])
+    with pytest.raises(UsageError, match="This model was deleted"):
+        Choice.of(MODELS, "mini", "a-b-0123456789ab", ["cam"], "gradcam++", [])
+    assert Choice.of(METHODS, "mini", "a-b-0123456789ab", ["cam"], None, []) == Choice(METHODS, "mini", None, ("cam",), None, ())
 
 
 def changed(page: SimpleNamespace, *asked: Any) -> dict[str, Any]:

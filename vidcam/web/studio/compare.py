@@ -42,6 +42,8 @@ class Choice:
     @classmethod
     def of(cls, kind: Any, model: Any, other: Any, methods: Any, method: Any, labels: Any) -> Choice:
         """Return what the page sent. UsageError if there is no such model, or no longer."""
+        if kind != MODELS and not menus.is_known(other):  # a second model that is gone does not matter then
+            other = None
         return cls(
             MODELS if kind == MODELS else METHODS,
             menus.check_model(model),
