@@ -120,9 +120,9 @@ def build(
             with gr.Tab("Live", id="live"):
                 live.build()
             with gr.Tab("Teach", id="teach"):
-                taught = teach.TeachTab(desk, engines, model_shelf(), [tab.model_menu, compared.model_menu])
+                taught = teach.TeachTab(desk, engines, model_shelf(), [tab.model_menu, *compared.model_menus])
             with gr.Tab("Models", id="models"):
-                shown = models.ModelsTab(desk, [tab.model_menu, compared.model_menu])
+                shown = models.ModelsTab(desk, [tab.model_menu, *compared.model_menus])
         tab.stage.input(compared.show_video, None, compared.outputs, **EVENT)
         tab.take_model(taught.use, taught.menu).then(lambda: gr.Tabs(selected="annotate"), None, tabs, **EVENT)
         secret = gr.Textbox(visible=False)  # carries what the browser's tab has kept since it was loaded before

@@ -1,30 +1,26 @@
-"""The app's heavy work as functions of a job: explain, compare, make files for download, fetch weights."""
+"""The app's heavy work as functions of a job: explain, make files for download, fetch weights."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 import vidcam
-from vidcam import Outputs, Settings
-from vidcam.annotation.browser_video import EMBED_LIMIT
+from vidcam import Settings
 from vidcam.annotation.judging import add_verdict
 from vidcam.errors import UsageError, VidcamError
-from vidcam.evaluation.compare import compare as vidcam_compare
 from vidcam.io.formatting import percent
 from vidcam.io.source import open_source
 from vidcam.methods.lookup import BEST
 from vidcam.models import loading
-from vidcam.reports.comparison import Comparison
 from vidcam.values import Prediction
 
 from .asking import Hidden, ask
@@ -38,7 +34,7 @@ from .view_models import answered, sentence_of
 if TYPE_CHECKING:
     from vidcam.engine import Engine
 
-__all__ = ["Compared", "Engines", "compare", "explain", "explain_example", "install", "save", "save_runs", "what_if"]
+__all__ = ["Engines", "explain", "explain_example", "install", "save", "save_runs", "video_of", "what_if"]
 
 MAX_ENGINES = 2  # in memory
 PROGRESS_S = 0.1
@@ -80,15 +76,6 @@ JUDGING = {"judge": 25.0}
 DRAWING = {"draw": 20.0, "write": 2.0}
 
 
-@dataclass(frozen=True)
-class Compared:
-    """A comparison and its files."""
-
-    comparison: Comparison
-    folder: Path
-    outputs: dict[str, Path]
-
-
 def explain(
     session: Session, engines: Engines, shelf: RunShelf, model: str, settings: Settings, videos: Sequence[Video] = ()
 ) -> Callable[[Job], Result]:
@@ -96,7 +83,7 @@ def explain(
 
     The job shows a result as soon as there is evidence; the verdict, if the settings ask for it, comes later.
     """
-    queue = list(videos) or [_video(session)]
+    queue = list(videos) or [video_of(session)]
 
     def work(job: Job) -> Result:
         job.plan(_stages(engines, model, settings, len(queue)))
@@ -240,30 +227,6 @@ def explain_example(engines: Engines, model: str, video: Video, folder: Path) ->
     folder.with_suffix(".part").replace(folder)
 
 
-def compare(
-    session: Session, engines: Engines, model: str, methods: Sequence[str], settings: Settings
-) -> Callable[[Job], Compared]:
-    """Return work that explains the session's video by several methods, and writes the page that plays them in step."""
-    video = _video(session)
-
-    def work(job: Job) -> Compared:
-        looking = {} if settings.classes else {"look": 20.0}
-        job.plan(engines.stages(model) | looking | {"explain": 20.0 * len(methods)})
-        engine = engines.get(model, job)
-        path, stem = placed(video, job.folder), Path(video.name).stem
-        outputs = {kind: job.folder / f"{stem}.compare.{kind}" for kind in ("html", "json")}
-        embed = os.path.getsize(path) <= EMBED_LIMIT
-        found = vidcam_compare(
-            path, Outputs(reports=outputs, embed=embed), engine=engine, settings=settings, methods=methods, progress=job.progress
-        )
-        for written in outputs.values():  # what they name lies beside them
-            text = written.read_text(encoding="utf-8")
-            written.write_text(text.replace(f"{job.folder}{os.sep}", ""), encoding="utf-8")
-        return Compared(found, job.folder, outputs)
-
-    return work
-
-
 def install(name: str) -> Callable[[Job], Path]:
     """Return work that fetches a model's weights."""
 
@@ -275,7 +238,8 @@ def install(name: str) -> Callable[[Job], Path]:
     return work
 
 
-def _video(session: Session) -> Video:
+def video_of(session: Session) -> Video:
+    """Return the video that is asked about. UsageError if there is none."""
     if session.video is None:
         raise UsageError("There is no video yet: choose one, record one, or take an example.")
     return session.video
