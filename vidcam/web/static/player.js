@@ -378,7 +378,11 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   // --- time
   const toMedia = t => t + shift, fromMedia = t => t - shift;
   const labelAt = t => state.chosen === AUTO ? last(data.answers.filter((a, i) => !i || a[0] <= t))[1] : state.chosen;
-  const answerAt = t => chart.band.find(s => t >= s.start && t < s.end);
+  /** Returns the label and the probability of the window that decides at a time, as the MP4 and the CSV have them; null if none does. */
+  const answerAt = t => {
+    const span = chart.band.find(s => t >= s.start && (t < s.end || s.end === chart.t1 && t === chart.t1));
+    return span ? { label: span.label, prob: chart.probs[indexAt(chart.probs.map(([from]) => from), t)][1] } : null;
+  };
   const patchesAt = (t, label = labelAt(t)) => {
     const patches = [];
     for (const track of tracks) if (track.label === label) {
