@@ -37,7 +37,6 @@ def player_data(analysis: Analysis, *, video: dict[str, object]) -> dict[str, ob
         "offset_s": a.video_offset_s if a.playback is None else 0.0,
         "video": video,
         "labels": a.labels,
-        "unit": "logit" if a.completeness_error is not None else "evidence",
         "scale": a.scale,
         "look": {"style": a.look.style, "opacity": a.look.opacity, "signed": a.look.signed},
         "drawing": drawing_facts(),

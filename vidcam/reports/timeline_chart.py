@@ -22,7 +22,7 @@ def timeline_chart(analysis: Analysis) -> dict[str, object]:
     """Return what a timeline shows, all times in seconds on the source's clock.
 
     Keys: the range of time ``t0``, ``t1``; that of evidence per second ``low``, ``high``, zero included, with a margin of 6 %;
-    ``strongest``, the largest value of all, which is 100 %; ``times`` and, for each label, ``curves`` (None where no clip covers
+    ``times`` and, for each label, ``curves`` (None where no clip covers
     the time); ``band``, the prediction over time; ``probs``, from which second on the most probable label has which probability,
     by the clip that decides there; ``segments`` with the index of their label; ``unseen``, the spans that no clip covers. Nothing
     lies beyond the end of the video.
@@ -38,7 +38,6 @@ def timeline_chart(analysis: Analysis) -> dict[str, object]:
     return {
         "t0": round(t0, 6),
         "t1": round(t1, 6),
-        "strongest": strongest(curves),
         "low": low,
         "high": high,
         "times": [round(float(t), 4) for t in times],
