@@ -381,6 +381,7 @@ def test_legend_and_help_explain_the_picture(browser, three) -> None:
         assert view.locator(".vp-scale").evaluate("e => getComputedStyle(e).backgroundImage") != first
         view.get_by_role("button", name="Help (?)").click()
         assert "Grey, hatched" in view.get_by_role("dialog").inner_text()
+        assert view.get_by_role("dialog").evaluate("e => e.scrollTop") == 0
 
 
 def test_line_of_now_ends_with_the_curves(browser, three) -> None:

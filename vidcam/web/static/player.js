@@ -35,7 +35,7 @@ export const WORDS = {
   picture: [
     ["Colour", "how much this place speaks for the class, in percent of the strongest in this video"], ["Grey, hatched", "the model did not look there"],
     ["Band", "what the model answers over time"], ["Curves", "the evidence of the whole picture at each moment"],
-    ["Shaded", "stretches in which the evidence lasts"], ["Diamonds", "the strongest moments"], ["Black line", "now"],
+    ["Shaded", "stretches in which the evidence lasts"], ["Diamonds", "the strongest moments"], ["Line", "now"],
   ],
   keys: [
     ["Space or K", "play or pause"], ["J, L", "play backwards, forwards; again for faster"], [", and .", "one frame back, one on"],
@@ -541,9 +541,10 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   const rowsOf = rows => make("dl", {}, ...rows.flatMap(([key, what]) => [make("dt", {}, key), make("dd", {}, what)]));
   const help = make("dialog", { class: "vp-help", "aria-label": WORDS.helpName }, ...(withHeat ? [make("h2", {}, WORDS.pictureHead), rowsOf(WORDS.picture)] : []),
     make("h2", {}, WORDS.keysHead), rowsOf(keyRows), button(WORDS.close, WORDS.close, () => help.close(), { class: "vp-text" }));
+  const showHelp = () => { help.showModal(); help.scrollTop = 0; }; // the button to close it has the focus, and lies at its end
   const bar = make("div", { class: "vp-bar", role: "group", "aria-label": WORDS.playing },
     playButton, button(WORDS.back, icon("back"), () => step(-1)), button(WORDS.next, icon("next"), () => step(1)), clock,
-    make("p", { class: "vp-now" }, now), speed, loopButton, soundButton, fullButton, button(WORDS.help, "?", () => help.showModal(), { class: "vp-text" }));
+    make("p", { class: "vp-now" }, now), speed, loopButton, soundButton, fullButton, button(WORDS.help, "?", () => showHelp(), { class: "vp-text" }));
   for (const event of ["play", "pause"]) video.addEventListener(event, () => {
     playButton.replaceChildren(icon(video.paused ? "play" : "pause"));
     playButton.setAttribute("aria-label", video.paused ? WORDS.play : WORDS.pause);
@@ -842,7 +843,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   const commands = {
     k: toggle, j: rewind, l: forward, ",": () => step(-1), ".": () => step(1), s: () => setLook({ style: data.drawing.styles[(data.drawing.styles.indexOf(look.style) + 1) % data.drawing.styles.length] }),
     a: () => { if (look.style !== "spotlight") setLook({ signed: !look.signed }); }, o: () => setLook({ opacity: Math.min(1, look.opacity + 0.1) }), O: () => setLook({ opacity: Math.max(0.05, look.opacity - 0.1) }),
-    w: () => setWipe(state.wipe === null), h: () => setHidden(true), p: hottest, m: () => { if (source.sound) toggleSound(); }, f: toggleFull, "?": () => help.showModal(),
+    w: () => setWipe(state.wipe === null), h: () => setHidden(true), p: hottest, m: () => { if (source.sound) toggleSound(); }, f: toggleFull, "?": () => showHelp(),
     "[": () => setLoop([state.time, state.loop?.[1] > state.time ? state.loop[1] : chart.t1]), "]": () => setLoop([state.loop?.[0] < state.time ? state.loop[0] : chart.t0, state.time]),
     "+": () => setZoom(state.zoom * 1.5), "=": () => setZoom(state.zoom * 1.5), "-": () => setZoom(state.zoom / 1.5), "<": () => speedBy(-1), ">": () => speedBy(1),
     Home: () => go(chart.t0), End: () => go(chart.t1 - 0.01), Escape: () => { if (state.place?.pinned) setPlace(null); else setLoop(null); },
