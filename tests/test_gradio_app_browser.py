@@ -249,6 +249,9 @@ def test_a_video_is_explained_played_with_its_heat_and_taken_home(browser, serve
         assert shares == sorted(shares, reverse=True)
         assert 90 < sum(shares) <= 100.5
         assert page.locator(".verdict .chip").inner_text() in ("supported", "weak", "not supported")
+        assert re.search(
+            r"Hiding the hottest 15.%.* of jumping jack by .* equal areas elsewhere", page.locator(".verdict").inner_text()
+        )
         result = page.session.results["annotate"]
         analysis = result.analysis
         # the video is the one that was brought, nothing is encoded, and it opens at the strongest moment
