@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.counting import lines_run
 from support.media import write_clip
@@ -295,6 +295,7 @@ def test_nothing_lies_beyond_the_end_of_the_video(tmp_path: Path) -> None:
 @given(
     st.lists(st.tuples(st.integers(0, 30), st.integers(2, 9), st.integers(1, 98)), min_size=1, max_size=6), st.integers(-2, 80)
 )
+@example([(0, 9, 80), (10, 2, 60)], 17)  # 4.28 s: only the first window covers it, the middle of the second is nearer
 def test_page_csv_and_mp4_give_a_moment_one_probability(spans: list[tuple[int, int, int]], tick: int) -> None:
     windows = [window(s / 2, (s + n) / 2, {"a": p / 100, "b": 1 - p / 100}) for s, n, p in spans]
     time = tick / 4 + 0.0301  # never at an edge
