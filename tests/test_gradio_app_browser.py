@@ -242,13 +242,17 @@ def test_a_video_is_explained_played_with_its_heat_and_taken_home(browser, serve
         assert page.locator(".vc-stage .eyebrow").inner_text().replace("\xa0", " ") == "jumping_jack.mp4 · 5.0 s · 640 × 360"
         explain(page)
         # the answer
-        assert re.match(r"jumping jack, (> )?\d\d\.\d %: evidence ", page.locator(".sentence").inner_text().replace("\xa0", " "))
+        sentence = page.locator(".sentence").inner_text().replace("\xa0", " ")
+        assert re.match(r"jumping jack, (> )?\d\d\.\d % over the whole video: evidence ", sentence)
         rows = [row.inner_text().split("\n") for row in page.locator(".vc-answer .top li").all()]
         assert rows[0][0] == "jumping jack"
         shares = [float(row[1].strip("<> %")) for row in rows]
         assert shares == sorted(shares, reverse=True)
         assert 90 < sum(shares) <= 100.5
         assert page.locator(".verdict .chip").inner_text() in ("supported", "weak", "not supported")
+        assert re.search(
+            r"Hiding the hottest 15.%.* of jumping jack by .* equal areas elsewhere", page.locator(".verdict").inner_text()
+        )
         result = page.session.results["annotate"]
         analysis = result.analysis
         # the video is the one that was brought, nothing is encoded, and it opens at the strongest moment

@@ -24,11 +24,12 @@ from support.media import number, write_clip
 from support.values import track
 
 from vidcam import annotation
-from vidcam.analysis import Analysis
+from vidcam.analysis import Analysis, Answers
 from vidcam.annotation import Outputs
 from vidcam.engine import open_engine
 from vidcam.evidence.heat import render_heat
 from vidcam.evidence.packing import find_levels, pack_maps
+from vidcam.io.formatting import percent
 from vidcam.io.playable import Playback
 from vidcam.io.source import open_source
 from vidcam.render.overlay import draw_over
@@ -263,7 +264,7 @@ def test_keys_do_what_their_list_says(browser, three) -> None:
         press("+")
         assert state("zoom") == 1.5
         press("p")
-        assert "of full colour now" in view.locator(".vp-hint").inner_text()
+        assert "of the strongest in this video; at most" in view.locator(".vp-hint").inner_text()
         press("?")
         assert view.get_by_role("dialog").is_visible()
         press("Escape")
@@ -291,6 +292,7 @@ def test_loop_begins_again_at_its_end(browser, three) -> None:
 def test_clicks_on_evidence_seek_and_choose(browser, three) -> None:
     page, a = three
     with opened(browser, page) as view:
+        view.locator(".vp-plot").scroll_into_view_if_needed()
         plot = view.locator(".vp-plot").bounding_box()
         view.mouse.click(plot["x"] + 0.25 * plot["width"], plot["y"] + 30)
         t0, t1 = view.evaluate("(d => [d.chart.t0, d.chart.t1])(JSON.parse(document.getElementById('data').textContent))")
@@ -311,11 +313,12 @@ def test_place_under_the_pointer_shows_its_evidence_over_time(browser, three) ->
     with opened(browser, page, hash="#t=2&class=waving+one+hand") as view:
         box = view.locator(".vp-main").bounding_box()
         view.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.35 * box["height"])
-        pages.wait(view, "document.querySelector('.vp-hint').textContent.startsWith('At this place')")
+        pages.wait(view, "document.querySelector('.vp-hint').textContent.startsWith('Evidence for waving one hand here')")
         place = view.evaluate(f"{PLAYER}.state.place")
         y, x = place["y"] - 0.5, place["x"] - 0.5
         across = np.array([[np.interp(x, own.xs, row) for row in m] for m in own.maps])
-        wanted = np.array([np.interp(y, own.ys, column) for column in across]) / a.scale
+        wanted = np.array([np.interp(y, own.ys, column) for column in across])
+        wanted /= max(float(np.nanmax(np.abs(t.maps))) for parts in a.drawn.values() for t in parts)
         now = float(np.interp(view.evaluate(f"{PLAYER}.state.frame"), own.times, wanted))
         text = view.locator(".vp-hint").inner_text()
         said_now, said_most = (int(percent.replace("−", "-")) for percent in re.findall(r"(−?\d+) %", text))
@@ -323,6 +326,89 @@ def test_place_under_the_pointer_shows_its_evidence_over_time(browser, three) ->
         assert said_now == pytest.approx(100 * now, abs=6)  # the text gives the nearest step of the timeline
         view.mouse.move(box["x"] + 2, box["y"] + 2)
         pages.wait(view, "document.querySelector('.vp-hint').textContent === 'The model did not look at this place.'")
+
+
+def test_paused_clock_tells_single_frames_apart(browser, three) -> None:
+    page, a = three
+    with opened(browser, page, hash="#t=2") as view:
+        shown = set()
+        for _ in range(3):
+            view.keyboard.press(".")
+            pages.wait(view, f"!{PLAYER}.video.seeking")
+            frame = int(np.argmin(np.abs(a.frame_times_s - view.evaluate(f"{PLAYER}.state.frame"))))
+            text = " ".join(view.locator(".vp-clock").inner_text().split())
+            assert text.startswith(f"{a.frame_times_s[frame]:.2f} s / {a.duration_s:.1f} s")
+            assert text.endswith(f"frame {frame + 1} of {a.frames}")
+            shown.add(text)
+        assert len(shown) == 3
+
+
+def test_probability_beside_the_clock_is_that_of_the_mp4(browser, three) -> None:
+    page, a = three
+    answers = Answers(a)
+    with opened(browser, page) as view:
+        for time in (0.5, 2.05, 3.95, 6.05, 8.0):
+            view.evaluate(f"{PLAYER}.seek({time})")
+            pages.wait(view, f"!{PLAYER}.video.seeking && Math.abs({PLAYER}.state.frame - {time}) < 0.05")
+            label, prob = answers.at(view.evaluate(f"{PLAYER}.state.time"))[0].top(1)[0]
+            said = view.locator(".vp-now").inner_text()
+            assert said == f"Now: {label}, {percent(prob)}".replace("\xa0", " ")
+
+
+def test_evidence_is_shown_in_percent_of_the_strongest(browser, three) -> None:
+    page, a = three
+    strongest = max(float(np.nanmax(np.abs(curve))) for curve in a.curves.values())
+    with opened(browser, page) as view:
+        time = view.evaluate(f"{PLAYER}.state.time")
+        shares = [int(text.strip(" %").replace("−", "-")) for text in view.locator(".vp-class output").all_inner_texts()]
+        for share, curve in zip(shares, a.curves.values(), strict=True):
+            near = curve[np.argsort(np.abs(a.times_s - time), kind="stable")[:2]]
+            assert any(share == pytest.approx(100 * value / strongest, abs=1) for value in near)
+        highest = max(float(np.nanmax(curve)) for curve in a.curves.values())
+        assert f"{100 * highest / strongest:.0f} % of the strongest" in view.locator(".vp-strip").inner_text()
+        assert "/s" not in view.locator("#player").inner_text()
+
+
+def test_legend_and_help_explain_the_picture(browser, three) -> None:
+    page, _ = three
+    with opened(browser, page) as view:
+        legend = view.locator(".vp-legend").inner_text()
+        for words in ("no evidence", "strongest", "the model did not look", "now"):
+            assert words in legend
+        first = view.locator(".vp-scale").evaluate("e => getComputedStyle(e).backgroundImage")
+        view.get_by_label("Evidence against").check()
+        assert "against" in view.locator(".vp-legend").inner_text()
+        assert view.locator(".vp-scale").evaluate("e => getComputedStyle(e).backgroundImage") != first
+        view.get_by_role("button", name="Help (?)").click()
+        assert "Grey, hatched" in view.get_by_role("dialog").inner_text()
+        assert view.get_by_role("dialog").evaluate("e => e.scrollTop") == 0
+
+
+def test_line_of_now_ends_with_the_curves(browser, three) -> None:
+    page, _ = three
+    with opened(browser, page) as view:
+        bottom = "e => e.getBoundingClientRect().bottom"
+        assert view.locator(".vp-slide > .vp-cursor").evaluate(bottom) == pytest.approx(
+            view.locator(".vp-plot").evaluate(bottom), abs=2
+        )
+        assert not view.locator(".vp-place .vp-cursor").is_visible()
+        view.keyboard.press("p")
+        assert view.locator(".vp-place .vp-cursor").is_visible()
+
+
+def test_portrait_picture_has_the_timeline_beside_it(browser, tmp_path: Path) -> None:
+    info = SourceInfo("none.mp4", 90, 160, 0, 10.0, 1.0, 10, None, "h264")
+    frames = [type("F", (), {"time": t / 10, "end": t / 10 + 0.1})() for t in range(10)]
+    own = track([40, 120], [20, 60], (0, 0, 160, 90), np.ones((10, 2, 2)), times=np.arange(10) / 10, label="x")
+    write_html(made_up(info, frames, {"x": (own,)}), tmp_path / "tall.html")
+    with opened(browser, tmp_path / "tall.html", viewport={"width": 1440, "height": 900}) as view:
+        picture, plot = (view.locator(name).bounding_box() for name in (".vp-main", ".vp-plot"))
+        assert plot["x"] > picture["x"] + picture["width"]
+        assert plot["y"] < picture["y"] + picture["height"]
+        assert picture["height"] > 600
+        view.set_viewport_size({"width": 390, "height": 844})
+        pages.wait(view, "document.querySelector('.vp-plot').getBoundingClientRect().top > 400")
+        assert view.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])

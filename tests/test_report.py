@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.counting import lines_run
 from support.media import write_clip
@@ -34,9 +34,12 @@ from vidcam.cli import main
 from vidcam.cli.outputs import parse_formats
 from vidcam.errors import InputError, OutputError, UnknownNameError, UsageError
 from vidcam.evidence.curves import thin_curves
+from vidcam.evidence.segments import find_segments
 from vidcam.io import files
 from vidcam.io.extras import has_extra
 from vidcam.io.formatting import percent, seconds
+from vidcam.metrics.faithfulness import Interval
+from vidcam.metrics.verdict import Verdict
 from vidcam.reports import formats, npz
 from vidcam.reports.answer import summarize
 from vidcam.reports.csv_report import write_csv
@@ -45,6 +48,7 @@ from vidcam.reports.html import write_html, write_json
 from vidcam.reports.json_report import to_json
 from vidcam.reports.npz import load_maps, write_npz
 from vidcam.reports.predictions import nearest_windows
+from vidcam.reports.trust import describe_verdict
 from vidcam.reports.webvtt import write_vtt
 from vidcam.settings import Settings
 from vidcam.values import Box, Keyframe, Prediction, Segment, SourceInfo, Track
@@ -251,6 +255,72 @@ def test_the_window_with_the_nearest_middle_answers(spans: list[tuple[int, int]]
             assert owner == -1
         else:
             assert distances[owner] == min(distances)
+
+
+def test_times_in_files_have_at_most_six_decimals(tmp_path: Path) -> None:
+    times = np.arange(12) * 0.2 + 1e-9
+    assert any(len(str(t)) > 8 for t in times.tolist())
+    a = analysis(times_s=times, segments=(Segment(NASTY, 0.1 + 0.2, 0.7 + 0.1, 1.0),), video_offset_s=0.1 + 0.2)
+    doc: Any = to_json(a)
+    assert doc["timeline"]["times_s"] == [k / 5 for k in range(12)]
+    assert [float(row[0]) for row in rows(a, tmp_path)[1:]] == [k / 5 for k in range(12)]
+    assert (doc["segments"][0]["start_s"], doc["segments"][0]["end_s"], doc["video_offset_s"]) == (0.3, 0.8, 0.3)
+
+
+def test_nothing_lies_beyond_the_end_of_the_video(tmp_path: Path) -> None:
+    """Frames end at 2.03 s; a sample at 2.0 s stands for more, so that the last window and the last segment would go on."""
+    frames = np.arange(61) / 30
+    times = np.arange(11) / 5
+    curve = np.ones(11)
+    segments = find_segments(times, {"walk": curve}, min_s=0.4, end_s=61 / 30)
+    assert [(s.start_s, s.end_s) for s in segments] == [(0.0, pytest.approx(61 / 30))]
+    windows = (window(0.0, 2.0, {"walk": 0.8, "run": 0.2}), window(0.2, 2.2, {"walk": 0.6, "run": 0.4}))
+    a = analysis(
+        frame_times_s=frames,
+        duration_s=61 / 30,
+        times_s=times,
+        curves={"walk": curve},
+        windows=windows,
+        tracks={},
+        segments=segments,
+    )
+    doc: Any = to_json(a)
+    chart = facts_of(a, tmp_path)["chart"]
+    ends = [w["end_s"] for w in doc["windows"]] + [s["end_s"] for s in doc["segments"]]
+    ends += [chart["t1"], *(s["end"] for s in chart["band"] + chart["segments"]), *(end for _, end, _ in cues(a, tmp_path))]
+    assert max(ends) == pytest.approx(61 / 30, abs=5e-4)  # subtitles count in milliseconds
+    assert min(ends[2:]) == pytest.approx(61 / 30, abs=5e-4)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(2, 9), st.integers(1, 98)), min_size=1, max_size=6), st.integers(-2, 80)
+)
+@example([(0, 9, 80), (10, 2, 60)], 17)  # 4.28 s: only the first window covers it, the middle of the second is nearer
+def test_page_csv_and_mp4_give_a_moment_one_probability(spans: list[tuple[int, int, int]], tick: int) -> None:
+    windows = [window(s / 2, (s + n) / 2, {"a": p / 100, "b": 1 - p / 100}) for s, n, p in spans]
+    time = tick / 4 + 0.0301  # never at an edge
+    a = analysis(windows=tuple(windows), curves={"a": np.zeros(1), "b": np.zeros(1)}, times_s=np.array([time]), segments=())
+    drawn, _ = Answers(a).at(time)
+    [owner] = nearest_windows(windows, np.array([time]))
+    inside = [w for w in windows if w.span[0] <= time <= w.span[1]]
+    if not inside:
+        assert owner == -1
+        return
+    nearest = min(abs(sum(w.span) / 2 - time) for w in inside)
+    assert abs(sum(drawn.span) / 2 - time) == abs(sum(windows[owner].span) / 2 - time) == nearest
+    if sum(abs(sum(w.span) / 2 - time) == nearest for w in inside) == 1:
+        assert drawn is windows[owner]
+
+
+def test_page_shows_the_probability_of_the_deciding_window(tmp_path: Path) -> None:
+    windows = (window(0, 2, {"walk": 0.8, "run": 0.2}), window(1, 3, {"walk": 0.6, "run": 0.4}))
+    a = analysis(windows=windows, curves={"walk": np.zeros(12)}, tracks={}, segments=())
+    chart = facts_of(a, tmp_path)["chart"]
+    assert [s["prob"] for s in chart["band"]] == [pytest.approx((0.8 * 1.5 + 0.6 * 1.5) / 3)]  # the mean of the stretch
+    said = {float(row[0]): float(row[-1]) for row in rows(a, tmp_path)[1:]}
+    for time, prob in said.items():
+        if time != 1.5:  # as near to one middle as to the other
+            assert [p for start, p in chart["probs"] if start <= time][-1] == prob == Answers(a).at(time)[0].top(1)[0][1]
 
 
 # -------------------------------------------------------------------------------------------------------------- WebVTT
@@ -501,27 +571,64 @@ def test_a_page_says_that_there_is_next_to_nothing_to_say(tmp_path: Path) -> Non
         timings_s={}, completeness_error=None, scale=math.nan, times_s=np.array([0.0]),
     )  # fmt: skip
     p = html_of(a, tmp_path)
-    assert "no part of the video stands out" in p.text
+    assert "no part stands out" in p.text
     assert "need not sum" in p.text
+
+
+VERDICT = Verdict("weak", 0.327, 0.267, 0.12, 0.08, Interval(0.043, 0.011, 0.121), windows=1)
+
+
+def test_page_gives_the_figures_of_the_verdict(tmp_path: Path) -> None:
+    text = " ".join(html_of(analysis(verdict=VERDICT, curves={"squat": np.zeros(12)}, segments=()), tmp_path).text.split())
+    assert "Can this map be trusted?" in text
+    assert "Hiding the hottest 15 % lowers the score of squat by 32.7 points, hiding equal areas elsewhere by 26.7 points" in text
+    assert "(1 of 3 windows tested)" in text
+    assert "matters 4.3 points more than other parts (95 % interval: 1.1 to 12.1)" in text
+    assert "only a little more" in text
+    assert "This map was not tested" in html_of(analysis(), tmp_path).text
+
+
+def test_verdict_that_raises_the_score_says_so() -> None:
+    odd = replace(
+        VERDICT, word="not supported", removed=-0.02, removed_elsewhere=0.031, margin=Interval(-0.0004, math.nan, math.nan)
+    )
+    words = describe_verdict(analysis(verdict=odd, curves={"squat": np.zeros(12)}))
+    assert words is not None
+    assert "raises the score of squat by 2.0\xa0points, hiding equal areas elsewhere lowers it by 3.1\xa0points" in words.hiding
+    assert words.certainty.endswith("matters 0.0\xa0points more than other parts.")
+
+
+def test_segments_are_in_percent_of_the_strongest_evidence(tmp_path: Path) -> None:
+    a = analysis(curves={"walk": np.array([0.0, 40.0, -10.0] * 4)}, segments=(Segment("walk", 0.5, 1.5, 30.0),), tracks={})
+    assert "75 %" in html_of(a, tmp_path).text
+    assert cues(a, tmp_path)[1][2] == "walk: evidence 75 %"
 
 
 @pytest.mark.parametrize(
     ("segments", "changes", "sentence"),
     [
-        ((), {}, "walk, 75.0 %: no part of the video stands out in the evidence"),
-        ([(0.5, 1.5, 1)], {}, "walk, 75.0 %: evidence mainly between 0.5 s and 1.5 s"),
-        ([(2, 3, 1), (0, 1, 9)], {}, "walk, 75.0 %: evidence mainly between 0.0 s and 1.0 s and between 2.0 s and 3.0 s"),
-        ([(0, 2.9, 1)], {}, "walk, 75.0 %: evidence all through the video"),
+        ((), {}, "walk, 75.0 % over the whole video: no part stands out in the evidence"),
+        ([(0.5, 1.5, 1)], {}, "walk, 75.0 % over the whole video: evidence mainly between 0.5 s and 1.5 s"),
+        (
+            [(2, 3, 1), (0, 1, 9)],
+            {},
+            "walk, 75.0 % over the whole video: evidence mainly between 0.0 s and 1.0 s and between 2.0 s and 3.0 s",
+        ),
+        ([(0, 2.9, 1)], {}, "walk, 75.0 % over the whole video: evidence from beginning to end"),
         (
             [(0, 0.1, 1), (0.5, 0.6, 3), (1, 1.1, 2), (2, 2.1, 1)],
             {},
-            "walk, 75.0 %: evidence in 4 segments, the strongest between 0.5 s and 0.6 s",
+            "walk, 75.0 % over the whole video: evidence in 4 segments, the strongest between 0.5 s and 0.6 s",
         ),
-        ([(0.5, 1.5, 1)], {"versus": "run"}, "walk, 75.0 %: evidence for walk over run mainly between 0.5 s and 1.5 s"),
+        (
+            [(0.5, 1.5, 1)],
+            {"versus": "run"},
+            "walk, 75.0 % over the whole video: evidence for walk over run mainly between 0.5 s and 1.5 s",
+        ),
         (
             [(0.5, 1.5, 1)],
             {"windows": (window(0, 3, {"run": 0.6, "walk": 0.4}),)},
-            "run, 60.0 %: evidence for walk mainly between 0.5 s and 1.5 s",
+            "run, 60.0 % over the whole video: evidence for walk mainly between 0.5 s and 1.5 s",
         ),
     ],
 )
@@ -608,7 +715,7 @@ def test_a_registered_format_is_written_by_the_command_line(
     with pytest.raises(SystemExit) as end:
         main.main()
     assert not end.value.code
-    assert "%: " in (tmp_path / "o.txt").read_text().replace("\xa0", " ")
+    assert "% over the whole video: " in (tmp_path / "o.txt").read_text().replace("\xa0", " ")
     assert capsys.readouterr().out.rstrip().endswith("o.txt")
 
 

@@ -248,19 +248,22 @@ class Analysis(_Value):
 
 
 class Answers:
-    """Finds what to write beside a frame: the nearest clip's prediction, and the shown label that it favours."""
+    """Finds what to write beside a frame: the prediction of the clip that decides there, and the shown label that it favours.
+
+    Of the clips that cover a moment, the one with the nearest middle decides; where none does, the one with the nearest middle.
+    """
 
     def __init__(self, analysis: Analysis) -> None:
         self._windows = sorted(analysis.windows, key=lambda p: p.span[0] + p.span[1])
-        self._middles = np.array([(p.span[0] + p.span[1]) / 2 for p in self._windows])
+        self._spans = np.array([p.span for p in self._windows])
         self._labels = analysis.labels
 
     def at(self, second: float) -> tuple[Prediction, str]:
-        """Return the prediction of the clip whose middle is nearest to a second, and its most probable shown label."""
-        i = int(np.searchsorted(self._middles, second))
-        if i and (i == len(self._middles) or second - self._middles[i - 1] <= self._middles[i] - second):
-            i -= 1
-        prediction = self._windows[i]
+        """Return the prediction of the clip that decides at a second, and its most probable shown label."""
+        starts, ends = self._spans.T
+        is_outside = (second < starts) | (second > ends)
+        distance = np.abs((starts + ends) / 2 - second)
+        prediction = self._windows[int(np.lexsort((distance, is_outside))[0])]
         return prediction, max(self._labels, key=prediction.prob)
 
 

@@ -263,7 +263,7 @@ def _analysis(
         curves=curves,
         tracks=tracks,
         drawn=drawn,
-        segments=find_segments(times, curves, min_s=2 * spec.seconds_between_frames),
+        segments=find_segments(times, curves, min_s=2 * spec.seconds_between_frames, end_s=reading.end),
         scale=scale_of(t for parts in drawn.values() for t in parts),
         completeness_error=joiner.completeness_error,
         unseen_fraction=unseen_fraction([v.seen for v in session.views], (source.info.height, source.info.width), seen_share),

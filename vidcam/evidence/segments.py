@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,11 +16,14 @@ from vidcam.values import FloatArray, Segment
 __all__ = ["covered_share", "find_peaks", "find_segments", "label_segments"]
 
 
-def find_segments(times: FloatArray, curves: Mapping[str, FloatArray], *, min_s: float) -> tuple[Segment, ...]:
+def find_segments(
+    times: FloatArray, curves: Mapping[str, FloatArray], *, min_s: float, end_s: float = math.inf
+) -> tuple[Segment, ...]:
     """Return where the evidence of each label holds, in the order of time.
 
     It holds above a third of the strongest label's peak, until it falls below a sixth, for at least ``min_s`` seconds. ``curves``
-    maps each label to its evidence per second ``(N,)`` at ``times (N,)``, NaN where nothing was seen.
+    maps each label to its evidence per second ``(N,)`` at ``times (N,)``, NaN where nothing was seen. The last point of the grid
+    may stand for more than is left of the video: a segment ends at ``end_s``, where the video ends, at the latest.
     """
     peak = max((float(np.nanmax(c)) for c in curves.values()), default=0.0)
     if peak <= 0:
@@ -26,7 +31,8 @@ def find_segments(times: FloatArray, curves: Mapping[str, FloatArray], *, min_s:
     segments = [
         s for label, c in curves.items() for s in label_segments(label, times, c, high=peak / 3, low=peak / 6, min_s=min_s)
     ]
-    return tuple(sorted(segments, key=lambda s: (s.start_s, s.end_s)))
+    cut = [replace(s, end_s=min(s.end_s, end_s)) for s in segments if s.start_s < end_s]
+    return tuple(sorted(cut, key=lambda s: (s.start_s, s.end_s)))
 
 
 def label_segments(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-__all__ = ["CLOCK_STEPS", "DECIMAL_STEPS", "clock", "duration", "number", "percent", "seconds", "ticks", "whole_percent"]
+__all__ = ["CLOCK_STEPS", "DECIMAL_STEPS", "clock", "duration", "number", "percent", "seconds", "share", "ticks", "whole_percent"]
 
 DECIMAL_STEPS = tuple(m * 10.0**e for e in range(-9, 9) for m in (1, 2, 5))
 """Distances between the marks of an axis of numbers."""
@@ -24,6 +24,12 @@ def percent(value: float) -> str:
 def whole_percent(value: float) -> str:
     """Write 0.42 as ``42%``, for places too small for :func:`percent`."""
     return "<1%" if 0 < value < 0.005 else f"{value:.0%}"
+
+
+def share(value: float, whole: float) -> str:
+    """Write a signed value as whole percent of ``whole`` (with a no-break space): ``42 %``, ``−7 %``; a dash if there is none."""
+    part = 100 * value / whole if whole else math.nan
+    return f"{part:.0f}\xa0%".replace("-0\xa0", "0\xa0").replace("-", "−") if math.isfinite(part) else "–"
 
 
 def clock(time: float, *, decimals: int = 0) -> str:

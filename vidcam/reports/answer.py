@@ -21,9 +21,10 @@ def summarize(analysis: Analysis) -> str:
     if analysis.versus:
         evidence += f" over {analysis.versus}"
     segments = [s for s in analysis.segments if s.label == explained]
+    answer = f"{label}, {percent(prob)} over the whole video"
     if not segments:
-        return f"{label}, {percent(prob)}: no part of the video stands out in the {evidence}"
-    return f"{label}, {percent(prob)}: {evidence} {_when(segments, analysis.duration_s)}"
+        return f"{answer}: no part stands out in the {evidence}"
+    return f"{answer}: {evidence} {_when(segments, analysis.duration_s)}"
 
 
 def explained_label(analysis: Analysis) -> str:
@@ -34,7 +35,7 @@ def explained_label(analysis: Analysis) -> str:
 
 def _when(segments: Sequence[Segment], duration_s: float) -> str:
     if sum(s.end_s - s.start_s for s in segments) >= 0.9 * duration_s:
-        return "all through the video"
+        return "from beginning to end"
     if len(segments) <= 3:
         spans = [_between(s) for s in sorted(segments, key=lambda s: s.start_s)]
         return "mainly " + ", ".join(spans[:-1]) + (" and " if len(spans) > 1 else "") + spans[-1]

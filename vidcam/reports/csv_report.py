@@ -9,7 +9,7 @@ import os
 
 from vidcam.analysis import Analysis
 from vidcam.io.files import save
-from vidcam.reports.predictions import nearest_windows
+from vidcam.reports.predictions import nearest_windows, round_time
 
 __all__ = ["escape_formula", "write_csv"]
 
@@ -30,7 +30,7 @@ def write_csv(analysis: Analysis, path: str | os.PathLike[str], *, overwrite: bo
     for i, time in enumerate(analysis.times_s):
         label, prob = tops[windows[i]] if windows[i] >= 0 else ("", "")
         evidence = ["" if math.isnan(curve[i]) else float(curve[i]) for curve in analysis.curves.values()]
-        writer.writerow([float(time), *evidence, escape_formula(label), prob])
+        writer.writerow([round_time(time), *evidence, escape_formula(label), prob])
     save(path, out.getvalue(), overwrite=overwrite, source=analysis.source.path)
 
 

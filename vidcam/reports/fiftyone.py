@@ -20,7 +20,7 @@ from vidcam.io.container import is_url
 from vidcam.io.files import atomic_write, check_output
 from vidcam.io.json_text import to_json_text
 from vidcam.reports.frame_numbers import FrameNumbers, category, nearest_steps, tubes_at
-from vidcam.reports.predictions import predicted_spans
+from vidcam.reports.predictions import end_of, predicted_spans
 from vidcam.reports.small_heat import shrink, small_size
 from vidcam.values import Track, UInt8Array
 
@@ -51,7 +51,8 @@ def write_fiftyone(analysis: Analysis, path: str | os.PathLike[str], *, overwrit
 def _sample(analysis: Analysis, numbers: FrameNumbers) -> dict[str, object]:
     (label, probability), *_ = analysis.top(1)
     segments = [_temporal(s.label, numbers.span(s.start_s, s.end_s), evidence_per_second=s.score) for s in analysis.segments]
-    answers = [_temporal(s.label, numbers.span(s.start, s.end), confidence=s.prob) for s in predicted_spans(analysis.windows)]
+    spans = predicted_spans(analysis.windows, end_s=end_of(analysis))
+    answers = [_temporal(s.label, numbers.span(s.start, s.end), confidence=s.prob) for s in spans]
     name = analysis.source.path
     return {
         "filepath": name if is_url(name) else str(Path(name).resolve()),

@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from vidcam.analysis import Analysis
+from vidcam.io.formatting import share
 from vidcam.io.json_text import to_utf8_text
 from vidcam.reports.answer import summarize
 from vidcam.reports.base import Report
@@ -16,6 +17,8 @@ from vidcam.reports.json_report import report_values
 from vidcam.reports.player_data import player_data, player_parts
 from vidcam.reports.player_page import embedded_video, page_pieces, video_facts, write_pieces
 from vidcam.reports.templating import video_link
+from vidcam.reports.timeline_chart import strongest
+from vidcam.reports.trust import describe_verdict
 
 __all__ = ["AnalysisReport", "write_html", "write_json"]
 
@@ -61,7 +64,7 @@ class AnalysisReport(Report):
 
     def _pieces(self, beside: PathLike) -> Iterator[str]:
         a = self.analysis
-        video = self._video(beside)
+        video, full = self._video(beside), strongest(a.curves.values())
         return page_pieces(
             self.template,
             start="startPage",
@@ -72,6 +75,8 @@ class AnalysisReport(Report):
             name=Path(a.source.path).name or a.source.path,
             labels=[to_utf8_text(label) for label in a.labels],
             moments=bool(a.curves),
+            trust=describe_verdict(a),
+            shares=[share(s.score, full) for s in a.segments[:ROWS]],
             cell_s=min((t.cell_s for group in a.tracks.values() for t in group), default=None),
             playback=a.playback,
             rows=ROWS,

@@ -10,6 +10,7 @@ import numpy as np
 
 from vidcam.analysis import Analysis, ModelInfo, RunInfo
 from vidcam.io.json_text import to_json_value, to_utf8_text
+from vidcam.reports.predictions import end_of, round_time
 from vidcam.values import Prediction
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def to_json(analysis: Analysis) -> dict[str, object]:
 
 def report_values(analysis: Analysis) -> dict[str, object]:
     """Return the values of the JSON report by key, not yet in JSON's own types."""
-    a = analysis
+    a, end = analysis, end_of(analysis)
     return {
         **describe(a),
         "scale": a.scale,
@@ -42,15 +43,20 @@ def report_values(analysis: Analysis) -> dict[str, object]:
         "look": asdict(a.look),
         "warnings": a.warnings,
         "summary": {"top": [{"label": label, "prob": prob} for label, prob in a.top(TOP)]},
-        "windows": [{"start_s": w.span[0], "end_s": w.span[1], "top": _top(w)} for w in a.windows],
-        "timeline": {"times_s": a.times_s, "evidence": a.curves},
-        "segments": [{"label": s.label, "start_s": s.start_s, "end_s": s.end_s, "score": s.score} for s in a.segments],
+        "windows": [
+            {"start_s": round_time(w.span[0]), "end_s": round_time(min(w.span[1], end)), "top": _top(w)} for w in a.windows
+        ],
+        "timeline": {"times_s": [round_time(t) for t in a.times_s], "evidence": a.curves},
+        "segments": [
+            {"label": s.label, "start_s": round_time(s.start_s), "end_s": round_time(s.end_s), "score": s.score}
+            for s in a.segments
+        ],
         "completeness_error": a.completeness_error,
         "verdict": None if a.verdict is None else {"label": a.labels[0], **asdict(a.verdict), "better_method": _better_json(a)},
         "method_choice": None if a.method_choice is None else choice_json(a.method_choice),
         "unseen_fraction": a.unseen_fraction,
         "outputs": a.outputs,
-        "video_offset_s": a.video_offset_s,
+        "video_offset_s": round_time(a.video_offset_s),
         "timings_s": a.timings_s,
     }
 
@@ -62,7 +68,7 @@ def describe(analysis: Analysis) -> dict[str, object]:
         "schema_version": SCHEMA_VERSION,
         "input": {
             "path": source.path,
-            "duration_s": a.duration_s,
+            "duration_s": round_time(a.duration_s),
             "frames": a.frames,
             "fps": source.fps,
             "width": source.width,
@@ -70,7 +76,7 @@ def describe(analysis: Analysis) -> dict[str, object]:
             "rotation": source.rotation,
             "audio": source.audio,
             "codec": source.codec,
-            "start_s": source.start_s,
+            "start_s": round_time(source.start_s),
             "sha256": source.sha256,
         },
         "model": model_json(a.model),

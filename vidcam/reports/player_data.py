@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from vidcam.analysis import Analysis, Answers
 from vidcam.evidence.packing import find_levels, pack_maps, pack_times
 from vidcam.io.json_text import to_json_value
 from vidcam.reports.moments import find_moments
-from vidcam.reports.predictions import predicted_spans
+from vidcam.reports.predictions import window_edges
 from vidcam.reports.timeline_chart import timeline_chart
 from vidcam.values import Track
 
@@ -38,11 +37,10 @@ def player_data(analysis: Analysis, *, video: dict[str, object]) -> dict[str, ob
         "offset_s": a.video_offset_s if a.playback is None else 0.0,
         "video": video,
         "labels": a.labels,
-        "unit": "logit" if a.completeness_error is not None else "evidence",
         "scale": a.scale,
         "look": {"style": a.look.style, "opacity": a.look.opacity, "signed": a.look.signed},
         "drawing": drawing_facts(),
-        "chart": timeline_chart(a, predicted_spans(a.windows)),
+        "chart": timeline_chart(a),
         "moments": [{"time": m.time, "label": a.labels.index(m.label), "score": m.score} for m in find_moments(a)],
         "answers": _answers(a),
         "frames_first_s": float(a.frame_times_s[0]) if len(a.frame_times_s) else None,
@@ -110,15 +108,15 @@ def _first_second(analysis: Analysis) -> float:
 
 
 def _answers(analysis: Analysis) -> list[tuple[float, int]]:
-    """Return from which second on which label is drawn, as the MP4 file does: that which the nearest window favours."""
+    """Return from which second on which label is drawn, as the MP4 file does: that which the deciding window favours."""
     if not set(analysis.labels) <= set(analysis.windows[0].labels):
         return [(-FAR, 0)]
     answers = Answers(analysis)
-    middles = sorted(sum(window.span) / 2 for window in analysis.windows)
-    edges = [-FAR, *((a + b) / 2 for a, b in pairwise(middles))]
+    edges = window_edges(analysis.windows)
+    middles = [edges[0] - 1, *((edges[1:] + edges[:-1]) / 2), edges[-1] + 1]
     labels = [analysis.labels.index(answers.at(middle)[1]) for middle in middles] if analysis.labels else []
     chosen: list[tuple[float, int]] = []
-    for edge, label in zip(edges, labels, strict=False):
+    for edge, label in zip([-FAR, *edges.tolist()], labels, strict=False):
         if not chosen or chosen[-1][1] != label:
             chosen.append((round(edge, 6), label))
     return chosen

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from vidcam.analysis import Analysis
 from vidcam.evidence.curves import find_runs, thin_curves
-from vidcam.reports.predictions import PredictedSpan
+from vidcam.reports.predictions import deciding_spans, end_of, predicted_spans
 from vidcam.values import FloatArray
 
-__all__ = ["timeline_chart"]
+__all__ = ["strongest", "timeline_chart"]
 
 COLUMNS = 1500
 """Columns of the drawing: more than a screen has would only make the page heavy."""
 
 
-def timeline_chart(analysis: Analysis, predicted: Sequence[PredictedSpan]) -> dict[str, object]:
+def timeline_chart(analysis: Analysis) -> dict[str, object]:
     """Return what a timeline shows, all times in seconds on the source's clock.
 
     Keys: the range of time ``t0``, ``t1``; that of evidence per second ``low``, ``high``, zero included, with a margin of 6 %;
-    ``times`` and, for each label, ``curves`` (None where no clip covers the time); ``band``, the prediction over time;
-    ``segments`` with the index of their label; ``unseen``, the spans that no clip covers.
+    ``times`` and, for each label, ``curves`` (None where no clip covers
+    the time); ``band``, the prediction over time; ``probs``, from which second on the most probable label has which probability,
+    by the clip that decides there; ``segments`` with the index of their label; ``unseen``, the spans that no clip covers. Nothing
+    lies beyond the end of the video.
     """
+    end = end_of(analysis)
+    predicted = predicted_spans(analysis.windows, end_s=end)
     times, curves = thin_curves(analysis.times_s, list(analysis.curves.values()), columns=COLUMNS)
     t0 = float(min([times[0], *(s.start for s in predicted)]))
     t1 = float(max([times[-1], *(s.end for s in predicted), t0 + 1e-3]))
@@ -39,13 +43,19 @@ def timeline_chart(analysis: Analysis, predicted: Sequence[PredictedSpan]) -> di
         "times": [round(float(t), 4) for t in times],
         "curves": [[None if math.isnan(v) else float(f"{v:.4g}") for v in curve] for curve in curves],
         "band": [{"start": round(s.start, 4), "end": round(s.end, 4), "label": s.label, "prob": float(s.prob)} for s in visible],
+        "probs": [[round(s.start, 4), float(s.prob)] for s in deciding_spans(analysis.windows, end_s=end)],
         "segments": [
-            {"label": index[s.label], "start": round(s.start_s, 4), "end": round(s.end_s, 4)}
+            {"label": index[s.label], "start": round(s.start_s, 4), "end": round(min(s.end_s, end), 4)}
             for s in analysis.segments
             if s.label in index
         ],
         "unseen": _unseen(times, curves, t0, t1),
     }
+
+
+def strongest(curves: Iterable[FloatArray]) -> float:
+    """Return the largest evidence per second of all curves, for or against a label, which is shown as 100 %; 0 without any."""
+    return max((float(np.abs(values).max()) for curve in curves if (values := curve[np.isfinite(curve)]).size), default=0.0)
 
 
 def _range(curves: Sequence[FloatArray]) -> tuple[float, float]:

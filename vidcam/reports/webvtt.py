@@ -8,8 +8,9 @@ from collections import defaultdict
 
 from vidcam.analysis import Analysis
 from vidcam.io.files import save
-from vidcam.io.formatting import percent
-from vidcam.reports.predictions import predicted_spans
+from vidcam.io.formatting import percent, share
+from vidcam.reports.predictions import end_of, predicted_spans
+from vidcam.reports.timeline_chart import strongest
 
 __all__ = ["write_vtt"]
 
@@ -35,12 +36,13 @@ def _cues(analysis: Analysis) -> list[tuple[int, int, str]]:
     def milliseconds(time: float) -> int:
         return max(0, round((time - analysis.video_offset_s) * 1000))
 
+    full = strongest(analysis.curves.values())
     spans = [
-        (milliseconds(s.start_s), milliseconds(s.end_s), f"{_escape(s.label)}: evidence {s.score:+.3g}/s")
+        (milliseconds(s.start_s), milliseconds(s.end_s), f"{_escape(s.label)}: evidence {share(s.score, full)}")
         for s in analysis.segments
     ]
     segments = len(spans)
-    for span in predicted_spans(analysis.windows):
+    for span in predicted_spans(analysis.windows, end_s=end_of(analysis)):
         text = f"prediction: {_escape(span.label)}, {percent(span.prob)}"
         spans.append((milliseconds(span.start), milliseconds(span.end), text))
     starting: dict[int, list[int]] = defaultdict(list)

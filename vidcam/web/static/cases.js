@@ -4,7 +4,7 @@
 const MOVED = ["Space or K", "J, L", "← →"]; // the player's keys that the page has other uses for
 const PAGE_KEYS = [
   ["← → or J, K", "the previous video, the next one"], ["Space", "play or pause"], ["L", "play forwards; again for faster"],
-  ["Shift+← →", "a tenth of a second"], ...KEYS.filter(([key]) => !MOVED.includes(key)),
+  ["Shift+← →", "a tenth of a second"], ...WORDS.keys.filter(([key]) => !MOVED.includes(key)),
 ];
 const IN_ORDER = {
   surprise: (a, b) => b.surprise - a.surprise,

@@ -4,6 +4,50 @@
 //     data: what vidcam/reports/player_data.py makes; part(name): a promise of the bytes of that name, or of null.
 //   Heat: draws evidence over a picture, with the arithmetic of vidcam's own pictures.
 
+// --- words: all that the player says or shows
+
+export const WORDS = {
+  video: "The video", lost: name => `The video was not found beside this page${name ? ` (${name})` : ""}: the evidence is drawn without it.`,
+  playing: "Playing", play: "Play (Space)", pause: "Pause (Space)", back: "One frame back (,)", next: "One frame on (.)",
+  speed: "Speed", speedTitle: "Speed (< and >)", speedSaid: rate => `${rate} times speed`, loop: "Loop the segment here ([ and ] set an own loop)",
+  loops: (from, to) => `Loop from ${from} to ${to}`, noLoop: "No loop", sound: "Sound (M)", full: "Full screen (F)",
+  now: (label, probability) => `Now: ${label}, ${probability}`, nowTitle: "The answer of the model's window around this moment", noAnswer: "no answer here",
+  frame: (number, count) => `frame ${number} of ${count}`,
+  evidenceFor: "Evidence for", theAnswer: "the answer of the moment", theAnswerTitle: "What the model answers at each moment (0)",
+  saidAnswer: "Evidence for the answer at each moment", saidFor: label => `Evidence for ${label}`,
+  ofStrongest: "Percent of the strongest evidence in this video, for a class or against it", momentShare: share => `${share} of the strongest`, notSeen: "not seen",
+  look: "How the evidence is drawn", style: "Style", styleTitle: "Style (S)", saidStyle: name => `Style: ${name}`,
+  opacity: "Opacity", opacityTitle: "Opacity of the strongest evidence (O)",
+  threshold: "Only the strongest", thresholdTitle: "Show only evidence that is stronger than this share of full colour",
+  against: "Evidence against", againstTitle: "Evidence against the class, in a second colour (A)",
+  saidAgainst: "Evidence against the class is shown too", saidOnlyFor: "Only evidence for the class is shown",
+  wipe: "Before / after", wipeTitle: "Before and after, with a line to move (W)", wipeLine: "Before and after: how much of the picture is without evidence",
+  original: "Hold to see the original", originalTitle: "Hold to see the original (H)",
+  band: "The prediction over time", bandPart: (label, probability) => `${label}, ${probability} on average here`, unseenTime: "No window of the model covers this time",
+  time: "Time in the video", zoom: "Zoom of the timeline", zoomOut: "Zoom out (−)", zoomIn: "Zoom in (+)",
+  pointHere: "Point at the picture, or tap it, to see the evidence at that place over time.", notLooked: "The model did not look at this place.",
+  place: (label, now, most, at) => `Evidence for ${label} here: ${now} of the strongest in this video; at most ${most}, at ${at}.`,
+  placeUnseen: (label, most, at) => `No window covers this time. Evidence for ${label} here: at most ${most} of the strongest in this video, at ${at}.`,
+  placeOthers: others => ` Other classes here now: ${others}.`,
+  moment: (time, label) => `The picture at ${time} with the evidence for ${label}`, momentTitle: "Show this moment",
+  legend: "What the picture shows", scale: ["no evidence", "strongest"], scaleSigned: ["against", "for"], unseen: "the model did not look", line: "now", diamond: "strongest moments",
+  help: "Help (?)", helpName: "Help", pictureHead: "The picture", keysHead: "Keys", close: "Close",
+  picture: [
+    ["Colour", "how much this place speaks for the class, in percent of the strongest in this video"], ["Grey, hatched", "the model did not look there"],
+    ["Band", "what the model answers over time"], ["Curves", "the evidence of the whole picture at each moment"],
+    ["Shaded", "stretches in which the evidence lasts"], ["Diamonds", "the strongest moments"], ["Line", "now"],
+  ],
+  keys: [
+    ["Space or K", "play or pause"], ["J, L", "play backwards, forwards; again for faster"], [", and .", "one frame back, one on"],
+    ["← →", "one second; with Shift a tenth"], ["Home, End", "beginning, end"], ["1 to 9", "evidence for that class"],
+    ["0", "evidence for the answer at each moment"], ["H, held", "see the original"], ["S", "next style"], ["A", "evidence against the class too"],
+    ["O, Shift+O", "opacity up, down"], ["W", "before and after, with a line to move"], ["[ and ]", "loop from here, to here; Esc ends it"],
+    ["+ and −", "zoom the timeline"], ["< and >", "slower, faster"], ["P", "evidence over time at the hottest place; Shift+Alt+arrows move it"],
+    ["M, F", "sound, full screen"], ["?", "this help"],
+  ],
+  styles: { heat: "Heat", contour: "Contours", spotlight: "Spotlight", "side-by-side": "Side by side" },
+};
+
 const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
 const last = list => list[list.length - 1];
 
@@ -32,14 +76,14 @@ const makeSvg = (tag, attributes, ...children) => {
 
 const two = n => String(n).padStart(2, "0");
 
-/** A time in seconds as text: "4.2 s", "1:04.2" or "1:02:05". */
-const timeText = s => {
-  const tenths = Math.round(Math.max(0, s) * 10), minutes = Math.floor(tenths / 600), rest = (tenths % 600) / 10;
-  if (tenths < 600) return `${rest.toFixed(1)} s`;
-  if (minutes < 60) return `${minutes}:${rest.toFixed(1).padStart(4, "0")}`;
-  return `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(Math.floor(rest))}`;
+/** A time in seconds as text: "4.2 s", "1:04.2" or "1:02:05"; with two decimals "4.23 s". */
+const timeText = (s, decimals = 1) => {
+  const unit = 10 ** decimals, parts = Math.round(Math.max(0, s) * unit), minutes = Math.floor(parts / (60 * unit)), rest = parts % (60 * unit) / unit;
+  if (!minutes) return `${rest.toFixed(decimals)} s`;
+  if (minutes < 60) return `${minutes}:${rest.toFixed(decimals).padStart(3 + decimals, "0")}`;
+  return `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${decimals > 1 ? rest.toFixed(decimals).padStart(3 + decimals, "0") : two(Math.floor(rest))}`;
 };
-const signedText = v => (v < 0 ? "−" : "+") + Number(Math.abs(v).toPrecision(3));
+const wholePercent = share => Number.isNaN(share) ? WORDS.notSeen : `${Math.round(100 * share) || 0} %`.replace("-", "−");
 const percent = p => p > 0 && p < .001 ? "< 0.1 %" : p >= .9995 && p < 1 ? "> 99.9 %" : `${(100 * p).toFixed(1)} %`;
 
 // --- bytes
@@ -91,6 +135,13 @@ export class Track {
     if (share === 0) high = low;
     if (share === 1) low = high;
     return bytes[low * cells] && bytes[high * cells] ? { low: low * cells, high: high * cells, share } : null;
+  }
+
+  /** Returns the largest evidence of a cell, for the label or against it, in multiples of the scale. */
+  strongest() {
+    let most = 0;
+    for (const byte of this.bytes) if (byte) most = Math.max(most, Math.abs(byte - this.zero));
+    return most * this.step;
   }
 
   /** Returns the map at a time in multiples of the scale, or null if no clip covers it. */
@@ -332,16 +383,6 @@ const ICONS = {
 };
 const SPEEDS = [0.1, 0.25, 0.5, 1, 1.5, 2, 4];
 const AUTO = -1; // the class that the model favours at each moment
-const KEYS = [
-  ["Space or K", "play or pause"], ["J, L", "play backwards, forwards; again for faster"], [", and .", "one frame back, one on"],
-  ["← →", "one second; with Shift a tenth"], ["Home, End", "beginning, end"], ["1 to 9", "evidence for that class"],
-  ["0", "evidence for the answer at each moment"], ["H, held", "hide the evidence"], ["S", "next style"], ["A", "evidence against the class too"],
-  ["O, Shift+O", "opacity up, down"], ["W", "wipe between before and after"], ["[ and ]", "loop from here, to here; Esc ends it"],
-  ["+ and −", "zoom the timeline"], ["< and >", "slower, faster"], ["P", "evidence over time at the hottest place; Shift+Alt+arrows move it"],
-  ["M, F", "sound, full screen"], ["?", "this list"],
-];
-const STYLE_NAMES = { heat: "Heat", contour: "Contours", spotlight: "Spotlight", "side-by-side": "Side by side" };
-
 const icon = name => makeSvg("svg", { viewBox: "0 0 24 24", "aria-hidden": "true", class: name === "full" || name === "muted" ? "line" : "" }, makeSvg("path", { d: ICONS[name] }));
 const button = (label, content, act, more = {}) => {
   const made = make("button", { type: "button", title: label, "aria-label": label, ...more }, content);
@@ -354,20 +395,22 @@ const button = (label, content, act, more = {}) => {
  * options.hash: whether the address says time and class; options.keys: whether the whole page's keys are the player's;
  * options.keyRows: the list of keys that "?" shows; options.painted: called after each picture.
  */
-export const createPlayer = (root, data, part, { hash = true, keys = true, keyRows = KEYS, painted = () => {} } = {}) => {
+export const createPlayer = (root, data, part, { hash = true, keys = true, keyRows = WORDS.keys, painted = () => {} } = {}) => {
   const { chart, labels, size, video: source } = data, [height, width] = data.frame_size;
   const automatic = labels.length > 1 && data.answers.length > 0;
   const withHeat = data.tracks.length > 0; // without, the evidence is drawn into the video already
   const heat = new Heat(data.drawing, size, data.frame_size);
   const look = { ...data.look, threshold: 0, strength: 1 }, opening = data.look.opacity;
   const state = { time: chart.t0, frame: chart.t0, chosen: automatic ? AUTO : 0, hidden: false, wipe: null, loop: null, place: null, zoom: 1, poster: true };
-  let tracks = [], frames = null, shift = -data.offset_s, pending = null, reverse = 0, hovering = null, marked = null;
+  const strongest = Math.max(...chart.curves.flat().map(value => Math.abs(value ?? 0)), 0) || 1; // evidence per second that is shown as 100 %
+  const probs = chart.probs ?? chart.band.map(span => [span.start, span.prob]); // the app keeps results of earlier versions
+  let tracks = [], frames = null, strongestPlace = null, shift = -data.offset_s, pending = null, reverse = 0, hovering = null, marked = null;
 
   // --- the parts of the page
-  const video = make("video", { playsInline: true, preload: "auto", muted: !source.sound, "aria-label": "The video" });
+  const video = make("video", { playsInline: true, preload: "auto", muted: !source.sound, "aria-label": WORDS.video });
   const canvas = make("canvas", { class: "vp-heat", "aria-hidden": "true" }), plain = make("canvas", { class: "vp-plain", "aria-hidden": "true" });
   const marker = make("i", { class: "vp-marker off" }), lost = make("p", { class: "vp-lost off" });
-  const wipe = make("input", { type: "range", class: "vp-wipe off", min: 0, max: 100, step: 1, value: 50, "aria-label": "Wipe: how much of the picture is without evidence" });
+  const wipe = make("input", { type: "range", class: "vp-wipe off", min: 0, max: 100, step: 1, value: 50, "aria-label": WORDS.wipeLine });
   const main = make("div", { class: "vp-main" }, video, canvas, marker, wipe, lost);
   const stage = make("div", { class: "vp-stage" }, make("div", { class: "vp-view vp-copy" }, plain), make("div", { class: "vp-view" }, main));
   const live = make("p", { class: "vp-live", "aria-live": "polite" });
@@ -378,8 +421,16 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   // --- time
   const toMedia = t => t + shift, fromMedia = t => t - shift;
   const labelAt = t => state.chosen === AUTO ? last(data.answers.filter((a, i) => !i || a[0] <= t))[1] : state.chosen;
+<<<<<<< HEAD
   const answerAt = t => chart.band.find(s => t >= s.start && t < s.end);
   const answerText = s => s.prob === null ? s.label : `${s.label}, ${percent(s.prob)}`; // those of several models name theirs
+=======
+  /** Returns the label and the probability of the window that decides at a time, as the MP4 and the CSV have them; null if none does. */
+  const answerAt = t => {
+    const span = chart.band.find(s => t >= s.start && (t < s.end || s.end === chart.t1 && t === chart.t1));
+    return span ? { label: span.label, prob: probs[indexAt(probs.map(([from]) => from), t)][1] } : null;
+  };
+>>>>>>> wip-player3
   const patchesAt = (t, label = labelAt(t)) => {
     const patches = [];
     for (const track of tracks) if (track.label === label) {
@@ -436,6 +487,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   video.addEventListener("seeked", () => {
     if (pending !== null) { const t = pending; pending = null; video.currentTime = toMedia(t); return; }
     if (!video.requestVideoFrameCallback) present(video.currentTime);
+    showTime();
     writeHash();
   });
 
@@ -479,27 +531,30 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
     go((frames[i] + end) / 2); // the middle of the frame, so that rounding cannot miss it
     state.time = frames[i];
   };
-  const setSpeed = rate => { video.playbackRate = rate; speed.value = rate; say(`${rate} times speed`); };
+  const setSpeed = rate => { video.playbackRate = rate; speed.value = rate; say(WORDS.speedSaid(rate)); };
 
   // --- the bar under the picture
-  const playButton = button("Play (Space)", icon("play"), toggle, { class: "vp-play" });
-  const now = make("span", { class: "vp-name", title: "What the model answers here" });
-  const clock = make("output", { class: "vp-clock num", "aria-live": "off" });
-  const speed = make("select", { "aria-label": "Speed", title: "Speed (< and >)" }, ...SPEEDS.map(rate => make("option", { value: rate, textContent: `${rate} ×`, selected: rate === 1 })));
+  const playButton = button(WORDS.play, icon("play"), toggle, { class: "vp-play" });
+  const now = make("span", { class: "vp-name", title: WORDS.nowTitle });
+  const clockTime = make("span"), clockFrame = make("small", { class: "off" });
+  const clock = make("output", { class: "vp-clock num", "aria-live": "off" }, clockTime, " ", clockFrame);
+  const speed = make("select", { "aria-label": WORDS.speed, title: WORDS.speedTitle }, ...SPEEDS.map(rate => make("option", { value: rate, textContent: `${rate} ×`, selected: rate === 1 })));
   speed.addEventListener("change", () => setSpeed(Number(speed.value)));
-  const loopButton = button("Loop the segment here ([ and ] set an own loop)", icon("loop"), () => toggleLoop(), { "aria-pressed": "false" });
-  const soundButton = button("Sound (M)", icon("sound"), () => toggleSound(), { "aria-pressed": "true", hidden: !source.sound });
-  const fullButton = button("Full screen (F)", icon("full"), () => toggleFull(), { hidden: !document.fullscreenEnabled });
-  const help = make("dialog", { class: "vp-help", "aria-label": "Keys" }, make("h2", {}, "Keys"),
-    make("dl", {}, ...keyRows.flatMap(([key, what]) => [make("dt", {}, key), make("dd", {}, what)])),
-    button("Close", "Close", () => help.close(), { class: "vp-text" }));
-  const bar = make("div", { class: "vp-bar", role: "group", "aria-label": "Playing" },
-    playButton, button("One frame back (,)", icon("back"), () => step(-1)), button("One frame on (.)", icon("next"), () => step(1)), clock,
-    make("p", { class: "vp-now" }, now), speed, loopButton, soundButton, fullButton, button("Keys (?)", "?", () => help.showModal(), { class: "vp-text" }));
+  const loopButton = button(WORDS.loop, icon("loop"), () => toggleLoop(), { "aria-pressed": "false" });
+  const soundButton = button(WORDS.sound, icon("sound"), () => toggleSound(), { "aria-pressed": "true", hidden: !source.sound });
+  const fullButton = button(WORDS.full, icon("full"), () => toggleFull(), { hidden: !document.fullscreenEnabled });
+  const rowsOf = rows => make("dl", {}, ...rows.flatMap(([key, what]) => [make("dt", {}, key), make("dd", {}, what)]));
+  const help = make("dialog", { class: "vp-help", "aria-label": WORDS.helpName }, ...(withHeat ? [make("h2", {}, WORDS.pictureHead), rowsOf(WORDS.picture)] : []),
+    make("h2", {}, WORDS.keysHead), rowsOf(keyRows), button(WORDS.close, WORDS.close, () => help.close(), { class: "vp-text" }));
+  const showHelp = () => { help.showModal(); help.scrollTop = 0; }; // the button to close it has the focus, and lies at its end
+  const bar = make("div", { class: "vp-bar", role: "group", "aria-label": WORDS.playing },
+    playButton, button(WORDS.back, icon("back"), () => step(-1)), button(WORDS.next, icon("next"), () => step(1)), clock,
+    make("p", { class: "vp-now" }, now), speed, loopButton, soundButton, fullButton, button(WORDS.help, "?", () => showHelp(), { class: "vp-text" }));
   for (const event of ["play", "pause"]) video.addEventListener(event, () => {
     playButton.replaceChildren(icon(video.paused ? "play" : "pause"));
-    playButton.setAttribute("aria-label", video.paused ? "Play (Space)" : "Pause (Space)");
+    playButton.setAttribute("aria-label", video.paused ? WORDS.play : WORDS.pause);
     playButton.title = playButton.getAttribute("aria-label");
+    showTime();
     if (video.paused) writeHash();
   });
   const toggleSound = () => {
@@ -512,49 +567,51 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   // --- classes and look
   const group = `vp-${Math.random().toString(36).slice(2)}`;
   const dot = i => make("i", { class: `vp-dot c${i % 6}` });
-  const outputs = labels.map(() => make("output", { class: "num", "aria-live": "off" }));
+  const outputs = labels.map(() => make("output", { class: "num", "aria-live": "off", title: WORDS.ofStrongest }));
   const radio = (value, title, ...content) => {
     const input = make("input", { type: "radio", name: group, value, checked: state.chosen === value });
     input.addEventListener("change", () => choose(value));
     return make("label", { class: "vp-class", title }, input, ...content);
   };
-  const classes = make("fieldset", { class: "vp-classes" }, make("legend", {}, "Evidence for"),
-    ...(automatic ? [radio(AUTO, "What the model answers at each moment (0)", make("kbd", {}, "0"), "the answer of the moment")] : []),
+  const classes = make("fieldset", { class: "vp-classes" }, make("legend", {}, WORDS.evidenceFor),
+    ...(automatic ? [radio(AUTO, WORDS.theAnswerTitle, make("kbd", {}, "0"), WORDS.theAnswer)] : []),
     ...labels.map((label, i) => radio(i, `${label}${i < 9 ? ` (${i + 1})` : ""}`, ...(i < 9 ? [make("kbd", {}, String(i + 1))] : []), dot(i), make("span", { class: "vp-name" }, label), outputs[i])));
-  const style = make("select", { "aria-label": "Style", title: "Style (S)" }, ...data.drawing.styles.map(name => make("option", { value: name, textContent: STYLE_NAMES[name] ?? name, selected: name === look.style })));
+  const style = make("select", { "aria-label": WORDS.style, title: WORDS.styleTitle }, ...data.drawing.styles.map(name => make("option", { value: name, textContent: WORDS.styles[name] ?? name, selected: name === look.style })));
   const slider = (label, title, value, change) => {
     const input = make("input", { type: "range", min: 0, max: 100, value: Math.round(100 * value), title });
+    const shown = make("span", { class: "num", "aria-hidden": "true" }, wholePercent(value)), set = share => { input.value = Math.round(100 * share); shown.textContent = wholePercent(share); };
     input.addEventListener("input", () => change(Number(input.value) / 100));
-    return { input, box: make("label", { class: "vp-slider" }, label, input) };
+    return { set, box: make("label", { class: "vp-slider" }, label, input, shown) };
   };
-  const opacity = slider("Opacity", "Opacity of the strongest evidence (O)", look.opacity, value => setLook({ opacity: Math.max(0.05, value) }));
-  const threshold = slider("Hide below", "Hide evidence that is weaker than this share of the scale", 0, value => setLook({ threshold: value }));
+  const opacity = slider(WORDS.opacity, WORDS.opacityTitle, look.opacity, value => setLook({ opacity: Math.max(0.05, value) }));
+  const threshold = slider(WORDS.threshold, WORDS.thresholdTitle, 0, value => setLook({ threshold: value }));
   const check = (label, title, checked, change) => {
     const input = make("input", { type: "checkbox", checked });
     input.addEventListener("change", () => change(input.checked));
     return { input, box: make("label", { class: "vp-check", title }, input, label) };
   };
-  const against = check("Evidence against", "Evidence against the class, in a second colour (A)", look.signed, value => setLook({ signed: value }));
-  const wiping = check("Wipe", "Before and after, with a line to move (W)", false, value => setWipe(value));
-  const hide = button("Hold to hide the evidence (H)", "Hold to hide", () => {}, { class: "vp-text" });
+  const against = check(WORDS.against, WORDS.againstTitle, look.signed, value => setLook({ signed: value }));
+  const wiping = check(WORDS.wipe, WORDS.wipeTitle, false, value => setWipe(value));
+  const hide = button(WORDS.originalTitle, WORDS.original, () => {}, { class: "vp-text" });
   for (const [event, hidden] of [["pointerdown", true], ["pointerup", false], ["pointerleave", false], ["pointercancel", false]]) hide.addEventListener(event, () => setHidden(hidden));
   hide.addEventListener("keydown", event => { if (event.key === " " || event.key === "Enter") setHidden(true); });
   hide.addEventListener("keyup", () => setHidden(false));
-  const looks = make("div", { class: "vp-look", role: "group", "aria-label": "How the evidence is drawn" }, style, opacity.box, threshold.box, against.box, wiping.box, hide);
+  const looks = make("div", { class: "vp-look", role: "group", "aria-label": WORDS.look }, style, opacity.box, threshold.box, against.box, wiping.box, hide);
   style.addEventListener("change", () => setLook({ style: style.value }));
 
   const setLook = changes => {
     Object.assign(look, changes);
     style.value = look.style;
-    opacity.input.value = Math.round(100 * look.opacity);
-    threshold.input.value = Math.round(100 * look.threshold);
+    opacity.set(look.opacity);
+    threshold.set(look.threshold);
     against.input.checked = look.signed;
     against.input.disabled = look.style === "spotlight";
     root.classList.toggle("vp-two", look.style === "side-by-side");
     paint();
     drawPlace();
-    if ("style" in changes) { say(`Style: ${STYLE_NAMES[look.style] ?? look.style}`); writeHash(); }
-    if ("signed" in changes) say(look.signed ? "Evidence against the class is shown too" : "Only evidence for the class is shown");
+    drawScale();
+    if ("style" in changes) { say(WORDS.saidStyle(WORDS.styles[look.style] ?? look.style)); writeHash(); }
+    if ("signed" in changes) say(look.signed ? WORDS.saidAgainst : WORDS.saidOnlyFor);
   };
   const setHidden = hidden => { state.hidden = hidden; paint(); };
   const setWipe = on => {
@@ -572,15 +629,20 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
     paint();
     showTime();
     drawPlace();
-    say(label === AUTO ? "Evidence for the answer at each moment" : `Evidence for ${labels[label]}`);
+    say(label === AUTO ? WORDS.saidAnswer : WORDS.saidFor(labels[label]));
     writeHash();
   };
 
   // --- the timeline
   const share = t => 100 * (t - chart.t0) / (chart.t1 - chart.t0), at = (start, end) => `left:${share(clamp(start, chart.t0, chart.t1))}%;width:${share(clamp(end, chart.t0, chart.t1)) - share(clamp(start, chart.t0, chart.t1))}%`;
   const rise = value => 100 * (chart.high - value) / (chart.high - chart.low);
+<<<<<<< HEAD
   const band = make("div", { class: "vp-band", title: "The prediction over time" }, ...chart.band.map(s =>
     make("span", { style: at(s.start, s.end), title: answerText(s), class: share(s.end) - share(s.start) < 4 ? "narrow" : "" }, s.label)));
+=======
+  const band = make("div", { class: "vp-band", title: WORDS.band }, ...chart.band.map(s =>
+    make("span", { style: at(s.start, s.end), title: WORDS.bandPart(s.label, percent(s.prob)), class: share(s.end) - share(s.start) < 4 ? "narrow" : "" }, s.label)));
+>>>>>>> wip-player3
   const svg = makeSvg("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", "aria-hidden": "true" }, ...curvePaths());
   function curvePaths() {
     return chart.curves.map((curve, i) => {
@@ -600,30 +662,30 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   const ticks = make("div", { class: "vp-ticks", "aria-hidden": "true" }), cursor = make("div", { class: "vp-cursor" }), ghost = make("div", { class: "vp-ghost off" });
   const loopBand = make("div", { class: "vp-loop off" });
   const placeSvg = makeSvg("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", "aria-hidden": "true" });
-  const placeText = make("p", { class: "vp-hint" }, "Point at the picture, or tap it, to see the evidence at that place over time.");
+  const placeText = make("p", { class: "vp-hint" }, withHeat ? WORDS.pointHere : ""), placeCursor = make("i", { class: "vp-cursor off" });
   const plot = make("div", { class: "vp-plot" },
-    ...chart.unseen.map(([start, end]) => make("div", { class: "vp-unseen", style: at(start, end), title: "No window of the model covers this time" })),
+    ...chart.unseen.map(([start, end]) => make("div", { class: "vp-unseen", style: at(start, end), title: WORDS.unseenTime })),
     ...chart.segments.map(s => make("div", { class: `vp-shade c${s.label % 6}`, "data-curve": s.label, style: at(s.start, s.end) })),
     ...yTicks().map(value => make("div", { class: `vp-line${value === 0 ? " zero" : ""}`, style: `top:${rise(value)}%` })), svg,
     ...data.moments.map(m => make("div", { class: `vp-mark c${m.label % 6}`, "data-curve": m.label, style: `left:${share(m.time)}%` })));
   function yTicks() {
-    const unit = 10 ** Math.floor(Math.log10((chart.high - chart.low) / 3)), step = [1, 2, 5, 10].map(n => n * unit).find(n => (chart.high - chart.low) / n <= 4.5);
-    return Array.from({ length: 12 }, (_, i) => (Math.ceil(chart.low / step) + i) * step).filter(v => v <= chart.high).map(v => Math.abs(v) < step / 2 ? 0 : v);
+    const low = chart.low / strongest, high = chart.high / strongest, step = [0.1, 0.2, 0.25, 0.5, 1].find(n => (high - low) / n <= 4.5);
+    return Array.from({ length: 6 }, (_, i) => (Math.ceil(low / step) + i) * step * strongest).filter(v => v <= chart.high);
   }
-  const slide = make("div", { class: "vp-slide", tabIndex: 0, role: "slider", "aria-label": "Time in the video", "aria-valuemin": chart.t0, "aria-valuemax": chart.t1 },
-    loopBand, band, plot, ticks, make("div", { class: "vp-place" }, placeSvg), ghost, cursor);
+  const slide = make("div", { class: "vp-slide", tabIndex: 0, role: "slider", "aria-label": WORDS.time, "aria-valuemin": chart.t0, "aria-valuemax": chart.t1 },
+    loopBand, band, plot, ticks, make("div", { class: "vp-place" }, placeSvg, placeCursor), ghost, cursor);
   const scroller = make("div", { class: "vp-scroll" }, slide);
-  const gutter = make("div", { class: "vp-gutter", "aria-hidden": "true" }, ...yTicks().map(v => make("span", { class: "num", style: `top:${rise(v)}%` }, String(Number(v.toPrecision(3))).replace("-", "−"))));
+  const gutter = make("div", { class: "vp-gutter", "aria-hidden": "true" }, ...yTicks().map(v => make("span", { class: "num", style: `top:${rise(v)}%` }, wholePercent(v / strongest))));
   const zoomText = make("output", { class: "num" }, "1 ×");
-  const zooms = make("div", { class: "vp-zoom", role: "group", "aria-label": "Zoom of the timeline" },
-    button("Zoom out (−)", "−", () => setZoom(state.zoom / 1.5), { class: "vp-text" }), zoomText, button("Zoom in (+)", "+", () => setZoom(state.zoom * 1.5), { class: "vp-text" }));
+  const zooms = make("div", { class: "vp-zoom", role: "group", "aria-label": WORDS.zoom },
+    button(WORDS.zoomOut, "−", () => setZoom(state.zoom / 1.5), { class: "vp-text" }), zoomText, button(WORDS.zoomIn, "+", () => setZoom(state.zoom * 1.5), { class: "vp-text" }));
   const timeline = make("div", { class: "vp-time" }, gutter, scroller);
 
   const drawTicks = () => {
     const wide = scroller.clientWidth * state.zoom || 600, most = Math.max(2, Math.floor(wide / 90)), long = (chart.t1 - chart.t0) / most;
     const gap = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600].find(n => n >= long) ?? 7200;
-    const first = Math.ceil(chart.t0 / gap - 1e-9), count = Math.floor((chart.t1 - first * gap) / gap + 1e-9) + 1;
-    ticks.replaceChildren(...Array.from({ length: count }, (_, i) => (first + i) * gap).map(t => make("span", { class: "num", style: `left:${share(t)}%` }, gap < 1 ? timeText(t) : timeText(t).replace(".0", ""))));
+    const first = Math.ceil(chart.t0 / gap - 0.1), count = Math.floor((chart.t1 - first * gap) / gap + 1e-9) + 1;
+    ticks.replaceChildren(...Array.from({ length: count }, (_, i) => (first + i) * gap).map(t => make("span", { class: share(t) > 96 ? "num last" : "num", style: `left:${Math.max(0, share(t))}%` }, gap < 1 ? timeText(t) : timeText(t).replace(".0", ""))));
   };
   const setZoom = zoom => {
     state.zoom = clamp(zoom, 1, Math.max(1, (chart.t1 - chart.t0) / 2));
@@ -644,14 +706,21 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   };
   const showTime = () => {
     const t = state.time, label = labels.length ? labelAt(state.frame) : 0;
-    cursor.style.left = `${share(t)}%`;
-    clock.textContent = `${timeText(t)} / ${timeText(chart.t1)}`;
+    cursor.style.left = placeCursor.style.left = `${share(t)}%`;
+    const paused = video.paused && !reverse && frames, number = paused ? indexAt(frames, state.frame + 1e-4) : 0;
+    clockTime.textContent = `${paused && !video.seeking ? timeText(frames[number], 2) : timeText(t)} / ${timeText(chart.t1)}`;
+    clockFrame.textContent = paused ? WORDS.frame(number + 1, frames.length) : "";
+    clockFrame.classList.toggle("off", !frames);
     slide.setAttribute("aria-valuenow", t.toFixed(3));
     slide.setAttribute("aria-valuetext", timeText(t));
     const answer = answerAt(t);
+<<<<<<< HEAD
     now.textContent = answer ? answerText(answer) : "no answer here";
+=======
+    now.textContent = answer ? WORDS.now(answer.label, percent(answer.prob)) : WORDS.noAnswer;
+>>>>>>> wip-player3
     const shown = hovering ?? t;
-    outputs.forEach((output, i) => { const value = valueAt(i, shown); output.textContent = value === null ? "not seen" : signedText(value); });
+    outputs.forEach((output, i) => { const value = valueAt(i, shown); output.textContent = wholePercent(value === null ? NaN : value / strongest); });
     if (label !== marked) slide.querySelectorAll("[data-curve]").forEach(element => element.classList.toggle("vp-other", Number(element.dataset.curve) !== label));
     marked = label;
     if (!video.paused) follow(false);
@@ -662,7 +731,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
     loopButton.setAttribute("aria-pressed", state.loop !== null);
     loopBand.classList.toggle("off", !state.loop);
     if (state.loop) loopBand.style.cssText = at(...state.loop);
-    say(state.loop ? `Loop from ${timeText(state.loop[0])} to ${timeText(state.loop[1])}` : "No loop");
+    say(state.loop ? WORDS.loops(...state.loop.map(t => timeText(t))) : WORDS.noLoop);
   };
   const toggleLoop = () => {
     if (state.loop) return setLoop(null);
@@ -720,6 +789,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
     marker.classList.toggle("off", !state.place);
     marker.classList.toggle("pinned", Boolean(state.place?.pinned));
     placeSvg.replaceChildren();
+    placeCursor.classList.toggle("off", !curve);
     if (state.place) marker.style.cssText = `left:${100 * state.place.x / width}%;top:${100 * state.place.y / height}%`;
     if (curve) {
       const top = 1.05, bottom = Math.min(-0.12, ...Array.from(curve.values, v => v < -0.12 ? Math.max(v, -1.05) : 0)), y0 = v => 100 * (top - clamp(v, bottom, top)) / (top - bottom);
@@ -735,16 +805,17 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
     showPlace();
   };
   const showPlace = () => {
-    if (!state.place) { placeText.textContent = withHeat ? "Point at the picture, or tap it, to see the evidence at that place over time." : ""; return; }
-    if (!curve) { placeText.textContent = tracks.length ? "The model did not look at this place." : ""; return; }
+    if (!state.place) { placeText.textContent = withHeat ? WORDS.pointHere : ""; return; }
+    if (!curve) { placeText.textContent = tracks.length ? WORDS.notLooked : ""; return; }
     const k = indexAt(curve.times, state.frame), value = curve.values[k];
     let most = 0;
     curve.values.forEach((v, n) => { if (v > (curve.values[most] || -Infinity)) most = n; });
-    const name = labels[labelAt(state.frame)], share100 = v => Number.isNaN(v) ? "not seen" : `${Math.round(100 * v)} %`.replace("-", "−");
-    placeText.textContent = `At this place, for ${name}: ${share100(value)} of full colour now, most ${share100(curve.values[most])} at ${timeText(curve.times[most])}.`;
+    strongestPlace ??= Math.max(...tracks.map(track => track.strongest())) || 1;
+    const name = labels[labelAt(state.frame)], shareOf = v => wholePercent(v / strongestPlace), peak = [shareOf(curve.values[most]), timeText(curve.times[most])];
+    placeText.textContent = Number.isNaN(value) ? WORDS.placeUnseen(name, ...peak) : WORDS.place(name, shareOf(value), ...peak);
     if (!state.place.pinned) return;
     const others = labels.map((label, i) => [label, i === labelAt(state.frame) ? null : placeCurve(state.place, i)]).filter(([, other]) => other);
-    if (others.length) placeText.textContent += ` Other classes here now: ${others.map(([label, { times, values }]) => `${label} ${share100(values[indexAt(times, state.frame)])}`).join(", ")}.`;
+    if (others.length) placeText.textContent += WORDS.placeOthers(others.map(([label, { times, values }]) => `${label} ${shareOf(values[indexAt(times, state.frame)])}`).join(", "));
   };
   const setPlace = place => { state.place = place; drawPlace(); };
   const pointOf = event => {
@@ -786,7 +857,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   const commands = {
     k: toggle, j: rewind, l: forward, ",": () => step(-1), ".": () => step(1), s: () => setLook({ style: data.drawing.styles[(data.drawing.styles.indexOf(look.style) + 1) % data.drawing.styles.length] }),
     a: () => { if (look.style !== "spotlight") setLook({ signed: !look.signed }); }, o: () => setLook({ opacity: Math.min(1, look.opacity + 0.1) }), O: () => setLook({ opacity: Math.max(0.05, look.opacity - 0.1) }),
-    w: () => setWipe(state.wipe === null), h: () => setHidden(true), p: hottest, m: () => { if (source.sound) toggleSound(); }, f: toggleFull, "?": () => help.showModal(),
+    w: () => setWipe(state.wipe === null), h: () => setHidden(true), p: hottest, m: () => { if (source.sound) toggleSound(); }, f: toggleFull, "?": () => showHelp(),
     "[": () => setLoop([state.time, state.loop?.[1] > state.time ? state.loop[1] : chart.t1]), "]": () => setLoop([state.loop?.[0] < state.time ? state.loop[0] : chart.t0, state.time]),
     "+": () => setZoom(state.zoom * 1.5), "=": () => setZoom(state.zoom * 1.5), "-": () => setZoom(state.zoom / 1.5), "<": () => speedBy(-1), ">": () => speedBy(1),
     Home: () => go(chart.t0), End: () => go(chart.t1 - 0.01), Escape: () => { if (state.place?.pinned) setPlace(null); else setLoop(null); },
@@ -830,10 +901,10 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   // --- pictures of the moments, drawn by the browser itself
   const strip = make("div", { class: "vp-strip" });
   const pictures = data.moments.map(m => {
-    const picture = make("canvas", { width: 320, height: Math.round(320 * height / width), role: "img", "aria-label": `The picture at ${timeText(m.time)} with the evidence for ${labels[m.label]}` });
-    const open = make("button", { type: "button", title: "Show this moment" }, picture);
+    const picture = make("canvas", { width: 320, height: Math.round(320 * height / width), role: "img", "aria-label": WORDS.moment(timeText(m.time), labels[m.label]) });
+    const open = make("button", { type: "button", title: WORDS.momentTitle }, picture);
     open.addEventListener("click", () => { choose(m.label); go(m.time); root.scrollIntoView({ block: "start", behavior: "instant" }); });
-    strip.append(make("figure", {}, open, make("figcaption", {}, make("strong", { class: "num" }, timeText(m.time)), " ", make("span", { class: "soft num" }, `${signedText(m.score)} ${data.unit}/s`), make("span", { class: "name", title: labels[m.label] }, labels[m.label]))));
+    strip.append(make("figure", {}, open, make("figcaption", {}, make("strong", { class: "num" }, timeText(m.time)), " ", make("span", { class: "soft num", title: WORDS.ofStrongest }, WORDS.momentShare(wholePercent(m.score / strongest))), make("span", { class: "name", title: labels[m.label] }, labels[m.label]))));
     return picture;
   });
   const drawMoments = async () => {
@@ -857,8 +928,24 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
     shot.load();
   };
 
+  // --- the legend
+  const scale = make("i", { class: "vp-scale" }), scaleEnds = [make("span"), make("span")], key = (kind, words) => make("span", {}, make("i", { class: kind }), words);
+  const legend = make("p", { class: "vp-legend", "aria-label": WORDS.legend }, ...(withHeat ? [make("span", {}, scaleEnds[0], scale, scaleEnds[1]),
+    ...(isAllSeen() ? [] : [key("vp-hatch", WORDS.unseen)])] : []), key("vp-stroke", WORDS.line), ...(data.moments.length ? [key("vp-diamond", WORDS.diamond)] : []));
+  function isAllSeen() { return !chart.unseen.length && data.tracks.some(({ seen: [y0, x0, y1, x1] }) => y0 <= 0 && x0 <= 0 && y1 >= height && x1 >= width); }
+  const drawScale = () => {
+    if (!withHeat) return;
+    const signed = look.signed && look.style !== "spotlight", lut = new Uint8Array(heat.lut({ style: look.style, opacity: 1, strength: 1, threshold: look.threshold, signed }).buffer);
+    const colours = Array.from({ length: 18 }, (_, i) => lut.subarray(60 * i, 60 * i + 4)).map(([r, g, b, a]) => `rgba(${r}, ${g}, ${b}, ${(a / 255).toFixed(3)})`);
+    scale.style.backgroundImage = `linear-gradient(to right, ${colours.join(", ")})`;
+    scale.classList.toggle("vp-bright", look.style === "spotlight");
+    (signed ? WORDS.scaleSigned : WORDS.scale).forEach((words, i) => scaleEnds[i].textContent = words);
+  };
+
   // --- beginning
-  root.append(stage, bar, timeline, make("div", { class: "vp-row" }, placeText, zooms), classes, ...(withHeat ? [looks] : []), live, help);
+  const side = make("div", { class: "vp-side" }, bar, timeline, ...(withHeat ? [placeText] : []), make("div", { class: "vp-row" }, legend, zooms), classes, ...(withHeat ? [looks] : []), live, help);
+  root.append(stage, side);
+  drawScale();
   root.classList.toggle("vp-two", look.style === "side-by-side");
   against.input.disabled = look.style === "spotlight";
   if (!labels.length) classes.remove();
@@ -885,7 +972,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   };
   const begin = async () => {
     const maps = loadMaps(), playing = loadVideo().catch(() => {
-      lost.textContent = source.missing ?? `The video was not found beside this page${source.name ? ` (${source.name})` : ""}: the evidence is drawn without it.`;
+      lost.textContent = source.missing ?? WORDS.lost(source.name);
       lost.classList.remove("off");
     });
     await maps;
@@ -912,6 +999,10 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
     if (!video.seeking) present(video.currentTime);
   };
   new ResizeObserver(() => { paint(); drawTicks(); }).observe(main);
+  new ResizeObserver(() => { // beside a portrait picture is room for what belongs to it
+    root.classList.toggle("vp-tall", width < 0.9 * height && root.clientWidth >= 560);
+    root.style.setProperty("--vp-room", `${root.clientWidth}px`);
+  }).observe(root);
   drawTicks();
   showTime();
   const ready = begin();

@@ -12,6 +12,7 @@ from vidcam.io.formatting import percent
 from vidcam.models.table import get_spec
 from vidcam.reports.answer import summarize
 from vidcam.reports.predictions import predicted_spans
+from vidcam.reports.trust import describe_verdict
 
 from . import menus
 from .results import Result, file_kinds
@@ -22,11 +23,6 @@ from .uploads import Video
 
 __all__ = ["answered", "cards", "headline", "in_step", "of_video", "sentence_of", "shown"]
 
-VERDICTS = {
-    "supported": "Hiding this region lowers the score more than hiding an equal area elsewhere.",
-    "weak": "Hiding this region lowers the score more than hiding an equal area elsewhere, but only a little.",
-    "not supported": "Hiding an equal area elsewhere may lower the score as much as hiding this region: mistrust the map.",
-}
 SURE, LONG_S = 0.5, 0.5
 """An action is part of a sequence if the model gives it this probability for this many seconds."""
 
@@ -117,14 +113,12 @@ def answered(result: Result, session: Session) -> dict[str, Any]:
     if analysis is None:
         return result.answer
     verdict = None
-    if analysis.verdict is not None:
-        v = analysis.verdict
+    if (words := describe_verdict(analysis)) is not None:
         verdict = {
-            "word": v.word,
-            "label": analysis.labels[0],
-            "why": VERDICTS[v.word],
-            "figures": f"Probability lost without it: {percent(max(0.0, v.removed))}; without as much elsewhere: "
-            f"{percent(max(0.0, v.removed_elsewhere))}; {v.windows} windows tested.",
+            "word": words.word,
+            "label": words.label,
+            "why": f"{words.meaning} {words.hiding}",
+            "figures": f"{words.keeping} {words.certainty}",
         }
     rejection, warnings = rejected(analysis), list(analysis.warnings)
     if rejection is not None:  # it is said above all others
