@@ -662,6 +662,29 @@ def test_the_camera_is_recorded_as_it_is_and_not_mirrored(browser, served) -> No
         assert same < 0.6 * mirrored
 
 
+def test_the_live_tab_tells_of_a_lost_camera_and_goes_on_with_it(browser, served) -> None:
+    with opened(browser, served) as page:
+        page.get_by_role("tab", name="Live").click()
+        page.locator("#live iframe").wait_for()
+        viewer = page.locator("#live iframe").element_handle().content_frame()
+        updates = "window.vidcamStats?.updates.length"
+        until(lambda: viewer.evaluate(f"{updates} > 0"))
+        lost = "track => { track.stop(); track.dispatchEvent(new Event('ended')); }"  # as the browser does if it is unplugged
+        track = viewer.evaluate_handle("document.getElementById('camera').srcObject.getVideoTracks()[0]")
+        track.evaluate(lost)
+        again = viewer.get_by_role("button", name="Use my camera again")
+        again.wait_for()
+        until(lambda: viewer.locator("#state").get_attribute("data-state") == "silent")  # the server has noticed it too
+        assert "The camera stopped sending pictures" in viewer.locator("#notice").inner_text()
+        assert viewer.evaluate("getComputedStyle(document.getElementById('overlay')).visibility") == "hidden"
+        before = viewer.evaluate(updates)
+        again.click()
+        until(lambda: viewer.evaluate(f"{updates} > {before} && vidcamStats.drawn.evidence === vidcamStats.evidence"))
+        until(lambda: not viewer.evaluate("document.body.classList.contains('gone')"))
+        assert again.is_hidden()
+        assert viewer.locator("#notice").is_hidden()
+
+
 def test_a_recording_is_timed_while_it_runs_and_explained(browser, served, jumping, tmp_path) -> None:
     webm = recorded(jumping)
     (tmp_path / "recorded.webm").write_bytes(webm)

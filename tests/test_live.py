@@ -356,7 +356,7 @@ class Counted:
 def test_several_streams_are_explained_together_as_each_alone(engine, open_stream) -> None:
     clock = ManualClock()
     counted = Counted(engine, clock)
-    explainer = Explainer(counted, clock=clock)
+    explainer = Explainer(clock=clock)
     settings = Settings(seconds_between_clip_starts=0.1)
     videos = [red_square(30), red_square(30, size=(96, 160), start=50.0), red_square(30)]
     choices = [settings, settings, replace(settings, classes=("nothing",), versus="red square")]
@@ -382,7 +382,7 @@ def test_several_streams_are_explained_together_as_each_alone(engine, open_strea
 def test_methods_that_compute_each_class_anew_are_not_mixed(engine, open_stream) -> None:
     clock = ManualClock()
     counted = Counted(engine, clock)
-    explainer = Explainer(counted, clock=clock)
+    explainer = Explainer(clock=clock)
     settings = Settings(seconds_between_clip_starts=0.1, method="gradientxinput")
     streams = [open_stream(settings, engine=counted, clock=clock, explainer=explainer) for _ in range(3)]
     for frame in red_square(24):
@@ -397,7 +397,7 @@ def test_methods_that_compute_each_class_anew_are_not_mixed(engine, open_stream)
 def test_streams_of_a_slow_model_take_turns_with_their_newest_clips(engine, open_stream) -> None:
     clock = ManualClock()
     counted = Counted(engine, clock, took_s=0.4)  # longer than a round may take: one clip in each
-    explainer = Explainer(counted, clock=clock)
+    explainer = Explainer(clock=clock)
     settings = Settings(seconds_between_clip_starts=0.1)
     streams = [open_stream(settings, engine=counted, clock=clock, explainer=explainer, name=str(n)) for n in range(4)]
     order: list[str] = []
@@ -417,7 +417,7 @@ def test_streams_of_a_slow_model_take_turns_with_their_newest_clips(engine, open
 
 
 def test_error_of_one_stream_leaves_the_others_alone(engine, open_stream) -> None:
-    explainer = Explainer(engine, clock=ManualClock())
+    explainer = Explainer(clock=ManualClock())
     good, bad = (open_stream(Settings(seconds_between_clip_starts=0.1), explainer=explainer) for _ in range(2))
 
     def fail(update: Update) -> None:

@@ -350,7 +350,7 @@ def test_rules_and_regions_made_on_the_page_fill_its_list_only(engine) -> None:
             ({"type": "region", "name": 5, "box": [0, 0, 1, 1]}, "the name must be a text"),
             ({"type": "rule", "add": "red square"}, "cannot be understood"),
             ({"type": "rule", "add": "nobody > 0.5"}, "unknown class"),
-            ({"type": "rule", "add": "red square > 0.5 in door"}, "asks for a region that there is not; regions here: all"),
+            ({"type": "rule", "add": "red square > 0.5 in door"}, "there is no region 'door' here; draw it first"),
             ({"type": "rule", "add": "red square > 0.5 at roof"}, "this is the page of the camera"),
             ({"type": "rule"}, "the add must be a text"),
         ):

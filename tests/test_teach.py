@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
-from starlette.routing import Mount
 from starlette.testclient import TestClient
 from support.clock import ManualClock
 from support.media import write_clip
@@ -302,12 +301,26 @@ def test_a_clip_that_cannot_be_read_is_named_without_its_folder(desk, actions, t
     assert str(tmp_path) not in job.message
 
 
-def test_the_viewer_of_a_taught_model_opens_no_other_path(desk) -> None:
-    client = TestClient(Starlette(routes=[Mount("/taught/{model}", live.TaughtViewers("cpu"))]))
-    for name in ("mini", "..%2Fmini", "red-green-0123456789ab"):
-        answer = client.get(f"/taught/{name}/")
-        assert answer.status_code == 404
-        assert "This model was deleted" in answer.text
+def test_the_live_viewer_lists_the_models_of_the_own_browser_only(desk, tmp_path) -> None:
+    sessions_of = {name: desk.open(name) for name in ("anna", "bert")}
+    shelf = teach_models.model_shelf()
+    for name, session in sessions_of.items():
+        session.runs = tmp_path / "state" / "runs" / name
+    kept = []
+    for n, labels in enumerate((("red", "green"), ("mini",), ("red", "green"))):
+        folder = tmp_path / f"new-{n}" / teach_models.make_name(labels)
+        folder.mkdir(parents=True)
+        kept.append(shelf.keep("anna", teach_models.TaughtModel(folder, labels, 1, 2, (), ())))
+        os.utime(kept[-1].folder, (n, n))
+    list_own = live.own_models(desk, "cpu")
+    offered = list_own(sessions_of["anna"].token)
+    assert [choice.name for choice in offered] == ["red-green 2", "mini 2", "red-green"]  # the newest first; mini is another one
+    assert offered[0].title == "taught here: red, green"
+    assert list_own(sessions_of["bert"].token) == list_own("") == []
+    assert live.address_of(sessions_of["anna"], kept[0]).endswith("&model=red-green")
+    assert live.address_of(sessions_of["anna"], kept[2]).endswith("&model=red-green+2")
+    with pytest.raises(UsageError, match="taught in another browser"):
+        live.address_of(sessions_of["bert"], kept[0])
 
 
 def test_an_unreadable_name_of_a_model_is_refused_by_the_menus(desk) -> None:

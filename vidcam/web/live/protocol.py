@@ -151,7 +151,8 @@ def encode_hello(pipeline: LivePipeline, *, browser: bool, keep_s: float) -> str
 def encode_models(models: ModelSwitch) -> str:
     """Encode which model explains, which others one can change to, and how the last change goes or went."""
     current = models.engine.spec.name
-    return _to_text(type="models", current=current, choices=models.choices, loading=models.loading, failed=models.failed)
+    choices = [(choice.name, choice.title) for choice in models.choices]
+    return _to_text(type="models", current=current, choices=choices, loading=models.loading, failed=models.failed)
 
 
 def _methods(engine: Engine) -> list[dict[str, object]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from vidcam.errors import UsageError
 from vidcam.live.pipeline import LivePipeline
 from vidcam.live.regions import Region
-from vidcam.live.rules import parse_rule
+from vidcam.live.rules import Rule, parse_rule
 
 __all__ = ["MAX_REGIONS", "MAX_RULES", "set_region", "set_rule"]
 
@@ -55,13 +56,22 @@ def set_rule(pipeline: LivePipeline, request: dict[str, Any]) -> None:
         with pipeline.stream.explaining:
             monitor.unfollow(_text(request, "remove"))
         return
-    rule = parse_rule(_text(request, "add"))
+    rule = _with_known_region(parse_rule(_text(request, "add")), pipeline)
     if rule.source not in ("", pipeline.source.name):
         raise UsageError(f"this is the page of {pipeline.source.name}: leave out 'at {rule.source}'")
     if len(monitor.followed) >= MAX_RULES:
         raise UsageError(f"there are {MAX_RULES} rules already; remove one first")
     with pipeline.stream.explaining:
         monitor.follow(rule)
+
+
+def _with_known_region(rule: Rule, pipeline: LivePipeline) -> Rule:
+    """Return the rule with its region's name as the region has it. UsageError if there is no such region."""
+    names = {name.casefold(): name for name in pipeline.regions}
+    if rule.region and rule.region.casefold() not in names:
+        known = f"draw it first, or use one of these: {', '.join(names.values())}" if names else "draw it first"
+        raise UsageError(f"there is no region {rule.region!r} here; {known}")
+    return replace(rule, region=names.get(rule.region.casefold(), ""))
 
 
 def _text(request: dict[str, Any], key: str) -> str:

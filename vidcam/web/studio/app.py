@@ -91,7 +91,7 @@ def served(options: Options) -> Iterator[str]:
         engines = jobs.Engines(options.device)
         why = menus.choice_reason(options.model)
         page = build(desk, engines, state_folder(), model=model, because=why, showcase=options.showcase)
-        app = application(page, desk, live.Viewer(model, options.device), live.TaughtViewers(options.device))
+        app = application(page, desk, live.Viewer(model, options.device, live.own_models(desk, options.device)))
         here = options.host in LOOPBACK and not options.share
         token = None if auth else make_token(options.host)
         stack.enter_context(serve_app(Gate(app, here=here, auth=auth, token=token, name=name), listening, stopping=desk.shut))
@@ -118,7 +118,7 @@ def build(
             with gr.Tab("Compare", id="compare"):
                 compared = compare.CompareTab(desk, engines, model=model)
             with gr.Tab("Live", id="live"):
-                live.build()
+                viewer = live.LiveTab(desk)
             with gr.Tab("Teach", id="teach"):
                 taught = teach.TeachTab(desk, engines, model_shelf(), [tab.model_menu, compared.model_menu])
             with gr.Tab("Models", id="models"):
@@ -141,6 +141,7 @@ def build(
         entered.then(compared.begin, None, compared.starting, **EVENT)
         entered.then(taught.begin, None, taught.starting, **EVENT).then(taught.resume, None, taught.shown, **EVENT)
         entered.then(shown.begin, None, shown.outputs, **EVENT)
+        entered.then(viewer.begin, None, viewer.viewer, **EVENT)
 
         async def stay(request: gr.Request) -> None:
             """Keep the tab's stream of answers open for as long as there is the tab.
@@ -164,11 +165,10 @@ def build(
     return demo
 
 
-def application(demo: gr.Blocks, desk: SessionManager, viewer: ASGIApp, taught: ASGIApp) -> FastAPI:
-    """Return the application of the page, the live viewers of the app's model and of ``taught`` ones, and the files."""
+def application(demo: gr.Blocks, desk: SessionManager, viewer: ASGIApp) -> FastAPI:
+    """Return the application of the page, the live viewer and the files."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, routes=[*media(desk)])
     app.mount("/live", viewer)
-    app.mount("/taught/{model}", taught)
     system = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Liberation Sans", "sans-serif"]
     theme = gr.themes.Base(
         primary_hue=gr.themes.colors.orange,

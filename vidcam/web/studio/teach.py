@@ -14,6 +14,7 @@ from vidcam.models.table import list_specs
 
 from . import jobs, menus
 from .components import EVENT, IDLE, Unfinished, failed, followed, guarded, halting, part, saving, working
+from .live import address_of
 from .sessions import Job, Session, SessionManager, sentence
 from .teach_clips import MAX_ACTIONS, lesson_of
 from .teach_jobs import EPOCHS, Teaching, pack, teach
@@ -216,10 +217,13 @@ class TeachTab:
 
         return guarded(update, self._job)
 
-    def _show_live(self, name: Any) -> Any:
-        return guarded(
-            lambda: {self._live: {"src": f"taught/{self._shelf.find(name).name}/"}, self._job: gr.skip()}, self._job
-        )  # fmt: skip
+    def _show_live(self, name: Any, request: gr.Request) -> Any:
+        def update() -> Any:
+            session = self._desk.of(request.session_hash)
+            model = self._shelf.find(name)
+            return {self._live: {"src": address_of(session, model), "jump": True}, self._job: gr.skip()}
+
+        return guarded(update, self._job)
 
     async def _pack(self, name: Any, request: gr.Request) -> AsyncIterator[Any]:
         """Put the model into a zip, which the browser saves when it is ready."""
