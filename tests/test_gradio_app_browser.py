@@ -95,6 +95,16 @@ STREAM_FIRST = """
 """
 
 
+# Stands in for a server that is slow to open a session: all questions of the page wait for `release()`.
+HELD_QUESTIONS = """
+  const ask = window.fetch, released = new Promise(go => { window.release = go; });
+  window.fetch = async (question, options) => {
+    if (String(question.url ?? question).includes("/queue/join")) await released;
+    return ask(question, options);
+  };
+"""
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory) -> Iterator[SimpleNamespace]:
     """The app with mini and small limits, without the network: ``desk`` are its sessions, ``asked`` counts what the model is
@@ -225,6 +235,17 @@ SUMS = """canvas => {
   let opaque = 0, colours = 0;
   for (let i = 0; i < bytes.length; i += 4) { opaque += bytes[i + 3]; colours += bytes[i] + 2 * bytes[i + 1]; }
   return [opaque / bytes.length, colours / bytes.length];
+}"""
+
+
+COLOURED = """canvas => {
+  const bytes = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  let count = 0;
+  for (let i = 0; i < bytes.length; i += 4) {
+    const colour = bytes.subarray(i, i + 3);
+    count += bytes[i + 3] > 25 && Math.max(...colour) - Math.min(...colour) > 40;
+  }
+  return count;
 }"""
 
 
@@ -508,7 +529,7 @@ def test_several_files_become_runs_that_open_alone_and_in_step(browser, served, 
         page.mouse.down()
         page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + box["height"] - 2, steps=3)
         page.mouse.up()
-        page.locator(".vc-stage .reply", has_text="With that region hidden, “jumping jack” falls from ").wait_for()
+        page.locator(".vc-stage .reply", has_text="With the framed area hidden, “jumping jack” falls from ").wait_for()
         # all in one zip, and gone
         with page.expect_download() as saved:
             page.get_by_role("button", name="Download all (.zip)").click()
@@ -516,9 +537,29 @@ def test_several_files_become_runs_that_open_alone_and_in_step(browser, served, 
             assert sum(name.endswith(names) for name in archive.namelist()) == 2
         page.get_by_role("button", name="Delete the run of bert.mp4").click()
         until(lambda: cards.count() == 1)
+        # a click on another answer shows the evidence for that, and an open run has its own questions in the menus
+        name = page.locator(".vc-answer .top button.name").nth(1)
+        label = name.inner_text()
+        name.click()
+        until(lambda: cards.count() == 2)
+        assert page.session.results["annotate"].analysis.settings.classes == (label,)
+        page.locator("#classes", has_text=label).wait_for()
+        page.locator(".vc-runs .open").nth(1).click()
+        until(lambda: page.locator("#classes .token").count() == 0)
+        settled(page)
         page.once("dialog", lambda dialog: dialog.accept())
         page.get_by_role("button", name="Delete all").click()
         until(lambda: list(owner.iterdir()) == [])
+
+
+def test_a_video_that_comes_before_the_session_waits_for_it(browser, served, short) -> None:
+    with pages.opened(browser, served.address, before=HELD_QUESTIONS, excused=("Connection errored out",)) as page:
+        page.locator("#stage input[type=file]").wait_for(state="attached")
+        page.locator("#stage input[type=file]").set_input_files(short)
+        page.get_by_text(f"Sending {short.name}").wait_for()
+        page.evaluate("release()")
+        page.locator(".vc-stage .eyebrow", has_text=short.name).wait_for()
+        assert page.locator(".vc-stage .notice").inner_text() == ""
 
 
 def test_a_slow_answer_loses_nothing_when_a_page_is_loaded_again(browser, served, short) -> None:
@@ -604,18 +645,19 @@ def test_a_model_that_knows_nothing_of_it_says_so_and_offers_another(browser, se
     with opened(browser, served) as page:
         bring_short(page, clip)
         page.locator("#explain").click()
-        page.wait_for_selector(".vc-stage[data-state=unexplained]")
-        words = "This is none of the 17 actions that mini knows; movinet_a0 (600 classes) may know it."
+        page.wait_for_selector(".vc-stage[data-state=done]")
+        words = "mini recognises none of its 17 actions in this video."
         assert page.locator(".sentence").inner_text() == words
         assert page.locator(".verdict").count() == 0
         assert page.locator(".vc-answer .shown").count() == 0
-        assert page.locator(".vp").count() == 0
         assert page.session.video.name in page.locator(".vc-stage .eyebrow").inner_text()
-        source = page.locator(".vc-stage .screen video").get_attribute("src").split("/")[-1]
-        assert page.session.files[source] == page.session.video.path  # as it is
-        page.get_by_role("button", name="Try movinet_a0 (600 actions)").click()
+        settled(page)
+        assert page.evaluate(f"({COLOURED})({PLAYER}.canvas)") == 0  # what is said over time can be looked at, without evidence
+        assert page.locator(".vc-answer .top .name").first.evaluate("e => e.tagName") == "SPAN"  # it cannot be asked for
+        page.get_by_role("button", name="Explain with movinet_a0 (600 actions)").click()
         until(lambda: page.locator("#model input").input_value().startswith("movinet_a0 · "))
         until(lambda: page.session.chosen.get("annotate", [None])[0] == "movinet_a0")
+        page.locator("#job .words", has_text="movinet_a0").wait_for()  # it is tried at once, and has no weights here
 
 
 def test_stopping_leaves_nothing_behind(browser, served) -> None:

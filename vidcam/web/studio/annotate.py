@@ -16,10 +16,24 @@ from vidcam.errors import UsageError
 
 from . import jobs, menus, view_models
 from .asking import Hidden
-from .components import EVENT, IDLE, Unfinished, failed, followed, guarded, halting, part, remembered, saving, unchanged, working
-from .results import Result, file_kinds
-from .runs import RunShelf
-from .sessions import Job, Session, SessionManager, sentence
+from .components import (
+    EVENT,
+    IDLE,
+    Unfinished,
+    failed,
+    followed,
+    guarded,
+    halting,
+    part,
+    remembered,
+    saving,
+    submitted,
+    unchanged,
+    working,
+)
+from .results import Result, download_name, file_kinds
+from .runs import RunShelf, StoredRun
+from .sessions import Cancelled, Job, Session, SessionManager, sentence
 from .uploads import Video, megabytes, minutes
 
 __all__ = ["AnnotateTab", "take"]
@@ -88,7 +102,9 @@ class AnnotateTab:
             )  # fmt: skip
             self._versus = gr.Dropdown(_other_labels(model), value="", label="Contrast with", elem_id="versus")
             verdict = gr.Checkbox(
-                True, label="Check: does the answer depend on this evidence? (adds about a third to the time)", elem_id="verdict"
+                True,
+                label="Check: does the answer depend on this evidence? (takes longer; the heat comes first)",
+                elem_id="verdict",
             )
             with gr.Accordion("More", open=False):
                 smoothing = gr.Radio(["gaussian", "exponential", "flow", "none"], value="gaussian", label="Smoothing over time")
@@ -105,19 +121,26 @@ class AnnotateTab:
         """Connect the events of the controls to the methods below."""
         self.stage.upload(self._show_video, None, self.shown, **EVENT)
         self.stage.select(self._choose_example, None, self.shown, **EVENT)
+        wanted = self._answer.select(self._take_offer, self.menu_parts, [self._job, *self.menu_parts], **EVENT)
+        wanted.then(self._run, self._asked, self.shown, **EVENT)
         changes = [
             self.model_menu.input(self._change_model, self.menu_parts, [self._job, *self.menu_parts], **EVENT),
-            self._answer.select(self._try_model, self.menu_parts, [self._job, *self.menu_parts], **EVENT),
+            self._runs.select(self._open, None, [*self.shown, *self._asked], **EVENT),
+            wanted,
         ]
         self._remember_after = remembered(self._desk, KEY, self._asked, after=changes)
         self._explain.click(self._run, self._asked, self.shown, **EVENT)
         self.stage.submit(self._hide, None, [self.stage], **EVENT)
         self.stage.apply(self._run_queue, self._asked, self.shown, **EVENT)
-        self._runs.select(self._open, None, self.shown, **EVENT)
         self._runs.delete(self._delete, None, self.shown, **EVENT)
         self._runs.download(self._save_runs, None, [self._job, self._runs], **EVENT)
         self._answer.download(self._save, None, [self._job, self._answer], **EVENT)
         self._stop.click(halting(self._desk, self._job), None, [self._job], **EVENT)
+
+    def follow_model(self, changed: Any) -> None:
+        """Fill the menus for the model of the menu after an event that may have chosen another one."""
+        event = changed.then(self._change_model, self.menu_parts, [self._job, *self.menu_parts], **EVENT)
+        self._remember_after(event)
 
     def take_model(self, button: gr.Button, menu: gr.Dropdown) -> Any:
         """Let a button of another tab choose the model that is chosen in a menu there; return the event that does."""
@@ -145,7 +168,7 @@ class AnnotateTab:
 
     async def resume(self, request: gr.Request) -> AsyncIterator[Any]:
         """Show the progress of a job that still runs when the tab is loaded, and its result."""
-        async for update in self._unfinished.resume(request, lambda job: self._follow(job.session, job), self._job):
+        async for update in self._unfinished.resume(request, self._follow, self._job):
             yield update
 
     def _earlier_choices(self, session: Session) -> dict[Any, Any]:
@@ -212,12 +235,24 @@ class AnnotateTab:
 
         return guarded(update, self._job)
 
-    def _try_model(self, _: Any, method: Any, labels: Any, versus: Any, event: gr.EventData, request: gr.Request) -> Any:
-        """Choose the other model that the answer offers."""
-        return self._change_model(event._data.get("model"), method, labels, versus, request)
+    def _take_offer(self, _: Any, method: Any, labels: Any, versus: Any, event: gr.EventData, request: gr.Request) -> Any:
+        """Choose what the answer offers: another model, or one of the classes of the model that answered."""
+        wanted = event._data
 
-    async def _follow(self, session: Session, job: Job) -> AsyncIterator[Any]:
+        def update() -> Any:
+            session = self._desk.of(request.session_hash)
+            if "label" not in wanted:
+                return self._menus_for(session, wanted.get("model"), method, labels, versus)
+            result: Result | None = session.results.get(KEY)
+            if result is None:
+                raise UsageError("Explain a video first.")
+            return self._menus_for(session, jobs.asked_of(result)[0], method, [wanted["label"]], None)
+
+        return guarded(update, self._job)
+
+    async def _follow(self, job: Job) -> AsyncIterator[Any]:
         """Yield the job's progress and its results: the first as soon as there is evidence, the last with the verdict."""
+        session = job.session
         shown: dict[Any, Any] = {}  # a later update contains what the earlier ones did: see :func:`followed`
         results = 0
         async for words in followed(job, self._desk):
@@ -253,7 +288,8 @@ class AnnotateTab:
         smooth_s: Any, hop: Any, cover: Any, start: Any, end: Any, verdict: Any,
     ) -> AsyncIterator[Any]:  # fmt: skip
         """Explain these videos, or else the session's, and follow the job."""
-        try:
+
+        def submit() -> Job:
             session = self._desk.of(request.session_hash)
             name = menus.check_model(model)
             settings = Settings(
@@ -263,11 +299,9 @@ class AnnotateTab:
                 start_s=_second(start), end_s=_second(end), verdict=bool(verdict),
             )  # fmt: skip
             work = jobs.explain(session, self._engines, self._shelf, name, settings, videos)
-            job = self._desk.submit(session, work, key=KEY, keep=True)
-        except Exception as error:
-            yield {self._job: failed(sentence(error))}
-            return
-        async for update in self._follow(session, job):
+            return self._desk.submit(session, work, key=KEY, keep=True)
+
+        async for update in submitted(submit, self._follow, self._job):
             yield update
 
     def _open(self, event: gr.EventData, request: gr.Request) -> Any:
@@ -277,16 +311,27 @@ class AnnotateTab:
         def update() -> Any:
             session = self._desk.of(request.session_hash)
             if session.runs is None or not 1 <= len(numbers) <= 2:
-                raise UsageError("Choose one run, or two to play them in step.")
+                raise UsageError("Choose one run, or two to play them side by side.")
             runs = [self._shelf.find(session.runs, number) for number in numbers]
             if len(runs) == 2:
                 return {self.stage: gr.HTML(result=view_models.in_step(session, runs)), self._answer: {}, self._job: IDLE}
             [run] = runs
             take(session, run.video)
             session.results[KEY] = Result(run.number, run.video, None, None, run.folder, run.sentence, run.answer)
-            return self._video_and_result(session) | {self._job: IDLE}
+            return self._video_and_result(session) | self._choices_of(session, run) | {self._job: IDLE}
 
         return guarded(update, self._job)
+
+    def _choices_of(self, session: Session, run: StoredRun) -> dict[Any, Any]:
+        """Return the controls with what a run was explained with; none if its model was deleted."""
+        if not menus.is_known(run.model):
+            return {}
+        s = run.settings
+        parts = self._menus_for(session, run.model, s.method or menus.own_method(run.model), list(map(str, s.classes)), s.versus)
+        others = [
+            s.smoothing, s.smooth_s, s.seconds_between_clip_starts or 0, s.cover, _text(s.start_s), _text(s.end_s), s.verdict,
+        ]  # fmt: skip
+        return parts | dict(zip(self._asked[len(self.menu_parts) :], others, strict=True))
 
     async def _hide(self, event: gr.EventData, request: gr.Request) -> Any:
         """Ask the model again without a part of the video."""
@@ -303,7 +348,7 @@ class AnnotateTab:
 
     async def show_example(self, request: gr.Request) -> AsyncIterator[Any]:
         """Let the empty page play an explained example; it is explained once and kept."""
-        video, model = next(iter(self._examples), None), BUILT_IN
+        video, model, is_urgent = next(iter(self._examples), None), BUILT_IN, self._desk.is_awaited
         is_open = self._desk.knows(str(request.session_hash))  # the tab may have been closed at once
         if not is_open or video is None or self._showcase is None:
             yield {self.stage: gr.skip()}
@@ -312,8 +357,10 @@ class AnnotateTab:
             session = self._desk.of(request.session_hash)
             folder = self._showcase / f"example-{version('vidcam')}"
             if not folder.is_dir():
-                await self._desk.errand(lambda: jobs.explain_example(self._engines, model, video, folder))
+                await self._desk.errand(lambda: jobs.explain_example(self._engines, model, video, folder, is_urgent))
             yield {self.stage: gr.HTML(showcase={"base": session.serve(folder), "title": f"{video.name}, explained by {model}"})}
+        except Cancelled:  # somebody's own video comes first; the next page explains the example
+            yield {self.stage: gr.skip()}
         except Exception:  # the page does without
             log.warning("the explained example cannot be shown", exc_info=True)
             yield {self.stage: gr.skip()}
@@ -338,29 +385,36 @@ class AnnotateTab:
 
     async def _save_runs(self, request: gr.Request) -> AsyncIterator[Any]:
         """Put the files of all runs into one zip, which the browser saves when it is ready."""
-        try:
+
+        def submit() -> Job:
             session = self._desk.of(request.session_hash)
             if session.runs is None:
                 raise UsageError("There are no runs yet: explain a video first.")
-            job = self._desk.submit(session, jobs.save_runs(self._shelf, session.runs), key=KEY)
-        except Exception as error:
-            yield {self._job: failed(sentence(error))}
-            return
-        async for update in saving(job, self._desk, self._job, self._runs, self._cards(session)):
+            return self._desk.submit(session, jobs.save_runs(self._shelf, session.runs), key=KEY)
+
+        def follow(job: Job) -> AsyncIterator[Any]:
+            return saving(job, self._desk, self._job, self._runs, self._cards(job.session))
+
+        async for update in submitted(submit, follow, self._job):
             yield update
 
     async def _save(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
         """Make a file of the result; the browser saves it when it is ready."""
-        try:
-            session, kind = self._desk.of(request.session_hash), event._data.get("kind")
+        kind = event._data.get("kind")
+
+        def submit() -> Job:
+            session = self._desk.of(request.session_hash)
             result: Result | None = session.results.get(KEY)
             if result is None or kind not in file_kinds():
                 raise UsageError("There is no such file: explain the video first.")
-            job = self._desk.submit(session, jobs.save(session, self._engines, result, kind), key=KEY)
-        except Exception as error:
-            yield {self._job: failed(sentence(error))}
-            return
-        async for update in saving(job, self._desk, self._job, self._answer, view_models.answered(result, session)):
+            return self._desk.submit(session, jobs.save(session, self._engines, result, kind), key=KEY)
+
+        def follow(job: Job) -> AsyncIterator[Any]:
+            result = job.session.results[KEY]
+            name = download_name(result, *jobs.asked_of(result), kind)
+            return saving(job, self._desk, self._job, self._answer, view_models.answered(result, job.session), name=name)
+
+        async for update in submitted(submit, follow, self._job):
             yield update
 
 
@@ -384,6 +438,10 @@ def _second(given: Any) -> float | None:
         return float(words) or None if words else None
     except ValueError:
         raise UsageError(f"{given!r} is not a number of seconds: type one such as 2.5, or leave the field empty.") from None
+
+
+def _text(second: float | None) -> str:
+    return "" if second is None else f"{second:g}"
 
 
 def _other_labels(model: str) -> list[tuple[str, str]]:

@@ -120,11 +120,13 @@ def build(
             with gr.Tab("Live", id="live"):
                 viewer = live.LiveTab(desk)
             with gr.Tab("Teach", id="teach"):
-                taught = teach.TeachTab(desk, engines, model_shelf(), [tab.model_menu, compared.model_menu])
+                menus_of_others = {annotate.KEY: tab.model_menu, compare.KEY: compared.model_menu}
+                taught = teach.TeachTab(desk, engines, model_shelf(), menus_of_others, model=model)
             with gr.Tab("Models", id="models"):
-                shown = models.ModelsTab(desk, [tab.model_menu, compared.model_menu])
+                shown = models.ModelsTab(desk, list(menus_of_others.values()))
         tab.stage.input(compared.show_video, None, compared.outputs, **EVENT)
         tab.take_model(taught.use, taught.menu).then(lambda: gr.Tabs(selected="annotate"), None, tabs, **EVENT)
+        tab.follow_model(taught.deleted)
         secret = gr.Textbox(visible=False)  # carries what the browser's tab has kept since it was loaded before
 
         # The secret of the browser, to which its runs belong; it outlives the server, so its key must too.

@@ -60,7 +60,7 @@ def ask(path: Path, engine: Engine, settings: Settings, hidden: Hidden) -> str:
     A box is filled in from what surrounds it, a stretch of time with the first frame of the clip.
     """
     clip, views = _clip_at(path, engine, settings, hidden.time)
-    where = "that region" if hidden.box else "that stretch"
+    where = "the framed area" if hidden.box else "that stretch of time"
     fill = IMPUTERS["inpaint" if hidden.box else "frozen"]
     changed, touched = clip.clips.copy(), False
     for n, (frames, view) in enumerate(zip(clip.clips, views, strict=True)):
@@ -71,11 +71,18 @@ def ask(path: Path, engine: Engine, settings: Settings, hidden: Hidden) -> str:
         return f"The model does not look at {where} in its clip around {seconds(hidden.time)}."
     before, after = (engine.probabilities(engine.predict(c).mean(axis=0, dtype=np.float64)) for c in (clip.clips, changed))
     top, now = int(before.argmax()), int(after.argmax())
-    label, way = engine.labels[top], "falls" if after[top] < before[top] else "rises"
-    words = f"With {where} hidden, “{label}” {way} from {percent(float(before[top]))} to {percent(float(after[top]))}"
+    words = f"With {where} hidden, “{engine.labels[top]}” {_change(float(before[top]), float(after[top]))}"
     if now != top:
         words += f"; the answer becomes “{engine.labels[now]}”, {percent(float(after[now]))}"
-    return f"{words}. (The clip around {seconds(hidden.time)}.)"
+    filled = "the area is filled in from its surroundings" if hidden.box else "the stretch shows the first picture of the clip"
+    return f"{words}. (The clip around {seconds(hidden.time)}; {filled}.)"
+
+
+def _change(before: float, after: float) -> str:
+    """Return how a probability changes, as it reads: one that looks the same as before stays."""
+    if percent(before) == percent(after):
+        return f"stays at {percent(after)}"
+    return f"{'falls' if after < before else 'rises'} from {percent(before)} to {percent(after)}"
 
 
 def hidden_pixels(hidden: Hidden, view: CropGeometry, times: FloatArray, size: tuple[int, ...]) -> npt.NDArray[np.bool_]:

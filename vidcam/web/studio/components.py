@@ -29,6 +29,7 @@ __all__ = [
     "part",
     "remembered",
     "saving",
+    "submitted",
     "unchanged",
     "working",
 ]
@@ -94,6 +95,19 @@ def working(job: Job, desk: SessionManager) -> dict[str, Any]:
     return job.to_dict(before=desk.before(job))
 
 
+async def submitted(
+    submit: Callable[[], Job], follow: Callable[[Job], AsyncIterator[Any]], notice: gr.HTML
+) -> AsyncIterator[Any]:
+    """Yield the updates by which ``follow`` shows the job that ``submit`` returns; if it is refused, ``notice`` says why."""
+    try:
+        job = submit()
+    except Exception as error:
+        yield {notice: failed(sentence(error))}
+        return
+    async for update in follow(job):
+        yield update
+
+
 class Unfinished:
     """Finds the job for the part ``key`` of the page that still runs when a tab is loaded.
 
@@ -153,18 +167,18 @@ async def followed(job: Job, desk: SessionManager) -> AsyncIterator[dict[str, An
 
 
 async def saving(
-    job: Job, desk: SessionManager, notice: gr.HTML, component: gr.HTML, value: dict[str, Any]
+    job: Job, desk: SessionManager, notice: gr.HTML, component: gr.HTML, value: dict[str, Any], *, name: str | None = None
 ) -> AsyncIterator[dict[Any, Any]]:
     """Yield the updates that show a job that makes a file; at its end the browser saves the file.
 
-    ``value`` is what ``component``, whose script saves, shows already.
+    ``value`` is what ``component``, whose script saves, shows already. The file is saved under ``name``, or else its own name.
     """
     async for words in followed(job, desk):
         yield {notice: words, component: value}
     if job.state != "done":
         yield {notice: working(job, desk), component: value}
     else:
-        file = {"url": job.session.serve(job.result), "name": job.result.name, "number": job.folder.name}
+        file = {"url": job.session.serve(job.result), "name": name or job.result.name, "number": job.folder.name}
         yield {notice: IDLE, component: value | {"saved": file}}
 
 

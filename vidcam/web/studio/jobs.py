@@ -28,9 +28,21 @@ from vidcam.reports.comparison import Comparison
 from vidcam.values import Prediction
 
 from .asking import Hidden, ask
-from .results import ALL, VIDEO, Result, file_name, has_file, named, placed, prepare, write_file, write_small_files
+from .results import (
+    ALL,
+    VIDEO,
+    Result,
+    file_name,
+    has_file,
+    link_or_copy,
+    named,
+    placed,
+    prepare,
+    write_file,
+    write_small_files,
+)
 from .runs import RunShelf, find_run
-from .sessions import Job, Session
+from .sessions import Cancelled, Job, Session
 from .teach_models import find_spec, open_engine
 from .uploads import Video
 from .view_models import answered, sentence_of
@@ -38,7 +50,7 @@ from .view_models import answered, sentence_of
 if TYPE_CHECKING:
     from vidcam.engine import Engine
 
-__all__ = ["Compared", "Engines", "compare", "explain", "explain_example", "install", "save", "save_runs", "what_if"]
+__all__ = ["Compared", "Engines", "asked_of", "compare", "explain", "explain_example", "install", "save", "save_runs", "what_if"]
 
 MAX_ENGINES = 2  # in memory
 PROGRESS_S = 0.1
@@ -78,6 +90,7 @@ EXPLAINING = {"explain": 50.0, "convert": 3.0}
 CHOOSING = {"try methods": 50.0, "test methods": 200.0}
 JUDGING = {"judge": 25.0}
 DRAWING = {"draw": 20.0, "write": 2.0}
+AGAIN = "The evidence of this run is computed again: "
 
 
 @dataclass(frozen=True)
@@ -97,13 +110,14 @@ def explain(
     The job shows a result as soon as there is evidence; the verdict, if the settings ask for it, comes later.
     """
     queue = list(videos) or [_video(session)]
+    turns = [f"{n} of {len(queue)}, {video.name}: " for n, video in enumerate(queue, 1)] if len(queue) > 1 else [""]
 
     def work(job: Job) -> Result:
-        job.plan(_stages(engines, model, settings, len(queue)))
+        job.plan(_stages(engines, model, settings, turns))
         failures: list[str] = []
         result = None
         for n, video in enumerate(queue):
-            turn = f"{n + 1} of {len(queue)}: " if len(queue) > 1 else ""
+            turn = turns[n]
             folder = job.folder / str(n) if turn else job.folder
             folder.mkdir(exist_ok=True)
             session.video = video
@@ -127,11 +141,10 @@ def explain(
     return work
 
 
-def _stages(engines: Engines, model: str, settings: Settings, videos: int) -> dict[str, float]:
-    """Return the stages of explaining some videos, with the share of the time that each takes."""
+def _stages(engines: Engines, model: str, settings: Settings, turns: Sequence[str]) -> dict[str, float]:
+    """Return the stages of explaining videos, which begin with their ``turns``, with the share of the time that each takes."""
     choosing = CHOOSING if settings.method == BEST else {}
     each = EXPLAINING | choosing | (JUDGING if settings.verdict else {}) | {"write": 2.0}
-    turns = [f"{n + 1} of {videos}: " for n in range(videos)] if videos > 1 else [""]
     return engines.stages(model) | {f"{turn}{stage}": share for turn in turns for stage, share in each.items()}
 
 
@@ -142,6 +155,9 @@ def _explained(
 
     def progress(stage: str, done: int, total: int | None) -> None:
         job.progress(f"{turn}{stage}", done, total)
+
+    def judging(_: str, done: int, total: int | None) -> None:
+        progress("judge", done, total)
 
     engine = engines.get(model, job)
     path = placed(video, folder)
@@ -158,7 +174,7 @@ def _explained(
         if not settings.verdict:
             return result
         job.show(result)
-        judged = add_verdict(source, engine, replace(settings, method=analysis.method), analysis, progress)
+        judged = add_verdict(source, engine, replace(settings, method=analysis.method), analysis, judging)
     return replace(result, analysis=named(judged, video, folder))
 
 
@@ -184,14 +200,20 @@ def save(session: Session, engines: Engines, result: Result, kind: str) -> Calla
 
     def work(job: Job) -> Path:
         drawing = DRAWING if kind in (VIDEO, ALL) else {"write": 1.0}
-        ready = result
-        if result.analysis is None and not has_file(result, kind):
-            run = find_run(result)
-            job.plan(_stages(engines, run.model, run.settings, 1) | drawing)
-            ready = replace(_explained(job, engines, run.model, run.settings, result.video, job.folder), number=result.number)
-            session.keep(job.key, ready)
-        else:
+        if result.analysis is not None or has_file(result, kind):
             job.plan(drawing)
+            return write_file(result, kind, job.progress)
+        run = find_run(result)
+        settings = replace(run.settings, verdict=run.settings.verdict and kind != VIDEO)  # the MP4 says nothing of it
+        job.plan(_stages(engines, run.model, settings, [AGAIN]) | drawing)
+        ready = _explained(job, engines, run.model, settings, result.video, job.folder, turn=AGAIN)
+        if kind == VIDEO:
+            path = write_file(ready, kind, job.progress)
+            kept = result.folder / path.name  # so that it is there the next time
+            link_or_copy(path, kept)
+            shutil.rmtree(job.folder, ignore_errors=True)
+            return kept
+        session.keep(job.key, replace(ready, number=result.number))
         return write_file(ready, kind, job.progress)
 
     return work
@@ -216,24 +238,36 @@ def save_runs(shelf: RunShelf, owner: Path) -> Callable[[Job], Path]:
     return work
 
 
-def what_if(engines: Engines, result: Result, hidden: Hidden) -> str:
-    """Return what the model of a result answers if a part of the video is hidden, in a sentence."""
+def asked_of(result: Result) -> tuple[str, Settings]:
+    """Return the model and the settings of a result. UsageError if it is a run that was deleted."""
     if result.analysis is None:
         run = find_run(result)
-        model, settings = run.model, run.settings
-    else:
-        model, settings = result.analysis.model.name, result.analysis.settings
+        return run.model, run.settings
+    return result.analysis.model.name, result.analysis.settings
+
+
+def what_if(engines: Engines, result: Result, hidden: Hidden) -> str:
+    """Return what the model of a result answers if a part of the video is hidden, in a sentence."""
+    model, settings = asked_of(result)
     return ask(result.folder / file_name(result.video), engines.get(model), settings, hidden)
 
 
-def explain_example(engines: Engines, model: str, video: Video, folder: Path) -> None:
-    """Explain the example that an empty page plays into ``folder``, unless it is there."""
+def explain_example(engines: Engines, model: str, video: Video, folder: Path, is_urgent: Callable[[], bool]) -> None:
+    """Explain the example that an empty page plays into ``folder``, unless it is there.
+
+    :class:`Cancelled` if meanwhile ``is_urgent()`` says that other work should come first.
+    """
+
+    def progress(stage: str, done: int, total: int | None) -> None:
+        if is_urgent():
+            raise Cancelled
+
     if folder.is_dir():
         return
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as part:
         path = placed(video, Path(part))
-        analysis = vidcam.explain(path, engine=engines.get(model))
+        analysis = vidcam.explain(path, engine=engines.get(model), progress=progress)
         with open_source(path) as source:
             prepare(source, video, analysis, Path(part), lambda *_: None)
         shutil.copytree(part, folder.with_suffix(".part"), dirs_exist_ok=True)

@@ -85,10 +85,9 @@ def choice_reason(wanted: str) -> str:
     """Return why the model that is selected at first was selected, as a sentence; empty if the user has named it."""
     if wanted != "auto":
         return ""
-    best, reason = choose_default_model()
-    if default_model(wanted) != best:
-        reason = f"the model is {BUILT_IN}, because no weights of a network with hundreds of classes are here"
-    return f"{reason[0].upper()}{reason[1:]}."
+    if default_model(wanted) == BUILT_IN:
+        return "The tab Models downloads larger ones, with hundreds of actions."
+    return "It was chosen because it is the best one on this machine."
 
 
 def model_choices(owner: Path | None = None) -> list[tuple[str, str]]:
@@ -110,7 +109,7 @@ def model_choices(owner: Path | None = None) -> list[tuple[str, str]]:
 
 
 def _words(spec: ModelSpec, *, here: bool) -> str:
-    return f"{spec.name} · {spec.title}" + ("" if here else " · is downloaded first")
+    return f"{spec.name} · {spec.title}" + ("" if here else " · needs a download")
 
 
 def availability(spec: ModelSpec) -> tuple[bool, str | None]:
@@ -135,7 +134,7 @@ def method_choices(model: str, *, several: bool = False) -> list[tuple[str, str]
     """Return the methods that work on the model; if one is to be chosen, also the best of several, chosen by a test."""
     own = own_method(model)
     rows = [m for m in all_methods() if refusal(m.name, model) is None]
-    choices = [(f"{m.name} · {m.title}" + (" · the usual one here" if m.name == own else ""), m.name) for m in rows]
+    choices = [(f"{m.name} · {m.title}" + (" · recommended" if m.name == own else ""), m.name) for m in rows]
     return choices if several else [*choices, ("best · the best of several, tested on this video (takes minutes)", BEST)]
 
 
@@ -143,8 +142,8 @@ def method_note(model: str) -> str:
     """Return in one line which methods do not work on the model, and why."""
     reasons = [reason for m in all_methods() if (reason := refusal(m.name, model))]
     if len(reasons) == 1:
-        return f"Left out: {reasons[0]}."
-    return f"Left out: {len(reasons)} methods that do not work on {shown_name(model)}." if reasons else ""
+        return f"One method is not available: {reasons[0]}."
+    return f"{len(reasons)} methods are not available for {shown_name(model)}." if reasons else ""
 
 
 def models_table() -> list[dict[str, Any]]:

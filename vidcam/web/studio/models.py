@@ -11,8 +11,8 @@ from vidcam.errors import UsageError
 from vidcam.models import weights
 
 from . import jobs, menus
-from .components import EVENT, IDLE, failed, followed, halting, part, working
-from .sessions import Job, SessionManager, sentence
+from .components import EVENT, IDLE, followed, halting, part, submitted, working
+from .sessions import Job, SessionManager
 
 __all__ = ["ModelsTab"]
 
@@ -50,13 +50,11 @@ class ModelsTab:
                 yield shown | {component: value for component, value in update.items() if component in self.outputs}
 
     async def _install(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
-        try:
+        def submit() -> Job:
             session, name = self._desk.of(request.session_hash), menus.check_model(event._data.get("name"))
-            job = self._desk.submit(session, jobs.install(name), key=KEY)
-        except Exception as error:
-            yield {self._job: failed(sentence(error))}
-            return
-        async for update in self._follow(job):
+            return self._desk.submit(session, jobs.install(name), key=KEY)
+
+        async for update in submitted(submit, self._follow, self._job):
             yield update
 
     async def _follow(self, job: Job) -> AsyncIterator[Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import vidcam
-from vidcam import Analysis, Outputs
+from vidcam import Analysis, Outputs, Settings
 from vidcam.annotation.browser_video import EMBED_LIMIT, provide_video
 from vidcam.evidence.heat import render_heat
 from vidcam.io import jpeg
@@ -26,12 +26,13 @@ from vidcam.reports.moments import find_moments
 from vidcam.reports.player_data import player_data, player_parts
 from vidcam.reports.player_page import video_facts
 
-from .uploads import Video, video_suffix
+from .uploads import Video, clean_name, video_suffix
 
 __all__ = [
     "ALL",
     "VIDEO",
     "Result",
+    "download_name",
     "file_kinds",
     "file_name",
     "has_file",
@@ -123,8 +124,17 @@ def file_kinds() -> dict[str, str]:
 
 def has_file(result: Result, kind: str) -> bool:
     """Return whether a file for download is in the result's folder already."""
-    rows = {row.name: row.suffix for row in list_formats()} | {VIDEO: ".mp4", ALL: ".zip"}
-    return (result.folder / f"{Path(result.video.name).stem}.vidcam{rows[kind]}").is_file()
+    return (result.folder / f"{Path(result.video.name).stem}.vidcam{_suffix(kind)}").is_file()
+
+
+def _suffix(kind: str) -> str:
+    return ({row.name: row.suffix for row in list_formats()} | {VIDEO: ".mp4", ALL: ".zip"})[kind]
+
+
+def download_name(result: Result, model: str, settings: Settings, kind: str) -> str:
+    """Return what a file is saved as: those of two runs of one video have different names."""
+    run = "-".join([model, settings.method or "", *map(str, settings.classes)])
+    return f"{clean_name(f'{Path(result.video.name).stem}.{run}')}.vidcam{_suffix(kind)}"
 
 
 def write_small_files(result: Result, progress: Progress) -> None:

@@ -49,7 +49,6 @@ class StoredRun:
         settings: How it was explained.
         sentence: The headline.
         answer: The values of the answer: see :func:`vidcam.web.studio.view_models.answered`.
-        has_evidence: Whether there is something to play.
     """
 
     folder: Path
@@ -58,7 +57,6 @@ class StoredRun:
     settings: Settings
     sentence: str
     answer: dict[str, Any]
-    has_evidence: bool
 
     @property
     def number(self) -> str:
@@ -90,7 +88,6 @@ def write_facts(run: StoredRun, folder: Path) -> None:
         "settings": asdict(run.settings),
         "sentence": run.sentence,
         "answer": run.answer,
-        "has_evidence": run.has_evidence,
     }
     (folder / FACTS).write_text(to_json_text(values), encoding="utf-8")
 
@@ -101,9 +98,7 @@ def _read(folder: Path) -> StoredRun | None:
         said = parse_json((folder / FACTS).read_bytes())
         settings = Settings(**(said["settings"] | {"classes": tuple(said["settings"]["classes"])}))
         video = Video(path=folder / Path(said["file"]).name, **said["video"])
-        return StoredRun(
-            folder, video, said["model"], settings, said["sentence"], said["answer"], bool(said["has_evidence"])
-        )  # fmt: skip
+        return StoredRun(folder, video, said["model"], settings, said["sentence"], said["answer"])
     except (OSError, ValueError, KeyError, TypeError, UsageError):
         return None
 
@@ -133,7 +128,7 @@ class RunShelf:
                 link_or_copy(path, part / path.name)
         (part / PICTURE).write_bytes(picture_of(result))
         video = replace(result.video, path=folder / file_name(result.video))
-        run = StoredRun(folder, video, analysis.model.name, analysis.settings, sentence, answer, answer["rejected"] is None)
+        run = StoredRun(folder, video, analysis.model.name, analysis.settings, sentence, answer)
         write_facts(run, part)
         part.rename(folder)  # it appears complete or not at all
         self.tidy()

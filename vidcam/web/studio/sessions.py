@@ -383,6 +383,11 @@ class SessionManager:
         self._queue.insert(place, work)
         self._changed.notify_all()
 
+    def is_awaited(self) -> bool:
+        """Return whether other work waits for the one that is being done."""
+        with self._changed:
+            return len(self._queue) > int(self._running)
+
     def step(self) -> bool:
         """Do the first work in the queue; return whether there was any. The thread calls this again and again."""
         with self._changed:

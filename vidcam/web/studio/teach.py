@@ -13,9 +13,9 @@ from vidcam.models import loading
 from vidcam.models.table import list_specs
 
 from . import jobs, menus
-from .components import EVENT, IDLE, Unfinished, failed, followed, guarded, halting, part, saving, working
+from .components import EVENT, IDLE, Unfinished, followed, guarded, halting, part, saving, submitted, working
 from .live import address_of
-from .sessions import Job, Session, SessionManager, sentence
+from .sessions import Job, Session, SessionManager
 from .teach_clips import MAX_ACTIONS, lesson_of
 from .teach_jobs import EPOCHS, Teaching, pack, teach
 from .teach_models import MISTAKES, TEST, ModelShelf, TaughtModel
@@ -29,16 +29,24 @@ NAMES = "[...document.querySelectorAll('.vc-teach .name')].map(field => [field.d
 
 
 class TeachTab:
-    """The tab, made inside the app's page; ``menus_of_others`` are the menus of models in other tabs.
+    """The tab, made inside the app's page.
 
-    :meth:`begin` gives ``starting`` their values when a tab of the browser is loaded, and :meth:`resume` then gives ``shown`` the
-    progress of a job that still runs. ``use`` is the button that takes the model of ``menu`` to another tab.
+    ``menus_of_others`` are the menus of models in other tabs, by the keys of their parts of the page; ``model`` is chosen in them
+    at first. :meth:`begin` gives ``starting`` their values when a tab of the browser is loaded, and :meth:`resume` then gives
+    ``shown`` the progress of a job that still runs. ``use`` is the button that takes the model of ``menu`` to another tab, and
+    ``deleted`` the event after which other tabs may have another model.
     """
 
     def __init__(
-        self, desk: SessionManager, engines: jobs.Engines, shelf: ModelShelf, menus_of_others: list[gr.Dropdown]
+        self,
+        desk: SessionManager,
+        engines: jobs.Engines,
+        shelf: ModelShelf,
+        menus_of_others: dict[str, gr.Dropdown],
+        *,
+        model: str,
     ) -> None:
-        self._desk, self._engines, self._shelf, self._others = desk, engines, shelf, menus_of_others
+        self._desk, self._engines, self._shelf, self._others, self._model = desk, engines, shelf, menus_of_others, model
         self._unfinished = Unfinished(desk, KEY)
         with gr.Row(equal_height=False, elem_classes="asks"):
             with gr.Column(scale=7, min_width=340):
@@ -52,7 +60,7 @@ class TeachTab:
                     start = gr.Button("Teach", variant="primary", elem_id="teach-go", elem_classes="go")
                     stop = gr.Button("Stop", elem_classes="stop")
                 self._make_models()
-        models = [self.menu, self._facts, self._live, *menus_of_others]
+        models = [self.menu, self._facts, self._live, *menus_of_others.values()]
         self.starting, self.shown = [self._job, self._lesson, *models], [self._job, *models]
         self._connect(start, stop, asked)
 
@@ -97,7 +105,7 @@ class TeachTab:
         self._see.click(self._show_live, [self.menu], [self._job, self._live], **EVENT)
         self._save.click(self._pack, [self.menu], [self._job, self._facts], **EVENT)
         sure = "name => confirm('Delete this model? Its files on this machine are deleted too.') ? name : null"
-        self._drop.click(self._delete, [self.menu], self.shown, js=sure, **EVENT)
+        self.deleted = self._drop.click(self._delete, [self.menu], self.shown, js=sure, **EVENT)
 
     async def begin(self, request: gr.Request) -> AsyncIterator[Any]:
         """Fill the tab when it is loaded with what its session has."""
@@ -175,17 +183,16 @@ class TeachTab:
 
     async def _run(self, names: Any, base: Any, epochs: Any, layers: Any, request: gr.Request) -> AsyncIterator[Any]:
         """Teach a model what stands in the page."""
-        try:
+
+        def submit() -> Job:
             session = self._desk.of(request.session_hash)
             lesson = lesson_of(session)
             lesson.rename(dict(parse_json(names)))
             how = Teaching(menus.check_model(base), int(epochs), layers == ALL_LAYERS)
             work = teach(session, self._engines, self._shelf, lesson.check(), how)
-            job = self._desk.submit(session, work, key=KEY)
-        except Exception as error:
-            yield {self._job: failed(sentence(error))}
-            return
-        async for update in self._follow(job):
+            return self._desk.submit(session, work, key=KEY)
+
+        async for update in submitted(submit, self._follow, self._job):
             yield update
 
     async def _follow(self, job: Job) -> AsyncIterator[Any]:
@@ -208,7 +215,7 @@ class TeachTab:
             self.menu: gr.Dropdown(choices, value=None if model is None else model.name),
             self._facts: {} if model is None else model_facts(session, model),
             self._live: {"src": ""},
-        } | {menu: gr.Dropdown(menus.model_choices(session.runs)) for menu in self._others}
+        } | {menu: gr.Dropdown(menus.model_choices(session.runs)) for menu in self._others.values()}
 
     def _choose(self, name: Any, request: gr.Request) -> Any:
         def update() -> Any:
@@ -227,13 +234,14 @@ class TeachTab:
 
     async def _pack(self, name: Any, request: gr.Request) -> AsyncIterator[Any]:
         """Put the model into a zip, which the browser saves when it is ready."""
-        try:
-            session, model = self._desk.of(request.session_hash), self._shelf.find(name)
-            job = self._desk.submit(session, pack(model), key=KEY)
-        except Exception as error:
-            yield {self._job: failed(sentence(error))}
-            return
-        async for update in saving(job, self._desk, self._job, self._facts, model_facts(session, model)):
+
+        def submit() -> Job:
+            return self._desk.submit(self._desk.of(request.session_hash), pack(self._shelf.find(name)), key=KEY)
+
+        def follow(job: Job) -> AsyncIterator[Any]:
+            return saving(job, self._desk, self._job, self._facts, model_facts(job.session, self._shelf.find(name)))
+
+        async for update in submitted(submit, follow, self._job):
             yield update
 
     def _delete(self, name: Any, request: gr.Request) -> Any:
@@ -244,9 +252,18 @@ class TeachTab:
             if session.busy:
                 raise UsageError("Your last request is still being worked on: wait for it, or stop it.")
             self._shelf.delete(session.runs.name, name)
-            return {self._job: gr.skip()} | self._taught(session)
+            return {self._job: gr.skip()} | self._taught(session) | self._reset_menus(session, name)
 
         return guarded(update, self._job)
+
+    def _reset_menus(self, session: Session, deleted: str) -> dict[Any, Any]:
+        """Return the menus of other tabs in which a model was chosen that is deleted, with the app's model chosen instead."""
+        chosen = {key: values[0] for key, values in session.chosen.items() if values}
+        return {
+            menu: gr.Dropdown(menus.model_choices(session.runs), value=self._model)
+            for key, menu in self._others.items()
+            if chosen.get(key) == deleted
+        }
 
 
 def model_facts(session: Session, model: TaughtModel) -> dict[str, Any]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from vidcam.analysis import Analysis
-from vidcam.engine import choose_default_model, rejection_sentence
+from vidcam.engine import NOBODY, choose_default_model, rejection_sentence
 from vidcam.io.formatting import percent
+from vidcam.models.spec import ModelSpec
 from vidcam.models.table import get_spec
 from vidcam.reports.answer import summarize
 from vidcam.reports.predictions import predicted_spans
@@ -17,6 +17,7 @@ from . import menus
 from .results import Result, file_kinds
 from .runs import PICTURE, StoredRun
 from .sessions import Session
+from .teach_clips import list_words
 from .teach_models import find_spec, shown_name
 from .uploads import Video
 
@@ -25,7 +26,7 @@ __all__ = ["answered", "cards", "headline", "in_step", "of_video", "sentence_of"
 VERDICTS = {
     "supported": "Hiding this region lowers the score more than hiding an equal area elsewhere.",
     "weak": "Hiding this region lowers the score more than hiding an equal area elsewhere, but only a little.",
-    "not supported": "Hiding an equal area elsewhere may lower the score as much as hiding this region: mistrust the map.",
+    "not supported": "Hiding other areas of the same size lowers the score as much, so do not rely on this map.",
 }
 SURE, LONG_S = 0.5, 0.5
 """An action is part of a sequence if the model gives it this probability for this many seconds."""
@@ -37,9 +38,8 @@ def of_video(session: Session, video: Video) -> dict[str, Any]:
 
 
 def shown(session: Session, result: Result) -> dict[str, Any]:
-    """Return the headline, and the address of the folder from which the player gets the evidence; none if there is none."""
-    has_evidence = answered(result, session)["rejected"] is None
-    players = [{"base": session.serve(result.folder), "title": ""}] if has_evidence else []
+    """Return the headline, and the address of the folder from which the player gets the evidence."""
+    players = [{"base": session.serve(result.folder), "title": ""}]
     return {"number": result.number, "sentence": sentence_of(result), "players": players}
 
 
@@ -60,7 +60,6 @@ def cards(session: Session, runs: Sequence[StoredRun]) -> list[dict[str, Any]]:
             "facts": run_facts(run),
             "name": run.video.name,
             "verdict": (run.answer.get("verdict") or {}).get("word", ""),
-            "plays": run.has_evidence,
         }
         for run in runs
     ]
@@ -100,15 +99,30 @@ def rejected(analysis: Analysis) -> dict[str, Any] | None:
     """
     if analysis.labels[0] not in menus.rejects(analysis.model.name):
         return None
-    spec = find_spec(analysis.model.name)
-    spec = replace(spec, name=shown_name(spec.name))
-    words, (other, _) = rejection_sentence(spec, analysis.labels[0]), choose_default_model()
-    useful = other != spec.name and menus.availability(get_spec(other))[1] is None
+    spec, (other, _) = find_spec(analysis.model.name), choose_default_model()
+    here, reason = menus.availability(get_spec(other))
+    useful = other != spec.name and reason is None
+    how = "" if here else ", after a download"
     return {
-        "sentence": f"{words[0].upper()}{words[1:]}.",
+        "sentence": _rejection(analysis, spec),
         "model": other if useful else None,
-        "try": f"Try {other} ({len(menus.labels(other))} actions)" if useful else None,
+        "try": f"Explain with {other} ({len(menus.labels(other))} actions{how})" if useful else None,
     }
+
+
+def _rejection(analysis: Analysis, spec: ModelSpec) -> str:
+    """Return what the model says of the whole video, and what it recognises in parts of it."""
+    name = shown_name(spec.name)
+    moments = [
+        f"{span.label} ({span.start:.1f}–{span.end:.1f} s)"
+        for span in predicted_spans(analysis.windows)
+        if span.label not in spec.rejects and span.prob >= SURE
+    ]
+    if moments:
+        return f"{name} recognises no action in most of this video. For moments, it recognises {list_words(moments)}."
+    if analysis.labels[0].casefold() == NOBODY:
+        return f"{name} sees nobody in this video."
+    return f"{name} recognises none of its {len(spec.labels()) - len(spec.rejects)} actions in this video."
 
 
 def answered(result: Result, session: Session) -> dict[str, Any]:
@@ -127,17 +141,18 @@ def answered(result: Result, session: Session) -> dict[str, Any]:
             f"{percent(max(0.0, v.removed_elsewhere))}; {v.windows} windows tested.",
         }
     rejection, warnings = rejected(analysis), list(analysis.warnings)
-    if rejection is not None:  # it is said above all others
-        warnings = [w for w in warnings if not rejection["sentence"].casefold().startswith(w.partition(";")[0].casefold())]
+    if rejection is not None:  # the headline says it
+        known = rejection_sentence(find_spec(analysis.model.name), analysis.labels[0])
+        warnings = [w for w in warnings if w.partition(";")[0].casefold() != known.partition(";")[0]]
     facts = [analysis.model.title or analysis.model.name, analysis.method_title or analysis.method]
     if analysis.versus is not None:
         facts.append(f"contrasted with {analysis.versus}")
     if analysis.method_choice is not None and analysis.method_choice.beats_controls:  # if not, a warning says so
         facts.append(analysis.method_choice.sentence)
     if analysis.unseen_fraction > 0.005:
-        facts.append(f"{percent(analysis.unseen_fraction)} not seen")
+        facts.append(f"the model did not see {percent(analysis.unseen_fraction)} of the picture (hatched)")
     return {
-        "top": [[label, prob] for label, prob in analysis.top(5)],
+        "top": [[label, prob, label in menus.rejects(analysis.model.name)] for label, prob in analysis.top(5)],
         "shown": [] if rejection else list(analysis.labels),
         "rejected": rejection,
         "verdict": verdict,

@@ -15,7 +15,7 @@ studio.hidden = true;
 
 async function add(action, files) {
   let taken = false;
-  for (const file of files) taken = await sendVideo(props.value, file, file.name, `&action=${action.number}`, { say, sending }) || taken;
+  for (const file of files) taken = await sendVideo(file, file.name, `&action=${action.number}`, { say, sending }) || taken;
   if (taken) trigger("upload");
 }
 
