@@ -22,6 +22,7 @@ from vidcam.annotation import Outputs
 from vidcam.engine import open_engine
 from vidcam.evaluation import compare, video
 from vidcam.evaluation import folder as inspection
+from vidcam.evaluation.compare_models import compare_models
 from vidcam.io.source import open_source
 from vidcam.settings import Settings
 from vidcam.training.report import Answers, write_report
@@ -85,9 +86,10 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def reports(axe: str, short: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The HTML page of each kind of report, by its kind."""
     root = tmp_path_factory.mktemp("reports")
-    engine, made = open_engine("mini"), {kind: root / f"{kind}.html" for kind in ("video", "methods", "test", "folder")}
+    engine, made = open_engine("mini"), {kind: root / f"{kind}.html" for kind in ("video", "methods", "models", "test", "folder")}
     annotation.annotate(short, Outputs(reports={"html": made["video"]}), engine=engine)
     compare.compare(short, Outputs(reports={"html": made["methods"]}), engine=engine, methods=("cam", "gradcam++"))
+    compare_models(short, Outputs(reports={"html": made["models"]}), engines=[engine, engine])
     video.evaluate(short, engine=engine, settings=Settings(), windows=1, imputers=("blur",)).write_html(made["test"])
     for label in ("jumping jack", "walking"):  # one of them is a mistake
         (root / "videos" / label).mkdir(parents=True)
@@ -128,7 +130,7 @@ def test_axe_finds_what_is_wrong(browser: Browser, axe: str) -> None:
     page.close()
 
 
-@pytest.mark.parametrize("kind", ["video", "methods", "test", "folder", "training", "training-of-several"])
+@pytest.mark.parametrize("kind", ["video", "methods", "models", "test", "folder", "training", "training-of-several"])
 def test_axe_finds_nothing_in_a_report(browser: Browser, axe: str, reports: dict[str, Path], kind: str) -> None:
     with pages.opened(browser, reports[kind].as_uri(), excused=EXCUSED) as page:
         if kind == "folder":
@@ -162,6 +164,9 @@ def test_axe_finds_nothing_in_the_app(browser: Browser, axe: str, address: str, 
         page.locator("#compare").click()
         page.frame_locator("#compared iframe").locator(".vp-tile").first.wait_for()
         assert_clean(page, axe, "compare")
+        page.get_by_label("Two models").check()
+        page.locator("#compare-other").wait_for()
+        assert_clean(page, axe, "compare two models")
         page.get_by_role("tab", name="Models").click()
         page.wait_for_selector("#models tbody tr")
         assert_clean(page, axe, "models")

@@ -15,6 +15,10 @@ from vidcam.annotation import Outputs
 from vidcam.engine import TorchEngine, open_engine
 from vidcam.errors import UnknownNameError, UsageError
 from vidcam.evaluation.compare_models import compare_models
+from vidcam.io.formatting import percent
+from vidcam.metrics import agreement
+from vidcam.reports import comparison_page
+from vidcam.reports.predictions import PredictedSpan
 from vidcam.settings import Settings
 
 pytestmark = pytest.mark.xdist_group("compare")
@@ -39,6 +43,11 @@ def slow():
 def others():
     net = red()
     net.vidcam = net.vidcam | {"labels": ("walk", "run")}
+    return net
+
+def renamed():
+    net = red()
+    net.vidcam = net.vidcam | {"labels": ("red thing", "nothing")}
     return net
 """
 ONE = Settings(classes=("red square",), smooth_s=0)
@@ -106,6 +115,52 @@ def test_models_without_a_common_question_are_refused(file: Path, clip: Path) ->
         compare_models(clip, engines=opened(file, "red", "green"), settings=ONE, method="attention-rollout")
     with pytest.raises(UsageError, match="at least two"):
         compare_models(clip, engines=opened(file, "red"))
+
+
+def test_an_answer_that_the_other_model_does_not_know_is_named(file: Path, clip: Path) -> None:
+    found = compare_models(clip, engines=opened(file, "red", "renamed"))
+    assert found.labels == ("nothing",)
+    assert found.notes == (
+        "the models answer differently: two.py:red 'red square', two.py:renamed 'red thing'",
+        "the evidence for 'red square', the answer of two.py:red, is not compared, because two.py:renamed does not know it",
+        "the evidence for 'red thing', the answer of two.py:renamed, is not compared, because two.py:red does not know it",
+    )
+
+
+def test_progress_names_the_model_that_is_at_work(file: Path, clip: Path) -> None:
+    steps: list[tuple[str, int]] = []
+    compare_models(clip, engines=opened(file, "red", "green"), progress=lambda stage, done, total: steps.append((stage, done)))
+    stages = [f"{n} of 2: {stage}" for stage in ("look", "explain") for n in (1, 2)]
+    assert steps == [(stage, done) for stage in stages for done in range(1, 25)]
+
+
+def test_page_gives_the_answer_of_each_model_at_each_time(file: Path, clip: Path) -> None:
+    often = Settings(seconds_between_clip_starts=0.2)
+    found = compare_models(clip, engines=opened(file, "renamed", "green"), settings=often)
+    told = comparison_page._answers_over_time(found)
+    assert len({span["label"].rpartition(" ")[0] for span in told}) > 1  # the green square comes and goes
+    windows = [e.analysis.windows for e in found.entries]
+    for span in told:
+        at = (span["start"] + span["end"]) / 2
+        tops = []
+        for own in windows:  # the window whose middle is nearest answers
+            near = min((w for w in own if w.span[0] <= at <= w.span[1]), key=lambda w: abs(sum(w.span) / 2 - at))
+            tops.append(near.top(1)[0][0])
+        for entry, label in zip(found.entries, tops, strict=True):
+            assert (f"{label}: " if len(set(tops)) == 1 else f"{entry.name}: {label} ") in span["label"]
+    assert [told[0]["start"], told[-1]["end"]] == [0.0, pytest.approx(2.4, abs=0.1)]
+    alike = comparison_page._joint_answer({name: PredictedSpan(0, 1, "walk", p) for name, p in (("a", 0.5), ("b", 0.25))})
+    assert alike == f"walk: a {percent(0.5)}, b {percent(0.25)}"
+
+
+def test_two_models_agree_in_a_sentence_and_three_in_a_matrix() -> None:
+    maps = {name: np.random.default_rng(n).random((2, 3, 3)) for n, name in enumerate("abc")}
+    two, three = (agreement.measure_agreement(dict(list(maps.items())[:n])) for n in (2, 3))
+    r, overlap = (f"{v:.2f}".replace("-", "−") for v in (two.correlation[0, 1], two.overlap[0, 1]))
+    assert comparison_page._pair_in_words(two) == f"a and b: rank correlation {r}, overlap of the hottest tenth {overlap}."
+    assert comparison_page._plot_matrices(two) == []
+    assert comparison_page._pair_in_words(three) == ""
+    assert len(comparison_page._plot_matrices(three)) == 2
 
 
 def test_command_writes_a_grid_a_page_and_json_of_two_models(file: Path, clip: Path, tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_a_tab_that_is_loaded_again_finds_its_session_and_no_other(office) -> No
     office.leave("a")
     assert office.step()
     assert (work_done.state, mine.closed) == ("done", False)  # the job goes on without its tab
-    with pytest.raises(UsageError, match="away for too long"):
+    with pytest.raises(UsageError, match="has expired: reload it"):
         office.of("a")
     assert office.open("again", mine.secret) is mine
     assert office.of("again") is mine

@@ -28,12 +28,13 @@ import numpy as np
 import pytest
 from support import page as pages
 from support.media import write_clip
+from support.taught import keep_mini, swapped_labels
 from support.waiting import HANG_S, happened, until
 
 from vidcam import engine
 from vidcam.io.source import open_source
 from vidcam.methods import core
-from vidcam.web.studio import app
+from vidcam.web.studio import app, teach_models
 
 pytestmark = [
     pytest.mark.xdist_group("gradio_app_browser"),
@@ -498,6 +499,7 @@ def test_several_files_become_runs_that_open_alone_and_in_step(browser, served, 
         until(lambda: cards.count() == 2)
         page.wait_for_selector("#job .vc-job[data-state=idle]", state="attached")
         owner = page.session.runs
+        settled(page)
         page.reload()  # they are kept
         until(lambda: cards.count() == 2)
         assert page.session.runs == owner
@@ -544,9 +546,13 @@ def test_several_files_become_runs_that_open_alone_and_in_step(browser, served, 
         until(lambda: cards.count() == 2)
         assert page.session.results["annotate"].analysis.settings.classes == (label,)
         page.locator("#classes", has_text=label).wait_for()
+        page.wait_for_selector("#job .vc-job[data-state=idle]", state="attached")
         page.locator(".vc-runs .open").nth(1).click()
         until(lambda: page.locator("#classes .token").count() == 0)
         settled(page)
+        page.wait_for_function(
+            f"(v => v.buffered.length && v.buffered.end(0) > v.duration - 0.1)({PLAYER}.video)"
+        )  # all is fetched
         page.once("dialog", lambda dialog: dialog.accept())
         page.get_by_role("button", name="Delete all").click()
         until(lambda: list(owner.iterdir()) == [])
@@ -587,7 +593,7 @@ def test_a_comparison_goes_on_while_its_page_is_loaded_again(browser, served, sh
         for _ in range(3):  # the last ones go
             page.locator("#compare-methods input").press("Backspace")
         page.keyboard.press("Tab")
-        until(lambda: page.session.chosen.get("compare", [None, None])[1] == ["cam"])
+        until(lambda: ["cam"] in page.session.chosen.get("compare", []))
         served.free.clear()
         try:
             asked = len(served.asked)
@@ -806,6 +812,49 @@ def test_methods_are_compared_side_by_side(browser, served, short) -> None:
         said = json.loads(Path(saved.value.path()).read_text())
         assert said["input"]["path"] == "short.mp4"
         assert str(served.desk.root) not in json.dumps(said)
+
+
+def test_two_models_are_compared_in_step(browser, served, short, tmp_path) -> None:
+    with opened(browser, served) as page:
+        bring_short(page, short)
+        page.get_by_role("tab", name="Compare").click()
+        page.get_by_label("Two models").check()
+        page.get_by_text("There is no other model on this machine").wait_for()
+        page.locator("#compare").click()
+        page.locator("#compare-job").get_by_text("Choose a second model.").wait_for()
+        # one that was taught in this browser is offered: mini, which takes a jumping jack for walking and the other way round
+        taught = keep_mini(page.session.runs.name, tmp_path, swapped_labels())
+        page.reload()
+        page.wait_for_selector(".vc-stage[data-state=ready]")
+        page.get_by_role("tab", name="Compare").click()
+        page.locator("#compare-other input").wait_for()  # the choice survives, and the new model is in the menu
+        until(lambda: page.locator("#compare-other input").input_value().startswith("a-b · taught here"))
+        page.locator("#compare-method input").wait_for()
+        assert not page.locator("#compare-methods").is_visible()
+        choose(page, "#compare-method", "cam")
+        page.keyboard.press("Tab")
+        page.locator("#compare").click()
+        inside = page.frame_locator("#compared iframe")
+        inside.locator(".vp-tile").first.wait_for()
+        assert inside.locator(".vp-tile b").all_inner_texts() == ["mini", "a-b"] * 2
+        assert inside.locator("h2.minor").all_inner_texts()[0].startswith("jumping jack · mini ")
+        assert inside.get_by_text("the models answer differently: mini 'jumping jack', a-b 'walking'").count() == 1
+        at_first = str(inside.locator(".vp-band span").first.get_attribute("title"))
+        assert re.fullmatch(r"mini: jumping jack .*%, a-b: walking .*%", at_first)
+        found = page.session.results["compare"].comparison
+        assert [e.method.name for e in found.entries] == ["cam", "cam"]
+        for label, d in found.differences.items():
+            assert inside.get_by_text(f"On “{label}” they differ most at").count() == (d is not None)
+        # the same model twice is refused, and what is refused stays no longer than the choice
+        choose(page, "#compare-other", "mini")
+        page.get_by_text("This is the first model: choose another one.").wait_for()
+        page.locator("#compare").click()
+        page.locator("#compare-job").get_by_text("mini is chosen twice").wait_for()
+        page.get_by_label("Methods of one model").check()
+        page.locator("#compare-methods .token").first.wait_for()
+        page.wait_for_selector("#compare-job [data-state=idle]", state="attached")
+        assert page.locator("#compare-methods .token").count() == 4
+        teach_models.model_shelf().delete(page.session.runs.name, taught.name)
 
 
 def test_every_tab_on_large_and_small_screens_dark_and_light(browser, served, short, tmp_path) -> None:

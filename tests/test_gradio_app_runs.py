@@ -166,7 +166,7 @@ def test_the_hidden_pixels_are_those_whose_middle_lies_in_the_box() -> None:
     ],
 )
 def test_what_is_no_box_and_no_stretch_is_refused(said: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="drag a box on the picture, or a stretch on the timeline"):
+    with pytest.raises(UsageError, match="Drag a box on the picture, or a stretch on the timeline"):
         asking.Hidden.of(said)
     assert asking.Hidden.of({"time": 1, "box": [0, 0, 0.5, 1]}).box == (0.0, 0.0, 0.5, 1.0)
 

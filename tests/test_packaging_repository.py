@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
 import tomllib
@@ -94,3 +95,9 @@ def test_space_serves_nobody_without_a_password() -> None:
         words(readme, {"SPACE_HOST": "me-vidcam.hf.space"})
     served = words(readme, {"SPACE_HOST": "me-vidcam.hf.space", "VIDCAM_AUTH": "me:secret"})
     assert served[3:] == ["--host", "0.0.0.0", "--name", "me-vidcam.hf.space", "--auth", "me:secret"]
+
+
+@pytest.mark.xdist_group("together")
+def test_tests_of_one_group_run_in_one_process(request: pytest.FixtureRequest) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:  # else what a group shares is made in every process, which takes minutes
+        assert request.node.nodeid.endswith("@together")

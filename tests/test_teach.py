@@ -18,6 +18,7 @@ from support.media import write_clip
 from vidcam.errors import InputError, UsageError
 from vidcam.io.class_folders import read_labelled
 from vidcam.training import splitting
+from vidcam.web import words
 from vidcam.web.studio import jobs, live, menus, serve, sessions, teach_clips, teach_jobs, teach_models, uploads
 from vidcam.web.studio.teach_clips import Action, Lesson
 
@@ -51,7 +52,7 @@ def lesson_of(tmp_path: Path, **counts: int) -> Lesson:
 
 
 @pytest.mark.parametrize(
-    ("labels", "counts", "words"),
+    ("labels", "counts", "sentence"),
     [
         (("", ""), (0, 0), "name at least two, and add clips of each"),
         (("waving", ""), (3, 0), "name at least two, and add clips of each"),
@@ -61,13 +62,13 @@ def lesson_of(tmp_path: Path, **counts: int) -> Lesson:
         (("waving", "jumping"), (3, 0), "“jumping” has no clip: each action needs at least 2"),
     ],
 )
-def test_a_lesson_that_does_not_suffice_is_refused_with_a_sentence(labels, counts, words, tmp_path) -> None:
+def test_a_lesson_that_does_not_suffice_is_refused_with_a_sentence(labels, counts, sentence, tmp_path) -> None:
     actions = [
         Action(f"{n}", label, [clip(tmp_path / f"{n}-{k}") for k in range(count)])
         for n, (label, count) in enumerate(zip(labels, counts, strict=True))
     ]
     lesson = Lesson(actions)
-    with pytest.raises(UsageError, match=words):
+    with pytest.raises(UsageError, match=sentence):
         lesson.check()
 
 
@@ -132,8 +133,8 @@ def test_the_folders_hold_all_clips_and_keep_the_last_fifth_aside(tmp_path) -> N
 
 
 def test_a_list_in_a_sentence() -> None:
-    assert teach_clips.list_words(["a"]) == "a"
-    assert teach_clips.list_words(["a", "b", "c"]) == "a, b and c"
+    assert words.Common.list_words(["a"]) == "a"
+    assert words.Common.list_words(["a", "b", "c"]) == "a, b and c"
 
 
 # --- what comes in
@@ -153,7 +154,7 @@ def test_an_upload_becomes_a_clip_of_its_action_and_of_no_other(desk, tmp_path) 
     assert session.queue == []
     assert session.folder in lesson.actions[1].clips[0].path.parents
     answer = client.post(address + "nothing", content=path.read_bytes())
-    assert (answer.status_code, answer.json()["error"]) == (400, "This action was removed: load the page again.")
+    assert (answer.status_code, answer.json()["error"]) == (400, "This action was removed: reload the page.")
     answer = client.post(address + number, content=b"no video")
     assert "not a supported video format" in answer.json()["error"]
     assert len(list(session.folder.iterdir())) == 1  # what was refused is deleted
@@ -253,7 +254,7 @@ def test_a_model_is_taught_kept_and_known_to_the_menus(desk, actions, tmp_path, 
     assert model.remarks[0].startswith("Nobody seems to be in clip 2 of “red”: look at it again.")
     assert menus.model_choices(session.runs)[0] == (f"red-green · taught here, {model.right} of 2 test clips right", model.name)
     assert model.name not in [name for _, name in menus.model_choices(tmp_path / "bert")]
-    assert model.remarks[1:] == (teach_jobs.SAME_PLACE, teach_jobs.NOTHING_ELSE)
+    assert model.remarks[1:] == (words.Teach.SAME_PLACE, words.Teach.NOTHING_ELSE)
     assert menus.check_model(model.name) == model.name
     assert menus.method_note(model.name) == menus.method_note("mini").replace("mini", "red-green")
     assert menus.labels(model.name) == ("green", "red")

@@ -54,7 +54,7 @@ def compare_models(
         settings: How to explain; ``method`` and ``verdict`` are left alone. Without classes, the most probable answers of each
             model among the labels that all of them have.
         method: The name of the method; by default the first of :data:`DEFAULT` that works on each model.
-        progress: Called with the stage, the frames done, and all frames if their number is known.
+        progress: Called with the stage, such as "1 of 2: explain", the frames done, and all frames if their number is known.
 
     Returns:
         One entry for each model. ``differences`` says, for each class, when and where the maps of the first two differ most, each
@@ -77,8 +77,10 @@ def compare_models(
     labels = _labels(path, engines, settings, progress)
     settings = replace(settings, classes=labels)
     analyses = {}
-    for name, engine in zip(names, engines, strict=True):
-        found, refused = explain_by_methods(path, engine=engine, settings=settings, methods=[chosen.name], progress=progress)
+    for n, (name, engine) in enumerate(zip(names, engines, strict=True)):
+        found, refused = explain_by_methods(
+            path, engine=engine, settings=settings, methods=[chosen.name], progress=_of_model(n, engines, progress)
+        )
         if not found:
             raise UsageError(f"{chosen.name} does not work on {name}: {refused[chosen.name]}")
         analyses[name] = replace(found[chosen.name], tracks={})
@@ -131,6 +133,13 @@ def _method_of_all(engines: Sequence[Engine], name: str | None) -> core.Method:
     raise UsageError(f"{name} does not work on all of these models: choose one of {works}")
 
 
+def _of_model(n: int, engines: Sequence[Engine], progress: Progress | None) -> Progress | None:
+    """Return a progress that names each stage with the number of the model that is at work, counted from 0."""
+    if progress is None:
+        return None
+    return lambda stage, done, total: progress(f"{n + 1} of {len(engines)}: {stage}", done, total)
+
+
 def _distinct_names(engines: Sequence[Engine]) -> tuple[str, ...]:
     """Return the names of the models, of folders and files their last part, told apart by a number if they are the same."""
     short = [Path(engine.spec.name).name for engine in engines]
@@ -153,8 +162,8 @@ def _labels(path: str | Path, engines: Sequence[Engine], settings: Settings, pro
     if not common:
         raise UsageError("these models have no label in common, so their evidence cannot be compared: choose models that do")
     best: list[str] = []
-    for engine in engines:
-        probs = predict(path, engine=engine, settings=settings, progress=progress)
+    for n, engine in enumerate(engines):
+        probs = predict(path, engine=engine, settings=settings, progress=_of_model(n, engines, progress))
         best += [label for label in probs if label in common][:ANSWERS]
     ranked = sorted(dict.fromkeys(best), key=lambda label: best[::ANSWERS].count(label), reverse=True)
     return tuple(ranked[: max(ANSWERS, len(engines))])
@@ -205,6 +214,11 @@ def _difference(maps: Mapping[str, FloatArray], times: FloatArray, box: Box, siz
 
 
 def _notes(analyses: Mapping[str, Analysis]) -> Iterator[str]:
+    """Yield what a reader of the figures should know, in sentences."""
     answers = {name: analysis.top(1)[0][0] for name, analysis in analyses.items()}
     if len(set(answers.values())) > 1:
         yield "the models answer differently: " + ", ".join(f"{name} {label!r}" for name, label in answers.items())
+    for name, label in answers.items():
+        if others := [other for other, analysis in analyses.items() if label not in analysis.windows[0].labels]:
+            know = "does not know it" if len(others) == 1 else "do not know it"
+            yield f"the evidence for {label!r}, the answer of {name}, is not compared, because {' and '.join(others)} {know}"

@@ -176,8 +176,7 @@ def _grid(made: Comparison, size: tuple[int, int]) -> Grid:
 
 def _percents(made: Comparison, label: str) -> str:
     """Return the probability of a label; for several models, that of each."""
-    each = [dict(e.analysis.top(len(e.analysis.probs)))[label] for e in made.entries] if made.of_models else [made.probs[label]]
-    return " / ".join(map(percent, each))
+    return " / ".join(map(percent, made.probs_of(label).values())) if made.of_models else percent(made.probs[label])
 
 
 def _row(entry: Entry, made: Comparison) -> Row:

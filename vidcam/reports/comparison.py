@@ -1,12 +1,11 @@
-"""The report on a comparison of explanation methods."""
+"""The report on a comparison of explanation methods, or of models: its values, its JSON and its summary in words."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from itertools import chain
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -16,12 +15,11 @@ from vidcam.analysis import Analysis
 from vidcam.io.formatting import duration
 from vidcam.metrics import agreement
 from vidcam.metrics.agreement import Agreement
-from vidcam.reports import charts, json_report
+from vidcam.reports import json_report
 from vidcam.reports.base import Report
-from vidcam.reports.player_data import player_data, player_parts
-from vidcam.reports.player_page import embedded_video, page_pieces, video_facts, write_pieces
-from vidcam.reports.templating import jpeg_url, video_link
-from vidcam.values import FloatArray, Segment, Track, UInt8Array
+from vidcam.reports.comparison_page import comparison_pieces
+from vidcam.reports.player_page import write_pieces
+from vidcam.values import FloatArray, UInt8Array
 
 if TYPE_CHECKING:
     from vidcam.io.playable import Playback
@@ -150,6 +148,10 @@ class Comparison(Report):
         first = self.entries[0].analysis
         return dict(first.top(len(first.probs)))
 
+    def probs_of(self, label: str) -> dict[str, float]:
+        """Return the probability that each model gives to a class in the whole video, by the name of its entry."""
+        return {e.name: dict(e.analysis.top(len(e.analysis.probs)))[label] for e in self.entries}
+
     @property
     def cheapest(self) -> Entry:
         """Return the method that takes the least computing time."""
@@ -202,65 +204,11 @@ class Comparison(Report):
         return "\n".join(lines)
 
     def to_html(self, *, beside: str | os.PathLike[str]) -> str:
-        return "".join(self._pieces(beside))
+        return "".join(comparison_pieces(self, beside))
 
     def write_html(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the page piece by piece, so that the memory for it does not grow with the video."""
-        write_pieces(self._pieces(path), path, overwrite=overwrite, source=self.source_path)
-
-    def _pieces(self, beside: str | os.PathLike[str]) -> Iterator[str]:
-        together = None if self.playback is None else _together(self)
-        return page_pieces(
-            "compare.html.j2",
-            start="startComparison",
-            player=together and _player(self, together, beside),
-            parts=chain(player_parts(together) if together else (), embedded_video(self.playback)),
-            playback=self.playback,
-            doc=self.to_json(),
-            name=Path(self.source_path).name,
-            model=self.model,
-            video=video_link(self.outputs.values(), beside=beside),
-            plain=None if self.plain is None else jpeg_url(self.plain),
-            pictures={key: jpeg_url(image) for key, image in self.pictures.items()},
-            curves={label: _plot_curves(self, label) for label in self.labels},
-            cost=charts.bars(
-                {e.name: (1000 * e.window_s,) * 3 for e in self.entries},
-                title="milliseconds a window, all classes",
-                best=self.cheapest.name,
-            ),
-            matrices={label: _plot_matrices(a) for label, a in self.agreement.items()},
-        )
-
-
-def _together(comparison: Comparison) -> Analysis:
-    """Return the maps of all methods and classes as one analysis, which has a label for each pair of both.
-
-    Maps are in shares of their method's scale, so that the scale is 1; curves in shares of their method's largest value.
-    """
-    drawn: dict[str, tuple[Track, ...]] = {}
-    curves: dict[str, FloatArray] = {}
-    segments: list[Segment] = []
-    for label in comparison.labels:
-        for e in comparison.entries:
-            a = e.analysis
-            name = e.name if len(comparison.labels) == 1 else f"{e.name} · {label}"
-            peak = max(float(np.nanmax(np.abs(curve), initial=0.0)) for curve in a.curves.values()) or 1.0
-            drawn[name] = tuple(replace(t, label=name, maps=np.asarray(t.maps / a.scale, np.float32)) for t in a.drawn[label])
-            curves[name] = a.curves[label] / peak
-            segments += [replace(s, label=name) for s in a.segments if s.label == label]
-    first = comparison.entries[0].analysis
-    look = replace(first.look, signed=comparison.versus is not None)
-    return replace(
-        first, drawn=drawn, tracks={}, curves=curves, segments=tuple(segments), scale=1.0, look=look, playback=comparison.playback
-    )
-
-
-def _player(comparison: Comparison, together: Analysis, beside: str | os.PathLike[str]) -> dict[str, object]:
-    """Return the facts for the player: it opens at the peak, and no label is the answer of a moment."""
-    assert comparison.playback is not None
-    video = video_facts(comparison.playback, beside=beside, sound=together.source.audio is not None)
-    moment = {"time": comparison.peak_s, "label": 0, "score": 1.0}
-    return player_data(together, video=video) | {"answers": [], "moments": [moment]}
+        write_pieces(comparison_pieces(self, path), path, overwrite=overwrite, source=self.source_path)
 
 
 def _method_json(entry: Entry, cheapest: float) -> dict[str, object]:
@@ -315,34 +263,3 @@ def _agreement_in_words(label: str, a: Agreement) -> str:
     ends = dict.fromkeys([max(pairs), min(pairs)])
     words = [f"{a.names[i]} and {a.names[j]} {r:.2f} (overlap {a.overlap[i, j]:.2f})" for r, i, j in ends]
     return f"agreement on {label!r}: " + ("most " if len(words) > 1 else "") + ", least ".join(words)
-
-
-def _plot_curves(comparison: Comparison, label: str) -> str:
-    """Plot each method's evidence for the label over time, minus the evidence against it.
-
-    If the class is compared with another, only methods with signed evidence are shown; without any there is no plot.
-    """
-    versus = comparison.versus
-    first = comparison.entries[0].analysis
-    curves = {e.name: e.analysis.curves[label] for e in comparison.entries if versus is None or e.method.signed}
-    if not curves:
-        return ""
-    return charts.areas(
-        curves,
-        first.times_s - first.source.start_s,
-        title=f"{label} − {versus}" if versus else label,
-        x="seconds",
-        signed=any(float(np.nanmin(curve)) < 0 for curve in curves.values()),
-    )
-
-
-def _plot_matrices(a: Agreement) -> list[str]:
-    """Plot the methods that have evidence for the class against each other; no plot if there are fewer than two."""
-    known = [i for i in range(len(a.names)) if math.isfinite(a.correlation[i, i])]
-    if len(known) < 2:
-        return []
-    names = [a.names[i] for i in known]
-    return [
-        charts.matrix(a.correlation[np.ix_(known, known)], names, title="rank correlation"),
-        charts.matrix(a.overlap[np.ix_(known, known)], names, title="overlap of the hottest tenth", low=0.0),
-    ]

@@ -19,6 +19,7 @@ from vidcam.live.pipeline import LivePipeline, MonitorConfig
 from vidcam.live.sources import PushedSource
 from vidcam.live.stream import DEFAULTS, HOP_S
 from vidcam.settings import Settings
+from vidcam.web import words
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
@@ -91,13 +92,13 @@ class Hub:
         if self._shared:
             name = self.names[0] if visit.source is None else visit.source
             if name not in self._shared:
-                raise UsageError(f"there is no source called {name} here; sources: {', '.join(self._shared)}")
+                raise UsageError(words.Hub.no_source(name=name, sources=self.names))
             yield self._shared[name], None
             return
         assert self._make is not None
         with self._lock:
             if len(self._cameras) >= self._max_cameras:
-                raise UsageError(f"{self._max_cameras} cameras are being explained already; try again when one of them has gone")
+                raise UsageError(words.Hub.too_many_cameras(most=self._max_cameras))
             self._count += 1
             source = PushedSource(f"browser {self._count}")
             pipeline = self._cameras[number := self._count] = self._make(source, visit)

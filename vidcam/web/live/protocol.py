@@ -17,6 +17,7 @@ from vidcam.live.state import Update
 from vidcam.methods.lookup import all_methods
 from vidcam.reports.player_data import drawing_facts
 from vidcam.values import Track
+from vidcam.web import words
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
@@ -160,7 +161,7 @@ def _methods(engine: Engine) -> list[dict[str, object]]:
     rows = []
     for method in all_methods():
         missing = method.requires - engine.spec.provides
-        reason = f"needs {', '.join(sorted(missing))}, which {engine.spec.name} does not have" if missing else None
+        reason = words.Hub.missing(needs=sorted(missing), model=engine.spec.name) if missing else None
         if method.wraps is None:
             rows.append({"name": method.name, "title": method.title, "cost": method.cost, "signed": method.signed, "why": reason})
     return rows

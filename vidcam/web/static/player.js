@@ -379,6 +379,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   const toMedia = t => t + shift, fromMedia = t => t - shift;
   const labelAt = t => state.chosen === AUTO ? last(data.answers.filter((a, i) => !i || a[0] <= t))[1] : state.chosen;
   const answerAt = t => chart.band.find(s => t >= s.start && t < s.end);
+  const answerText = s => s.prob === null ? s.label : `${s.label}, ${percent(s.prob)}`; // those of several models name theirs
   const patchesAt = (t, label = labelAt(t)) => {
     const patches = [];
     for (const track of tracks) if (track.label === label) {
@@ -579,7 +580,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   const share = t => 100 * (t - chart.t0) / (chart.t1 - chart.t0), at = (start, end) => `left:${share(clamp(start, chart.t0, chart.t1))}%;width:${share(clamp(end, chart.t0, chart.t1)) - share(clamp(start, chart.t0, chart.t1))}%`;
   const rise = value => 100 * (chart.high - value) / (chart.high - chart.low);
   const band = make("div", { class: "vp-band", title: "The prediction over time" }, ...chart.band.map(s =>
-    make("span", { style: at(s.start, s.end), title: `${s.label}, ${percent(s.prob)}`, class: share(s.end) - share(s.start) < 4 ? "narrow" : "" }, s.label)));
+    make("span", { style: at(s.start, s.end), title: answerText(s), class: share(s.end) - share(s.start) < 4 ? "narrow" : "" }, s.label)));
   const svg = makeSvg("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", "aria-hidden": "true" }, ...curvePaths());
   function curvePaths() {
     return chart.curves.map((curve, i) => {
@@ -648,7 +649,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
     slide.setAttribute("aria-valuenow", t.toFixed(3));
     slide.setAttribute("aria-valuetext", timeText(t));
     const answer = answerAt(t);
-    now.textContent = answer ? `${answer.label}, ${percent(answer.prob)}` : "no answer here";
+    now.textContent = answer ? answerText(answer) : "no answer here";
     const shown = hovering ?? t;
     outputs.forEach((output, i) => { const value = valueAt(i, shown); output.textContent = value === null ? "not seen" : signedText(value); });
     if (label !== marked) slide.querySelectorAll("[data-curve]").forEach(element => element.classList.toggle("vp-other", Number(element.dataset.curve) !== label));

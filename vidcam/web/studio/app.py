@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 
 from vidcam.errors import UsageError, VidcamError
 from vidcam.io.clock import SYSTEM, Clock
+from vidcam.web import words
 from vidcam.web.security import LOOPBACK, check_proxy_name, make_token
 from vidcam.web.serving import listen, serve_app
 
@@ -111,22 +112,23 @@ def build(
     with gr.Blocks(title="vidcam", analytics_enabled=False, fill_width=True) as demo:
         gr.HTML((PAGE / "header.html").read_text(encoding="utf-8"), elem_id="header", apply_default_css=False)
         with gr.Tabs(elem_id="tabs") as tabs:
-            with gr.Tab("Annotate", id="annotate"):
+            with gr.Tab(words.Tabs.ANNOTATE, id="annotate"):
                 tab = annotate.AnnotateTab(
                     desk, engines, shelf, model=model, examples=videos, because=because, showcase=state if showcase else None
                 )
-            with gr.Tab("Compare", id="compare"):
+            with gr.Tab(words.Tabs.COMPARE, id="compare"):
                 compared = compare.CompareTab(desk, engines, model=model)
-            with gr.Tab("Live", id="live"):
+            with gr.Tab(words.Tabs.LIVE, id="live"):
                 viewer = live.LiveTab(desk)
-            with gr.Tab("Teach", id="teach"):
-                menus_of_others = {annotate.KEY: tab.model_menu, compare.KEY: compared.model_menu}
-                taught = teach.TeachTab(desk, engines, model_shelf(), menus_of_others, model=model)
-            with gr.Tab("Models", id="models"):
-                shown = models.ModelsTab(desk, list(menus_of_others.values()))
+            with gr.Tab(words.Tabs.TEACH, id="teach"):
+                others = [*tab.model_menus, *compared.model_menus]
+                taught = teach.TeachTab(desk, engines, model_shelf(), others)
+            with gr.Tab(words.Tabs.MODELS, id="models"):
+                shown = models.ModelsTab(desk, [other.menu for other in others])
         tab.stage.input(compared.show_video, None, compared.outputs, **EVENT)
         tab.take_model(taught.use, taught.menu).then(lambda: gr.Tabs(selected="annotate"), None, tabs, **EVENT)
         tab.follow_model(taught.deleted)
+        compared.follow_models(taught.deleted)
         secret = gr.Textbox(visible=False)  # carries what the browser's tab has kept since it was loaded before
 
         # The secret of the browser, to which its runs belong; it outlives the server, so its key must too.

@@ -1,30 +1,95 @@
-"""The Compare tab: methods and classes in step on the chosen video."""
+"""The Compare tab: methods, or two models, in step on the chosen video."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from vidcam import Settings
 from vidcam.errors import UsageError
+from vidcam.evaluation import compare_models
+from vidcam.methods.lookup import all_methods
+from vidcam.web import words
 
 from . import jobs, menus
-from .components import EVENT, IDLE, failed, followed, guarded, halting, part, remembered, unchanged, working
-from .sessions import Job, Session, SessionManager, sentence
+from .compare_jobs import Compared, compare
+from .components import (
+    EVENT,
+    IDLE,
+    ModelMenu,
+    failed,
+    followed,
+    guarded,
+    halting,
+    part,
+    remembered,
+    submitted,
+    unchanged,
+    working,
+)
+from .sessions import Job, Session, SessionManager
+from .teach_models import shown_name
 
 __all__ = ["CompareTab"]
 
 KEY = "compare"
 MAX_METHODS = 8
+METHODS, MODELS = "methods of one model", "two models"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is chosen in the tab, in the order of its controls."""
+
+    kind: str
+    model: str
+    other: str | None
+    methods: tuple[str, ...]
+    method: str | None
+    labels: tuple[str, ...]
+
+    @classmethod
+    def of(cls, kind: Any, model: Any, other: Any, methods: Any, method: Any, labels: Any) -> Choice:
+        """Return what the page sent. UsageError if there is no such model, or no longer."""
+        if kind != MODELS and not menus.is_known(other):  # a second model that is gone does not matter then
+            other = None
+        return cls(
+            MODELS if kind == MODELS else METHODS,
+            menus.check_model(model),
+            menus.check_model(other) if other else None,
+            tuple(map(str, methods or ())),
+            str(method) if method else None,
+            tuple(map(str, labels or ())),
+        )
+
+    @property
+    def of_models(self) -> bool:
+        """Whether two models are compared."""
+        return self.kind == MODELS
+
+    def asked(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the models and the methods to compare. UsageError if they cannot be compared."""
+        if not self.of_models:
+            if not 1 <= len(self.methods) <= MAX_METHODS:
+                raise UsageError(words.Compare.number_of_methods(most=MAX_METHODS, chosen=len(self.methods)))
+            return (self.model,), self.methods
+        if self.other is None:
+            raise UsageError(words.Compare.NO_SECOND)
+        if self.other == self.model:
+            raise UsageError(words.Compare.same_model(model=shown_name(self.model)))
+        if self.method is None:
+            raise UsageError(words.Compare.NO_METHOD)
+        return (self.model, self.other), (self.method,)
 
 
 class CompareTab:
     """The tab, made inside the app's page, with ``model`` chosen at first.
 
     :meth:`show_video` gives ``outputs`` when there is another video; :meth:`begin` gives ``starting`` what was chosen before the
-    page was loaded again.
+    page was loaded again. ``model_menus`` are its menus of models.
     """
 
     def __init__(self, desk: SessionManager, engines: jobs.Engines, *, model: str) -> None:
@@ -34,30 +99,55 @@ class CompareTab:
                 self._job = part("job", IDLE, elem_id="compare-job")
                 self._page = part("compared", None, input=None, elem_id="compared")
             with gr.Column(scale=4, min_width=320):
-                self._make_questions(model)
+                asked = self._make_questions(model)
                 with gr.Row(elem_classes="sticky"):
-                    compare = gr.Button("Compare", variant="primary", elem_id="compare", elem_classes="go")
-                    stop = gr.Button("Stop", elem_classes="stop")
-        asked = [self.model_menu, self._method_menu, self._classes]
+                    start = gr.Button(words.Compare.COMPARE, variant="primary", elem_id="compare", elem_classes="go")
+                    stop = gr.Button(words.Common.STOP, elem_classes="stop")
+        self.model_menus = [ModelMenu(self._model_menu, KEY, 1, model), ModelMenu(self._other_menu, KEY, 2, None)]
+        self._asked = asked
         self.outputs, self.starting = [self._page, self._job], [self._job, *asked]
-        changed = self.model_menu.input(self._change_model, [self.model_menu, self._classes], [self._job, *asked], **EVENT)
-        compare.click(self._run, asked, self.outputs, **EVENT)
+        changes = [
+            self._kind.input(self._change, asked, self.starting, **EVENT),
+            self._model_menu.input(self._change_model, asked, self.starting, **EVENT),
+            self._other_menu.input(self._change, asked, self.starting, **EVENT),
+        ]
+        start.click(self._run, asked, self.outputs, **EVENT)
         stop.click(halting(desk, self._job), None, [self._job], **EVENT)
-        remembered(desk, KEY, asked, after=[changed])
+        self._remember_after = remembered(desk, KEY, asked, after=changes)
 
-    def _make_questions(self, model: str) -> None:
+    def follow_models(self, changed: Any) -> None:
+        """Fill the menus for the models of the menus after an event that may have chosen other ones."""
+        self._remember_after(changed.then(self._change, self._asked, self.starting, **EVENT))
+
+    def _make_questions(self, model: str) -> list[Any]:
+        """Make the controls of what is compared, in the order of the fields of :class:`Choice`."""
         with gr.Group(elem_id="ask-compare"):
-            self.model_menu = gr.Dropdown(
-                menus.model_choices(), value=model, label="Model", info=menus.reach(model), elem_id="compare-model"
+            self._kind = gr.Radio(
+                [(words.Compare.OF_METHODS, METHODS), (words.Compare.OF_MODELS, MODELS)],
+                value=METHODS,
+                label=words.Compare.COMPARE,
+                elem_id="compare-kind",
+            )
+            self._model_menu = gr.Dropdown(
+                menus.model_choices(), value=model, label=words.Common.MODEL, info=menus.reach(model), elem_id="compare-model"
+            )
+            self._other_menu = gr.Dropdown(
+                menus.model_choices(), value=None, label=words.Compare.SECOND, visible=False, elem_id="compare-other"
             )
             self._method_menu = gr.Dropdown(
                 menus.method_choices(model, several=True), value=_usual(model), multiselect=True, max_choices=MAX_METHODS,
-                label="Methods", info=menus.method_note(model), elem_id="compare-methods",
+                label=words.Compare.METHODS, info=menus.method_note(model), elem_id="compare-methods",
             )  # fmt: skip
+            self._one_method = gr.Dropdown([], value=None, label=words.Annotate.METHOD, visible=False, elem_id="compare-method")
             self._classes = gr.Dropdown(
-                list(menus.labels(model)), value=[], multiselect=True, label="Evidence for",
-                info="Leave empty for the two most probable answers.",
-            )  # fmt: skip
+                list(menus.labels(model)),
+                value=[],
+                multiselect=True,
+                label=words.Common.EVIDENCE_FOR,
+                info=words.Compare.ANSWERS_OF_ONE,
+                elem_id="compare-classes",
+            )
+        return [self._kind, self._model_menu, self._other_menu, self._method_menu, self._one_method, self._classes]
 
     async def show_video(self, request: gr.Request) -> AsyncIterator[Any]:
         """Show the session's video or its comparison, and the progress of a job that still runs."""
@@ -67,13 +157,13 @@ class CompareTab:
             yield {self._job: failed(str(error))}
             return
         video = session.video
-        result: jobs.Compared | None = session.results.get(KEY)
+        result: Compared | None = session.results.get(KEY)
         facts = None if video is None else {"name": video.name, "poster": video.poster, "facts": video.facts}
         page = gr.HTML(None if result is None else _finished(session, result), input=facts)
         shown: dict[Any, Any] = {self._page: page, self._job: IDLE}  # all later updates contain it: see :func:`followed`
         yield shown
         if session.job is not None and session.job.key == KEY and session.job.state in ("waiting", "running", "failed"):
-            async for update in self._follow(session, session.job):
+            async for update in self._follow(session.job):
                 yield shown | update
 
     def begin(self, request: gr.Request) -> Any:
@@ -82,52 +172,76 @@ class CompareTab:
         def update() -> Any:
             # Gradio forgets the values of components in a tab that was never looked at, so all of them are sent.
             session = self._desk.of(request.session_hash)
-            usual: list[Any] = [self._model, _usual(self._model), []]
-            chosen = session.chosen.get(KEY, usual)
-            model, methods, labels = chosen if menus.is_known(chosen[0]) else usual
-            menu = gr.Dropdown(menus.method_choices(model, several=True), value=methods, info=menus.method_note(model))
-            return self._menus_for(session, model, labels) | {self._method_menu: menu}
+            return self._menus_for(session, self._chosen_before(session))
 
         return guarded(update, self._job)
 
-    def _menus_for(self, session: Session, model: Any, labels: list[str] | None) -> dict[Any, Any]:
-        name = menus.check_model(model)
-        known = set(menus.labels(name))
+    def _chosen_before(self, session: Session) -> Choice:
+        """Return what was chosen before the page was loaded again; what is usual if a model of it is gone."""
+        try:
+            return Choice.of(*session.chosen[KEY])
+        except (KeyError, UsageError):
+            return Choice(METHODS, self._model, None, tuple(_usual(self._model)), None, ())
+
+    def _menus_for(self, session: Session, choice: Choice) -> dict[Any, Any]:
+        """Return the controls for a choice, without what its models do not know."""
+        models, first, of_models = menus.model_choices(session.runs), choice.model, choice.of_models
+        other = choice.other or next((name for _, name in models if name != first), None)
+        both = _methods_of_both(first, other) if of_models else []
+        labels = _labels_of_both(first, other) if of_models else menus.labels(first)
+        works = [name for _, name in both]
+        method = next((name for name in (choice.method, *compare_models.DEFAULT) if name in works), None)
         return {
-            self.model_menu: gr.Dropdown(menus.model_choices(session.runs), value=name, info=menus.reach(name)),
-            self._method_menu: gr.Dropdown(
-                menus.method_choices(name, several=True), value=_usual(name), info=menus.method_note(name)
+            self._kind: gr.Radio(value=choice.kind),
+            self._model_menu: gr.Dropdown(
+                models, value=first, label=words.Compare.FIRST if of_models else words.Common.MODEL, info=menus.reach(first)
             ),
-            self._classes: gr.Dropdown(choices=list(menus.labels(name)), value=[c for c in labels or [] if c in known]),
-        }
+            self._other_menu: gr.Dropdown(models, value=other, info=_note_on_other(first, other), visible=of_models),
+            self._method_menu: gr.Dropdown(
+                menus.method_choices(first, several=True), value=list(choice.methods) or _usual(first), multiselect=True,
+                info=menus.method_note(first), visible=not of_models,
+            ),
+            self._one_method: gr.Dropdown(both, value=method, visible=of_models),
+            self._classes: gr.Dropdown(
+                choices=list(labels),
+                value=[label for label in choice.labels if label in labels],
+                multiselect=True,
+                info=words.Compare.ANSWERS_OF_BOTH if of_models else words.Compare.ANSWERS_OF_ONE,
+            ),
+        }  # fmt: skip
 
-    def _change_model(self, model: Any, labels: Any, request: gr.Request) -> Any:
-        return guarded(lambda: self._menus_for(self._desk.of(request.session_hash), model, labels), self._job)
+    def _change(self, request: gr.Request, *asked: Any) -> Any:
+        def update() -> Any:
+            session = self._desk.of(request.session_hash)
+            told = gr.skip() if session.busy else IDLE  # an error was about what was chosen before
+            return self._menus_for(session, Choice.of(*asked)) | {self._job: told}
 
-    async def _follow(self, session: Session, job: Job) -> AsyncIterator[Any]:
-        async for words in followed(job, self._desk):
-            yield {self._job: words}
-        is_current = session.results.get(KEY) is job.result  # there is no other video yet
+        return guarded(update, self._job)
+
+    def _change_model(self, request: gr.Request, kind: Any, model: Any, other: Any, _: Any, *more: Any) -> Any:
+        """Show the menus for another first model, with the methods that are usual for it."""
+        return self._change(request, kind, model, other, (), *more)
+
+    async def _follow(self, job: Job) -> AsyncIterator[Any]:
+        async for progress in followed(job, self._desk):
+            yield {self._job: progress}
+        is_current = job.session.results.get(KEY) is job.result  # there is no other video yet
         if job.state != "done":
             yield {self._job: working(job, self._desk)}
         elif is_current:
-            yield {self._job: IDLE, self._page: _finished(session, job.result)}
+            yield {self._job: IDLE, self._page: _finished(job.session, job.result)}
         else:
             yield unchanged(self._job)
 
-    async def _run(self, model: Any, methods: Any, labels: Any, request: gr.Request) -> AsyncIterator[Any]:
-        try:
+    async def _run(self, request: gr.Request, *asked: Any) -> AsyncIterator[Any]:
+        def submit() -> Job:
             session = self._desk.of(request.session_hash)
-            name, names = menus.check_model(model), tuple(map(str, methods or ()))
-            if not 1 <= len(names) <= MAX_METHODS:
-                raise UsageError(f"Choose one to {MAX_METHODS} methods: {len(names)} are chosen.")
-            settings = Settings(classes=tuple(map(str, labels or ())))
-            work = jobs.compare(session, self._engines, name, names, settings)
-            job = self._desk.submit(session, work, key=KEY, keep=True)
-        except Exception as error:
-            yield {self._job: failed(sentence(error))}
-            return
-        async for update in self._follow(session, job):
+            choice = Choice.of(*asked)
+            models, methods = choice.asked()
+            work = compare(session, self._engines, models, methods, Settings(classes=choice.labels))
+            return self._desk.submit(session, work, key=KEY, keep=True)
+
+        async for update in submitted(submit, self._follow, self._job):
             yield update
 
 
@@ -140,8 +254,31 @@ def _usual(model: str) -> list[str]:
     ]
 
 
-def _finished(session: Session, result: jobs.Compared) -> dict[str, Any]:
-    """Return the address of the page that plays the methods in step, and the files."""
+def _methods_of_both(first: str, second: str | None) -> list[tuple[str, str]]:
+    """Return the methods that work on both models, with their titles."""
+    models = [name for name in (first, second) if name is not None]
+    works = [m for m in all_methods() if not any(menus.refusal(m.name, model) for model in models)]
+    return [(f"{m.name} · {m.title}", m.name) for m in works]
+
+
+def _labels_of_both(first: str, second: str | None) -> tuple[str, ...]:
+    """Return the classes that both models know."""
+    known = set(menus.labels(first if second is None else second))
+    return tuple(label for label in menus.labels(first) if label in known)
+
+
+def _note_on_other(first: str, second: str | None) -> str:
+    """Return in one line what the second model knows, and how many classes it shares with the first."""
+    if second is None:
+        return words.Compare.NO_OTHER
+    if second == first:
+        return words.Compare.SAME
+    common = len(_labels_of_both(first, second))
+    return words.Compare.in_common(reach=menus.reach(second), count=common, first=shown_name(first))
+
+
+def _finished(session: Session, result: Compared) -> dict[str, Any]:
+    """Return the address of the page that plays what was compared in step, and the files."""
     base = session.serve(result.folder)
     files = [{"url": f"{base}{path.name}", "name": path.name} for path in result.outputs.values()]
     return {"page": files[0]["url"], "files": files}

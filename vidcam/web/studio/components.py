@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import gradio as gr
@@ -21,6 +21,7 @@ __all__ = [
     "EVENT",
     "IDLE",
     "PAGE",
+    "ModelMenu",
     "Unfinished",
     "failed",
     "followed",
@@ -44,6 +45,18 @@ EVENT: dict[str, Any] = {
 }
 IDLE = {"state": "idle"}
 POLL_S = 0.15
+
+
+class ModelMenu(NamedTuple):
+    """A menu of models, and where a session remembers what is chosen in it: at ``place`` of the part ``key`` of the page.
+
+    ``instead`` is chosen if the model that was chosen is deleted.
+    """
+
+    menu: gr.Dropdown
+    key: str
+    place: int
+    instead: str | None
 
 
 @cache

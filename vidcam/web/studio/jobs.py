@@ -1,31 +1,28 @@
-"""The app's heavy work as functions of a job: explain, compare, make files for download, fetch weights."""
+"""The app's heavy work as functions of a job: explain, make files for download, fetch weights."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 import vidcam
-from vidcam import Outputs, Settings
-from vidcam.annotation.browser_video import EMBED_LIMIT
+from vidcam import Settings
 from vidcam.annotation.judging import add_verdict
 from vidcam.errors import UsageError, VidcamError
-from vidcam.evaluation.compare import compare as vidcam_compare
 from vidcam.io.formatting import percent
 from vidcam.io.source import open_source
 from vidcam.methods.lookup import BEST
 from vidcam.models import loading
-from vidcam.reports.comparison import Comparison
 from vidcam.values import Prediction
+from vidcam.web import words
 
 from .asking import Hidden, ask
 from .results import (
@@ -50,7 +47,7 @@ from .view_models import answered, sentence_of
 if TYPE_CHECKING:
     from vidcam.engine import Engine
 
-__all__ = ["Compared", "Engines", "asked_of", "compare", "explain", "explain_example", "install", "save", "save_runs", "what_if"]
+__all__ = ["Engines", "asked_of", "explain", "explain_example", "install", "save", "save_runs", "video_of", "what_if"]
 
 MAX_ENGINES = 2  # in memory
 PROGRESS_S = 0.1
@@ -90,16 +87,6 @@ EXPLAINING = {"explain": 50.0, "convert": 3.0}
 CHOOSING = {"try methods": 50.0, "test methods": 200.0}
 JUDGING = {"judge": 25.0}
 DRAWING = {"draw": 20.0, "write": 2.0}
-AGAIN = "The evidence of this run is computed again: "
-
-
-@dataclass(frozen=True)
-class Compared:
-    """A comparison and its files."""
-
-    comparison: Comparison
-    folder: Path
-    outputs: dict[str, Path]
 
 
 def explain(
@@ -109,8 +96,9 @@ def explain(
 
     The job shows a result as soon as there is evidence; the verdict, if the settings ask for it, comes later.
     """
-    queue = list(videos) or [_video(session)]
-    turns = [f"{n} of {len(queue)}, {video.name}: " for n, video in enumerate(queue, 1)] if len(queue) > 1 else [""]
+    queue = list(videos) or [video_of(session)]
+    count = len(queue)
+    turns = [words.Annotate.turn(number=n, count=count, video=v.name) for n, v in enumerate(queue, 1)] if count > 1 else [""]
 
     def work(job: Job) -> Result:
         job.plan(_stages(engines, model, settings, turns))
@@ -134,7 +122,7 @@ def explain(
                 shelf.keep(session.runs, result, sentence_of(result), answered(result, session))
             job.show(result)
         if failures:
-            raise UsageError(f"{len(failures)} of {len(queue)} videos could not be explained. {' '.join(failures)}")
+            raise UsageError(words.Annotate.some_failed(failures=failures, count=len(queue)))
         assert result is not None
         return result
 
@@ -205,8 +193,8 @@ def save(session: Session, engines: Engines, result: Result, kind: str) -> Calla
             return write_file(result, kind, job.progress)
         run = find_run(result)
         settings = replace(run.settings, verdict=run.settings.verdict and kind != VIDEO)  # the MP4 says nothing of it
-        job.plan(_stages(engines, run.model, settings, [AGAIN]) | drawing)
-        ready = _explained(job, engines, run.model, settings, result.video, job.folder, turn=AGAIN)
+        job.plan(_stages(engines, run.model, settings, [words.Annotate.AGAIN]) | drawing)
+        ready = _explained(job, engines, run.model, settings, result.video, job.folder, turn=words.Annotate.AGAIN)
         if kind == VIDEO:
             path = write_file(ready, kind, job.progress)
             kept = result.folder / path.name  # so that it is there the next time
@@ -226,7 +214,7 @@ def save_runs(shelf: RunShelf, owner: Path) -> Callable[[Job], Path]:
         job.plan({"write": 1.0})
         runs = shelf.list(owner)
         if not runs:
-            raise UsageError("There are no runs yet: explain a video first.")
+            raise UsageError(words.Runs.NONE)
         target = job.folder / "vidcam-runs.zip"
         with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
             for n, run in enumerate(runs):
@@ -274,30 +262,6 @@ def explain_example(engines: Engines, model: str, video: Video, folder: Path, is
     folder.with_suffix(".part").replace(folder)
 
 
-def compare(
-    session: Session, engines: Engines, model: str, methods: Sequence[str], settings: Settings
-) -> Callable[[Job], Compared]:
-    """Return work that explains the session's video by several methods, and writes the page that plays them in step."""
-    video = _video(session)
-
-    def work(job: Job) -> Compared:
-        looking = {} if settings.classes else {"look": 20.0}
-        job.plan(engines.stages(model) | looking | {"explain": 20.0 * len(methods)})
-        engine = engines.get(model, job)
-        path, stem = placed(video, job.folder), Path(video.name).stem
-        outputs = {kind: job.folder / f"{stem}.compare.{kind}" for kind in ("html", "json")}
-        embed = os.path.getsize(path) <= EMBED_LIMIT
-        found = vidcam_compare(
-            path, Outputs(reports=outputs, embed=embed), engine=engine, settings=settings, methods=methods, progress=job.progress
-        )
-        for written in outputs.values():  # what they name lies beside them
-            text = written.read_text(encoding="utf-8")
-            written.write_text(text.replace(f"{job.folder}{os.sep}", ""), encoding="utf-8")
-        return Compared(found, job.folder, outputs)
-
-    return work
-
-
 def install(name: str) -> Callable[[Job], Path]:
     """Return work that fetches a model's weights."""
 
@@ -309,9 +273,10 @@ def install(name: str) -> Callable[[Job], Path]:
     return work
 
 
-def _video(session: Session) -> Video:
+def video_of(session: Session) -> Video:
+    """Return the video that is asked about. UsageError if there is none."""
     if session.video is None:
-        raise UsageError("There is no video yet: choose one, record one, or take an example.")
+        raise UsageError(words.Common.NO_VIDEO)
     return session.video
 
 

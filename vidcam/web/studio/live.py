@@ -19,6 +19,7 @@ from starlette.websockets import WebSocketClose
 from vidcam.errors import UsageError, VidcamError
 from vidcam.live.models import ModelChoice
 from vidcam.models.table import list_models
+from vidcam.web import words
 from vidcam.web.live import PAGE
 from vidcam.web.live.hub import make_camera_hub
 from vidcam.web.live.server import make_viewer
@@ -58,7 +59,7 @@ def address_of(session: Session, model: TaughtModel | None = None) -> str:
     if model is not None:
         names = [name for name, known in live_names(taught_models(session)).items() if known.name == model.name]
         if not names:
-            raise UsageError("This model was taught in another browser: see it live there.")
+            raise UsageError(words.Teach.SEE_ELSEWHERE)
         query["model"] = names[0]
     return f"live/?{urlencode(query)}"
 

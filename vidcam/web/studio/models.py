@@ -9,6 +9,7 @@ import gradio as gr
 
 from vidcam.errors import UsageError
 from vidcam.models import weights
+from vidcam.web import words
 
 from . import jobs, menus
 from .components import EVENT, IDLE, followed, halting, part, submitted, working
@@ -29,7 +30,7 @@ class ModelsTab:
         self._desk, self._others = desk, menus_of_others
         with gr.Column(elem_classes="asks"):
             self._job = part("job", IDLE, elem_id="models-job")
-            stop = gr.Button("Stop", elem_id="models-stop", elem_classes="stop")
+            stop = gr.Button(words.Common.STOP, elem_id="models-stop", elem_classes="stop")
         # The search box of gr.Dataframe has no label, and its rows no button.
         self._models = part("models", None, elem_id="models")
         part("methods", menus.methods_table(), elem_id="methods")
@@ -58,8 +59,8 @@ class ModelsTab:
             yield update
 
     async def _follow(self, job: Job) -> AsyncIterator[Any]:
-        async for words in followed(job, self._desk):
-            yield {self._job: words}
+        async for progress in followed(job, self._desk):
+            yield {self._job: progress}
         end = IDLE if job.state == "done" else working(job, self._desk)
         yield {self._job: end, self._models: _tables()} | {
             menu: gr.Dropdown(menus.model_choices(job.session.runs)) for menu in self._others

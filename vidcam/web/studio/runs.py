@@ -19,6 +19,7 @@ from typing import Any
 from vidcam import Settings
 from vidcam.errors import UsageError
 from vidcam.io.json_text import parse_json, to_json_text
+from vidcam.web import words
 
 from .results import Result, file_name, link_or_copy, picture_of
 from .uploads import Video
@@ -73,7 +74,7 @@ def find_run(result: Result) -> StoredRun:
     """Return what is kept of a result that was opened from the shelf. UsageError if it was deleted."""
     run = _read(result.folder)
     if run is None:
-        raise UsageError("This run was deleted.")
+        raise UsageError(words.Runs.DELETED)
     return run
 
 
@@ -146,7 +147,7 @@ class RunShelf:
         """Return the run of this number. UsageError if the browser has none."""
         run = next((run for run in self.list(folder) if run.number == number), None)
         if run is None:
-            raise UsageError("This run was deleted.")
+            raise UsageError(words.Runs.DELETED)
         return run
 
     def tidy(self) -> None:

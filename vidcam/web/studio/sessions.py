@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vidcam.errors import UsageError, VidcamError
 from vidcam.io.clock import SYSTEM, Clock
+from vidcam.web import words
 
 from .course import JobProgress
 
@@ -56,7 +57,7 @@ def sentence(error: BaseException) -> str:
         return str(error)
     number = secrets.token_hex(2)
     log.error("[%s] %s", number, error, exc_info=error)
-    return f"Something went wrong inside vidcam ({number}): the details are in the terminal in which it runs."
+    return words.Common.internal_error(number=number)
 
 
 class Job:
@@ -301,7 +302,7 @@ class SessionManager:
         """Return the tab's session. UsageError if it has none, or no longer."""
         session = self._by_tab.get(tab or "")
         if session is None:
-            raise UsageError("This page was away for too long and its files are deleted: load it again.")
+            raise UsageError(words.Common.EXPIRED)
         session.last_used = self.clock.now()
         return session
 
@@ -363,7 +364,7 @@ class SessionManager:
         """Queue work. UsageError if this session has a job already, or the queue is full."""
         with self._changed:
             if session.busy:
-                raise UsageError("Your last request is still being worked on: wait for it, or stop it.")
+                raise UsageError(words.Common.BUSY)
             job = Job(session, work, key=key, keep=keep, clock=self.clock)
             self._enqueue(job, len(self._queue))
             session.job = job
@@ -379,7 +380,7 @@ class SessionManager:
 
     def _enqueue(self, work: Job | _Errand, place: int) -> None:
         if self._closed or len(self._queue) > MAX_WAITING:
-            raise UsageError(f"{MAX_WAITING} others are waiting already: try again in a few minutes.")
+            raise UsageError(words.Common.queue_full(waiting=MAX_WAITING))
         self._queue.insert(place, work)
         self._changed.notify_all()
 

@@ -7,27 +7,21 @@ from typing import Any
 
 from vidcam.analysis import Analysis
 from vidcam.engine import NOBODY, choose_default_model, rejection_sentence
-from vidcam.io.formatting import percent
 from vidcam.models.spec import ModelSpec
 from vidcam.models.table import get_spec
 from vidcam.reports.answer import summarize
 from vidcam.reports.predictions import predicted_spans
+from vidcam.web import words
 
 from . import menus
 from .results import Result, file_kinds
 from .runs import PICTURE, StoredRun
 from .sessions import Session
-from .teach_clips import list_words
 from .teach_models import find_spec, shown_name
 from .uploads import Video
 
 __all__ = ["answered", "cards", "headline", "in_step", "of_video", "sentence_of", "shown"]
 
-VERDICTS = {
-    "supported": "Hiding this region lowers the score more than hiding an equal area elsewhere.",
-    "weak": "Hiding this region lowers the score more than hiding an equal area elsewhere, but only a little.",
-    "not supported": "Hiding other areas of the same size lowers the score as much, so do not rely on this map.",
-}
 SURE, LONG_S = 0.5, 0.5
 """An action is part of a sequence if the model gives it this probability for this many seconds."""
 
@@ -46,8 +40,12 @@ def shown(session: Session, result: Result) -> dict[str, Any]:
 def in_step(session: Session, runs: Sequence[StoredRun]) -> dict[str, Any]:
     """Return the values of a stage that plays several runs in step."""
     players = [{"base": session.serve(run.folder), "title": f"{run.sentence} · {run_facts(run)}"} for run in runs]
-    names = " and ".join(dict.fromkeys(run.video.name for run in runs))
-    return {"number": "+".join(run.number for run in runs), "sentence": f"In step: {names}", "players": players}
+    names = list(dict.fromkeys(run.video.name for run in runs))
+    return {
+        "number": "+".join(run.number for run in runs),
+        "sentence": words.Answer.side_by_side(videos=names),
+        "players": players,
+    }
 
 
 def cards(session: Session, runs: Sequence[StoredRun]) -> list[dict[str, Any]]:
@@ -102,11 +100,10 @@ def rejected(analysis: Analysis) -> dict[str, Any] | None:
     spec, (other, _) = find_spec(analysis.model.name), choose_default_model()
     here, reason = menus.availability(get_spec(other))
     useful = other != spec.name and reason is None
-    how = "" if here else ", after a download"
     return {
         "sentence": _rejection(analysis, spec),
         "model": other if useful else None,
-        "try": f"Explain with {other} ({len(menus.labels(other))} actions{how})" if useful else None,
+        "try": words.Answer.explain_with(model=other, actions=len(menus.labels(other)), here=here) if useful else None,
     }
 
 
@@ -114,15 +111,15 @@ def _rejection(analysis: Analysis, spec: ModelSpec) -> str:
     """Return what the model says of the whole video, and what it recognises in parts of it."""
     name = shown_name(spec.name)
     moments = [
-        f"{span.label} ({span.start:.1f}–{span.end:.1f} s)"
+        words.Answer.moment(label=span.label, start=span.start, end=span.end)
         for span in predicted_spans(analysis.windows)
         if span.label not in spec.rejects and span.prob >= SURE
     ]
     if moments:
-        return f"{name} recognises no action in most of this video. For moments, it recognises {list_words(moments)}."
+        return words.Answer.only_moments(model=name, moments=moments)
     if analysis.labels[0].casefold() == NOBODY:
-        return f"{name} sees nobody in this video."
-    return f"{name} recognises none of its {len(spec.labels()) - len(spec.rejects)} actions in this video."
+        return words.Answer.nobody(model=name)
+    return words.Answer.none_of(model=name, actions=len(spec.labels()) - len(spec.rejects))
 
 
 def answered(result: Result, session: Session) -> dict[str, Any]:
@@ -136,9 +133,8 @@ def answered(result: Result, session: Session) -> dict[str, Any]:
         verdict = {
             "word": v.word,
             "label": analysis.labels[0],
-            "why": VERDICTS[v.word],
-            "figures": f"Probability lost without it: {percent(max(0.0, v.removed))}; without as much elsewhere: "
-            f"{percent(max(0.0, v.removed_elsewhere))}; {v.windows} windows tested.",
+            "why": words.Answer.VERDICTS[v.word],
+            "figures": words.Answer.verdict_figures(removed=v.removed, elsewhere=v.removed_elsewhere, clips=v.windows),
         }
     rejection, warnings = rejected(analysis), list(analysis.warnings)
     if rejection is not None:  # the headline says it
@@ -146,11 +142,11 @@ def answered(result: Result, session: Session) -> dict[str, Any]:
         warnings = [w for w in warnings if w.partition(";")[0].casefold() != known.partition(";")[0]]
     facts = [analysis.model.title or analysis.model.name, analysis.method_title or analysis.method]
     if analysis.versus is not None:
-        facts.append(f"contrasted with {analysis.versus}")
+        facts.append(words.Answer.contrasted(versus=analysis.versus))
     if analysis.method_choice is not None and analysis.method_choice.beats_controls:  # if not, a warning says so
         facts.append(analysis.method_choice.sentence)
     if analysis.unseen_fraction > 0.005:
-        facts.append(f"the model did not see {percent(analysis.unseen_fraction)} of the picture (hatched)")
+        facts.append(words.Answer.unseen(fraction=analysis.unseen_fraction))
     return {
         "top": [[label, prob, label in menus.rejects(analysis.model.name)] for label, prob in analysis.top(5)],
         "shown": [] if rejection else list(analysis.labels),

@@ -1,4 +1,4 @@
-// The page of the comparison, in a frame as high as the page: all methods in step in one player, their cost and agreement.
+// The page of the comparison, in a frame as high as the page: all methods, or both models, in step in one player, with cost and agreement.
 const root = element.firstElementChild, tab = element.closest("[role=tabpanel]") ?? root;
 const annotate = () => document.querySelector("#tabs [role=tab]")?.click();
 
@@ -26,7 +26,7 @@ function draw() {
   if (!v) {
     const empty = make("div", "hint");
     if (input) {
-      empty.append(image(input.poster), make("p", "", `${input.name} · ${input.facts}`), make("p", "soft", "Choose methods and press Compare: where do they agree?"));
+      empty.append(image(input.poster), make("p", "", `${input.name} · ${input.facts}`), make("p", "soft", "Choose methods, or two models, and press Compare: where do they agree?"));
     } else {
       empty.append(make("p", "", "There is no video yet: drop one here."), button("go", "Choose a video", annotate));
     }
