@@ -20,7 +20,7 @@ from vidcam.errors import VidcamError
 from vidcam.io.clock import SYSTEM, Clock
 from vidcam.live.budget import Budget
 from vidcam.live.explainer import Explainer
-from vidcam.live.state import LiveEvidence, Update
+from vidcam.live.state import LiveEvidence, Update, find_full_strength
 from vidcam.methods.core import Method
 from vidcam.pipeline import Explanation, Session
 from vidcam.settings import Settings
@@ -287,6 +287,7 @@ class Stream:
             smooth_s=settings.smooth_s,
             chosen=bool(settings.classes),
             rejects=spec.rejects,
+            full_strength=find_full_strength(1 if spec.multi_label else len(self.engine.labels), spec.temperature),
         )
 
     def _take(self, session: Session, clips: Sequence[Clip]) -> None:

@@ -168,7 +168,7 @@ class TeachTab:
         def update() -> Any:
             session = self._desk.of(request.session_hash)
             change(session)
-            return {self._lesson: self._values(session), self._job: gr.skip()}
+            return {self._lesson: self._values(session), self._job: gr.skip() if session.busy else IDLE}
 
         return guarded(update, self._job)
 

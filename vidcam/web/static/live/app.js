@@ -62,6 +62,7 @@ const link = new Link({
   },
   status(message) {
     status = message;
+    watch.isAsking = false; // an answer to what was asked comes before it
     state(message.state, message.reason);
     if (message.size && !hello?.browser) resize(...message.size);
     const { settings } = message;
@@ -101,7 +102,7 @@ const link = new Link({
     if (document.activeElement !== field) field.value = loading ?? current;
     $("model-note").textContent = loading ? `Loading ${loading}; ${current} goes on until it is ready.` : failed;
   },
-  error({ message }) { notice(message, 6000); },
+  error({ message }) { if (!watch.refuse(message)) notice(message, 6000); },
   lost() { state("lost", "The connection to vidcam is lost. Trying again every two seconds."); },
 }, clock, location.search);
 
