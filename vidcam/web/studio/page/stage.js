@@ -71,7 +71,7 @@ const record = () => recordVideo({ place: drop, say, use: file => sendAll([file]
 function open() {
   const { examples = [], words: most = "", secret } = props.value ?? {};
   if (secret) try { sessionStorage.setItem("vidcam", secret); } catch { /* the browser forbids it: then a reload begins anew */ }
-  limits.textContent = most;
+  limits.textContent = most && `${most} each; several are explained right away, one after the other`;
   shelf.replaceChildren(...examples.map(example => {
     const b = button("example", "", () => { say(""); trigger("select", { name: example.name }); });
     b.append(image(example.poster), make("b", "", example.name.replace(/\.\w+$/, "").replaceAll("_", " ")), make("small", "num", example.facts.split(" · ")[0]));
