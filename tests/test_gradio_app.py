@@ -33,6 +33,7 @@ from vidcam.errors import InputError, UsageError, VidcamError
 from vidcam.models import loading
 from vidcam.models.table import get_spec
 from vidcam.web.studio import app, course, jobs, menus, results, root, serve, sessions, uploads, view_models
+from vidcam.web.studio.session import Session
 
 CLIPS = Path(__file__).parent.parent / "clips"
 
@@ -840,7 +841,7 @@ def test_it_ends_at_once_when_interrupted_and_leaves_nothing(tmp_path: Path) -> 
 
 
 def test_choices_that_arrive_late_do_not_replace_newer_ones(tmp_path: Path) -> None:
-    session = sessions.Session("token", "secret", tmp_path)
+    session = Session("token", "secret", tmp_path)
     session.choose("annotate", ["cam", True], sent=1.0)
     session.choose("annotate", ["cam", False], sent=3.0)
     session.choose("annotate", ["gradcam", True], sent=2.0)

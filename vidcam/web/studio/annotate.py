@@ -36,8 +36,10 @@ from .components import (
 )
 from .results import Result, download_name, file_kinds
 from .runs import RunShelf, StoredRun
-from .sessions import Cancelled, Job, Session, SessionManager, sentence
+from .session import Session
+from .sessions import SessionManager
 from .uploads import Video, megabytes, minutes
+from .work import Cancelled, Job, sentence
 
 __all__ = ["AnnotateTab", "take"]
 

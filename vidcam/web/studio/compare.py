@@ -30,8 +30,10 @@ from .components import (
     unchanged,
     working,
 )
-from .sessions import Job, Session, SessionManager
+from .session import Session
+from .sessions import SessionManager
 from .teach_models import shown_name
+from .work import Job
 
 __all__ = ["CompareTab"]
 

@@ -15,7 +15,8 @@ import gradio as gr
 
 from vidcam.errors import UsageError
 
-from .sessions import Job, SessionManager, sentence
+from .sessions import SessionManager
+from .work import Job, sentence
 
 __all__ = [
     "EVENT",

@@ -39,10 +39,11 @@ from .results import (
     write_small_files,
 )
 from .runs import RunShelf, find_run
-from .sessions import Cancelled, Job, Session
+from .session import Session
 from .teach_models import find_spec, open_engine
 from .uploads import Video
 from .view_models import answered, sentence_of
+from .work import Cancelled, Job
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine

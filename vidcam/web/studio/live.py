@@ -25,7 +25,8 @@ from vidcam.web.live.hub import make_camera_hub
 from vidcam.web.live.server import make_viewer
 
 from .components import part
-from .sessions import Session, SessionManager
+from .session import Session
+from .sessions import SessionManager
 from .teach_models import TaughtModel, model_shelf, open_engine
 
 if TYPE_CHECKING:

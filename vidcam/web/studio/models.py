@@ -13,7 +13,8 @@ from vidcam.web import words
 
 from . import jobs, menus
 from .components import EVENT, IDLE, followed, halting, part, submitted, working
-from .sessions import Job, SessionManager
+from .sessions import SessionManager
+from .work import Job
 
 __all__ = ["ModelsTab"]
 

@@ -17,9 +17,11 @@ from vidcam.web import words
 from vidcam.web.security import LOOPBACK, Guard
 
 from .annotate import take
-from .sessions import Session, SessionManager, sentence
+from .session import Session
+from .sessions import SessionManager
 from .teach_clips import lesson_of
 from .uploads import clean_name, look_at, megabytes, video_suffix
+from .work import sentence
 
 __all__ = ["Gate", "media"]
 

@@ -17,11 +17,13 @@ from vidcam.web import words
 from . import jobs, menus
 from .components import EVENT, IDLE, ModelMenu, Unfinished, followed, guarded, halting, part, saving, submitted, working
 from .live import address_of
-from .sessions import Job, Session, SessionManager
+from .session import Session
+from .sessions import SessionManager
 from .teach_clips import MAX_ACTIONS, lesson_of
 from .teach_jobs import EPOCHS, Teaching, pack, teach
 from .teach_models import MISTAKES, TEST, ModelShelf, TaughtModel
 from .uploads import megabytes, minutes
+from .work import Job
 
 __all__ = ["TeachTab"]
 

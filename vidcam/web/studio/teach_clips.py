@@ -13,7 +13,7 @@ from vidcam.errors import UsageError
 from vidcam.web import words
 
 from .results import link_or_copy
-from .sessions import Session
+from .session import Session
 from .uploads import Video, megabytes, video_suffix
 
 __all__ = ["HELD_OUT", "MAX_ACTIONS", "Action", "Lesson", "clean_label", "lesson_of", "write_folders"]

@@ -24,9 +24,10 @@ from vidcam.training import TrainConfig, train
 from vidcam.web import words
 
 from .jobs import Engines
-from .sessions import Job, Session
+from .session import Session
 from .teach_clips import HELD_OUT, Action, write_folders
 from .teach_models import FACTS, MISTAKES, TEST, ModelShelf, TaughtModel, make_name, shown_name
+from .work import Job
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine

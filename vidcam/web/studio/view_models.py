@@ -16,7 +16,7 @@ from vidcam.web import words
 from . import menus
 from .results import Result, file_kinds
 from .runs import PICTURE, StoredRun
-from .sessions import Session
+from .session import Session
 from .teach_models import find_spec, shown_name
 from .uploads import Video
 
