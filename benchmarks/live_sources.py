@@ -34,7 +34,7 @@ LOOK_S = 0.1
 
 def measure(clips: list[Path], model: str, seconds: float, cpu: float) -> dict[str, object]:
     engine = open_engine(model)
-    explainer = Explainer(engine, cpu=cpu, least_s=HOP_S)
+    explainer = Explainer(cpu=cpu, least_s=HOP_S)
     with ExitStack() as stack:
         pipelines = []
         for source in sources.choose_sources([f"source {n}={clip}" for n, clip in enumerate(clips, 1)], loop=True):

@@ -33,6 +33,7 @@ from vidcam.errors import InputError, UsageError, VidcamError
 from vidcam.models import loading
 from vidcam.models.table import get_spec
 from vidcam.web.studio import app, course, jobs, menus, results, root, serve, sessions, uploads, view_models
+from vidcam.web.studio.session import Session
 
 CLIPS = Path(__file__).parent.parent / "clips"
 
@@ -160,7 +161,7 @@ def test_a_tab_that_is_loaded_again_finds_its_session_and_no_other(office) -> No
     office.leave("a")
     assert office.step()
     assert (work_done.state, mine.closed) == ("done", False)  # the job goes on without its tab
-    with pytest.raises(UsageError, match="away for too long"):
+    with pytest.raises(UsageError, match="has expired: reload it"):
         office.of("a")
     assert office.open("again", mine.secret) is mine
     assert office.of("again") is mine
@@ -709,12 +710,12 @@ def test_menus_offer_what_works_and_say_what_is_left_out(monkeypatch) -> None:
     assert "attention-rollout" not in names
     assert names[-1] == "best"
     assert "best" not in [name for _, name in menus.method_choices("mini", several=True)]
-    assert {name: words for words, name in menus.method_choices("mini")}["cam"].endswith("the usual one here")
+    assert {name: words for words, name in menus.method_choices("mini")}["cam"].endswith("recommended")
     reason = "method 'attention-rollout' needs attention, which model 'mini' does not have"
     assert menus.refusal("attention-rollout", "mini") == reason
     assert menus.refusal("attention-rollout", "mvit_v2_s") is None
     out = len([m for m in menus.all_methods() if menus.refusal(m.name, "mini")])
-    assert menus.method_note("mini") == f"Left out: {out} methods that do not work on mini."
+    assert menus.method_note("mini") == f"{out} methods are not available for mini."
     assert menus.reach("mini") == "Knows 17 everyday movements; looks at 1.6 s at a time."
     assert "x3d_s" not in [name for _, name in menus.model_choices()]  # it cannot be had offline
     assert menus.availability(get_spec("x3d_s")) == (
@@ -723,10 +724,10 @@ def test_menus_offer_what_works_and_say_what_is_left_out(monkeypatch) -> None:
     )
     monkeypatch.delenv("VIDCAM_OFFLINE")
     words = {name: words for words, name in menus.model_choices()}
-    assert words["x3d_s"].endswith("is downloaded first")
+    assert words["x3d_s"].endswith("needs a download")
     assert next(iter(words)) == "mini"  # what is here comes first
     assert menus.default_model("auto") == "mini"
-    assert menus.choice_reason("auto") == "The model is mini, because no weights of a network with hundreds of classes are here."
+    assert menus.choice_reason("auto") == "The tab Models downloads larger ones, with hundreds of actions."
     assert menus.choice_reason("mini") == ""
     for name in ("evil.py:make", "os:system", None, ["mini"]):  # a page must not have code of its choice loaded
         with pytest.raises(UsageError, match="not one of the models in the table"):
@@ -760,12 +761,18 @@ def test_an_answer_that_rejects_is_no_evidence_and_offers_another_model(office, 
         monkeypatch.setattr(module, "choose_default_model", lambda: ("movinet_a0", ""))
     monkeypatch.setattr(loading, "is_available", lambda spec: True)
     shown, words = view_models.shown(session, result), view_models.answered(result, session)
-    sentence = engine.rejection_sentence(get_spec("mini"))
-    assert shown["sentence"] == f"T{sentence[1:]}."
-    assert shown["sentence"] == "This is none of the 17 actions that mini knows; movinet_a0 (600 classes) may know it."
-    assert shown["players"] == []
+    assert shown["sentence"].startswith(
+        "mini recognises no action in most of this video. For moments, it recognises waving one hand (0"
+    )
+    assert shown["sentence"].endswith(" s).")
+    assert len(shown["players"]) == 1  # what the model says at each moment can be looked at
+    quiet = replace(
+        analysis,
+        windows=tuple(replace(w, probs=np.eye(len(w.labels))[w.labels.index("none of these")]) for w in analysis.windows),
+    )
+    assert view_models.sentence_of(replace(result, analysis=quiet)) == "mini recognises none of its 17 actions in this video."
     assert (words["shown"], words["verdict"], words["warnings"]) == ([], None, [])
-    assert (words["rejected"]["model"], words["rejected"]["try"]) == ("movinet_a0", "Try movinet_a0 (600 actions)")
+    assert (words["rejected"]["model"], words["rejected"]["try"]) == ("movinet_a0", "Explain with movinet_a0 (600 actions)")
     # if it cannot be had, it is not offered
     monkeypatch.setattr(loading, "is_available", lambda spec: spec.name == "mini")
     assert view_models.answered(result, session)["rejected"]["model"] is None
@@ -835,7 +842,7 @@ def test_it_ends_at_once_when_interrupted_and_leaves_nothing(tmp_path: Path) -> 
 
 
 def test_choices_that_arrive_late_do_not_replace_newer_ones(tmp_path: Path) -> None:
-    session = sessions.Session("token", "secret", tmp_path)
+    session = Session("token", "secret", tmp_path)
     session.choose("annotate", ["cam", True], sent=1.0)
     session.choose("annotate", ["cam", False], sent=3.0)
     session.choose("annotate", ["gradcam", True], sent=2.0)

@@ -96,6 +96,16 @@ STREAM_FIRST = """
 """
 
 
+# Stands in for a server that is slow to open a session: all questions of the page wait for `release()`.
+HELD_QUESTIONS = """
+  const ask = window.fetch, released = new Promise(go => { window.release = go; });
+  window.fetch = async (question, options) => {
+    if (String(question.url ?? question).includes("/queue/join")) await released;
+    return ask(question, options);
+  };
+"""
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory) -> Iterator[SimpleNamespace]:
     """The app with mini and small limits, without the network: ``desk`` are its sessions, ``asked`` counts what the model is
@@ -226,6 +236,17 @@ SUMS = """canvas => {
   let opaque = 0, colours = 0;
   for (let i = 0; i < bytes.length; i += 4) { opaque += bytes[i + 3]; colours += bytes[i] + 2 * bytes[i + 1]; }
   return [opaque / bytes.length, colours / bytes.length];
+}"""
+
+
+COLOURED = """canvas => {
+  const bytes = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  let count = 0;
+  for (let i = 0; i < bytes.length; i += 4) {
+    const colour = bytes.subarray(i, i + 3);
+    count += bytes[i + 3] > 25 && Math.max(...colour) - Math.min(...colour) > 40;
+  }
+  return count;
 }"""
 
 
@@ -482,6 +503,7 @@ def test_several_files_become_runs_that_open_alone_and_in_step(browser, served, 
         until(lambda: cards.count() == 2)
         page.wait_for_selector("#job .vc-job[data-state=idle]", state="attached")
         owner = page.session.runs
+        settled(page)
         page.reload()  # they are kept
         until(lambda: cards.count() == 2)
         assert page.session.runs == owner
@@ -513,7 +535,7 @@ def test_several_files_become_runs_that_open_alone_and_in_step(browser, served, 
         page.mouse.down()
         page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + box["height"] - 2, steps=3)
         page.mouse.up()
-        page.locator(".vc-stage .reply", has_text="With that region hidden, “jumping jack” falls from ").wait_for()
+        page.locator(".vc-stage .reply", has_text="With the framed area hidden, “jumping jack” falls from ").wait_for()
         # all in one zip, and gone
         with page.expect_download() as saved:
             page.get_by_role("button", name="Download all (.zip)").click()
@@ -521,9 +543,33 @@ def test_several_files_become_runs_that_open_alone_and_in_step(browser, served, 
             assert sum(name.endswith(names) for name in archive.namelist()) == 2
         page.get_by_role("button", name="Delete the run of bert.mp4").click()
         until(lambda: cards.count() == 1)
+        # a click on another answer shows the evidence for that, and an open run has its own questions in the menus
+        name = page.locator(".vc-answer .top button.name").nth(1)
+        label = name.inner_text()
+        name.click()
+        until(lambda: cards.count() == 2)
+        assert page.session.results["annotate"].analysis.settings.classes == (label,)
+        page.locator("#classes", has_text=label).wait_for()
+        page.wait_for_selector("#job .vc-job[data-state=idle]", state="attached")
+        page.locator(".vc-runs .open").nth(1).click()
+        until(lambda: page.locator("#classes .token").count() == 0)
+        settled(page)
+        page.wait_for_function(
+            f"(v => v.buffered.length && v.buffered.end(0) > v.duration - 0.1)({PLAYER}.video)"
+        )  # all is fetched
         page.once("dialog", lambda dialog: dialog.accept())
         page.get_by_role("button", name="Delete all").click()
         until(lambda: list(owner.iterdir()) == [])
+
+
+def test_a_video_that_comes_before_the_session_waits_for_it(browser, served, short) -> None:
+    with pages.opened(browser, served.address, before=HELD_QUESTIONS, excused=("Connection errored out",)) as page:
+        page.locator("#stage input[type=file]").wait_for(state="attached")
+        page.locator("#stage input[type=file]").set_input_files(short)
+        page.get_by_text(f"Sending {short.name}").wait_for()
+        page.evaluate("release()")
+        page.locator(".vc-stage .eyebrow", has_text=short.name).wait_for()
+        assert page.locator(".vc-stage .notice").inner_text() == ""
 
 
 def test_a_slow_answer_loses_nothing_when_a_page_is_loaded_again(browser, served, short) -> None:
@@ -609,18 +655,19 @@ def test_a_model_that_knows_nothing_of_it_says_so_and_offers_another(browser, se
     with opened(browser, served) as page:
         bring_short(page, clip)
         page.locator("#explain").click()
-        page.wait_for_selector(".vc-stage[data-state=unexplained]")
-        words = "This is none of the 17 actions that mini knows; movinet_a0 (600 classes) may know it."
+        page.wait_for_selector(".vc-stage[data-state=done]")
+        words = "mini recognises none of its 17 actions in this video."
         assert page.locator(".sentence").inner_text() == words
         assert page.locator(".verdict").count() == 0
         assert page.locator(".vc-answer .shown").count() == 0
-        assert page.locator(".vp").count() == 0
         assert page.session.video.name in page.locator(".vc-stage .eyebrow").inner_text()
-        source = page.locator(".vc-stage .screen video").get_attribute("src").split("/")[-1]
-        assert page.session.files[source] == page.session.video.path  # as it is
-        page.get_by_role("button", name="Try movinet_a0 (600 actions)").click()
+        settled(page)
+        assert page.evaluate(f"({COLOURED})({PLAYER}.canvas)") == 0  # what is said over time can be looked at, without evidence
+        assert page.locator(".vc-answer .top .name").first.evaluate("e => e.tagName") == "SPAN"  # it cannot be asked for
+        page.get_by_role("button", name="Explain with movinet_a0 (600 actions)").click()
         until(lambda: page.locator("#model input").input_value().startswith("movinet_a0 · "))
         until(lambda: page.session.chosen.get("annotate", [None])[0] == "movinet_a0")
+        page.locator("#job .words", has_text="movinet_a0").wait_for()  # it is tried at once, and has no weights here
 
 
 def test_stopping_leaves_nothing_behind(browser, served) -> None:
@@ -665,6 +712,29 @@ def test_the_camera_is_recorded_as_it_is_and_not_mirrored(browser, served) -> No
         seen = frames[0].image.astype(int)
         same, mirrored = (np.abs(seen - picture).mean() for picture in (shown, shown[:, ::-1]))
         assert same < 0.6 * mirrored
+
+
+def test_the_live_tab_tells_of_a_lost_camera_and_goes_on_with_it(browser, served) -> None:
+    with opened(browser, served) as page:
+        page.get_by_role("tab", name="Live").click()
+        page.locator("#live iframe").wait_for()
+        viewer = page.locator("#live iframe").element_handle().content_frame()
+        updates = "window.vidcamStats?.updates.length"
+        until(lambda: viewer.evaluate(f"{updates} > 0"))
+        lost = "track => { track.stop(); track.dispatchEvent(new Event('ended')); }"  # as the browser does if it is unplugged
+        track = viewer.evaluate_handle("document.getElementById('camera').srcObject.getVideoTracks()[0]")
+        track.evaluate(lost)
+        again = viewer.get_by_role("button", name="Use my camera again")
+        again.wait_for()
+        until(lambda: viewer.locator("#state").get_attribute("data-state") == "silent")  # the server has noticed it too
+        assert "The camera stopped sending pictures" in viewer.locator("#notice").inner_text()
+        assert viewer.evaluate("getComputedStyle(document.getElementById('overlay')).visibility") == "hidden"
+        before = viewer.evaluate(updates)
+        again.click()
+        until(lambda: viewer.evaluate(f"{updates} > {before} && vidcamStats.drawn.evidence === vidcamStats.evidence"))
+        until(lambda: not viewer.evaluate("document.body.classList.contains('gone')"))
+        assert again.is_hidden()
+        assert viewer.locator("#notice").is_hidden()
 
 
 def test_a_recording_is_timed_while_it_runs_and_explained(browser, served, jumping, tmp_path) -> None:

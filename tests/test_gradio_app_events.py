@@ -91,7 +91,7 @@ def test_a_result_is_in_all_updates_that_come_after_it(page, monkeypatch) -> Non
 
     monkeypatch.setattr(page.desk.clock, "wait_async", at_once)
     steps = iter([lambda: job.show(first), page.desk.step])  # the evidence, while the verdict is made
-    updates = told(tab._follow(session, job), lambda: next(steps, lambda: None)())
+    updates = told(tab._follow(job), lambda: next(steps, lambda: None)())
     given: set[Any] = set()
     for update in updates:
         assert given <= set(update)

@@ -31,7 +31,7 @@ def stored(shelf: runs.RunShelf, owner: Path, words: str, *, size: int = 10) -> 
     folder.mkdir(parents=True)
     (folder / "clip.mp4").write_bytes(bytes(size))
     video = uploads.Video(folder / "clip.mp4", "clip.mp4", "1 s", "data:,", 1.0, False)
-    run = runs.StoredRun(folder, video, "mini", Settings(classes=("walking",), smooth_s=0.5), words, {"rejected": None}, True)
+    run = runs.StoredRun(folder, video, "mini", Settings(classes=("walking",), smooth_s=0.5), words, {"rejected": None})
     runs.write_facts(run, folder)
     later = len(list(owner.iterdir()))
     os.utime(folder, (later, later))
@@ -112,6 +112,12 @@ def test_a_run_is_opened_later_with_its_answer_and_explained_again_for_an_mp4(ke
     desk.step()
     assert job.state == "done", job.message
     assert job.result.read_bytes()[4:8] == b"ftyp"
+    assert session.results["annotate"] == opened
+    assert not job.folder.exists()
+    assert results.has_file(opened, "video")  # so that it is there the next time
+    job = desk.submit(session, jobs.save(session, engines, opened, "html"), key="annotate")
+    desk.step()
+    assert job.state == "done", job.message
     again = session.results["annotate"]
     np.testing.assert_allclose(again.analysis.probs, result.analysis.probs, atol=1e-5)
     assert run.folder.exists()
@@ -121,12 +127,12 @@ def test_hiding_the_person_changes_the_answer_and_a_corner_does_not(kept) -> Non
     *_, engines, result = kept
     time = float(result.analysis.times_s[np.nanargmax(result.analysis.curves["falling down"])])
     whole = jobs.what_if(engines, result, asking.Hidden(time, box=(0.0, 0.2, 1.0, 0.75)))
-    assert whole.startswith("With that region hidden, “")
+    assert whole.startswith("With the framed area hidden, “")
     assert "; the answer becomes “" in whole
     corner = jobs.what_if(engines, result, asking.Hidden(time, box=(0.0, 0.0, 0.05, 0.02)))
-    assert corner.startswith("The model does not look at that region")
+    assert corner.startswith("The model does not look at the framed area")
     stretch = jobs.what_if(engines, result, asking.Hidden(time, stretch=(time - 0.6, time + 0.6)))
-    assert stretch.startswith("With that stretch hidden, “")
+    assert stretch.startswith("With that stretch of time hidden, “")
 
 
 def test_the_hidden_pixels_are_those_whose_middle_lies_in_the_box() -> None:
@@ -160,7 +166,7 @@ def test_the_hidden_pixels_are_those_whose_middle_lies_in_the_box() -> None:
     ],
 )
 def test_what_is_no_box_and_no_stretch_is_refused(said: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="drag a box on the picture, or a stretch on the timeline"):
+    with pytest.raises(UsageError, match="Drag a box on the picture, or a stretch on the timeline"):
         asking.Hidden.of(said)
     assert asking.Hidden.of({"time": 1, "box": [0, 0, 0.5, 1]}).box == (0.0, 0.0, 0.5, 1.0)
 

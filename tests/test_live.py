@@ -36,7 +36,7 @@ from vidcam.live.budget import Budget, parse_share
 from vidcam.live.capture import Capture
 from vidcam.live.explainer import Explainer
 from vidcam.live.ranking import Ranking, is_clearly_above
-from vidcam.live.state import Update, find_hot_box
+from vidcam.live.state import FULL_STRENGTH, Update, find_full_strength, find_hot_box
 from vidcam.live.stream import Stream, live_settings
 from vidcam.pipeline import Explanation, Session
 from vidcam.settings import Settings
@@ -356,7 +356,7 @@ class Counted:
 def test_several_streams_are_explained_together_as_each_alone(engine, open_stream) -> None:
     clock = ManualClock()
     counted = Counted(engine, clock)
-    explainer = Explainer(counted, clock=clock)
+    explainer = Explainer(clock=clock)
     settings = Settings(seconds_between_clip_starts=0.1)
     videos = [red_square(30), red_square(30, size=(96, 160), start=50.0), red_square(30)]
     choices = [settings, settings, replace(settings, classes=("nothing",), versus="red square")]
@@ -382,7 +382,7 @@ def test_several_streams_are_explained_together_as_each_alone(engine, open_strea
 def test_methods_that_compute_each_class_anew_are_not_mixed(engine, open_stream) -> None:
     clock = ManualClock()
     counted = Counted(engine, clock)
-    explainer = Explainer(counted, clock=clock)
+    explainer = Explainer(clock=clock)
     settings = Settings(seconds_between_clip_starts=0.1, method="gradientxinput")
     streams = [open_stream(settings, engine=counted, clock=clock, explainer=explainer) for _ in range(3)]
     for frame in red_square(24):
@@ -397,7 +397,7 @@ def test_methods_that_compute_each_class_anew_are_not_mixed(engine, open_stream)
 def test_streams_of_a_slow_model_take_turns_with_their_newest_clips(engine, open_stream) -> None:
     clock = ManualClock()
     counted = Counted(engine, clock, took_s=0.4)  # longer than a round may take: one clip in each
-    explainer = Explainer(counted, clock=clock)
+    explainer = Explainer(clock=clock)
     settings = Settings(seconds_between_clip_starts=0.1)
     streams = [open_stream(settings, engine=counted, clock=clock, explainer=explainer, name=str(n)) for n in range(4)]
     order: list[str] = []
@@ -417,7 +417,7 @@ def test_streams_of_a_slow_model_take_turns_with_their_newest_clips(engine, open
 
 
 def test_error_of_one_stream_leaves_the_others_alone(engine, open_stream) -> None:
-    explainer = Explainer(engine, clock=ManualClock())
+    explainer = Explainer(clock=ManualClock())
     good, bad = (open_stream(Settings(seconds_between_clip_starts=0.1), explainer=explainer) for _ in range(2))
 
     def fail(update: Update) -> None:
@@ -814,6 +814,20 @@ def test_ranking_ignores_wavering_and_follows_a_real_change() -> None:
     for i in range(100, 110):
         ranking.update(np.array([0.1, 0.9] if firsts[0] == "sit" else [0.9, 0.1]), time=0.1 * i)
     assert ranking.top(1)[0][0] != firsts[0]
+
+
+@pytest.mark.parametrize(("classes", "temperature"), [(2, 0.48), (3, 0.5), (19, 0.2)])
+def test_full_strength_is_the_logit_that_makes_an_answer_sure(classes: int, temperature: float) -> None:
+    strength = find_full_strength(classes, temperature)
+    logits = np.zeros(classes)
+    logits[0] = strength * classes / (classes - 1)  # so much above the mean of all
+    assert logits[0] - logits.mean() == pytest.approx(strength)
+    exps = np.exp(logits / temperature)
+    assert exps[0] / exps.sum() == pytest.approx(0.95)
+
+
+def test_full_strength_of_a_model_with_many_classes_is_bounded() -> None:
+    assert find_full_strength(400, 1.0) == find_full_strength(1, 1.0) == FULL_STRENGTH
 
 
 def test_hot_box_surrounds_the_hottest_cell_within_the_crop() -> None:

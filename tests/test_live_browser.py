@@ -642,6 +642,11 @@ def test_region_drawn_on_the_picture_makes_events_one_can_open(browser, engine, 
         page.locator("summary").click()
         page.get_by_role("button", name="Remove the rule any > 0.6 for 0.5s").click()
         wait(page, "document.querySelectorAll('#rules li').length === 0")
+        page.locator("#rule").fill("red square > 0.5 in nowhere")
+        page.locator("#rule").press("Enter")
+        wait(page, "!document.getElementById('refused').hidden")  # beside the field, not over the picture
+        assert text(page, "refused") == "There is no region 'nowhere' here. Draw it first."
+        assert page.locator("#notice").is_hidden()
         page.get_by_role("button", name="Draw a region").click()
         box = page.locator("#frame").bounding_box()
         x, y = (lambda share: box["x"] + share * box["width"]), (lambda share: box["y"] + share * box["height"])
@@ -662,6 +667,8 @@ def test_region_drawn_on_the_picture_makes_events_one_can_open(browser, engine, 
         wait(page, "document.querySelectorAll('#events img').length === 1")
         assert page.locator("#no-events").is_hidden()
         assert page.locator(".event b").inner_text() == RED_SQUARE
+        assert page.locator("#refused").is_hidden()
+        assert page.locator(".event").inner_text().endswith('red square > 0.5 in "upper left"')
         page.locator(".event").click()  # within the last minute: the page itself has the picture
         wait(page, "vidcamStats.held !== null")
         page.keyboard.press("Space")

@@ -23,7 +23,7 @@ from test_live_server import HERE, SOCKET, Page
 from vidcam.engine import open_engine
 from vidcam.errors import UsageError, WeightsError
 from vidcam.live.explainer import Explainer
-from vidcam.live.models import ModelSwitch, fit_settings
+from vidcam.live.models import ModelChoice, ModelSwitch, fit_settings
 from vidcam.live.pipeline import MonitorConfig
 from vidcam.live.rules import parse_rule
 from vidcam.settings import Settings
@@ -52,8 +52,8 @@ def mini():
 @contextmanager
 def watched(engine, open_model: Callable, config: MonitorConfig | None = None) -> Iterator[tuple[Hand, ModelSwitch]]:
     """A stream that has been explained by ``engine``, and what changes its model."""
-    explainer = Explainer(engine, least_s=0.1)
-    models = ModelSwitch(explainer, open_model=open_model)
+    explainer = Explainer(least_s=0.1)
+    models = ModelSwitch(engine, open_model=open_model)
     hand = Hand(engine, FRAMES, SETTINGS, config=config, explainer=explainer, models=models)
     hand.push(BEFORE)
     yield hand, models
@@ -69,8 +69,8 @@ def change(models: ModelSwitch, name: str) -> None:
 def test_new_model_goes_on_as_a_stream_that_begins_then(first, mini) -> None:
     config = MonitorConfig(has_page=True)
     with watched(first, lambda name: mini, config) as (hand, models):
-        assert models.choices[0][0] == first.spec.name
-        assert "mini" in dict(models.choices)
+        assert models.choices[0].name == first.spec.name
+        assert "mini" in [choice.name for choice in models.choices]
         hand.stream.choose(Settings(classes=("nothing",), method="gradcam", smooth_s=0.2))
         change(models, "mini")
         assert (models.engine, models.failed) == (mini, "")
@@ -210,21 +210,53 @@ def test_model_is_chosen_in_the_page_and_both_viewers_see_it(browser, first, min
             assert names == ["the answer", *mini.labels]
 
 
-def test_camera_that_comes_later_gets_the_model_of_the_others(first, mini) -> None:
-    hub = make_camera_hub(first, replace(SETTINGS, classes=("red square",)), clock=ManualClock(), open_model=lambda name: mini)
-    with TestClient(make_viewer(hub, PAGE), base_url=HERE) as client, client.websocket_connect(SOCKET) as one:
-        page = Page(one)
-        assert page.next("hello")["model"]["name"] == first.spec.name
+def test_viewer_changes_the_model_of_the_own_camera_only(first, mini) -> None:
+    opened_models: list[str] = []
+
+    def open_model(name: str):
+        opened_models.append(name)
+        return mini
+
+    hub = make_camera_hub(first, replace(SETTINGS, classes=("red square",)), clock=ManualClock(), open_model=open_model)
+    with (
+        TestClient(make_viewer(hub, PAGE), base_url=HERE) as client,
+        client.websocket_connect(SOCKET) as one,
+        client.websocket_connect(SOCKET) as two,
+    ):
+        pages = Page(one), Page(two)
+        assert [page.next("hello")["model"]["name"] for page in pages] == [first.spec.name] * 2
+        own, others = sorted(hub.pipelines, key=lambda pipeline: pipeline.source.name != "browser 1")
         one.send_text('{"type": "model", "name": "mini"}')
-        until(lambda: hub.pipelines[0].stream.engine is mini)
-        with client.websocket_connect(SOCKET) as two:
-            assert Page(two).next("hello")["model"]["name"] == "mini"
-            assert hub.pipelines[1].stream.settings.classes == ()
+        until(lambda: own.stream.engine is mini)
+        assert own.stream.settings.classes == ()
+        assert (others.stream.engine, others.stream.settings.classes) == (first, ("red square",))
+        assert [own.models.engine, others.models.engine] == [mini, first]
+        with client.websocket_connect(f"{SOCKET}?model=mini") as three:  # one may begin with another model
+            assert Page(three).next("hello")["model"]["name"] == "mini"
+        assert opened_models == ["mini"]  # the cameras share it
+        with client.websocket_connect(f"{SOCKET}?model=nobody") as four:
+            assert "'nobody' is not one of the models on this machine" in Page(four).next("error")["message"]
+    until(lambda: not vidcam_threads())
+
+
+def test_own_models_are_offered_to_their_owner_and_nobody_else(first, mini) -> None:
+    own = ModelChoice("anna's", "taught here: a, b", lambda: mini)
+    hub = make_camera_hub(first, SETTINGS, clock=ManualClock(), own_models=lambda key: [own] if key == "anna" else [])
+    with TestClient(make_viewer(hub, PAGE), base_url=HERE) as client:
+        for key, is_offered in (("anna", True), ("bert", False), ("", False)):
+            with client.websocket_connect(f"{SOCKET}?key={key}") as socket:
+                assert (["anna's", own.title] in Page(socket).next("models")["choices"]) == is_offered
+            with client.websocket_connect(f"{SOCKET}?key={key}&model=anna's") as socket:
+                page = Page(socket)
+                if is_offered:
+                    assert page.next("hello")["labels"] == list(mini.labels)
+                else:
+                    assert "not one of the models" in page.next("error")["message"]
     until(lambda: not vidcam_threads())
 
 
 def test_streams_of_two_models_are_not_explained_together(first, mini) -> None:
-    explainer = Explainer(first)
+    explainer = Explainer()
     one, two = (Hand(engine, FRAMES, SETTINGS, explainer=explainer, name=name) for engine, name in ((first, "a"), (mini, "b")))
     turns: list[set[int]] = []
     explain = explainer._explain

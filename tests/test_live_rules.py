@@ -38,7 +38,7 @@ from vidcam.live.actions.webhook import Webhook
 from vidcam.live.events import Event
 from vidcam.live.onsets import Onsets
 from vidcam.live.pipeline import LivePipeline, MonitorConfig
-from vidcam.live.regions import Region, find_peak, parse_region
+from vidcam.live.regions import Places, Region, find_peak, parse_region
 from vidcam.live.rules import RELEASE_S, Rule, RuleTracker, parse_rule
 from vidcam.live.worker import Worker
 from vidcam.settings import Settings
@@ -140,10 +140,31 @@ def test_peak_is_the_centre_of_the_hottest_cell() -> None:
     weak, strong = np.zeros((2, 3, 2), np.float32), np.zeros((1, 3, 2), np.float32)
     weak[0, 0, 0], weak[1, 2, 1], strong[0, 1, 0] = 9.0, 1.0, 2.0  # only the last time counts
     first, second = track(ys, xs, (0, 0, 60, 20), weak), track(ys, xs + 20, (0, 20, 60, 40), strong, times=(1.0,))
-    assert find_peak([first], (60, 40)) == (15 / 40, 50 / 60)
-    assert find_peak([first, second], (60, 40)) == (25 / 40, 30 / 60)
+    assert find_peak([first], (60, 40)) == (15 / 40, 50 / 60, 1.0)
+    assert find_peak([first, second], (60, 40)) == (25 / 40, 30 / 60, 2.0)
     assert find_peak([track(ys, xs, (0, 0, 60, 20), -strong, times=(1.0,))], (60, 40)) is None
     assert find_peak([], (60, 40)) is None
+
+
+def test_place_is_the_newest_with_strong_evidence_in_the_clip() -> None:
+    ys, xs = np.array([9.5, 29.5]), np.array([4.5, 14.5])
+    places = Places(clip_s=1.0)
+
+    def see(time: float, row: int, strength: float) -> tuple[float, ...]:
+        maps = np.zeros((1, 2, 2), np.float32)
+        maps[0, row, 0] = strength
+        places.update(
+            SimpleNamespace(time=time, tracks={"falling": (track(ys, xs, (0, 0, 40, 20), maps, times=(time,)),)}), (40, 20)
+        )
+        return places.find("falling")[1:]
+
+    assert see(0.0, 0, 4.0) == (10 / 40, 4.0)
+    assert see(0.4, 1, 2.0) == (30 / 40, 2.0)  # somebody moves
+    assert see(0.6, 0, 0.75) == (30 / 40, 2.0)  # and lies still: what little is left says nothing
+    assert see(1.1, 0, 0.75) == (10 / 40, 0.75)  # the strongest one has left the clip: this is much of what remains
+    assert places.find("walking") is None
+    places.clear()
+    assert places.find("falling") is None
 
 
 def red_at(*lefts: int) -> list[Frame]:

@@ -171,7 +171,7 @@ def test_a_wrong_choice_is_told_and_changes_nothing(pipeline) -> None:
         for wrong, words in (
             ({"class": "nobody"}, "unknown class 'nobody'"),
             ({"method": "attention-rollout"}, "needs"),
-            ({"class": ["red square"]}, "the class must be a name"),
+            ({"class": ["red square"]}, "The class must be a name"),
             ({"smooth_s": 1e9}, "0 to 5 seconds"),
             ({"smooth_s": 10**4000}, "0 to 5 seconds"),
             ({"smooth_s": True}, "0 to 5 seconds"),
@@ -183,7 +183,7 @@ def test_a_wrong_choice_is_told_and_changes_nothing(pipeline) -> None:
         for noise in ('{"type":"rm"}', '{"type":["got"]}', '{"type":"choose","method":1}'):
             socket.send_text(noise)
         socket.send_bytes(b"not for us")
-        assert page.next("error")["message"].startswith("the method must be a name")
+        assert page.next("error")["message"].startswith("The method must be a name")
         assert pipeline.stream.settings == before
 
 
@@ -290,7 +290,7 @@ def test_each_of_several_sources_can_be_looked_at(two) -> None:
                 assert page.next("evidence")["label"] == label
         with client.websocket_connect(SOCKET + "?source=roof") as socket:
             page = Page(socket)
-            assert page.next("error")["message"] == "there is no source called roof here; sources: door, yard"
+            assert page.next("error")["message"] == "There is no source called roof here; sources: door, yard."
             assert page.closed() == 4000
         answer = client.get("/metrics").text
         assert 'vidcam_frames_total{source="door"} 30.0' in answer
@@ -347,12 +347,12 @@ def test_rules_and_regions_made_on_the_page_fill_its_list_only(engine) -> None:
             ({"type": "region", "name": "a<b", "box": [0, 0, 1, 1]}, "a region's name is"),
             ({"type": "region", "name": "a", "box": [0, 0, 1]}, "four numbers"),
             ({"type": "region", "name": "a", "box": [0, 0, True, 1]}, "four numbers"),
-            ({"type": "region", "name": 5, "box": [0, 0, 1, 1]}, "the name must be a text"),
+            ({"type": "region", "name": 5, "box": [0, 0, 1, 1]}, "The name must be a text"),
             ({"type": "rule", "add": "red square"}, "cannot be understood"),
             ({"type": "rule", "add": "nobody > 0.5"}, "unknown class"),
-            ({"type": "rule", "add": "red square > 0.5 in door"}, "asks for a region that there is not; regions here: all"),
-            ({"type": "rule", "add": "red square > 0.5 at roof"}, "this is the page of the camera"),
-            ({"type": "rule"}, "the add must be a text"),
+            ({"type": "rule", "add": "red square > 0.5 in door"}, "There is no region 'door' here. Draw it first"),
+            ({"type": "rule", "add": "red square > 0.5 at roof"}, "This is the page of the camera"),
+            ({"type": "rule"}, "The add must be a text"),
         ):
             ask(**request)
             assert words in page.next("error")["message"]
@@ -362,7 +362,7 @@ def test_rules_and_regions_made_on_the_page_fill_its_list_only(engine) -> None:
         rule = "red square > 0.5 in door"
         assert page.next("watch")["rules"][1:] == [{"words": rule, "fixed": False}]
         ask(type="region", name="door", box=None)
-        assert f"the rule {rule!r} needs the region door" in page.next("error")["message"]
+        assert f"The rule {rule!r} needs the region door" in page.next("error")["message"]
         hand.push(15)
         event = page.next("event")
         while event["rule"] != rule or event["picture"] is None:
@@ -392,11 +392,11 @@ def test_number_of_rules_and_regions_has_an_end(engine) -> None:
     hand = Hand(engine, red_square(30), Settings(seconds_between_clip_starts=0.1), config=MonitorConfig(has_page=True))
     for n in range(watch.MAX_REGIONS):
         watch.set_region(hand.pipeline, {"name": f"r{n}", "box": [0, 0, 1, 1]})
-    with pytest.raises(UsageError, match="there are 20 regions already"):
+    with pytest.raises(UsageError, match="There are 20 regions already"):
         watch.set_region(hand.pipeline, {"name": "more", "box": [0, 0, 1, 1]})
     for n in range(watch.MAX_RULES - 1):  # one is there from the beginning
         watch.set_rule(hand.pipeline, {"add": f"red square > 0.{n + 100}"})
-    with pytest.raises(UsageError, match="there are 20 rules already"):
+    with pytest.raises(UsageError, match="There are 20 rules already"):
         watch.set_rule(hand.pipeline, {"add": "red square > 0.5"})
     hand.pipeline.close()
 

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
-from starlette.routing import Mount
 from starlette.testclient import TestClient
 from support.clock import ManualClock
 from support.media import write_clip
@@ -19,6 +18,7 @@ from support.media import write_clip
 from vidcam.errors import InputError, UsageError
 from vidcam.io.class_folders import read_labelled
 from vidcam.training import splitting
+from vidcam.web import words
 from vidcam.web.studio import jobs, live, menus, serve, sessions, teach_clips, teach_jobs, teach_models, uploads
 from vidcam.web.studio.teach_clips import Action, Lesson
 
@@ -52,7 +52,7 @@ def lesson_of(tmp_path: Path, **counts: int) -> Lesson:
 
 
 @pytest.mark.parametrize(
-    ("labels", "counts", "words"),
+    ("labels", "counts", "sentence"),
     [
         (("", ""), (0, 0), "name at least two, and add clips of each"),
         (("waving", ""), (3, 0), "name at least two, and add clips of each"),
@@ -62,13 +62,13 @@ def lesson_of(tmp_path: Path, **counts: int) -> Lesson:
         (("waving", "jumping"), (3, 0), "“jumping” has no clip: each action needs at least 2"),
     ],
 )
-def test_a_lesson_that_does_not_suffice_is_refused_with_a_sentence(labels, counts, words, tmp_path) -> None:
+def test_a_lesson_that_does_not_suffice_is_refused_with_a_sentence(labels, counts, sentence, tmp_path) -> None:
     actions = [
         Action(f"{n}", label, [clip(tmp_path / f"{n}-{k}") for k in range(count)])
         for n, (label, count) in enumerate(zip(labels, counts, strict=True))
     ]
     lesson = Lesson(actions)
-    with pytest.raises(UsageError, match=words):
+    with pytest.raises(UsageError, match=sentence):
         lesson.check()
 
 
@@ -133,8 +133,8 @@ def test_the_folders_hold_all_clips_and_keep_the_last_fifth_aside(tmp_path) -> N
 
 
 def test_a_list_in_a_sentence() -> None:
-    assert teach_clips.list_words(["a"]) == "a"
-    assert teach_clips.list_words(["a", "b", "c"]) == "a, b and c"
+    assert words.Common.list_words(["a"]) == "a"
+    assert words.Common.list_words(["a", "b", "c"]) == "a, b and c"
 
 
 # --- what comes in
@@ -154,7 +154,7 @@ def test_an_upload_becomes_a_clip_of_its_action_and_of_no_other(desk, tmp_path) 
     assert session.queue == []
     assert session.folder in lesson.actions[1].clips[0].path.parents
     answer = client.post(address + "nothing", content=path.read_bytes())
-    assert (answer.status_code, answer.json()["error"]) == (400, "This action was removed: load the page again.")
+    assert (answer.status_code, answer.json()["error"]) == (400, "This action was removed: reload the page.")
     answer = client.post(address + number, content=b"no video")
     assert "not a supported video format" in answer.json()["error"]
     assert len(list(session.folder.iterdir())) == 1  # what was refused is deleted
@@ -254,7 +254,7 @@ def test_a_model_is_taught_kept_and_known_to_the_menus(desk, actions, tmp_path, 
     assert model.remarks[0].startswith("Nobody seems to be in clip 2 of “red”: look at it again.")
     assert menus.model_choices(session.runs)[0] == (f"red-green · taught here, {model.right} of 2 test clips right", model.name)
     assert model.name not in [name for _, name in menus.model_choices(tmp_path / "bert")]
-    assert model.remarks[1:] == (teach_jobs.SAME_PLACE, teach_jobs.NOTHING_ELSE)
+    assert model.remarks[1:] == (words.Teach.SAME_PLACE, words.Teach.NOTHING_ELSE)
     assert menus.check_model(model.name) == model.name
     assert menus.method_note(model.name) == menus.method_note("mini").replace("mini", "red-green")
     assert menus.labels(model.name) == ("green", "red")
@@ -302,12 +302,26 @@ def test_a_clip_that_cannot_be_read_is_named_without_its_folder(desk, actions, t
     assert str(tmp_path) not in job.message
 
 
-def test_the_viewer_of_a_taught_model_opens_no_other_path(desk) -> None:
-    client = TestClient(Starlette(routes=[Mount("/taught/{model}", live.TaughtViewers("cpu"))]))
-    for name in ("mini", "..%2Fmini", "red-green-0123456789ab"):
-        answer = client.get(f"/taught/{name}/")
-        assert answer.status_code == 404
-        assert "This model was deleted" in answer.text
+def test_the_live_viewer_lists_the_models_of_the_own_browser_only(desk, tmp_path) -> None:
+    sessions_of = {name: desk.open(name) for name in ("anna", "bert")}
+    shelf = teach_models.model_shelf()
+    for name, session in sessions_of.items():
+        session.runs = tmp_path / "state" / "runs" / name
+    kept = []
+    for n, labels in enumerate((("red", "green"), ("mini",), ("red", "green"))):
+        folder = tmp_path / f"new-{n}" / teach_models.make_name(labels)
+        folder.mkdir(parents=True)
+        kept.append(shelf.keep("anna", teach_models.TaughtModel(folder, labels, 1, 2, (), ())))
+        os.utime(kept[-1].folder, (n, n))
+    list_own = live.own_models(desk, "cpu")
+    offered = list_own(sessions_of["anna"].token)
+    assert [choice.name for choice in offered] == ["red-green 2", "mini 2", "red-green"]  # the newest first; mini is another one
+    assert offered[0].title == "taught here: red, green"
+    assert list_own(sessions_of["bert"].token) == list_own("") == []
+    assert live.address_of(sessions_of["anna"], kept[0]).endswith("&model=red-green")
+    assert live.address_of(sessions_of["anna"], kept[2]).endswith("&model=red-green+2")
+    with pytest.raises(UsageError, match="taught in another browser"):
+        live.address_of(sessions_of["bert"], kept[0])
 
 
 def test_an_unreadable_name_of_a_model_is_refused_by_the_menus(desk) -> None:

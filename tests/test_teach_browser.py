@@ -165,6 +165,18 @@ def test_two_actions_are_taught_and_answer_a_clip_and_the_camera(browser, served
         page.get_by_role("button", name="See it live").click()
         frame = page.frame_locator("#teach-live iframe")
         until(lambda: any(label in frame.locator("body").inner_text() for label in labels))
+        assert frame.locator("#model").input_value() == model.short_name
+        # the Live tab offers it too
+        page.get_by_role("tab", name="Live").click()
+        viewer = page.frame_locator("#live iframe")
+        viewer.locator("#model-row").wait_for()
+        assert viewer.locator("#model").input_value() == "mini"
+        offered = viewer.locator("#model-names option").evaluate_all("all => all.map(o => o.value)")
+        assert model.short_name in offered
+        viewer.locator("#model").fill(model.short_name)
+        viewer.locator("#model").press("Enter")
+        until(lambda: any(label in viewer.locator("#top").inner_text() for label in labels))
+        page.get_by_role("tab", name="Teach").click()
         # it is deleted
         page.once("dialog", lambda dialog: dialog.accept())
         page.get_by_role("button", name="Delete", exact=True).click()

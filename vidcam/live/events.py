@@ -16,7 +16,7 @@ from vidcam.errors import OutputError, UnknownNameError, UsageError
 from vidcam.evidence.heat import render_heat
 from vidcam.io.jpeg import encode
 from vidcam.live.onsets import Onsets
-from vidcam.live.regions import Region, find_peak
+from vidcam.live.regions import Places, Region
 from vidcam.live.rules import RELEASE_S, Crossing, Rule, RuleTracker
 from vidcam.live.state import Update, find_hot_box
 from vidcam.live.stream import Stream
@@ -140,10 +140,12 @@ class Monitor:
         """Take the newest update: start and end events, and improve the score and box of those that go on."""
         self._last = update
         self._onsets.update(update)
+        if self.stream.size is not None:
+            self._places.update(update, self.stream.size)
         for (_, label), open_event in self._open.items():
             _improve(open_event, update, label)
         for tracker in tuple(self._trackers.values()):
-            is_there = partial(self._is_there, tracker.rule.region, update)
+            is_there = partial(self._is_there, tracker.rule.region)
             for crossing in tracker.update(update.prediction.probs, time=update.time, is_there=is_there):
                 self._report(crossing, update)
 
@@ -154,6 +156,7 @@ class Monitor:
                 for crossing in tracker.close(time=self._last.time):
                     self._report(crossing, self._last)
         self._onsets.clear()
+        self._places.clear()
 
     def check_model(self, engine: Engine) -> None:
         """Check that another model knows the labels of all rules. UsageError if it does not."""
@@ -192,7 +195,8 @@ class Monitor:
         """Begin to follow these rules, and no others, on the stream's present model."""
         self._trackers = {str(rule): self._make_tracker(rule) for rule in rules}
         keep_s = max((rule.hold_s for rule in rules), default=0.0) + RELEASE_S
-        self._onsets = Onsets(clip_s=self.stream.engine.spec.clip_s, keep_s=keep_s)
+        clip_s = self.stream.engine.spec.clip_s
+        self._onsets, self._places = Onsets(clip_s=clip_s, keep_s=keep_s), Places(clip_s=clip_s)
 
     def _make_tracker(self, rule: Rule) -> RuleTracker:
         if rule.region and rule.region not in self.regions:
@@ -200,13 +204,12 @@ class Monitor:
             raise UsageError(f"the rule {str(rule)!r} asks for a region that there is not; {known}; name one with --region")
         return RuleTracker(rule, self.stream.engine.labels)
 
-    def _is_there(self, region: str, update: Update, label: str) -> bool:
+    def _is_there(self, region: str, label: str) -> bool:
         """Return whether the strongest evidence for the label lies in the region, if one is asked for."""
         if not region:
             return True
-        size = self.stream.size
-        peak = None if size is None else find_peak(update.tracks.get(label, ()), size)
-        return peak is not None and region in self.regions and self.regions[region].contains(*peak)
+        peak = self._places.find(label)
+        return peak is not None and region in self.regions and self.regions[region].contains(peak.x, peak.y)
 
     def _report(self, crossing: Crossing, update: Update) -> None:
         event = self._start(crossing, update) if crossing.kind == "start" else self._end(crossing)

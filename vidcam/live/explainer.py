@@ -1,5 +1,7 @@
 """One thread that explains the newest clips of several streams, several at once, so that no stream waits for long.
 
+The streams may have different models.
+
 A round takes the newest clip of each stream that has one waiting. Clips that can be computed together go through the network in
 one call. If they would take too long together, the streams that have waited longest come first.
 """
@@ -19,7 +21,6 @@ from vidcam.pipeline import Session, explain_together
 from vidcam.values import Clip
 
 if TYPE_CHECKING:
-    from vidcam.engine import Engine
     from vidcam.live.stream import Stream
 
 __all__ = ["Explainer"]
@@ -33,17 +34,13 @@ class Explainer:
     """Explains the streams that are added to it, in a thread that runs as long as there are started streams.
 
     Args:
-        engine: The model of all streams; :class:`vidcam.live.models.ModelSwitch` changes it.
         cpu: The share of the machine's processor, 0 to 1, that the whole program may use.
         least_s: The least seconds from the start of one round to that of the next.
         real_time: If false, nothing pauses.
         clock: The clock of pauses.
     """
 
-    def __init__(
-        self, engine: Engine, *, cpu: float = 1.0, least_s: float = 0.1, real_time: bool = True, clock: Clock = SYSTEM
-    ) -> None:
-        self.engine = engine
+    def __init__(self, *, cpu: float = 1.0, least_s: float = 0.1, real_time: bool = True, clock: Clock = SYSTEM) -> None:
         self.budget = Budget(cpu, least_s=least_s)
         self.changed = threading.Condition()
         """Guards what waits in the streams, and is notified when that changes."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vidcam.engine import open_engine
 from vidcam.errors import IncompatibleError, UsageError, VidcamError
-from vidcam.live.explainer import Explainer
 from vidcam.live.stream import live_settings
 from vidcam.models.loading import is_available
 from vidcam.models.table import list_specs
@@ -21,42 +21,61 @@ if TYPE_CHECKING:
     from vidcam.engine import Engine
     from vidcam.live.pipeline import LivePipeline
 
-__all__ = ["ModelSwitch", "fit_settings"]
+__all__ = ["ModelChoice", "ModelSwitch", "fit_settings"]
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model that viewers may choose: the name that they type, its title, and what opens it."""
+
+    name: str
+    title: str
+    open: Callable[[], Engine]
 
 
 class ModelSwitch:
-    """Lists the models on this machine, and has all streams of an explainer go on with another of them.
+    """Lists the models that the viewers of some streams may use, and has these streams go on with another of them.
 
     The new model is loaded in a thread of its own while the present one goes on. It must know every label that a rule names.
 
     Args:
-        explainer: Explains the streams.
-        open_model: Opens a model of the list by its name; :func:`vidcam.open_engine` on the present device if None.
+        engine: The present model.
+        open_model: Opens a model of the table by its name; :func:`vidcam.open_engine` on the present device if None.
+        own: Returns the models that only these viewers may use, besides those of the table.
     """
 
-    def __init__(self, explainer: Explainer, *, open_model: Callable[[str], Engine] | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        open_model: Callable[[str], Engine] | None = None,
+        own: Callable[[], Sequence[ModelChoice]] = tuple,
+    ) -> None:
+        self.engine = engine
+        """The present model."""
         self.loading: str | None = None
         """The name of the model that is being loaded."""
         self.failed = ""
         """Why the last change did not come about."""
-        self.choices: tuple[tuple[str, str], ...] = ()
-        """The names and titles of the models that one can change to."""
-        self._explainer, self._first = explainer, explainer.engine
-        self._open = open_model or (lambda name: open_engine(name, device=self._first.device))
+        self.choices: tuple[ModelChoice, ...] = ()
+        """The models that one can change to."""
+        self._open = open_model or partial(open_engine, device=engine.device)
+        self._first, self._own = ModelChoice(engine.spec.name, engine.spec.title, lambda: engine), own
         self._pipelines: list[LivePipeline] = []
         self._lock = threading.Lock()
         self.refresh()
 
-    @property
-    def engine(self) -> Engine:
-        """The present model."""
-        return self._explainer.engine
-
     def refresh(self) -> None:
         """Look again which models are on this machine."""
-        first = self._first.spec
-        here = {spec.name: spec.title for spec in list_specs() if is_available(spec)}
-        self.choices = tuple(({first.name: first.title} | here).items())
+        here = [ModelChoice(spec.name, spec.title, partial(self._open, spec.name)) for spec in list_specs() if is_available(spec)]
+        by_name: dict[str, ModelChoice] = {}
+        for choice in (self._first, *self._own(), *here):
+            by_name.setdefault(choice.name, choice)
+        self.choices = tuple(by_name.values())
+
+    def start_with(self, name: str) -> None:
+        """Load a model before there is a stream. UsageError if it is not one of the choices."""
+        self.engine = self._find(name).open()
 
     def add(self, pipeline: LivePipeline) -> None:
         """Have this pipeline change along with the others."""
@@ -76,25 +95,30 @@ class ModelSwitch:
         Raises:
             UsageError: It is not one of the choices, or another is being loaded.
         """
-        names = [known for known, _ in self.choices]
-        if name not in names:
-            raise UsageError(f"{name!r} is not one of the models on this machine: {', '.join(names)}")
+        choice = self._find(name)
         with self._lock:
             if self.loading is not None:
                 raise UsageError(f"{self.loading} is being loaded; choose again when it is ready")
             if name == self.engine.spec.name:
                 return
             self.loading, self.failed = name, ""
-        threading.Thread(target=self._load, args=(name,), name="vidcam-model", daemon=True).start()
+        threading.Thread(target=self._load, args=(choice,), name="vidcam-model", daemon=True).start()
 
-    def _load(self, name: str) -> None:
+    def _find(self, name: str) -> ModelChoice:
+        choice = next((choice for choice in self.choices if choice.name == name), None)
+        if choice is None:
+            names = ", ".join(choice.name for choice in self.choices)
+            raise UsageError(f"{name!r} is not one of the models on this machine: {names}")
+        return choice
+
+    def _load(self, choice: ModelChoice) -> None:
         failed = ""
         try:
-            self._change(self._first if name == self._first.spec.name else self._open(name))
+            self._change(choice.open())
         except VidcamError as error:
-            failed = f"{name} cannot be used here: {error}"
+            failed = f"{choice.name} cannot be used here: {error}"
         except Exception as error:  # a thread must not end in silence
-            failed = f"{name} cannot be used here: {type(error).__name__}: {error}"
+            failed = f"{choice.name} cannot be used here: {type(error).__name__}: {error}"
         self.loading, self.failed = None, failed
 
     def _change(self, engine: Engine) -> None:
@@ -104,8 +128,7 @@ class ModelSwitch:
                 pipeline.check_model(engine)
             for pipeline in self._pipelines:
                 pipeline.use_model(engine)
-            if self._pipelines:  # else nobody looks on any more
-                self._explainer.engine = engine
+            self.engine = engine
 
 
 def fit_settings(settings: Settings, engine: Engine) -> Settings:

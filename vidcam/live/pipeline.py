@@ -121,8 +121,8 @@ class LivePipeline:
             settings: How it is explained.
             cpu: The share of the machine's processor, 0 to 1, that the whole program may use.
             config: The rules and actions.
-            explainer: Explains the source along with others of the same engine; None for one of its own.
-            models: Changes the model of that explainer, if viewers may ask for that.
+            explainer: Explains the source along with others; None for one of its own.
+            models: Changes the model, if viewers may ask for that.
 
         Returns:
             The stream, started.

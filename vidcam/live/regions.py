@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from vidcam.errors import UsageError
 from vidcam.values import Track
 
-__all__ = ["Region", "find_peak", "parse_region"]
+if TYPE_CHECKING:
+    from vidcam.live.state import Update
+
+__all__ = ["Peak", "Places", "Region", "find_peak", "parse_region"]
 
 
 @dataclass(frozen=True)
@@ -59,13 +63,61 @@ def parse_region(words: str) -> Region:
     return Region(" ".join(name.split()), x0, y0, x1, y1)
 
 
-def find_peak(tracks: Sequence[Track], size: tuple[int, int]) -> tuple[float, float] | None:
-    """Return the centre (x, y) of the cell with the strongest evidence at the last time; None if nothing speaks for the label.
+class Peak(NamedTuple):
+    """The centre of a cell in shares of the picture's width and height, and the raw evidence in it."""
 
-    It is in shares of a picture of ``size`` (H, W).
+    x: float
+    y: float
+    strength: float
+
+
+def find_peak(tracks: Sequence[Track], size: tuple[int, int]) -> Peak | None:
+    """Return the cell with the strongest evidence at the last time, in a picture of ``size`` (H, W).
+
+    None if nothing speaks for the label.
     """
     track = max(tracks, key=lambda t: float(t.maps[-1].max()), default=None)
     if track is None or not float(track.maps[-1].max()) > 0:
         return None
-    row, column = np.unravel_index(int(track.maps[-1].argmax()), track.maps[-1].shape)
-    return float(track.xs[column] + 0.5) / size[1], float(track.ys[row] + 0.5) / size[0]
+    values = track.maps[-1]
+    row, column = np.unravel_index(int(values.argmax()), values.shape)
+    return Peak(
+        float(track.xs[column] + 0.5) / size[1], float(track.ys[row] + 0.5) / size[0], strength=float(values[row, column])
+    )
+
+
+class Places:
+    """Remembers for each label where its evidence was strong within the last clip.
+
+    The newest map need not show it. Somebody who has fallen lies still, and hardly any evidence is left for that moment; but the
+    clip that is answered as a fall still contains the fall.
+
+    Args:
+        clip_s: The length of a clip in seconds.
+    """
+
+    SHARE = 0.25
+    """A peak counts if it is at least this share of the strongest one within the clip."""
+
+    def __init__(self, *, clip_s: float) -> None:
+        self._clip_s = clip_s
+        self._peaks: dict[str, list[tuple[float, Peak]]] = {}
+
+    def update(self, update: Update, size: tuple[int, int]) -> None:
+        """Take the newest evidence, in a picture of ``size`` (H, W), and forget what lies before its clip."""
+        for label, tracks in update.tracks.items():
+            peak = find_peak(tracks, size)
+            if peak is not None:
+                self._peaks.setdefault(label, []).append((update.time, peak))
+        for label, peaks in list(self._peaks.items()):
+            self._peaks[label] = [(time, peak) for time, peak in peaks if time > update.time - self._clip_s]
+
+    def clear(self) -> None:
+        """Forget everything, because a new clip of the stream begins."""
+        self._peaks.clear()
+
+    def find(self, label: str) -> Peak | None:
+        """Return the newest place with strong evidence for the label; None if there is none."""
+        peaks = [peak for _, peak in self._peaks.get(label, ())]
+        least = self.SHARE * max((peak.strength for peak in peaks), default=0.0)
+        return next((peak for peak in reversed(peaks) if peak.strength >= least), None)

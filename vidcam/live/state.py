@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -14,11 +15,12 @@ from vidcam.live.ranking import Ranking
 from vidcam.pipeline import Explanation
 from vidcam.values import Box, FloatArray, Prediction, Track
 
-__all__ = ["LiveEvidence", "Update", "find_hot_box"]
+__all__ = ["LiveEvidence", "Update", "find_full_strength", "find_hot_box"]
 
 TOP = 5  # labels that are ranked for the viewer
 FORGET_AFTER = 7.0  # time constants after which the past no longer counts
-FULL_STRENGTH = 3.0  # logits: evidence of this much, all on a twentieth of the cells, is drawn in full strength; less never is
+FULL_STRENGTH = 3.0  # logits: evidence of this much, all on a twentieth of the cells, is drawn in full strength; less is not
+SURE = 0.95
 HALF_LIFE_S = 20.0
 
 
@@ -59,7 +61,7 @@ class LiveEvidence:
     The maps are those of :class:`vidcam.evidence.timeline.Timeline`, smoothed by its one-sided exponential; only the part of the
     timeline that this needs is kept. The scale is a :class:`vidcam.evidence.scale.RunningScale` over the evidence for the labels
     that are shown. If the evidence is in logits, the scale has a floor, so that a scene in which nothing speaks for anything does
-    not glow. In other units nobody knows how much is much, so there is no floor.
+    not glow: see :func:`find_full_strength`. In other units nobody knows how much is much, so there is no floor.
 
     Args:
         labels: All labels, in the model's order.
@@ -68,6 +70,7 @@ class LiveEvidence:
         smooth_s: The time constant of the smoothing in seconds.
         chosen: Whether the user chose the labels that are explained.
         rejects: The labels without evidence ("none of these"), see :class:`vidcam.models.spec.ModelSpec`.
+        full_strength: How many logits of evidence are always drawn in full strength.
     """
 
     def __init__(
@@ -79,7 +82,9 @@ class LiveEvidence:
         smooth_s: float,
         chosen: bool,
         rejects: tuple[str, ...] = (),
+        full_strength: float = FULL_STRENGTH,
     ) -> None:
+        self._full_strength = full_strength
         self._smooth_s = smooth_s
         self._keep_s = clip_s + FORGET_AFTER * smooth_s
         self._chosen, self._rejects = chosen, rejects
@@ -108,7 +113,7 @@ class LiveEvidence:
         if self._scale is None:
             first = evidence[0]
             cells = first.values.size * sum(e.label == first.label for e in evidence)
-            floor = FULL_STRENGTH / (0.05 * cells) if first.complete else NO_EVIDENCE
+            floor = self._full_strength / (0.05 * cells) if first.complete else NO_EVIDENCE
             self._scale = RunningScale(half_life_s=HALF_LIFE_S, floor=floor)
         strength = np.concatenate([np.maximum(t.maps, 0).ravel() for parts in tracks.values() for t in parts])
         self._count += 1
@@ -137,6 +142,18 @@ class LiveEvidence:
         """Return the smoothed evidence of the newest time that clips have covered, as a track of that one time."""
         smoothed = smooth(track, kind="exponential", seconds=self._smooth_s, causal=True)
         return replace(smoothed, times=smoothed.times[-1:], maps=smoothed.maps[-1:])
+
+
+def find_full_strength(classes: int, temperature: float) -> float:
+    """Return how many logits of evidence are drawn in full strength for a model of so many classes: at most ``FULL_STRENGTH``.
+
+    It is what a class needs above the mean of all to be answered with 95 %, if the others are equal. A model that was taught a
+    few actions needs far less than one of hundreds, and has no more evidence than it needs.
+    """
+    if classes < 2:
+        return FULL_STRENGTH
+    needed = temperature * math.log(SURE / (1 - SURE) * (classes - 1)) * (classes - 1) / classes
+    return min(FULL_STRENGTH, needed)
 
 
 def find_hot_box(tracks: tuple[Track, ...], *, share: float = 0.5) -> Box | None:

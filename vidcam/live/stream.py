@@ -20,7 +20,7 @@ from vidcam.errors import VidcamError
 from vidcam.io.clock import SYSTEM, Clock
 from vidcam.live.budget import Budget
 from vidcam.live.explainer import Explainer
-from vidcam.live.state import LiveEvidence, Update
+from vidcam.live.state import LiveEvidence, Update, find_full_strength
 from vidcam.methods.core import Method
 from vidcam.pipeline import Explanation, Session
 from vidcam.settings import Settings
@@ -60,7 +60,7 @@ class Stream:
         real_time: If false, every clip is explained, and :meth:`push` waits for that; else the newest clip is explained next.
         clock: The clock of ages and pauses.
         changed: Called when explaining has ended, by :meth:`close` or by an :attr:`error`.
-        explainer: Explains the stream along with others of the same engine; None for one of its own.
+        explainer: Explains the stream along with others; None for one of its own.
 
     Raises:
         UsageError: The settings do not fit the model.
@@ -97,7 +97,7 @@ class Stream:
         self.explaining = threading.Lock()
         """Held while a clip is explained, and while the settings or the session change."""
         least_s = self.settings.seconds_between_clip_starts or HOP_S
-        self._explainer = explainer or Explainer(engine, cpu=cpu, least_s=least_s, real_time=real_time, clock=clock)
+        self._explainer = explainer or Explainer(cpu=cpu, least_s=least_s, real_time=real_time, clock=clock)
         self._changed = self._explainer.changed
         self._newest: tuple[Session, Clip] | None = None
         self._last: tuple[Session, Clip] | None = None
@@ -287,6 +287,7 @@ class Stream:
             smooth_s=settings.smooth_s,
             chosen=bool(settings.classes),
             rejects=spec.rejects,
+            full_strength=find_full_strength(1 if spec.multi_label else len(self.engine.labels), spec.temperature),
         )
 
     def _take(self, session: Session, clips: Sequence[Clip]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import sys
@@ -24,8 +25,12 @@ CLIENT_ERRORS = ("Invalid UTF-8 sequence", "Invalid HTTP request", "Unsupported 
 
 
 def _is_about_server(record: logging.LogRecord) -> bool:
-    """Return whether a message of uvicorn is about this server; those about bad requests are not logged, as they are answered."""
-    return not str(record.msg).startswith(CLIENT_ERRORS)
+    """Return whether a message of uvicorn tells of an error of this server.
+
+    Those about bad requests do not, as they are answered; nor those about pages that were still open when the server was stopped.
+    """
+    was_stopped = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not was_stopped and not str(record.msg).startswith((*CLIENT_ERRORS, "Cancel %s running task(s)"))
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from vidcam.live.pipeline import LivePipeline
 from vidcam.live.sources import PushedSource
 from vidcam.live.state import Update
 from vidcam.live.stream import KEEP_S
+from vidcam.web import words
 from vidcam.web.live import protocol
 from vidcam.web.live.watch import set_region, set_rule
 
@@ -170,10 +171,10 @@ class ViewerConnection:
             if clock.now() - last_status >= STATUS_S or stream.size != size:  # evidence is placed in pictures of that size
                 last_status, size = clock.now(), stream.size
                 await self._socket.send_text(protocol.encode_status(self._pipeline))
-            for kind, words in self._encode_controls().items():
-                if told[kind] != words:
-                    told[kind] = words
-                    await self._socket.send_text(words)
+            for kind, text in self._encode_controls().items():
+                if told[kind] != text:
+                    told[kind] = text
+                    await self._socket.send_text(text)
             while self._events:
                 await self._socket.send_text(self._events.popleft())
             while self._updates:
@@ -197,11 +198,11 @@ class ViewerConnection:
             message = await self._socket.receive()
             if message["type"] == "websocket.disconnect":
                 return
-            data, words = message.get("bytes"), message.get("text")
+            data, text = message.get("bytes"), message.get("text")
             if data is not None:
                 self._take_picture(data)
-            elif words is not None:
-                await self._obey(words)
+            elif text is not None:
+                await self._obey(text)
 
     def _take_picture(self, data: bytes) -> None:
         """Take a picture of the browser's camera; ignore one that is damaged or too large."""
@@ -210,7 +211,7 @@ class ViewerConnection:
                 time, jpeg = protocol.unpack_picture(data)
                 self._camera.put(jpeg, at=time)
 
-    async def _obey(self, words: str) -> None:
+    async def _obey(self, text: str) -> None:
         """Obey a request: ``got`` confirms a picture, ``choose`` changes the settings, ``retry`` opens a lost source again.
 
         ``model`` changes the model, ``region`` and ``rule`` what is watched for. Any other type is ignored.
@@ -218,7 +219,7 @@ class ViewerConnection:
         InvalidMessageError if it is not a JSON object, or contains something that no page writes.
         """
         try:
-            request = json_text.parse_json(words, strict=True)
+            request = json_text.parse_json(text, strict=True)
         except ValueError as error:
             raise InvalidMessageError from error
         if not isinstance(request, dict):
@@ -245,9 +246,9 @@ class ViewerConnection:
         """Begin to load the model ``name``. UsageError if it is not one of those that may be chosen."""
         models, name = self._pipeline.models, request.get("name")
         if models is None:
-            raise UsageError("the model of this stream cannot be changed here")
+            raise UsageError(words.Hub.NO_CHOICE)
         if not isinstance(name, str):
-            raise UsageError(f"the model must be a name, got {name!r}")
+            raise UsageError(words.Hub.no_name(what="model", given=name))
         models.choose(name)
 
     def _set_region(self, request: dict[str, Any]) -> None:
@@ -261,10 +262,10 @@ class ViewerConnection:
         stream = self._pipeline.stream
         for key in ("method", "class", "versus"):
             if not isinstance(request.get(key), str | None):
-                raise UsageError(f"the {key} must be a name, got {request[key]!r}")
+                raise UsageError(words.Hub.no_name(what=key, given=request[key]))
         smooth_s = request.get("smooth_s", stream.settings.smooth_s)
         if isinstance(smooth_s, bool) or not isinstance(smooth_s, int | float) or not 0 <= smooth_s <= 5:
-            raise UsageError(f"smoothing must be 0 to 5 seconds, got {smooth_s!r}")
+            raise UsageError(words.Hub.smoothing(given=smooth_s))
         label = request.get("class")
         stream.choose(
             replace(

@@ -17,6 +17,7 @@ from vidcam.live.state import Update
 from vidcam.methods.lookup import all_methods
 from vidcam.reports.player_data import drawing_facts
 from vidcam.values import Track
+from vidcam.web import words
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
@@ -151,7 +152,8 @@ def encode_hello(pipeline: LivePipeline, *, browser: bool, keep_s: float) -> str
 def encode_models(models: ModelSwitch) -> str:
     """Encode which model explains, which others one can change to, and how the last change goes or went."""
     current = models.engine.spec.name
-    return _to_text(type="models", current=current, choices=models.choices, loading=models.loading, failed=models.failed)
+    choices = [(choice.name, choice.title) for choice in models.choices]
+    return _to_text(type="models", current=current, choices=choices, loading=models.loading, failed=models.failed)
 
 
 def _methods(engine: Engine) -> list[dict[str, object]]:
@@ -159,7 +161,7 @@ def _methods(engine: Engine) -> list[dict[str, object]]:
     rows = []
     for method in all_methods():
         missing = method.requires - engine.spec.provides
-        reason = f"needs {', '.join(sorted(missing))}, which {engine.spec.name} does not have" if missing else None
+        reason = words.Hub.missing(needs=sorted(missing), model=engine.spec.name) if missing else None
         if method.wraps is None:
             rows.append({"name": method.name, "title": method.title, "cost": method.cost, "signed": method.signed, "why": reason})
     return rows

@@ -142,8 +142,8 @@ def _watch(
         pipeline.capture.wait()  # report a missing source before any weights are loaded
     engine = load()
     least_s = plan.settings.seconds_between_clip_starts or HOP_S
-    explainer = Explainer(engine, cpu=plan.cpu, least_s=least_s, real_time=plan.real_time, clock=plan.clock)
-    models = ModelSwitch(explainer) if plan.has_page else None
+    explainer = Explainer(cpu=plan.cpu, least_s=least_s, real_time=plan.real_time, clock=plan.clock)
+    models = ModelSwitch(engine) if plan.has_page else None
     for pipeline in pipelines:
         pipeline.explain(engine, plan.settings, config=config, explainer=explainer, models=models)
     if plan.record is not None:

@@ -20,7 +20,7 @@ from vidcam.errors import VidcamError
 from vidcam.live.metrics import CONTENT_TYPE, render_metrics
 from vidcam.web.live import SHARED
 from vidcam.web.live.connection import InvalidMessageError, ViewerConnection, ViewerSocket
-from vidcam.web.live.hub import Hub
+from vidcam.web.live.hub import Hub, Visit
 from vidcam.web.security import LOOPBACK, Guard
 
 __all__ = ["make_viewer"]
@@ -38,7 +38,8 @@ def make_viewer(
 ) -> ASGIApp:
     """Make the application: the page at ``/``, its websocket at ``/ws``, the sources' names at ``/sources``, and ``/metrics``.
 
-    If there are several sources, ``/`` shows all of them, and ``/?source=NAME`` one.
+    If there are several sources, ``/`` shows all of them, and ``/?source=NAME`` one. For the browser's own camera,
+    ``/?model=NAME`` names the model to begin with, and ``/?key=KEY`` the viewer, to whom models of their own are offered.
 
     It can be mounted in another application, under any path that ends in a slash.
 
@@ -58,9 +59,10 @@ def make_viewer(
         stack = contextlib.ExitStack()
         try:
             await socket.accept()
-            name, is_tile = socket.query_params.get("source"), "tile" in socket.query_params
-            pipeline, camera = await run_in_threadpool(lambda: stack.enter_context(hub.enter(name)))
-            await ViewerConnection(socket, pipeline, camera, is_tile=is_tile).run()
+            asked = socket.query_params
+            visit = Visit(asked.get("source"), asked.get("key", ""), asked.get("model"), "tile" in asked)
+            pipeline, camera = await run_in_threadpool(lambda: stack.enter_context(hub.enter(visit)))
+            await ViewerConnection(socket, pipeline, camera, is_tile=visit.is_tile).run()
         except WebSocketDisconnect:
             pass  # a page may go away at any moment
         except InvalidMessageError:

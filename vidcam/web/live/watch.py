@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from vidcam.errors import UsageError
 from vidcam.live.pipeline import LivePipeline
 from vidcam.live.regions import Region
-from vidcam.live.rules import parse_rule
+from vidcam.live.rules import Rule, parse_rule
+from vidcam.web import words
 
 __all__ = ["MAX_REGIONS", "MAX_RULES", "set_region", "set_rule"]
 
@@ -22,24 +24,24 @@ def set_region(pipeline: LivePipeline, request: dict[str, Any]) -> None:
     """
     name, box = _text(request, "name"), request.get("box")
     if name in pipeline.fixed_regions:
-        raise UsageError(f"the region {name} was given on the command line and cannot be changed here")
+        raise UsageError(words.Watch.fixed_region(name=name))
     with pipeline.stream.explaining:
         if box is None:
             _check_unused(pipeline, name)
             pipeline.regions.pop(name, None)
             return
         if not isinstance(box, list) or len(box) != 4 or not all(type(edge) in (int, float) for edge in box):
-            raise UsageError(f"a region is four numbers, got {box!r}")
+            raise UsageError(words.Watch.not_a_box(given=box))
         if name not in pipeline.regions and len(pipeline.regions) >= MAX_REGIONS:
-            raise UsageError(f"there are {MAX_REGIONS} regions already; remove one first")
+            raise UsageError(words.Watch.too_many(what="regions", most=MAX_REGIONS))
         pipeline.regions[name] = Region(name, *map(float, box))
 
 
 def _check_unused(pipeline: LivePipeline, name: str) -> None:
     monitor = pipeline.page_monitor
-    for words in monitor.followed if monitor else ():
-        if parse_rule(words).region == name:
-            raise UsageError(f"the rule {words!r} needs the region {name}: remove the rule first")
+    for rule in monitor.followed if monitor else ():
+        if parse_rule(rule).region == name:
+            raise UsageError(words.Watch.region_used(rule=rule, region=name))
 
 
 def set_rule(pipeline: LivePipeline, request: dict[str, Any]) -> None:
@@ -50,22 +52,30 @@ def set_rule(pipeline: LivePipeline, request: dict[str, Any]) -> None:
     """
     monitor = pipeline.page_monitor
     if monitor is None:
-        raise UsageError("this stream has no list of events")
+        raise UsageError(words.Watch.NO_LIST)
     if "remove" in request:
         with pipeline.stream.explaining:
             monitor.unfollow(_text(request, "remove"))
         return
-    rule = parse_rule(_text(request, "add"))
+    rule = _with_known_region(parse_rule(_text(request, "add")), pipeline)
     if rule.source not in ("", pipeline.source.name):
-        raise UsageError(f"this is the page of {pipeline.source.name}: leave out 'at {rule.source}'")
+        raise UsageError(words.Watch.other_source(page=pipeline.source.name, rule=rule.source))
     if len(monitor.followed) >= MAX_RULES:
-        raise UsageError(f"there are {MAX_RULES} rules already; remove one first")
+        raise UsageError(words.Watch.too_many(what="rules", most=MAX_RULES))
     with pipeline.stream.explaining:
         monitor.follow(rule)
 
 
+def _with_known_region(rule: Rule, pipeline: LivePipeline) -> Rule:
+    """Return the rule with its region's name as the region has it. UsageError if there is no such region."""
+    names = {name.casefold(): name for name in pipeline.regions}
+    if rule.region and rule.region.casefold() not in names:
+        raise UsageError(words.Watch.no_region(name=rule.region, regions=list(names.values())))
+    return replace(rule, region=names.get(rule.region.casefold(), ""))
+
+
 def _text(request: dict[str, Any], key: str) -> str:
-    words = request.get(key)
-    if not isinstance(words, str) or len(words) > 500:
-        raise UsageError(f"the {key} must be a text of at most 500 letters")
-    return " ".join(words.split())
+    text = request.get(key)
+    if not isinstance(text, str) or len(text) > 500:
+        raise UsageError(words.Watch.not_a_text(what=key))
+    return " ".join(text.split())

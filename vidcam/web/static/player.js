@@ -421,16 +421,11 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   // --- time
   const toMedia = t => t + shift, fromMedia = t => t - shift;
   const labelAt = t => state.chosen === AUTO ? last(data.answers.filter((a, i) => !i || a[0] <= t))[1] : state.chosen;
-<<<<<<< HEAD
-  const answerAt = t => chart.band.find(s => t >= s.start && t < s.end);
-  const answerText = s => s.prob === null ? s.label : `${s.label}, ${percent(s.prob)}`; // those of several models name theirs
-=======
   /** Returns the label and the probability of the window that decides at a time, as the MP4 and the CSV have them; null if none does. */
   const answerAt = t => {
     const span = chart.band.find(s => t >= s.start && (t < s.end || s.end === chart.t1 && t === chart.t1));
-    return span ? { label: span.label, prob: probs[indexAt(probs.map(([from]) => from), t)][1] } : null;
+    return span ? { label: span.label, prob: span.prob === null ? null : probs[indexAt(probs.map(([from]) => from), t)][1] } : null; // those of several models name theirs in the label
   };
->>>>>>> wip-player3
   const patchesAt = (t, label = labelAt(t)) => {
     const patches = [];
     for (const track of tracks) if (track.label === label) {
@@ -636,13 +631,8 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   // --- the timeline
   const share = t => 100 * (t - chart.t0) / (chart.t1 - chart.t0), at = (start, end) => `left:${share(clamp(start, chart.t0, chart.t1))}%;width:${share(clamp(end, chart.t0, chart.t1)) - share(clamp(start, chart.t0, chart.t1))}%`;
   const rise = value => 100 * (chart.high - value) / (chart.high - chart.low);
-<<<<<<< HEAD
-  const band = make("div", { class: "vp-band", title: "The prediction over time" }, ...chart.band.map(s =>
-    make("span", { style: at(s.start, s.end), title: answerText(s), class: share(s.end) - share(s.start) < 4 ? "narrow" : "" }, s.label)));
-=======
   const band = make("div", { class: "vp-band", title: WORDS.band }, ...chart.band.map(s =>
-    make("span", { style: at(s.start, s.end), title: WORDS.bandPart(s.label, percent(s.prob)), class: share(s.end) - share(s.start) < 4 ? "narrow" : "" }, s.label)));
->>>>>>> wip-player3
+    make("span", { style: at(s.start, s.end), title: s.prob === null ? s.label : WORDS.bandPart(s.label, percent(s.prob)), class: share(s.end) - share(s.start) < 4 ? "narrow" : "" }, s.label)));
   const svg = makeSvg("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", "aria-hidden": "true" }, ...curvePaths());
   function curvePaths() {
     return chart.curves.map((curve, i) => {
@@ -714,11 +704,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
     slide.setAttribute("aria-valuenow", t.toFixed(3));
     slide.setAttribute("aria-valuetext", timeText(t));
     const answer = answerAt(t);
-<<<<<<< HEAD
-    now.textContent = answer ? answerText(answer) : "no answer here";
-=======
-    now.textContent = answer ? WORDS.now(answer.label, percent(answer.prob)) : WORDS.noAnswer;
->>>>>>> wip-player3
+    now.textContent = !answer ? WORDS.noAnswer : answer.prob === null ? answer.label : WORDS.now(answer.label, percent(answer.prob));
     const shown = hovering ?? t;
     outputs.forEach((output, i) => { const value = valueAt(i, shown); output.textContent = wholePercent(value === null ? NaN : value / strongest); });
     if (label !== marked) slide.querySelectorAll("[data-curve]").forEach(element => element.classList.toggle("vp-other", Number(element.dataset.curve) !== label));

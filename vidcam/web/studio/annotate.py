@@ -6,27 +6,46 @@ import logging
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import gradio as gr
 
 from vidcam import Settings
 from vidcam.engine import BUILT_IN
 from vidcam.errors import UsageError
+from vidcam.settings import Smoothing
+from vidcam.web import words
 
 from . import jobs, menus, view_models
 from .asking import Hidden
-from .components import EVENT, IDLE, Unfinished, failed, followed, guarded, halting, part, remembered, saving, unchanged, working
-from .results import Result, file_kinds
-from .runs import RunShelf
-from .sessions import Job, Session, SessionManager, sentence
+from .components import (
+    EVENT,
+    IDLE,
+    ModelMenu,
+    Unfinished,
+    failed,
+    followed,
+    guarded,
+    halting,
+    part,
+    remembered,
+    saving,
+    submitted,
+    unchanged,
+    working,
+)
+from .results import Result, download_name, file_kinds
+from .runs import RunShelf, StoredRun
+from .session import Session
+from .sessions import SessionManager
 from .uploads import Video, megabytes, minutes
+from .work import Cancelled, Job, sentence
 
 __all__ = ["AnnotateTab", "take"]
 
 KEY = "annotate"
 log = logging.getLogger("vidcam.app")
-NO_LABEL = [("none", "")]
+NO_LABEL = [(words.Annotate.NO_CONTRAST, "")]
 
 
 class AnnotateTab:
@@ -65,8 +84,8 @@ class AnnotateTab:
                 self._answer = part("answer", {}, elem_id="answer")
                 self._asked = self._make_questions(model, because)
                 with gr.Row(elem_id="go", elem_classes="sticky"):
-                    self._explain = gr.Button("Explain", variant="primary", elem_id="explain", elem_classes="go")
-                    self._stop = gr.Button("Stop", elem_id="stop", elem_classes="stop")
+                    self._explain = gr.Button(words.Annotate.EXPLAIN, variant="primary", elem_id="explain", elem_classes="go")
+                    self._stop = gr.Button(words.Common.STOP, elem_id="stop", elem_classes="stop")
         self.shown = [self.stage, self._answer, self._job, self._explain, self._runs]
         self.starting = [*self.shown, *self._asked]
         self._connect()
@@ -76,28 +95,40 @@ class AnnotateTab:
         known = list(menus.labels(model))
         with gr.Group(elem_id="ask"):
             self.model_menu = gr.Dropdown(
-                menus.model_choices(), value=model, label="Model", info=f"{menus.reach(model)} {because}", elem_id="model"
+                menus.model_choices(),
+                value=model,
+                label=words.Common.MODEL,
+                info=f"{menus.reach(model)} {because}",
+                elem_id="model",
             )
             self._method_menu = gr.Dropdown(
-                menus.method_choices(model), value=menus.own_method(model), label="Method", info=menus.method_note(model),
+                menus.method_choices(model),
+                value=menus.own_method(model),
+                label=words.Annotate.METHOD,
+                info=menus.method_note(model),
                 elem_id="method",
-            )  # fmt: skip
-            self._classes = gr.Dropdown(
-                known, value=[], multiselect=True, label="Evidence for", elem_id="classes",
-                info="Leave empty to explain the model's answer.",
-            )  # fmt: skip
-            self._versus = gr.Dropdown(_other_labels(model), value="", label="Contrast with", elem_id="versus")
-            verdict = gr.Checkbox(
-                True, label="Check: does the answer depend on this evidence? (adds about a third to the time)", elem_id="verdict"
             )
-            with gr.Accordion("More", open=False):
-                smoothing = gr.Radio(["gaussian", "exponential", "flow", "none"], value="gaussian", label="Smoothing over time")
-                smooth_s = gr.Slider(0, 2, 0.25, step=0.05, label="Smoothing, seconds", buttons=[])
-                hop = gr.Slider(0, 4, 0, step=0.05, label="Seconds between clip starts", info="0: half a clip.", buttons=[])
-                cover = gr.Checkbox(False, label="Several crops that cover the whole frame")
+            self._classes = gr.Dropdown(
+                known, value=[], multiselect=True, label=words.Common.EVIDENCE_FOR, elem_id="classes",
+                info=words.Annotate.CLASSES_HELP,
+            )  # fmt: skip
+            self._versus = gr.Dropdown(_other_labels(model), value="", label=words.Annotate.CONTRAST, elem_id="versus")
+            verdict = gr.Checkbox(
+                True,
+                label=words.Annotate.CHECK,
+                elem_id="verdict",
+            )
+            with gr.Accordion(words.Common.MORE, open=False):
+                smoothing = gr.Radio(list(get_args(Smoothing)), value=Settings().smoothing, label=words.Annotate.SMOOTHING)
+                smooth_s = gr.Slider(0, 2, 0.25, step=0.05, label=words.Annotate.SMOOTHING_SECONDS, buttons=[])
+                hop = gr.Slider(
+                    0, 4, 0, step=0.05, label=words.Annotate.CLIP_STARTS, info=words.Annotate.CLIP_STARTS_HELP, buttons=[]
+                )
+                cover = gr.Checkbox(False, label=words.Annotate.COVER)
                 with gr.Row():
-                    start = gr.Textbox("", label="From second", min_width=100, placeholder="the beginning")
-                    end = gr.Textbox("", label="To second", min_width=100, placeholder="the end")
+                    start = gr.Textbox("", label=words.Annotate.FROM, min_width=100, placeholder=words.Annotate.FROM_DEFAULT)
+                    end = gr.Textbox("", label=words.Annotate.TO, min_width=100, placeholder=words.Annotate.TO_DEFAULT)
+        self.model_menus = [ModelMenu(self.model_menu, KEY, 0, model)]
         self.menu_parts = [self.model_menu, self._method_menu, self._classes, self._versus]
         return [*self.menu_parts, smoothing, smooth_s, hop, cover, start, end, verdict]
 
@@ -105,19 +136,26 @@ class AnnotateTab:
         """Connect the events of the controls to the methods below."""
         self.stage.upload(self._show_video, None, self.shown, **EVENT)
         self.stage.select(self._choose_example, None, self.shown, **EVENT)
+        wanted = self._answer.select(self._take_offer, self.menu_parts, [self._job, *self.menu_parts], **EVENT)
+        wanted.then(self._run, self._asked, self.shown, **EVENT)
         changes = [
             self.model_menu.input(self._change_model, self.menu_parts, [self._job, *self.menu_parts], **EVENT),
-            self._answer.select(self._try_model, self.menu_parts, [self._job, *self.menu_parts], **EVENT),
+            self._runs.select(self._open, None, [*self.shown, *self._asked], **EVENT),
+            wanted,
         ]
         self._remember_after = remembered(self._desk, KEY, self._asked, after=changes)
         self._explain.click(self._run, self._asked, self.shown, **EVENT)
         self.stage.submit(self._hide, None, [self.stage], **EVENT)
         self.stage.apply(self._run_queue, self._asked, self.shown, **EVENT)
-        self._runs.select(self._open, None, self.shown, **EVENT)
         self._runs.delete(self._delete, None, self.shown, **EVENT)
         self._runs.download(self._save_runs, None, [self._job, self._runs], **EVENT)
         self._answer.download(self._save, None, [self._job, self._answer], **EVENT)
         self._stop.click(halting(self._desk, self._job), None, [self._job], **EVENT)
+
+    def follow_model(self, changed: Any) -> None:
+        """Fill the menus for the model of the menu after an event that may have chosen another one."""
+        event = changed.then(self._change_model, self.menu_parts, [self._job, *self.menu_parts], **EVENT)
+        self._remember_after(event)
 
     def take_model(self, button: gr.Button, menu: gr.Dropdown) -> Any:
         """Let a button of another tab choose the model that is chosen in a menu there; return the event that does."""
@@ -136,7 +174,7 @@ class AnnotateTab:
                 "token": session.token,
                 "secret": session.secret,
                 "size": limits.size,
-                "words": f"up to {megabytes(limits.size)} and {minutes(limits.seconds)}",
+                "words": words.Uploads.limits(size=megabytes(limits.size), length=minutes(limits.seconds)),
                 "examples": [{"name": v.name, "facts": v.facts, "poster": v.poster} for v in self._examples],
             }
             return self._video_and_result(session, value=value) | self._earlier_choices(session) | {self._job: job}
@@ -145,7 +183,7 @@ class AnnotateTab:
 
     async def resume(self, request: gr.Request) -> AsyncIterator[Any]:
         """Show the progress of a job that still runs when the tab is loaded, and its result."""
-        async for update in self._unfinished.resume(request, lambda job: self._follow(job.session, job), self._job):
+        async for update in self._unfinished.resume(request, self._follow, self._job):
             yield update
 
     def _earlier_choices(self, session: Session) -> dict[Any, Any]:
@@ -163,11 +201,11 @@ class AnnotateTab:
         cards = {self._runs: self._cards(session)}
         if result is None:
             empty = gr.HTML(input=video, result=None, **more)
-            return cards | {self.stage: empty, self._answer: {}, self._explain: gr.Button("Explain")}
+            return cards | {self.stage: empty, self._answer: {}, self._explain: gr.Button(words.Annotate.EXPLAIN)}
         return cards | {
             self.stage: gr.HTML(input=video, result=view_models.shown(session, result), **more),
             self._answer: view_models.answered(result, session),
-            self._explain: gr.Button("Explain again"),
+            self._explain: gr.Button(words.Annotate.EXPLAIN_AGAIN),
         }
 
     def _cards(self, session: Session) -> dict[str, Any]:
@@ -187,7 +225,7 @@ class AnnotateTab:
             session = self._desk.of(request.session_hash)
             video = next((v for v in self._examples if v.name == name), None)
             if video is None:
-                raise UsageError(f"{name!r} is none of the examples")
+                raise UsageError(words.Annotate.no_example(name=name))
             take(session, video)
             return self._video_and_result(session) | {self._job: IDLE}
 
@@ -197,7 +235,7 @@ class AnnotateTab:
         """Return the menus for ``model``; they keep what is chosen in them if the model knows it."""
         name, before = menus.check_model(model), str(method)
         reason, own = menus.refusal(before, name), menus.own_method(name)
-        note = menus.method_note(name) if reason is None else f"{reason[0].upper()}{reason[1:]}: {own} instead."
+        note = menus.method_note(name) if reason is None else words.Menus.instead(reason=reason, method=own)
         known = set(menus.labels(name))
         return {
             self.model_menu: gr.Dropdown(menus.model_choices(session.runs), value=name, info=menus.reach(name)),
@@ -212,19 +250,31 @@ class AnnotateTab:
 
         return guarded(update, self._job)
 
-    def _try_model(self, _: Any, method: Any, labels: Any, versus: Any, event: gr.EventData, request: gr.Request) -> Any:
-        """Choose the other model that the answer offers."""
-        return self._change_model(event._data.get("model"), method, labels, versus, request)
+    def _take_offer(self, _: Any, method: Any, labels: Any, versus: Any, event: gr.EventData, request: gr.Request) -> Any:
+        """Choose what the answer offers: another model, or one of the classes of the model that answered."""
+        wanted = event._data
 
-    async def _follow(self, session: Session, job: Job) -> AsyncIterator[Any]:
+        def update() -> Any:
+            session = self._desk.of(request.session_hash)
+            if "label" not in wanted:
+                return self._menus_for(session, wanted.get("model"), method, labels, versus)
+            result: Result | None = session.results.get(KEY)
+            if result is None:
+                raise UsageError(words.Common.NOT_EXPLAINED)
+            return self._menus_for(session, jobs.asked_of(result)[0], method, [wanted["label"]], None)
+
+        return guarded(update, self._job)
+
+    async def _follow(self, job: Job) -> AsyncIterator[Any]:
         """Yield the job's progress and its results: the first as soon as there is evidence, the last with the verdict."""
+        session = job.session
         shown: dict[Any, Any] = {}  # a later update contains what the earlier ones did: see :func:`followed`
         results = 0
-        async for words in followed(job, self._desk):
+        async for progress in followed(job, self._desk):
             if job.shown > results:
                 results = job.shown
                 shown = self._video_and_result(session)
-            yield shown | {self._job: words}
+            yield shown | {self._job: progress}
         if session.job is not job:  # there is another video by now
             yield shown | unchanged(self._job)
             return
@@ -253,7 +303,8 @@ class AnnotateTab:
         smooth_s: Any, hop: Any, cover: Any, start: Any, end: Any, verdict: Any,
     ) -> AsyncIterator[Any]:  # fmt: skip
         """Explain these videos, or else the session's, and follow the job."""
-        try:
+
+        def submit() -> Job:
             session = self._desk.of(request.session_hash)
             name = menus.check_model(model)
             settings = Settings(
@@ -263,11 +314,9 @@ class AnnotateTab:
                 start_s=_second(start), end_s=_second(end), verdict=bool(verdict),
             )  # fmt: skip
             work = jobs.explain(session, self._engines, self._shelf, name, settings, videos)
-            job = self._desk.submit(session, work, key=KEY, keep=True)
-        except Exception as error:
-            yield {self._job: failed(sentence(error))}
-            return
-        async for update in self._follow(session, job):
+            return self._desk.submit(session, work, key=KEY, keep=True)
+
+        async for update in submitted(submit, self._follow, self._job):
             yield update
 
     def _open(self, event: gr.EventData, request: gr.Request) -> Any:
@@ -277,16 +326,27 @@ class AnnotateTab:
         def update() -> Any:
             session = self._desk.of(request.session_hash)
             if session.runs is None or not 1 <= len(numbers) <= 2:
-                raise UsageError("Choose one run, or two to play them in step.")
+                raise UsageError(words.Runs.ONE_OR_TWO)
             runs = [self._shelf.find(session.runs, number) for number in numbers]
             if len(runs) == 2:
                 return {self.stage: gr.HTML(result=view_models.in_step(session, runs)), self._answer: {}, self._job: IDLE}
             [run] = runs
             take(session, run.video)
             session.results[KEY] = Result(run.number, run.video, None, None, run.folder, run.sentence, run.answer)
-            return self._video_and_result(session) | {self._job: IDLE}
+            return self._video_and_result(session) | self._choices_of(session, run) | {self._job: IDLE}
 
         return guarded(update, self._job)
+
+    def _choices_of(self, session: Session, run: StoredRun) -> dict[Any, Any]:
+        """Return the controls with what a run was explained with; none if its model was deleted."""
+        if not menus.is_known(run.model):
+            return {}
+        s = run.settings
+        parts = self._menus_for(session, run.model, s.method or menus.own_method(run.model), list(map(str, s.classes)), s.versus)
+        others = [
+            s.smoothing, s.smooth_s, s.seconds_between_clip_starts or 0, s.cover, _text(s.start_s), _text(s.end_s), s.verdict,
+        ]  # fmt: skip
+        return parts | dict(zip(self._asked[len(self.menu_parts) :], others, strict=True))
 
     async def _hide(self, event: gr.EventData, request: gr.Request) -> Any:
         """Ask the model again without a part of the video."""
@@ -294,16 +354,16 @@ class AnnotateTab:
             session = self._desk.of(request.session_hash)
             result: Result | None = session.results.get(KEY)
             if result is None:
-                raise UsageError("Explain a video first.")
+                raise UsageError(words.Common.NOT_EXPLAINED)
             hidden = Hidden.of(event._data)
-            words = await self._desk.errand(lambda: jobs.what_if(self._engines, result, hidden))
+            said = await self._desk.errand(lambda: jobs.what_if(self._engines, result, hidden))
         except Exception as error:
-            words = sentence(error)
-        return gr.HTML(hidden={"words": words, "asked": event._data.get("asked") if isinstance(event._data, dict) else None})
+            said = sentence(error)
+        return gr.HTML(hidden={"words": said, "asked": event._data.get("asked") if isinstance(event._data, dict) else None})
 
     async def show_example(self, request: gr.Request) -> AsyncIterator[Any]:
         """Let the empty page play an explained example; it is explained once and kept."""
-        video, model = next(iter(self._examples), None), BUILT_IN
+        video, model, is_urgent = next(iter(self._examples), None), BUILT_IN, self._desk.is_awaited
         is_open = self._desk.knows(str(request.session_hash))  # the tab may have been closed at once
         if not is_open or video is None or self._showcase is None:
             yield {self.stage: gr.skip()}
@@ -312,8 +372,14 @@ class AnnotateTab:
             session = self._desk.of(request.session_hash)
             folder = self._showcase / f"example-{version('vidcam')}"
             if not folder.is_dir():
-                await self._desk.errand(lambda: jobs.explain_example(self._engines, model, video, folder))
-            yield {self.stage: gr.HTML(showcase={"base": session.serve(folder), "title": f"{video.name}, explained by {model}"})}
+                await self._desk.errand(lambda: jobs.explain_example(self._engines, model, video, folder, is_urgent))
+            yield {
+                self.stage: gr.HTML(
+                    showcase={"base": session.serve(folder), "title": words.Annotate.example(video=video.name, model=model)}
+                )
+            }
+        except Cancelled:  # somebody's own video comes first; the next page explains the example
+            yield {self.stage: gr.skip()}
         except Exception:  # the page does without
             log.warning("the explained example cannot be shown", exc_info=True)
             yield {self.stage: gr.skip()}
@@ -325,7 +391,7 @@ class AnnotateTab:
         def update() -> Any:
             session = self._desk.of(request.session_hash)
             if session.busy:
-                raise UsageError("Your last request is still being worked on: wait for it, or stop it.")
+                raise UsageError(words.Common.BUSY)
             if session.runs is not None:
                 for run in self._shelf.list(session.runs) if number == "all" else [self._shelf.find(session.runs, number)]:
                     self._shelf.delete(session.runs, run.number)
@@ -338,36 +404,43 @@ class AnnotateTab:
 
     async def _save_runs(self, request: gr.Request) -> AsyncIterator[Any]:
         """Put the files of all runs into one zip, which the browser saves when it is ready."""
-        try:
+
+        def submit() -> Job:
             session = self._desk.of(request.session_hash)
             if session.runs is None:
-                raise UsageError("There are no runs yet: explain a video first.")
-            job = self._desk.submit(session, jobs.save_runs(self._shelf, session.runs), key=KEY)
-        except Exception as error:
-            yield {self._job: failed(sentence(error))}
-            return
-        async for update in saving(job, self._desk, self._job, self._runs, self._cards(session)):
+                raise UsageError(words.Runs.NONE)
+            return self._desk.submit(session, jobs.save_runs(self._shelf, session.runs), key=KEY)
+
+        def follow(job: Job) -> AsyncIterator[Any]:
+            return saving(job, self._desk, self._job, self._runs, self._cards(job.session))
+
+        async for update in submitted(submit, follow, self._job):
             yield update
 
     async def _save(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
         """Make a file of the result; the browser saves it when it is ready."""
-        try:
-            session, kind = self._desk.of(request.session_hash), event._data.get("kind")
+        kind = event._data.get("kind")
+
+        def submit() -> Job:
+            session = self._desk.of(request.session_hash)
             result: Result | None = session.results.get(KEY)
             if result is None or kind not in file_kinds():
-                raise UsageError("There is no such file: explain the video first.")
-            job = self._desk.submit(session, jobs.save(session, self._engines, result, kind), key=KEY)
-        except Exception as error:
-            yield {self._job: failed(sentence(error))}
-            return
-        async for update in saving(job, self._desk, self._job, self._answer, view_models.answered(result, session)):
+                raise UsageError(words.Common.NO_FILE)
+            return self._desk.submit(session, jobs.save(session, self._engines, result, kind), key=KEY)
+
+        def follow(job: Job) -> AsyncIterator[Any]:
+            result = job.session.results[KEY]
+            name = download_name(result, *jobs.asked_of(result), kind)
+            return saving(job, self._desk, self._job, self._answer, view_models.answered(result, job.session), name=name)
+
+        async for update in submitted(submit, follow, self._job):
             yield update
 
 
 def take(session: Session, video: Video) -> None:
     """Make this the session's video and delete the results of the one before. UsageError while that is being worked on."""
     if session.busy:
-        raise UsageError("Your last request is still being worked on: wait for it, or stop it.")
+        raise UsageError(words.Common.BUSY)
     before, session.video = session.video, video
     if before is not None and session.folder in before.path.parents and before.path.parent != video.path.parent:
         session.forget(before.path.parent)
@@ -379,11 +452,15 @@ def take(session: Session, video: Video) -> None:
 
 def _second(given: Any) -> float | None:
     """Return the second that was typed, None for an empty field. UsageError if it is no number."""
-    words = str(given or "").strip().replace(",", ".")
+    typed = str(given or "").strip().replace(",", ".")
     try:
-        return float(words) or None if words else None
+        return float(typed) or None if typed else None
     except ValueError:
-        raise UsageError(f"{given!r} is not a number of seconds: type one such as 2.5, or leave the field empty.") from None
+        raise UsageError(words.Annotate.not_seconds(given=given)) from None
+
+
+def _text(second: float | None) -> str:
+    return "" if second is None else f"{second:g}"
 
 
 def _other_labels(model: str) -> list[tuple[str, str]]:

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 
 from vidcam.errors import UsageError, VidcamError
 from vidcam.io.clock import SYSTEM, Clock
+from vidcam.web import words
 from vidcam.web.security import LOOPBACK, check_proxy_name, make_token
 from vidcam.web.serving import listen, serve_app
 
@@ -91,7 +92,7 @@ def served(options: Options) -> Iterator[str]:
         engines = jobs.Engines(options.device)
         why = menus.choice_reason(options.model)
         page = build(desk, engines, state_folder(), model=model, because=why, showcase=options.showcase)
-        app = application(page, desk, live.Viewer(model, options.device), live.TaughtViewers(options.device))
+        app = application(page, desk, live.Viewer(model, options.device, live.own_models(desk, options.device)))
         here = options.host in LOOPBACK and not options.share
         token = None if auth else make_token(options.host)
         stack.enter_context(serve_app(Gate(app, here=here, auth=auth, token=token, name=name), listening, stopping=desk.shut))
@@ -111,20 +112,23 @@ def build(
     with gr.Blocks(title="vidcam", analytics_enabled=False, fill_width=True) as demo:
         gr.HTML((PAGE / "header.html").read_text(encoding="utf-8"), elem_id="header", apply_default_css=False)
         with gr.Tabs(elem_id="tabs") as tabs:
-            with gr.Tab("Annotate", id="annotate"):
+            with gr.Tab(words.Tabs.ANNOTATE, id="annotate"):
                 tab = annotate.AnnotateTab(
                     desk, engines, shelf, model=model, examples=videos, because=because, showcase=state if showcase else None
                 )
-            with gr.Tab("Compare", id="compare"):
+            with gr.Tab(words.Tabs.COMPARE, id="compare"):
                 compared = compare.CompareTab(desk, engines, model=model)
-            with gr.Tab("Live", id="live"):
-                live.build()
-            with gr.Tab("Teach", id="teach"):
-                taught = teach.TeachTab(desk, engines, model_shelf(), [tab.model_menu, *compared.model_menus])
-            with gr.Tab("Models", id="models"):
-                shown = models.ModelsTab(desk, [tab.model_menu, *compared.model_menus])
+            with gr.Tab(words.Tabs.LIVE, id="live"):
+                viewer = live.LiveTab(desk)
+            with gr.Tab(words.Tabs.TEACH, id="teach"):
+                others = [*tab.model_menus, *compared.model_menus]
+                taught = teach.TeachTab(desk, engines, model_shelf(), others)
+            with gr.Tab(words.Tabs.MODELS, id="models"):
+                shown = models.ModelsTab(desk, [other.menu for other in others])
         tab.stage.input(compared.show_video, None, compared.outputs, **EVENT)
         tab.take_model(taught.use, taught.menu).then(lambda: gr.Tabs(selected="annotate"), None, tabs, **EVENT)
+        tab.follow_model(taught.deleted)
+        compared.follow_models(taught.deleted)
         secret = gr.Textbox(visible=False)  # carries what the browser's tab has kept since it was loaded before
 
         # The secret of the browser, to which its runs belong; it outlives the server, so its key must too.
@@ -141,6 +145,7 @@ def build(
         entered.then(compared.begin, None, compared.starting, **EVENT)
         entered.then(taught.begin, None, taught.starting, **EVENT).then(taught.resume, None, taught.shown, **EVENT)
         entered.then(shown.begin, None, shown.outputs, **EVENT)
+        entered.then(viewer.begin, None, viewer.viewer, **EVENT)
 
         async def stay(request: gr.Request) -> None:
             """Keep the tab's stream of answers open for as long as there is the tab.
@@ -164,11 +169,10 @@ def build(
     return demo
 
 
-def application(demo: gr.Blocks, desk: SessionManager, viewer: ASGIApp, taught: ASGIApp) -> FastAPI:
-    """Return the application of the page, the live viewers of the app's model and of ``taught`` ones, and the files."""
+def application(demo: gr.Blocks, desk: SessionManager, viewer: ASGIApp) -> FastAPI:
+    """Return the application of the page, the live viewer and the files."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, routes=[*media(desk)])
     app.mount("/live", viewer)
-    app.mount("/taught/{model}", taught)
     system = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Liberation Sans", "sans-serif"]
     theme = gr.themes.Base(
         primary_hue=gr.themes.colors.orange,

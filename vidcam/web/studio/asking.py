@@ -12,10 +12,10 @@ import numpy as np
 
 from vidcam import Settings, open_source
 from vidcam.errors import UsageError
-from vidcam.io.formatting import percent, seconds
 from vidcam.metrics.imputers import IMPUTERS, make_remover
 from vidcam.pipeline import Explanation, Session, explanations
 from vidcam.values import CropGeometry, FloatArray
+from vidcam.web import words
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -46,11 +46,11 @@ class Hidden:
                 tuple(float(v) for v in part) if isinstance(part := said.get(k), list) else None for k in ("box", "stretch")
             )
         except (KeyError, ValueError) as error:
-            raise UsageError("drag a box on the picture, or a stretch on the timeline") from error
+            raise UsageError(words.Ask.NOTHING_DRAWN) from error
         good_box = box is None or (len(box) == 4 and 0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1)
         good_stretch = stretch is None or (len(stretch) == 2 and stretch[0] < stretch[1])
         if (box is None) == (stretch is None) or not (good_box and good_stretch and np.isfinite(time)):
-            raise UsageError("drag a box on the picture, or a stretch on the timeline")
+            raise UsageError(words.Ask.NOTHING_DRAWN)
         return cls(time, box, stretch)  # type: ignore[arg-type]
 
 
@@ -60,7 +60,7 @@ def ask(path: Path, engine: Engine, settings: Settings, hidden: Hidden) -> str:
     A box is filled in from what surrounds it, a stretch of time with the first frame of the clip.
     """
     clip, views = _clip_at(path, engine, settings, hidden.time)
-    where = "that region" if hidden.box else "that stretch"
+    where = words.Ask.AREA if hidden.box else words.Ask.STRETCH
     fill = IMPUTERS["inpaint" if hidden.box else "frozen"]
     changed, touched = clip.clips.copy(), False
     for n, (frames, view) in enumerate(zip(clip.clips, views, strict=True)):
@@ -68,14 +68,17 @@ def ask(path: Path, engine: Engine, settings: Settings, hidden: Hidden) -> str:
         touched |= bool(removed.any())
         changed[n] = make_remover(frames, fill(frames))(removed)
     if not touched:
-        return f"The model does not look at {where} in its clip around {seconds(hidden.time)}."
+        return words.Ask.not_looked_at(where=where, time=hidden.time)
     before, after = (engine.probabilities(engine.predict(c).mean(axis=0, dtype=np.float64)) for c in (clip.clips, changed))
     top, now = int(before.argmax()), int(after.argmax())
-    label, way = engine.labels[top], "falls" if after[top] < before[top] else "rises"
-    words = f"With {where} hidden, “{label}” {way} from {percent(float(before[top]))} to {percent(float(after[top]))}"
-    if now != top:
-        words += f"; the answer becomes “{engine.labels[now]}”, {percent(float(after[now]))}"
-    return f"{words}. (The clip around {seconds(hidden.time)}.)"
+    return words.Ask.answer(
+        where=where,
+        label=engine.labels[top],
+        change=words.Ask.change(before=float(before[top]), after=float(after[top])),
+        new="" if now == top else words.Ask.new_answer(label=engine.labels[now], prob=float(after[now])),
+        time=hidden.time,
+        filled=words.Ask.AREA_FILLED if hidden.box else words.Ask.STRETCH_FILLED,
+    )
 
 
 def hidden_pixels(hidden: Hidden, view: CropGeometry, times: FloatArray, size: tuple[int, ...]) -> npt.NDArray[np.bool_]:
@@ -105,7 +108,7 @@ def _clip_at(path: Path, engine: Engine, settings: Settings, time: float) -> tup
             if clip.prediction.span[0] + clip.prediction.span[1] >= 2 * time:  # later ones are farther away
                 break
     if best is None:
-        raise UsageError(f"no clip of the model covers {seconds(time)}")
+        raise UsageError(words.Ask.no_clip(time=time))
     return best, session.views
 
 

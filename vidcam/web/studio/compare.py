@@ -12,20 +12,34 @@ from vidcam import Settings
 from vidcam.errors import UsageError
 from vidcam.evaluation import compare_models
 from vidcam.methods.lookup import all_methods
+from vidcam.web import words
 
 from . import jobs, menus
 from .compare_jobs import Compared, compare
-from .components import EVENT, IDLE, failed, followed, guarded, halting, part, remembered, unchanged, working
-from .sessions import Job, Session, SessionManager, sentence
+from .components import (
+    EVENT,
+    IDLE,
+    ModelMenu,
+    failed,
+    followed,
+    guarded,
+    halting,
+    part,
+    remembered,
+    submitted,
+    unchanged,
+    working,
+)
+from .session import Session
+from .sessions import SessionManager
 from .teach_models import shown_name
+from .work import Job
 
 __all__ = ["CompareTab"]
 
 KEY = "compare"
 MAX_METHODS = 8
 METHODS, MODELS = "methods of one model", "two models"
-ANSWERS_OF_ONE = "Leave empty for the two most probable answers."
-ANSWERS_OF_BOTH = "Leave empty for the most probable answers that both models know."
 
 
 @dataclass(frozen=True)
@@ -62,14 +76,14 @@ class Choice:
         """Return the models and the methods to compare. UsageError if they cannot be compared."""
         if not self.of_models:
             if not 1 <= len(self.methods) <= MAX_METHODS:
-                raise UsageError(f"Choose one to {MAX_METHODS} methods: {len(self.methods)} are chosen.")
+                raise UsageError(words.Compare.number_of_methods(most=MAX_METHODS, chosen=len(self.methods)))
             return (self.model,), self.methods
         if self.other is None:
-            raise UsageError("Choose a second model.")
+            raise UsageError(words.Compare.NO_SECOND)
         if self.other == self.model:
-            raise UsageError(f"{shown_name(self.model)} is chosen twice: choose another model to compare it with.")
+            raise UsageError(words.Compare.same_model(model=shown_name(self.model)))
         if self.method is None:
-            raise UsageError("No method is chosen, or none works on both models: choose other models, or a method.")
+            raise UsageError(words.Compare.NO_METHOD)
         return (self.model, self.other), (self.method,)
 
 
@@ -89,9 +103,10 @@ class CompareTab:
             with gr.Column(scale=4, min_width=320):
                 asked = self._make_questions(model)
                 with gr.Row(elem_classes="sticky"):
-                    start = gr.Button("Compare", variant="primary", elem_id="compare", elem_classes="go")
-                    stop = gr.Button("Stop", elem_classes="stop")
-        self.model_menus = [self._model_menu, self._other_menu]
+                    start = gr.Button(words.Compare.COMPARE, variant="primary", elem_id="compare", elem_classes="go")
+                    stop = gr.Button(words.Common.STOP, elem_classes="stop")
+        self.model_menus = [ModelMenu(self._model_menu, KEY, 1, model), ModelMenu(self._other_menu, KEY, 2, None)]
+        self._asked = asked
         self.outputs, self.starting = [self._page, self._job], [self._job, *asked]
         changes = [
             self._kind.input(self._change, asked, self.starting, **EVENT),
@@ -100,32 +115,40 @@ class CompareTab:
         ]
         start.click(self._run, asked, self.outputs, **EVENT)
         stop.click(halting(desk, self._job), None, [self._job], **EVENT)
-        remembered(desk, KEY, asked, after=changes)
+        self._remember_after = remembered(desk, KEY, asked, after=changes)
+
+    def follow_models(self, changed: Any) -> None:
+        """Fill the menus for the models of the menus after an event that may have chosen other ones."""
+        self._remember_after(changed.then(self._change, self._asked, self.starting, **EVENT))
 
     def _make_questions(self, model: str) -> list[Any]:
         """Make the controls of what is compared, in the order of the fields of :class:`Choice`."""
         with gr.Group(elem_id="ask-compare"):
             self._kind = gr.Radio(
-                [("Methods of one model", METHODS), ("Two models", MODELS)],
+                [(words.Compare.OF_METHODS, METHODS), (words.Compare.OF_MODELS, MODELS)],
                 value=METHODS,
-                label="Compare",
+                label=words.Compare.COMPARE,
                 elem_id="compare-kind",
             )
             self._model_menu = gr.Dropdown(
-                menus.model_choices(), value=model, label="Model", info=menus.reach(model), elem_id="compare-model"
+                menus.model_choices(), value=model, label=words.Common.MODEL, info=menus.reach(model), elem_id="compare-model"
             )
             self._other_menu = gr.Dropdown(
-                menus.model_choices(), value=None, label="Second model", visible=False, elem_id="compare-other"
+                menus.model_choices(), value=None, label=words.Compare.SECOND, visible=False, elem_id="compare-other"
             )
             self._method_menu = gr.Dropdown(
                 menus.method_choices(model, several=True), value=_usual(model), multiselect=True, max_choices=MAX_METHODS,
-                label="Methods", info=menus.method_note(model), elem_id="compare-methods",
+                label=words.Compare.METHODS, info=menus.method_note(model), elem_id="compare-methods",
             )  # fmt: skip
-            self._one_method = gr.Dropdown([], value=None, label="Method", visible=False, elem_id="compare-method")
+            self._one_method = gr.Dropdown([], value=None, label=words.Annotate.METHOD, visible=False, elem_id="compare-method")
             self._classes = gr.Dropdown(
-                list(menus.labels(model)), value=[], multiselect=True, label="Evidence for", info=ANSWERS_OF_ONE,
+                list(menus.labels(model)),
+                value=[],
+                multiselect=True,
+                label=words.Common.EVIDENCE_FOR,
+                info=words.Compare.ANSWERS_OF_ONE,
                 elem_id="compare-classes",
-            )  # fmt: skip
+            )
         return [self._kind, self._model_menu, self._other_menu, self._method_menu, self._one_method, self._classes]
 
     async def show_video(self, request: gr.Request) -> AsyncIterator[Any]:
@@ -142,7 +165,7 @@ class CompareTab:
         shown: dict[Any, Any] = {self._page: page, self._job: IDLE}  # all later updates contain it: see :func:`followed`
         yield shown
         if session.job is not None and session.job.key == KEY and session.job.state in ("waiting", "running", "failed"):
-            async for update in self._follow(session, session.job):
+            async for update in self._follow(session.job):
                 yield shown | update
 
     def begin(self, request: gr.Request) -> Any:
@@ -173,7 +196,7 @@ class CompareTab:
         return {
             self._kind: gr.Radio(value=choice.kind),
             self._model_menu: gr.Dropdown(
-                models, value=first, label="First model" if of_models else "Model", info=menus.reach(first)
+                models, value=first, label=words.Compare.FIRST if of_models else words.Common.MODEL, info=menus.reach(first)
             ),
             self._other_menu: gr.Dropdown(models, value=other, info=_note_on_other(first, other), visible=of_models),
             self._method_menu: gr.Dropdown(
@@ -185,7 +208,7 @@ class CompareTab:
                 choices=list(labels),
                 value=[label for label in choice.labels if label in labels],
                 multiselect=True,
-                info=ANSWERS_OF_BOTH if of_models else ANSWERS_OF_ONE,
+                info=words.Compare.ANSWERS_OF_BOTH if of_models else words.Compare.ANSWERS_OF_ONE,
             ),
         }  # fmt: skip
 
@@ -201,28 +224,26 @@ class CompareTab:
         """Show the menus for another first model, with the methods that are usual for it."""
         return self._change(request, kind, model, other, (), *more)
 
-    async def _follow(self, session: Session, job: Job) -> AsyncIterator[Any]:
-        async for words in followed(job, self._desk):
-            yield {self._job: words}
-        is_current = session.results.get(KEY) is job.result  # there is no other video yet
+    async def _follow(self, job: Job) -> AsyncIterator[Any]:
+        async for progress in followed(job, self._desk):
+            yield {self._job: progress}
+        is_current = job.session.results.get(KEY) is job.result  # there is no other video yet
         if job.state != "done":
             yield {self._job: working(job, self._desk)}
         elif is_current:
-            yield {self._job: IDLE, self._page: _finished(session, job.result)}
+            yield {self._job: IDLE, self._page: _finished(job.session, job.result)}
         else:
             yield unchanged(self._job)
 
     async def _run(self, request: gr.Request, *asked: Any) -> AsyncIterator[Any]:
-        try:
+        def submit() -> Job:
             session = self._desk.of(request.session_hash)
             choice = Choice.of(*asked)
             models, methods = choice.asked()
             work = compare(session, self._engines, models, methods, Settings(classes=choice.labels))
-            job = self._desk.submit(session, work, key=KEY, keep=True)
-        except Exception as error:
-            yield {self._job: failed(sentence(error))}
-            return
-        async for update in self._follow(session, job):
+            return self._desk.submit(session, work, key=KEY, keep=True)
+
+        async for update in submitted(submit, self._follow, self._job):
             yield update
 
 
@@ -251,14 +272,11 @@ def _labels_of_both(first: str, second: str | None) -> tuple[str, ...]:
 def _note_on_other(first: str, second: str | None) -> str:
     """Return in one line what the second model knows, and how many classes it shares with the first."""
     if second is None:
-        return "There is no other model on this machine: teach one, or download one in the Models tab."
+        return words.Compare.NO_OTHER
     if second == first:
-        return "This is the first model: choose another one."
+        return words.Compare.SAME
     common = len(_labels_of_both(first, second))
-    name = shown_name(first)
-    if not common:
-        return f"{menus.reach(second)} It has no class in common with {name}, so their evidence cannot be compared."
-    return f"{menus.reach(second)} {common} {'class' if common == 1 else 'classes'} in common with {name}."
+    return words.Compare.in_common(reach=menus.reach(second), count=common, first=shown_name(first))
 
 
 def _finished(session: Session, result: Compared) -> dict[str, Any]:

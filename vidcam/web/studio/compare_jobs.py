@@ -17,8 +17,9 @@ from vidcam.reports.comparison import Comparison
 
 from .jobs import Engines, video_of
 from .results import placed
-from .sessions import Job, Session
+from .session import Session
 from .teach_models import shown_name
+from .work import Job
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine

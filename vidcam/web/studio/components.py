@@ -8,19 +8,21 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import gradio as gr
 
 from vidcam.errors import UsageError
 
-from .sessions import Job, SessionManager, sentence
+from .sessions import SessionManager
+from .work import Job, sentence
 
 __all__ = [
     "EVENT",
     "IDLE",
     "PAGE",
+    "ModelMenu",
     "Unfinished",
     "failed",
     "followed",
@@ -29,6 +31,7 @@ __all__ = [
     "part",
     "remembered",
     "saving",
+    "submitted",
     "unchanged",
     "working",
 ]
@@ -43,6 +46,18 @@ EVENT: dict[str, Any] = {
 }
 IDLE = {"state": "idle"}
 POLL_S = 0.15
+
+
+class ModelMenu(NamedTuple):
+    """A menu of models, and where a session remembers what is chosen in it: at ``place`` of the part ``key`` of the page.
+
+    ``instead`` is chosen if the model that was chosen is deleted.
+    """
+
+    menu: gr.Dropdown
+    key: str
+    place: int
+    instead: str | None
 
 
 @cache
@@ -92,6 +107,19 @@ def guarded(function: Callable[[], Any], notice: gr.HTML) -> Any:
 def working(job: Job, desk: SessionManager) -> dict[str, Any]:
     """Return the value of a job component that shows this job."""
     return job.to_dict(before=desk.before(job))
+
+
+async def submitted(
+    submit: Callable[[], Job], follow: Callable[[Job], AsyncIterator[Any]], notice: gr.HTML
+) -> AsyncIterator[Any]:
+    """Yield the updates by which ``follow`` shows the job that ``submit`` returns; if it is refused, ``notice`` says why."""
+    try:
+        job = submit()
+    except Exception as error:
+        yield {notice: failed(sentence(error))}
+        return
+    async for update in follow(job):
+        yield update
 
 
 class Unfinished:
@@ -153,18 +181,18 @@ async def followed(job: Job, desk: SessionManager) -> AsyncIterator[dict[str, An
 
 
 async def saving(
-    job: Job, desk: SessionManager, notice: gr.HTML, component: gr.HTML, value: dict[str, Any]
+    job: Job, desk: SessionManager, notice: gr.HTML, component: gr.HTML, value: dict[str, Any], *, name: str | None = None
 ) -> AsyncIterator[dict[Any, Any]]:
     """Yield the updates that show a job that makes a file; at its end the browser saves the file.
 
-    ``value`` is what ``component``, whose script saves, shows already.
+    ``value`` is what ``component``, whose script saves, shows already. The file is saved under ``name``, or else its own name.
     """
     async for words in followed(job, desk):
         yield {notice: words, component: value}
     if job.state != "done":
         yield {notice: working(job, desk), component: value}
     else:
-        file = {"url": job.session.serve(job.result), "name": job.result.name, "number": job.folder.name}
+        file = {"url": job.session.serve(job.result), "name": name or job.result.name, "number": job.folder.name}
         yield {notice: IDLE, component: value | {"saved": file}}
 
 

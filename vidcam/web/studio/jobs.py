@@ -22,19 +22,33 @@ from vidcam.io.source import open_source
 from vidcam.methods.lookup import BEST
 from vidcam.models import loading
 from vidcam.values import Prediction
+from vidcam.web import words
 
 from .asking import Hidden, ask
-from .results import ALL, VIDEO, Result, file_name, has_file, named, placed, prepare, write_file, write_small_files
+from .results import (
+    ALL,
+    VIDEO,
+    Result,
+    file_name,
+    has_file,
+    link_or_copy,
+    named,
+    placed,
+    prepare,
+    write_file,
+    write_small_files,
+)
 from .runs import RunShelf, find_run
-from .sessions import Job, Session
+from .session import Session
 from .teach_models import find_spec, open_engine
 from .uploads import Video
 from .view_models import answered, sentence_of
+from .work import Cancelled, Job
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
 
-__all__ = ["Engines", "explain", "explain_example", "install", "save", "save_runs", "video_of", "what_if"]
+__all__ = ["Engines", "asked_of", "explain", "explain_example", "install", "save", "save_runs", "video_of", "what_if"]
 
 MAX_ENGINES = 2  # in memory
 PROGRESS_S = 0.1
@@ -84,13 +98,15 @@ def explain(
     The job shows a result as soon as there is evidence; the verdict, if the settings ask for it, comes later.
     """
     queue = list(videos) or [video_of(session)]
+    count = len(queue)
+    turns = [words.Annotate.turn(number=n, count=count, video=v.name) for n, v in enumerate(queue, 1)] if count > 1 else [""]
 
     def work(job: Job) -> Result:
-        job.plan(_stages(engines, model, settings, len(queue)))
+        job.plan(_stages(engines, model, settings, turns))
         failures: list[str] = []
         result = None
         for n, video in enumerate(queue):
-            turn = f"{n + 1} of {len(queue)}: " if len(queue) > 1 else ""
+            turn = turns[n]
             folder = job.folder / str(n) if turn else job.folder
             folder.mkdir(exist_ok=True)
             session.video = video
@@ -107,18 +123,17 @@ def explain(
                 shelf.keep(session.runs, result, sentence_of(result), answered(result, session))
             job.show(result)
         if failures:
-            raise UsageError(f"{len(failures)} of {len(queue)} videos could not be explained. {' '.join(failures)}")
+            raise UsageError(words.Annotate.some_failed(failures=failures, count=len(queue)))
         assert result is not None
         return result
 
     return work
 
 
-def _stages(engines: Engines, model: str, settings: Settings, videos: int) -> dict[str, float]:
-    """Return the stages of explaining some videos, with the share of the time that each takes."""
+def _stages(engines: Engines, model: str, settings: Settings, turns: Sequence[str]) -> dict[str, float]:
+    """Return the stages of explaining videos, which begin with their ``turns``, with the share of the time that each takes."""
     choosing = CHOOSING if settings.method == BEST else {}
     each = EXPLAINING | choosing | (JUDGING if settings.verdict else {}) | {"write": 2.0}
-    turns = [f"{n + 1} of {videos}: " for n in range(videos)] if videos > 1 else [""]
     return engines.stages(model) | {f"{turn}{stage}": share for turn in turns for stage, share in each.items()}
 
 
@@ -129,6 +144,9 @@ def _explained(
 
     def progress(stage: str, done: int, total: int | None) -> None:
         job.progress(f"{turn}{stage}", done, total)
+
+    def judging(_: str, done: int, total: int | None) -> None:
+        progress("judge", done, total)
 
     engine = engines.get(model, job)
     path = placed(video, folder)
@@ -145,7 +163,7 @@ def _explained(
         if not settings.verdict:
             return result
         job.show(result)
-        judged = add_verdict(source, engine, replace(settings, method=analysis.method), analysis, progress)
+        judged = add_verdict(source, engine, replace(settings, method=analysis.method), analysis, judging)
     return replace(result, analysis=named(judged, video, folder))
 
 
@@ -171,14 +189,20 @@ def save(session: Session, engines: Engines, result: Result, kind: str) -> Calla
 
     def work(job: Job) -> Path:
         drawing = DRAWING if kind in (VIDEO, ALL) else {"write": 1.0}
-        ready = result
-        if result.analysis is None and not has_file(result, kind):
-            run = find_run(result)
-            job.plan(_stages(engines, run.model, run.settings, 1) | drawing)
-            ready = replace(_explained(job, engines, run.model, run.settings, result.video, job.folder), number=result.number)
-            session.keep(job.key, ready)
-        else:
+        if result.analysis is not None or has_file(result, kind):
             job.plan(drawing)
+            return write_file(result, kind, job.progress)
+        run = find_run(result)
+        settings = replace(run.settings, verdict=run.settings.verdict and kind != VIDEO)  # the MP4 says nothing of it
+        job.plan(_stages(engines, run.model, settings, [words.Annotate.AGAIN]) | drawing)
+        ready = _explained(job, engines, run.model, settings, result.video, job.folder, turn=words.Annotate.AGAIN)
+        if kind == VIDEO:
+            path = write_file(ready, kind, job.progress)
+            kept = result.folder / path.name  # so that it is there the next time
+            link_or_copy(path, kept)
+            shutil.rmtree(job.folder, ignore_errors=True)
+            return kept
+        session.keep(job.key, replace(ready, number=result.number))
         return write_file(ready, kind, job.progress)
 
     return work
@@ -191,7 +215,7 @@ def save_runs(shelf: RunShelf, owner: Path) -> Callable[[Job], Path]:
         job.plan({"write": 1.0})
         runs = shelf.list(owner)
         if not runs:
-            raise UsageError("There are no runs yet: explain a video first.")
+            raise UsageError(words.Runs.NONE)
         target = job.folder / "vidcam-runs.zip"
         with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
             for n, run in enumerate(runs):
@@ -203,24 +227,36 @@ def save_runs(shelf: RunShelf, owner: Path) -> Callable[[Job], Path]:
     return work
 
 
-def what_if(engines: Engines, result: Result, hidden: Hidden) -> str:
-    """Return what the model of a result answers if a part of the video is hidden, in a sentence."""
+def asked_of(result: Result) -> tuple[str, Settings]:
+    """Return the model and the settings of a result. UsageError if it is a run that was deleted."""
     if result.analysis is None:
         run = find_run(result)
-        model, settings = run.model, run.settings
-    else:
-        model, settings = result.analysis.model.name, result.analysis.settings
+        return run.model, run.settings
+    return result.analysis.model.name, result.analysis.settings
+
+
+def what_if(engines: Engines, result: Result, hidden: Hidden) -> str:
+    """Return what the model of a result answers if a part of the video is hidden, in a sentence."""
+    model, settings = asked_of(result)
     return ask(result.folder / file_name(result.video), engines.get(model), settings, hidden)
 
 
-def explain_example(engines: Engines, model: str, video: Video, folder: Path) -> None:
-    """Explain the example that an empty page plays into ``folder``, unless it is there."""
+def explain_example(engines: Engines, model: str, video: Video, folder: Path, is_urgent: Callable[[], bool]) -> None:
+    """Explain the example that an empty page plays into ``folder``, unless it is there.
+
+    :class:`Cancelled` if meanwhile ``is_urgent()`` says that other work should come first.
+    """
+
+    def progress(stage: str, done: int, total: int | None) -> None:
+        if is_urgent():
+            raise Cancelled
+
     if folder.is_dir():
         return
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as part:
         path = placed(video, Path(part))
-        analysis = vidcam.explain(path, engine=engines.get(model))
+        analysis = vidcam.explain(path, engine=engines.get(model), progress=progress)
         with open_source(path) as source:
             prepare(source, video, analysis, Path(part), lambda *_: None)
         shutil.copytree(part, folder.with_suffix(".part"), dirs_exist_ok=True)
@@ -241,7 +277,7 @@ def install(name: str) -> Callable[[Job], Path]:
 def video_of(session: Session) -> Video:
     """Return the video that is asked about. UsageError if there is none."""
     if session.video is None:
-        raise UsageError("There is no video yet: choose one, record one, or take an example.")
+        raise UsageError(words.Common.NO_VIDEO)
     return session.video
 
 

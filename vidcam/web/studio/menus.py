@@ -12,6 +12,7 @@ from vidcam.methods.lookup import BEST, all_methods, check_method, choose_method
 from vidcam.models import loading, weights
 from vidcam.models.spec import ModelSpec
 from vidcam.models.table import get_spec, list_models, list_specs
+from vidcam.web import words
 
 from .teach_models import find_spec, is_taught, model_shelf, shown_name
 
@@ -32,15 +33,6 @@ __all__ = [
     "refusal",
     "rejects",
 ]
-
-FAMILIES = {
-    "cam": "Class activation",
-    "gradient": "Gradients",
-    "input": "Input gradients",
-    "perturbation": "Perturbation",
-    "propagation": "Relevance propagation",
-    "attention": "Attention",
-}
 
 
 def default_model(wanted: str) -> str:
@@ -85,10 +77,9 @@ def choice_reason(wanted: str) -> str:
     """Return why the model that is selected at first was selected, as a sentence; empty if the user has named it."""
     if wanted != "auto":
         return ""
-    best, reason = choose_default_model()
-    if default_model(wanted) != best:
-        reason = f"the model is {BUILT_IN}, because no weights of a network with hundreds of classes are here"
-    return f"{reason[0].upper()}{reason[1:]}."
+    if default_model(wanted) == BUILT_IN:
+        return words.Menus.LARGER_ONES
+    return words.Menus.BEST_HERE
 
 
 def model_choices(owner: Path | None = None) -> list[tuple[str, str]]:
@@ -100,26 +91,25 @@ def model_choices(owner: Path | None = None) -> list[tuple[str, str]]:
         []
         if owner is None
         else [
-            (f"{m.short_name} · taught here, {m.right} of {m.tested} test clips right", m.name)
+            (words.Menus.taught_model(name=m.short_name, right=m.right, tested=m.tested), m.name)
             for m in model_shelf().list(owner.name)
         ]
     )
     usable = [(spec, *availability(spec)) for spec in list_specs()]
     order = sorted((not here, n) for n, (_, here, reason) in enumerate(usable) if reason is None)
-    return taught + [(_words(usable[n][0], here=not absent), usable[n][0].name) for absent, n in order]
-
-
-def _words(spec: ModelSpec, *, here: bool) -> str:
-    return f"{spec.name} · {spec.title}" + ("" if here else " · is downloaded first")
+    return taught + [
+        (words.Menus.model(name=usable[n][0].name, title=usable[n][0].title, here=not absent), usable[n][0].name)
+        for absent, n in order
+    ]
 
 
 def availability(spec: ModelSpec) -> tuple[bool, str | None]:
     """Return whether a model is on this machine, and why it cannot be had; None if it can."""
     here = loading.is_available(spec)
     if not here and spec.weights is None:
-        return here, "it has no weights that could be downloaded"
+        return here, words.Menus.NO_WEIGHTS
     if not here and weights.is_offline():
-        return here, "its weights are not on this machine, and VIDCAM_OFFLINE forbids downloads"
+        return here, words.Menus.OFFLINE
     return here, None
 
 
@@ -127,24 +117,23 @@ def reach(model: str) -> str:
     """Return in one line what a model knows."""
     spec = find_spec(model)
     count = len(labels(model)) - len(spec.rejects)
-    kind = "everyday movements" if spec.name == BUILT_IN else "actions"
-    return f"Knows {count} {kind}; looks at {spec.clip_s:.2g} s at a time."
+    return words.Menus.reach(actions=count, everyday=spec.name == BUILT_IN, clip_s=spec.clip_s)
 
 
 def method_choices(model: str, *, several: bool = False) -> list[tuple[str, str]]:
     """Return the methods that work on the model; if one is to be chosen, also the best of several, chosen by a test."""
     own = own_method(model)
     rows = [m for m in all_methods() if refusal(m.name, model) is None]
-    choices = [(f"{m.name} · {m.title}" + (" · the usual one here" if m.name == own else ""), m.name) for m in rows]
-    return choices if several else [*choices, ("best · the best of several, tested on this video (takes minutes)", BEST)]
+    choices = [(words.Menus.method(name=m.name, title=m.title, recommended=m.name == own), m.name) for m in rows]
+    return choices if several else [*choices, (words.Menus.BEST, BEST)]
 
 
 def method_note(model: str) -> str:
     """Return in one line which methods do not work on the model, and why."""
     reasons = [reason for m in all_methods() if (reason := refusal(m.name, model))]
     if len(reasons) == 1:
-        return f"Left out: {reasons[0]}."
-    return f"Left out: {len(reasons)} methods that do not work on {shown_name(model)}." if reasons else ""
+        return words.Menus.one_unavailable(reason=reasons[0])
+    return words.Menus.unavailable(count=len(reasons), model=shown_name(model)) if reasons else ""
 
 
 def models_table() -> list[dict[str, Any]]:
@@ -178,7 +167,7 @@ def methods_table() -> list[dict[str, Any]]:
         {
             "name": m.name,
             "title": m.title,
-            "family": FAMILIES.get(m.family, m.family),
+            "family": words.Menus.FAMILIES.get(m.family, m.family),
             "signed": m.signed,
             "complete": m.is_complete,
             "requires": ", ".join(sorted(m.requires - {"features", "gradient"})),
@@ -203,5 +192,5 @@ def check_model(name: object) -> str:
     if is_taught(name):
         return model_shelf().find(name).name
     if not isinstance(name, str) or name not in list_models():
-        raise UsageError(f"{name!r} is not one of the models in the table: choose one of the menu")
+        raise UsageError(words.Menus.unknown_model(name=name))
     return name

@@ -9,10 +9,12 @@ import gradio as gr
 
 from vidcam.errors import UsageError
 from vidcam.models import weights
+from vidcam.web import words
 
 from . import jobs, menus
-from .components import EVENT, IDLE, failed, followed, halting, part, working
-from .sessions import Job, SessionManager, sentence
+from .components import EVENT, IDLE, followed, halting, part, submitted, working
+from .sessions import SessionManager
+from .work import Job
 
 __all__ = ["ModelsTab"]
 
@@ -29,7 +31,7 @@ class ModelsTab:
         self._desk, self._others = desk, menus_of_others
         with gr.Column(elem_classes="asks"):
             self._job = part("job", IDLE, elem_id="models-job")
-            stop = gr.Button("Stop", elem_id="models-stop", elem_classes="stop")
+            stop = gr.Button(words.Common.STOP, elem_id="models-stop", elem_classes="stop")
         # The search box of gr.Dataframe has no label, and its rows no button.
         self._models = part("models", None, elem_id="models")
         part("methods", menus.methods_table(), elem_id="methods")
@@ -50,18 +52,16 @@ class ModelsTab:
                 yield shown | {component: value for component, value in update.items() if component in self.outputs}
 
     async def _install(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
-        try:
+        def submit() -> Job:
             session, name = self._desk.of(request.session_hash), menus.check_model(event._data.get("name"))
-            job = self._desk.submit(session, jobs.install(name), key=KEY)
-        except Exception as error:
-            yield {self._job: failed(sentence(error))}
-            return
-        async for update in self._follow(job):
+            return self._desk.submit(session, jobs.install(name), key=KEY)
+
+        async for update in submitted(submit, self._follow, self._job):
             yield update
 
     async def _follow(self, job: Job) -> AsyncIterator[Any]:
-        async for words in followed(job, self._desk):
-            yield {self._job: words}
+        async for progress in followed(job, self._desk):
+            yield {self._job: progress}
         end = IDLE if job.state == "done" else working(job, self._desk)
         yield {self._job: end, self._models: _tables()} | {
             menu: gr.Dropdown(menus.model_choices(job.session.runs)) for menu in self._others

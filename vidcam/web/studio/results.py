@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import vidcam
-from vidcam import Analysis, Outputs
+from vidcam import Analysis, Outputs, Settings
 from vidcam.annotation.browser_video import EMBED_LIMIT, provide_video
 from vidcam.evidence.heat import render_heat
 from vidcam.io import jpeg
@@ -25,13 +25,15 @@ from vidcam.reports.formats import Format, list_formats
 from vidcam.reports.moments import find_moments
 from vidcam.reports.player_data import player_data, player_parts
 from vidcam.reports.player_page import video_facts
+from vidcam.web import words
 
-from .uploads import Video, video_suffix
+from .uploads import Video, clean_name, video_suffix
 
 __all__ = [
     "ALL",
     "VIDEO",
     "Result",
+    "download_name",
     "file_kinds",
     "file_name",
     "has_file",
@@ -111,20 +113,29 @@ def _peak(analysis: Analysis) -> float | None:
 
 def named(analysis: Analysis, video: Video, folder: Path) -> Analysis:
     """Return the analysis with the video's own name instead of the path of the copy here."""
-    words = tuple(w.replace(f"{folder}{os.sep}", "") for w in analysis.warnings)
-    return replace(analysis, source=replace(analysis.source, path=video.name), warnings=words)
+    warnings = tuple(w.replace(f"{folder}{os.sep}", "") for w in analysis.warnings)
+    return replace(analysis, source=replace(analysis.source, path=video.name), warnings=warnings)
 
 
 def file_kinds() -> dict[str, str]:
     """Return the files for download: the title of each by its name."""
     rows = {row.name: row.title for row in list_formats() if row.is_download}
-    return {VIDEO: "MP4", **rows, ALL: "All (.zip)"}
+    return {VIDEO: words.Runs.MP4, **rows, ALL: words.Runs.EVERYTHING}
 
 
 def has_file(result: Result, kind: str) -> bool:
     """Return whether a file for download is in the result's folder already."""
-    rows = {row.name: row.suffix for row in list_formats()} | {VIDEO: ".mp4", ALL: ".zip"}
-    return (result.folder / f"{Path(result.video.name).stem}.vidcam{rows[kind]}").is_file()
+    return (result.folder / f"{Path(result.video.name).stem}.vidcam{_suffix(kind)}").is_file()
+
+
+def _suffix(kind: str) -> str:
+    return ({row.name: row.suffix for row in list_formats()} | {VIDEO: ".mp4", ALL: ".zip"})[kind]
+
+
+def download_name(result: Result, model: str, settings: Settings, kind: str) -> str:
+    """Return what a file is saved as: those of two runs of one video have different names."""
+    run = "-".join([model, settings.method or "", *map(str, settings.classes)])
+    return f"{clean_name(f'{Path(result.video.name).stem}.{run}')}.vidcam{_suffix(kind)}"
 
 
 def write_small_files(result: Result, progress: Progress) -> None:
@@ -188,7 +199,7 @@ def _write(row: Format, result: Result, target: Path) -> None:
     assert analysis is not None
     if row.plays_video and playback is not None:
         embed = os.path.getsize(playback.path) <= EMBED_LIMIT
-        how = playback.how if embed else f"{playback.how} Keep {Path(playback.path).name} beside this page."
+        how = playback.how if embed else words.Runs.keep_beside(how=playback.how, video=Path(playback.path).name)
         analysis = replace(analysis, playback=replace(playback, embed=embed, how=how))
     row.write(analysis, target)
 

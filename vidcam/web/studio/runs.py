@@ -19,6 +19,7 @@ from typing import Any
 from vidcam import Settings
 from vidcam.errors import UsageError
 from vidcam.io.json_text import parse_json, to_json_text
+from vidcam.web import words
 
 from .results import Result, file_name, link_or_copy, picture_of
 from .uploads import Video
@@ -49,7 +50,6 @@ class StoredRun:
         settings: How it was explained.
         sentence: The headline.
         answer: The values of the answer: see :func:`vidcam.web.studio.view_models.answered`.
-        has_evidence: Whether there is something to play.
     """
 
     folder: Path
@@ -58,7 +58,6 @@ class StoredRun:
     settings: Settings
     sentence: str
     answer: dict[str, Any]
-    has_evidence: bool
 
     @property
     def number(self) -> str:
@@ -75,7 +74,7 @@ def find_run(result: Result) -> StoredRun:
     """Return what is kept of a result that was opened from the shelf. UsageError if it was deleted."""
     run = _read(result.folder)
     if run is None:
-        raise UsageError("This run was deleted.")
+        raise UsageError(words.Runs.DELETED)
     return run
 
 
@@ -90,7 +89,6 @@ def write_facts(run: StoredRun, folder: Path) -> None:
         "settings": asdict(run.settings),
         "sentence": run.sentence,
         "answer": run.answer,
-        "has_evidence": run.has_evidence,
     }
     (folder / FACTS).write_text(to_json_text(values), encoding="utf-8")
 
@@ -101,9 +99,7 @@ def _read(folder: Path) -> StoredRun | None:
         said = parse_json((folder / FACTS).read_bytes())
         settings = Settings(**(said["settings"] | {"classes": tuple(said["settings"]["classes"])}))
         video = Video(path=folder / Path(said["file"]).name, **said["video"])
-        return StoredRun(
-            folder, video, said["model"], settings, said["sentence"], said["answer"], bool(said["has_evidence"])
-        )  # fmt: skip
+        return StoredRun(folder, video, said["model"], settings, said["sentence"], said["answer"])
     except (OSError, ValueError, KeyError, TypeError, UsageError):
         return None
 
@@ -133,7 +129,7 @@ class RunShelf:
                 link_or_copy(path, part / path.name)
         (part / PICTURE).write_bytes(picture_of(result))
         video = replace(result.video, path=folder / file_name(result.video))
-        run = StoredRun(folder, video, analysis.model.name, analysis.settings, sentence, answer, answer["rejected"] is None)
+        run = StoredRun(folder, video, analysis.model.name, analysis.settings, sentence, answer)
         write_facts(run, part)
         part.rename(folder)  # it appears complete or not at all
         self.tidy()
@@ -151,7 +147,7 @@ class RunShelf:
         """Return the run of this number. UsageError if the browser has none."""
         run = next((run for run in self.list(folder) if run.number == number), None)
         if run is None:
-            raise UsageError("This run was deleted.")
+            raise UsageError(words.Runs.DELETED)
         return run
 
     def tidy(self) -> None:

@@ -13,12 +13,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vidcam.errors import UsageError
 from vidcam.io.json_text import parse_json, to_utf8_text
+from vidcam.web import words
 from vidcam.web.security import LOOPBACK, Guard
 
 from .annotate import take
-from .sessions import Session, SessionManager, sentence
+from .session import Session
+from .sessions import SessionManager
 from .teach_clips import lesson_of
 from .uploads import clean_name, look_at, megabytes, video_suffix
+from .work import sentence
 
 __all__ = ["Gate", "media"]
 
@@ -47,7 +50,7 @@ def media(desk: SessionManager) -> list[Route]:
     async def put(request: Request) -> Response:
         session = desk.by_token(request.path_params["token"])
         if session is None:
-            return JSONResponse({"error": "This page was away for too long: load it again."}, 404)
+            return JSONResponse({"error": words.Common.EXPIRED}, 404)
         folder = session.folder / f"input-{secrets.token_hex(4)}"
         try:
             await _take_in(request, desk, session, folder)
@@ -85,13 +88,11 @@ async def _take_in(request: Request, desk: SessionManager, session: Session, fol
         desk.limits.size,
         "several" in request.query_params,
     )
-    too_large = TooLargeError(
-        f"{name} is larger than the {megabytes(most)} that are allowed here: cut it, or start the app with a larger --max-size."
-    )
+    too_large = TooLargeError(words.Uploads.too_large(name=name, most=megabytes(most)))
     if int(request.headers.get("content-length") or 0) > most:
         raise too_large
     if several and len(session.queue) >= MAX_QUEUE:
-        raise UsageError(f"At most {MAX_QUEUE} videos are explained in turn: drop the others afterwards.")
+        raise UsageError(words.Uploads.too_many(most=MAX_QUEUE))
     action = request.query_params.get("action")
     if action is not None:
         lesson_of(session).check_room(action)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,33 +12,41 @@ from vidcam.errors import UsageError
 from vidcam.io.json_text import parse_json
 from vidcam.models import loading
 from vidcam.models.table import list_specs
+from vidcam.web import words
 
 from . import jobs, menus
-from .components import EVENT, IDLE, Unfinished, failed, followed, guarded, halting, part, saving, working
-from .sessions import Job, Session, SessionManager, sentence
+from .components import EVENT, IDLE, ModelMenu, Unfinished, followed, guarded, halting, part, saving, submitted, working
+from .live import address_of
+from .session import Session
+from .sessions import SessionManager
 from .teach_clips import MAX_ACTIONS, lesson_of
 from .teach_jobs import EPOCHS, Teaching, pack, teach
 from .teach_models import MISTAKES, TEST, ModelShelf, TaughtModel
 from .uploads import megabytes, minutes
+from .work import Job
 
 __all__ = ["TeachTab"]
 
 KEY = "teach"
-LAST_LAYER, ALL_LAYERS = "the last layer", "all layers"
 NAMES = "[...document.querySelectorAll('.vc-teach .name')].map(field => [field.dataset.number, field.value])"
 
 
 class TeachTab:
-    """The tab, made inside the app's page; ``menus_of_others`` are the menus of models in other tabs.
+    """The tab, made inside the app's page.
 
-    :meth:`begin` gives ``starting`` their values when a tab of the browser is loaded, and :meth:`resume` then gives ``shown`` the
-    progress of a job that still runs. ``use`` is the button that takes the model of ``menu`` to another tab.
+    ``others`` are the menus of models in other tabs. :meth:`begin` gives ``starting`` their values when a tab of the browser is
+    loaded, and :meth:`resume` then gives ``shown`` the progress of a job that still runs. ``use`` is the button that takes the
+    model of ``menu`` to another tab, and ``deleted`` the event after which other tabs may have another model.
     """
 
     def __init__(
-        self, desk: SessionManager, engines: jobs.Engines, shelf: ModelShelf, menus_of_others: list[gr.Dropdown]
+        self,
+        desk: SessionManager,
+        engines: jobs.Engines,
+        shelf: ModelShelf,
+        others: list[ModelMenu],
     ) -> None:
-        self._desk, self._engines, self._shelf, self._others = desk, engines, shelf, menus_of_others
+        self._desk, self._engines, self._shelf, self._others = desk, engines, shelf, others
         self._unfinished = Unfinished(desk, KEY)
         with gr.Row(equal_height=False, elem_classes="asks"):
             with gr.Column(scale=7, min_width=340):
@@ -48,10 +57,10 @@ class TeachTab:
             with gr.Column(scale=4, min_width=320):
                 asked = self._make_questions()
                 with gr.Row():
-                    start = gr.Button("Teach", variant="primary", elem_id="teach-go", elem_classes="go")
-                    stop = gr.Button("Stop", elem_classes="stop")
+                    start = gr.Button(words.Teach.TEACH, variant="primary", elem_id="teach-go", elem_classes="go")
+                    stop = gr.Button(words.Common.STOP, elem_classes="stop")
                 self._make_models()
-        models = [self.menu, self._facts, self._live, *menus_of_others]
+        models = [self.menu, self._facts, self._live, *(other.menu for other in others)]
         self.starting, self.shown = [self._job, self._lesson, *models], [self._job, *models]
         self._connect(start, stop, asked)
 
@@ -61,28 +70,28 @@ class TeachTab:
         names = gr.Textbox(visible=False)  # carries the names as they stand in the page when the button is pressed
         with gr.Group(elem_id="ask-teach"):
             base = gr.Dropdown(
-                here, value=Teaching.base, label="Start from", elem_id="teach-base",
-                info="The model that learns; mini is small and needs the least time.",
+                here, value=Teaching.base, label=words.Teach.BASE, elem_id="teach-base",
+                info=words.Teach.BASE_HELP,
             )  # fmt: skip
-            with gr.Accordion("More", open=False):
-                epochs = gr.Slider(1, 60, EPOCHS, step=1, label="Epochs", info="Passes over the clips.", buttons=[])
+            with gr.Accordion(words.Common.MORE, open=False):
+                epochs = gr.Slider(1, 60, EPOCHS, step=1, label=words.Teach.EPOCHS, info=words.Teach.EPOCHS_HELP, buttons=[])
                 layers = gr.Radio(
-                    [LAST_LAYER, ALL_LAYERS], value=LAST_LAYER, label="What learns",
-                    info="With few clips, the last layer alone learns faster, and seldom worse.",
+                    [words.Teach.LAST_LAYER, words.Teach.ALL_LAYERS], value=words.Teach.LAST_LAYER, label=words.Teach.LAYERS,
+                    info=words.Teach.LAYERS_HELP,
                 )  # fmt: skip
         return [names, base, epochs, layers]
 
     def _make_models(self) -> None:
         """Make the controls of the models that were taught."""
         with gr.Column(elem_id="taught-models"):
-            self.menu = gr.Dropdown([], label="Your models", elem_id="taught-model")
+            self.menu = gr.Dropdown([], label=words.Teach.MODELS, elem_id="taught-model")
             # gr.Markdown would read the names of actions as markup, and cannot have the browser save a file.
             self._facts = part("taught", {}, elem_id="taught")
             with gr.Row():
-                self.use = gr.Button("Use in Annotate", size="md", min_width=170)
-                self._see = gr.Button("See it live", size="md", min_width=170)
-                self._save = gr.Button("Download (.zip)", size="md", min_width=170)
-                self._drop = gr.Button("Delete", size="md", min_width=170)
+                self.use = gr.Button(words.Teach.USE, size="md", min_width=170)
+                self._see = gr.Button(words.Teach.SEE_LIVE, size="md", min_width=170)
+                self._save = gr.Button(words.Teach.DOWNLOAD, size="md", min_width=170)
+                self._drop = gr.Button(words.Teach.DELETE, size="md", min_width=170)
 
     def _connect(self, start: gr.Button, stop: gr.Button, asked: list[Any]) -> None:
         """Connect the events of the controls to the methods below."""
@@ -95,8 +104,8 @@ class TeachTab:
         self.menu.input(self._choose, [self.menu], [self._job, self._facts, self._live], **EVENT)
         self._see.click(self._show_live, [self.menu], [self._job, self._live], **EVENT)
         self._save.click(self._pack, [self.menu], [self._job, self._facts], **EVENT)
-        sure = "name => confirm('Delete this model? Its files on this machine are deleted too.') ? name : null"
-        self._drop.click(self._delete, [self.menu], self.shown, js=sure, **EVENT)
+        sure = f"name => confirm({json.dumps(words.Teach.SURE)}) ? name : null"
+        self.deleted = self._drop.click(self._delete, [self.menu], self.shown, js=sure, **EVENT)
 
     async def begin(self, request: gr.Request) -> AsyncIterator[Any]:
         """Fill the tab when it is loaded with what its session has."""
@@ -120,7 +129,7 @@ class TeachTab:
         return {
             "token": session.token,
             "size": limits.size,
-            "words": f"up to {megabytes(limits.size)} and {minutes(limits.seconds)}",
+            "words": words.Uploads.limits(size=megabytes(limits.size), length=minutes(limits.seconds)),
             "full": len(lesson.actions) >= MAX_ACTIONS,
             "actions": [
                 {
@@ -151,7 +160,7 @@ class TeachTab:
 
         def remove(session: Session) -> None:
             if session.busy:
-                raise UsageError("Your last request is still being worked on: wait for it, or stop it.")
+                raise UsageError(words.Common.BUSY)
             for folder in lesson_of(session).remove(event._data.get("action"), event._data.get("clip")):
                 session.forget(folder)
 
@@ -161,7 +170,7 @@ class TeachTab:
         def update() -> Any:
             session = self._desk.of(request.session_hash)
             change(session)
-            return {self._lesson: self._values(session), self._job: gr.skip()}
+            return {self._lesson: self._values(session), self._job: gr.skip() if session.busy else IDLE}
 
         return guarded(update, self._job)
 
@@ -174,22 +183,21 @@ class TeachTab:
 
     async def _run(self, names: Any, base: Any, epochs: Any, layers: Any, request: gr.Request) -> AsyncIterator[Any]:
         """Teach a model what stands in the page."""
-        try:
+
+        def submit() -> Job:
             session = self._desk.of(request.session_hash)
             lesson = lesson_of(session)
             lesson.rename(dict(parse_json(names)))
-            how = Teaching(menus.check_model(base), int(epochs), layers == ALL_LAYERS)
+            how = Teaching(menus.check_model(base), int(epochs), layers == words.Teach.ALL_LAYERS)
             work = teach(session, self._engines, self._shelf, lesson.check(), how)
-            job = self._desk.submit(session, work, key=KEY)
-        except Exception as error:
-            yield {self._job: failed(sentence(error))}
-            return
-        async for update in self._follow(job):
+            return self._desk.submit(session, work, key=KEY)
+
+        async for update in submitted(submit, self._follow, self._job):
             yield update
 
     async def _follow(self, job: Job) -> AsyncIterator[Any]:
-        async for words in followed(job, self._desk):
-            yield {self._job: words}
+        async for progress in followed(job, self._desk):
+            yield {self._job: progress}
         if job.state != "done":
             yield {self._job: working(job, self._desk)}
         else:
@@ -202,12 +210,12 @@ class TeachTab:
         """Return the menus with the models that were taught, with one chosen: the newest, if none is named."""
         taught = [] if session.runs is None else self._shelf.list(session.runs.name)
         model = next((m for m in taught if m.name == chosen), taught[0] if taught else None)
-        choices = [(f"{', '.join(m.labels)} · {m.right} of {m.tested} right", m.name) for m in taught]
+        choices = [(words.Teach.model_in_menu(labels=m.labels, right=m.right, tested=m.tested), m.name) for m in taught]
         return {
             self.menu: gr.Dropdown(choices, value=None if model is None else model.name),
             self._facts: {} if model is None else model_facts(session, model),
             self._live: {"src": ""},
-        } | {menu: gr.Dropdown(menus.model_choices(session.runs)) for menu in self._others}
+        } | {menu: gr.Dropdown(menus.model_choices(session.runs)) for menu, *_ in self._others}
 
     def _choose(self, name: Any, request: gr.Request) -> Any:
         def update() -> Any:
@@ -216,20 +224,24 @@ class TeachTab:
 
         return guarded(update, self._job)
 
-    def _show_live(self, name: Any) -> Any:
-        return guarded(
-            lambda: {self._live: {"src": f"taught/{self._shelf.find(name).name}/"}, self._job: gr.skip()}, self._job
-        )  # fmt: skip
+    def _show_live(self, name: Any, request: gr.Request) -> Any:
+        def update() -> Any:
+            session = self._desk.of(request.session_hash)
+            model = self._shelf.find(name)
+            return {self._live: {"src": address_of(session, model), "jump": True}, self._job: gr.skip()}
+
+        return guarded(update, self._job)
 
     async def _pack(self, name: Any, request: gr.Request) -> AsyncIterator[Any]:
         """Put the model into a zip, which the browser saves when it is ready."""
-        try:
-            session, model = self._desk.of(request.session_hash), self._shelf.find(name)
-            job = self._desk.submit(session, pack(model), key=KEY)
-        except Exception as error:
-            yield {self._job: failed(sentence(error))}
-            return
-        async for update in saving(job, self._desk, self._job, self._facts, model_facts(session, model)):
+
+        def submit() -> Job:
+            return self._desk.submit(self._desk.of(request.session_hash), pack(self._shelf.find(name)), key=KEY)
+
+        def follow(job: Job) -> AsyncIterator[Any]:
+            return saving(job, self._desk, self._job, self._facts, model_facts(job.session, self._shelf.find(name)))
+
+        async for update in submitted(submit, follow, self._job):
             yield update
 
     def _delete(self, name: Any, request: gr.Request) -> Any:
@@ -238,18 +250,27 @@ class TeachTab:
             if name is None or session.runs is None:  # the user was asked, and said no
                 return {self._job: gr.skip()}
             if session.busy:
-                raise UsageError("Your last request is still being worked on: wait for it, or stop it.")
+                raise UsageError(words.Common.BUSY)
             self._shelf.delete(session.runs.name, name)
-            return {self._job: gr.skip()} | self._taught(session)
+            return {self._job: gr.skip()} | self._taught(session) | self._reset_menus(session, name)
 
         return guarded(update, self._job)
+
+    def _reset_menus(self, session: Session, deleted: str) -> dict[Any, Any]:
+        """Return the menus of other tabs in which a model was chosen that is deleted, with another one chosen instead."""
+        choices = menus.model_choices(session.runs)
+        return {
+            other.menu: gr.Dropdown(choices, value=other.instead)
+            for other in self._others
+            if session.chosen.get(other.key, [])[other.place : other.place + 1] == [deleted]
+        }
 
 
 def model_facts(session: Session, model: TaughtModel) -> dict[str, Any]:
     """Return what the page says of a taught model: how good it is, its mistakes, its pages, and its name at the command line."""
-    pages = [("Training report", model.folder, "report.html"), ("Mistakes, played", model.folder / TEST, MISTAKES)]
+    pages = [(words.Teach.REPORT, model.folder, "report.html"), (words.Teach.MISTAKES, model.folder / TEST, MISTAKES)]
     return {
-        "sentence": f"{model.right} of {model.tested} test clips right",
+        "sentence": words.Teach.result(right=model.right, tested=model.tested),
         "mistakes": list(model.mistakes),
         "remarks": list(model.remarks),
         "pages": [

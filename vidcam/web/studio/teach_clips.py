@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vidcam.errors import UsageError
-from vidcam.io.formatting import seconds
+from vidcam.web import words
 
 from .results import link_or_copy
-from .sessions import Session
+from .session import Session
 from .uploads import Video, megabytes, video_suffix
 
-__all__ = ["HELD_OUT", "MAX_ACTIONS", "Action", "Lesson", "clean_label", "lesson_of", "list_words", "write_folders"]
+__all__ = ["HELD_OUT", "MAX_ACTIONS", "Action", "Lesson", "clean_label", "lesson_of", "write_folders"]
 
 MIN_ACTIONS, MAX_ACTIONS = 2, 10
 MIN_CLIPS, MAX_CLIPS = 2, 30  # of each action: one is kept aside
@@ -46,27 +46,27 @@ class Lesson:
         """Return the action of this number. UsageError if there is none."""
         action = next((a for a in self.actions if a.number == number), None)
         if action is None:
-            raise UsageError("This action was removed: load the page again.")
+            raise UsageError(words.Teach.ACTION_REMOVED)
         return action
 
     def add_action(self) -> None:
         """Add an action without a name. UsageError if there are enough."""
         if len(self.actions) >= MAX_ACTIONS:
-            raise UsageError(f"A model is taught at most {MAX_ACTIONS} actions here: `vidcam train` takes more.")
+            raise UsageError(words.Teach.too_many_actions(most=MAX_ACTIONS))
         self.actions.append(_new_action())
 
     def check_room(self, number: object) -> None:
         """Raise UsageError if the action can have no other clip."""
         action = self.find(number)
         if len(action.clips) >= MAX_CLIPS:
-            raise UsageError(f"An action has at most {MAX_CLIPS} clips here: `vidcam train` takes more.")
+            raise UsageError(words.Teach.too_many_clips(most=MAX_CLIPS))
         if sum(clip.path.stat().st_size for a in self.actions for clip in a.clips) >= MAX_BYTES:
-            raise UsageError(f"All clips together have at most {megabytes(MAX_BYTES)} here: remove some, or use shorter ones.")
+            raise UsageError(words.Teach.too_many_bytes(most=megabytes(MAX_BYTES)))
 
     def add(self, number: object, clip: Video) -> None:
         """Add a clip to an action. UsageError if it is too short, or there is no room."""
         if clip.duration_s < SHORTEST_S:
-            raise UsageError(f"{clip.name} has only {seconds(clip.duration_s)}: use clips of at least {SHORTEST_S:g} seconds.")
+            raise UsageError(words.Teach.too_short(name=clip.name, duration=clip.duration_s, least=SHORTEST_S))
         self.check_room(number)
         self.find(number).clips.append(clip)
 
@@ -94,20 +94,16 @@ class Lesson:
         actions = [a for a in self.actions if a.label or a.clips]
         for place, action in enumerate(self.actions, 1):
             if action.clips and not action.label:
-                raise UsageError(f"Action {place} has no name: type what its clips show, such as “waving”.")
+                raise UsageError(words.Teach.no_name(place=place))
         labels = Counter(a.label.casefold() for a in actions)
         for action in actions:
             if labels[action.label.casefold()] > 1:
-                raise UsageError(f"Two actions are named “{action.label}”: give one of them another name, or remove it.")
+                raise UsageError(words.Teach.same_name(label=action.label))
         if len(actions) < MIN_ACTIONS:
-            raise UsageError("A model learns to tell actions apart: name at least two, and add clips of each.")
+            raise UsageError(words.Teach.TOO_FEW_ACTIONS)
         for action in actions:
             if len(action.clips) < MIN_CLIPS:
-                has = "one clip" if action.clips else "no clip"
-                raise UsageError(
-                    f"“{action.label}” has {has}: each action needs at least {MIN_CLIPS} (better 5 or more), because one is kept "
-                    "aside to test the model."
-                )
+                raise UsageError(words.Teach.too_few_clips(label=action.label, count=len(action.clips), least=MIN_CLIPS))
         return actions
 
 
@@ -124,8 +120,8 @@ def _new_action() -> Action:
 
 def clean_label(given: object) -> str:
     """Return a name as it may stand in a table of labels: in one line, without a semicolon, not too long."""
-    words = "".join(c if c.isprintable() else " " for c in str(given)).replace(";", ",")
-    return " ".join(words.split())[:MAX_LABEL].strip()
+    line = "".join(c if c.isprintable() else " " for c in str(given)).replace(";", ",")
+    return " ".join(line.split())[:MAX_LABEL].strip()
 
 
 def write_folders(actions: list[Action], train: Path, test: Path) -> dict[str, str]:
@@ -137,7 +133,7 @@ def write_folders(actions: list[Action], train: Path, test: Path) -> dict[str, s
         What to call each file in a sentence.
     """
     rows: dict[Path, list[tuple[str, str]]] = {train: [], test: []}
-    words: dict[str, str] = {}
+    named: dict[str, str] = {}
     for folder in rows:
         folder.mkdir()
     for n, action in enumerate(actions):
@@ -145,16 +141,11 @@ def write_folders(actions: list[Action], train: Path, test: Path) -> dict[str, s
         for k, clip in enumerate(action.clips):
             is_aside = k >= len(action.clips) - aside
             name = f"{'test' if is_aside else 'train'}_{n:02d}_{k:02d}{video_suffix(clip.name)}"
-            words[name] = f"clip {k + 1} of “{action.label}”"
+            named[name] = words.Teach.clip(number=k + 1, label=action.label)
             for folder in (train, test) if is_aside else (train,):
                 link_or_copy(clip.path, folder / name)
                 rows[folder].append((name, action.label))
     for folder, lines in rows.items():
         with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows(lines)
-    return words
-
-
-def list_words(words: list[str]) -> str:
-    """Return words as a list in a sentence: "a, b and c"."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    return named

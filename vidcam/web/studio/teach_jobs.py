@@ -17,16 +17,17 @@ from vidcam import Settings, open_source
 from vidcam.engine import NOBODY
 from vidcam.errors import InputError, UsageError
 from vidcam.evaluation.folder import inspect
-from vidcam.io.formatting import percent
 from vidcam.pipeline import Session as Explaining
 from vidcam.pipeline import explanations
 from vidcam.reports.inspection import Inspection
 from vidcam.training import TrainConfig, train
+from vidcam.web import words
 
 from .jobs import Engines
-from .sessions import Job, Session
-from .teach_clips import HELD_OUT, Action, list_words, write_folders
+from .session import Session
+from .teach_clips import HELD_OUT, Action, write_folders
 from .teach_models import FACTS, MISTAKES, TEST, ModelShelf, TaughtModel, make_name, shown_name
+from .work import Job
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
@@ -35,15 +36,6 @@ __all__ = ["EPOCHS", "Teaching", "pack", "teach"]
 
 EPOCHS = 12
 STAGES = {"load": 2.0, "look": 5.0, "decode": 5.0, "train": 80.0, "test": 1.0, "inspect": 10.0}
-SAME_PLACE = (
-    "The test clips probably show the same person and place as the others. With other people, in other places, the model may "
-    "make more mistakes: add clips of them."
-)
-NONE = "none of these"
-NOTHING_ELSE = (
-    "The model always answers with one of these actions, even if it sees none of them. If that matters, add an action named "
-    f"“{NONE}”, with clips of everything else."
-)
 
 
 @dataclass(frozen=True)
@@ -63,7 +55,7 @@ def teach(
 
     def work(job: Job) -> TaughtModel:
         if session.runs is None:
-            raise UsageError("This page was away for too long: load it again.")
+            raise UsageError(words.Common.EXPIRED)
         job.plan(STAGES)
         labels = tuple(a.label for a in actions)
         clips, test, folder = job.folder / "clips", job.folder / TEST, job.folder / make_name(labels)
@@ -81,18 +73,16 @@ def teach(
             train(clips, folder, config=config, progress=_progress(job, how.epochs))
         except InputError as error:  # the page knows the clips by other names
             said = str(error)
-            for name, words in names.items():
-                said = said.replace(str(clips / name), _capital(words))
+            for name, known in names.items():
+                said = said.replace(str(clips / name), f"{known[:1].upper()}{known[1:]}")
             raise InputError(said) from error
         shutil.rmtree(clips)
         shutil.move(test, folder / TEST)
         found = _inspected(job, folder, engines, names)
-        mistakes = tuple(
-            f"{_capital(c.name)} was taken for “{c.predicted}” ({percent(c.prob_predicted)})." for c in found.mistakes
-        )
-        closed = () if NONE in [label.casefold() for label in labels] else (NOTHING_ELSE,)
+        mistakes = tuple(words.Teach.mistake(clip=c.name, predicted=c.predicted, prob=c.prob_predicted) for c in found.mistakes)
+        closed = () if words.Teach.NONE in [label.casefold() for label in labels] else (words.Teach.NOTHING_ELSE,)
         right, tested = sum(c.is_correct for c in found.known), len(found.known)
-        model = TaughtModel(folder, labels, right, tested, mistakes, (*empty, SAME_PLACE, *closed))
+        model = TaughtModel(folder, labels, right, tested, mistakes, (*empty, words.Teach.SAME_PLACE, *closed))
         return shelf.keep(session.runs.name, model)
 
     return work
@@ -103,7 +93,7 @@ def _progress(job: Job, epochs: int) -> Callable[[str, int, int | None], None]:
 
     def progress(stage: str, done: int, total: int | None) -> None:
         if stage == "train" and total:
-            job.finding = f"{done * epochs // total} of {epochs} epochs"
+            job.finding = words.Teach.epochs(done=done * epochs // total, count=epochs)
         job.progress(stage, done, total)
 
     return progress
@@ -120,7 +110,7 @@ def _inspected(job: Job, folder: Path, engines: Engines, names: Mapping[str, str
     engine.spec = replace(engine.spec, name=shown_name(folder.name))  # the page says nothing of where it lies
     found = inspect(folder / TEST, engine=engine, progress=job.progress)
     cases = tuple(replace(c, name=names[c.name]) for c in found.cases)
-    found = replace(found, cases=cases, folder="the clips that were kept aside")
+    found = replace(found, cases=cases, folder=words.Teach.CLIPS_ASIDE)
     if found.mistakes:
         found.write_html(folder / TEST / MISTAKES)
     return found
@@ -131,14 +121,13 @@ def _clips_without_people(job: Job, engine: Engine, folder: Path, names: Mapping
     if NOBODY not in engine.labels:
         return []
     empty: list[str] = []
-    for done, (name, words) in enumerate(names.items()):
+    for done, (name, known) in enumerate(names.items()):
         job.progress("look", done, len(names))
         if _answer(folder / name, engine) == NOBODY:
-            empty.append(words)
+            empty.append(known)
     if not empty:
         return []
-    which = "it" if len(empty) == 1 else "them"
-    return [f"Nobody seems to be in {list_words(empty)}: look at {which} again. The whole person belongs in the picture."]
+    return [words.Teach.nobody_in(clips=empty)]
 
 
 def _answer(path: Path, engine: Engine) -> str:
@@ -148,10 +137,6 @@ def _answer(path: Path, engine: Engine) -> str:
         for clip in clips:
             total += clip.prediction.logits
     return engine.labels[int(total.argmax())]
-
-
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:]
 
 
 def pack(model: TaughtModel) -> Callable[[Job], Path]:

@@ -19,6 +19,7 @@ from vidcam.errors import UsageError, WeightsError
 from vidcam.io.json_text import parse_json, to_json_text
 from vidcam.models import trained
 from vidcam.models.table import get_spec, list_models
+from vidcam.web import words
 
 from .runs import delete_oldest, newest, state_folder
 
@@ -77,13 +78,13 @@ class TaughtModel:
     @property
     def title(self) -> str:
         """What the menus call it."""
-        return f"taught here: {', '.join(self.labels)}"
+        return words.Teach.title(labels=self.labels)
 
 
 def make_name(labels: Sequence[str]) -> str:
     """Return a new name: the beginning of the labels for people, and a number that nobody can guess."""
-    words = re.sub(r"[^a-z0-9]+", "-", "-".join(labels).lower()).strip("-")
-    return f"{words[:40].strip('-') or 'actions'}-{secrets.token_hex(6)}"
+    plain = re.sub(r"[^a-z0-9]+", "-", "-".join(labels).lower()).strip("-")
+    return f"{plain[:40].strip('-') or 'actions'}-{secrets.token_hex(6)}"
 
 
 class ModelShelf:
@@ -121,13 +122,13 @@ class ModelShelf:
             for path in self.root.glob(f"*/{name}"):
                 if (model := _read(path)) is not None:
                     return model
-        raise UsageError("This model was deleted: choose another one, or teach it again.")
+        raise UsageError(words.Teach.MODEL_DELETED)
 
     def delete(self, owner: str, name: object) -> None:
         """Delete a model. UsageError if the browser has none of this name."""
         model = self.find(name)
         if model.folder.parent.name != owner:
-            raise UsageError("This model was taught in another browser: delete it there.")
+            raise UsageError(words.Teach.DELETE_ELSEWHERE)
         shutil.rmtree(model.folder, ignore_errors=True)
 
     def tidy(self) -> None:
@@ -168,7 +169,7 @@ def find_spec(name: str) -> ModelSpec:
     try:
         spec, _, _ = trained.read(str(model.folder))
     except WeightsError as error:
-        raise UsageError(f"The model {model.short_name} is damaged: teach it again.") from error
+        raise UsageError(words.Teach.damaged(model=model.short_name)) from error
     return replace(spec, name=name, title=model.title)
 
 

@@ -13,6 +13,7 @@ from vidcam import open_source
 from vidcam.errors import InputError
 from vidcam.io.formatting import seconds
 from vidcam.reports.templating import jpeg_url
+from vidcam.web import words
 
 from .sessions import Limits
 
@@ -49,9 +50,9 @@ def video_suffix(name: str) -> str:
     return suffix if suffix in SUFFIXES else ".mp4"
 
 
-def minutes(seconds: float) -> str:
-    """Return a duration in words, such as "5 minutes"."""
-    return "1 minute" if seconds == 60 else f"{seconds / 60:g} minutes" if seconds > 60 else f"{seconds:g} seconds"
+def minutes(duration: float) -> str:
+    """Return a duration in seconds in words, such as "5 minutes"."""
+    return words.Uploads.minutes(duration=duration)
 
 
 def megabytes(size: float) -> str:
@@ -64,7 +65,7 @@ def look_at(path: Path, name: str, limits: Limits) -> Video:
     with path.open("rb") as file:
         head = file.read(1024)
     if not _is_video(head):
-        raise InputError(f"{name} is not a supported video format: use MP4, MOV, WebM, MKV, AVI, GIF or MPEG.")
+        raise InputError(words.Uploads.no_video(name=name))
     try:
         with open_source(path) as source:
             info = source.info
@@ -83,7 +84,7 @@ def look_at(path: Path, name: str, limits: Limits) -> Video:
     except InputError as error:
         raise InputError(str(error).replace(str(path), name)) from error
     if first is None:
-        raise InputError(f"{name} has no picture in it: choose another file.")
+        raise InputError(words.Uploads.no_picture(name=name))
     picture = Image.fromarray(first.image)
     picture.thumbnail((POSTER, POSTER))
     return Video(
@@ -98,10 +99,7 @@ def look_at(path: Path, name: str, limits: Limits) -> Video:
 
 def _check(duration: float, name: str, limits: Limits) -> None:
     if duration > limits.seconds + 0.5:
-        raise InputError(
-            f"{name} is longer than the {minutes(limits.seconds)} that are allowed here: cut it, "
-            "or start the app with a larger --max-minutes."
-        )
+        raise InputError(words.Uploads.too_long(name=name, most=minutes(limits.seconds)))
 
 
 def examples(folder: Path) -> list[Video]:

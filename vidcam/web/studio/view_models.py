@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from vidcam.analysis import Analysis
-from vidcam.engine import choose_default_model, rejection_sentence
-from vidcam.io.formatting import percent
+from vidcam.engine import NOBODY, choose_default_model, rejection_sentence
+from vidcam.models.spec import ModelSpec
 from vidcam.models.table import get_spec
 from vidcam.reports.answer import summarize
 from vidcam.reports.predictions import predicted_spans
 from vidcam.reports.trust import describe_verdict
+from vidcam.web import words
 
 from . import menus
 from .results import Result, file_kinds
 from .runs import PICTURE, StoredRun
-from .sessions import Session
+from .session import Session
 from .teach_models import find_spec, shown_name
 from .uploads import Video
 
@@ -33,17 +33,20 @@ def of_video(session: Session, video: Video) -> dict[str, Any]:
 
 
 def shown(session: Session, result: Result) -> dict[str, Any]:
-    """Return the headline, and the address of the folder from which the player gets the evidence; none if there is none."""
-    has_evidence = answered(result, session)["rejected"] is None
-    players = [{"base": session.serve(result.folder), "title": ""}] if has_evidence else []
+    """Return the headline, and the address of the folder from which the player gets the evidence."""
+    players = [{"base": session.serve(result.folder), "title": ""}]
     return {"number": result.number, "sentence": sentence_of(result), "players": players}
 
 
 def in_step(session: Session, runs: Sequence[StoredRun]) -> dict[str, Any]:
     """Return the values of a stage that plays several runs in step."""
     players = [{"base": session.serve(run.folder), "title": f"{run.sentence} · {run_facts(run)}"} for run in runs]
-    names = " and ".join(dict.fromkeys(run.video.name for run in runs))
-    return {"number": "+".join(run.number for run in runs), "sentence": f"In step: {names}", "players": players}
+    names = list(dict.fromkeys(run.video.name for run in runs))
+    return {
+        "number": "+".join(run.number for run in runs),
+        "sentence": words.Answer.side_by_side(videos=names),
+        "players": players,
+    }
 
 
 def cards(session: Session, runs: Sequence[StoredRun]) -> list[dict[str, Any]]:
@@ -56,7 +59,6 @@ def cards(session: Session, runs: Sequence[StoredRun]) -> list[dict[str, Any]]:
             "facts": run_facts(run),
             "name": run.video.name,
             "verdict": (run.answer.get("verdict") or {}).get("word", ""),
-            "plays": run.has_evidence,
         }
         for run in runs
     ]
@@ -96,15 +98,29 @@ def rejected(analysis: Analysis) -> dict[str, Any] | None:
     """
     if analysis.labels[0] not in menus.rejects(analysis.model.name):
         return None
-    spec = find_spec(analysis.model.name)
-    spec = replace(spec, name=shown_name(spec.name))
-    words, (other, _) = rejection_sentence(spec, analysis.labels[0]), choose_default_model()
-    useful = other != spec.name and menus.availability(get_spec(other))[1] is None
+    spec, (other, _) = find_spec(analysis.model.name), choose_default_model()
+    here, reason = menus.availability(get_spec(other))
+    useful = other != spec.name and reason is None
     return {
-        "sentence": f"{words[0].upper()}{words[1:]}.",
+        "sentence": _rejection(analysis, spec),
         "model": other if useful else None,
-        "try": f"Try {other} ({len(menus.labels(other))} actions)" if useful else None,
+        "try": words.Answer.explain_with(model=other, actions=len(menus.labels(other)), here=here) if useful else None,
     }
+
+
+def _rejection(analysis: Analysis, spec: ModelSpec) -> str:
+    """Return what the model says of the whole video, and what it recognises in parts of it."""
+    name = shown_name(spec.name)
+    moments = [
+        words.Answer.moment(label=span.label, start=span.start, end=span.end)
+        for span in predicted_spans(analysis.windows)
+        if span.label not in spec.rejects and span.prob >= SURE
+    ]
+    if moments:
+        return words.Answer.only_moments(model=name, moments=moments)
+    if analysis.labels[0].casefold() == NOBODY:
+        return words.Answer.nobody(model=name)
+    return words.Answer.none_of(model=name, actions=len(spec.labels()) - len(spec.rejects))
 
 
 def answered(result: Result, session: Session) -> dict[str, Any]:
@@ -113,25 +129,26 @@ def answered(result: Result, session: Session) -> dict[str, Any]:
     if analysis is None:
         return result.answer
     verdict = None
-    if (words := describe_verdict(analysis)) is not None:
+    if (told := describe_verdict(analysis)) is not None:
         verdict = {
-            "word": words.word,
-            "label": words.label,
-            "why": f"{words.meaning} {words.hiding}",
-            "figures": f"{words.keeping} {words.certainty}",
+            "word": told.word,
+            "label": told.label,
+            "why": f"{told.meaning} {told.hiding}",
+            "figures": f"{told.keeping} {told.certainty}",
         }
     rejection, warnings = rejected(analysis), list(analysis.warnings)
-    if rejection is not None:  # it is said above all others
-        warnings = [w for w in warnings if not rejection["sentence"].casefold().startswith(w.partition(";")[0].casefold())]
+    if rejection is not None:  # the headline says it
+        known = rejection_sentence(find_spec(analysis.model.name), analysis.labels[0])
+        warnings = [w for w in warnings if w.partition(";")[0].casefold() != known.partition(";")[0]]
     facts = [analysis.model.title or analysis.model.name, analysis.method_title or analysis.method]
     if analysis.versus is not None:
-        facts.append(f"contrasted with {analysis.versus}")
+        facts.append(words.Answer.contrasted(versus=analysis.versus))
     if analysis.method_choice is not None and analysis.method_choice.beats_controls:  # if not, a warning says so
         facts.append(analysis.method_choice.sentence)
     if analysis.unseen_fraction > 0.005:
-        facts.append(f"{percent(analysis.unseen_fraction)} not seen")
+        facts.append(words.Answer.unseen(fraction=analysis.unseen_fraction))
     return {
-        "top": [[label, prob] for label, prob in analysis.top(5)],
+        "top": [[label, prob, label in menus.rejects(analysis.model.name)] for label, prob in analysis.top(5)],
         "shown": [] if rejection else list(analysis.labels),
         "rejected": rejection,
         "verdict": verdict,

@@ -25,6 +25,7 @@ let size = [640, 480]; // of the picture, width and height
 let shownTime = NaN; // the time of the picture on the screen
 let held = null; // while paused, the time that is shown
 let target = null, patches = []; // the newest evidence, and the maps that glide towards it
+let lostCamera = ""; // what to say for as long as this browser's camera is lost
 let inStep = false, delay = new Delay(); // pictures wait for their evidence
 let dirty = true, chartDue = 0;
 const composed = document.createElement("canvas");
@@ -41,6 +42,7 @@ const tally = (list, value) => { list.push(value); if (list.length > 6000) list.
 
 const link = new Link({
   hello(message) {
+    if (hello && hello.model.name !== message.model.name) notice(`The model is now ${message.model.name}.`, 6000);
     hello = message;
     heat = null;
     memory = new Memory(message.keep_s);
@@ -60,6 +62,7 @@ const link = new Link({
   },
   status(message) {
     status = message;
+    watch.isAsking = false; // an answer to what was asked comes before it
     state(message.state, message.reason);
     if (message.size && !hello?.browser) resize(...message.size);
     const { settings } = message;
@@ -99,7 +102,7 @@ const link = new Link({
     if (document.activeElement !== field) field.value = loading ?? current;
     $("model-note").textContent = loading ? `Loading ${loading}; ${current} goes on until it is ready.` : failed;
   },
-  error({ message }) { notice(message, 6000); },
+  error({ message }) { if (!watch.refuse(message)) notice(message, 6000); },
   lost() { state("lost", "The connection to vidcam is lost. Trying again every two seconds."); },
 }, clock, location.search);
 
@@ -199,12 +202,14 @@ function offerCamera() {
         gone(true);
         button.textContent = "Use my camera again";
         button.hidden = false;
-        notice("The camera stopped sending pictures: was it unplugged, or taken by another program?");
+        lostCamera = "The camera stopped sending pictures: was it unplugged, or taken by another program?";
+        notice(lostCamera);
       },
     });
     try {
       await camera.start();
       gone(false);
+      lostCamera = "";
       notice("");
       $("picture").hidden = !inStep;
       mirror(true);
@@ -314,6 +319,8 @@ function words(news) {
 
 function facts() {
   const { fps, skipped, used, viewers, size: at } = status;
+  $("shared").hidden = viewers < 2;
+  $("shared").textContent = `${viewers} viewers watch this. What you choose here changes it for all of them, except style, opacity and mirroring.`;
   const since = clock.now() - 1000 * RATE_S, early = (times) => !(times[0] < since);
   const count = (times) => times.filter((time) => time > since).length / RATE_S;
   const seen = held !== null || early(stats.pictures) ? fps : count(stats.pictures);
@@ -342,7 +349,7 @@ function state(name, reason) {
   $("retry").hidden = !["lost", "waiting"].includes(name);
   gone(!["opening", "running", "frozen"].includes(name) || (hello?.browser && !camera && stats.shown !== null));
   if (name === "opening") return;
-  if (reason) notice(reason);
+  if (lostCamera || reason) notice(lostCamera || reason);
   else if (!noticeTimer) notice("");
 }
 

@@ -12,13 +12,14 @@ export class Watch {
   constructor({ say, show, isMirrored }) {
     Object.assign(this, { say, show, isMirrored });
     this.events = new Map();
+    this.isAsking = false; // whether a rule or region was sent that is not answered yet
     $("rule-form").addEventListener("submit", (event) => {
       event.preventDefault();
-      this.say({ type: "rule", add: $("rule").value });
+      this.ask({ type: "rule", add: $("rule").value });
     });
     $("region-form").addEventListener("submit", (event) => {
       event.preventDefault();
-      this.say({ type: "region", name: $("region").value, box: EDGES.map((edge) => Number($(edge).value) / 100) });
+      this.ask({ type: "region", name: $("region").value, box: EDGES.map((edge) => Number($(edge).value) / 100) });
       this.draw(false);
     });
     $("draw").addEventListener("click", () => this.draw($("draw").getAttribute("aria-pressed") !== "true"));
@@ -49,7 +50,7 @@ export class Watch {
     if (event.picture) Object.assign(picture, { src: `data:image/jpeg;base64,${event.picture}`, alt: "" });
     const words = make("span", "words");
     const lasted = event.end_s === null ? "now" : `${Math.max(0, event.end_s - event.start_s).toFixed(1)} s`;
-    words.append(make("b", "", event.action), make("small", "num", `${time(event)} · ${percent(event.score)} · ${lasted}`));
+    words.append(make("b", "", event.action), make("small", "num", `${time(event)} · ${percent(event.score)} · ${lasted}`), make("small", "", event.rule));
     open.title = `Rule: ${event.rule}. Model: ${event.model}`;
     open.append(picture, words);
     item.append(open);
@@ -58,7 +59,8 @@ export class Watch {
 
   showPicture(event) {
     $("event-title").textContent = event.action;
-    $("event-facts").textContent = `${new Date(event.start).toLocaleString()}, ${percent(event.score)} by ${event.model}, rule: ${event.rule}`;
+    const lasted = event.end_s === null ? "not over yet" : `${Math.max(0, event.end_s - event.start_s).toFixed(1)} s long`;
+    $("event-facts").textContent = `${new Date(event.start).toLocaleString()}, ${lasted}. ${percent(event.score)} by ${event.model}. Rule: ${event.rule}`;
     $("event-picture").hidden = !event.picture;
     if (event.picture) $("event-picture").src = `data:image/jpeg;base64,${event.picture}`;
     $("event-picture").alt = `The picture when ${event.action} began, with its evidence`;
@@ -67,11 +69,32 @@ export class Watch {
 
   // --- rules and regions
 
+  ask(message) {
+    this.isAsking = true;
+    this.tell("");
+    this.say(message);
+  }
+
+  /** Shows why a rule or region was refused, beside their fields; returns false if none was asked for. */
+  refuse(words) {
+    const isOurs = this.isAsking;
+    if (isOurs) this.tell(words);
+    this.isAsking = false;
+    return isOurs;
+  }
+
+  tell(words) {
+    $("refused").textContent = words;
+    $("refused").hidden = !words;
+  }
+
   update({ rules, regions }) {
+    this.isAsking = false;
+    this.tell("");
     $("rules").replaceChildren(...rules.map(({ words, fixed }) =>
-      this.row(words, fixed, () => this.say({ type: "rule", remove: words }), `Remove the rule ${words}`)));
+      this.row(words, fixed, () => this.ask({ type: "rule", remove: words }), `Remove the rule ${words}`)));
     $("regions").replaceChildren(...regions.map(({ name, words, fixed }) => {
-      const row = this.row(name, fixed, () => this.say({ type: "region", name, box: null }), `Remove the region ${name}`);
+      const row = this.row(name, fixed, () => this.ask({ type: "region", name, box: null }), `Remove the region ${name}`);
       row.title = `Keep it with the option --region ${words.includes(" ") ? `"${words}"` : words}`;
       return row;
     }));

@@ -23,12 +23,14 @@ function draw() {
   root.hidden = !v.top;
   if (!v.top) return;
   const list = make("ol", "top");
-  for (const [label, prob] of v.top) {
+  for (const [label, prob, isRejection] of v.top) {
     const row = make("li", ""), bar = make("i", ""), fill = make("b", ""), n = v.shown.indexOf(label);
     if (n >= 0) row.className = `shown c${n % HUES}`;
     fill.style.width = `${100 * prob}%`;
     bar.append(fill);
-    row.append(Object.assign(make("span", "name", label), { title: label }), make("span", "num", percent(prob)), bar);
+    const name = isRejection ? make("span", "name", label) : button("name", label, () => trigger("select", { label }));
+    name.title = isRejection ? label : `Show the evidence for ${label}`;
+    row.append(name, make("span", "num", percent(prob)), bar);
     list.append(row);
   }
   root.append(list);

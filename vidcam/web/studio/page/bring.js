@@ -1,15 +1,31 @@
 // Bringing a video: a file is sent to the session, or one is recorded with the camera.
 
+let session = null;
+
+/** Returns a promise of the session, which comes a while after the page. */
+const whenKnown = () => session ??= new Promise(found => {
+  const look = () => { if (props.value?.token) found(props.value); };
+  watch("value", look);
+  look();
+});
+
 /** Sends a video to the session; gives whether it was taken. `say` shows a sentence, `sending` is a paragraph over a bar. */
-const sendVideo = ({ token, size, words }, blob, name, query, { say, sending }) => new Promise(done => {
+async function sendVideo(blob, name, query, how) {
+  how.say("");
+  how.sending.firstElementChild.textContent = `Sending ${name}`;
+  how.sending.querySelector("i").style.width = "0";
+  how.sending.hidden = false;
+  return await sendTo(await whenKnown(), blob, name, query, how);
+}
+
+const sendTo = ({ token, size, words }, blob, name, query, { say, sending }) => new Promise(done => {
   const [text, fill] = [sending.firstElementChild, sending.querySelector("i")];
-  say("");
-  if (blob.size > size) { say(`${name} is larger than allowed here (${words}): cut it, or start the app with a larger --max-size.`); done(false); return; }
+  if (blob.size > size) { sending.hidden = true; say(`${name} is larger than allowed here (${words}): cut it, or start the app with a larger --max-size.`); done(false); return; }
   const request = new XMLHttpRequest();
   request.open("POST", `media/${token}?name=${encodeURIComponent(name)}${query}`);
   request.upload.onprogress = e => {
     fill.style.width = `${100 * e.loaded / e.total}%`;
-    text.textContent = e.loaded < e.total ? `Sending ${name}` : "Checking it when its turn comes";
+    text.textContent = e.loaded < e.total ? `Sending ${name}` : `Checking ${name}, after the work that was asked for before`;
   };
   request.onloadend = () => {
     sending.hidden = true;
@@ -18,8 +34,6 @@ const sendVideo = ({ token, size, words }, blob, name, query, { say, sending }) 
     if (request.status !== 200) say(answer.error ?? "The video could not be sent: is vidcam still running?");
     done(request.status === 200);
   };
-  sending.hidden = false;
-  fill.style.width = "0";
   request.send(blob);
 });
 

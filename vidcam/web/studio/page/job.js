@@ -6,7 +6,7 @@ const words = root.querySelector(".words"), fill = root.querySelector("i"), find
 const WORDS = { "": "Starting", load: "Loading the model", weights: "Downloading the weights", look: "Reading the video",
   explain: "Looking for evidence", "fill in": "Looking again for an answer that came late", convert: "Converting the video for the browser",
   "try methods": "Trying methods", "test methods": "Testing the methods",
-  judge: "Testing the evidence", decode: "Reading the clips", train: "Teaching", test: "Testing", inspect: "Testing the model on the clips kept aside", draw: "Drawing the MP4", write: "Writing the file" };
+  judge: "Testing the evidence: what happens if it is hidden, or other places are", decode: "Reading the clips", train: "Teaching", test: "Testing", inspect: "Testing the model on the clips kept aside", draw: "Drawing the MP4", write: "Writing the file" };
 
 const time = s => s < 60 ? `${Math.max(1, Math.round(s))} s` : `${Math.floor(s / 60)} min ${Math.round(s % 60)} s`;
 
@@ -26,7 +26,7 @@ function show() {
   }
   const unit = stage === "weights" && total ? ` · ${(done / 1e6).toFixed(0)} of ${(total / 1e6).toFixed(0)} MB` : "";
   const left = job.left_s != null ? ` · about ${time(job.left_s)} left` : job.spent_s >= 2 ? ` · ${time(job.spent_s)} so far` : "";
-  const [, turn = "", step] = /^(\d+ of \d+: )?(.*)$/.exec(stage); // of several videos
+  const [, turn = "", step] = /^(.*: )?(.*)$/.exec(stage); // which of several videos
   words.textContent = turn + (WORDS[step] ?? `Explaining by ${step.replace(/^explain by /, "")}`) + unit + left;
   root.classList.toggle("unsure", !total);
   fill.style.width = `${100 * job.share}%`;

@@ -1,7 +1,7 @@
 // The viewer of `vidcam live`, in a frame that exists only while its tab is open: a hidden tab must not use a camera.
 const root = element.firstElementChild;
-const address = () => props.value ? props.value.src : "live/"; // empty: not yet
-root.innerHTML = `<p class="soft">Your browser's camera is explained on the machine that this page comes from. Pictures are sent there and nowhere else, and none is kept.</p>`;
+const address = () => props.value?.src; // empty: not yet
+root.innerHTML = `<p class="soft">Your browser's camera is explained on the machine that this page comes from. Pictures are sent there and nowhere else, and none is saved.</p>`;
 let frame = null, seen = false, due = false; // whether to scroll there
 function update() {
   root.hidden = !address();
@@ -19,5 +19,5 @@ function update() {
   }
 }
 new IntersectionObserver(entries => { seen = entries.at(-1).isIntersecting; update(); }).observe(root);
-watch("value", () => { due = !!address(); update(); if (due) root.scrollIntoView(); });
+watch("value", () => { due = !!props.value?.jump; update(); if (due) root.scrollIntoView(); });
 update();

@@ -3,7 +3,7 @@ const root = element.firstElementChild, ticked = new Set();
 
 function card(run) {
   const box = make("li", "run"), open = button("open", "", () => trigger("select", { numbers: [run.number] }));
-  const under = make("div", "under"), tick = make("label"), input = Object.assign(make("input"), { type: "checkbox", checked: ticked.has(run.number), disabled: !run.plays });
+  const under = make("div", "under"), tick = make("label"), input = Object.assign(make("input"), { type: "checkbox", checked: ticked.has(run.number) });
   open.append(image(run.picture), make("b", "", run.sentence), make("span", "soft", run.name), make("span", "soft", run.facts));
   open.title = `Open ${run.name}: ${run.sentence}`;
   input.addEventListener("change", () => {
@@ -11,8 +11,8 @@ function card(run) {
     if (ticked.size === 2) trigger("select", { numbers: [...ticked] });
     if (ticked.size > 1) { ticked.clear(); draw(); }
   });
-  tick.append(input, "In step");
-  tick.title = "Tick two runs to play them in step";
+  tick.append(input, "Side by side");
+  tick.title = "Select two runs to play them side by side";
   under.append(tick);
   if (run.verdict) under.append(Object.assign(make("span", "chip", run.verdict), { title: "Does the answer depend on this evidence?" }));
   const gone = button("quiet", "Delete", () => trigger("delete", { number: run.number }));
@@ -28,7 +28,7 @@ function draw() {
   const list = make("ul", "cards"), head = make("div", "head"), all = button("quiet", "Delete all", () => {
     if (confirm("Delete all runs? Their files on this machine are deleted too.")) trigger("delete", { number: "all" });
   });
-  head.append(make("h3", "", "Runs"), make("span", "soft", "Kept on this machine. Tick two to play them in step."), button("quiet", "Download all (.zip)", () => trigger("download", {})), all);
+  head.append(make("h3", "", "Runs"), make("span", "soft", "Kept on this machine. Select two to play them side by side."), button("quiet", "Download all (.zip)", () => trigger("download", {})), all);
   list.append(...cards.map(card));
   root.replaceChildren(head, list);
   saveFile(saved);

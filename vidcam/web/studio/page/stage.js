@@ -53,7 +53,7 @@ async function sendAll(files) {
 }
 
 const send = async (blob, name, several = false) => {
-  const taken = await sendVideo(props.value, blob, name, several ? "&several" : "", { say, sending });
+  const taken = await sendVideo(blob, name, several ? "&several" : "", { say, sending });
   chooser.value = "";
   return taken;
 };
@@ -71,7 +71,7 @@ const record = () => recordVideo({ place: drop, say, use: file => sendAll([file]
 function open() {
   const { examples = [], words: most = "", secret } = props.value ?? {};
   if (secret) try { sessionStorage.setItem("vidcam", secret); } catch { /* the browser forbids it: then a reload begins anew */ }
-  limits.textContent = most;
+  limits.textContent = most && `${most} each; several are explained right away, one after the other`;
   shelf.replaceChildren(...examples.map(example => {
     const b = button("example", "", () => { say(""); trigger("select", { name: example.name }); });
     b.append(image(example.poster), make("b", "", example.name.replace(/\.\w+$/, "").replaceAll("_", " ")), make("small", "num", example.facts.split(" · ")[0]));
@@ -83,10 +83,11 @@ function open() {
 
 // --- the player
 
-video.addEventListener("error", () => { lost.textContent = "Your browser cannot play this format. It can be explained all the same."; });
+video.addEventListener("error", () => { video.controls = false; lost.textContent = "Your browser cannot play this format. It can be explained all the same."; });
 
 function preview(url, poster) {
   lost.textContent = "";
+  video.controls = true;
   if (video.getAttribute("src") !== url) Object.assign(video, { src: url, poster });
 }
 
@@ -151,23 +152,52 @@ for (const kind of ["keydown", "keyup"]) document.addEventListener(kind, event =
 
 // --- what if this is hidden?
 
-const frameBox = make("i", "box"), ask = button("quiet ask", "What if a part is hidden?", () => {
-  const { place, loop } = players[0].state, [height, width] = players[0].heat.frameSize;
-  if (place?.pinned) return hide({ box: [place.y / height - 0.12, place.x / width - 0.12, place.y / height + 0.12, place.x / width + 0.12] });
-  if (loop) return hide({ stretch: loop });
-  root.classList.toggle("drawing");
-  reply.textContent = root.classList.contains("drawing") ? "Drag a box on the picture, or a stretch on the timeline." : "";
-});
-ask.title = "Drag a box or a stretch of time; or mark a place (P) or a loop ([ and ]) first: then that is hidden";
-other.before(ask);
+const AROUND = 0.12; // of the picture on each side of a marked place
+const frameBox = make("i", "box"), ask = button("quiet ask", "What if a part is hidden?", () => arm(!root.classList.contains("drawing")));
+const marked = Object.assign(button("quiet marked", "", () => hideMarked()), { hidden: true }); // for the keyboard, which drags nothing
+ask.title = "Drag a box on the picture, or a stretch on the timeline. A marked place (P) or a loop ([ and ]) can be hidden too. Escape takes the box away.";
+other.before(marked, ask);
 let asked = 0, from = null;
 
+/** Begins to draw what is to be hidden, or ends it; what was asked about before is gone. */
+function arm(on) {
+  frameBox.remove();
+  root.classList.toggle("drawing", on);
+  const { place, loop } = players[0].state;
+  marked.textContent = place?.pinned ? "Hide the marked place" : "Hide the loop";
+  marked.hidden = !on || !(place?.pinned || loop);
+  ask.setAttribute("aria-pressed", on);
+  reply.textContent = on ? "Drag a box on the picture, or a stretch on the timeline." : "";
+}
+
+function hideMarked() {
+  const { place, loop } = players[0].state, [height, width] = players[0].heat.frameSize;
+  if (place?.pinned) hide({ box: [place.y / height - AROUND, place.x / width - AROUND, place.y / height + AROUND, place.x / width + AROUND] });
+  else if (loop) hide({ stretch: loop });
+}
+
+/** Asks the model without a part, which stays framed. */
 function hide(part) {
-  root.classList.remove("drawing");
+  arm(false);
   if (part.box) part.box = part.box.map(share => clamp(share, 0, 1));
+  if (part.box) frame(holder.querySelector(".vp-main"), part.box);
+  else {
+    const [area, t0, t1] = timeline();
+    frame(area, [0, clamp((part.stretch[0] - t0) / (t1 - t0), 0, 1), 1, clamp((part.stretch[1] - t0) / (t1 - t0), 0, 1)]);
+  }
   reply.textContent = "Asking the model…";
   trigger("submit", { ...part, time: part.stretch ? (part.stretch[0] + part.stretch[1]) / 2 : players[0].state.frame, asked: ++asked });
 }
+
+const timeline = () => { const slide = holder.querySelector(".vp-slide"); return [slide, Number(slide.ariaValueMin), Number(slide.ariaValueMax)]; };
+
+/** Frames a part of an area: top, left, bottom and right as shares of its size. */
+function frame(area, [top, left, bottom, right]) {
+  area.append(frameBox);
+  frameBox.style.cssText = `top:${100 * top}%;left:${100 * left}%;height:${100 * (bottom - top)}%;width:${100 * (right - left)}%`;
+}
+
+document.addEventListener("keydown", event => { if (event.key === "Escape" && players.length === 1 && (frameBox.isConnected || root.classList.contains("drawing"))) arm(false); });
 
 const shares = (event, area) => { const b = area.getBoundingClientRect(); return [clamp((event.clientY - b.top) / b.height, 0, 1), clamp((event.clientX - b.left) / b.width, 0, 1)]; };
 const areaOf = event => root.classList.contains("drawing") ? event.target.closest?.(".vp-main, .vp-slide") : null;
@@ -177,14 +207,14 @@ for (const kind of ["pointerdown", "pointermove", "pointerup", "click"]) holder.
   event.stopPropagation();
   event.preventDefault();
   const [y, x] = shares(event, area);
-  if (kind === "pointerdown") { from = { area, y, x }; area.append(frameBox); holder.setPointerCapture(event.pointerId); }
+  if (kind === "pointerdown") { from = { area, y, x }; holder.setPointerCapture(event.pointerId); }
   if (!from) return;
   const wide = area.matches(".vp-slide"), box = [wide ? 0 : Math.min(y, from.y), Math.min(x, from.x), wide ? 1 : Math.max(y, from.y), Math.max(x, from.x)];
-  frameBox.style.cssText = `top:${100 * box[0]}%;left:${100 * box[1]}%;height:${100 * (box[2] - box[0])}%;width:${100 * (box[3] - box[1])}%`;
+  frame(area, box);
   if (kind !== "pointerup") return;
   from = null;
   if (box[3] - box[1] < 0.02 || box[2] - box[0] < 0.02) return frameBox.remove();
-  const slide = holder.querySelector(".vp-slide"), t0 = Number(slide.ariaValueMin), t1 = Number(slide.ariaValueMax);
+  const [, t0, t1] = timeline();
   hide(wide ? { stretch: [t0 + box[1] * (t1 - t0), t0 + box[3] * (t1 - t0)] } : { box });
 }, true);
 watch("hidden", () => { if (props.hidden?.asked === asked) reply.textContent = props.hidden.words; });

@@ -15,7 +15,7 @@ studio.hidden = true;
 
 async function add(action, files) {
   let taken = false;
-  for (const file of files) taken = await sendVideo(props.value, file, file.name, `&action=${action.number}`, { say, sending }) || taken;
+  for (const file of files) taken = await sendVideo(file, file.name, `&action=${action.number}`, { say, sending }) || taken;
   if (taken) trigger("upload");
 }
 
@@ -34,6 +34,9 @@ function clipOf(action, clip, what) {
   const box = make("li"), video = make("video"), play = button("open", "", () => video.paused ? video.play().catch(() => {}) : video.pause());
   Object.assign(video, { src: clip.url, poster: clip.poster, muted: true, loop: true, playsInline: true, preload: "none" });
   play.append(video);
+  for (const [kind, act] of [["pointerenter", () => video.play().catch(() => {})], ["pointerleave", () => video.pause()]]) {
+    play.addEventListener(kind, event => { if (event.pointerType === "mouse") act(); }); // clips of one person begin alike
+  }
   play.setAttribute("aria-label", `Play ${what}`);
   const gone = button("quiet", "Remove", () => trigger("delete", { action: action.number, clip: clip.number }));
   gone.setAttribute("aria-label", `Remove ${what}`);
