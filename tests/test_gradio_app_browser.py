@@ -551,6 +551,8 @@ def test_several_files_become_runs_that_open_alone_and_in_step(browser, served, 
         assert page.session.results["annotate"].analysis.settings.classes == (label,)
         page.locator("#classes", has_text=label).wait_for()
         page.wait_for_selector("#job .vc-job[data-state=idle]", state="attached")
+        page.wait_for_selector(f".vc-stage[data-player='{page.session.results['annotate'].number}']")
+        settled(page)
         page.locator(".vc-runs .open").nth(1).click()
         until(lambda: page.locator("#classes .token").count() == 0)
         settled(page)
