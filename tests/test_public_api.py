@@ -69,7 +69,7 @@ def test_pictures_in_memory_are_explained_like_their_file(mini, tmp_path: Path, 
     file, memory = vidcam.explain(path, engine=mini), vidcam.explain(convert(pictures), times=times, engine=mini)
     assert memory.labels == file.labels
     assert memory.duration_s == pytest.approx(file.duration_s)
-    np.testing.assert_allclose(memory.probs, file.probs, atol=2e-3)  # the file is resized in YUV, the pictures in RGB
+    np.testing.assert_allclose(memory.probs, file.probs, atol=5e-3)  # the file is resized in YUV, the pictures in RGB
     for label in file.labels:
         np.testing.assert_allclose(memory.curves[label], file.curves[label], atol=0.02 * np.abs(file.curves[label]).max() + 1e-3)
 

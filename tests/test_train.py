@@ -11,8 +11,10 @@ import subprocess
 import sys
 import typing
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -20,6 +22,7 @@ from support.media import write_clip
 from support.waiting import HANG_S
 from torch import nn
 
+from vidcam import synthetic
 from vidcam.cli import main
 from vidcam.cli.train import train as train_command
 from vidcam.engine import TorchEngine, open_engine
@@ -38,7 +41,7 @@ from vidcam.models.table import get_spec
 from vidcam.pipeline import Session
 from vidcam.sampling import Sampler, frames_shown, resize, spatial_crops
 from vidcam.settings import Settings
-from vidcam.training import TrainConfig, losses, train
+from vidcam.training import TrainConfig, losses, run, train
 from vidcam.training.calibration import expected_calibration_error, fit_temperature, nll
 from vidcam.training.config import EPOCHS, SYNTHETIC_EPOCHS
 from vidcam.training.data import SyntheticDataset, VideoDataset
@@ -47,6 +50,7 @@ from vidcam.training.report import Answers, TrainingReport
 from vidcam.training.run import _find_mistakes
 from vidcam.training.splitting import name_prefix, read_training_folder, split
 from vidcam.training.trainer import Trainer
+from vidcam.values import PADDING
 
 FACTORY = """
 from vidcam.models.mini_net import Mini
@@ -648,6 +652,62 @@ def test_synthetic_clips_are_easy_at_first_and_hard_at_the_end():
     people = SyntheticDataset(SPEC, WHERE, batch=2, seed=0, epochs=10, epoch_steps=10)
     assert [people.hard(step) for step in (0, 6, 40, 100)] == pytest.approx([0.0, 0.0, 1.0, 1.0])
     assert people.hard(23) == pytest.approx(0.5)
+    learned = SyntheticDataset(SPEC, WHERE, batch=2, seed=0, epochs=10, epoch_steps=10, easy_first=False)
+    assert {learned.hard(step) for step in (0, 6, 40, 100)} == {1.0}
+
+
+def test_synthetic_clips_have_the_shapes_in_which_pictures_fit():
+    spec = replace(SPEC, resize="fit")
+    people = SyntheticDataset(spec, WHERE, batch=16, seed=0, epochs=1)
+    shapes = set()
+    for clip in people[0].clips.numpy():
+        beside = (clip == PADDING).all((0, 3))  # as a fitted video has it: whole rows or whole columns
+        rows, columns = beside.all(1).sum(), beside.all(0).sum()
+        assert not (rows and columns)
+        assert beside.sum() - 32 * (rows + columns) < 32  # nothing else in the picture is that grey throughout
+        shapes.add((32 - int(rows), 32 - int(columns)))
+    sizes = {(180, 320), (270, 320), (320, 180), (240, 240), (213, 320), (320, 213), (150, 320), (240, 320)}
+    fitted = {spatial_crops(size, resize="fit", crop=(32, 32), cover=False)[0].resized for size in sizes}
+    assert {(32, 32), (24, 32), (32, 24)} <= shapes
+    for shape in shapes:
+        assert min(abs(shape[0] - h) + abs(shape[1] - w) for h, w in fitted) <= 2, shape
+
+
+def test_a_fitted_video_stays_in_grey_when_a_clip_is_cut(folder, tmp_path):
+    labels, items = read(folder)
+    data = VideoDataset(
+        replace(SPEC, resize="fit"), labels, items, [], multi_label=False, batch=8, seed=0, cache=tmp_path
+    )  # fmt: skip
+    wide = write_clip(
+        tmp_path / "wide.mp4", frames=12, fps=10, size=(24, 96), picture=lambda i: np.full((24, 96, 3), 240, np.uint8)
+    )
+    clip = data._random_clip(LabelledVideo(wide, "wide", (0,)), np.random.default_rng(1))
+    bright = (clip > 180).all((0, 3))
+    assert 0.25 < bright.mean() < 0.45  # a third, as the whole picture has a quarter of the square's height, stretched by a third
+    edge = np.abs(clip[:, 0].astype(int) - PADDING).max()  # moved and brightened with the picture, but no mirror image of it
+    assert edge < 45
+
+
+def test_photos_become_places_and_bad_folders_are_refused(net, tmp_path):
+    photo = np.zeros((60, 120, 3), np.uint8)
+    photo[..., 0] = 250  # red in RGB
+    (tmp_path / "photos").mkdir()
+    cv2.imwrite(str(tmp_path / "photos/a.png"), photo[..., ::-1])
+    [read_back] = run._read_photos(str(tmp_path / "photos"))
+    np.testing.assert_array_equal(read_back, photo)
+    facts = {"label": "no person", "frames": 1, "size": 48}
+    with_photo = [synthetic.sample(seed, **facts, photos=[photo]).frames[0].astype(int) for seed in range(40)]
+    without = [synthetic.sample(seed, **facts).frames[0].astype(int) for seed in range(40)]
+
+    def red(picture: np.ndarray) -> bool:
+        return bool(((picture[..., 0] > 90) & (picture[..., 1:] < 60).all(-1)).mean() > 0.5)
+
+    assert 4 <= sum(map(red, with_photo)) - sum(map(red, without)) <= 20  # 0.3 of 1.22
+    (tmp_path / "photos/b.jpg").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"cannot read the picture .*b\.jpg"):
+        train("people", tmp_path / "x", config=config(net, photos=str(tmp_path / "photos")))
+    with pytest.raises(InputError, match="holds no pictures"):
+        train("people", tmp_path / "x", config=config(net, photos=str(tmp_path)))
 
 
 def test_help_states_the_default_epochs():

@@ -73,6 +73,10 @@ def train(
     lr: Annotated[float | None, Option(help="Maximum learning rate.", show_default="by what is trained")] = None,
     evidence: Annotated[float, Option(min=0, help="Weight of the loss on where the evidence lies (with --synthetic).")] = 2.0,
     flip: Annotated[bool, Option("--flip", help="Mirror clips at random; only right if left and right mean the same.")] = False,
+    photos: Annotated[
+        Path | None,
+        Option(metavar="FOLDER", help="Pictures without people, parts of which become places (with --synthetic)."),
+    ] = None,
     seed: options.Seed = 0,
     trust_code: options.TrustCode = False,
     plugin: options.Plugin = None,
@@ -91,6 +95,7 @@ def train(
     config = training.TrainConfig(
         model=model, scratch=scratch, freeze_backbone=trunk == "frozen", epochs=epochs, batch=batch, lr=lr, evidence=evidence,
         holdout=holdout, patience=patience, flip=flip, seed=seed, workers=workers, device=device,
+        photos=None if photos is None else str(photos),
     )  # fmt: skip
     with ProgressBar(quiet=quiet) as bar:
         bar.start(Path(data).name or data)

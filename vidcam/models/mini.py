@@ -33,9 +33,8 @@ MODELS: tuple[ModelSpec, ...] = (
         build=_build,
         labels=lambda: tuple(FACTS["labels"]),
         num_frames=16,
-        seconds_between_frames=0.1,
-        # Keeps the full height and, in a 4:3 picture, three quarters of the width, without distortion.
-        resize=(112, 149),
+        seconds_between_frames=0.15,
+        resize="fit",
         crop=(112, 112),
         mean=(0.45, 0.45, 0.45),
         std=(0.225, 0.225, 0.225),

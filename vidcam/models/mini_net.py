@@ -15,7 +15,7 @@ from torch import Tensor, nn
 __all__ = ["Block", "Mini"]
 
 STEM = 24
-WIDTHS: tuple[tuple[int, int], ...] = ((24, 1), (48, 2), (64, 1), (80, 1), (96, 1))
+WIDTHS: tuple[tuple[int, int], ...] = ((24, 1), (48, 2), (64, 1), (80, 1), (96, 1), (96, 1), (96, 1))
 """``(channels, spatial stride)`` of the residual blocks, from 28 x 28 to 14 x 14 cells."""
 
 

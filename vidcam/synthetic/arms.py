@@ -85,12 +85,19 @@ def wave(rng: Rng, st: Stance, length: float | None) -> Action:
 def _raise(rng: Rng, st: Stance, length: float | None, *, front: bool) -> Action:
     """Raise both arms once or several times, in front or by the sides."""
     up, down, hold = rng.uniform(0.55, 1.5), rng.uniform(0.5, 1.4), rng.choice([rng.uniform(0, 0.3), rng.uniform(0.3, 1.6)])
+    gap = 0.25
+    if beats := bool(rng.random() < 0.45):  # up and down again and again, without a rest
+        up, down = rng.uniform(0.3, 1.0), rng.uniform(0.3, 1.0)
+        hold, gap = rng.choice([rng.uniform(0, 0.1), rng.uniform(0.1, 0.5)]), rng.uniform(0, 0.25)
     one = up + hold + down
-    times = 1 if length is None and rng.random() < 0.75 else repeats(rng, length, one + 0.3, 2)
-    d = length or times * (one + 0.25)
-    stretch = d / (times * (one + 0.25))
-    up, down, hold, gap = up * stretch, down * stretch, hold * stretch, 0.25 * stretch
-    top = rng.choice([rng.uniform(1.35, 1.75), rng.uniform(1.75, 2.5), rng.uniform(2.5, 3.1)], p=[0.34, 0.18, 0.48])
+    once = length is None and not beats and rng.random() < 0.75
+    times = 1 if once else repeats(rng, length, one + gap + 0.05, 6 if beats else 2)
+    if beats:
+        times = max(times, 2)
+    d = length or times * (one + gap)
+    stretch = d / (times * (one + gap))
+    up, down, hold, gap = up * stretch, down * stretch, hold * stretch, gap * stretch
+    top = rng.choice([rng.uniform(1.35, 1.75), rng.uniform(1.75, 2.5), rng.uniform(2.5, 3.3)], p=[0.34, 0.16, 0.5])
     azim = rng.normal(PI / 2, 0.1, 2) if front else rng.normal(0.0, 0.09, 2) + rng.uniform(-0.05, 0.2)
     bent = rng.choice([rng.uniform(0.02, 0.25), rng.uniform(0.3, 0.9)], p=[0.6, 0.4])
     on_the_way = rng.uniform(0, 1.1) if rng.random() < 0.5 and front else rng.uniform(0, 0.3)
@@ -141,19 +148,29 @@ def clap(rng: Rng, st: Stance, length: float | None) -> Action:
     """Clap the hands again and again in front of the chest, the belly or the face."""
     up, down = rng.uniform(0.3, 0.7), rng.uniform(0.3, 0.7)
     d = length or up + down + rng.uniform(1.0, 4.0)
-    rate, gap, sharp = rng.uniform(1.5, 4.0), rng.uniform(0.12, 0.55), rng.uniform(0.7, 1.8)
-    gap *= min(1.0, 2.6 / rate)
+    rate, gap, sharp = rng.uniform(1.0, 4.0), rng.uniform(0.12, 0.55), rng.uniform(0.7, 1.8)
+    loop = 0.0
+    lift, retreat = 0.1, 0.04  # how much higher and further back the hands are when they are apart
     y, z, phase = rng.uniform(-0.65, 0.1), rng.uniform(0.42, 0.7), rng.uniform(0, 2 * PI)
+    if rng.random() < 0.45:  # wide claps, often out to the sides, some from before the hips
+        rate, gap, lift = rng.uniform(0.55, 1.8), rng.uniform(0.6, 1.25), rng.uniform(-0.3, 0.5)
+        retreat = rng.uniform(0, 0.5)
+        if rng.random() < 0.4:
+            y, z, lift = rng.uniform(-0.95, -0.6), rng.uniform(0.25, 0.55), rng.uniform(0.2, 0.7)
+        if rng.random() < 0.5:  # the hands come from above and part below
+            loop = rng.uniform(0.1, 0.6)
+    gap *= min(1.0, 2.6 / rate)
     bob, one_sided = rng.uniform(0, 0.05), rng.uniform(0.3, 1) if rng.random() < 0.3 else 1.0
 
     def pose(t: Floats) -> Pose:
         p = st.pose(t)
         e = bump(t, 0, up, d - down, d)
         on = bump(t, 0.7 * up, up, d - down, d - 0.7 * down)
-        opened = (0.5 + 0.5 * np.cos(2 * PI * rate * t + phase)) ** sharp
+        turn = 2 * PI * rate * t + phase
+        opened, above = (0.5 + 0.5 * np.cos(turn)) ** sharp, loop * np.sin(turn)
         for s in (0, 1):
             x = -0.34 + gap * opened * on * (one_sided if s else 1.0) + 0.12 * (1 - on)
-            point(p, s, np.stack([x, y + 0.1 * opened * on + bob * on * opened, z - 0.04 * opened], -1), e)
+            point(p, s, np.stack([x, y + (lift + bob) * opened * on + above * on, z - retreat * opened], -1), e)
             p.grip[:, s] = to(p.grip[:, s], 0.0, e)
             p.tilt[:, s] += 0.35 * e
         p.root[:, 1] += 0.006 * opened * on
@@ -167,14 +184,15 @@ def box(rng: Rng, st: Stance, length: float | None) -> Action:
     """Punch out of a guard before the chin, mostly straight, with turning shoulders and light feet."""
     up, down = rng.uniform(0.25, 0.6), rng.uniform(0.3, 0.6)
     d = length or up + down + rng.uniform(1.4, 4.0)
-    blow = rng.uniform(0.26, 0.5)
+    blow = float(rng.choice([rng.uniform(0.26, 0.5), rng.uniform(0.4, 0.85)], p=[0.65, 0.35]))
+    moves = float(rng.choice([0.0, rng.uniform(0.03, 0.12)]))  # steps to and fro
     n = int((d - up - down) / blow) + 1
     sides = [int(i % 2) if rng.random() < 0.85 else int(rng.integers(2)) for i in range(n)]
     kinds = rng.choice(["jab", "hook", "upper"], p=[0.78, 0.12, 0.1], size=n)
     at = up + blow * (np.arange(n) + rng.uniform(-0.08, 0.08, n))
     guard_y, guard_z = rng.uniform(-0.12, 0.22), rng.uniform(0.36, 0.5)
     high, bounce, bounce_rate, twist = rng.normal(0.05, 0.12), rng.uniform(0, 0.018), rng.uniform(1.5, 3), rng.uniform(0.1, 0.45)
-    lead, crouch = rng.choice([-1.0, 1.0]) * rng.uniform(0, 0.5), rng.uniform(0, 0.05)
+    lead, crouch, phase = rng.choice([-1.0, 1.0]) * rng.uniform(0, 0.5), rng.uniform(0, 0.05), rng.uniform(0, 2 * PI)
 
     def pose(t: Floats) -> Pose:
         p = st.pose(t)
@@ -200,6 +218,9 @@ def box(rng: Rng, st: Stance, length: float | None) -> Action:
         p.ankle[:, 0, 2] -= 0.06 * np.sign(lead) * e
         p.ankle[:, 1, 2] += 0.06 * np.sign(lead) * e
         p.head[:, 1] -= lead * 0.8 * e
+        step = moves * np.sin(2 * PI * 0.5 * t + phase) * e
+        p.root[:, 0] += step
+        p.ankle[:, :, 0] += step[:, None]
         return p
 
     return Action("boxing", d, pose, ((0.6 * up, d - 0.5 * down),), ((up, d - down, min(0.8, 0.55 * d)),), BOTH_ARMS)
@@ -212,7 +233,7 @@ def circles(rng: Rng, st: Stance, length: float | None) -> Action:
     up, down = rng.uniform(0.3, 0.7), rng.uniform(0.3, 0.7)
     d = length or up + down + rng.uniform(1.6, 4.0)
     way, phase, opposed = rng.choice([-1.0, 1.0]), rng.uniform(0, 2 * PI), rng.random() < 0.15
-    size, flare, bent = rng.uniform(0.25, 0.65), rng.uniform(0.25, 0.75), rng.uniform(0.02, 0.35)
+    size, flare, bent = rng.uniform(0.25, 0.65), rng.uniform(0.15, 0.45), rng.uniform(0.02, 0.35)
     if big:
         turns = max(1, round((d - 0.2) * rate))
         rate, phase = turns / d, 0.0
@@ -243,18 +264,32 @@ def circles(rng: Rng, st: Stance, length: float | None) -> Action:
 
 def jack(rng: Rng, st: Stance, length: float | None) -> Action:
     """Hop so that the legs open while the arms go up by the sides, and close again."""
-    period = rng.uniform(0.7, 1.25)
+    steps = bool(rng.random() < 0.3)  # one leg after the other steps aside, nobody hops
+    period = rng.uniform(0.9, 2.0) if steps else rng.uniform(0.6, 1.6)
+    pause = 0.02  # the share of the way at whose ends the body holds
+    if rng.random() < 0.4:
+        pause = float(rng.uniform(0.1, 0.35))
+        period *= 1 + 4 * pause
     n = max(1, round((length or rng.uniform(2, 5)) / period))
     d = length or n * period
     period = d / n
     width, top, hop = rng.uniform(0.1, 0.19), rng.uniform(2.0, 3.0), rng.uniform(0.015, 0.05)
     bent, front = rng.uniform(0.05, 0.5), rng.normal(0.1, 0.08)
+    sink = 0.03  # how far the hips go down while the legs are apart
+    if rng.random() < 0.3:
+        sink, hop = rng.uniform(0.03, 0.1), rng.uniform(0.03, 0.09) * (not steps)
+    if rng.random() < 0.15:  # half jacks: the arms go to shoulder height
+        top = rng.uniform(1.5, 1.8)
+    elif rng.random() < 0.35:  # the elbows bend over the head
+        bent = rng.uniform(0.6, 1.7)
+    hop *= not steps
+    early = rng.uniform(0.3, 0.8) if rng.random() < 0.3 else 1.0  # the legs are open before the arms are up, and stay so
 
     def pose(t: Floats) -> Pose:
         p = st.pose(t)
         q = np.clip(t, 0, d) / period
-        o = 0.5 - 0.5 * np.cos(2 * PI * q)
-        o = ease(o, 0.02, 0.98)
+        way = 0.5 - 0.5 * np.cos(2 * PI * q)
+        o, apart = ease(way, pause, 1 - pause), ease(way, pause * early, (1 - pause) * early)
         e = bump(t, 0, 0.1, d - 0.1, d)
         air = np.abs(np.sin(2 * PI * q)) * hop * e
         for s in (0, 1):
@@ -263,9 +298,10 @@ def jack(rng: Rng, st: Stance, length: float | None) -> Action:
             p.azim[:, s] = to(p.azim[:, s], front, e)
             p.flex[:, s] = to(p.flex[:, s], bent, o)
             p.hinge[:, s] = np.array([-0.6, 0.4, 0.3])
-            p.ankle[:, s, 0] += SIGN[s] * width * o
-            p.ankle[:, s, 1] += np.maximum(air - 0.006, 0)
-        p.root[:, 1] += air - 0.03 * o - 0.012 * e * (1 - np.abs(np.sin(2 * PI * q)))
+            turn = (np.floor(q) % 2 == s) if steps else 1.0
+            p.ankle[:, s, 0] += SIGN[s] * width * (1.4 if steps else 1.0) * apart * turn
+            p.ankle[:, s, 1] += np.maximum(air - 0.006, 0) + steps * 0.03 * np.abs(np.sin(2 * PI * q)) * e * turn
+        p.root[:, 1] += air - sink * apart - 0.012 * e * (1 - np.abs(np.sin(2 * PI * q)))
         return p
 
     return Action("jumping jack", d, pose, ((0.05, d - 0.05),), ((0, d, min(0.8 * d, 1.0)),), frozenset({0, 1, 2, 3}))

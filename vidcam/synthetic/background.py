@@ -2,46 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from vidcam.synthetic.arrays import Colour, Picture, Rng, to_picture
 from vidcam.synthetic.body import colour, rgb
+from vidcam.synthetic.open_places import ground, photo, studio
+from vidcam.synthetic.textures import calm, gradient, noise, octaves
+
+PHOTO_ODDS = 0.7
+"""How often a place is part of a photograph, if there are any; the odds of the others add up to about 1."""
 
 
-def background(rng: Rng, h: int, w: int, *, floor: float | None = None) -> Picture:
+def background(rng: Rng, h: int, w: int, *, floor: float | None = None, photos: Sequence[Picture] = ()) -> Picture:
     """Return a random place ``(h,w,3)``.
 
-    ``floor`` is the row where the floor meets the wall; None if it is not in the picture.
+    ``floor`` is the row where the floor meets the wall; None if it is not in the picture. Some places are parts of ``photos``, if
+    there are any.
     """
-    kind = rng.choice(["room", "outdoor", "leaves", "photo", "noise", "gradient"], p=[0.45, 0.14, 0.1, 0.14, 0.07, 0.1])
-    if kind == "room":
-        img = _room(rng, h, w, floor)
-    elif kind == "outdoor":
-        img = _outdoor(rng, h, w, floor)
-    elif kind == "leaves":
-        img = _leaves(rng, h, w)
-    elif kind == "noise":
-        img = _noise(rng, h, w)
-    elif kind == "gradient":
-        img = _gradient(rng, h, w)
-    else:
-        img = _leaves(rng, h, w, int(rng.integers(15, 60)), _noise(rng, h, w) if rng.random() < 0.6 else _room(rng, h, w, floor))
-        img = to_picture(cv2.GaussianBlur(img, (0, 0), float(np.exp(rng.uniform(-1.0, 1.4)))))  # out of focus
-        for _ in range(int(rng.integers(0, 14)) * (rng.random() < 0.3)):  # lights become discs
-            x, y, r = rng.uniform(0, w), rng.uniform(0, h), rng.uniform(2, 9)
-            over = img.copy()
-            cv2.circle(over, (int(x), int(y)), int(r), colour(rng), -1, cv2.LINE_AA)
-            img = to_picture(cv2.addWeighted(img, 0.5, over, 0.5, 0))
+    odds = np.array([odds for odds, _ in _PLACES.values()] + [PHOTO_ODDS * bool(photos)])
+    kind = str(rng.choice([*_PLACES, "photo"], p=odds / odds.sum()))
+    if kind == "photo":
+        return photo(rng, h, w, floor, photos)
+    img = _PLACES[kind][1](rng, h, w, floor)
     if rng.random() < 0.65:
         k = rng.uniform(4, 28)
         img = np.clip(
             img + octaves(rng, h, w, roughness=rng.uniform(0.6, 1.0), first=3)[..., None] * np.float32(k), 0, 255
         ).astype(np.uint8)
-    if rng.random() < 0.25 and kind != "photo":
+    if rng.random() < 0.25 and kind != "out of focus":
         img = to_picture(cv2.GaussianBlur(img, (0, 0), rng.uniform(0.3, 1.4)))
     if rng.random() < 0.3:  # light falls off
         yy, xx = np.mgrid[0:h, 0:w].astype(np.float32) / max(h, w)
@@ -51,42 +42,17 @@ def background(rng: Rng, h: int, w: int, *, floor: float | None = None) -> Pictu
     return np.ascontiguousarray(img)
 
 
-def octaves(rng: Rng, h: int, w: int, *, roughness: float, first: int = 2) -> npt.NDArray[np.float32]:
-    """Return noise ``(h,w) float32`` of about -1..1, summed over octaves.
-
-    Each octave is ``roughness`` times as strong as the coarser one before it.
-    """
-    out = np.zeros((h, w), np.float32)
-    k, a = first, 1.0
-    while k < min(h, w) and a > 0.04:
-        grid = rng.standard_normal((k + 1, k + 1), dtype=np.float32)
-        out += np.float32(a) * cv2.resize(grid, (w, h), interpolation=cv2.INTER_CUBIC)
-        k, a = k * 2, a * roughness
-    return out / np.float32(max(float(np.abs(out).max()), 1e-6))
-
-
-def _calm(rng: Rng) -> Colour:
-    """Return a colour that a wall might have: mostly nearer to grey than those of clothes."""
-    c = np.array(colour(rng))
-    return rgb(c.mean() + (c - c.mean()) * (rng.uniform(0.1, 0.6) if rng.random() < 0.8 else 1.0) + rng.uniform(-10, 60))
-
-
-def _gradient(rng: Rng, h: int, w: int) -> Picture:
-    corners = np.array([[_calm(rng), _calm(rng)], [_calm(rng), _calm(rng)]], np.float32)
-    if rng.random() < 0.6:
-        corners = corners.mean((0, 1)) + (corners - corners.mean((0, 1))) * 0.25
-    return np.clip(cv2.resize(corners, (w, h), interpolation=cv2.INTER_LINEAR), 0, 255).astype(np.uint8)
-
-
-def _noise(rng: Rng, h: int, w: int) -> Picture:
-    a, b = np.array(colour(rng), np.float32), np.array(colour(rng), np.float32)
-    m = octaves(rng, h, w, roughness=rng.uniform(0.4, 0.95), first=int(rng.integers(2, 8)))[..., None] * 0.5 + 0.5
-    out = a * m + b * (1 - m)
-    if rng.random() < 0.5:
-        out = out + np.float32(rng.uniform(10, 40)) * octaves(rng, h, w, roughness=0.8)[..., None] * np.array(
-            rng.normal(1, 0.4, 3), np.float32
-        )
-    return to_picture(out)
+def _out_of_focus(rng: Rng, h: int, w: int, floor: float | None) -> Picture:
+    """Return a blurred place, sometimes with lights that have become discs."""
+    base = noise(rng, h, w) if rng.random() < 0.6 else _room(rng, h, w, floor)
+    img = _leaves(rng, h, w, int(rng.integers(15, 60)), base)
+    img = to_picture(cv2.GaussianBlur(img, (0, 0), float(np.exp(rng.uniform(-1.0, 1.4)))))
+    for _ in range(int(rng.integers(0, 14)) * (rng.random() < 0.3)):
+        x, y, r = rng.uniform(0, w), rng.uniform(0, h), rng.uniform(2, 9)
+        over = img.copy()
+        cv2.circle(over, (int(x), int(y)), int(r), colour(rng), -1, cv2.LINE_AA)
+        img = to_picture(cv2.addWeighted(img, 0.5, over, 0.5, 0))
+    return img
 
 
 def _rect(img: Picture, x0: float, y0: float, x1: float, y1: float, c: Colour, fill: int = -1) -> None:
@@ -95,7 +61,7 @@ def _rect(img: Picture, x0: float, y0: float, x1: float, y1: float, c: Colour, f
 
 def _leaves(rng: Rng, h: int, w: int, n: int | None = None, base: Picture | None = None) -> Picture:
     """Return dead leaves: patches of all sizes that cover each other, with edges as in photographs."""
-    img = base if base is not None else _gradient(rng, h, w)
+    img = base if base is not None else gradient(rng, h, w)
     n = n or int(rng.integers(25, 120))
     palette = [colour(rng) for _ in range(int(rng.integers(3, 9)))]
     size = np.sort(np.minimum((rng.pareto(1.3, n) + 0.25) * 0.045 * w, 0.45 * w))[::-1]
@@ -118,7 +84,7 @@ def _leaves(rng: Rng, h: int, w: int, n: int | None = None, base: Picture | None
 
 
 def _room(rng: Rng, h: int, w: int, floor: float | None) -> Picture:
-    wall = np.array(_calm(rng) if rng.random() < 0.5 else rgb(rng.uniform(150, 245) + rng.normal(0, 12, 3)), np.float32)
+    wall = np.array(calm(rng) if rng.random() < 0.5 else rgb(rng.uniform(150, 245) + rng.normal(0, 12, 3)), np.float32)
     light = (
         np.linspace(rng.uniform(0.75, 1.15), rng.uniform(0.75, 1.15), w, dtype=np.float32)[None, :, None]
         * np.linspace(rng.uniform(0.85, 1.1), rng.uniform(0.85, 1.1), h, dtype=np.float32)[:, None, None]
@@ -311,3 +277,11 @@ def _outdoor(rng: Rng, h: int, w: int, floor: float | None) -> Picture:
     if rng.random() < 0.3:
         _bars(rng, img, 0, y - 12, w, y, rgb(ground * 0.6))
     return img
+
+
+_PLACES: dict[str, tuple[float, Callable[[Rng, int, int, float | None], Picture]]] = {
+    "room": (0.34, _room), "outdoor": (0.12, _outdoor), "leaves": (0.07, lambda rng, h, w, floor: _leaves(rng, h, w)),
+    "out of focus": (0.1, _out_of_focus), "noise": (0.04, lambda rng, h, w, floor: noise(rng, h, w)),
+    "gradient": (0.05, lambda rng, h, w, floor: gradient(rng, h, w)), "studio": (0.1, studio), "ground": (0.1, ground),
+}  # fmt: skip
+"""How often each kind of place is drawn, and what draws it at the row of the floor."""

@@ -7,7 +7,8 @@ per moment. Poses are in units of the height, so that one motion fits every body
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -100,6 +101,13 @@ def random_body(rng: Rng) -> Body:
         gloves=colour(rng) if rng.random() < 0.05 else None,
         patches=_pattern(rng, shirt),
     )
+
+
+def dimmed(body: Body, share: float) -> Body:
+    """Return the body with only ``share`` of its light, in one piece, as of someone who stands against the light."""
+    parts = ("skin", "hair", "shirt", "legwear", "shoes")
+    dark: dict[str, Any] = {part: rgb(np.array(getattr(body, part)) * share) for part in parts}
+    return replace(body, patches=(), **dark)
 
 
 def rgb(values: npt.ArrayLike) -> Colour:

@@ -10,14 +10,14 @@ from vidcam.synthetic.arrays import Floats, Rng, unit
 from vidcam.synthetic.body import ARM_L, ARM_R, LEG_L, LEG_R, TORSO, Body, Skeleton
 from vidcam.synthetic.motion import NONE, Action, wander
 
-_ARMS = (0.56, 0.2, 0.17, 0.07)
+_ARMS = (0.4, 0.18, 0.24, 0.18)
 _FRAMING = {
     "standing idle": _ARMS, "waving one hand": _ARMS, "raising both arms sideways": _ARMS, "raising both arms in front": _ARMS,
-    "clapping": _ARMS, "boxing": (0.45, 0.22, 0.25, 0.08), "arm circles": (0.45, 0.22, 0.25, 0.08),
-    "jumping jack": (0.12, 0.28, 0.48, 0.12), "squatting": (0.1, 0.28, 0.5, 0.12), "bending over": (0.2, 0.28, 0.42, 0.1),
-    "kicking": (0.0, 0.15, 0.7, 0.15), "walking": (0.03, 0.2, 0.55, 0.22), "running": (0.03, 0.2, 0.55, 0.22),
-    "jumping": (0.12, 0.28, 0.48, 0.12), "sitting down": (0.1, 0.35, 0.45, 0.1), "standing up": (0.1, 0.35, 0.45, 0.1),
-    "falling down": (0.0, 0.06, 0.72, 0.22), NONE: (0.42, 0.26, 0.22, 0.1),
+    "clapping": _ARMS, "boxing": (0.28, 0.2, 0.3, 0.22), "arm circles": (0.33, 0.22, 0.27, 0.18),
+    "jumping jack": (0.06, 0.22, 0.46, 0.26), "squatting": (0.06, 0.24, 0.46, 0.24), "bending over": (0.15, 0.25, 0.4, 0.2),
+    "kicking": (0.0, 0.15, 0.6, 0.25), "walking": (0.03, 0.17, 0.48, 0.32), "running": (0.03, 0.15, 0.48, 0.34),
+    "jumping": (0.08, 0.22, 0.44, 0.26), "sitting down": (0.08, 0.32, 0.45, 0.15), "standing up": (0.08, 0.32, 0.45, 0.15),
+    "falling down": (0.0, 0.06, 0.62, 0.32), NONE: (0.34, 0.24, 0.26, 0.16),
 }  # fmt: skip
 """How often a clip shows the upper body as before a webcam, three quarters of the body, all of it, or all of it from far away."""
 
@@ -72,7 +72,7 @@ def place_camera(
     """Return a camera in front of the person, and how many body heights the picture shows."""
     h, w = size
     framing = int(rng.choice(4, p=_FRAMING[label])) if not calm else 2
-    view = float([rng.uniform(0.48, 0.85), rng.uniform(0.82, 1.12), rng.uniform(1.15, 1.9), rng.uniform(1.9, 2.9)][framing])
+    view = float([rng.uniform(0.48, 0.85), rng.uniform(0.82, 1.12), rng.uniform(1.12, 1.9), rng.uniform(1.8, 3.2)][framing])
     head_at = float([rng.uniform(0.06, 0.4), rng.uniform(0.08, 0.32), rng.uniform(0.07, 0.25), rng.uniform(0.15, 0.45)][framing])
     if label in _TALL and rng.random() < 0.75:
         head_at = max(head_at, float(rng.uniform(0.2, 0.42)))
@@ -88,18 +88,18 @@ def place_camera(
         azimuth = float(np.clip(azimuth, -0.85, 0.85))
     elif label == "waving one hand":  # people wave at the camera
         azimuth = float(np.clip(azimuth, -1.1, 1.1)) * 0.8
-    elif label in ("clapping", "boxing", "arm circles"):
+    elif label == "boxing":
+        from_the_side = float(rng.choice([-1.0, 1.0]) * rng.normal(1.45, 0.25))
+        azimuth = from_the_side if rng.random() < 0.35 else float(np.clip(azimuth, -1.6, 1.6))
+    elif label in ("clapping", "arm circles"):
         azimuth = float(np.clip(azimuth, -1.6, 1.6))
     elevation = float(rng.choice([rng.normal(0.0, 0.1), rng.uniform(-0.25, 0.5), rng.uniform(0.4, 0.9)], p=[0.7, 0.24, 0.06]))
     distance = float(np.exp(rng.uniform(np.log(0.9), np.log(3.2)))) * max(view, 0.5) * body.height * 1.25
     if calm or plain:
         azimuth, elevation = float(rng.normal(0, 0.15)), float(rng.uniform(0, 0.12))
     focal = h * distance / (view * body.height)
-    squeeze = float(
-        rng.choice([1.0, rng.uniform(0.72, 0.8), rng.uniform(0.55, 0.62), rng.uniform(0.85, 1.1)], p=[0.5, 0.2, 0.12, 0.18])
-    )
-    if calm or plain:
-        squeeze = 1.0
+    base = 0.75 if w > h else 4 / 3 if h > w else float(rng.choice([1.0, 0.75], p=[0.4, 0.6]))
+    squeeze = 1.0 if calm else base * float(rng.choice([1.0, rng.uniform(0.85, 1.15), rng.uniform(0.7, 1.3)], p=[0.5, 0.4, 0.1]))
     off = float(np.clip(rng.normal(0, 0.11 if framing < 2 else 0.16), -0.3, 0.3))
     target = np.array([0.0, centre_y * body.height, (-0.19 if seated else 0.0) * body.height])
     camera = look_at(

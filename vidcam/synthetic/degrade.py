@@ -13,6 +13,9 @@ from vidcam.synthetic.arrays import Floats, Picture, Rng, to_picture
 
 Step = Callable[[Picture], Picture]
 
+REPAINTED = 0.5
+"""How often the colours and textures of a clip are mixed at random."""
+
 
 def degrade(rng: Rng, clip: Picture, t: Floats) -> Picture:
     """Return the clip ``(T,H,W,3)`` as a cheap camera and a codec would deliver it; ``t (T,)`` in seconds."""
@@ -20,22 +23,47 @@ def degrade(rng: Rng, clip: Picture, t: Floats) -> Picture:
     gain, gamma, lift = _exposure(rng, t)
     grey: Step = _to_grey if rng.random() < 0.06 else _unchanged
     tables = _tone_tables(rng, gain, gamma, lift)
-    soften = (_shrink(rng, h, w), _blur(rng), _sharpen(rng))
+    soften = (_repaint(rng), _shrink(rng, h, w), _blur(rng), _sharpen(rng))
     noise, compress = _noise(rng, h, w), _jpeg(rng)
     freezes = rng.random() < 0.05  # a camera that drops frames
+    each = int(rng.integers(2, 4)) if rng.random() < 0.06 else 1  # a camera that takes few
     out = np.empty_like(clip)
     for i, f in enumerate(clip):
         for step in soften:
             f = step(f)
         f = grey(cv2.LUT(f, tables[i]))  # type: ignore[arg-type]
         out[i] = compress(noise(f))
-        if freezes and i and rng.random() < 0.3:
+        if i % each or (freezes and i and rng.random() < 0.3):
             out[i] = out[i - 1]
     return out
 
 
 def _unchanged(f: Picture) -> Picture:
     return f
+
+
+def _repaint(rng: Rng) -> Step:
+    """Return a step that replaces the colours and textures of a picture by a random mixture of them, or none.
+
+    A random convolution keeps shapes and movements and nothing else of how vidcam draws (Xu et al., Robust and Generalizable
+    Visual Representation Learning via Random Convolutions, ICLR 2021).
+    """
+    if rng.random() >= REPAINTED:
+        return _unchanged
+    size, share = int(rng.choice([1, 3, 5])), float(rng.uniform(0.3, 1.0))
+    kernels = rng.normal(0, 1 / np.sqrt(3 * size * size), (3, 3, size, size)).astype(np.float32)
+    fixed: list[tuple[Floats, Floats]] = []  # the offset and gain of all frames of a clip, from the first one
+
+    def step(f: Picture) -> Picture:
+        planes = cv2.split(f.astype(np.float32) - 128)
+        mixed = np.stack([sum(cv2.filter2D(p, -1, k) for p, k in zip(planes, row, strict=True)) for row in kernels], -1)
+        if not fixed:
+            spread = mixed.std((0, 1)) + 1e-3
+            fixed.append((mixed.mean((0, 1)), rng.uniform(25, 70, 3) / spread))
+        middle, gain = fixed[0]
+        return to_picture(f * (1 - share) + (128 + (mixed - middle) * gain) * share)
+
+    return step
 
 
 def _exposure(rng: Rng, t: Floats) -> tuple[Floats, float, Floats]:

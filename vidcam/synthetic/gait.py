@@ -15,13 +15,13 @@ from vidcam.synthetic.motion import PI, SIGN, Action, Stance, bump, ease, releas
 def _gait(rng: Rng, st: Stance, length: float | None, *, run: bool) -> Action:
     """Walk or run, across the picture or on the spot."""
     d = length or rng.uniform(3, 5)
-    rate = rng.uniform(1.25, 1.7) if run else rng.uniform(0.7, 1.1)
-    stride = (rng.uniform(0.14, 0.3) if run else rng.uniform(0.1, 0.2)) * 1.0
+    rate = rng.uniform(1.15, 1.7) if run else rng.uniform(0.65, 1.15)
+    stride = rng.uniform(0.14, 0.36) if run else rng.uniform(0.1, 0.24)
     lift, phase = rng.uniform(0.08, 0.24) if run else rng.uniform(0.025, 0.06), rng.uniform(0, 2 * PI)
     mode = rng.choice(["across", "spot"], p=[0.55, 0.45])
     if mode == "spot" and run:
         stride *= rng.uniform(0.1, 0.8)
-    speed = 4 * stride * rate * 0.55 * (mode == "across")
+    speed = 4 * stride * rate * rng.uniform(0.5, 1.0) * (mode == "across")  # small steps slip, so that more people stay in view
     elbow = rng.uniform(1.1, 1.9) if run else rng.uniform(0.1, 0.6)
     arm = rng.uniform(0.4, 0.9) if run else rng.uniform(0.2, 0.6)
     lean, heading = (rng.uniform(0.05, 0.22) if run else rng.uniform(-0.02, 0.08)), rng.uniform(-PI, PI)

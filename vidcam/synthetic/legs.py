@@ -14,15 +14,18 @@ from vidcam.synthetic.motion import PI, SIGN, Action, Stance, bump, ease, point,
 
 def squat(rng: Rng, st: Stance, length: float | None) -> Action:
     """Lower the hips down and back between bent knees, and come up again."""
-    down, hold, up = rng.uniform(0.45, 1.0), rng.uniform(0, 0.35), rng.uniform(0.45, 0.9)
+    down, hold, up = rng.uniform(0.4, 1.1), rng.uniform(0, 0.35), rng.uniform(0.4, 1.0)
+    if rng.random() < 0.35:  # slowly
+        down, hold, up = rng.uniform(0.8, 1.7), rng.uniform(0, 0.8), rng.uniform(0.7, 1.4)
     one = down + hold + up
-    n = repeats(rng, length, one + 0.1, 3)
+    n = repeats(rng, length, one + 0.1, 4)
     d = length or n * (one + 0.1)
     k = d / (n * (one + 0.1))
     down, hold, up = down * k, hold * k, up * k
-    depth, lean, apart = rng.uniform(0.14, 0.31), rng.uniform(0.35, 0.85), rng.uniform(0.02, 0.07)
-    style = rng.choice(["front", "hips", "chest", "hang"], p=[0.45, 0.15, 0.2, 0.2])
+    depth, lean, apart = rng.uniform(0.1, 0.31), rng.uniform(0.15, 0.85), rng.uniform(0.01, 0.13)
+    style = str(rng.choice(["front", "hips", "chest", "hang", "head", "weight"], p=[0.32, 0.12, 0.2, 0.14, 0.1, 0.12]))
     starts = [i * (one + 0.1) * k for i in range(n)]
+    hands = {"chest": (-0.28, -0.2, 0.42), "hips": (-0.02, -0.78, 0.05), "head": (0.0, 0.34, 0.02), "weight": (-0.4, -0.15, 0.35)}
 
     def pose(t: Floats) -> Pose:
         p = st.pose(t)
@@ -42,8 +45,7 @@ def squat(rng: Rng, st: Stance, length: float | None) -> Action:
                 p.elev[:, s] = to(p.elev[:, s], 1.45 + lean * 0.6, e)
                 p.azim[:, s] = to(p.azim[:, s], PI / 2 * 0.95, np.clip(3 * e, 0, 1))
             elif style != "hang":
-                goal = np.array([-0.28, -0.2, 0.42] if style == "chest" else [-0.02, -0.78, 0.05])
-                point(p, s, np.tile(goal, (len(t), 1)), on)
+                point(p, s, np.tile(np.array(hands[style]), (len(t), 1)), on)
         return p
 
     spans = tuple((a + 0.08 * down, a + down + hold + 0.92 * up) for a in starts)
@@ -92,8 +94,10 @@ def bend(rng: Rng, st: Stance, length: float | None) -> Action:
 
 def kick(rng: Rng, st: Stance, length: float | None) -> Action:
     """Swing a leg up fast, to the front or the side, and back, while the trunk leans against it."""
-    one = rng.uniform(0.7, 1.3)
-    n = repeats(rng, length, one + 0.3, 3)
+    stays = rng.random() < 0.3  # some leave the leg up for long
+    reach = rng.uniform(0.26, 0.46) if rng.random() < 0.4 else 0.46  # some keep the knee bent
+    one = rng.uniform(1.4, 2.4) if stays else rng.uniform(0.6, 1.9)
+    n = repeats(rng, length, one + 0.3, 2 if stays else 3)
     d = length or n * (one + rng.uniform(0.05, 0.5))
     gap = d / n
     one = min(one, gap)
@@ -101,7 +105,8 @@ def kick(rng: Rng, st: Stance, length: float | None) -> Action:
     sides = [(side + i * turn) % 2 for i in range(n)]
     high, azim, style = rng.uniform(0.14, 0.6), rng.choice([0.0, rng.uniform(0, 1.5)], p=[0.5, 0.5]), rng.uniform(0, 1)
     guard = rng.random() < 0.35
-    back = rng.uniform(0, 0.12)
+    back, knee = rng.uniform(0, 0.12), rng.uniform(0, 0.2) * (rng.random() < 0.4)  # some lift the knee first
+    hold = rng.uniform(0.5, 1) if stays else rng.uniform(0, 1) * (rng.random() < 0.3)
 
     def pose(t: Floats) -> Pose:
         p = st.pose(t)
@@ -109,12 +114,12 @@ def kick(rng: Rng, st: Stance, length: float | None) -> Action:
         for i, s in enumerate(sides):
             a = i * gap
             wind = bump(t, a, a + 0.25 * one, a + 0.27 * one, a + 0.5 * one)
-            k = bump(t, a + 0.22 * one, a + 0.5 * one, a + 0.55 * one, a + 0.97 * one)
-            out = 0.46 * np.cos(style * 0.3)
+            k = bump(t, a + 0.22 * one, a + (0.5 - 0.15 * hold) * one, a + (0.55 + 0.28 * hold) * one, a + 0.97 * one)
+            out = reach * np.cos(style * 0.3)
             x, z = np.sin(azim) * out, np.cos(azim) * out
             p.ankle[:, s, 0] += SIGN[s] * x * k
             p.ankle[:, s, 2] += z * k - back * wind
-            p.ankle[:, s, 1] += high * k**1.5 + 0.05 * wind
+            p.ankle[:, s, 1] += high * k**1.5 + 0.05 * wind + knee * (wind + k * (1 - k))
             p.toe[:, s] += 0.7 * k - 0.9 * k * (high > 0.25)
             p.rot[:, 0] -= 0.22 * k * np.cos(azim) - 0.08 * wind
             p.rot[:, 2] -= SIGN[s] * 0.3 * k * np.sin(azim)
@@ -150,8 +155,10 @@ def jump(rng: Rng, st: Stance, length: float | None) -> Action:
     one = d / n
     height = 9.81 * fly**2 / 8 / 1.7
     deep = rng.uniform(0.015, 0.04) if small else rng.uniform(0.07, 0.17)
-    arms, tuck = (rng.uniform(0, 0.5) if small else rng.uniform(0.2, 2.6)), rng.uniform(0, 0.12)
+    arms, tuck = (rng.uniform(0, 0.5) if small else rng.uniform(0.2, 2.6)), rng.uniform(0, 0.12 if small else 0.22)
     drift = rng.normal(0, 0.03, 2)
+    if not small and rng.random() < 0.4:  # a broad jump
+        drift = np.array([rng.choice([-1.0, 1.0]) * rng.uniform(0.15, 0.6), rng.normal(0, 0.1)])
 
     def pose(t: Floats) -> Pose:
         p = st.pose(t)
@@ -191,7 +198,7 @@ def jump(rng: Rng, st: Stance, length: float | None) -> Action:
 
 def _seat(rng: Rng, st: Stance, length: float | None, *, rise: bool) -> Action:
     """Sit down on a seat, or rise from it."""
-    d = length or rng.uniform(0.8, 1.7)
+    d = length or float(rng.choice([rng.uniform(0.8, 1.7), rng.uniform(1.5, 2.4)], p=[0.7, 0.3]))
     lean, arms = rng.uniform(0.35, 0.85), rng.choice(["knees", "hang", "front"], p=[0.6, 0.2, 0.2])
     seat, back = -rng.uniform(0.2, 0.27), rng.uniform(0.17, 0.23)
     slump = rng.normal(-0.05, 0.08)
@@ -234,7 +241,10 @@ def rise(rng: Rng, st: Stance, length: float | None) -> Action:
 
 def fall(rng: Rng, st: Stance, length: float | None) -> Action:
     """Lose balance or collapse, in any direction, and stay on the floor."""
-    d = min(length or 99.0, rng.uniform(0.6, 1.15))
+    d = min(length or 99.0, float(rng.choice([rng.uniform(0.5, 1.15), rng.uniform(1.0, 1.9)], p=[0.75, 0.25])))
+    slide = (
+        rng.choice([-1.0, 1.0]) * rng.uniform(0, 0.9) * (rng.random() < 0.35)
+    )  # body heights a second before and while it falls
     way = rng.choice(["front", "back", "left", "right"], p=[0.25, 0.25, 0.25, 0.25])
     buckle, flail, twist = rng.uniform(0, 1), rng.uniform(0.2, 1.6), rng.normal(0, 0.5)
     stumble = rng.uniform(0, 0.25)
@@ -266,6 +276,9 @@ def fall(rng: Rng, st: Stance, length: float | None) -> Action:
             p.ankle[:, q, 1] += 0.03 * drop + 0.05 * lift * (q == 0)
             p.ankle[:, q, 2] += stumble * 0.4 * k[0] * ease(t, 0, 0.4 * d) * (q == 0)
         p.head[:, 0] -= 0.4 * k[0] * drop
+        way_along = slide * (np.minimum(t, d) - 0.5 * d)
+        p.root[:, 0] += way_along
+        p.ankle[:, :, 0] += way_along[:, None]
         return p
 
     return Action("falling down", d, pose, ((0.06 * d, d + 0.08),), ((0.15 * d, d, 0.72 * d),), EVERYTHING)

@@ -33,7 +33,7 @@ def other(rng: Rng, st: Stance, length: float | None) -> Action:
     Looking around and typing are not among them: a person who does no more than that stands or sits idle.
     """
     d = length or 4.0
-    kind = str(rng.choice(["dance", "drink", "scratch", "point", "work", "throw", "stretch", "lean", "floor", "drum", "glide"]))
+    kind = str(rng.choice([*_WHOLE_BODY, *_HAND]))
     side = int(rng.integers(2))
     seed = int(rng.integers(2**31))
     rate, big = rng.uniform(0.5, 2.0), rng.uniform(0.3, 1.2)
@@ -115,6 +115,49 @@ def _dance(m: _Moments) -> None:
         p.ankle[:, s, 0] += wander(g, t, 0.04, rate * 0.5) * m.on
 
 
+def _press(m: _Moments) -> None:
+    """Push both hands up from the shoulders and lower them, as with weights."""
+    beat = 0.5 - 0.5 * np.cos(2 * np.pi * m.g.uniform(0.3, 0.8) * m.t)
+    x, z, low, high = m.g.uniform(0.0, 0.35), m.g.uniform(0.0, 0.35), m.g.uniform(-0.5, 0.2), m.g.uniform(0.45, 0.95)
+    for s in (0, 1):
+        goal = np.stack([np.full(len(m.t), x), low + (high - low) * beat, np.full(len(m.t), z)], -1)
+        point(m.p, s, goal, m.on)
+        m.p.grip[:, s] = 1.0
+
+
+def _lunge(m: _Moments) -> None:
+    """Step far to the side or ahead, bend that knee, and step back; or go from side to side in a wide stance."""
+    p, t, g, s = m.p, m.t, m.g, m.side
+    if g.random() < 0.4:  # from side to side in a wide stance
+        wide, way = g.uniform(0.18, 0.34), np.sin(2 * np.pi * g.uniform(0.2, 0.45) * t)
+        p.ankle[:, 0, 0] += wide * m.on
+        p.ankle[:, 1, 0] -= wide * m.on
+        p.root += np.stack([0.8 * wide * way * m.on, -(0.04 + 0.2 * np.abs(way)) * m.on, 0.0 * t], -1)
+        p.spine[:, 0] += g.uniform(0, 0.4) * m.on
+        return
+    k = (0.5 - 0.5 * np.cos(2 * np.pi * g.uniform(0.3, 0.6) * t)) * m.on
+    x, z = g.choice([SIGN[s] * g.uniform(0.25, 0.42), 0.0]), g.uniform(0.3, 0.5)
+    z = z if x == 0 else 0.0
+    p.ankle[:, s, 0] += x * k
+    p.ankle[:, s, 2] += z * k
+    p.root += np.stack([0.6 * x * k, -g.uniform(0.1, 0.2) * k, 0.5 * z * k], -1)
+    p.spine[:, 0] += g.uniform(0, 0.3) * k
+    for q in (0, 1):
+        point(p, q, np.tile(np.array([-0.28, -0.2, 0.42]), (len(t), 1)), m.on)
+
+
+def _flow(m: _Moments) -> None:
+    """Move both arms and the weight slowly and evenly, as in tai chi, in a wide stance."""
+    p, t, g = m.p, m.t, m.g
+    wide, low = g.uniform(0.06, 0.3), g.uniform(0.04, 0.2)
+    p.ankle[:, 0, 0] += wide * m.on
+    p.ankle[:, 1, 0] -= wide * m.on
+    p.root += np.stack([wander(g, t, 0.08, 0.25), -low * m.on + wander(g, t, 0.02, 0.25), wander(g, t, 0.03, 0.25)], -1)
+    p.rot[:, 1] += wander(g, t, 0.4, 0.2)
+    for s in (0, 1):
+        point(p, s, np.array([0.0, -0.15, 0.6]) + _wander3(m, (0.4, 0.35, 0.3), 0.3), m.on)
+
+
 # Motions of one hand to a goal (n,3), and of both hands to one place ------------------------------------------------------------
 
 
@@ -165,7 +208,9 @@ def _stretch(m: _Moments, goal: Floats) -> None:
     point(m.p, m.side, goal, m.on)
 
 
-_WHOLE_BODY: dict[str, Callable[[_Moments], None]] = {"floor": _floor, "drum": _drum, "glide": _glide, "dance": _dance}
+_WHOLE_BODY: dict[str, Callable[[_Moments], None]] = {
+    "floor": _floor, "drum": _drum, "glide": _glide, "dance": _dance, "press": _press, "lunge": _lunge, "flow": _flow,
+}  # fmt: skip
 
 _HAND: dict[str, tuple[tuple[float, float, float], Callable[[_Moments, Floats], None]]] = {
     "drink": ((-0.42, 0.12, 0.35), _drink), "scratch": ((-0.35, 0.38, 0.12), _scratch), "point": ((0.2, 0.05, 0.97), _point),

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from vidcam.errors import UnknownNameError, UsageError
 from vidcam.synthetic.actions import CLASSES
-from vidcam.synthetic.arrays import Bools, Picture, Rng
+from vidcam.synthetic.arrays import Bools, Picture
 from vidcam.synthetic.degrade import degrade
 from vidcam.synthetic.draw import PART, PERSON
 from vidcam.synthetic.motion import NONE
-from vidcam.synthetic.scene_sampling import Take, choose_unrelated_kind, draw_unrelated, empty_stage, person_stage
+from vidcam.synthetic.overlays import add_overlays
+from vidcam.synthetic.scene_sampling import Shot, Take, choose_unrelated_kind, draw_unrelated, empty_stage, person_stage
 from vidcam.synthetic.visibility import is_recognisable
 
 __all__ = ["SyntheticVideo", "sample"]
@@ -48,6 +50,7 @@ def sample(
     size: int | tuple[int, int] = 112,
     seconds_between_frames: float | None = None,
     hard: float = 1.0,
+    photos: Sequence[Picture] = (),
 ) -> SyntheticVideo:
     """Return one labelled clip; the same arguments always give the same bytes.
 
@@ -59,6 +62,7 @@ def sample(
         seconds_between_frames: None picks 1/12 to 1/7 s at random.
         hard: The share, 0 to 1, of clips that may have everything that makes an action hard to see. The others show one person
             from the front before a still, clean camera.
+        photos: Pictures ``(H,W,3) uint8`` RGB without people, panoramas best, parts of which become places.
 
     Raises:
         UnknownNameError: The label is unknown.
@@ -78,28 +82,32 @@ def sample(
     plain = bool(rng.random() >= hard)
     dt = float(rng.uniform(1 / 12, 1 / 7)) if seconds_between_frames is None else seconds_between_frames
     kind = choose_unrelated_kind(rng) if label == NONE else ""
+    shot = Shot(rng, frames, dt, (h, w), photos, plain)
     for _ in range(MAX_ATTEMPTS):
-        video, is_valid = _draw(rng, label, kind, frames, dt, (h, w), plain=plain)
+        video, is_valid = _draw(shot, label, kind)
         if is_valid:
             break
     return video
 
 
-def _draw(
-    rng: Rng, label: str, kind: str, frames: int, dt: float, size: tuple[int, int], *, plain: bool
-) -> tuple[SyntheticVideo, bool]:
+def _draw(shot: Shot, label: str, kind: str) -> tuple[SyntheticVideo, bool]:
     """Return a clip, and whether it shows what its label says clearly enough."""
-    t = np.arange(frames, dtype=np.float64) * dt
-    active = np.zeros(frames, bool)
+    rng, dt = shot.rng, shot.dt
+    t = np.arange(shot.frames, dtype=np.float64) * dt
+    active = np.zeros(shot.frames, bool)
     if label == NONE:
-        take = draw_unrelated(rng, kind, frames, dt, size)
+        take = draw_unrelated(shot, kind)
     elif label == "no person":
-        take = Take(*empty_stage(rng, frames, dt, size).render())
+        take = Take(*empty_stage(shot).render())
     else:
-        stage, action, start = person_stage(rng, label, frames, dt, size, plain=plain)
+        stage, action, start = person_stage(shot, label)
         take = Take(*stage.render(), stage=stage)
         active = action.active(t + start) if action.groups else active
-    pictures = take.pictures if plain else degrade(rng, take.pictures, t)
+    pictures = take.pictures
+    if not shot.plain:
+        if rng.random() < 0.15:
+            pictures = add_overlays(rng, pictures)
+        pictures = degrade(rng, pictures, t)
     person, parts = take.whose >= PERSON // 2, take.whose >= (PERSON + PART) // 2
     acting = parts if active.any() else person
     is_valid = take.is_valid and (take.stage is None or is_recognisable(pictures, person, acting, active, take.stage))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from vidcam.synthetic import negatives
 from vidcam.synthetic.actions import MOTIONS
-from vidcam.synthetic.arrays import Floats, Picture, Rng
-from vidcam.synthetic.body import Body, Pose, Skeleton, colour, random_body, skeleton
+from vidcam.synthetic.arrays import Floats, Picture, Rng, to_picture
+from vidcam.synthetic.body import Body, Pose, Skeleton, colour, dimmed, random_body, skeleton
 from vidcam.synthetic.camera import Camera, look_at, measure_motion, place_camera, sees_action, shake
 from vidcam.synthetic.motion import NONE, Action, Stance
 from vidcam.synthetic.other_motions import other
@@ -34,6 +34,21 @@ UNRELATED_KINDS = {"person": 0.31, "close": 0.12, "crowd": 0.08, "pair": 0.09, "
     negatives.KINDS, 0.3 / len(negatives.KINDS)
 )
 """How often each kind of "none of these" is drawn."""
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What a scene is drawn for: ``frames`` pictures of ``size`` (H, W), ``dt`` seconds apart.
+
+    ``photos`` are pictures ``(H,W,3)`` that may become places; ``plain`` leaves out everything that makes an action hard to see.
+    """
+
+    rng: Rng
+    frames: int
+    dt: float
+    size: tuple[int, int]
+    photos: Sequence[Picture] = ()
+    plain: bool = False
 
 
 @dataclass
@@ -69,46 +84,58 @@ class _Performance:
         return self.body.hip + self.stance.seat[1], self.stance.seat[2]
 
 
-def person_stage(
-    rng: Rng, label: str, frames: int, dt: float, size: tuple[int, int], *, close: bool = False, plain: bool = False
-) -> tuple[Stage, Action, float]:
+def person_stage(shot: Shot, label: str, *, close: bool = False) -> tuple[Stage, Action, float]:
     """Return a stage with one acting person, the action, and the second of it at which the clip starts.
 
-    ``close`` shows a detail such as the hands; ``plain`` leaves out everything that makes the action hard to see.
+    ``close`` shows a detail such as the hands.
     """
+    rng, size, plain = shot.rng, shot.size, shot.plain
     body = random_body(rng)
+    against_the_light = bool(rng.random() < 0.08) and not plain
+    if against_the_light:
+        body = dimmed(body, float(rng.uniform(0.05, 0.3)))
     seated = bool(rng.random() < MAY_SIT.get(label, 0.0))
     arms = "hang" if label in ARMS_HANG or (not seated and rng.random() < 0.5) else None
     stance = Stance(rng, seated=seated, arms=arms)
     action = MOTIONS[label](rng, stance, None) if label in MOTIONS else other(rng, stance, None)
-    start = choose_start(rng, action, (frames - 1) * dt)
+    start = choose_start(rng, action, (shot.frames - 1) * shot.dt)
     subframes = int(rng.choice([1, 2, 3], p=[0.55, 0.2, 0.25]))
-    t = sample_times(rng, frames, dt, subframes)
+    t = sample_times(shot, subframes)
     maps = shake(rng, t, *size, strength=_shake_strength(rng, label) * (not plain))
     pose = action.pose(t + start)
     person = _Performance(label, body, stance, action, pose, skeleton(body, pose), t + start)
-    camera, view = _find_camera(rng, person, size, maps, close=close, plain=plain)
-    stage = make_stage(rng, t, subframes, size, camera, maps)
+    camera, view = _find_camera(shot, person, maps, close=close)
+    stage = make_stage(rng, t, subframes, size, camera, maps, photos=shot.photos)
 
     def maybe(odds: float) -> bool:
         return bool(rng.random() < odds) and not plain
 
     _add_behind(stage, person, view, maybe)
-    add_person(stage, body, pose, groups=action.groups)
+    _light_place(stage, maybe, against_the_light=against_the_light)
+    add_person(stage, body, pose, groups=action.groups, drawn=maybe(0.05))
     _add_in_front(stage, person, maybe, maps)
     return stage, action, start
 
 
-def _find_camera(
-    rng: Rng, person: _Performance, size: tuple[int, int], maps: Floats, *, close: bool, plain: bool
-) -> tuple[Camera, float]:
+def _light_place(stage: Stage, maybe: Callable[[float], bool], *, against_the_light: bool) -> None:
+    """Make the place bright behind someone who stands against the light, dark around someone in the light, or sunny."""
+    if against_the_light:
+        stage.place = to_picture(stage.place * np.float32(0.7) + np.float32(stage.rng.uniform(40, 110)))
+    elif maybe(0.1):
+        stage.place = to_picture(stage.place * np.float32(stage.rng.uniform(0.08, 0.5)))
+    elif maybe(0.25):
+        stage.sun = float(stage.rng.uniform(0.3, 0.8))
+
+
+def _find_camera(shot: Shot, person: _Performance, maps: Floats, *, close: bool) -> tuple[Camera, float]:
     """Return a camera that sees what makes the action, and how many body heights it shows.
 
     After 12 attempts it returns any camera.
     """
+    size = shot.size
     for _ in range(12):
         camera, view = place_camera(
-            rng, person.label, person.body, seated=person.stance.seated, size=size, maps=maps, close=close, plain=plain
+            shot.rng, person.label, person.body, seated=person.stance.seated, size=size, maps=maps, close=close, plain=shot.plain
         )
         if person.label == NONE and measure_motion(camera, person.skeleton, size)[1] < LEAST_MOTION:
             continue
@@ -162,9 +189,10 @@ def choose_start(rng: Rng, action: Action, length: float) -> float:
     return (a + b) / 2 - length / 2
 
 
-def sample_times(rng: Rng, frames: int, dt: float, subframes: int) -> Floats:
+def sample_times(shot: Shot, subframes: int) -> Floats:
     """Return the seconds of all sub-frames; those of one frame are adjacent and span its exposure."""
-    t = np.arange(frames, dtype=np.float64) * dt
+    rng, dt = shot.rng, shot.dt
+    t = np.arange(shot.frames, dtype=np.float64) * dt
     if subframes == 1:
         return t
     exposure = rng.uniform(0.15, 0.45) * dt if dt > 0.05 else 0.5 * dt
@@ -178,13 +206,13 @@ def _shake_strength(rng: Rng, label: str) -> float:
     return float(rng.choice([0.0, rng.uniform(0.2, 1.2), rng.uniform(1.6, 5)], p=odds))
 
 
-def empty_stage(rng: Rng, frames: int, dt: float, size: tuple[int, int]) -> Stage:
+def empty_stage(shot: Shot) -> Stage:
     """Return a place without people: still, trembling, or with some small thing that moves."""
-    h, w = size
-    t = sample_times(rng, frames, dt, 1)
+    rng, (h, w) = shot.rng, shot.size
+    t = sample_times(shot, 1)
     maps = shake(rng, t, h, w, strength=float(rng.uniform(0.2, 1.3)) if rng.random() < 0.35 else 0.0)
-    camera, _ = place_camera(rng, "standing idle", random_body(rng), seated=False, size=size, maps=maps)
-    stage = make_stage(rng, t, 1, size, camera, maps)
+    camera, _ = place_camera(rng, "standing idle", random_body(rng), seated=False, size=shot.size, maps=maps)
+    stage = make_stage(rng, t, 1, shot.size, camera, maps, photos=shot.photos)
     if rng.random() < 0.45:
         stage.shapes += moving_things(rng, t, h, w, maps, count=int(rng.integers(1, 3)), fast=0.5)
     if rng.random() < 0.3:
@@ -194,19 +222,21 @@ def empty_stage(rng: Rng, frames: int, dt: float, size: tuple[int, int]) -> Stag
     return stage
 
 
-def _crowd_stage(rng: Rng, t: Floats, size: tuple[int, int], maps: Floats) -> Stage:
+def _crowd_stage(shot: Shot, t: Floats, maps: Floats) -> Stage:
     """Return a stage with many people who do different things."""
+    rng, size = shot.rng, shot.size
     camera, view = place_camera(rng, "walking", random_body(rng), seated=False, size=size, maps=maps)
-    stage = make_stage(rng, t, 1, size, camera, maps)
+    stage = make_stage(rng, t, 1, size, camera, maps, photos=shot.photos)
     add_bystanders(stage, view, int(rng.integers(3, 9)), wild=True, nearest=-0.6)
     return stage
 
 
-def _pair_stage(rng: Rng, t: Floats, size: tuple[int, int], maps: Floats) -> Stage:
+def _pair_stage(shot: Shot, t: Floats, maps: Floats) -> Stage:
     """Return a stage with people who face each other, or who all do the same side by side."""
+    rng, size = shot.rng, shot.size
     body = random_body(rng)
     camera, _ = place_camera(rng, NONE, body, seated=False, size=size, maps=maps)
-    stage = make_stage(rng, t, 1, size, camera, maps)
+    stage = make_stage(rng, t, 1, size, camera, maps, photos=shot.photos)
     count, alike = int(rng.integers(2, 5)), rng.random() < 0.4
     gap, stance = rng.uniform(0.25, 0.9), Stance(rng)
     action = other(rng, stance, None)
@@ -225,31 +255,32 @@ def choose_unrelated_kind(rng: Rng) -> str:
     return str(rng.choice([*UNRELATED_KINDS], p=[*UNRELATED_KINDS.values()]))
 
 
-def draw_unrelated(rng: Rng, kind: str, frames: int, dt: float, size: tuple[int, int]) -> Take:
+def draw_unrelated(shot: Shot, kind: str) -> Take:
     """Draw video of a kind that shows none of the actions.
 
     It is valid if it shows more than rest or an empty place.
     """
-    h, w = size
-    if kind == "cut" and frames >= 4:
-        n = int(rng.integers(2, frames - 1))
-        a, b = (draw_unrelated(rng, choose_unrelated_kind(rng), count, dt, size) for count in (n, frames - n))
+    rng, (h, w) = shot.rng, shot.size
+    if kind == "cut" and shot.frames >= 4:
+        n = int(rng.integers(2, shot.frames - 1))
+        shots = (replace(shot, frames=count) for count in (n, shot.frames - n))
+        a, b = (draw_unrelated(part, choose_unrelated_kind(rng)) for part in shots)
         pictures, whose = np.concatenate([a.pictures, b.pictures]), np.concatenate([a.whose, b.whose])
         return Take(pictures, whose, a.is_valid or b.is_valid)
     if kind in ("person", "close", "cut"):
-        stage = person_stage(rng, NONE, frames, dt, size, close=kind == "close")[0]
+        stage = person_stage(shot, NONE, close=kind == "close")[0]
         return Take(*stage.render(), stage.people[-1][1] >= LEAST_MOTION, stage)
-    t = sample_times(rng, frames, dt, 1)
+    t = sample_times(shot, 1)
     maps = shake(rng, t, h, w, strength=float(rng.choice([0.0, rng.uniform(0.5, 8)], p=[0.35, 0.65])))
     if kind in ("crowd", "pair"):
-        stage = (_crowd_stage if kind == "crowd" else _pair_stage)(rng, t, size, maps)
+        stage = (_crowd_stage if kind == "crowd" else _pair_stage)(shot, t, maps)
         heads, motions = zip(*stage.people, strict=True)
         return Take(*stage.render(), sum(heads) > 1 and max(motions) >= LEAST_MOTION)
     camera = look_at(
         np.zeros(3), azimuth=0.0, elevation=0.0, distance=3.0, roll=0.0, focal=(h, h), centre=(w / 2, h / 2), shake=maps
     )
-    stage = make_stage(rng, t, 1, size, camera, maps, floor_seen=False)
-    out = negatives.KINDS[kind](rng, stage.place, t, maps, size)
+    stage = make_stage(rng, t, 1, shot.size, camera, maps, floor_seen=False, photos=shot.photos)
+    out = negatives.KINDS[kind](rng, stage.place, t, maps, shot.size)
     if isinstance(out, list):
         stage.shapes += out
         return Take(*stage.render())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -11,12 +12,13 @@ import numpy.typing as npt
 from vidcam.synthetic.actions import MOTIONS
 from vidcam.synthetic.arrays import Floats, Picture, Rng, to_picture, unit
 from vidcam.synthetic.background import background
-from vidcam.synthetic.body import Body, Pose, random_body, skeleton
+from vidcam.synthetic.body import Body, Pose, Skeleton, random_body, skeleton
 from vidcam.synthetic.camera import Camera, floor_row, measure_motion
 from vidcam.synthetic.draw import PART, PERSON, Light, Shape, orders, paint, patch
 from vidcam.synthetic.figure import figure
 from vidcam.synthetic.motion import Stance
 from vidcam.synthetic.other_motions import other
+from vidcam.synthetic.overlays import wire
 
 
 @dataclass
@@ -33,6 +35,7 @@ class Stage:
     place_maps: Floats
     shapes: list[Shape] = field(default_factory=list)
     wall_shadow: tuple[float, float, float] | None = None
+    sun: float | None = None  # how bright the floor is in the shadow that the sun casts, 0 to 1
     people: list[tuple[bool, float]] = field(default_factory=list)  # measure_motion() of each person
 
     def render(self) -> tuple[Picture, npt.NDArray[np.uint8]]:
@@ -72,6 +75,14 @@ class Stage:
                 frames[i] = self._shadow(frames[i], whose[i])
         return frames, whose
 
+    def floor_colour(self, feet: Floats) -> Floats | None:
+        """Return the colour of the floor ``(3,)`` at the first of ``feet (n,3)``; None if it is not in the picture."""
+        ph, pw = self.place.shape[:2]
+        h, w = self.size
+        spot = self.camera.project(feet[:, None])[0][0, 0]
+        x, y = (spot + np.array([(pw - w) / 2, (ph - h) / 2])).astype(int)
+        return self.place[y, x].astype(float) if 0 <= x < pw and 0 <= y < ph else None
+
     def _shadow(self, picture: Picture, who: npt.NDArray[np.uint8]) -> Picture:
         """Return the picture with the shadow that the people cast on the wall."""
         dx, dy, dark = self.wall_shadow or (0.0, 0.0, 0.0)
@@ -82,14 +93,15 @@ class Stage:
 
 
 def make_stage(
-    rng: Rng, t: Floats, subframes: int, size: tuple[int, int], camera: Camera, maps: Floats, *, floor_seen: bool = True
-) -> Stage:
-    """Return a stage without people: a random place and light before the camera."""
+    rng: Rng, t: Floats, subframes: int, size: tuple[int, int], camera: Camera, maps: Floats, *, floor_seen: bool = True,
+    photos: Sequence[Picture] = (),
+) -> Stage:  # fmt: skip
+    """Return a stage without people: a random place, perhaps out of ``photos``, and light before the camera."""
     h, w = size
     floor = floor_row(camera, h) if floor_seen else None
     margin = 0.06 if (maps == maps[0]).all() else 0.2
     ph, pw = round(h * (1 + 2 * margin)), round(w * (1 + 2 * margin))
-    place = background(rng, ph, pw, floor=None if floor is None else floor + h * margin)
+    place = background(rng, ph, pw, floor=None if floor is None else floor + h * margin, photos=photos)
     return Stage(rng, size, t, subframes, camera, _random_light(rng), place, maps)
 
 
@@ -98,6 +110,32 @@ def _random_light(rng: Rng) -> Light:
         unit(np.array([rng.normal(0, 1), rng.uniform(0.2, 1.5), rng.normal(0.3, 0.8)])),
         float(rng.choice([0.1, rng.uniform(0.2, 1)])),
     )
+
+
+CAST = (
+    ("neck", "pelvis", 0.09), ("skull", "neck", 0.055), ("shoulder", "elbow", 0.03), ("elbow", "wrist", 0.025),
+    ("hip", "knee", 0.05), ("knee", "ankle", 0.035),
+)  # fmt: skip
+"""Whose shadow the sun casts: two joints, and half the width between them in units of the height."""
+
+
+def _add_cast_shadow(stage: Stage, s: Skeleton, body: Body) -> None:
+    """Let the sun cast the person's shadow onto the floor, in a darker colour of the floor under the feet."""
+    light = stage.light.direction
+    light = np.array([light[0], max(float(light[1]), 0.4), light[2]])
+    base = stage.floor_colour(s.ankle.mean(1))
+    if base is None or stage.sun is None:
+        return
+    dark = tuple(base * stage.sun)
+    for start, end, half in CAST:
+        a, b = (np.asarray(getattr(s, name)).reshape(len(stage.t), -1, 3) for name in (start, end))
+        for side in range(a.shape[1]):
+            p, q = (joint[:, side] - light * (joint[:, side, 1:2] / light[1]) for joint in (a, b))
+            along = q - p
+            beside = np.stack([-along[:, 2], np.zeros(len(p)), along[:, 0]], -1)
+            beside *= half * body.height / np.maximum(np.linalg.norm(beside, axis=-1, keepdims=True), 1e-3)
+            corners = np.stack([p + beside, q + beside, q - beside, p - beside], 1)
+            stage.shapes.append(patch(stage.camera.project(corners)[0], np.full(len(p), 79.5), dark))
 
 
 def _add_floor_shadow(stage: Stage, body: Body, feet: Floats, hips: Floats) -> None:
@@ -109,20 +147,17 @@ def _add_floor_shadow(stage: Stage, body: Body, feet: Floats, hips: Floats) -> N
     points = np.stack(
         [c[:, :1] + np.cos(k) * spread[:, None], np.zeros((len(c), 12)), c[:, 2:] + 0.7 * np.sin(k) * spread[:, None]], -1
     )
-    xy = stage.camera.project(points)[0]
-    ph, pw = stage.place.shape[:2]
-    h, w = stage.size
-    x, y = (xy[0].mean(0) + np.array([(pw - w) / 2, (ph - h) / 2])).astype(int)
-    if 0 <= x < pw and 0 <= y < ph:
-        base = stage.place[y, x].astype(float)
+    base = stage.floor_colour(c * np.array([1.0, 0.0, 1.0]))
+    if base is not None:
+        xy = stage.camera.project(points)[0]
+        middle = xy.mean(1, keepdims=True)
         for j, f in enumerate((0.8, 0.62)):
-            middle = xy.mean(1, keepdims=True)
             stage.shapes.append(patch(middle + (xy - middle) * (1.0 - 0.35 * j), np.full(len(c), 80.0 - j), tuple(base * f)))
 
 
 def add_person(
     stage: Stage, body: Body, pose: Pose, *, groups: frozenset[int] | None, place: tuple[float, float] = (0.0, 0.0),
-    yaw: float = 0.0,
+    yaw: float = 0.0, drawn: bool = False,
 ) -> None:  # fmt: skip
     """Put a person on the stage.
 
@@ -132,7 +167,11 @@ def add_person(
     whose = [0] * 6 if groups is None else [PART if g in groups else PERSON for g in range(6)]
     stage.people.append(measure_motion(stage.camera, s, stage.size))
     _add_floor_shadow(stage, body, s.ankle, s.pelvis)
+    if stage.sun is not None:
+        _add_cast_shadow(stage, s, body)
     stage.shapes += figure(body, s, stage.camera, stage.light, whose=whose, grip=pose.grip)
+    if drawn:
+        stage.shapes += wire(stage.rng, s, body.height).shapes(stage.camera, stage.light, whose)
 
 
 def add_bystanders(stage: Stage, view: float, count: int, *, wild: bool = False, nearest: float = 0.7) -> None:

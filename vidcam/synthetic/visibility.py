@@ -10,7 +10,7 @@ from vidcam.synthetic.arrays import Bools, Picture
 from vidcam.synthetic.draw import PART, PERSON, orders, paint
 from vidcam.synthetic.stage import Stage
 
-LEAST_SHARE, LEAST_VISIBLE, LEAST_CONTRAST = 0.016, 0.8, 45.0
+LEAST_SHARE, LEAST_VISIBLE, LEAST_CONTRAST = 0.007, 0.8, 38.0
 """The acting parts' least share of the picture, the least share of them that is visible, and the least contrast (of 255) across
 the person's outline."""
 

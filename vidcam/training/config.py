@@ -42,6 +42,7 @@ class TrainConfig:
         val_fraction: Share of the videos that is held out, 0 to 0.5.
         patience: Stop after this many epochs without a better held-out loss (folders).
         flip: Mirror clips at random; only right if left and right mean the same.
+        photos: A folder of pictures without people, panoramas best, parts of which become places of synthetic people.
         seed: Random seed.
         precision: ``"auto"`` computes in half precision on hardware that has it if the results prove right; or ``"float32"``.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``.
@@ -63,6 +64,7 @@ class TrainConfig:
     val_fraction: float = 0.2
     patience: int = 8
     flip: bool = False
+    photos: str | None = None
     seed: int = 0
     precision: Literal["auto", "float32"] = "auto"
     device: str = "auto"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,8 +35,15 @@ __all__ = ["Batch", "SyntheticDataset", "VideoDataset"]
 EASY_UNTIL, HARD_FROM = 0.06, 0.4
 """Shares of the training: before the first, all synthetic clips are easy; after the second, all of them may be hard."""
 
-NONE_ODDS = 3.0
+NONE_ODDS = 2.5
 """How much more often "none of these" is drawn than each action: it stands for everything else."""
+
+SLOWEST, FASTEST = 0.62, 1.4
+"""The frames of a synthetic clip lie this many times the model's interval apart: people differ in speed."""
+
+SHAPES = {(1.0, 1.0): 0.34, (0.75, 1.0): 0.28, (0.84, 1.0): 0.08, (0.66, 1.0): 0.06, (1.0, 0.75): 0.18, (1.0, 0.84): 0.06}
+"""The shares (height, width) of the model's input that a whole picture fills, and how often: squares and 4:3, 16:9, 3:2, wider,
+phones held upright."""
 
 CLIPS_PER_VIDEO = 4
 """Clips cut from each video in one epoch."""
@@ -65,12 +72,14 @@ class SyntheticDataset(Dataset[Batch]):
     multi_label = False
 
     def __init__(
-        self, spec: ModelSpec, cells: CellGeometry, *, batch: int, seed: int, epochs: int, epoch_steps: int = 250, held: int = 190
-    ) -> None:
+        self, spec: ModelSpec, cells: CellGeometry, *, batch: int, seed: int, epochs: int, epoch_steps: int = 250,
+        held: int = 190, photos: Sequence[UInt8Array] = (), easy_first: bool = True,
+    ) -> None:  # fmt: skip
         self.labels = self.names()
         self.epoch_steps, self.epochs = epoch_steps, epochs
         self._frames, self._crop, self._interval = spec.num_frames, spec.crop, spec.seconds_between_frames
         self._cells, self._batch, self._seed, self._held = cells, batch, seed, held
+        self._fits, self._photos, self._easy_first = spec.resize == "fit", photos, easy_first
 
     @staticmethod
     def names() -> tuple[str, ...]:
@@ -78,7 +87,9 @@ class SyntheticDataset(Dataset[Batch]):
         return (*synthetic.CLASSES, synthetic.NONE)
 
     def hard(self, step: int) -> float:
-        """Return the share of clips that may be hard at a step; it rises from ``EASY_UNTIL`` to ``HARD_FROM``."""
+        """Return the share of clips that may be hard at a step: it rises from ``EASY_UNTIL`` to ``HARD_FROM``, or is 1."""
+        if not self._easy_first:
+            return 1.0
         return min(max((step / (self.epochs * self.epoch_steps) - EASY_UNTIL) / (HARD_FROM - EASY_UNTIL), 0.0), 1.0)
 
     def __getitem__(self, step: int) -> Batch:
@@ -104,13 +115,15 @@ class SyntheticDataset(Dataset[Batch]):
         cv2.setNumThreads(1)  # there is a process for each core
         drawn = []
         for seed, label in clips:
-            # 1/12 to 1/7 s if the model takes a frame every tenth of a second, else in proportion: people differ in speed
-            interval = self._interval * float(np.random.default_rng([seed, 9]).uniform(10 / 12, 10 / 7))
-            drawn.append(
-                synthetic.sample(
-                    seed, label=label, frames=self._frames, size=self._crop, seconds_between_frames=interval, hard=hard
-                )
+            rng = np.random.default_rng([seed, 9])
+            interval, size = self._interval * float(rng.uniform(SLOWEST, FASTEST)), self._crop
+            if self._fits:
+                height, width = list(SHAPES)[int(rng.choice(len(SHAPES), p=list(SHAPES.values())))]
+                size = round(height * size[0]), round(width * size[1])
+            clip = synthetic.sample(
+                seed, label=label, frames=self._frames, size=size, seconds_between_frames=interval, hard=hard, photos=self._photos
             )
+            drawn.append(fill(clip, self._crop))
         return Batch(
             torch.from_numpy(np.stack([c.frames for c in drawn])),
             torch.tensor([self.labels.index(c.label) for c in drawn]),
@@ -125,6 +138,15 @@ class SyntheticDataset(Dataset[Batch]):
             return np.full(person.shape, losses.UNKNOWN, np.uint8)
         acting = cell_geometry.covered(clip.parts & clip.active[:, None, None], self._cells) if clip.active.any() else person
         return np.where(acting, losses.ACTING, losses.ELSEWHERE).astype(np.uint8)
+
+
+def fill(clip: synthetic.SyntheticVideo, size: tuple[int, int]) -> synthetic.SyntheticVideo:
+    """Return the clip in the middle of pictures of ``size`` (H, W), with grey beside it, as a model gets it that fits it in."""
+    h, w = clip.frames.shape[1:3]
+    top, left = (size[0] - h) // 2, (size[1] - w) // 2
+    around = ((0, 0), (top, size[0] - h - top), (left, size[1] - w - left))
+    frames = np.pad(clip.frames, (*around, (0, 0)), constant_values=PADDING)
+    return replace(clip, frames=frames, person=np.pad(clip.person, around), parts=np.pad(clip.parts, around))
 
 
 @dataclass(frozen=True)

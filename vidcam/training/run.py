@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -18,7 +19,7 @@ from torch import nn
 from vidcam.engine import TorchModel
 from vidcam.engine.base import probabilities
 from vidcam.engine.pytorch import pick_device
-from vidcam.errors import OutputError, UsageError
+from vidcam.errors import InputError, OutputError, UsageError
 from vidcam.io.class_folders import LabelledFolder
 from vidcam.io.cores import count_cores
 from vidcam.io.extras import require_extra
@@ -38,6 +39,7 @@ __all__ = ["Result", "train"]
 PEOPLE = "people"
 DEFAULT = TrainConfig()
 CHECKPOINT, FRAMES = "checkpoint.pt", "frames"
+PHOTOS = (".jpg", ".jpeg", ".png", ".webp")
 OPTIMISTIC = (
     "the epoch and the temperature were chosen on these held-out clips, so the figures are somewhat too good; the calibration "
     "error of each clip uses a temperature fitted without it. `vidcam evaluate FOLDER` gives honest figures on videos kept aside"
@@ -137,8 +139,9 @@ def train(
         if synthetic:
             cells = layer_geometry(TorchModel(module.eval(), spec))[0]
             dataset = SyntheticDataset(
-                spec, cells, batch=config.batch, seed=config.seed, epochs=config.epochs or SYNTHETIC_EPOCHS
-            )
+                spec, cells, batch=config.batch, seed=config.seed, epochs=config.epochs or SYNTHETIC_EPOCHS,
+                photos=_read_photos(config.photos), easy_first=scratch,
+            )  # fmt: skip
         else:
             dataset = VideoDataset(
                 spec, labelled.labels, parts.train, parts.held_out, multi_label=labelled.multi_label, batch=config.batch,
@@ -154,6 +157,18 @@ def train(
     (folder / CHECKPOINT).unlink(missing_ok=True)
     shutil.rmtree(folder / FRAMES, ignore_errors=True)
     return result
+
+
+def _read_photos(folder: str | None) -> list[npt.NDArray[np.uint8]]:
+    """Return the pictures of a folder as RGB, in the order of their names. Raises InputError if there is none."""
+    if folder is None:
+        return []
+    paths = sorted(p for p in Path(folder).expanduser().glob("*") if p.suffix.lower() in PHOTOS)
+    photos = [cv2.imread(str(p), cv2.IMREAD_COLOR_RGB) for p in paths]
+    if not photos or any(p is None for p in photos):
+        bad = next((str(path) for path, p in zip(paths, photos, strict=True) if p is None), None)
+        raise InputError(f"cannot read the picture {bad}" if bad else f"{folder} holds no pictures ({', '.join(PHOTOS)})")
+    return [p.astype(np.uint8) for p in photos if p is not None]
 
 
 def _check_folder(folder: Path, *, overwrite: bool) -> None:

@@ -61,7 +61,9 @@ class Trainer:
         self.steps = data.epochs * data.epoch_steps
         default = 3e-3 if not from_weights else 5e-3 if config.freeze_backbone else 1e-3
         self._peak_lr = config.lr or default
-        self._optimizers = make_optimizers(self.module, lr=self._peak_lr, weight_decay=config.weight_decay, muon=not from_weights)
+        self._optimizers = make_optimizers(
+            self.module, lr=self._peak_lr, weight_decay=config.weight_decay, muon=self._synthetic or not from_weights
+        )
         self.step = 0
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Any] = {}
