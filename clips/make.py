@@ -1,7 +1,8 @@
-"""Write the sample clips of this folder and their ground truth, always the same.
+"""Write sample clips and their ground truth, always the same for one version of `vidcam.synthetic`.
 
-Run `python clips/make.py [NAME ...]`. NAME.json lies beside each NAME.mp4. It holds the segments with their labels, and for each
-frame the boxes (x0, y0, x1, y1 in pixels) around the person and around the parts that make the action.
+The clips in this folder were drawn before people and places got their present variety; drawn anew, they show other people in
+other places. Run `python clips/make.py [NAME ...]`. NAME.json lies beside each NAME.mp4. It holds the segments with their labels,
+and for each frame the boxes (x0, y0, x1, y1 in pixels) around the person and around the parts that make the action.
 """
 
 from __future__ import annotations
