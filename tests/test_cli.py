@@ -489,6 +489,7 @@ def test_signal_during_an_import_waits_until_it_has_ended(kind: int, code: int, 
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root to mount a small disk")
 def test_full_disk_is_reported_in_one_sentence(vidcam: Run, tmp_path: Path) -> None:
     disk = tmp_path / "disk"

@@ -716,7 +716,7 @@ def test_menus_offer_what_works_and_say_what_is_left_out(monkeypatch) -> None:
     assert menus.refusal("attention-rollout", "mvit_v2_s") is None
     out = len([m for m in menus.all_methods() if menus.refusal(m.name, "mini")])
     assert menus.method_note("mini") == f"{out} methods are not available for mini."
-    assert menus.reach("mini") == "Knows 17 everyday movements; looks at 1.6 s at a time."
+    assert menus.reach("mini") == "Knows 17 everyday movements; looks at 2.4 s at a time."
     assert "x3d_s" not in [name for _, name in menus.model_choices()]  # it cannot be had offline
     assert menus.availability(get_spec("x3d_s")) == (
         False,

@@ -149,7 +149,7 @@ def test_model_of_ones_own_is_not_opened_because_a_report_names_it(
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("hf:some/net", {"model": "hf:some/net", "frame_interval": 0.1}),
+        ("hf:some/net", {"model": "hf:some/net", "frame_interval": 0.15}),
         ("trained/folder", {"model": "trained/folder"}),
         ("x3d_s", {"model": "x3d_s", "layer": "blocks"}),
     ],

@@ -91,7 +91,7 @@ def offline(engine, path: Path, settings: Settings) -> dict[tuple[float, float],
 
 def test_stream_of_a_file_explains_what_the_offline_run_explains(open_stream) -> None:
     mini = open_engine("mini", device="cpu")
-    settings = Settings(seconds_between_clip_starts=0.4)
+    settings = Settings(seconds_between_clip_starts=0.2)
     expected = offline(mini, CLIPS / "falling.mp4", settings)
     stream = open_stream(settings, engine=mini, real_time=False)
     found: dict[tuple[float, float], Explanation] = {}

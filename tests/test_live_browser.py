@@ -303,7 +303,7 @@ def test_heat_over_a_browsers_camera_lies_on_who_moves(browser) -> None:
                 total += alpha
                 inside += alpha * (x0 <= x <= x1 and y0 <= y <= y1)
             looks += 1
-        assert looks >= 8
+        assert looks >= 5
         assert text(page, "answer") == "jumping jack"
         area = float((x1 - x0) * (y1 - y0))
         assert total > 0

@@ -857,7 +857,7 @@ def test_command_trains_a_model_that_annotates(net, folder, tmp_path, monkeypatc
     assert run_cli(monkeypatch, *words) == 0
     printed = capsys.readouterr()
     assert re.fullmatch(r"mine: 100\.0% of \d held-out clips right\n", printed.out)
-    assert "epoch 8, " in printed.err
+    assert "epoch 8 of 8, " in printed.err
     clip = folder / "red" / "person1_trial1.mp4"
     assert (
         run_cli(

@@ -213,6 +213,6 @@ def test_the_verdict_is_carried_to_the_reports(engine: TorchEngine, clip: Path, 
     assert (verdict["label"], verdict["word"]) == ("red square", "supported")
     assert verdict["margin"]["low"] > 0
     assert verdict["windows"] == 5  # of 0.8 s, at least half as sure as the surest, and none that overlaps a surer one
-    assert "evidence for red square supported" in (tmp_path / "out.html").read_text()
+    assert "Can this map be trusted?" in (tmp_path / "out.html").read_text()
     assert "judge" in stages
     assert (tmp_path / "out.csv").read_text().startswith("id,label,sign,share,time_s,x,y,width,height\n1,red square,1,")

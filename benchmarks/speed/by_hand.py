@@ -57,8 +57,15 @@ def windows(times: np.ndarray, end: float, spec: ModelSpec) -> list[np.ndarray]:
 
 
 def small(picture: np.ndarray, spec: ModelSpec) -> np.ndarray:
-    """The picture as the network sees it: resized (both sides, or the short one), then centre cropped."""
+    """The picture as the network sees it: resized (both sides, or the short one), then centre cropped; or fitted into grey."""
     height, width = picture.shape[:2]
+    if spec.resize == "fit":
+        scale = min(spec.crop[0] / height, spec.crop[1] / width) * 4 / 3  # one side may shrink by a third more than the other
+        height, width = (min(most, round(side * scale)) for most, side in zip(spec.crop, (height, width), strict=True))
+        out = np.full((*spec.crop, 3), 115, np.uint8)
+        top, left = (spec.crop[0] - height) // 2, (spec.crop[1] - width) // 2
+        out[top : top + height, left : left + width] = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        return out
     if isinstance(spec.resize, tuple):
         height, width = spec.resize
     else:

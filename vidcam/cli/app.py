@@ -50,7 +50,6 @@ def serve_app(
     from vidcam.web.studio.app import Limits, Options, run
 
     with ProgressBar(quiet=quiet) as bar:
-        bar.print_message("starting the app")  # which takes seconds
         run(
             Options(
                 host=host, port=port, model=model, device=device, name=name, auth=auth, share=share, open=open_browser,

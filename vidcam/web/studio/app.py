@@ -85,6 +85,7 @@ def served(options: Options) -> Iterator[str]:
     logging.basicConfig(format="%(message)s")
     with ExitStack() as stack:
         listening = stack.enter_context(listen(options.host, options.port))
+        options.say("starting the app")  # which takes seconds
         root = stack.enter_context(own_folder())
         os.environ["GRADIO_TEMP_DIR"] = str(root / "gradio")
         desk = SessionManager(root, options.limits, clock=options.clock).start()
