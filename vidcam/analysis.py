@@ -255,15 +255,20 @@ class Answers:
 
     def __init__(self, analysis: Analysis) -> None:
         self._windows = sorted(analysis.windows, key=lambda p: p.span[0] + p.span[1])
-        self._spans = np.array([p.span for p in self._windows])
+        self._spans = np.array([p.span for p in self._windows]).reshape(-1, 2)
+        self._middles = self._spans.mean(axis=1)
         self._labels = analysis.labels
 
     def at(self, second: float) -> tuple[Prediction, str]:
         """Return the prediction of the clip that decides at a second, and its most probable shown label."""
+        i = int(np.searchsorted(self._middles, second))
+        if i and (i == len(self._middles) or second - self._middles[i - 1] <= self._middles[i] - second):
+            i -= 1
         starts, ends = self._spans.T
-        is_outside = (second < starts) | (second > ends)
-        distance = np.abs((starts + ends) / 2 - second)
-        prediction = self._windows[int(np.lexsort((distance, is_outside))[0])]
+        if not starts[i] <= second <= ends[i]:  # rare, so that most frames need not look at all windows
+            is_outside = (second < starts) | (second > ends)
+            i = int(np.lexsort((np.abs(self._middles - second), is_outside))[0])
+        prediction = self._windows[i]
         return prediction, max(self._labels, key=prediction.prob)
 
 

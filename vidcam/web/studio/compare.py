@@ -249,17 +249,16 @@ class CompareTab:
 
 def _usual(model: str) -> list[str]:
     """Return quick methods that work: the first of each group."""
-    return [
-        next(name for name in family if menus.refusal(name, model) is None)
-        for family in (("cam", "gradcam"), ("gradcam++",), ("layercam",), ("gradientxinput", "attention-rollout"))
-        if any(menus.refusal(name, model) is None for name in family)
-    ]
+    refused = menus.refusals(model)
+    families = (("cam", "gradcam"), ("gradcam++",), ("layercam",), ("gradientxinput", "attention-rollout"))
+    works = [[name for name in family if refused[name] is None] for family in families]
+    return [names[0] for names in works if names]
 
 
 def _methods_of_both(first: str, second: str | None) -> list[tuple[str, str]]:
     """Return the methods that work on both models, with their titles."""
-    models = [name for name in (first, second) if name is not None]
-    works = [m for m in all_methods() if not any(menus.refusal(m.name, model) for model in models)]
+    refused = [menus.refusals(name) for name in (first, second) if name is not None]
+    works = [m for m in all_methods() if not any(reasons[m.name] for reasons in refused)]
     return [(f"{m.name} · {m.title}", m.name) for m in works]
 
 

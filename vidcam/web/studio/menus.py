@@ -9,6 +9,7 @@ from typing import Any
 from vidcam.engine import BUILT_IN, choose_default_model
 from vidcam.errors import IncompatibleError, UsageError
 from vidcam.methods.lookup import BEST, all_methods, check_method, choose_method, get_method
+from vidcam.methods.method import Method
 from vidcam.models import loading, weights
 from vidcam.models.spec import ModelSpec
 from vidcam.models.table import get_spec, list_models, list_specs
@@ -31,6 +32,7 @@ __all__ = [
     "own_method",
     "reach",
     "refusal",
+    "refusals",
     "rejects",
 ]
 
@@ -64,10 +66,18 @@ def own_method(model: str) -> str:
 
 def refusal(method: str, model: str) -> str | None:
     """Return why the method does not work on the model; None if it does."""
-    if method == BEST:
-        return None
+    return None if method == BEST else _refused(get_method(method), find_spec(model))
+
+
+def refusals(model: str) -> dict[str, str | None]:
+    """Return for each method why it does not work on the model, None if it does; the model's facts are read once."""
+    spec = find_spec(model)
+    return {m.name: _refused(m, spec) for m in all_methods()}
+
+
+def _refused(method: Method, spec: ModelSpec) -> str | None:
     try:
-        check_method(get_method(method), find_spec(model))
+        check_method(method, spec)
     except IncompatibleError as error:
         return str(error).partition(";")[0]
     return None
@@ -122,15 +132,15 @@ def reach(model: str) -> str:
 
 def method_choices(model: str, *, several: bool = False) -> list[tuple[str, str]]:
     """Return the methods that work on the model; if one is to be chosen, also the best of several, chosen by a test."""
-    own = own_method(model)
-    rows = [m for m in all_methods() if refusal(m.name, model) is None]
+    own, refused = own_method(model), refusals(model)
+    rows = [m for m in all_methods() if refused[m.name] is None]
     choices = [(words.Menus.method(name=m.name, title=m.title, recommended=m.name == own), m.name) for m in rows]
     return choices if several else [*choices, (words.Menus.BEST, BEST)]
 
 
 def method_note(model: str) -> str:
     """Return in one line which methods do not work on the model, and why."""
-    reasons = [reason for m in all_methods() if (reason := refusal(m.name, model))]
+    reasons = [reason for reason in refusals(model).values() if reason]
     if len(reasons) == 1:
         return words.Menus.one_unavailable(reason=reasons[0])
     return words.Menus.unavailable(count=len(reasons), model=shown_name(model)) if reasons else ""
