@@ -68,6 +68,18 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Analysis]:
     return page, annotation.annotate(clip, Outputs(reports={"html": page}), engine=open_engine("mini"))
 
 
+@pytest.fixture(scope="module")
+def cropped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the same clip, of which the model sees only the middle."""
+    page = tmp_path_factory.mktemp("cropped") / "three.html"
+    clip = shutil.copy(CLIPS / "three_actions.mp4", page.parent)
+    engine = open_engine("mini")
+    engine.spec = replace(engine.spec, resize=(112, 149))
+    settings = Settings(classes=("waving one hand",))
+    annotation.annotate(clip, Outputs(reports={"html": page}), engine=engine, settings=settings)
+    return page
+
+
 @contextmanager
 def opened(browser: Any, page: Path, *, hash: str = "", **options: Any) -> Iterator[Any]:
     """The page, once its first picture is drawn; it must neither complain nor ask for anything but its video."""
@@ -307,7 +319,7 @@ def test_clicks_on_evidence_seek_and_choose(browser, three) -> None:
         assert view.evaluate(f"{PLAYER}.state.chosen") == 1  # the first moment is a wave
 
 
-def test_place_under_the_pointer_shows_its_evidence_over_time(browser, three) -> None:
+def test_place_under_the_pointer_shows_its_evidence_over_time(browser, three, cropped) -> None:
     page, a = three
     [own] = a.drawn["waving one hand"]
     with opened(browser, page, hash="#t=2&class=waving+one+hand") as view:
@@ -324,6 +336,8 @@ def test_place_under_the_pointer_shows_its_evidence_over_time(browser, three) ->
         said_now, said_most = (int(percent.replace("−", "-")) for percent in re.findall(r"(−?\d+) %", text))
         assert said_most == pytest.approx(100 * wanted.max(), abs=2)
         assert said_now == pytest.approx(100 * now, abs=6)  # the text gives the nearest step of the timeline
+    with opened(browser, cropped) as view:
+        box = view.locator(".vp-main").bounding_box()
         view.mouse.move(box["x"] + 2, box["y"] + 2)
         pages.wait(view, "document.querySelector('.vp-hint').textContent === 'The model did not look at this place.'")
 
@@ -369,9 +383,10 @@ def test_evidence_is_shown_in_percent_of_the_strongest(browser, three) -> None:
         assert "/s" not in view.locator("#player").inner_text()
 
 
-def test_legend_and_help_explain_the_picture(browser, three) -> None:
-    page, _ = three
-    with opened(browser, page) as view:
+def test_legend_and_help_explain_the_picture(browser, three, cropped) -> None:
+    with opened(browser, three[0]) as view:
+        assert "the model did not look" not in view.locator(".vp-legend").inner_text()
+    with opened(browser, cropped) as view:
         legend = view.locator(".vp-legend").inner_text()
         for words in ("no evidence", "strongest", "the model did not look", "now"):
             assert words in legend

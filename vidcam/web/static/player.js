@@ -402,8 +402,9 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   const heat = new Heat(data.drawing, size, data.frame_size);
   const look = { ...data.look, threshold: 0, strength: 1 }, opening = data.look.opacity;
   const state = { time: chart.t0, frame: chart.t0, chosen: automatic ? AUTO : 0, hidden: false, wipe: null, loop: null, place: null, zoom: 1, poster: true };
-  const strongest = Math.max(...chart.curves.flat().map(value => Math.abs(value ?? 0)), 0) || 1; // evidence per second that is shown as 100 %
+  const strongest = chart.curves.flat().reduce((most, value) => Math.max(most, Math.abs(value ?? 0)), 0) || 1; // evidence per second that is shown as 100 %
   const probs = chart.probs ?? chart.band.map(span => [span.start, span.prob]); // the app keeps results of earlier versions
+  const probStarts = probs.map(([start]) => start);
   let tracks = [], frames = null, strongestPlace = null, shift = -data.offset_s, pending = null, reverse = 0, hovering = null, marked = null;
 
   // --- the parts of the page
@@ -424,7 +425,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   /** Returns the label and the probability of the window that decides at a time, as the MP4 and the CSV have them; null if none does. */
   const answerAt = t => {
     const span = chart.band.find(s => t >= s.start && (t < s.end || s.end === chart.t1 && t === chart.t1));
-    return span ? { label: span.label, prob: span.prob === null ? null : probs[indexAt(probs.map(([from]) => from), t)][1] } : null; // those of several models name theirs in the label
+    return span ? { label: span.label, prob: span.prob === null ? null : probs[indexAt(probStarts, t)][1] } : null; // those of several models name theirs in the label
   };
   const patchesAt = (t, label = labelAt(t)) => {
     const patches = [];
