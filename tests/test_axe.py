@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,9 @@ import cv2
 import numpy as np
 import pytest
 from support import page as pages
-from support.media import write_clip
+from support import planted
+from support.hand import Hand
+from support.media import numbered, write_clip
 
 from vidcam import annotation
 from vidcam.annotation import Outputs
@@ -24,8 +27,13 @@ from vidcam.evaluation import compare, video
 from vidcam.evaluation import folder as inspection
 from vidcam.evaluation.compare_models import compare_models
 from vidcam.io.source import open_source
+from vidcam.live.pipeline import MonitorConfig
 from vidcam.settings import Settings
 from vidcam.training.report import Answers, write_report
+from vidcam.values import Frame
+from vidcam.web.live import run
+from vidcam.web.live.hub import Hub
+from vidcam.web.serving import listen
 from vidcam.web.studio import app
 
 if TYPE_CHECKING:
@@ -176,3 +184,30 @@ def test_axe_finds_nothing_in_the_app(browser: Browser, axe: str, address: str, 
         page.get_by_role("tab", name="Live").click()
         page.frame_locator("#live iframe").locator("#answer", has_text=re.compile(r"\w")).wait_for()
         assert_clean(page, axe, "live")
+
+
+def test_axe_finds_nothing_on_pages_of_live_sources(browser: Browser, axe: str) -> None:
+    engine = open_engine(f"{planted.__file__}:patches")
+    frames = [Frame(numbered(i, (180, 240)), 0.1 * i, 0.1) for i in range(40)]
+    settings, config = Settings(seconds_between_clip_starts=0.1), MonitorConfig(has_page=True)
+    hands = [Hand(engine, frames, settings, config=config, name=name) for name in ("door", "yard")]
+    said: list[str] = []
+    plan = run.Plan(sources=(), port=0, say=said.append)
+    with ExitStack() as stack:
+        for hand in hands:
+            stack.callback(hand.pipeline.close)
+            hand.push(len(frames))
+        listening = stack.enter_context(listen(plan.host, 0))
+        stack.enter_context(run.serve(plan, Hub(*(hand.pipeline for hand in hands)), listening))
+        page = stack.enter_context(pages.opened(browser, said[0].removeprefix("open "), excused=EXCUSED))
+        pages.wait(page, "document.querySelectorAll('#events img').length === 2")
+        assert_clean(page, axe, "all sources")
+        page.locator(".event").first.click()
+        pages.wait(page, "document.getElementById('event')?.open")
+        assert_clean(page, axe, "event")
+        page.get_by_role("button", name="Close").click()
+        page.get_by_role("button", name="Draw a region").click()
+        assert_clean(page, axe, "one source")
+        page.keyboard.press("Space")
+        page.locator("#held").wait_for()
+        assert_clean(page, axe, "paused")

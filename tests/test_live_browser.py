@@ -189,7 +189,7 @@ def test_silent_source_hides_its_heat_until_it_sends_again(browser, hand, addres
         assert page.evaluate(GONE)[:2] == [False, "visible"]
         hand.clock.advance(2.5)  # longer than a source may be silent; the status comes every second
         wait(page, "document.body.classList.contains('gone')")
-        assert page.evaluate(GONE) == [True, "hidden", "no pictures at present"]
+        assert page.evaluate(GONE) == [True, "hidden", "no new pictures"]
         assert text(page, "notice").strip() == "the camera has stopped sending pictures"
         push(hand, page)
         hand.clock.advance(1.0)
@@ -385,7 +385,7 @@ def test_a_control_of_the_look_acts_on_the_picture_that_is_held(browser, hand, a
         for _ in range(20):
             page.keyboard.press("-")
         wait(page, "vidcamStats.drawn.opacity === 0")
-        assert page.locator("output[for=opacity]").inner_text() == "0%"
+        assert page.locator("output[for=opacity]").inner_text() == "0 %"
         assert page.evaluate(LOOK)["coloured"] == []
         page.locator("#signed").check()
         wait(page, "vidcamStats.drawn.signed")
@@ -399,12 +399,12 @@ def test_a_chosen_class_is_explained_and_a_wrong_choice_told(browser, hand, addr
         push(hand, page)
         assert text(page, "answer") == RED_SQUARE
         pick(page, "class", "somebody")
-        wait(page, "/knows no class .somebody./.test(document.getElementById('notice').textContent)")
+        wait(page, "/has no class called .somebody./.test(document.getElementById('notice').textContent)")
         assert page.locator("#class").input_value() == "the answer"
         pick(page, "class", NOTHING.upper())
-        wait(page, f"document.getElementById('what').textContent.startsWith('Evidence for {NOTHING},')")
+        wait(page, f"document.getElementById('what').textContent.startsWith('Evidence for {NOTHING}.')")
         pick(page, "versus", RED_SQUARE)
-        words = f"Evidence for {NOTHING} rather than {RED_SQUARE}, on one running scale."
+        words = f"Evidence for {NOTHING}, contrasted with {RED_SQUARE}. Full colour is the strongest recent evidence."
         until(lambda: hand.stream.settings.versus == RED_SQUARE)
         hand.clock.advance(SOON_S)
         push(hand, page)
@@ -413,11 +413,11 @@ def test_a_chosen_class_is_explained_and_a_wrong_choice_told(browser, hand, addr
         wait(page, "/against itself/.test(document.getElementById('notice').textContent)")
         disabled = dict(page.locator("#method option:disabled").evaluate_all("all => all.map(o => [o.value, o.title])"))
         assert "needs attention" in disabled["attention-rollout"]
-        pick(page, "versus", "anything else")
+        pick(page, "versus", "none")
         pick(page, "class", "the answer")
         until(lambda: hand.stream.settings.classes == ())
         push(hand, page)
-        wait(page, f"document.getElementById('what').textContent.startsWith('Evidence for {RED_SQUARE},')")
+        wait(page, f"document.getElementById('what').textContent.startsWith('Evidence for {RED_SQUARE}.')")
 
 
 # --------------------------------------------------------------------------------------------------------------------- time
@@ -457,7 +457,7 @@ def test_one_can_pause_look_back_step_and_go_on(browser, hand, address) -> None:
         back, picture = held()
         assert back == pytest.approx(1.5, abs=60 / box["width"])  # a pixel
         assert picture in (newest - 15, newest - 16)
-        words = re.fullmatch(r"evidence of (?:(\d\.\d\d) s (?:later|earlier)|this moment)", text(page, "age"))
+        words = re.fullmatch(r"evidence from (?:(\d\.\d\d) s (?:later|earlier)|this moment)", text(page, "age"))
         assert float(words[1] or 0) <= 0.11  # a window ends with each picture, or the one before it
         page.keyboard.press("Space")
         wait(page, "vidcamStats.held === null")
@@ -521,7 +521,7 @@ def test_picture_in_step_waits_for_its_evidence(browser, hand, turn, address) ->
         wait(page, f"vidcamStats.shown <= {known + 1e-3}")
         late = hand.stream.latest.time - page.evaluate("vidcamStats.shown")
         assert 0.4 < late < 0.9  # the delay falls slowly
-        assert re.fullmatch(r"in step, 0\.\d\d s late", text(page, "age"))
+        assert re.fullmatch(r"in step, 0\.\d\d s delay", text(page, "age"))
         stepped = page.evaluate("vidcamStats.shown")
         wait(page, f"Math.abs(vidcamStats.drawn.time - {stepped}) <= {STEP_S}")
         assert page.evaluate("vidcamStats.drawn.settled")
@@ -639,7 +639,6 @@ def test_region_drawn_on_the_picture_makes_events_one_can_open(browser, engine, 
         page = stack.enter_context(opened(browser, address))
         push(hand, page)
         page.keyboard.press("m")  # what is seen is mirrored; a region lies where it was drawn all the same
-        page.locator("summary").click()
         page.get_by_role("button", name="Remove the rule any > 0.6 for 0.5s").click()
         wait(page, "document.querySelectorAll('#rules li').length === 0")
         page.locator("#rule").fill("red square > 0.5 in nowhere")
@@ -730,9 +729,65 @@ def test_several_sources_are_tiles_that_open_their_own_page(browser, engine, fra
     until(lambda: not vidcam_threads())
 
 
+def test_events_of_all_sources_open_their_own_source(browser, engine, frames) -> None:
+    settings = Settings(seconds_between_clip_starts=STEP_S, smooth_s=0.0)
+    config = MonitorConfig(has_page=True)
+    hands = [Hand(engine, frames, settings, config=config, name=name) for name in ("front door", "yard")]
+    with ExitStack() as stack:
+        for hand in hands:
+            stack.callback(hand.pipeline.close)
+            hand.push(BEGIN)
+        address = stack.enter_context(served(Hub(*(hand.pipeline for hand in hands))))
+        page = stack.enter_context(opened(browser, address))
+        wait(page, "document.querySelectorAll('.tile').length === 2")
+        assert text(page, "no-events") == "No events yet."
+        for count, hand in enumerate(reversed(hands), start=1):  # the yard's event comes first
+            hand.clock.advance(5.0 * count)
+            hand.push(20)
+            wait(page, f"document.querySelectorAll('#events img').length === {count}")
+        listed = page.locator(".event small:last-child").all_text_contents()
+        assert listed == ["front door", "yard"]
+        assert page.locator(".event b").all_text_contents() == [RED_SQUARE] * 2
+        assert page.locator("#no-events").is_hidden()
+        page.locator(".event").nth(1).click()
+        wait(page, "document.getElementById('event')?.open && document.getElementById('event-picture').naturalWidth > 0")
+        assert page.url == f"{address}?source=yard"  # shown once: loading the page again shows the source only
+        assert text(page, "event-title") == RED_SQUARE
+    until(lambda: not vidcam_threads())
+
+
+LAPTOP = {"viewport": {"width": 1366, "height": 768}}
+PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
+
+
+@pytest.mark.parametrize(
+    ("device", "names"),
+    [
+        (LAPTOP, ("stage", "top", "watch", "rules", "rule", "draw", "style", "step", "step-help", "timeline")),
+        (PHONE, ("stage", "top", "watch", "timeline")),
+    ],
+    ids=["laptop", "phone"],
+)
+def test_what_matters_is_seen_beside_the_picture(browser, engine, frames, device, names) -> None:
+    hand = Hand(engine, frames, Settings(seconds_between_clip_starts=STEP_S, smooth_s=0.0), config=MonitorConfig(has_page=True))
+    with ExitStack() as stack:
+        stack.callback(hand.pipeline.close)
+        hand.push(BEGIN + 20)
+        address = stack.enter_context(served(Hub(hand.pipeline)))
+        page = stack.enter_context(opened(browser, address, **device))
+        wait(page, "document.querySelectorAll('#events img').length === 1")
+        wait(page, "document.querySelectorAll('#rules li').length === 1")
+        height = device["viewport"]["height"]
+        boxes = {name: page.locator(f"#{name}").bounding_box() for name in (*names, "events")}
+        assert {name: box for name, box in boxes.items() if box["height"] < 10 or box["y"] + box["height"] > height} == {}
+        event, place = page.locator(".event").bounding_box(), boxes["events"]
+        assert event["y"] + event["height"] <= place["y"] + place["height"] + 1  # not cut
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    until(lambda: not vidcam_threads())
+
+
 def test_several_look_on_at_once_on_large_and_small_screens(browser, hand, address) -> None:
-    phone = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
-    with opened(browser, address) as large, opened(browser, address, **phone) as small:
+    with opened(browser, address) as large, opened(browser, address, **PHONE) as small:
         for page in (large, small):
             wait(page, "vidcamStats.pictures.length > 0")
         hand.clock.advance(SOON_S)

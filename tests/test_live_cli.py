@@ -118,8 +118,28 @@ def test_headless_prints_events_and_ends_with_the_file(vidcam) -> None:
     code, out, err = vidcam(
         CLIPS / "falling.mp4", "--model", "mini", "--hop", "0.2", "--headless", "--fast", "--on", "falling down > 0.7"
     )
-    assert (code, err) == (0, "")
+    assert code == 0
+    with open_source(CLIPS / "falling.mp4") as source:
+        frames = sum(1 for _ in source.frames())
+    assert re.fullmatch(rf"{frames} frames read, \d+ clips explained, 1 event\n", err)
     assert [json.loads(line)["event"] for line in out.splitlines()] == ["start", "end"]
+
+
+def test_headless_ends_with_counts_and_the_files_written(vidcam, clip) -> None:
+    words = (clip, *OWN, "--headless", "--fast", "--hop", "0.1", "--on", "any > 0.01", "--events", "seen.jsonl")
+    code, out, err = vidcam(*words, "--record", "out.mp4")
+    starts = sum(json.loads(line)["event"] == "start" for line in Path("seen.jsonl").read_text().splitlines())
+    found = re.fullmatch(r"45 frames read, (\d+) clips explained, (\d+) events?; (.*)\n", err)
+    assert (code, out) == (0, "")
+    assert found is not None, err
+    assert int(found[1]) > 0
+    assert int(found[2]) == starts > 0
+    assert found[3] == "events in seen.jsonl, snapshots in seen.snapshots, recording in out.mp4"
+
+
+def test_headless_says_nothing_of_its_end_if_quiet(vidcam, clip) -> None:
+    code, _, err = vidcam(clip, *OWN, "--headless", "--fast", "--quiet", "--on", "any > 0.99")
+    assert (code, err) == (0, "")
 
 
 @pytest.fixture
@@ -179,7 +199,7 @@ def test_recording_of_a_killed_server_is_removed_by_the_next_one(process, vidcam
     one.wait(HANG_S)
     assert list(tmp_path.glob(".*"))
     code, _, err = vidcam(clip, *OWN, "--headless", "--fast", "--record", "seen.mp4", "--events", "e.jsonl")
-    assert (code, err) == (0, "")
+    assert (code, len(err.splitlines())) == (0, 1), err
     assert not list(tmp_path.glob(".*"))
 
 
@@ -242,7 +262,7 @@ def test_recording_has_the_words_and_the_heat_in_it(vidcam, tmp_path) -> None:
     code, _, err = vidcam(
         CLIPS / "falling.mp4", "--model", "mini", "--headless", "--fast", "--record", "seen.mp4", "--events", "e.jsonl"
     )
-    assert (code, err) == (0, "")
+    assert (code, len(err.splitlines())) == (0, 1), err
     with open_source("seen.mp4") as source, open_source(CLIPS / "falling.mp4") as plain:
         drawn, raw = list(source.frames()), list(plain.frames())
         height, width = plain.info.height, plain.info.width
@@ -271,7 +291,9 @@ def test_recording_whose_name_is_taken_gets_another_one(vidcam, clip, monkeypatc
 
     monkeypatch.setattr(recorder, "VideoWriter", begin)
     code, _, err = vidcam(clip, *OWN, "--headless", "--fast", "--record", "seen.mp4", "--events", "e.jsonl")
-    assert (code, err) == (0, "seen.mp4 cannot be written any more, so the recording is in seen-3.mp4\n")
+    renamed, summary = err.splitlines()
+    assert (code, renamed) == (0, "seen.mp4 cannot be written any more, so the recording is in seen-3.mp4")
+    assert summary.endswith("recording in seen-3.mp4")
     assert [path.read_bytes() for path in taken] == [b"somebody else's"] * 2
     with open_source("seen-3.mp4") as source:
         assert len(list(source.frames())) == 45
@@ -288,7 +310,9 @@ def test_recording_that_cannot_go_on_is_told_and_fails(vidcam, clip, monkeypatch
     monkeypatch.setattr(recorder, "VideoWriter", Full)
     code, _, err = vidcam(clip, *OWN, "--headless", "--fast", "--record", "seen.mp4", "--events", "e.jsonl")
     reason = "cannot write seen.mp4: the disk is full"
-    assert (code, err.splitlines()) == (1, [f"the recording has ended: {reason}", f"error: {reason}"])
+    lines = err.splitlines()
+    assert (code, lines[0], lines[-1]) == (1, f"the recording has ended: {reason}", f"error: {reason}")
+    assert "recording in" not in lines[1]  # the line that counts frames
     assert sorted(path.name for path in Path().glob("*.mp4")) == ["clip.mp4"]
     assert not list(Path().glob(".*"))
 
@@ -313,7 +337,8 @@ def test_first_failure_is_the_one_that_ends_the_command(vidcam, clip, monkeypatc
     burns = property(lambda self: VidcamError("the camera burns") if self.capture.frames > 25 else None)
     monkeypatch.setattr(LivePipeline, "error", burns)
     code, _, err = vidcam(clip, *OWN, "--headless", "--fast", "--record", "seen.mp4", "--events", "e.jsonl")
-    assert (code, err.splitlines()) == (1, ["the recording has ended: no room", "error: the camera burns"])
+    lines = err.splitlines()
+    assert (code, lines[0], lines[-1]) == (1, "the recording has ended: no room", "error: the camera burns")
 
 
 class Desktop:

@@ -275,6 +275,7 @@ def run_live(mini, tmp_path: Path, source: Path = CLIPS / "falling.mp4", **more)
     )  # fmt: skip
     run.run(plan, lambda: mini)
     assert not vidcam_threads()
+    assert "frames read" in said.pop()  # the last line
     path = tmp_path / "seen.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else [], said
 

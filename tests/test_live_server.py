@@ -483,7 +483,7 @@ def test_each_browser_has_its_own_camera_until_it_goes(engine) -> None:
             by_name = {pipeline.stream.name: pipeline for pipeline in hub.pipelines}
             mine, theirs = (by_name[name] for name in names)
             with client.websocket_connect(SOCKET) as third:
-                assert "2 cameras are being explained already" in Page(third).next("error")["message"]
+                assert "2 cameras are already in use" in Page(third).next("error")["message"]
             for n, (frame, blank) in enumerate(zip(red, grey, strict=True), start=1):
                 first.send_bytes(protocol.pack_picture(encode_picture(frame), frame.time))
                 second.send_bytes(protocol.pack_picture(encode_picture(type(frame)(blank, frame.time, 0.0)), frame.time + 500))

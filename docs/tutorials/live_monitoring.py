@@ -68,7 +68,7 @@ Image.open(events[-1]["snapshot"])
 # vidcam live --browser  # the camera of the browser that opens the page
 # ```
 #
-# ![The page: a person waves, the heat lies on the hand](../images/live.png)
+# ![The page: a person raises both arms, with heat on them](../images/live.png)
 #
 # **Go on:** [rules, actions, metrics, who can see the camera](../live.md) · [teach
 # it your own actions](teach_your_actions.md)

@@ -70,7 +70,7 @@ class ViewerConnection:
         socket: The accepted websocket.
         pipeline: What the page looks at.
         camera: Where to put the pictures of the page's own camera; None if the page shows the server's pictures.
-        is_tile: Whether the page shows the source small, beside others: it gets small pictures, and no past.
+        is_tile: Whether the page shows the source small, beside others: it gets small pictures, no past evidence and no controls.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class ViewerConnection:
         pipeline, stream = self._pipeline, self._pipeline.stream
         tasks: list[asyncio.Task[None]] = []
         pipeline.viewers += 1
-        journal = None if self._is_tile else pipeline.journal
+        journal = pipeline.journal
         if journal is not None:
             journal.listeners.append(self._on_entry)
         stream.on_update.append(self._on_update)  # before the past is read, so that no update is missed in between
@@ -133,7 +133,7 @@ class ViewerConnection:
             update = stream.update
             if update is not None and not self._updates:
                 self._updates.append(protocol.encode_update(update, took_s=stream.took_s))
-        for entry in () if self._is_tile or pipeline.journal is None else pipeline.journal.entries:
+        for entry in () if pipeline.journal is None else pipeline.journal.entries:
             await self._socket.send_text(protocol.encode_event(entry))
 
     # --- called in the stream's threads

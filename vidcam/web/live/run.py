@@ -29,6 +29,7 @@ from vidcam.settings import Look, Settings
 from vidcam.web.live import PAGE
 from vidcam.web.live.hub import Hub, make_camera_hub
 from vidcam.web.live.server import make_viewer
+from vidcam.web.live.summary import summarize
 from vidcam.web.security import LOOPBACK, check_proxy_name, make_token
 from vidcam.web.serving import listen, serve_app
 
@@ -134,6 +135,10 @@ def _watch(
     config = replace(config, sources=tuple(source.name for source in sources))
     for source in sources:
         config.rules_for(source.name)  # refuses a rule before anything is opened
+    recorder: Recorder | None = None
+    explained: list[LivePipeline] = []
+    if plan.headless:  # said last, when all outputs are complete
+        stack.callback(lambda: plan.say(summarize(explained, config.actions, recorder)) if explained else None)
     pipelines = [LivePipeline(source, real_time=plan.real_time, clock=plan.clock) for source in sources]
     for pipeline in pipelines:
         stack.callback(pipeline.close)
@@ -148,9 +153,10 @@ def _watch(
         pipeline.explain(engine, plan.settings, config=config, explainer=explainer, models=models)
     if plan.record is not None:
         stream = pipelines[0].stream
-        stack.enter_context(Recorder(stream, plan.look, plan.record, overwrite=plan.overwrite, say=plan.say))
+        recorder = stack.enter_context(Recorder(stream, plan.look, plan.record, overwrite=plan.overwrite, say=plan.say))
     for pipeline in pipelines:
         pipeline.release_frames()
+    explained += pipelines
     if listening is not None:
         stack.enter_context(serve(plan, Hub(*pipelines), listening))
     if plan.window:

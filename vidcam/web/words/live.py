@@ -18,7 +18,7 @@ class Hub:
 
     @staticmethod
     def too_many_cameras(*, most: int) -> str:
-        return f"{most} cameras are being explained already; try again when one of them has gone."
+        return f"{most} cameras are already in use; try again when one of them is free."
 
     @staticmethod
     def no_name(*, what: str, given: object) -> str:
@@ -65,4 +65,4 @@ class Watch:
 
     @staticmethod
     def not_a_text(*, what: str) -> str:
-        return f"The {what} must be a text of at most 500 letters."
+        return f"The {what} must be a text of at most 500 characters."

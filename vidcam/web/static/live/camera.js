@@ -1,6 +1,7 @@
 // The camera of this browser: shown as it is, and sent to the server as small JPEGs, no more than the model can use.
 
 import { clock } from "./clock.js";
+import { WORDS } from "./words.js";
 
 export class Camera {
   /**
@@ -31,17 +32,13 @@ export class Camera {
   /** Asks for the camera; throws an Error with a sentence for the user if it cannot be used. */
   async start() {
     if (!navigator.mediaDevices?.getUserMedia) {
-      throw new Error("This browser gives cameras to secure pages only: open this page on the machine itself, or through https.");
+      throw new Error(WORDS.cameraInsecure);
     }
     try {
       const wish = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 }, facingMode: "user" };
       this.stream = await navigator.mediaDevices.getUserMedia({ video: wish, audio: false });
     } catch (error) {
-      throw new Error({
-        NotAllowedError: "The camera was refused: allow it in the address bar of the browser, then try again.",
-        NotFoundError: "This device has no camera.",
-        NotReadableError: "The camera is used by another program.",
-      }[error.name] ?? `The camera cannot be used: ${error.message}`);
+      throw new Error(WORDS.cameraErrors[error.name] ?? WORDS.cameraError(error.message));
     }
     this.stream.getVideoTracks()[0].addEventListener("ended", () => { this.stop(); this.ended(); });
     this.video.srcObject = this.stream;

@@ -2,6 +2,15 @@
 
 const FIRST_MS = 500, LONGEST_MS = 2000, REFUSED_MS = 8000;
 
+/** The states of a source in which what is shown of it is not out of date. */
+export const UP_TO_DATE = ["opening", "running", "frozen"];
+
+/** Turns the values of an update's maps into shares of its scale, and returns it. */
+export function toShares(news, levels) {
+  for (const patch of news.patches) patch.values = Float32Array.from(patch.values, (v) => v / levels);
+  return news;
+}
+
 export class Link {
   /**
    * `on` maps the types of messages to functions; it may also have `picture`, `lost` and `found` (the connection breaks, or opens).

@@ -28,6 +28,12 @@ export class Memory {
     drop(this.evidence, news.time - this.keep_s);
   }
 
+  /** Adds evidence from before the page was opened. */
+  addHistory(items) {
+    const first = this.evidence[0]?.time ?? Infinity;
+    this.evidence = items.filter((news) => news.time < first).concat(this.evidence);
+  }
+
   get first() { return Math.min(this.pictures[0]?.time ?? Infinity, this.evidence[0]?.time ?? Infinity); }
   get last() { return Math.max(this.pictures.at(-1)?.time ?? -Infinity, this.evidence.at(-1)?.time ?? -Infinity); }
 

@@ -1,9 +1,10 @@
 // The evidence for each answer in the last minute as curves, with the answers above them; the user can choose a time in it.
 
 import { make } from "./common.js";
+import { WORDS } from "./words.js";
 
 const BAND = 20, PAD = 6, AXIS = 16;
-export const COLOURS = 5;
+const COLOURS = 5;
 
 export class Timeline {
   /** `choose(time)` is called when the user points at a time. */
@@ -59,10 +60,10 @@ export class Timeline {
       c.lineTo(at, low);
       c.stroke();
       c.textAlign = "center";
-      c.fillText(`−${back} s`, at, h - AXIS / 2 + 1);
+      c.fillText(WORDS.back(back), at, h - AXIS / 2 + 1);
     }
     c.textAlign = "right";
-    c.fillText(held === null ? "now" : "then", w - 2, h - AXIS / 2 + 1);
+    c.fillText(held === null ? WORDS.now : WORDS.pausedEnd, w - 2, h - AXIS / 2 + 1);
 
     let high = 1e-9;
     for (const { curves } of evidence) for (const name of this.colours.keys()) if (curves[name] > high) high = curves[name];

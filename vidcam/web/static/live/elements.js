@@ -1,0 +1,3 @@
+// Finds elements of the page.
+
+export const $ = (id) => document.getElementById(id);
