@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 import vidcam
+from vidcam.models import custom_facts
+from vidcam.models.calling import CALL_FACTS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -45,6 +47,37 @@ def test_readme_links_to_existing_pages() -> None:
     links = re.findall(r"\]\((docs/[^)#]+)", (ROOT / "README.md").read_text("utf-8"))
     assert links
     assert [link for link in links if not (ROOT / link).is_file()] == []
+
+
+def test_page_lists_every_fact_of_a_network() -> None:
+    table = (DOCS / "extending.md").read_text("utf-8").partition("| fact |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| (`.+?) \|.*\| ([^|]+) \|$", table, re.MULTILINE)
+    listed = {name: option for names, option in rows for name in re.findall(r"`(\w+)`", names)}
+    assert set(listed) == {*custom_facts.DEFAULTS, *CALL_FACTS}
+    assert {name for name, option in listed.items() if option.startswith("yes")} == {*custom_facts.NUMBERS, *custom_facts.WORDS}
+
+
+def test_page_lists_every_environment_variable() -> None:
+    sources = [path for path in (ROOT / "vidcam").rglob("*.py") if path.name != "command.py"]  # it sets those of --run
+    used = {name for path in sources for name in re.findall(r"\bVIDCAM_[A-Z_]+\b", path.read_text("utf-8"))}
+    page = (DOCS / "install.md").read_text("utf-8")
+    assert sorted(re.findall(r"^\| `(VIDCAM_\w+)", page, re.MULTILINE)) == sorted(used)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page on the site: hyphens that follow each other become one, other than on GitHub."""
+    text = re.sub(r"^ *```.*?^ *```$", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {
+        re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", title.encode("ascii", "ignore").decode()).strip().lower())
+        for title in titles
+    }
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)
+def test_links_lead_to_headings(page: Path) -> None:
+    links = re.findall(r"\]\((\w+\.md)?#([^)]+)\)", page.read_text("utf-8"))
+    assert [link for link in links if link[1] not in anchors(DOCS / (link[0] or page.name))] == []
 
 
 @pytest.mark.parametrize("source", TUTORIALS, ids=lambda source: source.stem)

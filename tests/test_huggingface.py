@@ -109,6 +109,12 @@ def test_a_folder_without_processor_file_has_its_pixels_assumed_with_a_note(tmp_
     np.testing.assert_allclose(usual, wanted["pixel_values"], atol=1e-5)
 
 
+def test_another_size_than_is_assumed_asks_for_the_processor(tmp_path):
+    tiny.network("videomae").save_pretrained(tmp_path)
+    with pytest.raises(UsageError, match="it has no processor file, and VideoMAE usually takes 224x224: save the processor"):
+        loading.resolve_model(f"hf:{tmp_path}")
+
+
 def test_what_a_trainer_saves_after_fine_tuning_needs_no_flag(tmp_path):
     """A folder of ``save_model`` is explained; what it learned on two clips is what vidcam says."""
     net = tiny.network("videomae").train()

@@ -82,7 +82,7 @@ class RunInfo:
 
 @dataclass(frozen=True, repr=False)
 class Analysis(_Value):
-    """Everything that one run found out about one video: the reports are written from it.
+    """The result of one run on one video, from which all reports are written.
 
     Attributes:
         source: The facts of the video.
@@ -90,24 +90,25 @@ class Analysis(_Value):
         duration_s: Its length in seconds.
         run: The model, the engine, the seed and the versions.
         method: The name of the method; ``method_title`` and ``method_paper`` say more.
-        settings: How it was explained, with the seconds between clip starts that were really used.
+        settings: How it was explained, with the seconds between clip starts that were used.
         windows: The model's answer to each clip.
-        probs: ``(K,)``, the probabilities for the whole video, from the mean logits of the clips.
-        times_s: ``(N,)`` seconds, the steps of the timeline.
-        curves: For each explained label ``(N,)``, the smoothed signed evidence per second.
-        tracks: For each explained label one raw track for each crop.
-        segments: When the evidence of a label holds.
-        scale: The evidence that is drawn as 1.0.
-        completeness_error: The largest relative difference between a logit and its evidence; None if the method promises none.
+        probs: ``(K,) float32`` in [0, 1], the probabilities for the whole video, from the mean logits of the clips.
+        times_s: ``(N,) float64`` seconds, the steps of the timeline.
+        curves: For each explained label ``(N,) float64``, the smoothed signed evidence per second; nan where unseen.
+        tracks: For each explained label, one raw track for each crop: maps ``(N, h, w) float32`` with their times and places.
+        segments: The spans in which the evidence for a label persists.
+        scale: The evidence of one cell that is drawn as 1.0, in the method's unit.
+        completeness_error: The largest relative difference between a logit, less its bias, and the sum of its evidence; None if
+            the method is not complete.
         unseen_fraction: The share of the video, in space and time, that the model did not see.
-        drawn: Like ``tracks``, smoothed: what the picture shows.
-        frame_times_s: Seconds of all frames.
-        sampled_s: Seconds of the frames that the model was shown.
-        versus: The label against which each class is explained.
+        drawn: Like ``tracks``, but smoothed, as the evidence is drawn.
+        frame_times_s: ``(frames,) float64`` seconds of all frames.
+        sampled_s: Seconds of the frames that the model saw.
+        versus: The label with which each class is compared; None if there is none.
         verdict: Whether the model needs what the map shows, for the first of ``labels``; None if it was not asked for.
         method_choice: How the method was chosen, if it is the best of several that were tested on this video; else None.
         better_method: A method that is known to explain the model clearly better; None if there is none, or no ``verdict``.
-        warnings: Sentences about what a reader should know.
+        warnings: Sentences about what was lost and what the user should know.
         moments: Pictures of the strongest moments, if the video was drawn.
         outputs: The files that were written, by kind.
         video_offset_s: The second of the stream at which the written video's clock begins: 0 unless the writer moved it.

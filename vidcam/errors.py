@@ -19,7 +19,10 @@ __all__ = [
 
 
 class VidcamError(Exception):
-    """The base of all errors that vidcam raises on purpose; the message is written for the user.
+    """The base of all errors that vidcam raises on purpose; the message tells the user what to do.
+
+    Its classes are ``UsageError`` (with ``UnknownNameError`` and ``IncompatibleError``), ``InputError``, ``OutputError``,
+    ``WeightsError`` and ``DownloadError``, all in ``vidcam.errors``.
 
     Example:
         >>> import vidcam

@@ -68,7 +68,10 @@ class Explanation:
 
 
 class Session:
-    """Turns frames, pushed in the order of their times, into explanations; the same for a file and for a camera.
+    """Turns frames, pushed in the order of their times, into explanations, for a file as for a camera.
+
+    An explanation has the ``prediction`` of one clip, and its ``evidence``: one :class:`vidcam.Evidence` for each explained
+    label.
 
     Example:
         >>> import vidcam
@@ -96,7 +99,7 @@ class Session:
             settings: How to explain.
             methods: Names of several methods that explain every clip, in place of ``settings.method``; those that read the same
                 layer share one forward pass. A method that does not work on the model is left out and kept in ``refused``.
-            skip: Tells whether the clip of a span needs no explanation.
+            skip: Says of the span of a clip, ``(start, end)`` in seconds, whether it needs no explanation.
             free_candidates: How many classes are explained in each clip while none is named, if the method gets them for free
                 from the activations.
 

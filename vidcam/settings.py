@@ -34,16 +34,17 @@ class Settings:
         method: Name of a method; None stands for the model's default (docs/methods.md); ``best`` for the one of several that
             explains this video best, found by tests that cost about 500 forward passes for each of at most three clips.
         classes: Labels, or indices of outputs, to explain; empty for the model's own answers.
-        versus: Explain each class against this label.
+        versus: Label of another class: the difference of the logits of each class and this one is explained.
         seconds_between_clip_starts: 0.01 to 3600; None stands for half the length of a clip.
-        tail: What happens to the end of the video, see :class:`vidcam.sampling.Sampler`.
-        cover: Several crops that cover the whole frame, instead of the model's centre crop.
-        smoothing: Kind of smoothing over time.
-        smooth_s: Its standard deviation in seconds, 0 to 60; 0 switches it off.
-        start_s: Where to begin, in seconds from the first frame; None for the beginning.
-        end_s: Where to stop, in seconds from the first frame; None for the end.
+        tail: What happens at the end of the video if no full clip fits there: ``shift`` moves the last clip back, ``hold``
+            repeats the last frame, ``drop`` leaves the rest out.
+        cover: Use several crops that cover the whole frame, instead of the model's centre crop.
+        smoothing: Kind of smoothing over time: ``gaussian``, ``exponential``, ``flow`` (along the motion) or ``none``.
+        smooth_s: Standard deviation of the smoothing in seconds, 0 to 60; 0 switches it off.
+        start_s: Start of the part to explain, in seconds from the first frame; None for the start of the video.
+        end_s: End of the part to explain, in seconds from the first frame; None for the end of the video.
         verdict: Test whether the model needs what the map shows (:mod:`vidcam.metrics.verdict`); costs about 100 forward passes.
-        seed: Of everything random.
+        seed: Seed of everything random, such as the masks of ``rise``.
 
     Raises:
         UsageError: A value lies outside of its range.
@@ -87,7 +88,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Look:
-    """How the picture is drawn.
+    """How the evidence is drawn.
 
     Attributes:
         style: ``heat``, ``contour``, ``spotlight`` or ``side-by-side``.

@@ -262,7 +262,7 @@ class CropGeometry(_Value):
 
 @dataclass(frozen=True, repr=False)
 class Prediction(_Value):
-    """What the model answers for one clip.
+    """The model's answer to one clip.
 
     Attributes:
         logits: ``(K,)`` float32, in the order of ``labels``.
@@ -322,10 +322,10 @@ class Evidence(_Value):
         span: The part of the video that the clip stands for, ``[start, end)`` in seconds.
         cell_s: The seconds that one time cell stands for.
         label: The label.
-        versus: The label that it is contrasted with, or None.
+        versus: The label with which it is compared; None if there is none.
         method: The name of the method.
         complete: Whether the values should sum to ``total``.
-        total: The logit less its bias, of the label or of label minus versus.
+        total: The logit less its bias, of the label, or of the label less that of ``versus``.
 
     Example:
         >>> import vidcam
@@ -429,7 +429,7 @@ class Track(_Value):
 
 @dataclass(frozen=True, repr=False)
 class Heat(_Value):
-    """What is drawn over one frame.
+    """The evidence for one frame, scaled to be drawn over it.
 
     Attributes:
         values: ``(H, W) float32`` in [0, 1], the strength of the evidence *for* the label. They may be coarser than the picture,

@@ -9,10 +9,10 @@
 # %% [markdown]
 # # Explain a file
 #
-# You have a video and a model that names the action in it. This tutorial asks the
-# model **why**: which part of the picture, and which seconds, made it answer as it
-# did. It uses a sample clip and `mini`, the small model that comes with vidcam.
-# Nothing is downloaded.
+# You have a video and a model that names the action in it. This tutorial shows
+# **why** the model gave its answer: which part of the picture, and which seconds,
+# it is based on. It uses a sample clip and `mini`, the small model that comes with
+# vidcam. Nothing is downloaded.
 #
 # Run it in the project's folder, where `clips/` is.
 
@@ -34,22 +34,22 @@ for segment in analysis.segments:
     print(f"{segment.start_s:4.1f} to {segment.end_s:4.1f} s  {segment.label}")
 
 # %% [markdown]
-# `mini` is small: it takes the way up from the squat for *standing up*. An
+# `mini` is small: it mistakes the way up from the squat for *standing up*. An
 # explanation is about the answer of the model, right or wrong.
 #
 # ## See where and when
 #
-# In a notebook an analysis shows itself as a player. Press play. Colour marks
-# evidence **for** the answer of the model at that moment: the waving hand, then the
-# body that rises, then the raised arms. Click on a label below the timeline to see
-# its evidence alone.
+# A notebook shows an analysis as a player. Press play. Colour marks evidence
+# **for** the answer of the model at that moment: the waving hand, then the body
+# that rises, then the raised arms. Click a label below the timeline to see only its
+# evidence.
 
 # %% alt="The clip in a player, with its evidence in the picture and over time"
 analysis
 
 # %% [markdown]
-# The timeline is the evidence per second: the sum over the picture at each moment.
-# You can have it as a plot, or as a table (`analysis.to_dataframe()`).
+# The timeline shows the evidence per second: the sum over the picture at each
+# moment. `plot` draws it, and `analysis.to_dataframe()` returns it as a table.
 
 # %% alt="One curve for each answer; each is high for a while, one after the other"
 # %matplotlib inline
@@ -76,7 +76,7 @@ print(f"heat {heat.shape}; {heat[row, column]:.2f} at row {row}, column {column}
 print(f"{analysis.method}: {analysis.completeness_error:.1e} of the logit")
 
 # %% [markdown]
-# Exact does not mean that the answer *hangs on* what is shown. A test removes the
+# An exact map need not show what the answer *depends on*. A test removes the
 # hottest cells, then as many cells elsewhere, and compares how far the probability
 # falls ([what the verdict means](../trust.md#the-verdict)):
 
@@ -91,7 +91,7 @@ verdict.word
 # ## Why this and not that?
 #
 # `versus` explains the difference between two classes. `draw` writes an explained
-# video of an analysis, and keeps pictures of its strongest moments. Warm colours
+# video of an analysis, and returns pictures of its strongest moments. Warm colours
 # speak for waving, blue for clapping:
 
 # %% alt="The waving hand in warm colours, against clapping"

@@ -9,11 +9,11 @@
 # %% [markdown]
 # # Live monitoring
 #
-# `vidcam live` explains a camera while it runs. With rules it becomes a monitor: it
-# notices an action, writes down when it happened and where, keeps the video around
-# it, and starts a program of yours. This tutorial lets it watch a file, so that
-# everybody gets the same result. For a camera, write `0` or `rtsp://...` in place
-# of the file, and leave `--fast` out.
+# `vidcam live` explains a camera while it runs. With rules, it is a monitor: it
+# recognises an action, records when and where it happened, keeps the video around
+# it, and starts your own program. This tutorial watches a file, so that the result
+# is always the same. For a camera, write `0` or `rtsp://...` instead of the file,
+# and leave `--fast` out.
 #
 # ## A rule
 #
@@ -38,11 +38,11 @@ events = [json.loads(line) for line in Path("falls.jsonl").read_text().splitline
 print(json.dumps(events[-1], indent=2))
 
 # %% [markdown]
-# The person falls from 1.56 to 2.32 s: that is known, because vidcam drew this
-# clip. `start_s` and `end_s` come from the evidence and say when the *action* was;
-# the rule held later, because an answer is known only after the clip that it is
-# about. `box` is around the strongest evidence, in pixels, and the snapshot shows
-# that moment:
+# The person falls from 1.56 to 2.32 s: that is known, because this clip was drawn
+# by a program. `start_s` and `end_s` come from the evidence and say when the
+# *action* took place. The rule held later, because the model answers only when a
+# whole clip has arrived. `box` is around the strongest evidence, in pixels, and the
+# snapshot shows that moment:
 
 # %% alt="The person in mid-fall, with heat on the body"
 from PIL import Image

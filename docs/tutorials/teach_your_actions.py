@@ -7,16 +7,17 @@
 # ---
 
 # %% [markdown]
-# # Teach your actions, and find what the model cheats with
+# # Teach your actions, and find out what the model relies on
 #
-# You train a model on your own videos, and it is right about all of those that you
-# kept aside. Is it right for the right reason? This tutorial builds a trap, trains
-# a model that falls into it, and shows how the evidence gives it away.
+# You train a model on your own videos, and it is right about all videos that you
+# kept aside. Is it right for the right reason? This tutorial trains a model on
+# videos with a misleading detail, and shows how the evidence reveals that the model
+# uses it.
 #
-# ## Videos with a trap
+# ## Videos with a misleading detail
 #
 # A physiotherapist films exercises in week 1 and in week 8, and wants a model that
-# sees progress. In between, the camera got new software: it shows the trainer in a
+# recognises progress. In between, new software of the camera shows the trainer in a
 # corner of the picture. We make such videos from the sample clips. Both weeks show
 # **the same** movements, so there is no progress to see. Only the corner differs.
 
@@ -90,9 +91,10 @@ for name, (clip, start) in exercises.items():
 # %% [markdown]
 # ## Train
 #
-# One folder for each class is all that is needed. Training starts from `mini`, and
-# only the last layer is trained here, which is enough for few videos. On the
-# command line: `vidcam train weeks/ -o mine --trunk frozen --epochs 6`.
+# The training needs one folder for each class. It starts from `mini`; here we train
+# only the last layer, which is enough for few videos, and hold out the videos whose
+# names contain *squat*. On the command line: `vidcam train weeks/ -o mine --trunk
+# frozen --epochs 6 --batch 8 --lr 0.02 --holdout "*squat*"`.
 
 # %%
 from vidcam.training import TrainConfig
@@ -110,7 +112,7 @@ result = vidcam.train("weeks", "mine", config=config)
 print(f"{result.accuracy:.0%} of {result.held_out} clips kept aside are right")
 
 # %% [markdown]
-# That looks like a success: the model never saw these videos.
+# That looks like a success: the model was not trained on these videos.
 #
 # ## Look at the evidence
 #
@@ -133,7 +135,7 @@ vidcam.explain("weeks/week 8/stroll_b.mp4", engine=engine)
 # %% [markdown]
 # ## Prove it
 #
-# An experiment proves a suspicion: change that one thing only. We put the trainer
+# An experiment proves a suspicion: change only that one thing. We put the trainer
 # into a video of week 1 that was kept aside.
 
 # %%
@@ -147,7 +149,7 @@ for changed in (False, True):
     print(f"{how}: {label} {probability:.0%}")
 
 # %% [markdown]
-# The model has learned to see the trainer. Cut the corner off or cover it in all
+# The model has learned to recognise the trainer. Crop or cover the corner in all
 # videos, train again, and look again.
 #
 # **Go on:** [training](../training.md) · [what the tests of an explanation

@@ -11,11 +11,11 @@
 #
 # vidcam explains any PyTorch network that takes clips `(B, 3, T, H, W)` and returns
 # logits `(B, K)`. You write a function that returns the network, and state a few
-# facts about its input. Nothing is wrapped, and no method needs to be adapted.
+# facts about its input. The network and the methods stay as they are.
 #
-# So that you can see that the explanation is right, this tutorial uses a network
-# that you can understand: it answers *moving* where pixels change from frame to
-# frame, and has no training.
+# This tutorial uses a network that you can understand, so that you can see that the
+# explanation is right: it answers *moving* if pixels change from frame to frame. It
+# is not trained.
 
 # %%
 # %%writefile motion.py
@@ -64,7 +64,7 @@ def build() -> nn.Module:
 
 
 # %% [markdown]
-# `FILE:FUNCTION` names it, here and after `--model` on the command line:
+# Name it as `FILE:FUNCTION`, here and after `--model` on the command line:
 
 # %%
 import vidcam
@@ -91,13 +91,13 @@ analysis
 analysis.plot().figure
 
 # %% [markdown]
-# ## What vidcam found out by itself
+# ## What vidcam detects and measures
 #
 # - The network ends in an average and a linear layer. vidcam checks that with
-#   numbers, and then uses `cam`, which is exact: the cells   sum to the logit less
+#   numbers, and then uses `cam`, which is exact: the cells sum to the logit less
 #   its bias.
-# - It measured where each cell lies in the picture and in time, with a probe. So
-#   the heat is where the change is, not half a cell beside.
+# - vidcam measures where each cell lies in the picture and in time. So the heat is
+#   where the change is, not half a cell beside it.
 
 # %%
 print(f"{analysis.method}: completeness error {analysis.completeness_error:.0e}")
@@ -105,8 +105,8 @@ print(f"{analysis.method}: completeness error {analysis.completeness_error:.0e}"
 # %% [markdown]
 # ## Other methods
 #
-# Which methods work depends on what the network has. All but those that need
-# attention work here. Methods that only ask for answers, such as `occlusion`, work
+# Which methods work depends on the network. Here all methods work, except those
+# that need attention. Methods that need only the answers, such as `occlusion`, work
 # on every network.
 
 # %% alt="The same fall explained by occlusion: coarse blocks over the falling body"
@@ -118,9 +118,9 @@ vidcam.explain("clips/falling.mp4", engine=engine, settings=short)
 # %% [markdown]
 # ## Weights in a file
 #
-# A real network has been trained. Save its `state_dict`, and give vidcam the file.
-# vidcam refuses files that would run code, and names every tensor that is missing
-# or has another shape.
+# The weights of a trained network are in a file. Save its `state_dict`, and give
+# vidcam the file. vidcam refuses files that would run code, and names tensors that
+# are missing or have another shape.
 
 # %%
 import motion

@@ -27,14 +27,14 @@ class ClipEvidence:
     """The evidence in a batch of B clips for N labels, on the network's own grid.
 
     Attributes:
-        logits: ``(B, K) float32``.
-        probs: ``(B, K) float32``.
+        logits: ``(B, K) float32``, one for each of the model's K classes.
+        probs: ``(B, K) float32`` in [0, 1].
         labels: The N explained labels, the same ones for all clips.
         maps: ``(B, N, T', h, w) float32``, signed, in the method's unit.
-        times: ``(T',)`` seconds of the cells' centres, from the first frame of the clip.
-        ys: ``(h,)`` rows of the cells' centres, in pixels of the clip.
-        xs: ``(w,)`` columns of the cells' centres, in pixels of the clip.
-        totals: ``(B, N)``: the sums that the maps should have; None if the method promises none.
+        times: ``(T',) float64`` seconds of the cells' centres, from the first frame of the clip.
+        ys: ``(h,) float64`` rows of the cells' centres, in pixels of the clip; the first pixel's centre is at 0.
+        xs: ``(w,) float64`` columns of the cells' centres, in the same way.
+        totals: ``(B, N) float32``, the sums that the maps should have; None if the method is not complete.
 
     Example:
         >>> import numpy as np, vidcam
@@ -63,15 +63,15 @@ def explain_clips(
     versus: str | int | None = None,
     seed: int = 0,
 ) -> ClipEvidence:
-    """Explain a batch of clips as the network takes them.
+    """Explain a batch of clips that are already prepared for the network, such as one of a DataLoader.
 
     Args:
         clips: Array or tensor, ``(B, 3, T, H, W)`` float, normalised as the model wants it, or ``(B, T, H, W, 3) uint8``.
-        engine: What :func:`vidcam.open_engine` gives; None opens the model ``auto``.
+        engine: The model, as :func:`vidcam.open_engine` returns it; None opens the model ``auto``.
         method: Name of a method; None stands for the model's default.
-        classes: Labels or indices to explain; empty for the answers to the clips.
-        versus: Explain each class against this label.
-        seed: Of methods that draw at random.
+        classes: Labels or indices to explain; empty for the most probable class of each clip.
+        versus: Label or index of a class; the difference of the logits of each class and this one is explained.
+        seed: Seed of the methods that use random numbers.
 
     Returns:
         The logits and the evidence of every clip.

@@ -55,17 +55,18 @@ def explain(
     say: Callable[[str], None] | None = None,
     on_prediction: Callable[[Prediction], None] | None = None,
 ) -> Analysis:
-    """Explain what a model sees in a video; draws and writes nothing.
+    """Explain what a model sees in a video, without drawing or writing anything.
 
     Args:
         source: A video file, an address, a folder of images, or an array or tensor ``(T, H, W, 3) uint8`` RGB.
-        engine: What :func:`vidcam.open_engine` gives; None opens the model ``auto``.
+        engine: The model, as :func:`vidcam.open_engine` returns it; None opens the model ``auto``.
         settings: How to explain.
-        times: ``(T,)`` seconds of the pictures of an array.
-        fps: Pictures per second of an array or a folder of images, in place of ``times``.
-        progress: Called with the stage, the frames done, and all frames if their number is known.
-        say: Called at once, in the thread that reads, with what else is a warning of the analysis.
-        on_prediction: Called with the model's answer to each clip as soon as it is known.
+        times: ``(T,)`` increasing seconds of the pictures of an array.
+        fps: Pictures per second of an array or a folder of images, instead of ``times``; must be positive.
+        progress: Is called with the stage, the frames done, and the number of all frames (None if unknown).
+        say: Is called with each warning as soon as it is known, in the thread that reads; otherwise warnings are only in
+            ``Analysis.warnings``.
+        on_prediction: Is called with the model's answer to each clip as soon as it is known.
 
     Returns:
         The predictions, and the evidence in space and time.
@@ -74,7 +75,7 @@ def explain(
         InputError: The source cannot be read.
         UnknownNameError: The model does not know a class, or there is no such method.
         IncompatibleError: The method does not work on the model.
-        UsageError: An argument has another form.
+        UsageError: An argument is not allowed, such as an array of another shape.
 
     Example:
         >>> import numpy as np, vidcam

@@ -43,7 +43,8 @@ class Outputs:
 
     Args:
         video: The explained video, an MP4 file; None writes none.
-        reports: The path of each report by the name of its format, out of :func:`~vidcam.reports.formats.list_formats`.
+        reports: The path of each report by the name of its format: ``html``, ``json``, ``csv``, ``vtt``, ``npz``, ``tubes``, or
+            another one of docs/json.md.
         overwrite: Whether existing files are replaced.
         embed: Whether the HTML page contains the video that it plays, instead of a link to it.
         encoding: How a video is encoded.
@@ -112,13 +113,14 @@ def annotate(
     Args:
         source: A video file, an address, a folder of images, or an array or tensor ``(T, H, W, 3) uint8`` RGB.
         outputs: The files to write.
-        engine: What :func:`vidcam.open_engine` gives; None opens the model ``auto``.
+        engine: The model, as :func:`vidcam.open_engine` returns it; None opens the model ``auto``.
         settings: How to explain.
         look: How to draw.
-        times: ``(T,)`` seconds of the pictures of an array.
-        fps: Pictures per second of an array or a folder of images, in place of ``times``.
-        progress: Called with the stage, the frames done, and all frames if their number is known.
-        say: Called at once, in the thread that reads, with what else is a warning of the analysis.
+        times: ``(T,)`` increasing seconds of the pictures of an array.
+        fps: Pictures per second of an array or a folder of images, instead of ``times``; must be positive.
+        progress: Is called with the stage, the frames done, and the number of all frames (None if unknown).
+        say: Is called with each warning as soon as it is known, in the thread that reads; otherwise warnings are only in
+            ``Analysis.warnings``.
 
     Returns:
         The analysis, with the names of the files.
@@ -147,17 +149,17 @@ def annotate(
 def draw(
     path: str | Path, analysis: Analysis, outputs: Outputs, *, look: Look = Look(), progress: Progress | None = None
 ) -> Analysis:
-    """Write what ``outputs`` names of an analysis; nothing is computed again.
+    """Write the files of an analysis that ``outputs`` names, without explaining the video again.
 
     Args:
-        path: The video that :func:`vidcam.explain` made the analysis of.
+        path: The video that :func:`vidcam.explain` explained.
         analysis: The analysis, with its maps.
         outputs: The files to write.
         look: How to draw.
-        progress: Called with the stage, the frames done, and all frames if their number is known.
+        progress: Is called with the stage, the frames done, and the number of all frames (None if unknown).
 
     Returns:
-        The analysis with the pictures and the names of the files.
+        The analysis, with pictures of its strongest moments and the names of the files.
 
     Raises:
         OutputError: A file exists and ``outputs.overwrite`` is False, or it cannot be written.

@@ -79,7 +79,7 @@ def open_engine(
         progress: Is called during a download with the bytes received and the bytes in all (None if unknown).
 
     Returns:
-        The engine; its ``notes`` are what the user should know about this choice.
+        The engine; its ``notes`` are sentences that the user should know, such as why torch runs the model.
 
     Raises:
         UsageError: An argument is not allowed, or the arguments do not fit together.

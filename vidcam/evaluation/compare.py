@@ -58,10 +58,10 @@ def compare(
         path: The video, as for :func:`vidcam.open_source`.
         outputs: The grid video, the page and the JSON to write; nothing by default.
         engine: The model that is explained.
-        settings: How to explain; ``method`` and ``verdict`` are left alone. Without classes, the two most probable answers to the
+        settings: How to explain; ``method`` and ``verdict`` are ignored. Without classes, the two most probable ones in the
             whole video are explained.
         methods: Names of methods; without them, one of each family (:data:`DEFAULT`).
-        progress: Called with the stage, the frames done, and all frames if their number is known.
+        progress: Is called with the stage, the frames done, and the number of all frames (None if unknown).
 
     Returns:
         The maps of each method, what each costs, and how far they agree. ``refused`` says which methods do not work on the model.

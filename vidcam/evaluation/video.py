@@ -66,17 +66,18 @@ def evaluate(
         path: The video, as for :func:`vidcam.open_source`.
         engine: The model that is explained.
         settings: How to explain; the tests use the model's centre crop.
-        windows: On how many clips, at most, the explanation is tested (:func:`~vidcam.annotation.judging.select_verdict_clips`).
-        imputers: What takes the place of removed pixels, out of :data:`vidcam.metrics.imputers.IMPUTERS`.
-        other: A second video, for the splice test.
-        budget_s: Seconds that the tests may take, once the video is explained; None for every test in full. The most telling
-            tests come first, and coarse ones before fine ones; ``not_run`` names those for which nothing was left.
-        progress: Called with the stage, the number done, and the number of all if it is known. In the stage ``"test"`` these are
-            seconds: those that have passed, and those with what remains; what remains never grows.
+        windows: The largest number of clips on which the explanation is tested, at least 1: those in which the class is most
+            probable.
+        imputers: What replaces removed pixels: ``blur``, ``frozen`` or ``inpaint``, one or several.
+        other: A second video, for the splice test; None for no such test.
+        budget_s: Seconds that the tests may take, once the video is explained; None for every test in full. The most
+            informative tests come first, and coarse ones before fine ones; ``not_run`` names those for which no time was left.
+        progress: Is called with the stage, the number done, and the number of all (None if unknown). In the stage ``"test"``
+            these are seconds: those that have passed, and those with what remains; what remains never grows.
         clock: What measures the seconds.
 
     Returns:
-        The analysis, and what each test found beside maps that know nothing of the model.
+        The analysis, and the figures of each test beside those of controls, which are made without the model.
 
     Raises:
         UsageError: The settings cannot be tested, such as several classes at once.

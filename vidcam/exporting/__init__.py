@@ -44,7 +44,7 @@ def export(
             and linear layers.
         output: ``NAME.onnx``, or ``NAME.xml`` for OpenVINO, whose weights are put beside it, in ``NAME.bin``.
         class_index: Compute the evidence for one class only, which a second input ``class_index (1,) int64`` names.
-        model_api: Take ``(1,1,3,T,H,W)`` and say what the class of OpenVINO's Model API for actions needs to know.
+        model_api: Take ``(1,1,3,T,H,W)``, and describe the file as OpenVINO's Model API for actions needs it.
         weights: A weight file that replaces the official one.
         labels: A file of labels that replaces the model's own.
         layer: The dotted name of another layer to explain.
@@ -52,7 +52,7 @@ def export(
         trust_code: Allow a trained folder or a repository to run the code that it brings.
         overwrite: Replace files that exist.
         progress: Is called during a download with the bytes received and the bytes in all.
-        notify: Is called with each sentence that one should know about the model, such as which one ``auto`` stands for.
+        notify: Is called with each note about the model, such as which one ``auto`` stands for.
 
     Returns:
         The path of the file.

@@ -119,17 +119,18 @@ class Source:
 def open_source(path: object, *, fps: float | None = None, times: Sequence[float] | FloatArray | None = None) -> Source:
     """Open a video file, an address, a folder of numbered images, a pattern of images, or pictures in memory.
 
-    The first frame is decoded at once, so that what cannot be read is refused here. An http(s) address is read as it is needed.
-    Any other one that fsspec knows, such as ``s3://…``, is copied to this machine; the copy is gone when the source is closed.
+    The first frame is decoded at once, so a source that cannot be read raises its error here. An http(s) address is read while
+    it is needed. A file at another address that fsspec knows, such as ``s3://…``, is copied to this machine; closing the source
+    deletes the copy.
 
     Args:
         path: The file, address, folder or pattern (``frames/%04d.png``, ``frames/*.png``), or an array or tensor
-            ``(T, H, W, 3) uint8`` RGB. A source that is open already is returned as it is.
+            ``(T, H, W, 3) uint8`` RGB. A source that is already open is returned unchanged.
         fps: Images per second, for images (25 by default) and pictures in memory only.
-        times: ``(T,)`` seconds of pictures in memory, in place of ``fps``.
+        times: ``(T,)`` increasing seconds of pictures in memory, instead of ``fps``.
 
     Returns:
-        The opened source.
+        The opened source, a context manager; its ``frames(start=, end=)`` yields each :class:`vidcam.Frame`.
 
     Raises:
         UsageError: ``fps`` is not positive, or is given for a video, which has its own times; or ``path`` names nothing.

@@ -47,7 +47,7 @@ log = logging.getLogger("vidcam")
 
 
 def register_method(method: Method) -> Method:
-    """Add a method to those of this process.
+    """Add a method to the table, so that it is found by its name in this process.
 
     Args:
         method: The method, with the function that explains.

@@ -82,8 +82,8 @@ def read_checkpoint(
     classes = _phrases(name, labels, phrases) if family.is_text else _labels(name, config)
     stated = _check_facts(name, facts or {})
     pixels, notes = _pixels(name, folder, family, stated)
+    _check_size(name, family, config, pixels, is_assumed=bool(notes))
     frames, seconds = _time(name, repository, family, config, stated, notes)
-    _check_size(name, family, config, pixels)
     cells = family.cells(config, frames)
     text = f"{config.to_json_string()} {classes if family.is_text else ''} {frames}"
 
@@ -215,13 +215,17 @@ def _time(
     return frames, float(seconds)
 
 
-def _check_size(name: str, family: Family, config: Any, pixels: Pixels) -> None:
+def _check_size(name: str, family: Family, config: Any, pixels: Pixels, *, is_assumed: bool) -> None:
+    """Raise UsageError if pictures have another size than the network takes; ``is_assumed``: no file states their size."""
     size = family.size(config)
-    if size != pixels.crop:
-        raise UsageError(
-            f"{name} has positions for pictures of {size[0]}x{size[1]} pixels, but its processor file makes "
-            f"{pixels.crop[0]}x{pixels.crop[1]}: correct crop_size (or size) there"
-        )
+    if size == pixels.crop:
+        return
+    made = f"{pixels.crop[0]}x{pixels.crop[1]}"
+    if is_assumed:
+        problem = f"it has no processor file, and {family.title} usually takes {made}: save the processor beside the model"
+    else:
+        problem = f"its processor file makes {made}: correct crop_size (or size) there"
+    raise UsageError(f"{name} has positions for pictures of {size[0]}x{size[1]} pixels, but {problem}")
 
 
 def _build(name: str, folder: Path, family: Family, phrases: Sequence[str], *, trust_code: bool) -> nn.Module:
