@@ -58,6 +58,16 @@ def test_annotate_writes_all_requested_files(vidcam: Run, clip: Path) -> None:
         assert [f.time for f in written.frames()] == pytest.approx([f.time for f in source.frames()], abs=1e-3)
 
 
+def test_verdict_is_printed_below_the_answer(vidcam: Run, clip: Path) -> None:
+    code, out, _ = vidcam("annotate", clip, *OWN, "-o", "why.mp4", "--json", "why.json", "--verdict")
+    answer, verdict = out.splitlines()
+    report = json.loads(Path("why.json").read_text())
+    word, label = report["verdict"]["word"], report["summary"]["top"][0]["label"]
+    assert (code, answer.startswith(f"{clip}: {label}")) == (0, True)
+    assert verdict.startswith(f"{clip}: evidence for {label}: {word}. ")
+    assert "Hiding the hottest 15\xa0%" in verdict
+
+
 def test_default_output_is_in_current_folder_named_after_input(vidcam: Run, clip: Path, tmp_path: Path) -> None:
     code, out, _ = vidcam("annotate", clip, *OWN, "--quiet")
     assert (code, out) == (0, "")

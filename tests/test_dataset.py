@@ -251,7 +251,7 @@ def test_the_page_filters_sorts_and_goes_through_videos(browser, small, tmp_path
         for key, name in (("ArrowRight", "c.mp4"), ("k", "c.mp4"), ("j", "b.mp4"), ("ArrowLeft", "b.mp4"), ("k", "c.mp4")):
             view.keyboard.press(key)
             assert head.locator("strong").inner_text() == name
-        assert "of this video it has pictures only" in view.get_by_role("dialog").inner_text()
+        assert "Only pictures of this video are shown here" in view.get_by_role("dialog").inner_text()
         assert head.get_by_role("button", name="Next video").is_disabled()
         head.get_by_role("button", name="Previous video").click()
         player = "document.querySelector('#case .vp').player"

@@ -724,7 +724,9 @@ def test_menus_offer_what_works_and_say_what_is_left_out(monkeypatch) -> None:
     )
     monkeypatch.delenv("VIDCAM_OFFLINE")
     words = {name: words for words, name in menus.model_choices()}
-    assert words["x3d_s"].endswith("needs a download")
+    assert words["x3d_s"] == "x3d_s · X3D-S, 400 actions, downloads its weights"  # nobody has published the size of that file
+    assert words["r3d_18"] == "r3d_18 · ResNet3D-18, 400 actions, downloads 134 MB"
+    assert words["mini"] == "mini · Mini, trained on drawn people, 17 actions"
     assert next(iter(words)) == "mini"  # what is here comes first
     assert menus.default_model("auto") == "mini"
     assert menus.choice_reason("auto") == "The tab Models downloads larger ones, with hundreds of actions."

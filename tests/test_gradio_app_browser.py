@@ -15,7 +15,7 @@ import threading
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -34,6 +34,7 @@ from support.waiting import HANG_S, happened, until
 from vidcam import engine
 from vidcam.io.source import open_source
 from vidcam.methods import core
+from vidcam.synthetic import scene
 from vidcam.web.studio import app, teach_models
 
 pytestmark = [
@@ -387,7 +388,7 @@ def test_a_menu_is_searched_and_the_models_tab_says_what_is_not_here(browser, se
         page.keyboard.press("Escape")
         page.get_by_role("tab", name="Models").click()
         page.wait_for_function(f"document.querySelectorAll('#models tbody tr').length === {len(app.menus.list_specs())}")
-        assert page.get_by_role("button", name="Install x3d_s").is_disabled()
+        assert page.get_by_role("button", name="Download x3d_s").is_disabled()
 
 
 def test_two_users_wait_for_each_other_and_see_only_their_own(browser, served, short, tmp_path) -> None:
@@ -402,7 +403,7 @@ def test_two_users_wait_for_each_other_and_see_only_their_own(browser, served, s
                 anna.locator("#explain").click()
                 anna.wait_for_selector("#stop:visible")
                 bert.locator("#explain").click()
-                bert.wait_for_function("/Waiting: 1 other comes first/.test(document.querySelector('#job .words').textContent)")
+                bert.wait_for_function("/Waiting for 1 other job/.test(document.querySelector('#job .words').textContent)")
             finally:
                 served.free.set()
             for page in (anna, bert):
@@ -457,6 +458,14 @@ def test_a_page_that_is_loaded_again_has_all_of_it_back(browser, served, short) 
             until(lambda: field.input_value() == "0.7")
 
         as_chosen()
+        answers = page.locator(".vc-answer .top button.name").all_inner_texts()
+        page.locator("#classes input").click()
+        options = page.locator("#classes [role=option]")
+        options.first.wait_for()
+        classes = [name.strip("✓ \n") for name in options.all_inner_texts()]
+        assert classes[: len(answers)] == answers
+        assert classes[len(answers) :] == sorted(classes[len(answers) :])
+        page.keyboard.press("Escape")
         page.reload()
         page.wait_for_selector(".vc-stage[data-state=done]")
         settled(page)
@@ -568,7 +577,7 @@ def test_a_video_that_comes_before_the_session_waits_for_it(browser, served, sho
     with pages.opened(browser, served.address, before=HELD_QUESTIONS, excused=("Connection errored out",)) as page:
         page.locator("#stage input[type=file]").wait_for(state="attached")
         page.locator("#stage input[type=file]").set_input_files(short)
-        page.get_by_text(f"Sending {short.name}").wait_for()
+        page.get_by_text(f"Uploading {short.name}").wait_for()
         page.evaluate("release()")
         page.locator(".vc-stage .eyebrow", has_text=short.name).wait_for()
         assert page.locator(".vc-stage .notice").inner_text() == ""
@@ -635,7 +644,7 @@ def test_videos_dropped_on_the_comparison_are_compared(browser, served, short) -
     with opened(browser, served) as page:
         page.get_by_role("tab", name="Compare").click()
         hint = page.locator("#compared .hint")
-        hint.get_by_text("There is no video yet: drop one here.").wait_for()
+        hint.get_by_text("There is no video yet. Drop one here.").wait_for()
         drop_files(page, hint, ("first.mp4", short.read_bytes()))
         hint.get_by_text("first.mp4").wait_for()
         page.locator("#compare").click()
@@ -685,7 +694,7 @@ def test_stopping_leaves_nothing_behind(browser, served) -> None:
             page.wait_for_function("document.querySelector('#job .words').textContent === 'Stopping'")
         finally:
             served.free.set()
-        page.wait_for_function("document.querySelector('#job .words').textContent === 'Stopped. Nothing was kept.'")
+        page.wait_for_function("document.querySelector('#job .words').textContent === 'Stopped. Nothing was saved.'")
         assert list(page.session.folder.iterdir()) == []
         assert page.locator("#explain").is_visible()
         assert not page.session.job.active
@@ -794,7 +803,7 @@ def test_files_of_others_and_of_the_machine_are_refused(browser, served) -> None
 def test_methods_are_compared_side_by_side(browser, served, short) -> None:
     with opened(browser, served) as page:
         page.get_by_role("tab", name="Compare").click()
-        assert page.locator("#compared .hint").inner_text().startswith("There is no video yet:")
+        assert page.locator("#compared .hint").inner_text().startswith("There is no video yet.")
         page.get_by_role("button", name="Choose a video").last.click()
         bring_short(page, short)
         page.get_by_role("tab", name="Compare").click()
@@ -863,17 +872,35 @@ def test_two_models_are_compared_in_step(browser, served, short, tmp_path) -> No
         teach_models.model_shelf().delete(page.session.runs.name, taught.name)
 
 
+def teach_two_actions(page: Any, folder: Path) -> None:
+    """Teach a model two actions of drawn people, with five clips each."""
+    for place, label in enumerate(("jumping jack", "waving one hand")):
+        paths = []
+        for n in range(5):
+            pictures = [frame.image for frame in scene([(label, 3.0)], seed=100 * place + n, size=(240, 320))]
+            path = folder / f"{place}-{n}.mp4"
+            paths.append(write_clip(path, frames=len(pictures), fps=25, picture=lambda i, pictures=pictures: pictures[i]))
+        action = page.locator(".vc-teach .action").nth(place)
+        action.locator(".name").fill(label)
+        action.locator("input[type=file]").set_input_files(paths)
+        action.locator(".clips li").nth(4).wait_for()
+    page.locator("#teach-go").click()
+    page.wait_for_selector(".vc-taught .big")
+    page.wait_for_selector("#teach-job .vc-job[data-state=idle]", state="attached")
+
+
 def test_every_tab_on_large_and_small_screens_dark_and_light(browser, served, short, tmp_path) -> None:
     folder = Path(os.environ.get("VIDCAM_SCREENSHOTS", tmp_path))
     sizes = {"laptop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 
-    def shots(tab: str) -> None:
+    def shots(tab: str, arrange: Callable[[], Any] = lambda: None) -> None:
         for scheme in ("dark", "light"):
             page.emulate_media(color_scheme=scheme)
             pictures = []
             for viewport in sizes.values():
                 page.set_viewport_size(viewport)
                 page.evaluate("scrollTo(0, 0)")
+                arrange()
                 wide, dark = viewport["width"], scheme == "dark"
                 page.wait_for_function(f"innerWidth === {wide} && document.documentElement.scrollWidth <= innerWidth")
                 page.wait_for_function(
@@ -899,11 +926,25 @@ def test_every_tab_on_large_and_small_screens_dark_and_light(browser, served, sh
         shots("annotate")
         page.get_by_role("tab", name="Compare").click()
         page.locator("#compare").click()
-        page.frame_locator("#compared iframe").locator(".vp-tile").first.wait_for()
-        shots("compare")
+        tiles = page.frame_locator("#compared iframe").locator(".vp-tile")
+        tiles.first.wait_for()
+
+        def show_tiles() -> None:
+            tiles.first.evaluate(
+                "tile => { window.compared = tile.ownerDocument.querySelector('.vp').player; compared.seek(1.76); }"
+            )
+            until(lambda: tiles.first.evaluate("() => Math.abs(compared.state.frame - 1.76) < 0.05"))
+            tiles.nth(3).evaluate("tile => tile.scrollIntoView({ block: 'end' })")
+
+        shots("compare", show_tiles)
         page.get_by_role("tab", name="Models").click()
         page.wait_for_selector("#models tbody tr")
         shots("models")
+        page.get_by_role("tab", name="Teach").click()
+        page.wait_for_selector(".vc-teach .action")
+        if SHOOTING:
+            teach_two_actions(page, tmp_path)
+        shots("teach")
         page.get_by_role("tab", name="Live").click()
         live = page.frame_locator("#live iframe")
         live.locator("#answer", has_text=re.compile(r"\w")).wait_for()

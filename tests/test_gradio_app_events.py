@@ -11,7 +11,9 @@ import pytest
 from support.clock import ManualClock
 from support.waiting import run_async
 
-from vidcam.web.studio import annotate, compare, jobs, models, runs, sessions
+from vidcam.web.studio import annotate, compare, jobs, models, runs, sessions, view_models
+from vidcam.web.studio import menus as menu_choices
+from vidcam.web.studio.annotate_view import View
 
 REQUEST: Any = SimpleNamespace(session_hash="tab")
 
@@ -59,15 +61,17 @@ def test_an_event_with_nothing_to_tell_yields_an_update_that_changes_nothing(pag
 
 def test_a_job_that_ends_while_the_page_is_loaded_is_shown_with_its_result(page, monkeypatch) -> None:
     tab, session = page.annotate, page.session
-    monkeypatch.setattr(tab, "_video_and_result", lambda session, **more: {tab.stage: session.results.get("annotate")})
+    monkeypatch.setattr(View, "of", lambda self, session, **more: {tab.stage: session.results.get("annotate")})
+    monkeypatch.setattr(jobs, "asked_of", lambda result: ("mini", None))
+    monkeypatch.setattr(view_models, "answered", lambda result, session: {"top": []})
     job = page.desk.submit(session, lambda job: SimpleNamespace(folder=session.folder), key="annotate", keep=True)
     [shown] = told(tab.begin(REQUEST))
-    assert shown[tab._job]["state"] == "waiting"
+    assert shown[tab.jobs.line]["state"] == "waiting"
     page.desk.step()  # after the page was told how the job stands, before it follows it
     *_, last = told(tab.resume(REQUEST))
     assert last[tab.stage] is job.result
-    assert last[tab._job] == {"state": "idle"}
-    assert told(tab.resume(REQUEST)) == [{tab._job: gr.skip()}]  # it is followed once
+    assert last[tab.jobs.line] == {"state": "idle"}
+    assert told(tab.resume(REQUEST)) == [{tab.jobs.line: gr.skip()}]  # it is followed once
 
 
 def test_a_comparison_repeats_its_video_while_it_is_followed(page) -> None:
@@ -77,13 +81,16 @@ def test_a_comparison_repeats_its_video_while_it_is_followed(page) -> None:
     updates = told(tab.show_video(REQUEST), lambda: next(steps, lambda: None)())
     assert len(updates) > 2
     for update in updates:
-        assert {tab._page, tab._job} <= set(update)
+        assert {tab._page, tab.jobs.line} <= set(update)
 
 
 def test_a_result_is_in_all_updates_that_come_after_it(page, monkeypatch) -> None:
     tab, session = page.annotate, page.session
     first, second = (SimpleNamespace(folder=session.folder) for _ in range(2))
-    monkeypatch.setattr(tab, "_video_and_result", lambda session: {tab.stage: session.results["annotate"], tab._answer: "words"})
+    shown = {tab.view.answer: "words"}
+    monkeypatch.setattr(View, "of", lambda self, session: {tab.stage: session.results["annotate"]} | shown)
+    monkeypatch.setattr(jobs, "asked_of", lambda result: ("mini", None))
+    monkeypatch.setattr(view_models, "answered", lambda result, session: {"top": []})
     job = page.desk.submit(session, lambda job: second, key="annotate", keep=True)
 
     async def at_once(event: Any, timeout: float) -> bool:
@@ -91,16 +98,34 @@ def test_a_result_is_in_all_updates_that_come_after_it(page, monkeypatch) -> Non
 
     monkeypatch.setattr(page.desk.clock, "wait_async", at_once)
     steps = iter([lambda: job.show(first), page.desk.step])  # the evidence, while the verdict is made
-    updates = told(tab._follow(job), lambda: next(steps, lambda: None)())
+    updates = told(tab.explaining.follow(job), lambda: next(steps, lambda: None)())
     given: set[Any] = set()
     for update in updates:
         assert given <= set(update)
         given |= set(update)
     assert [u[tab.stage] for u in updates if tab.stage in u] == [first, second]
-    assert updates[-1][tab._job] == {"state": "idle"}
+    assert updates[-1][tab.jobs.line] == {"state": "idle"}
 
 
 def test_a_tab_that_was_closed_at_once_gets_no_example_and_no_complaint(tabs, caplog) -> None:
     closed: Any = SimpleNamespace(session_hash="closed")
     assert told(tabs.annotate.show_example(closed)) == [{tabs.annotate.stage: gr.skip()}]
     assert caplog.text == ""
+
+
+def test_classes_begin_with_the_answers_of_the_video(page, monkeypatch) -> None:
+    questions, session = page.annotate._questions, page.session
+    [classes, contrast] = questions.class_menus
+    plain = questions.for_model(session, "mini", "cam", [], None)[classes].choices
+    assert questions.order_classes(session) == {}  # nothing is explained
+    answer = {"top": [["walking", 0.6, False], ["none of these", 0.3, True], ["jumping jack", 0.1, False]]}
+    session.results["annotate"] = SimpleNamespace(folder=session.folder, analysis=None, answer=answer)
+    monkeypatch.setattr(jobs, "asked_of", lambda result: ("mini", None))
+    first = [("walking", "walking"), ("jumping jack", "jumping jack")]
+    for menus in (questions.order_classes(session), questions.for_model(session, "mini", "cam", [], None)):
+        assert menus[classes].choices == first + [label for label in plain if label not in first]
+        assert menus[contrast].choices == [("none", ""), *menus[classes].choices]
+    assert plain == sorted(plain)
+    session.chosen["annotate"] = ["movinet_a0"]  # the menus are those of another model by now
+    assert questions.order_classes(session) == {}
+    assert menu_choices.sorted_labels("movinet_a0", ["yoga"])[:3] == ["yoga", "abseiling", "acting in play"]

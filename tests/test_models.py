@@ -173,6 +173,7 @@ def test_facts_of_torchvision_are_those_of_its_enums() -> None:
         assert spec.weights.url == enum.url
         assert spec.weights.sha256 == enum.url[-12:-4]
         assert spec.weights.accuracy == enum.meta["_metrics"]["Kinetics-400"]["acc@1"]
+        assert spec.weights.size == round(enum.meta["_file_size"] * 2**20)
         assert look.resize_size == ([spec.resize] if isinstance(spec.resize, int) else list(spec.resize))
         assert (tuple(look.crop_size), tuple(look.mean), tuple(look.std)) == (spec.crop, spec.mean, spec.std)
         documented = enum.meta["_docs"]

@@ -594,6 +594,7 @@ def test_verdict_that_raises_the_score_says_so() -> None:
     )
     words = describe_verdict(analysis(verdict=odd, curves={"squat": np.zeros(12)}))
     assert words is not None
+    assert words.sentence == f"evidence for squat: not supported. {words.meaning} {words.hiding}"
     assert "raises the score of squat by 2.0\xa0points, hiding equal areas elsewhere lowers it by 3.1\xa0points" in words.hiding
     assert words.certainty.endswith("matters 0.0\xa0points more than other parts.")
 

@@ -189,7 +189,7 @@ def test_a_series_of_clips_is_recorded_hands_free_until_stop(browser, served) ->
     scripts = components._script("bring")
     with pages.opened(browser, f"{served.address}media/none/none", still=True, excused=("404",), bypass_csp=True) as page:
         page.evaluate(f"() => {{ {scripts} {CAMERA} }}")
-        page.get_by_label("Hands free").check()
+        page.get_by_label("Hands-free").check()
         page.get_by_role("button", name="Start").click()
         assert page.locator(".num").inner_text() == "Clip in 3 s"
         pages.pass_time(page, 2.5)
@@ -201,7 +201,7 @@ def test_a_series_of_clips_is_recorded_hands_free_until_stop(browser, served) ->
         page.get_by_role("button", name="Stop").click()  # what was begun is not used, and the camera stays open
         pages.pass_time(page, 20)
         assert page.evaluate("[said.slice(4), files]") == [["stop"], ["recording.webm"]]
-        page.get_by_label("Hands free").uncheck()
+        page.get_by_label("Hands-free").uncheck()
         page.get_by_role("button", name="Start").click()
         page.get_by_role("button", name="Stop and use it").click()
         assert page.evaluate("[said.slice(5), files.length]") == [["start", "stop"], 2]

@@ -111,10 +111,11 @@ def test_training_learns_two_classes_and_leaves_a_model(net, folder, tmp_path, m
     assert "the epoch and the temperature were chosen on these held-out clips" in report["remarks"][-1]
     page = (tmp_path / "mine" / "report.html").read_text()
     assert "Training report" in page
-    assert f"Calibration error {result.ece:.3f} at temperature" in page
+    assert f"differs by {100 * result.ece:.1f} percentage points from the share of right answers" in page
     assert "the figures are somewhat too good" in page
     assert "100.0 % of 4 held-out clips right" in page
-    assert "Mistakes" not in page
+    assert "mistakes below" not in page
+    assert "Mistakes, most confident first" not in page
     assert page.count('<td class="hit" style="--share:1.00">2</td><td></td>') == 1
     assert '<td class="soft num">2 of 2</td>' in page
     assert calls[-1][0] == "test"
@@ -293,7 +294,12 @@ def test_mistakes_are_the_wrong_held_out_videos_with_pictures(tmp_path):
     history = [{"epoch": n, "loss": 1 / n, "held_out_loss": 2 / n, "accuracy": 0.3} for n in (1, 2)]
     page = TrainingReport(("a", "b"), answers, 2.0, 0.1, history, (), {}, tuple(found)).to_html(beside=tmp_path / "report.html")
     assert "33.3 % of 3 held-out clips right" in page
-    assert 'aria-label="loss: training 1 to 0.5, held-out clips 2 to 1"' in page
+    assert 'aria-label="Loss: training clips from 1 to 0.5, held-out clips from 2 to 1"' in page
+    assert 'aria-label="Right answers: held-out clips from 30 to 30"' in page
+    assert "always answering “b” would be right for 66.7 % of them" in page
+    for axis in ("loss (lower is better)", "held-out clips right (%)", "epoch (one pass over the training clips)"):
+        assert axis in page
+    assert "Look at the mistakes below" in page
     assert page.index("2.mp4") < page.index("1.mp4")
     assert page.count("data:image/jpeg") == 2
     assert "more." not in page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,26 @@ raise UsageError(f"no {name}")
 log.warning("nobody sees this")
 """
     assert find_literals(source) == ["Go", "Size", " of ", "no "]
+
+
+SCRIPTS = sorted(p for p in (Path(studio.__file__).parent / "page").glob("*.js") if p.stem != "words")
+NO_WORDS = {"Files", "Escape", "NotFoundError", "POST"}  # names of the browser
+
+
+def find_script_literals(source: str) -> list[str]:
+    """Return the texts of a script that begin with a capital letter: class names and keys of data do not."""
+    code = re.sub(r"^\s*(//|/\*\*| \*).*$|\s// .*$", "", source, flags=re.MULTILINE)
+    return [text for text in re.findall(r"""["`']\s*([A-Z][^"`'$]*)""", code) if text not in NO_WORDS]
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_script_of_the_app_holds_no_sentence_of_its_own(path: Path) -> None:
+    assert find_script_literals(path.read_text(encoding="utf-8")) == []
+
+
+def test_literals_of_scripts_are_found() -> None:
+    source = 'make("p", "soft", "Drop it"); // "Nobody" sees this\nsay(`Sending ${name}`); key === "Escape"; say(W.none);'
+    assert find_script_literals(source) == ["Drop it", "Sending "]
 
 
 def test_sentences_are_whole_and_name_their_fields() -> None:

@@ -215,6 +215,7 @@ def _annotate_one(
 ) -> None:
     """Annotate one input; print each warning once, those of the reader as soon as they come up, and then the answers."""
     from vidcam import annotation
+    from vidcam.reports.trust import describe_verdict
 
     printed: set[str] = set()
 
@@ -231,6 +232,8 @@ def _annotate_one(
     if analysis.method_choice is not None and analysis.method_choice.beats_controls:
         bar.print_notes([f"{name}: {analysis.method_choice.sentence}"])
     bar.print_result(_summary(name, analysis))
+    if (verdict := describe_verdict(analysis)) is not None:
+        bar.print_result(f"{name}: {verdict.sentence}")
 
 
 def _summary(source: str, analysis: Analysis) -> str:

@@ -62,6 +62,7 @@ MODELS: tuple[ModelSpec, ...] = (
             protocol="Kinetics-600 top-1, int8, 1 clip of 50 frames",
             file="movinet_a0_stream_k600_int8.tflite",
             imported="movinet_a0_stream_k600.safetensors",
+            size=3_276_048,
         ),
         convert=convert,
         default_method="gradcam++",  # the exact cam points beside people: docs/methods.md has the figures

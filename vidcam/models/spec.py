@@ -31,7 +31,8 @@ class Weights:
     ``url`` is an address, or a path if the package ships the file. ``sha256`` is the published checksum or its published leading
     part (torchvision and torch hub put eight digits into the file name); if it is None, the first download pins it. ``accuracy``
     is in percent, measured by ``protocol``. ``file`` is the name in the cache, by default the last part of ``url``. ``imported``
-    is the name of the file that ``ModelSpec.convert`` makes of it, which is preferred if it exists.
+    is the name of the file that ``ModelSpec.convert`` makes of it, which is preferred if it exists. ``size`` is the size of the
+    download in bytes; None if it is not known.
     """
 
     url: str
@@ -41,6 +42,7 @@ class Weights:
     protocol: str
     file: str | None = None
     imported: str | None = None
+    size: int | None = None
 
     @property
     def filename(self) -> str:

@@ -52,17 +52,18 @@ def _build_s3d() -> nn.Module:
     return S3D(_builder("s3d")())
 
 
-def _weights(file: str, accuracy: float, protocol: str) -> Weights:
+def _weights(file: str, accuracy: float, protocol: str, mebibytes: float) -> Weights:
     return Weights(
         f"https://download.pytorch.org/models/{file}",
         sha256=file.removesuffix(".pth").rsplit("-", 1)[1],
         licence=LICENCE,
         accuracy=accuracy,
         protocol=f"Kinetics-400 top-1, {protocol}",
+        size=round(mebibytes * 2**20),
     )
 
 
-def _resnet(name: str, title: str, file: str, accuracy: float, *, cells: int) -> ModelSpec:
+def _resnet(name: str, title: str, file: str, mebibytes: float, accuracy: float, *, cells: int) -> ModelSpec:
     return ModelSpec(
         name=name,
         title=title,
@@ -76,7 +77,7 @@ def _resnet(name: str, title: str, file: str, accuracy: float, *, cells: int) ->
         head=Head(("fc",)),
         time_cells=(cells,),
         paper="https://arxiv.org/abs/1711.11248",
-        weights=_weights(file, accuracy, "5 clips of 16 frames at 15 per second"),
+        weights=_weights(file, accuracy, "5 clips of 16 frames at 15 per second", mebibytes),
     )
 
 
@@ -94,11 +95,11 @@ def _s3d() -> ModelSpec:
         head=Head(("classifier.1",)),
         time_cells=(16,),
         paper="https://arxiv.org/abs/1712.04851",
-        weights=_weights("s3d-d76dad2f.pth", 68.368, "1 clip of 128 frames at 15 per second"),
+        weights=_weights("s3d-d76dad2f.pth", 68.368, "1 clip of 128 frames at 15 per second", 31.972),
     )
 
 
-def _mvit(name: str, title: str, file: str, accuracy: float, paper: str, *, compiles: bool) -> ModelSpec:
+def _mvit(name: str, title: str, file: str, mebibytes: float, accuracy: float, paper: str, *, compiles: bool) -> ModelSpec:
     return ModelSpec(
         name=name,
         title=title,
@@ -116,12 +117,12 @@ def _mvit(name: str, title: str, file: str, accuracy: float, paper: str, *, comp
         head=None,
         time_cells=(8,),
         paper=f"https://arxiv.org/abs/{paper}",
-        weights=_weights(file, accuracy, "5 clips of 16 frames at 7.5 per second"),
+        weights=_weights(file, accuracy, "5 clips of 16 frames at 7.5 per second", mebibytes),
         compiles=compiles,
     )
 
 
-def _swin(name: str, title: str, file: str, accuracy: float) -> ModelSpec:
+def _swin(name: str, title: str, file: str, mebibytes: float, accuracy: float) -> ModelSpec:
     return ModelSpec(
         name=name,
         title=title,
@@ -137,19 +138,19 @@ def _swin(name: str, title: str, file: str, accuracy: float) -> ModelSpec:
         head=Head(("head",)),
         time_cells=(16,),
         paper="https://arxiv.org/abs/2106.13230",
-        weights=_weights(file, accuracy, "12 clips of 32 frames at 15 per second"),
+        weights=_weights(file, accuracy, "12 clips of 32 frames at 15 per second", mebibytes),
     )
 
 
 MODELS: tuple[ModelSpec, ...] = (
-    _resnet("r3d_18", "ResNet3D-18", "r3d_18-b3b3357e.pth", 63.200, cells=2),
-    _resnet("mc3_18", "ResNet mixed convolution-18", "mc3_18-a90a0ba3.pth", 63.960, cells=16),
-    _resnet("r2plus1d_18", "ResNet (2+1)D-18", "r2plus1d_18-91a641e6.pth", 67.463, cells=2),
+    _resnet("r3d_18", "ResNet3D-18", "r3d_18-b3b3357e.pth", 127.359, 63.200, cells=2),
+    _resnet("mc3_18", "ResNet mixed convolution-18", "mc3_18-a90a0ba3.pth", 44.672, 63.960, cells=16),
+    _resnet("r2plus1d_18", "ResNet (2+1)D-18", "r2plus1d_18-91a641e6.pth", 120.318, 67.463, cells=2),
     _s3d(),
-    _mvit("mvit_v1_b", "MViT v1 B", "mvit_v1_b-dbeb1030.pth", 78.477, "2104.11227", compiles=True),
+    _mvit("mvit_v1_b", "MViT v1 B", "mvit_v1_b-dbeb1030.pth", 139.764, 78.477, "2104.11227", compiles=True),
     # The relative positions of v2 would become 800 MB of constants.
-    _mvit("mvit_v2_s", "MViT v2 S", "mvit_v2_s-ae3be167.pth", 80.757, "2112.01526", compiles=False),
-    _swin("swin3d_t", "Video Swin T", "swin3d_t-7615ae03.pth", 77.715),
-    _swin("swin3d_s", "Video Swin S", "swin3d_s-da41c237.pth", 79.521),
-    _swin("swin3d_b", "Video Swin B", "swin3d_b_1k-24f7c7c6.pth", 79.427),
+    _mvit("mvit_v2_s", "MViT v2 S", "mvit_v2_s-ae3be167.pth", 131.884, 80.757, "2112.01526", compiles=False),
+    _swin("swin3d_t", "Video Swin T", "swin3d_t-7615ae03.pth", 121.543, 77.715),
+    _swin("swin3d_s", "Video Swin S", "swin3d_s-da41c237.pth", 218.288, 79.521),
+    _swin("swin3d_b", "Video Swin B", "swin3d_b_1k-24f7c7c6.pth", 364.134, 79.427),
 )

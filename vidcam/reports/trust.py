@@ -37,6 +37,11 @@ class VerdictWords:
     keeping: str
     certainty: str
 
+    @property
+    def sentence(self) -> str:
+        """The verdict, what follows and what hiding does, for a reader who has no page."""
+        return f"evidence for {self.label}: {self.word}. {self.meaning} {self.hiding}"
+
 
 def describe_verdict(analysis: Analysis) -> VerdictWords | None:
     """Return the verdict of an analysis in sentences; None if there is none."""

@@ -22,12 +22,52 @@ __all__ = ["MISTAKES", "Answers", "HeldOutMistake", "TrainingReport", "write_rep
 
 Floats = npt.NDArray[np.floating]
 
-PLOTS = {
-    "loss": {"training": "loss", "held-out clips": "held_out_loss"},
-    "accuracy": {"held-out clips": "accuracy"},
-    "evidence in the right place": {"share of the evidence": "inside", "share of the peaks": "pointing"},
-}
-"""What is plotted by epoch: the name of each plot, its curves, and the figure of each curve."""
+EPOCH = "epoch (one pass over the training clips)"
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot by epoch.
+
+    Args:
+        name: What it shows.
+        axis: The name of its vertical axis, with the unit.
+        curves: The figure of each curve by its name.
+        reading: How to read it, and what to do if it looks otherwise.
+        unit: What a figure is multiplied by.
+    """
+
+    name: str
+    axis: str
+    curves: Mapping[str, str]
+    reading: str
+    unit: float = 1.0
+
+
+PLOTS = (
+    Plot(
+        "Loss",
+        "loss (lower is better)",
+        {"training clips": "loss", "held-out clips": "held_out_loss"},
+        "The loss measures how far the answers are from the labels. Both curves should fall. If the curve of the held-out clips "
+        "rises while the other one falls, the model learns its training clips by heart: add clips, or train for fewer epochs.",
+    ),
+    Plot(
+        "Right answers",
+        "held-out clips right (%)",
+        {"held-out clips": "accuracy"},
+        "The curve should rise and then stay level. If it still rises at the end, train for more epochs.",
+        100.0,
+    ),
+    Plot(
+        "Evidence in the right place",
+        "share in the marked place (%)",
+        {"all evidence": "inside", "strongest points": "pointing"},
+        "How much of the evidence lies in the place that the data marks, such as the person. The curves should rise.",
+        100.0,
+    ),
+)
+"""What is plotted by epoch."""
 
 MISTAKES = 40
 """How many mistakes the page shows."""
@@ -188,17 +228,21 @@ class TrainingReport(Report):
 
     def _calibration(self, answers: Answers) -> str:
         without = answers.ece(1.0)
-        return f"calibration error {self.ece:.3f} at temperature {self.temperature:.3g} ({without:.3f} without)"
+        return (
+            f"on average, the probability of an answer differs by {100 * (self.ece or 0.0):.1f} percentage points from the share "
+            f"of right answers ({100 * without:.1f} without the temperature {self.temperature:.3g})"
+        )
 
     def to_html(self, *, beside: str | os.PathLike[str]) -> str:
         confusion = self.answers.confusion() if self.answers else None
         multi_label = self.answers is not None and self.answers.multi_label
         return fill_template(
             "training.html.j2",
-            calibration=self._calibration(self.answers).capitalize() if self.answers else "",
-            remarks=self.remarks,
-            plots=[plot for name in PLOTS if (plot := self._plot(name))],
+            calibration=_sentence(self._calibration(self.answers)) if self.answers else "",
+            remarks=[_sentence(remark) for remark in self.remarks],
+            plots=[drawn for plot in PLOTS if (drawn := self._plot(plot))],
             answers=self.answers,
+            commonest=None if confusion is None or multi_label else self._commonest(confusion),
             epochs=len(self.history),
             mistakes=self.mistakes,
             labels=self.labels,
@@ -213,19 +257,29 @@ class TrainingReport(Report):
         counts = {(labels[true], labels[answer]): int(confusion[true, answer]) for true, answer in np.argwhere(confusion)}
         return confusion_table(counts)
 
-    def _plot(self, name: str) -> tuple[str, str] | None:
-        """Return a plot by epoch: what it shows in words, and its SVG. None if no epoch has its figures."""
+    def _commonest(self, confusion: npt.NDArray[np.int64]) -> tuple[str, float]:
+        """Return the class that most held-out clips have, and the share of clips that it would answer correctly."""
+        counts = confusion.sum(1)
+        return self.labels[int(counts.argmax())], float(counts.max() / counts.sum())
+
+    def _plot(self, plot: Plot) -> tuple[str, str, str] | None:
+        """Return what a plot shows in words, its SVG, and how to read it. None if no epoch has its figures."""
         curves: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {}
-        for curve, key in PLOTS[name].items():
-            points = [(row["epoch"], row[key]) for row in self.history if key in row]
+        for curve, key in plot.curves.items():
+            points = [(row["epoch"], plot.unit * row[key]) for row in self.history if key in row]
             if points:
                 epochs, values = zip(*points, strict=True)
                 curves[curve] = epochs, values
         if not curves:
             return None
-        words = [f"{curve} {values[0]:.3g} to {values[-1]:.3g}" for curve, (_, values) in curves.items()]
-        title = f"{name}: {', '.join(words)}"
-        return title, charts.lines(curves, title=title, x="epoch", y=name)
+        words = [f"{curve} from {values[0]:.3g} to {values[-1]:.3g}" for curve, (_, values) in curves.items()]
+        svg = charts.lines(curves, title=plot.name, x=EPOCH, y=plot.axis)
+        return f"{plot.name}: {', '.join(words)}", svg, plot.reading
+
+
+def _sentence(words: str) -> str:
+    """Return words as a sentence of their own."""
+    return f"{words[:1].upper()}{words[1:]}{'' if words.endswith('.') else '.'}"
 
 
 def write_report(

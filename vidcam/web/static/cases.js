@@ -1,11 +1,20 @@
 // The page of a folder of class folders: it filters and sorts the videos, and goes through them with the player open. It stands
 // behind player.js in one script. See vidcam/reports/templates/dataset.html.j2.
 
+// --- words: all that the page's script says or shows
+
+const CASE_WORDS = {
+  all: count => `All ${count} listed videos.`, some: (shown, all) => `${shown} of the ${all} listed videos.`,
+  cell: (shown, all, label, answer) => `${shown} of the ${all} listed videos: ${label}, answered as ${answer}.`,
+  missing: count => ` ${count} more of them ${count > 1 ? "are" : "is"} only in the JSON and the CSV.`,
+  right: label => `${label}, right`, wrong: (label, answer) => `${label}, answered as ${answer}`, place: (place, count) => `${place} of ${count}`,
+  previous: "Previous", previousTitle: "Previous video (← or J)", next: "Next", nextTitle: "Next video (→ or K)", close: "Close", closeTitle: "Close (Esc)",
+  picturesOnly: "Only pictures of this video are shown here. The page plays the most surprising mistakes and the most doubtful right answers.",
+  keys: [["← → or J, K", "previous video, next video"], ["Space", "play or pause"], ["L", "play forwards; again for faster"], ["Shift+← →", "a tenth of a second"]],
+};
+
 const MOVED = ["Space or K", "J, L", "← →"]; // the player's keys that the page has other uses for
-const PAGE_KEYS = [
-  ["← → or J, K", "the previous video, the next one"], ["Space", "play or pause"], ["L", "play forwards; again for faster"],
-  ["Shift+← →", "a tenth of a second"], ...WORDS.keys.filter(([key]) => !MOVED.includes(key)),
-];
+const PAGE_KEYS = [...CASE_WORDS.keys, ...WORDS.keys.filter(([key]) => !MOVED.includes(key))];
 const IN_ORDER = {
   surprise: (a, b) => b.surprise - a.surprise,
   name: (a, b) => a.name.localeCompare(b.name),
@@ -32,10 +41,10 @@ const createList = () => {
     && (!$("class").value || [card.true, card.answer].includes($("class").value))
     && (!cell || card.true === cell.dataset.true && card.answer === cell.dataset.answer);
   const sentence = () => {
-    const n = cards.length, number = `${n} of the ${all.length} listed videos`;
-    if (!cell) return n === all.length ? `All ${n} listed videos.` : `${number}.`;
+    const n = cards.length;
+    if (!cell) return n === all.length ? CASE_WORDS.all(n) : CASE_WORDS.some(n, all.length);
     const wanted = Number(cell.dataset.count), missing = wanted - all.filter(c => c.true === cell.dataset.true && c.answer === cell.dataset.answer).length;
-    return `${number}: ${cell.dataset.true}, answered as ${cell.dataset.answer}.${missing ? ` ${missing} more of them ${missing > 1 ? "are" : "is"} only in the JSON and the CSV.` : ""}`;
+    return CASE_WORDS.cell(n, all.length, cell.dataset.true, cell.dataset.answer) + (missing ? CASE_WORDS.missing(missing) : "");
   };
   const show = () => {
     cards = all.filter(fits).sort(IN_ORDER[$("order").value]);
@@ -81,17 +90,17 @@ export const startCases = () => {
     stop();
     at = to;
     const { element, number, name, true: label, answer } = cards[to], holder = make("div", { tabIndex: -1 });
-    const words = label === answer ? `${label}, right` : `${label}, answered as ${answer}`;
+    const words = label === answer ? CASE_WORDS.right(label) : CASE_WORDS.wrong(label, answer);
     const step = (words, content, by) => button(words, content, () => show(at + by), { disabled: !cards[at + by] });
     dialog.replaceChildren(
       make("div", { class: "vp-head" },
-        make("p", { "aria-live": "polite" }, make("strong", {}, name), ` ${words} · ${at + 1} of ${cards.length}`),
-        step("Previous video (← or J)", "Previous", -1), step("Next video (→ or K)", "Next", 1),
-        button("Close (Esc)", "Close", () => dialog.close())),
+        make("p", { "aria-live": "polite" }, make("strong", {}, name), ` ${words} · ${CASE_WORDS.place(at + 1, cards.length)}`),
+        step(CASE_WORDS.previousTitle, CASE_WORDS.previous, -1), step(CASE_WORDS.nextTitle, CASE_WORDS.next, 1),
+        button(CASE_WORDS.closeTitle, CASE_WORDS.close, () => dialog.close())),
       holder);
     if (!dialog.open) dialog.showModal();
     if (data[number]) player = createPlayer(holder, data[number], part => partOf(`${number}-${part}`), { hash: false, keys: false, keyRows: PAGE_KEYS });
-    else holder.append(element.querySelector(".images").cloneNode(true), make("p", { class: "soft" }, "This page plays the most surprising mistakes and the most doubtful right answers; of this video it has pictures only."));
+    else holder.append(element.querySelector(".images").cloneNode(true), make("p", { class: "soft" }, CASE_WORDS.picturesOnly));
     holder.focus({ preventScroll: true });
   };
   const KEYS_BY = { ArrowLeft: -1, ArrowRight: 1, j: -1, k: 1 };

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,22 +16,10 @@ from vidcam.web import words
 
 from . import jobs, menus
 from .compare_jobs import Compared, compare
-from .components import (
-    EVENT,
-    IDLE,
-    ModelMenu,
-    failed,
-    followed,
-    guarded,
-    halting,
-    part,
-    remembered,
-    submitted,
-    unchanged,
-    working,
-)
+from .components import EVENT, ModelMenu, part, remembered
 from .session import Session
 from .sessions import SessionManager
+from .tab_jobs import TabJobs
 from .teach_models import shown_name
 from .work import Job
 
@@ -98,8 +86,8 @@ class CompareTab:
         self._desk, self._engines, self._model = desk, engines, model
         with gr.Row(equal_height=False, elem_classes="asks"):
             with gr.Column(scale=7, min_width=340):
-                self._job = part("job", IDLE, elem_id="compare-job")
-                self._page = part("compared", None, input=None, elem_id="compared")
+                self.jobs = TabJobs(desk, KEY, elem_id="compare-job")
+                self._page = part("compared", None, input=None, uses=("bring",), elem_id="compared")
             with gr.Column(scale=4, min_width=320):
                 asked = self._make_questions(model)
                 with gr.Row(elem_classes="sticky"):
@@ -107,14 +95,14 @@ class CompareTab:
                     stop = gr.Button(words.Common.STOP, elem_classes="stop")
         self.model_menus = [ModelMenu(self._model_menu, KEY, 1, model), ModelMenu(self._other_menu, KEY, 2, None)]
         self._asked = asked
-        self.outputs, self.starting = [self._page, self._job], [self._job, *asked]
+        self.outputs, self.starting = [self._page, self.jobs.line], [self.jobs.line, *asked]
         changes = [
             self._kind.input(self._change, asked, self.starting, **EVENT),
             self._model_menu.input(self._change_model, asked, self.starting, **EVENT),
             self._other_menu.input(self._change, asked, self.starting, **EVENT),
         ]
         start.click(self._run, asked, self.outputs, **EVENT)
-        stop.click(halting(desk, self._job), None, [self._job], **EVENT)
+        stop.click(self.jobs.stop, None, [self.jobs.line], **EVENT)
         self._remember_after = remembered(desk, KEY, asked, after=changes)
 
     def follow_models(self, changed: Any) -> None:
@@ -156,27 +144,23 @@ class CompareTab:
         try:
             session = self._desk.of(request.session_hash)
         except UsageError as error:
-            yield {self._job: failed(str(error))}
+            yield self.jobs.failed(error)
             return
         video = session.video
         result: Compared | None = session.results.get(KEY)
         facts = None if video is None else {"name": video.name, "poster": video.poster, "facts": video.facts}
         page = gr.HTML(None if result is None else _finished(session, result), input=facts)
-        shown: dict[Any, Any] = {self._page: page, self._job: IDLE}  # all later updates contain it: see :func:`followed`
+        shown: dict[Any, Any] = {self._page: page} | self.jobs.idle  # all later updates contain it: see :meth:`TabJobs.follow`
         yield shown
-        if session.job is not None and session.job.key == KEY and session.job.state in ("waiting", "running", "failed"):
-            async for update in self._follow(session.job):
+        job = self.jobs.unfinished(session)
+        if job is not None:
+            async for update in self._follow(job):
                 yield shown | update
 
     def begin(self, request: gr.Request) -> Any:
         """Return what was chosen before the page was loaded again."""
-
-        def update() -> Any:
-            # Gradio forgets the values of components in a tab that was never looked at, so all of them are sent.
-            session = self._desk.of(request.session_hash)
-            return self._menus_for(session, self._chosen_before(session))
-
-        return guarded(update, self._job)
+        # Gradio forgets the values of components in a tab that was never looked at, so all of them are sent.
+        return self.jobs.answer(request, lambda session: self._menus_for(session, self._chosen_before(session)))
 
     def _chosen_before(self, session: Session) -> Choice:
         """Return what was chosen before the page was loaded again; what is usual if a model of it is gone."""
@@ -213,37 +197,33 @@ class CompareTab:
         }  # fmt: skip
 
     def _change(self, request: gr.Request, *asked: Any) -> Any:
-        def update() -> Any:
-            session = self._desk.of(request.session_hash)
-            told = gr.skip() if session.busy else IDLE  # an error was about what was chosen before
-            return self._menus_for(session, Choice.of(*asked)) | {self._job: told}
+        def update(session: Session) -> Any:
+            told = self.jobs.unchanged if session.busy else self.jobs.idle  # an error was about what was chosen before
+            return self._menus_for(session, Choice.of(*asked)) | told
 
-        return guarded(update, self._job)
+        return self.jobs.answer(request, update)
 
     def _change_model(self, request: gr.Request, kind: Any, model: Any, other: Any, _: Any, *more: Any) -> Any:
         """Show the menus for another first model, with the methods that are usual for it."""
         return self._change(request, kind, model, other, (), *more)
 
     async def _follow(self, job: Job) -> AsyncIterator[Any]:
-        async for progress in followed(job, self._desk):
-            yield {self._job: progress}
+        async for progress in self.jobs.follow(job):
+            yield progress
         is_current = job.session.results.get(KEY) is job.result  # there is no other video yet
         if job.state != "done":
-            yield {self._job: working(job, self._desk)}
+            yield self.jobs.working(job)
         elif is_current:
-            yield {self._job: IDLE, self._page: _finished(job.session, job.result)}
+            yield {self._page: _finished(job.session, job.result)} | self.jobs.idle
         else:
-            yield unchanged(self._job)
+            yield self.jobs.unchanged
 
     async def _run(self, request: gr.Request, *asked: Any) -> AsyncIterator[Any]:
-        def submit() -> Job:
-            session = self._desk.of(request.session_hash)
+        def work(session: Session) -> Callable[[Job], Compared]:
             choice = Choice.of(*asked)
-            models, methods = choice.asked()
-            work = compare(session, self._engines, models, methods, Settings(classes=choice.labels))
-            return self._desk.submit(session, work, key=KEY, keep=True)
+            return compare(session, self._engines, *choice.asked(), Settings(classes=choice.labels))
 
-        async for update in submitted(submit, self._follow, self._job):
+        async for update in self.jobs.submit(request, work, self._follow, keep=True):
             yield update
 
 

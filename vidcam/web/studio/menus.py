@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,15 @@ from vidcam.models.table import get_spec, list_models, list_specs
 from vidcam.web import words
 
 from .teach_models import find_spec, is_taught, model_shelf, shown_name
+from .uploads import megabytes
 
 __all__ = [
     "availability",
     "check_model",
     "choice_reason",
+    "count_actions",
     "default_model",
+    "download",
     "is_known",
     "labels",
     "method_choices",
@@ -34,6 +38,7 @@ __all__ = [
     "refusal",
     "refusals",
     "rejects",
+    "sorted_labels",
 ]
 
 
@@ -49,6 +54,11 @@ def default_model(wanted: str) -> str:
 def labels(model: str) -> tuple[str, ...]:
     """Return the classes that a model knows."""
     return find_spec(model).labels()
+
+
+def sorted_labels(model: str, first: Sequence[str] = ()) -> list[str]:
+    """Return the classes of a model in alphabetical order, after those that come ``first``."""
+    return [*first, *sorted(set(labels(model)) - set(first), key=str.casefold)]
 
 
 def rejects(model: str) -> tuple[str, ...]:
@@ -105,12 +115,28 @@ def model_choices(owner: Path | None = None) -> list[tuple[str, str]]:
             for m in model_shelf().list(owner.name)
         ]
     )
-    usable = [(spec, *availability(spec)) for spec in list_specs()]
-    order = sorted((not here, n) for n, (_, here, reason) in enumerate(usable) if reason is None)
-    return taught + [
-        (words.Menus.model(name=usable[n][0].name, title=usable[n][0].title, here=not absent), usable[n][0].name)
-        for absent, n in order
-    ]
+    usable = [(not here, spec) for spec in list_specs() for here, reason in [availability(spec)] if reason is None]
+    return taught + [(_in_menu(spec), spec.name) for _, spec in sorted(usable, key=lambda row: row[0])]
+
+
+def _in_menu(spec: ModelSpec) -> str:
+    """Return what a menu says of a model of the table."""
+    return words.Menus.model(name=spec.name, title=spec.title, actions=count_actions(spec), download=download(spec))
+
+
+def download(spec: ModelSpec) -> str:
+    """Return what to add to the name of a model that has to be downloaded; nothing if it is on this machine."""
+    return "" if loading.is_available(spec) else words.Menus.download(size=download_size(spec))
+
+
+def count_actions(spec: ModelSpec) -> int:
+    """Return how many actions a model knows."""
+    return len(labels(spec.name)) - len(spec.rejects)
+
+
+def download_size(spec: ModelSpec) -> str | None:
+    """Return the size of a model's download in words, None if it is not known."""
+    return None if spec.weights is None or spec.weights.size is None else megabytes(spec.weights.size)
 
 
 def availability(spec: ModelSpec) -> tuple[bool, str | None]:
@@ -126,8 +152,7 @@ def availability(spec: ModelSpec) -> tuple[bool, str | None]:
 def reach(model: str) -> str:
     """Return in one line what a model knows."""
     spec = find_spec(model)
-    count = len(labels(model)) - len(spec.rejects)
-    return words.Menus.reach(actions=count, everyday=spec.name == BUILT_IN, clip_s=spec.clip_s)
+    return words.Menus.reach(actions=count_actions(spec), everyday=spec.name == BUILT_IN, clip_s=spec.clip_s)
 
 
 def method_choices(model: str, *, several: bool = False) -> list[tuple[str, str]]:
@@ -156,6 +181,7 @@ def models_table() -> list[dict[str, Any]]:
                 "name": spec.name,
                 "title": spec.title,
                 "here": here,
+                "size": download_size(spec),
                 "reason": reason,
                 "clip": f"{spec.num_frames} × {spec.seconds_between_frames:.3g} s",
                 "crop": f"{spec.crop[0]} × {spec.crop[1]}",
@@ -171,21 +197,23 @@ def models_table() -> list[dict[str, Any]]:
     return rows
 
 
-def methods_table() -> list[dict[str, Any]]:
-    """Return the table of methods for the Models tab."""
-    return [
-        {
-            "name": m.name,
-            "title": m.title,
-            "family": words.Menus.FAMILIES.get(m.family, m.family),
-            "signed": m.signed,
-            "complete": m.is_complete,
-            "requires": ", ".join(sorted(m.requires - {"features", "gradient"})),
-            "cost": m.cost,
-            "paper": m.paper,
-        }
-        for m in all_methods()
-    ]
+def methods_table() -> str:
+    """Return the table of methods for the Models tab, as Markdown."""
+    rows = [words.Menus.METHOD_COLUMNS, ["---"] * len(words.Menus.METHOD_COLUMNS)]
+    for m in all_methods():
+        paper, _, address = m.paper.partition("http")
+        paper = paper.rstrip(", ")
+        rows.append(
+            [
+                f"**{m.name}** {m.title}",
+                words.Menus.FAMILIES.get(m.family, m.family),
+                words.Menus.FOR_AND_AGAINST if m.signed else words.Menus.FOR,
+                words.Menus.ADDS_UP if m.is_complete else "",
+                m.cost,
+                f"[{paper}](http{address})" if address else paper,
+            ]
+        )
+    return f"## {words.Menus.METHODS}\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def is_known(name: object) -> bool:

@@ -16,7 +16,6 @@ from vidcam.io.json_text import parse_json, to_utf8_text
 from vidcam.web import words
 from vidcam.web.security import LOOPBACK, Guard
 
-from .annotate import take
 from .session import Session
 from .sessions import SessionManager
 from .teach_clips import lesson_of
@@ -110,7 +109,7 @@ async def _take_in(request: Request, desk: SessionManager, session: Session, fol
     elif several:
         session.queue.append(video)
     else:
-        take(session, video)
+        session.take(video)
 
 
 async def player(request: Request) -> Response:

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vidcam.errors import UsageError
+from vidcam.web import words
+
 if TYPE_CHECKING:
     from .teach_clips import Lesson
     from .uploads import Video
@@ -60,6 +63,18 @@ class Session:
             with suppress(OSError):  # deleted meanwhile
                 total += path.stat().st_size
         return total
+
+    def take(self, video: Video) -> None:
+        """Ask about this video from now on, and delete the results of the one before. UsageError while that is worked on."""
+        if self.busy:
+            raise UsageError(words.Common.BUSY)
+        before, self.video = self.video, video
+        if before is not None and self.folder in before.path.parents and before.path.parent != video.path.parent:
+            self.forget(before.path.parent)
+        for result in self.results.values():
+            self.forget(result.folder)
+        self.results.clear()
+        self.job = None
 
     def choose(self, key: str, values: list[Any], *, sent: float) -> None:
         """Keep what is chosen in a part of the page, unless what the page sent later has come already."""

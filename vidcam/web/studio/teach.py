@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import gradio as gr
@@ -14,15 +14,15 @@ from vidcam.models import loading
 from vidcam.models.table import list_specs
 from vidcam.web import words
 
-from . import jobs, menus
-from .components import EVENT, IDLE, ModelMenu, Unfinished, followed, guarded, halting, part, saving, submitted, working
+from . import jobs, menus, view_models
+from .components import EVENT, ModelMenu, part
 from .live import address_of
 from .session import Session
 from .sessions import SessionManager
+from .tab_jobs import TabJobs
 from .teach_clips import MAX_ACTIONS, lesson_of
 from .teach_jobs import EPOCHS, Teaching, pack, teach
 from .teach_models import MISTAKES, TEST, ModelShelf, TaughtModel
-from .uploads import megabytes, minutes
 from .work import Job
 
 __all__ = ["TeachTab"]
@@ -47,10 +47,9 @@ class TeachTab:
         others: list[ModelMenu],
     ) -> None:
         self._desk, self._engines, self._shelf, self._others = desk, engines, shelf, others
-        self._unfinished = Unfinished(desk, KEY)
         with gr.Row(equal_height=False, elem_classes="asks"):
             with gr.Column(scale=7, min_width=340):
-                self._job = part("job", IDLE, elem_id="teach-job")
+                self._jobs = TabJobs(desk, KEY, elem_id="teach-job")
                 # gr.Video sends to Gradio's own upload, which is closed; and a list that grows would be made anew at each change.
                 self._lesson = part("teach", {}, uses=("bring",), elem_id="teach")
                 self._live = part("live", {"src": ""}, elem_id="teach-live")
@@ -61,7 +60,7 @@ class TeachTab:
                     stop = gr.Button(words.Common.STOP, elem_classes="stop")
                 self._make_models()
         models = [self.menu, self._facts, self._live, *(other.menu for other in others)]
-        self.starting, self.shown = [self._job, self._lesson, *models], [self._job, *models]
+        self.starting, self.shown = [self._jobs.line, self._lesson, *models], [self._jobs.line, *models]
         self._connect(start, stop, asked)
 
     def _make_questions(self) -> list[Any]:
@@ -95,41 +94,37 @@ class TeachTab:
 
     def _connect(self, start: gr.Button, stop: gr.Button, asked: list[Any]) -> None:
         """Connect the events of the controls to the methods below."""
-        self._lesson.upload(self._show_lesson, None, [self._job, self._lesson], **EVENT)
+        self._lesson.upload(self._show_lesson, None, [self._jobs.line, self._lesson], **EVENT)
         self._lesson.input(self._rename, None, None, **EVENT)
-        self._lesson.submit(self._add_action, None, [self._job, self._lesson], **EVENT)
-        self._lesson.delete(self._remove, None, [self._job, self._lesson], **EVENT)
+        self._lesson.submit(self._add_action, None, [self._jobs.line, self._lesson], **EVENT)
+        self._lesson.delete(self._remove, None, [self._jobs.line, self._lesson], **EVENT)
         start.click(self._run, asked, self.shown, js=f"(_, ...more) => [JSON.stringify({NAMES}), ...more]", **EVENT)
-        stop.click(halting(self._desk, self._job), None, [self._job], **EVENT)
-        self.menu.input(self._choose, [self.menu], [self._job, self._facts, self._live], **EVENT)
-        self._see.click(self._show_live, [self.menu], [self._job, self._live], **EVENT)
-        self._save.click(self._pack, [self.menu], [self._job, self._facts], **EVENT)
+        stop.click(self._jobs.stop, None, [self._jobs.line], **EVENT)
+        self.menu.input(self._choose, [self.menu], [self._jobs.line, self._facts, self._live], **EVENT)
+        self._see.click(self._show_live, [self.menu], [self._jobs.line, self._live], **EVENT)
+        self._save.click(self._pack, [self.menu], [self._jobs.line, self._facts], **EVENT)
         sure = f"name => confirm({json.dumps(words.Teach.SURE)}) ? name : null"
         self.deleted = self._drop.click(self._delete, [self.menu], self.shown, js=sure, **EVENT)
 
     async def begin(self, request: gr.Request) -> AsyncIterator[Any]:
         """Fill the tab when it is loaded with what its session has."""
 
-        def update() -> Any:
-            session, job = self._desk.of(request.session_hash), self._unfinished.find(request)
-            return {self._lesson: self._values(session), self._job: job} | self._taught(session)
+        def update(session: Session) -> Any:
+            return {self._lesson: self._values(session)} | self._jobs.find(session, request) | self._taught(session)
 
-        yield guarded(update, self._job)
+        yield self._jobs.answer(request, update)
 
     async def resume(self, request: gr.Request) -> AsyncIterator[Any]:
         """Show the progress of a job that still runs when the tab is loaded, and its model."""
-        async for update in self._unfinished.resume(request, self._follow, self._job):
+        async for update in self._jobs.resume(request, self._follow):
             yield update
 
     # --- the clips
 
     def _values(self, session: Session) -> dict[str, Any]:
         """Return the actions with their clips, and what an upload needs."""
-        limits, lesson = self._desk.limits, lesson_of(session)
-        return {
-            "token": session.token,
-            "size": limits.size,
-            "words": words.Uploads.limits(size=megabytes(limits.size), length=minutes(limits.seconds)),
+        lesson = lesson_of(session)
+        return view_models.upload(session, self._desk.limits) | {
             "full": len(lesson.actions) >= MAX_ACTIONS,
             "actions": [
                 {
@@ -167,12 +162,11 @@ class TeachTab:
         return self._change_lesson(request, remove)
 
     def _change_lesson(self, request: gr.Request, change: Any) -> Any:
-        def update() -> Any:
-            session = self._desk.of(request.session_hash)
+        def update(session: Session) -> Any:
             change(session)
-            return {self._lesson: self._values(session), self._job: gr.skip() if session.busy else IDLE}
+            return {self._lesson: self._values(session)} | (self._jobs.unchanged if session.busy else self._jobs.idle)
 
-        return guarded(update, self._job)
+        return self._jobs.answer(request, update)
 
     async def _rename(self, event: gr.EventData, request: gr.Request) -> None:
         """Keep the names as they are typed, for a tab that is loaded again."""
@@ -184,25 +178,23 @@ class TeachTab:
     async def _run(self, names: Any, base: Any, epochs: Any, layers: Any, request: gr.Request) -> AsyncIterator[Any]:
         """Teach a model what stands in the page."""
 
-        def submit() -> Job:
-            session = self._desk.of(request.session_hash)
+        def work(session: Session) -> Callable[[Job], TaughtModel]:
             lesson = lesson_of(session)
             lesson.rename(dict(parse_json(names)))
             how = Teaching(menus.check_model(base), int(epochs), layers == words.Teach.ALL_LAYERS)
-            work = teach(session, self._engines, self._shelf, lesson.check(), how)
-            return self._desk.submit(session, work, key=KEY)
+            return teach(session, self._engines, self._shelf, lesson.check(), how)
 
-        async for update in submitted(submit, self._follow, self._job):
+        async for update in self._jobs.submit(request, work, self._follow):
             yield update
 
     async def _follow(self, job: Job) -> AsyncIterator[Any]:
-        async for progress in followed(job, self._desk):
-            yield {self._job: progress}
+        async for progress in self._jobs.follow(job):
+            yield progress
         if job.state != "done":
-            yield {self._job: working(job, self._desk)}
+            yield self._jobs.working(job)
         else:
             name = job.result.name if isinstance(job.result, TaughtModel) else None  # a zip is for the tab that asked for it
-            yield {self._job: IDLE} | self._taught(job.session, name)
+            yield self._jobs.idle | self._taught(job.session, name)
 
     # --- the models
 
@@ -218,43 +210,38 @@ class TeachTab:
         } | {menu: gr.Dropdown(menus.model_choices(session.runs)) for menu, *_ in self._others}
 
     def _choose(self, name: Any, request: gr.Request) -> Any:
-        def update() -> Any:
-            session = self._desk.of(request.session_hash)
-            return {self._facts: model_facts(session, self._shelf.find(name)), self._live: {"src": ""}, self._job: gr.skip()}
+        def update(session: Session) -> Any:
+            shown = {self._facts: model_facts(session, self._shelf.find(name)), self._live: {"src": ""}}
+            return shown | self._jobs.unchanged
 
-        return guarded(update, self._job)
+        return self._jobs.answer(request, update)
 
     def _show_live(self, name: Any, request: gr.Request) -> Any:
-        def update() -> Any:
-            session = self._desk.of(request.session_hash)
+        def update(session: Session) -> Any:
             model = self._shelf.find(name)
-            return {self._live: {"src": address_of(session, model), "jump": True}, self._job: gr.skip()}
+            return {self._live: {"src": address_of(session, model), "jump": True}} | self._jobs.unchanged
 
-        return guarded(update, self._job)
+        return self._jobs.answer(request, update)
 
     async def _pack(self, name: Any, request: gr.Request) -> AsyncIterator[Any]:
         """Put the model into a zip, which the browser saves when it is ready."""
 
-        def submit() -> Job:
-            return self._desk.submit(self._desk.of(request.session_hash), pack(self._shelf.find(name)), key=KEY)
-
         def follow(job: Job) -> AsyncIterator[Any]:
-            return saving(job, self._desk, self._job, self._facts, model_facts(job.session, self._shelf.find(name)))
+            return self._jobs.save(job, self._facts, model_facts(job.session, self._shelf.find(name)))
 
-        async for update in submitted(submit, follow, self._job):
+        async for update in self._jobs.submit(request, lambda session: pack(self._shelf.find(name)), follow):
             yield update
 
     def _delete(self, name: Any, request: gr.Request) -> Any:
-        def update() -> Any:
-            session = self._desk.of(request.session_hash)
+        def update(session: Session) -> Any:
             if name is None or session.runs is None:  # the user was asked, and said no
-                return {self._job: gr.skip()}
+                return self._jobs.unchanged
             if session.busy:
                 raise UsageError(words.Common.BUSY)
             self._shelf.delete(session.runs.name, name)
-            return {self._job: gr.skip()} | self._taught(session) | self._reset_menus(session, name)
+            return self._jobs.unchanged | self._taught(session) | self._reset_menus(session, name)
 
-        return guarded(update, self._job)
+        return self._jobs.answer(request, update)
 
     def _reset_menus(self, session: Session, deleted: str) -> dict[Any, Any]:
         """Return the menus of other tabs in which a model was chosen that is deleted, with another one chosen instead."""

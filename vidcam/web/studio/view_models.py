@@ -18,13 +18,25 @@ from . import menus
 from .results import Result, file_kinds
 from .runs import PICTURE, StoredRun
 from .session import Session
+from .sessions import Limits
 from .teach_models import find_spec, shown_name
-from .uploads import Video
+from .uploads import Video, megabytes, minutes
 
-__all__ = ["answered", "cards", "headline", "in_step", "of_video", "sentence_of", "shown"]
+__all__ = ["answered", "cards", "headline", "in_step", "of_video", "sentence_of", "shown", "upload"]
 
 SURE, LONG_S = 0.5, 0.5
 """An action is part of a sequence if the model gives it this probability for this many seconds."""
+
+
+def upload(session: Session, limits: Limits) -> dict[str, Any]:
+    """Return the values that the page needs to upload videos to a session."""
+    most = megabytes(limits.size)
+    return {
+        "token": session.token,
+        "size": limits.size,
+        "words": words.Uploads.limits(size=most, length=minutes(limits.seconds)),
+        "tooLarge": words.Uploads.too_large(name="{name}", most=most),
+    }
 
 
 def of_video(session: Session, video: Video) -> dict[str, Any]:
@@ -99,12 +111,16 @@ def rejected(analysis: Analysis) -> dict[str, Any] | None:
     if analysis.labels[0] not in menus.rejects(analysis.model.name):
         return None
     spec, (other, _) = find_spec(analysis.model.name), choose_default_model()
-    here, reason = menus.availability(get_spec(other))
-    useful = other != spec.name and reason is None
+    offered = get_spec(other)
+    useful = other != spec.name and menus.availability(offered)[1] is None
     return {
         "sentence": _rejection(analysis, spec),
         "model": other if useful else None,
-        "try": words.Answer.explain_with(model=other, actions=len(menus.labels(other)), here=here) if useful else None,
+        "try": (
+            words.Answer.explain_with(model=other, actions=menus.count_actions(offered), download=menus.download(offered))
+            if useful
+            else None
+        ),
     }
 
 

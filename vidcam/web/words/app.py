@@ -116,8 +116,8 @@ class Answer:
         return f"{model} recognises none of its {actions} actions in this video."
 
     @staticmethod
-    def explain_with(*, model: str, actions: int, here: bool) -> str:
-        return f"Explain with {model} ({actions} actions{'' if here else ', after a download'})"
+    def explain_with(*, model: str, actions: int, download: str) -> str:
+        return f"Explain with {model} ({actions} actions{download})"
 
     @staticmethod
     def side_by_side(*, videos: Sequence[str]) -> str:
@@ -213,6 +213,9 @@ class Menus:
         "propagation": "Relevance propagation",
         "attention": "Attention",
     }
+    METHODS = "Methods"
+    METHOD_COLUMNS = ("Method", "Family", "Evidence", "Complete", "Cost", "Paper")
+    FOR, FOR_AND_AGAINST, ADDS_UP = "for", "for and against", "adds up to the score"
     BEST = "best · the best of several, tested on this video (takes minutes)"
     BEST_HERE = "It was chosen because it is the best one on this machine."
     LARGER_ONES = "The tab Models downloads larger ones, with hundreds of actions."
@@ -220,8 +223,13 @@ class Menus:
     OFFLINE = "its weights are not on this machine, and VIDCAM_OFFLINE forbids downloads"
 
     @staticmethod
-    def model(*, name: str, title: str, here: bool) -> str:
-        return f"{name} · {title}" + ("" if here else " · needs a download")
+    def model(*, name: str, title: str, actions: int, download: str) -> str:
+        return f"{name} · {title}, {actions} actions{download}"
+
+    @staticmethod
+    def download(*, size: str | None) -> str:
+        """Return what is added to a model whose weights are not on this machine; ``size`` is None if it is not known."""
+        return f", downloads {size or 'its weights'}"
 
     @staticmethod
     def taught_model(*, name: str, right: int, tested: int) -> str:

@@ -1,10 +1,10 @@
 // The answer in figures, the verdict on its evidence, the files and the warnings.
-const root = element.firstElementChild;
+const root = element.firstElementChild, W = WORDS.answer;
 
 function verdict({ word, label, why, figures }) {
   const box = make("div", "verdict"), head = make("p", "head"), reason = make("p", "soft", why);
   box.dataset.word = word;
-  head.append(make("span", "chip", word), make("span", "", `Evidence for ${label}`));
+  head.append(make("span", "chip", word), make("span", "", W.evidenceFor(label)));
   reason.title = figures;
   box.append(head, reason);
   return box;
@@ -13,7 +13,7 @@ function verdict({ word, label, why, figures }) {
 function notes(warnings) {
   const box = make("details", "notes"), list = make("ul");
   list.append(...warnings.map(words => make("li", "", words)));
-  box.append(make("summary", "", warnings.length === 1 ? "1 note" : `${warnings.length} notes`), list);
+  box.append(make("summary", "", W.notes(warnings.length)), list);
   return box;
 }
 
@@ -29,7 +29,7 @@ function draw() {
     fill.style.width = `${100 * prob}%`;
     bar.append(fill);
     const name = isRejection ? make("span", "name", label) : button("name", label, () => trigger("select", { label }));
-    name.title = isRejection ? label : `Show the evidence for ${label}`;
+    name.title = isRejection ? label : W.show(label);
     row.append(name, make("span", "num", percent(prob)), bar);
     list.append(row);
   }
@@ -39,7 +39,7 @@ function draw() {
   root.append(make("p", "facts soft", v.facts.join(" · ")));
   if (v.warnings.length) root.append(notes(v.warnings));
   const files = make("p", "files");
-  files.append(make("span", "soft", "Download"), ...v.files.map(({ kind, title }) => button("small", title, () => trigger("download", { kind }))));
+  files.append(make("span", "soft", W.download), ...v.files.map(({ kind, title }) => button("small", title, () => trigger("download", { kind }))));
   root.append(files);
   saveFile(v.saved);
 }

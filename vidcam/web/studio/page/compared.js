@@ -1,23 +1,17 @@
 // The page of the comparison, in a frame as high as the page: all methods, or both models, in step in one player, with cost and agreement.
-const root = element.firstElementChild, tab = element.closest("[role=tabpanel]") ?? root;
+const root = element.firstElementChild, W = WORDS.compared, tab = element.closest("[role=tabpanel]") ?? root;
 const annotate = () => document.querySelector("#tabs [role=tab]")?.click();
 
 const objections = new MutationObserver(([{ target }]) => target.textContent && annotate());
 
 /** Gives what is dropped to the stage of Annotate. Several files, and what the stage says against one, are shown there. */
-function hear(target) {
-  for (const kind of ["dragover", "dragleave", "drop"]) target.addEventListener(kind, e => {
-    const stage = document.querySelector(".vc-stage"), chooser = stage?.querySelector("input[type=file]");
-    if (!chooser || !e.dataTransfer?.types.includes("Files")) return;
-    e.preventDefault();
-    root.style.outline = kind === "dragover" ? "2px dashed var(--vc-accent)" : "";
-    if (kind !== "drop" || !e.dataTransfer.files.length) return;
-    if (e.dataTransfer.files.length > 1) annotate();
-    objections.observe(stage.querySelector(".notice"), { childList: true });
-    chooser.files = e.dataTransfer.files;
-    chooser.dispatchEvent(new Event("change"));
-  });
-}
+const hear = area => takeDrops(area, files => {
+  const stage = document.querySelector(".vc-stage"), chooser = stage.querySelector("input[type=file]");
+  if (files.length > 1) annotate();
+  objections.observe(stage.querySelector(".notice"), { childList: true });
+  chooser.files = files;
+  chooser.dispatchEvent(new Event("change"));
+}, over => { root.style.outline = over ? "2px dashed var(--vc-accent)" : ""; });
 hear(tab);
 
 function draw() {
@@ -26,15 +20,15 @@ function draw() {
   if (!v) {
     const empty = make("div", "hint");
     if (input) {
-      empty.append(image(input.poster), make("p", "", `${input.name} · ${input.facts}`), make("p", "soft", "Choose methods, or two models, and press Compare: where do they agree?"));
+      empty.append(image(input.poster), make("p", "", `${input.name} · ${input.facts}`), make("p", "soft", W.ready));
     } else {
-      empty.append(make("p", "", "There is no video yet: drop one here."), button("go", "Choose a video", annotate));
+      empty.append(make("p", "", W.empty), button("go", W.choose, annotate));
     }
     root.append(empty);
     return;
   }
   const frame = make("iframe"), files = make("p", "files");
-  Object.assign(frame, { title: "The comparison", src: v.page, allow: "fullscreen" });
+  Object.assign(frame, { title: W.frame, src: v.page, allow: "fullscreen" });
   frame.addEventListener("load", () => {
     const page = frame.contentDocument.documentElement;
     hear(page);

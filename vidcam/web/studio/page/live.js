@@ -1,14 +1,14 @@
 // The viewer of `vidcam live`, in a frame that exists only while its tab is open: a hidden tab must not use a camera.
-const root = element.firstElementChild;
+const root = element.firstElementChild, W = WORDS.live;
 const address = () => props.value?.src; // empty: not yet
-root.innerHTML = `<p class="soft">Your browser's camera is explained on the machine that this page comes from. Pictures are sent there and nowhere else, and none is saved.</p>`;
+root.append(make("p", "soft", W.note));
 let frame = null, seen = false, due = false; // whether to scroll there
 function update() {
   root.hidden = !address();
   if (frame && (!address() || frame.getAttribute("src") !== address())) { frame.remove(); frame = null; }
   if (seen && !frame && address()) {
     frame = document.createElement("iframe");
-    frame.title = "Live viewer";
+    frame.title = W.frame;
     frame.allow = "camera; fullscreen";
     frame.src = address();
     root.append(frame);

@@ -1,16 +1,14 @@
 // The stage: bring a video, read the answer, and play the video with its evidence.
-const root = element.firstElementChild;
+const root = element.firstElementChild, W = WORDS.stage;
 
 // --- the parts
 
 const head = make("div", "say"), line = make("p", "eyebrow"), words = make("h2", "sentence"), top = make("div", "top");
 const screen = make("div", "screen"), video = make("video"), lost = make("p", "lost"), holder = make("div", "holder");
 Object.assign(video, { controls: true, loop: true, muted: true, playsInline: true, preload: "auto" });
-const reply = make("p", "reply"), drop = make("div", "drop"), notice = make("p", "notice"), chooser = make("input");
+const reply = make("p", "reply"), drop = make("div", "drop"), notice = make("p", "notice");
 notice.setAttribute("role", "alert");
-Object.assign(chooser, { type: "file", accept: "video/*,image/gif,.mkv,.avi,.webm,.mov", hidden: true, multiple: true });
-chooser.setAttribute("aria-label", "Video file");
-const other = button("quiet", "Another video", () => state("empty"));
+const other = button("quiet", W.another, () => state("empty"));
 top.append(line, other);
 head.append(top, words, reply);
 reply.setAttribute("role", "status");
@@ -32,9 +30,10 @@ function state(name) {
 
 // --- bringing a video
 
-const big = make("p", "big", "Drop one or more videos here"), limits = make("p", "soft"), choose = button("go", "Choose a video", () => chooser.click());
-const camera = button("", "Record", () => record()), shelf = make("div", "shelf"), shelfTitle = make("p", "soft", "or take an example");
-const back = button("quiet", "Back", () => update());
+const chooser = makeChooser(W.file, files => { if (files.length) sendAll(files); });
+const big = make("p", "big", W.drop), limits = make("p", "soft"), choose = button("go", W.choose, () => chooser.click());
+const camera = button("", W.record, () => record()), shelf = make("div", "shelf"), shelfTitle = make("p", "soft", W.examples);
+const back = button("quiet", W.back, () => update());
 const pair = make("div", "pair"), sending = makeSending();
 pair.append(choose, camera, back);
 const target = make("div", "target");
@@ -58,20 +57,14 @@ const send = async (blob, name, several = false) => {
   return taken;
 };
 
-chooser.addEventListener("change", () => { if (chooser.files.length) sendAll([...chooser.files]); });
-for (const kind of ["dragover", "dragleave", "drop"]) root.addEventListener(kind, e => {
-  if (!e.dataTransfer?.types.includes("Files")) return;
-  e.preventDefault();
-  target.classList.toggle("over", kind === "dragover");
-  if (kind === "drop" && e.dataTransfer.files.length) sendAll([...e.dataTransfer.files]);
-});
+takeDrops(root, files => sendAll([...files]), over => target.classList.toggle("over", over));
 
 const record = () => recordVideo({ place: drop, say, use: file => sendAll([file]), opened: () => { target.hidden = true; }, closed: () => { target.hidden = false; } });
 
 function open() {
   const { examples = [], words: most = "", secret } = props.value ?? {};
   if (secret) try { sessionStorage.setItem("vidcam", secret); } catch { /* the browser forbids it: then a reload begins anew */ }
-  limits.textContent = most && `${most} each; several are explained right away, one after the other`;
+  limits.textContent = most && W.limits(most);
   shelf.replaceChildren(...examples.map(example => {
     const b = button("example", "", () => { say(""); trigger("select", { name: example.name }); });
     b.append(image(example.poster), make("b", "", example.name.replace(/\.\w+$/, "").replaceAll("_", " ")), make("small", "num", example.facts.split(" · ")[0]));
@@ -83,7 +76,7 @@ function open() {
 
 // --- the player
 
-video.addEventListener("error", () => { video.controls = false; lost.textContent = "Your browser cannot play this format. It can be explained all the same."; });
+video.addEventListener("error", () => { video.controls = false; lost.textContent = W.cannotPlay; });
 
 function preview(url, poster) {
   lost.textContent = "";
@@ -153,9 +146,9 @@ for (const kind of ["keydown", "keyup"]) document.addEventListener(kind, event =
 // --- what if this is hidden?
 
 const AROUND = 0.12; // of the picture on each side of a marked place
-const frameBox = make("i", "box"), ask = button("quiet ask", "What if a part is hidden?", () => arm(!root.classList.contains("drawing")));
+const frameBox = make("i", "box"), ask = button("quiet ask", W.hide, () => arm(!root.classList.contains("drawing")));
 const marked = Object.assign(button("quiet marked", "", () => hideMarked()), { hidden: true }); // for the keyboard, which drags nothing
-ask.title = "Drag a box on the picture, or a stretch on the timeline. A marked place (P) or a loop ([ and ]) can be hidden too. Escape takes the box away.";
+ask.title = W.hideTitle;
 other.before(marked, ask);
 let asked = 0, from = null;
 
@@ -164,10 +157,10 @@ function arm(on) {
   frameBox.remove();
   root.classList.toggle("drawing", on);
   const { place, loop } = players[0].state;
-  marked.textContent = place?.pinned ? "Hide the marked place" : "Hide the loop";
+  marked.textContent = place?.pinned ? W.hideMarked : W.hideLoop;
   marked.hidden = !on || !(place?.pinned || loop);
   ask.setAttribute("aria-pressed", on);
-  reply.textContent = on ? "Drag a box on the picture, or a stretch on the timeline." : "";
+  reply.textContent = on ? W.draw : "";
 }
 
 function hideMarked() {
@@ -185,7 +178,7 @@ function hide(part) {
     const [area, t0, t1] = timeline();
     frame(area, [0, clamp((part.stretch[0] - t0) / (t1 - t0), 0, 1), 1, clamp((part.stretch[1] - t0) / (t1 - t0), 0, 1)]);
   }
-  reply.textContent = "Asking the model…";
+  reply.textContent = W.asking;
   trigger("submit", { ...part, time: part.stretch ? (part.stretch[0] + part.stretch[1]) / 2 : players[0].state.frame, asked: ++asked });
 }
 
@@ -223,7 +216,7 @@ watch("hidden", () => { if (props.hidden?.asked === asked) reply.textContent = p
 
 async function showExample() {
   if (!props.showcase || example.childElementCount) return;
-  const box = make("div"), words = make("p", "soft", `An example: ${props.showcase.title}. The heat shows where the model finds its evidence.`);
+  const box = make("div"), words = make("p", "soft", W.example(props.showcase.title));
   example.append(box, words);
   shown = await makePlayer({ base: props.showcase.base, title: "" }, box);
   if (!shown) return;
@@ -241,7 +234,7 @@ function update() {
   say("");
   if (!input) { close(); state("empty"); return; }
   line.textContent = `${input.name} · ${input.facts}`;
-  words.textContent = result ? result.sentence : "What does the model say, and why?";
+  words.textContent = result ? result.sentence : W.question;
   if (result?.players.length) {
     video.pause();
     state("done");

@@ -1,14 +1,14 @@
 // What is to be taught: actions, each with a name and clips that are recorded or dropped.
-const root = element.firstElementChild, typed = new Map(); // the names that the server may not know yet
+const root = element.firstElementChild, W = WORDS.teach, typed = new Map(); // the names that the server may not know yet
 const list = make("ol", "actions"), notice = make("p", "notice"), sending = makeSending();
 const studio = make("div", "studio"), whose = make("p", "big");
 let filmed = null; // the action whose clips the open camera records
 const say = text => { notice.textContent = text; };
 notice.setAttribute("role", "alert");
-const another = button("", "Add an action", () => trigger("submit"));
+const another = button("", W.add, () => trigger("submit"));
 root.append(
-  make("h2", "sentence", "Teach a model your own actions"),
-  make("p", "soft", "Name two to ten actions and add clips of each: a few seconds long, with one person doing that action from beginning to end. Five or more clips of each are good; vary place and distance."),
+  make("h2", "sentence", W.title),
+  make("p", "soft", W.help),
   studio, list, sending, notice, another,
 );
 studio.hidden = true;
@@ -22,7 +22,7 @@ async function add(action, files) {
 /** Opens the camera for an action; an open one records that from now on. It lies outside of the list, which is drawn anew. */
 function film(action, place) {
   filmed = action;
-  whose.textContent = `Clips of ${typed.get(action.number) || action.label || `action ${place}`}`;
+  whose.textContent = W.clipsOf(typed.get(action.number) || action.label || W.action(place));
   if (studio.hidden) recordVideo({
     place: studio, say, again: true, use: file => add(filmed, [file]),
     opened: () => { studio.hidden = false; studio.append(whose); }, closed: () => { studio.hidden = true; },
@@ -37,9 +37,9 @@ function clipOf(action, clip, what) {
   for (const [kind, act] of [["pointerenter", () => video.play().catch(() => {})], ["pointerleave", () => video.pause()]]) {
     play.addEventListener(kind, event => { if (event.pointerType === "mouse") act(); }); // clips of one person begin alike
   }
-  play.setAttribute("aria-label", `Play ${what}`);
-  const gone = button("quiet", "Remove", () => trigger("delete", { action: action.number, clip: clip.number }));
-  gone.setAttribute("aria-label", `Remove ${what}`);
+  play.setAttribute("aria-label", W.play(what));
+  const gone = button("quiet", W.remove, () => trigger("delete", { action: action.number, clip: clip.number }));
+  gone.setAttribute("aria-label", W.removeClip(what));
   const under = make("div", "under");
   under.append(make("span", "num soft", clip.facts), gone);
   box.append(play, under);
@@ -47,29 +47,22 @@ function clipOf(action, clip, what) {
 }
 
 function actionOf(action, place) {
-  const box = make("li", "action"), field = make("input", "name"), row = make("div", "pair"), clips = make("ul", "clips"), chooser = make("input");
-  Object.assign(field, { value: typed.get(action.number) ?? action.label, maxLength: 40, placeholder: `Action ${place}, such as waving`, autocomplete: "off" });
+  const box = make("li", "action"), field = make("input", "name"), row = make("div", "pair"), clips = make("ul", "clips");
+  const chooser = makeChooser(W.files(place), files => add(action, files));
+  Object.assign(field, { value: typed.get(action.number) ?? action.label, maxLength: 40, placeholder: W.hint(place), autocomplete: "off" });
   field.dataset.number = action.number;
-  field.setAttribute("aria-label", `Name of action ${place}`);
+  field.setAttribute("aria-label", W.name(place));
   field.addEventListener("input", () => typed.set(action.number, field.value));
   field.addEventListener("change", () => trigger("input", { names: [[action.number, field.value]] }));
-  Object.assign(chooser, { type: "file", accept: "video/*,image/gif,.mkv,.avi,.webm,.mov", multiple: true, hidden: true });
-  chooser.setAttribute("aria-label", `Video files of action ${place}`);
-  chooser.addEventListener("change", () => add(action, [...chooser.files]));
-  const record = button("", "Record", () => film(action, place));
-  const choose = button("", "Add videos", () => chooser.click()), gone = button("quiet", "Remove", () => trigger("delete", { action: action.number }));
-  record.setAttribute("aria-label", `Record a clip of action ${place}`);
-  choose.setAttribute("aria-label", `Add videos of action ${place}`);
-  gone.setAttribute("aria-label", `Remove action ${place}`);
+  const record = button("", W.record, () => film(action, place));
+  const choose = button("", W.choose, () => chooser.click()), gone = button("quiet", W.remove, () => trigger("delete", { action: action.number }));
+  record.setAttribute("aria-label", W.recordName(place));
+  choose.setAttribute("aria-label", W.chooseName(place));
+  gone.setAttribute("aria-label", W.removeAction(place));
   row.append(field, record, choose, gone, chooser);
-  clips.append(...action.clips.map((clip, n) => clipOf(action, clip, `clip ${n + 1} of action ${place}`)));
-  box.append(row, action.clips.length ? clips : make("p", "soft", "No clips yet: record some, or drop video files here."));
-  for (const kind of ["dragover", "dragleave", "drop"]) box.addEventListener(kind, e => {
-    if (!e.dataTransfer?.types.includes("Files")) return;
-    e.preventDefault();
-    box.classList.toggle("over", kind === "dragover");
-    if (kind === "drop") add(action, [...e.dataTransfer.files]);
-  });
+  clips.append(...action.clips.map((clip, n) => clipOf(action, clip, W.clip(n + 1, place))));
+  box.append(row, action.clips.length ? clips : make("p", "soft", W.empty));
+  takeDrops(box, files => add(action, files), over => box.classList.toggle("over", over));
   return box;
 }
 
