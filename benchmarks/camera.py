@@ -17,7 +17,7 @@ from vidcam.io.source import open_source
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-__all__ = ["CHROMIUM", "with_camera"]
+__all__ = ["CHROMIUM", "started", "with_camera", "write_camera"]
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -25,11 +25,19 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 @contextmanager
 def with_camera(clip: Path, *, fps: int = 30) -> Iterator[Browser]:
     """Chromium, as it is on the PATH, with ``clip`` for a camera of ``fps`` pictures a second, played over and over."""
+    with tempfile.TemporaryDirectory() as folder:
+        camera = Path(folder) / "camera.y4m"
+        write_camera(clip, camera, fps=fps)
+        with started(camera) as chromium:
+            yield chromium
+
+
+@contextmanager
+def started(camera: Path) -> Iterator[Browser]:
+    """Chromium with a camera that plays what :func:`write_camera` has written."""
     from playwright.sync_api import sync_playwright
 
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        camera = Path(folder) / "camera.y4m"
-        _as_camera(clip, camera, fps=fps)
+    with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
             executable_path=CHROMIUM,
             args=[
@@ -43,8 +51,8 @@ def with_camera(clip: Path, *, fps: int = 30) -> Iterator[Browser]:
             chromium.close()
 
 
-def _as_camera(clip: Path, path: Path, *, fps: int) -> None:
-    """The clip as the uncompressed file that Chromium takes for a camera."""
+def write_camera(clip: Path, path: Path, *, fps: int = 30) -> None:
+    """Write the clip as the uncompressed file that Chromium takes for a camera."""
     with open_source(clip) as source, path.open("wb") as file:
         width, height = source.info.width // 2 * 2, source.info.height // 2 * 2
         file.write(f"YUV4MPEG2 W{width} H{height} F{fps}:1 Ip A1:1 C420jpeg\n".encode())

@@ -46,8 +46,8 @@ from vidcam.metrics.faithfulness import bootstrap, faithfulness_of
 from vidcam.metrics.imputers import IMPUTERS
 from vidcam.metrics.localisation import score_map
 from vidcam.metrics.method_choice import MapFigures, choose_best
+from vidcam.metrics.ranks import rank_correlation
 from vidcam.metrics.removals import Removals
-from vidcam.metrics.sanity import rank_correlation
 from vidcam.models.table import get_spec
 
 ROOT = Path(__file__).parent.parent

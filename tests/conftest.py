@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -31,6 +32,24 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Start one process more than there are processors: those that wait for a browser leave theirs to the others."""
     allowed = getattr(os, "sched_getaffinity", None)
     return (len(allowed(0)) if allowed else os.cpu_count() or 1) + 1
+
+
+gc.disable()  # until all tests are imported
+
+
+def pytest_collection_finish() -> None:
+    """Leave the million objects that importing has made out of all garbage collections."""
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let one process run the tests of a file that share a fixture, which would otherwise be made in every process."""
+    if item.get_closest_marker("xdist_group"):
+        return
+    fixtures = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009 — pytest has no public way to ask
+    if any(definitions[-1].scope == "module" for definitions in fixtures.values()):
+        item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -85,12 +104,22 @@ def same_draws() -> None:
         torch.manual_seed(0)
 
 
+@pytest.fixture(scope="session")
+def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One of the project's clips, as what a browser's camera sees."""
+    from benchmarks.camera import write_camera
+
+    path = tmp_path_factory.mktemp("camera") / "camera.y4m"
+    write_camera(ROOT / "clips" / "jumping_jack.mp4", path, fps=25)
+    return path
+
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
     """Chromium with a camera that plays one of the project's clips; the test is skipped where there is none."""
-    from benchmarks.camera import CHROMIUM, with_camera
+    from benchmarks.camera import CHROMIUM, started
 
     if CHROMIUM is None:
         pytest.skip("needs a Chromium on the PATH (Debian: apt-get install chromium)")
-    with with_camera(ROOT / "clips" / "jumping_jack.mp4", fps=25) as chromium:
+    with started(request.getfixturevalue("camera")) as chromium:
         yield chromium

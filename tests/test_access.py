@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -84,10 +85,12 @@ def test_on_this_machine_only_its_own_names_are_answered() -> None:
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address that the app prints when it listens on all of the machine's addresses, as it is called from here."""
+    folder = tmp_path_factory.mktemp("access")
     command = [sys.executable, "-c", "from vidcam.cli.main import main; main()", "app", "--host", "0.0.0.0", "--port", "0"]
-    with subprocess.Popen([*command, "--model", "mini"], stderr=subprocess.PIPE, text=True) as process:
+    surroundings = os.environ | {"TMPDIR": str(folder)}
+    with subprocess.Popen([*command, "--model", "mini"], stderr=subprocess.PIPE, text=True, env=surroundings) as process:
         assert process.stderr is not None
         try:
             assert process.stderr.readline() == "starting the app\n"
@@ -98,6 +101,8 @@ def address() -> Iterator[str]:
             process.terminate()
             said = process.stderr.read()
     assert said.strip() == ""  # nothing that anybody asked for is told in the terminal
+    assert process.returncode == 143
+    assert list(folder.glob("vidcam-app-*")) == []
 
 
 def ask(address: str, *, method: str = "GET", **headers: str) -> tuple[int, str]:

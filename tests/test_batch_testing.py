@@ -74,7 +74,7 @@ def test_evaluate_writes_a_row_of_figures_for_each_video(vidcam: Run, tmp_path: 
 
 def test_compare_writes_a_page_and_a_row_of_agreement(vidcam: Run) -> None:
     (Path("in/bad.mp4")).unlink()
-    words = ("--method", "cam", "--method", "gradcam++", "--method", "occlusion", "--json", "out/{name}.json")
+    words = ("--method", "cam", "--method", "gradcam++", "--method", "gradientxinput", "--json", "out/{name}.json")
     code, out, err = vidcam("compare", "in", *MODEL, *words, "--out-dir", "out")
     assert code == 0, err
     rows = read_csv(Path("out/results.csv"))
@@ -87,7 +87,7 @@ def test_compare_writes_a_page_and_a_row_of_agreement(vidcam: Run) -> None:
         assert float(row["correlation"]) == pytest.approx(math.fsum(pairs.values()) / len(pairs))
         assert float(row["least_correlation"]) == pytest.approx(min(pairs.values()))
         assert pairs[tuple(json.loads(row["least_alike"]))] == min(pairs.values())
-        assert json.loads(row["compared"]) == names == ["cam", "gradcam++", "occlusion"]
+        assert json.loads(row["compared"]) == names == ["cam", "gradcam++", "gradientxinput"]
         assert json.loads(row["classes"]) == ["red square"]
     assert "rank correlation" in out.splitlines()[0]
 

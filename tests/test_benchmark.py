@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,16 @@ from vidcam.metrics.removals import Removals
 from vidcam.models.loading import LoadedModel
 from vidcam.models.spec import Head, ModelSpec
 from vidcam.reports import charts
+
+pytestmark = pytest.mark.xdist_group("benchmark")  # clips are drawn once for all tests
+
+draw_once = cache(known_clips.draw_clip)
+
+
+@pytest.fixture(autouse=True)
+def drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw each clip once for all tests, which takes most of their time."""
+    monkeypatch.setattr(known_clips, "draw_clip", draw_once)
 
 
 class Brightness(nn.Module):

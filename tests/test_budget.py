@@ -194,8 +194,13 @@ def short(clip: Path) -> Evaluation:
 
 
 @pytest.fixture(scope="module")
-def full(clip: Path) -> Evaluation:
-    return evaluate(clip, None)[0]
+def full_run(clip: Path) -> tuple[Evaluation, int]:
+    return evaluate(clip, None)
+
+
+@pytest.fixture
+def full(full_run: tuple[Evaluation, int]) -> Evaluation:
+    return full_run[0]
 
 
 def test_small_budget_is_spent_on_the_most_telling_tests(short: Evaluation) -> None:
@@ -259,9 +264,9 @@ def test_large_budget_finds_what_no_budget_finds(clip: Path, full: Evaluation) -
     assert sum(n for unit, n in found.budget.counts.items() if unit == "forwards") >= forwards
 
 
-def test_full_evaluation_predicts_each_removal_once(full: Evaluation, clip: Path) -> None:
+def test_full_evaluation_predicts_each_removal_once(full_run: tuple[Evaluation, int]) -> None:
+    full, forwards = full_run
     windows, maps, imputers = full.windows, 5, 3
-    _, forwards = evaluate(clip, None)
     faithful = windows * imputers * (2 + maps * (2 * 11 + 1))
     tubes = windows * (1 + 2 * (1 + verdict.tubes_for(windows)))
     changes, smoothing = windows * 7, windows * 2 * 11

@@ -20,10 +20,16 @@ from torch import nn
 from vidcam.engine.base import find_disagreement
 from vidcam.engine.openvino import Unsupported, open_compiled
 from vidcam.errors import IncompatibleError
-from vidcam.methods import gradient_cam
+from vidcam.methods import gradient_cam, perturbation
 from vidcam.methods.core import Target, TorchModel
 from vidcam.methods.lookup import all_methods, check_method, get_method
 from vidcam.models.loading import LoadedModel, ResolvedModel
+
+
+@pytest.fixture(autouse=True)
+def few_masks(monkeypatch):
+    """Have RISE try a few masks instead of hundreds, which all go the same way through a network."""
+    monkeypatch.setitem(perturbation.rise.__kwdefaults__, "masks", 20)
 
 
 def test_snapshot_sees_every_kind_of_change():

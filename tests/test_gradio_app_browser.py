@@ -34,6 +34,7 @@ from support.waiting import HANG_S, happened, until
 from vidcam import engine
 from vidcam.io.source import open_source
 from vidcam.methods import core
+from vidcam.metrics import verdict
 from vidcam.synthetic import scene
 from vidcam.web.studio import app, teach_models
 
@@ -129,9 +130,11 @@ def served(tmp_path_factory) -> Iterator[SimpleNamespace]:
         else:
             patch.setenv("VIDCAM_OFFLINE", "1")
         patch.setattr(core, "explain_by_each", counted)
+        if not SHOOTING:
+            patch.setattr(verdict, "TUBES", 6)  # a tenth of the passes
         limits = app.Limits() if SHOOTING else app.Limits(size=20_000_000, seconds=300)
         with app.served(app.Options(port=0, model="mini", showcase=SHOOTING, limits=limits, begun=desks.append)) as address:
-            yield SimpleNamespace(address=address, asked=asked, desk=desks[0], free=free)
+            yield SimpleNamespace(address=address, asked=asked, desk=desks[0], free=free, contexts=[])
         assert not desks[0].root.exists()
 
 
@@ -173,7 +176,7 @@ def opened(browser, served, **options: Any) -> Iterator[Any]:
     # What a browser notes of a file that is refused, and Gradio of a page that is loaded again while it listens to the server.
     gradio = ("AbortError", "Connection errored out", "Unexpected error 404: Not Found")
     excused = ("Failed to load resource: the server responded with a status of 400", *gradio)
-    with pages.opened(browser, served.address, excused=excused, **options) as page:
+    with pages.opened(browser, served.address, excused=excused, **{"used": served.contexts} | options) as page:
         page.wait_for_selector(".example")
         [session] = [s for s in served.desk.sessions if not any(s is other for other in before)]
         page.session = session
@@ -222,6 +225,14 @@ def choose(page: Any, menu: str, name: str) -> None:
     page.get_by_role("option", name=re.compile(rf"^(✓ )?{re.escape(name)} ·")).click()
 
 
+def only_cam(page: Any) -> None:
+    """Leave one method in the menu of the comparison: the last three go."""
+    for _ in range(3):
+        page.locator("#compare-methods input").press("Backspace")
+    page.keyboard.press("Tab")
+    until(lambda: ["cam"] in page.session.chosen.get("compare", []))
+
+
 PLAYER = "document.querySelector('.vc-stage .holder .vp').player"
 
 
@@ -257,11 +268,10 @@ def heat(page: Any) -> tuple[float, float]:
     return opaque, colours
 
 
-def test_a_video_is_explained_played_with_its_heat_and_taken_home(browser, served, tmp_path) -> None:
+def test_a_video_is_explained_played_with_its_heat_and_taken_home(browser, served, short, tmp_path) -> None:
     with opened(browser, served) as page:
-        bring(page, CLIPS / "jumping_jack.mp4")
-        page.wait_for_selector(".vc-stage[data-state=ready]")
-        assert page.locator(".vc-stage .eyebrow").inner_text().replace("\xa0", " ") == "jumping_jack.mp4 · 5.0 s · 640 × 360"
+        bring_short(page, short)
+        assert page.locator(".vc-stage .eyebrow").inner_text().replace("\xa0", " ") == "short.mp4 · 1.8 s · 320 × 180"
         explain(page)
         # the answer
         sentence = page.locator(".sentence").inner_text().replace("\xa0", " ")
@@ -279,7 +289,7 @@ def test_a_video_is_explained_played_with_its_heat_and_taken_home(browser, serve
         analysis = result.analysis
         # the video is the one that was brought, nothing is encoded, and it opens at the strongest moment
         [copy] = result.folder.glob("*.mp4")
-        assert copy.read_bytes() == (CLIPS / "jumping_jack.mp4").read_bytes()
+        assert copy.read_bytes() == short.read_bytes()
         strongest = float(analysis.times_s[np.nanargmax(analysis.curves["jumping jack"])])
         assert settled(page) == pytest.approx(strongest, abs=0.05)
         # class, opacity, style and frame step work without the server
@@ -309,19 +319,19 @@ def test_a_video_is_explained_played_with_its_heat_and_taken_home(browser, serve
             saved.value.save_as(path)
             page.wait_for_selector("#job .vc-job[data-state=idle]", state="attached")
         assert len(served.asked) == asked
-        with open_source(files["MP4"]) as source, open_source(CLIPS / "jumping_jack.mp4") as original:
+        with open_source(files["MP4"]) as source, open_source(short) as original:
             assert len(list(source.frames())) == len(list(original.frames()))
         said = json.loads(files["JSON"].read_text())
-        assert said["input"]["path"] == "jumping_jack.mp4"
+        assert said["input"]["path"] == "short.mp4"
         assert said["summary"]["top"][0]["label"] == "jumping jack"
         assert said["verdict"]["word"] == page.locator(".verdict .chip").inner_text()
         with files["CSV"].open(newline="") as file:
             assert len(list(csv.reader(file))) == len(analysis.times_s) + 1
         assert np.load(files["Maps"]).files
         report = files["Report"].read_text()
-        assert "The page plays jumping_jack.mp4 itself." in report
+        assert "The page plays short.mp4 itself." in report
         [own] = re.findall(r'id="part-video">([^<]*)<', report)
-        assert base64.b64decode(own) == (CLIPS / "jumping_jack.mp4").read_bytes()
+        assert base64.b64decode(own) == short.read_bytes()
         with zipfile.ZipFile(files["All (.zip)"]) as archive:
             assert {name.rpartition(".")[2] for name in archive.namelist()} == {"mp4", "html", "json", "csv", "vtt", "npz"}
         for path in files.values():  # nothing says where this server keeps its files
@@ -605,10 +615,7 @@ def test_a_comparison_goes_on_while_its_page_is_loaded_again(browser, served, sh
         bring_short(page, short)
         page.get_by_role("tab", name="Compare").click()
         page.locator("#compared .hint", has_text="short.mp4").wait_for()
-        for _ in range(3):  # the last ones go
-            page.locator("#compare-methods input").press("Backspace")
-        page.keyboard.press("Tab")
-        until(lambda: ["cam"] in page.session.chosen.get("compare", []))
+        only_cam(page)
         served.free.clear()
         try:
             asked = len(served.asked)
@@ -647,6 +654,7 @@ def test_videos_dropped_on_the_comparison_are_compared(browser, served, short) -
         hint.get_by_text("There is no video yet. Drop one here.").wait_for()
         drop_files(page, hint, ("first.mp4", short.read_bytes()))
         hint.get_by_text("first.mp4").wait_for()
+        only_cam(page)
         page.locator("#compare").click()
         compared = page.frame_locator("#compared iframe").locator(".vp-tile").first
         compared.wait_for()
@@ -753,7 +761,7 @@ def test_a_recording_is_timed_while_it_runs_and_explained(browser, served, jumpi
     (tmp_path / "recorded.webm").write_bytes(webm)
     with open_source(tmp_path / "recorded.webm") as source:
         assert source.info.duration_s is None  # what some browsers record does not say how long it is
-    with opened(browser, served, before=RECORDER) as page:
+    with opened(browser, served, before=RECORDER, used=None) as page:  # its clock is changed
         page.evaluate(
             "webm => { window.prepared = new Blob([Uint8Array.from(atob(webm), c => c.charCodeAt(0))]); }",
             base64.b64encode(webm).decode(),
@@ -889,8 +897,15 @@ def teach_two_actions(page: Any, folder: Path) -> None:
     page.wait_for_selector("#teach-job .vc-job[data-state=idle]", state="attached")
 
 
+def save_beside(path: Path, *pictures: np.ndarray) -> None:
+    """Save two screenshots beside each other, as the docs show them."""
+    laptop, phone = (cv2.resize(p, (p.shape[1] * 640 // p.shape[0], 640), interpolation=cv2.INTER_AREA) for p in pictures)
+    beside = np.concatenate([laptop, np.full((640, 16, 3), 128, np.uint8), phone], axis=1)
+    cv2.imwrite(str(path), beside, [cv2.IMWRITE_JPEG_QUALITY, 80])
+
+
 def test_every_tab_on_large_and_small_screens_dark_and_light(browser, served, short, tmp_path) -> None:
-    folder = Path(os.environ.get("VIDCAM_SCREENSHOTS", tmp_path))
+    folder = Path(os.environ.get("VIDCAM_SCREENSHOTS", ""))
     sizes = {"laptop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 
     def shots(tab: str, arrange: Callable[[], Any] = lambda: None) -> None:
@@ -906,11 +921,11 @@ def test_every_tab_on_large_and_small_screens_dark_and_light(browser, served, sh
                 page.wait_for_function(
                     f"getComputedStyle(document.body).backgroundColor.match(/\\d+/g).every(v => v < 60) === {json.dumps(dark)}"
                 )
-                seen = page.screenshot(animations="disabled")
-                pictures.append(cv2.imdecode(np.frombuffer(seen, np.uint8), cv2.IMREAD_COLOR))
-            laptop, phone = (cv2.resize(p, (p.shape[1] * 640 // p.shape[0], 640), interpolation=cv2.INTER_AREA) for p in pictures)
-            beside = np.concatenate([laptop, np.full((640, 16, 3), 128, np.uint8), phone], axis=1)
-            cv2.imwrite(str(folder / f"app-{tab}-{scheme}.jpg"), beside, [cv2.IMWRITE_JPEG_QUALITY, 80])
+                if SHOOTING:
+                    seen = page.screenshot(animations="disabled")
+                    pictures.append(cv2.imdecode(np.frombuffer(seen, np.uint8), cv2.IMREAD_COLOR))
+            if SHOOTING:
+                save_beside(folder / f"app-{tab}-{scheme}.jpg", *pictures)
         page.set_viewport_size(sizes["laptop"])
 
     with opened(browser, served) as page:
@@ -925,6 +940,8 @@ def test_every_tab_on_large_and_small_screens_dark_and_light(browser, served, sh
         explain(page)
         shots("annotate")
         page.get_by_role("tab", name="Compare").click()
+        if not SHOOTING:
+            only_cam(page)
         page.locator("#compare").click()
         tiles = page.frame_locator("#compared iframe").locator(".vp-tile")
         tiles.first.wait_for()
@@ -934,7 +951,7 @@ def test_every_tab_on_large_and_small_screens_dark_and_light(browser, served, sh
                 "tile => { window.compared = tile.ownerDocument.querySelector('.vp').player; compared.seek(1.76); }"
             )
             until(lambda: tiles.first.evaluate("() => Math.abs(compared.state.frame - 1.76) < 0.05"))
-            tiles.nth(3).evaluate("tile => tile.scrollIntoView({ block: 'end' })")
+            tiles.last.evaluate("tile => tile.scrollIntoView({ block: 'end' })")
 
         shots("compare", show_tiles)
         page.get_by_role("tab", name="Models").click()

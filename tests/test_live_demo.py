@@ -43,10 +43,20 @@ def facts_with(how: Any) -> tuple[dict[str, Any], ModelSpec]:
 CUT = """async ({ facts, size, pictures }) => {
     const { Cutter, normalise, placeOf, shownAt } = await import("/preprocess.js");
     const bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
+    const text = async array => (await new Promise(resolve => {
+        const reader = new FileReader();
+        reader.onload = () => resolve(reader.result);
+        reader.readAsDataURL(new Blob([array]));
+    })).split(",")[1];
     const cutter = new Cutter(facts, size), crops = pictures.map(text => cutter.cut(bytes(text)));
-    const place = placeOf(facts, cutter.geometry), input = Array.from(normalise(facts, crops));
-    return { crops: crops.map(crop => Array.from(crop)), input, place };
+    const place = placeOf(facts, cutter.geometry), input = await text(normalise(facts, crops));
+    return { crops: await Promise.all(crops.map(text)), input, place };
 }"""
+
+
+def numbers(text: str, kind: type) -> np.ndarray:
+    """The numbers that the page has sent as base64."""
+    return np.frombuffer(base64.b64decode(text), kind)
 
 
 DRAWN = """() => {
@@ -74,12 +84,12 @@ def test_page_makes_the_same_input_as_vidcam(browser: Browser) -> None:
                 found = page.evaluate(CUT, {"facts": facts, "size": list(size), "pictures": sent})
                 (geometry,) = spatial_crops(size, resize=spec.resize, crop=spec.crop, cover=False)
                 expected = np.stack([geometry.cut(resize(p, geometry)) for p in pictures])
-                crops = np.array(found["crops"]).reshape(expected.shape)
+                crops = np.stack([numbers(text, np.uint8) for text in found["crops"]]).astype(int).reshape(expected.shape)
                 # OpenCV rounds its weights, and cuts off between its two passes.
                 assert np.abs(crops - expected).max() <= 1, how
                 assert (crops == expected).mean() > 0.8, how
                 own = normalise_array(crops[None].astype(np.uint8), mean=spec.mean, std=spec.std)
-                np.testing.assert_allclose(np.array(found["input"]), own.ravel(), atol=1e-5)
+                np.testing.assert_allclose(numbers(found["input"], np.float32), own.ravel(), atol=1e-5)
                 (cells,) = from_json([facts["cells"]])
                 for centres, read in zip(cells.cell_centres(geometry), (found["place"]["ys"], found["place"]["xs"]), strict=True):
                     np.testing.assert_allclose(read, centres, atol=1e-6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -41,12 +41,10 @@ changed features, and around another."""
 
 
 @pytest.fixture(autouse=True)
-def _older_objects_do_not_count() -> Iterator[None]:
+def _older_objects_do_not_count() -> None:
     """Leave out of all counts what torch and others made when they were imported: a million objects to look through."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture

@@ -101,3 +101,14 @@ def test_space_serves_nobody_without_a_password() -> None:
 def test_tests_of_one_group_run_in_one_process(request: pytest.FixtureRequest) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:  # else what a group shares is made in every process, which takes minutes
         assert request.node.nodeid.endswith("@together")
+
+
+@pytest.fixture(scope="module")
+def shared() -> None:
+    """Stands for what takes seconds to make."""
+
+
+@pytest.mark.usefixtures("shared")
+def test_tests_with_a_fixture_of_a_file_run_in_one_process(request: pytest.FixtureRequest) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        assert request.node.nodeid.endswith("@test_packaging_repository")

@@ -23,6 +23,7 @@ from vidcam.methods.lookup import get_method
 from vidcam.methods.receptive_field import method_geometry
 from vidcam.metrics import counterfactual, faithfulness, imputers, sanity, smoothness, spurious, verdict
 from vidcam.metrics.baselines import smooth_random_map
+from vidcam.metrics.ranks import rank_correlation
 from vidcam.metrics.removals import Removals
 from vidcam.metrics.splice import share_inside, splice
 from vidcam.models.loading import LoadedModel
@@ -203,7 +204,7 @@ def test_the_verdict_tells_a_true_map_from_a_wrong_one(frames, truth):
         assert verdict.judge([certain]).word == word
 
 
-@pytest.mark.parametrize("windows", [1, 2, 3, 4, 6, 9])
+@pytest.mark.parametrize("windows", [1, 2, 3, 4, 6])
 def test_random_map_is_supported_as_seldom_as_the_interval_says(windows):
     rng = np.random.default_rng(windows)
     tubes = verdict.tubes_for(windows)
@@ -245,14 +246,14 @@ def test_empty_or_even_map_is_not_supported(values, frames):
 
 def test_untrained_network_is_not_supported():
     frames = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
-    words = []
+    words, where = [], None
     for seed in range(100):
         torch.manual_seed(seed)
         net = small_spec().build().eval()
         engine = TorchEngine(LoadedModel(small_spec(), net, ("a", "b", "c"), None, None), "cpu", chunk=64)
         answer = int(engine.predict(frames[None])[0].argmax())
         [values] = core.explain(engine, frames[None], [core.Target(answer)], get_method("cam")).maps
-        where = method_geometry(get_method("cam"), engine.model)[0]
+        where = where or method_geometry(get_method("cam"), engine.model)[0]  # the same for any weights
         trial = verdict.run_trial(
             frames, values[0, 0], where, lambda clips, e=engine, k=answer: e.probabilities(e.predict(clips))[:, k], seed=seed
         )
@@ -379,11 +380,11 @@ def engine() -> TorchEngine:
 
 def test_rank_correlation_by_hand():
     a = np.array([1.0, 2.0, 2.0, 5.0])
-    assert sanity.rank_correlation(a, a**3) == pytest.approx(1.0)
-    assert sanity.rank_correlation(a, -a) == pytest.approx(-1.0)
-    assert math.isnan(sanity.rank_correlation(a, np.ones(4)))  # 0 would say that a map of nothing has passed the test
+    assert rank_correlation(a, a**3) == pytest.approx(1.0)
+    assert rank_correlation(a, -a) == pytest.approx(-1.0)
+    assert math.isnan(rank_correlation(a, np.ones(4)))  # 0 would say that a map of nothing has passed the test
     # ranks 1, 2.5, 2.5, 4 against 4, 1, 2, 3: sum of products of centred ranks -1.5, sizes 4.5 and 5
-    assert sanity.rank_correlation(a, np.array([9.0, 1.0, 3.0, 4.0])) == pytest.approx(-1.5 / np.sqrt(4.5 * 5.0))
+    assert rank_correlation(a, np.array([9.0, 1.0, 3.0, 4.0])) == pytest.approx(-1.5 / np.sqrt(4.5 * 5.0))
 
 
 def test_random_weights_destroy_the_map_but_not_the_engine(engine):
@@ -402,9 +403,7 @@ def test_class_sensitivity_and_repeatability(engine):
     frames = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
     targets = [core.Target(0), core.Target(1)]
     own = core.explain(engine, frames[None], targets, get_method("cam")).maps[0][0]
-    assert sanity.random_logit(engine, frames, targets, get_method("cam")) == pytest.approx(
-        sanity.rank_correlation(own[0], own[1])
-    )
+    assert sanity.random_logit(engine, frames, targets, get_method("cam")) == pytest.approx(rank_correlation(own[0], own[1]))
     assert sanity.random_logit(engine, frames, targets, get_method("eigencam")) == pytest.approx(1.0)  # knows no classes
     first, second = (sanity.explain_once(engine, frames, core.Target(0), get_method("cam")) for _ in range(2))
     assert sanity.repeat_error(first, second) == 0.0

@@ -10,7 +10,9 @@ import struct
 import zlib
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -60,6 +62,25 @@ def corners(image: np.ndarray) -> tuple[str, ...]:
     return name(0.2, 0.2), name(0.2, 0.8), name(0.8, 0.8), name(0.8, 0.2)
 
 
+def _made_once(make: Callable[..., Path]) -> Callable[..., Path]:
+    """Keep clips of the usual pictures, and copy one that is asked for again: encoding takes longer."""
+    made: dict[str, bytes] = {}
+
+    @wraps(make)
+    def write(path: Path, **facts: Any) -> Path:
+        if facts.get("picture") is not None:
+            return make(path, **facts)
+        key = f"{path.suffix} {[(name, list(v) if isinstance(v, np.ndarray) else v) for name, v in sorted(facts.items())]}"
+        if key in made:
+            path.write_bytes(made[key])
+            return path
+        made[key] = make(path, **facts).read_bytes()
+        return path
+
+    return write
+
+
+@_made_once
 def write_clip(
     path: Path,
     *,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from support.waiting import HANG_MS, until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 # Placed before anything of the page runs. Where time is the test's, what is asked of a timer is noted.
 PAUSES = """
@@ -21,14 +22,24 @@ PAUSES = """
 
 @contextmanager
 def opened(
-    browser: Browser, address: str, *, still: bool = False, before: str = "", excused: tuple[str, ...] = (), **options: Any
+    browser: Browser,
+    address: str,
+    *,
+    still: bool = False,
+    before: str = "",
+    excused: tuple[str, ...] = (),
+    used: list[BrowserContext] | None = None,
+    **options: Any,
 ) -> Iterator[Page]:
     """A page at the address. If ``still``, its clock goes only where :func:`pass_time` moves it.
 
-    ``before`` is a script that runs before the page's own, ``excused`` are words of complaints that are meant to be there.
+    ``before`` is a script that runs before the page's own, ``excused`` are words of complaints that are meant to be there. With a
+    list of ``used`` contexts, the page is opened in one of them, which has its scripts already but no memory of other users.
     """
-    context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce"} | options)
-    context.set_default_timeout(HANG_MS)
+    context = used.pop() if used else None
+    if context is None:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce"} | options)
+        context.set_default_timeout(HANG_MS)
     page = context.new_page()
     complaints: list[str] = []
     page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
@@ -43,11 +54,24 @@ def opened(
             page.add_init_script(before)
         page.goto(address)
         yield page
+        if used is not None:
+            _forget(context, page, address)
+            used.append(context)
     finally:
-        context.close()
+        if used is None or context not in used:
+            context.close()
     excused = (*excused, "getImageData")  # reading pixels is what the tests do
     unexcused = [c for c in complaints if not any(words in c for words in excused)]
     assert not unexcused, unexcused
+
+
+def _forget(context: BrowserContext, page: Page, address: str) -> None:
+    """Close all pages of a context, and delete what they have stored."""
+    origin = "{0.scheme}://{0.netloc}".format(urlsplit(address))
+    context.new_cdp_session(page).send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
+    context.clear_cookies()
+    for one in context.pages:
+        one.close()
 
 
 def wait(page: Page, expression: str) -> None:

@@ -196,9 +196,13 @@ class Network:
     clip: Tensor
 
 
-@lru_cache(maxsize=1)
 def network(name: str, *, own_size: bool = False) -> Network:
     """Return the registered network with random weights, for a small clip or one of its own size. Tests leave it as it is."""
+    return _network(name, own_size)  # a cache would take an argument left out for another one than its default
+
+
+@lru_cache(maxsize=1)
+def _network(name: str, own_size: bool) -> Network:
     row = get_spec(name)
     size = nullcontext(row) if own_size else small_positions(row)
     with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as folder, size as spec:

@@ -43,7 +43,7 @@ class Snapshot:
             torch.is_inference_mode_enabled(),
             torch.get_default_dtype(),
             torch.get_rng_state().numpy().tobytes(),
-            repr(np.random.get_state()),
+            [part.tobytes() if isinstance(part, np.ndarray) else part for part in np.random.get_state()],
             random.getstate(),
         )
         return modules, tensors, process

@@ -13,7 +13,7 @@ HANG_S = 600.0
 
 HANG_MS = 1000 * HANG_S
 
-_LOOK_S = 0.01
+_LOOK_S = 0.03
 
 T = TypeVar("T")
 

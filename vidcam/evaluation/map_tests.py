@@ -16,6 +16,7 @@ from vidcam.metrics import faithfulness, sanity
 from vidcam.metrics.baselines import BASELINES
 from vidcam.metrics.counterfactual import CounterfactualSummary, run_counterfactuals, summarise_counterfactuals
 from vidcam.metrics.faithfulness import Curves, Faithfulness, Interval
+from vidcam.metrics.ranks import rank_correlation
 from vidcam.metrics.removals import Removals, Score, SharedRemovals
 from vidcam.metrics.verdict import Verdict, tubes_for
 from vidcam.pipeline import Explanation
@@ -114,7 +115,7 @@ class MapTests:
         """Compare the map with that of the network whose first ``index + 1`` layers from the head down are random."""
         if self._cascade is None or not self._cascade.can_reach(index):
             self._cascade = sanity.Cascade(self._engine, *self._explained, seed=self._seed)
-        self._correlations[index] = sanity.rank_correlation(self.first_map, self._cascade.randomise(index))
+        self._correlations[index] = rank_correlation(self.first_map, self._cascade.randomise(index))
 
     def repeat(self) -> None:
         """Explain once more, and compare."""

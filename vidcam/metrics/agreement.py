@@ -16,7 +16,7 @@ import numpy as np
 
 from vidcam.evidence.heat import render_heat
 from vidcam.methods.cell_geometry import Bools
-from vidcam.metrics.sanity import rank_correlation
+from vidcam.metrics.ranks import rank_correlation
 from vidcam.values import Box, FloatArray, Track
 
 __all__ = [

@@ -14,20 +14,11 @@ from vidcam.engine import Engine
 from vidcam.engine.pytorch import TorchEngine
 from vidcam.methods.core import Target, explain
 from vidcam.methods.method import Method
+from vidcam.metrics.ranks import rank_correlation
 from vidcam.models.loading import LoadedModel
 from vidcam.values import FloatArray, UInt8Array
 
-__all__ = ["Cascade", "explain_once", "layers_with_weights", "mprt", "random_logit", "rank_correlation", "repeat_error"]
-
-
-def rank_correlation(a: FloatArray, b: FloatArray) -> float:
-    """Return Spearman's correlation of two maps of one shape; ties share their mean rank; NaN if one of them is constant."""
-    from scipy import stats
-
-    x, y = (np.asarray(m, np.float64).ravel() for m in (a, b))
-    if not (np.ptp(x) and np.ptp(y)):
-        return math.nan
-    return float(stats.spearmanr(x, y).statistic)
+__all__ = ["Cascade", "explain_once", "layers_with_weights", "mprt", "random_logit", "repeat_error"]
 
 
 class Cascade:

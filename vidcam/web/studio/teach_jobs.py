@@ -20,7 +20,6 @@ from vidcam.evaluation.folder import inspect
 from vidcam.pipeline import Session as Explaining
 from vidcam.pipeline import explanations
 from vidcam.reports.inspection import Inspection
-from vidcam.training import TrainConfig, train
 from vidcam.web import words
 
 from .jobs import Engines
@@ -54,6 +53,8 @@ def teach(
     actions = [Action(a.number, a.label, list(a.clips)) for a in actions]  # as they are now
 
     def work(job: Job) -> TaughtModel:
+        from vidcam.training import TrainConfig, train  # with torch, for which the app would start later
+
         if session.runs is None:
             raise UsageError(words.Common.EXPIRED)
         job.plan(STAGES)
