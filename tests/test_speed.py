@@ -215,7 +215,9 @@ def in_process(monkeypatch):
 @pytest.mark.usefixtures("in_process")
 def test_end_to_end_runs_and_every_contestant_draws_every_frame(plan):
     steady, whole = end_to_end._beside(plan, 90)
-    names = {"plain transcode", "vidcam, mini"} | ({"script with grad-cam, mini"} if have_grad_cam() else set())
+    names = {"plain transcode", "vidcam, mini", "vidcam, mini, page"} | (
+        {"script with grad-cam, mini"} if have_grad_cam() else set()
+    )
     assert set(steady.samples) == set(whole.samples) == names
     for name in names:
         assert steady.samples[name][0] > 0
@@ -244,12 +246,12 @@ def test_of_several_clips_everybody_gets_each_once(plan, tmp_path, monkeypatch):
     monkeypatch.setattr(commands, "transcode", took("plain", {20: 3.0, 8: 5.0}))
     monkeypatch.setattr(commands, "vidcam", took("vidcam", {20: 6.0, 8: 20.0}))
     steady, _ = end_to_end._beside(replace(plan, clips=(*plan.clips, slower), rounds=7, patience_s=1e-9), 90)
-    assert [clip for _, clip in seen] == ["in", "in", "slower", "slower"]
+    assert [clip for _, clip in seen] == ["in"] * 3 + ["slower"] * 3
     assert (
         {name for name, clip in seen if clip == "in"} == {name for name, clip in seen if clip == "slower"} == {"plain", "vidcam"}
     )
     assert {name: pytest.approx(some) for name, some in steady.samples.items()} == {
-        "plain transcode": [3.0, 5.0], "vidcam, mini": [6.0, 20.0]
+        "plain transcode": [3.0, 5.0], "vidcam, mini": [6.0, 20.0], "vidcam, mini, page": [6.0, 20.0]
     }  # fmt: skip
     assert steady.columns[0].ratios(steady.samples)["vidcam, mini"] == pytest.approx([0.5, 0.25])
     assert steady.note.startswith("in (10 frames/s), slower (4 frames/s): each 2 s at 160×90, default settings")

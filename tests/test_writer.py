@@ -162,6 +162,13 @@ def test_every_picture_comes_back_once_at_its_own_time(tmp_path: Path, times: li
     assert len(times) == 1 or PictureType.B in kinds  # B-frames are there, and moved nothing
 
 
+def test_pictures_are_encoded_whole_and_not_in_slices(tmp_path: Path) -> None:
+    save(tmp_path / "out.mp4", [0.0, 0.04], size=(480, 640))
+    written = (tmp_path / "out.mp4").read_bytes()  # x264 notes its options in its first picture
+    assert b"rc_lookahead=10" in written
+    assert b"sliced_threads=0" in written
+
+
 def test_the_file_is_what_browsers_play(tmp_path: Path) -> None:
     save(tmp_path / "out.mp4", CONSTANT, fps_hint=30)
     names = boxes(tmp_path / "out.mp4")

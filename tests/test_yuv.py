@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vidcam.errors import UsageError
 from vidcam.sampling import resize, spatial_crops
-from vidcam.yuv import Planes, from_rgb, half, to_rgb
+from vidcam.yuv import Planes, from_rgb, half, scale, to_rgb
 
 pytestmark = pytest.mark.portable
 
@@ -67,6 +67,21 @@ def test_half_is_the_mean_of_each_two_by_two(h, w, seed):
         for x in range(found.shape[1]):
             four = [float(plane[min(2 * y + dy, h - 1), min(2 * x + dx, w - 1)]) for dy in (0, 1) for dx in (0, 1)]
             assert abs(found[y, x] - sum(four) / 4) <= 0.51
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.integers(0, 999), st.sampled_from([(), (3,)]))
+def test_a_shrunken_pixel_is_the_mean_of_its_area(h, w, seed, channels):
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (h, w, *channels), np.uint8)
+    rows, columns = int(rng.integers(1, h + 1)), int(rng.integers(1, w + 1))
+    fine = image.repeat(rows, axis=0).repeat(columns, axis=1).reshape(rows, h, columns, w, *channels)
+    wanted = fine.mean(axis=(1, 3))
+    assert np.abs(scale(image, (rows, columns), antialias=True) - wanted).max() <= 0.5 + 1e-6  # rounded
+
+
+def test_the_mean_of_a_bright_picture_of_many_pixels_is_exact():
+    image = np.full((3000, 3000), 255, np.uint8)  # the sum of all is more than 31 bits hold
+    assert (scale(image, (7, 9), antialias=True) == 255).all()
 
 
 @pytest.mark.parametrize("size", [(240, 320), (241, 319), (320, 240)])

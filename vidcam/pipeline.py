@@ -277,26 +277,25 @@ def explain_together(parts: Sequence[tuple[Session, Clip]]) -> list[Explanation]
 
 def explanations(source: Source, session: Session, on_frame: OnFrame = lambda frame: None) -> Iterator[Explanation]:
     """Push a whole source through a session; ``on_frame`` gets each frame after the clips that it completed."""
-    frame = None
-    with closing(_read(source, session.settings)) as frames:
-        for frame in frames:
-            yield from session.push(frame)
+    with closing(_sampled(source, session)) as frames:
+        for frame, clips in frames:
+            yield from session._explain_in_groups(clips)
             on_frame(frame)
-    if frame is not None:
-        yield from session.close()
+    yield from session.close()
 
 
 def predictions(source: Source, session: Session, on_frame: OnFrame) -> Iterator[FloatArray]:
     """Yield the logits ``(K,)`` of every clip of a source, without explaining any."""
-    with closing(_read(source, session.settings)) as frames:
-        for frame in frames:
-            yield from session.predict_all(session.sample(frame))
+    with closing(_sampled(source, session)) as frames:
+        for frame, clips in frames:
+            yield from session.predict_all(clips)
             on_frame(frame)
     yield from session.predict_all(session.rest())
 
 
-def _read(source: Source, settings: Settings) -> Generator[Frame, None, None]:
-    """Read the frames that the settings ask for, a few of them ahead."""
-    frames = prefetch(source.frames(start=settings.start_s, end=settings.end_s), depth=PREFETCH_FRAMES)
-    with opencv_single_threaded(), closing(frames):
-        yield from frames
+def _sampled(source: Source, session: Session) -> Generator[tuple[Frame, list[Clip]], None, None]:
+    """Read and sample the frames that the settings ask for, a few of them ahead; yield each with the clips that it completes."""
+    start, end = session.settings.start_s, session.settings.end_s
+    frames = ((frame, session.sample(frame)) for frame in source.frames(start=start, end=end))
+    with opencv_single_threaded(), closing(prefetch(frames, depth=PREFETCH_FRAMES)) as sampled:
+        yield from sampled

@@ -8,14 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from vidcam.errors import UsageError
 from vidcam.settings import Tail
 from vidcam.values import Clip, CropGeometry, UInt8Array
-from vidcam.yuv import Planes, to_rgb
+from vidcam.yuv import Planes, scale, to_rgb
 
 __all__ = ["TOLERANCE_S", "Sampler", "frames_shown", "resize", "spatial_crops"]
 
@@ -225,10 +224,7 @@ def resize(picture: UInt8Array | Planes, geometry: CropGeometry) -> UInt8Array:
         raise UsageError(f"the picture is {size} (height, width), the geometry is for {geometry.source}")
     if isinstance(picture, Planes):
         return to_rgb(picture, geometry.resized, antialias=geometry.antialias)
-    if geometry.resized == geometry.source:
-        return picture
-    height, width = geometry.resized
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if geometry.antialias else cv2.INTER_LINEAR)  # type: ignore[return-value]
+    return scale(picture, geometry.resized, antialias=geometry.antialias)
 
 
 def spatial_crops(

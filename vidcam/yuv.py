@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from vidcam.errors import UsageError
 
-__all__ = ["Matrix", "Planes", "UInt8Array", "from_rgb", "half", "rgb_to_yuv", "to_rgb"]
+__all__ = ["Matrix", "Planes", "UInt8Array", "from_rgb", "half", "rgb_to_yuv", "scale", "to_rgb"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Matrix = Literal["bt601", "bt709"]
@@ -110,14 +110,52 @@ def to_rgb(planes: Planes, size: tuple[int, int] | None = None, *, antialias: bo
     """
     import cv2
 
-    interpolation = cv2.INTER_AREA if antialias else cv2.INTER_LINEAR
-
-    height, width = planes.size if size is None else size
-    full = [
-        plane if plane.shape == (height, width) else cv2.resize(plane, (width, height), interpolation=interpolation)
-        for plane in (planes.y, planes.u, planes.v)
-    ]
+    size = planes.size if size is None else size
+    full = [scale(plane, size, antialias=antialias) for plane in (planes.y, planes.u, planes.v)]
     return cast("UInt8Array", cv2.transform(cv2.merge(full), _yuv_to_rgb(planes.matrix)))
+
+
+def scale(image: UInt8Array, size: tuple[int, int], *, antialias: bool = False) -> UInt8Array:
+    """Return an image ``(H, W)`` or ``(H, W, C)`` at ``size`` (H, W): bilinear, or with ``antialias`` the mean of the pixels."""
+    import cv2
+
+    if image.shape[:2] == size:
+        return image
+    if antialias and size[0] <= image.shape[0] and size[1] <= image.shape[1]:
+        return _means(image, size)
+    interpolation = cv2.INTER_AREA if antialias else cv2.INTER_LINEAR
+    return cast("UInt8Array", cv2.resize(image, size[::-1], interpolation=interpolation))
+
+
+def _means(image: UInt8Array, size: tuple[int, int]) -> UInt8Array:
+    """Return the mean of the area that each pixel of ``size`` (H, W) stands for.
+
+    Sums over areas are differences of the integral image, which is linear inside a pixel. OpenCV's own ``INTER_AREA`` gives the
+    same, up to its rounding, and takes several times as long.
+    """
+    import cv2
+
+    height, width = image.shape[:2]
+    integral = cv2.integral(image, sdepth=cv2.CV_32S if height * width * 255 < 2**31 else cv2.CV_64F)
+    planes = integral if image.ndim == 3 else integral[..., None]
+    (y, down), (x, across) = _edges(height, size[0]), _edges(width, size[1])
+    sides = np.concatenate([x, x + 1])
+    sums = _blend(planes[np.ix_(y, sides)], planes[np.ix_(y + 1, sides)], down[:, None, None])
+    sums = _blend(sums[:, : len(x)], sums[:, len(x) :], across[:, None])
+    means = np.diff(np.diff(sums, axis=0), axis=1) * (size[0] * size[1] / (height * width))
+    return cast("UInt8Array", np.rint(means).astype(np.uint8).reshape(*size, *image.shape[2:]))
+
+
+def _blend(first: npt.NDArray[Any], second: npt.NDArray[Any], share: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return first * (1 - share) + second * share
+
+
+@cache
+def _edges(length: int, parts: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    """Return the pixels ``(parts + 1,)`` in which the edges of even parts of a ``length`` lie, and how far inside (0 to 1)."""
+    edges: Any = np.arange(parts + 1) * (length / parts)
+    pixels = np.minimum(edges.astype(np.intp), length - 1)
+    return pixels, edges - pixels
 
 
 @cache

@@ -115,6 +115,7 @@ def annotate(source: Path, target: Path, model: LoadedModel) -> None:
                     "libx264", rate=rate, options={"crf": "20", "preset": "veryfast", "g": str(round(2 * rate))}
                 )
                 out.width, out.height, out.pix_fmt = frame.width, frame.height, "yuv420p"
+                out.codec_context.thread_type = "FRAME"  # as in vidcam and in the transcode
             times, maps, words = explained[int(np.abs(middles - frame.time).argmin())]
             mask = cv2.resize(maps[int(np.abs(times - frame.time).argmin())], (frame.width, frame.height))
             picture = show_cam_on_image(np.float32(frame.to_ndarray(format="rgb24")) / 255, mask, use_rgb=True)

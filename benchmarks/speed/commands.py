@@ -33,6 +33,7 @@ def command(*words: str | Path, cache: Path | None = None) -> tuple[str, float, 
     ``cache`` is a folder to be vidcam's cache, where it is not the usual one.
     """
     env = os.environ | ({"VIDCAM_CACHE": str(cache)} if cache else {})
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode
     began = time.perf_counter()
     running = subprocess.Popen([str(w) for w in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
     peaks = [0.0]
@@ -58,12 +59,18 @@ def _watch(running: subprocess.Popen[str], peaks: list[float]) -> None:
 
 
 def vidcam(
-    clip: Path, folder: Path, *more: str | Path, model: str, weights: Path | None = None, cache: Path | None = None
+    clip: Path,
+    folder: Path,
+    *more: str | Path,
+    model: str,
+    output: str = "vidcam.mp4",
+    weights: Path | None = None,
+    cache: Path | None = None,
 ) -> Took:
-    """``vidcam annotate`` with default settings, but for ``more``."""
+    """``vidcam annotate`` with default settings, but for ``more``; ``output`` is an MP4 file or an HTML page."""
     facts = folder / "vidcam.json"
     given = ("--weights", weights) if weights else ()
-    words = (clip, "-o", folder / "vidcam.mp4", "--json", facts, "--overwrite", "--quiet", "--model", model, *given, *more)
+    words = (clip, "-o", folder / output, "--json", facts, "--overwrite", "--quiet", "--model", model, *given, *more)
     _, wall, peak = command(*VIDCAM, "annotate", *words, cache=cache)
     return Took(wall, json.loads(facts.read_text(encoding="utf-8"))["timings_s"]["total"], peak)
 

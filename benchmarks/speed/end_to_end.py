@@ -43,6 +43,7 @@ def _beside(plan: Plan, height: int) -> list[Race]:
     contestants = {TRANSCODE: runs(commands.transcode)}
     for model in plan.models:
         contestants[f"vidcam, {model}"] = runs(commands.vidcam, model=model, weights=weights[model])
+        contestants[f"vidcam, {model}, page"] = runs(commands.vidcam, model=model, weights=weights[model], output="vidcam.html")
     if have_grad_cam():
         contestants[by_hand] = runs(commands.by_hand, model=hand_model, weights=weights[hand_model])
     each = len(clips) > 1

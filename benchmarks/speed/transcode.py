@@ -28,6 +28,7 @@ def transcode(source: Path, target: Path) -> None:
         options = {"crf": "20", "preset": "veryfast", "g": str(round(2 * coming.average_rate))}
         going = made.add_stream("libx264", rate=coming.average_rate, options=options)
         going.width, going.height, going.pix_fmt = coming.width, coming.height, "yuv420p"
+        going.codec_context.thread_type = "FRAME"  # as the ffmpeg command does
         for frame in prefetch(given.decode(coming), depth=PREFETCH_FRAMES):
             frame.pict_type = PictureType.NONE  # else the encoder repeats the source's choice of key frames
             made.mux(going.encode(frame))

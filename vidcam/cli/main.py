@@ -5,6 +5,7 @@ Results go to stdout, progress and messages to stderr. Exit codes: 0 done, 1 som
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from typing import Annotated, NoReturn
@@ -62,6 +63,8 @@ def common_options(
 
 def main() -> None:
     """Run the command line: the entry point of the ``vidcam`` command. Always ends with SystemExit."""
+    # vidcam multiplies only small matrices with NumPy, and threads that wait for those take processors from the other stages.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with handled_signals():
         try:
             app()

@@ -172,6 +172,8 @@ class H264Encoder:
         self._stream = cast("VideoStream", stream)
         context = self._stream.codec_context
         context.height, context.width = size
+        # PyAV's default cuts each picture into slices: x264 then waits for the slowest one, and compresses less.
+        context.thread_type = "FRAME"
         context.pix_fmt = encoder.pixels
         context.time_base = self._stream.time_base = Fraction(1, TICKS)
         context.color_range, context.colorspace = ColorRange.MPEG, _TAGS[matrix]
