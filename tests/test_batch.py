@@ -26,7 +26,6 @@ from support.waiting import until
 from vidcam.batch import tasks
 from vidcam.batch.failures import KINDS, kind_of
 from vidcam.batch.inputs import expand_inputs
-from vidcam.batch.lock import locked
 from vidcam.batch.marks import Marks
 from vidcam.batch.naming import Names
 from vidcam.batch.plan import Item, Plan, make_plan, read_plan
@@ -37,6 +36,7 @@ from vidcam.batch.tasks import Annotate
 from vidcam.batch.worker import Outcome, Recipe
 from vidcam.errors import DownloadError, InputError, OutputError, UsageError
 from vidcam.io.clock import Stop
+from vidcam.io.lock import locked
 from vidcam.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -135,6 +135,14 @@ def test_existing_file_of_no_run_is_kept(tmp_path: Path) -> None:
     (tmp_path / "x.vidcam.mp4").write_bytes(b"precious")
     with pytest.raises(OutputError, match=r"x\.vidcam\.mp4 exists already.*--overwrite"):
         make(tmp_path, ["/in/x.mp4"])
+
+
+@pytest.mark.parametrize("name", ["results.csv", "results.parquet", "failed.csv"])
+def test_table_of_no_run_is_kept(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"precious")
+    with pytest.raises(OutputError, match=rf"{name} exists already.*--overwrite"):
+        make(tmp_path, ["/in/x.mp4"])
+    assert make(tmp_path, ["/in/x.mp4"], overwrite=True).items[0].name == "x"
 
 
 def test_damaged_plan_is_refused_with_what_to_do(tmp_path: Path) -> None:
@@ -323,6 +331,17 @@ def test_same_command_again_does_only_what_is_left(vidcam: Run, tmp_path: Path) 
     assert [(line["done"], line["failed"], line["total"]) for line in lines] == [(4, 0, 6), (5, 0, 6), (6, 0, 6)]
 
 
+def test_marks_left_without_their_plan_do_not_count(vidcam: Run, tmp_path: Path) -> None:
+    write_clips(tmp_path / "in", "a.mp4", "b.mp4")
+    assert vidcam("annotate", "in", *OWN, "--out-dir", "out")[0] == 0
+    for path in Path("out").iterdir():
+        if path.is_file():  # as `rm out/*` does: it leaves the folder of the marks
+            path.unlink()
+    code, out, _ = vidcam("annotate", "in", *OWN, "--out-dir", "out")
+    assert (code, len(out.splitlines())) == (0, 2)
+    assert {path.name for path in Path("out").glob("*.mp4")} == {"a.vidcam.mp4", "b.vidcam.mp4"}
+
+
 def test_options_of_a_run_need_the_folder(vidcam: Run) -> None:
     code, _, err = vidcam("annotate", "a.mp4", "--jobs", "2")
     assert code == 2
@@ -460,6 +479,16 @@ def test_results_are_read_by_pandas(tmp_path: Path) -> None:
     assert table["input"].tolist() == ["/in/a,b.mp4", "/in/ü.mp4"]
     assert table["prob_1"].tolist() == [0.75, 0.75]
     assert table["label_2"].isna().all()
+
+
+def test_text_in_tables_is_no_formula_for_a_spreadsheet(tmp_path: Path) -> None:
+    plan = make(tmp_path, ["/in/a.mp4"])
+    begin_run(plan)
+    row = {"name": "-a", "top": [["=1+1", 0.5], ["walking", 0.25]], "duration_s": -1.5}
+    Marks(tmp_path).write("a", "done", row)
+    write_tables(plan, RESULT_COLUMNS)
+    [found] = read_csv(tmp_path / "results.csv")
+    assert [found[key] for key in ("name", "label_1", "label_2", "duration_s")] == ["'-a", "'=1+1", "walking", "-1.5"]
 
 
 def test_parquet_holds_the_same_rows_as_csv(tmp_path: Path) -> None:

@@ -41,6 +41,13 @@ def test_a_table_may_give_several_labels_or_none(tmp_path):
     assert data.multi_label
 
 
+def test_a_table_that_names_a_video_twice_is_refused(tmp_path):
+    make(tmp_path, "1.mp4", "2.mp4")
+    (tmp_path / "labels.csv").write_text("1.mp4,a\n2.mp4,b\n./1.mp4,b\n")
+    with pytest.raises(InputError, match=r"lines 1 and 3 of .* name the same video, \./1\.mp4: put all its labels on one line"):
+        read_labelled(tmp_path)
+
+
 def test_labelled_folders_are_told_from_other_inputs(tmp_path):
     assert is_labelled(make(tmp_path / "a", "red/1.mp4", "empty/x.txt"))
     assert is_labelled(make(tmp_path / "b", "labels.csv"))

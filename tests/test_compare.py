@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -581,6 +582,15 @@ def test_curves_are_filled_from_zero_in_two_colours() -> None:
     assert len(below) == 1
     # Each by its own largest value; where nothing was looked at, the area is interrupted.
     assert above == pytest.approx([below[0] / 2, 0.0, below[0]], rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["$\\frac$ a", "from $5 to $6", "走路"])
+def test_names_in_plots_are_plain_text(name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of characters that matplotlib's own font lacks
+        text = charts.bars({name: (0.5, 0.4, 0.6), "x": (0.2, 0.1, 0.3)}, title=f"bars of {name}", best="x")
+    assert f">{name}</text>" in text
+    assert f">bars of {name}</text>" in text
 
 
 # --- the command ---------------------------------------------------------------------------------------------------------------

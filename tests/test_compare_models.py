@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -48,6 +49,11 @@ def others():
 def renamed():
     net = red()
     net.vidcam = net.vidcam | {"labels": ("red thing", "nothing")}
+    return net
+
+def capital():
+    net = red()
+    net.vidcam = net.vidcam | {"labels": ("Red Square", "nothing")}
     return net
 """
 ONE = Settings(classes=("red square",), smooth_s=0)
@@ -99,6 +105,14 @@ def test_same_model_at_other_frame_rates_is_laid_on_the_same_times(file: Path, c
     assert len(curves[0]) == len(curves[1]) == len(found.entries[0].analysis.times_s)
 
 
+def test_models_are_compared_only_where_both_have_clips(file: Path, clip: Path) -> None:
+    apart = replace(ONE, seconds_between_clip_starts=1.2)  # red's clips of 0.8 s leave a gap that slow's of 1.6 s do not
+    for names in (("slow", "red"), ("red", "slow")):
+        found = compare_models(clip, engines=opened(file, *names), settings=apart, method="gradcam")
+        assert found.agreement["red square"].correlation[0, 1] > 0.95
+        assert not ((found.moments_s > 0.9) & (found.moments_s < 1.15)).any()
+
+
 def test_one_model_twice_differs_nowhere(file: Path, clip: Path) -> None:
     found = compare_models(clip, engines=opened(file, "red", "red"), settings=ONE)
     assert [e.name for e in found.entries] == [f"{file}:red #1", f"{file}:red #2"]
@@ -115,6 +129,11 @@ def test_models_without_a_common_question_are_refused(file: Path, clip: Path) ->
         compare_models(clip, engines=opened(file, "red", "green"), settings=ONE, method="attention-rollout")
     with pytest.raises(UsageError, match="at least two"):
         compare_models(clip, engines=opened(file, "red"))
+
+
+def test_a_label_that_models_spell_in_two_ways_is_refused(file: Path, clip: Path) -> None:
+    with pytest.raises(UsageError, match="not the same in all of these models, but 'red square' and 'Red Square'"):
+        compare_models(clip, engines=opened(file, "red", "capital"), settings=ONE)
 
 
 def test_an_answer_that_the_other_model_does_not_know_is_named(file: Path, clip: Path) -> None:

@@ -163,10 +163,13 @@ def test_file_that_is_no_report_is_refused(run: Path, tmp_path: Path) -> None:
     (tmp_path / "text.json").write_text("{")
     (tmp_path / "list.json").write_text("[]")
     (tmp_path / "other.json").write_text('{"schema_version": 1, "model": {}}')
-    altered(run, tmp_path, model__name=None)
-    for name in ("text.json", "list.json", "other.json", "altered.json"):
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    refused = [tmp_path / name for name in ("text.json", "list.json", "other.json", "deep.json")]
+    for key, value in (("model__name", None), ("settings", []), ("look", None), ("engine", None)):
+        refused.append(altered(run, tmp_path, **{key: value}).rename(tmp_path / f"{key}.json"))
+    for path in refused:
         with pytest.raises(UsageError, match="is no JSON report of vidcam annotate: name a file that its option --json wrote"):
-            read_recorded(tmp_path / name)
+            read_recorded(path)
     with pytest.raises(UsageError, match="written by a later vidcam"):
         read_recorded(altered(run, tmp_path, schema_version=2))
     with pytest.raises(InputError, match=r"--like cannot read .*none\.json"):

@@ -225,6 +225,7 @@ def test_evidence_for_the_counterpart_is_the_evidence_against(file: Path, clip: 
 
 def test_distinct_changes_only_names_that_occur_twice() -> None:
     assert labels.make_distinct(("a", "b", "a", "c #1")) == ("a #0", "b", "a #2", "c #1")
+    assert labels.make_distinct(("a", "a", "a #0")) == ("a #0 #0", "a #1", "a #0 #2")  # no two may be equal in the end
 
 
 @pytest.mark.parametrize(

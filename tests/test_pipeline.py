@@ -242,6 +242,8 @@ def test_labels_are_found_whatever_their_case() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'yoga'"):
         index_of(labels, "yogha")
     assert index_of(("Yoga", "yoga"), "yoga") == 1
+    with pytest.raises(UsageError, match="2 outputs are called 'YOGA': name one of them, 'Yoga' or 'yoga'"):
+        index_of(("Yoga", "yoga"), "YOGA")
 
 
 def prediction(start: float, *logits: float) -> Prediction:

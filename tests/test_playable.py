@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 from support.explained import made_up
-from support.media import UPRIGHT, corners, number, write_clip, write_images
+from support.media import UPRIGHT, corners, joined, number, write_clip, write_images
 
 from vidcam.annotation.browser_video import check_embedding, copy_beside, provide_video
 from vidcam.errors import OutputError, UsageError
@@ -99,6 +99,12 @@ def test_copy_of_odd_size_and_uneven_times_keeps_both(tmp_path: Path) -> None:
         seen = [(round(f.time - copy.info.start_s, 3), number(f.image)) for f in copy.frames()]
         assert seen == [(t, i) for i, t in enumerate(times)]
         assert playable.check_playable(copy).way == "as it is"
+
+
+def test_recordings_of_other_hours_are_not_joined_by_a_copy(tmp_path: Path) -> None:
+    parts = [write_clip(tmp_path / f"{i}.ts", frames=5, start=7200.0 * i) for i in (1, 0)]
+    with open_source(joined(tmp_path / "a.ts", *parts)) as source, pytest.raises(OutputError, match="the clock restarts"):
+        playable.remux(source, tmp_path / "copy.mp4")
 
 
 def test_pictures_in_a_folder_become_a_video_inside_the_page(tmp_path: Path) -> None:

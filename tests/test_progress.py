@@ -10,6 +10,7 @@ import pytest
 from rich.progress import Progress
 
 from vidcam.cli.progress import ProgressBar, _Remaining
+from vidcam.cli.table import print_table
 
 NAME = os.fsdecode(b"caf\xe9.mp4")  # no UTF-8, as on old disks
 
@@ -21,6 +22,15 @@ def test_unprintable_characters_become_question_marks(monkeypatch: pytest.Monkey
     with ProgressBar(quiet=False) as bar:
         bar.print_result(f"{NAME}: клип")
     assert data.getvalue().decode(encoding) == printed
+
+
+def test_table_has_question_marks_for_what_stdout_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(data, encoding="ascii", errors="strict", newline=""))
+    print_table([{"name": "cam", "cost": "2 × that of gradcam"}], as_json=False, json_only=())
+    sys.stdout.flush()
+    lines = [line.split() for line in data.getvalue().decode("ascii").splitlines()]
+    assert lines == [["name", "cost"], ["cam", "2", "?", "that", "of", "gradcam"]]
 
 
 def test_control_characters_are_written_out(capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,6 +108,15 @@ def test_batch_of_normalised_clips_has_the_evidence_of_its_frames(mini) -> None:
     assert 0 <= ready.times[0] < ready.times[-1] <= mini.spec.clip_s
 
 
+def test_clips_versus_their_answer_explain_the_next_label(mini) -> None:
+    clips = np.zeros((1, 16, 112, 112, 3), np.uint8)
+    logits = vidcam.explain_clips(clips, engine=mini).logits[0]
+    answer, second = (mini.labels[i] for i in np.argsort(-logits)[:2])
+    assert vidcam.explain_clips(clips, engine=mini, versus=answer).labels == (second,)
+    with pytest.raises(UsageError, match=f"cannot be explained against itself: '{answer}'"):
+        vidcam.explain_clips(clips, engine=mini, classes=(second, answer), versus=answer)
+
+
 def test_batch_of_another_form_is_refused(mini) -> None:
     with pytest.raises(UsageError, match="5 axes"):
         vidcam.explain_clips(np.zeros((3, 16, 112, 112), np.float32), engine=mini)

@@ -45,6 +45,7 @@ from vidcam.errors import InputError, UsageError
 from vidcam.io import container, images, timestamps, video
 from vidcam.io.damage import Damage, decode_pictures
 from vidcam.io.source import find_videos, open_source
+from vidcam.io.stored_video import look_at_stored
 from vidcam.values import Frame
 
 pytestmark = pytest.mark.portable
@@ -175,6 +176,19 @@ def test_real_clips_come_complete_and_in_order(assets):
         assert source.warnings == []
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "h264.avi", "mpeg4.avi", "a.mkv", "a.ts", "cut.mp4"])
+def test_frames_before_a_second_are_counted_as_they_are_shown(name, tmp_path):
+    codec = name.removesuffix(".avi") if name == "mpeg4.avi" else "libx264"
+    # Of the last file, the first six frames are stored but not shown: its clock begins before zero.
+    start = -0.55 if name == "cut.mp4" else 0.0
+    path = write_clip(tmp_path / name, frames=30, fps=10, b_frames=2, gop=30, codec=codec, start=start)
+    frames = read(path)
+    for n in (0, 5, 17):
+        stored = look_at_stored(str(path), rotation=0, counted=(frames[0].time, frames[n].time))
+        assert stored.frames_before == n
+    assert len(frames) == (24 if name == "cut.mp4" else 30)
+
+
 def test_packed_b_frames_of_a_webcam_avi_are_evenly_spaced(assets):
     frames = read(assets / "clips" / "webcam" / "wave_one_hand" / "person1_trial1.avi")
     assert len(frames) == 72
@@ -184,7 +198,7 @@ def test_packed_b_frames_of_a_webcam_avi_are_evenly_spaced(assets):
 class Ticks:
     """The parts of a container and a stream that the repair of times reads."""
 
-    container = SimpleNamespace(format=SimpleNamespace(name="mp4"))
+    container = SimpleNamespace(format=SimpleNamespace(name="mp4", flags=0))
     stream = SimpleNamespace(time_base=Fraction(1, 10), average_rate=Fraction(10), guessed_rate=None)
 
     @classmethod
@@ -205,6 +219,19 @@ def test_times_that_stand_still_or_restart_are_continued():
     assert Ticks.stamps([0, 1, 2, 3, 4, 5, 0, 1, 2]) == pytest.approx([i / 10 for i in range(9)])
     huge = Ticks.stamps([2**62, 2**62, 2**62])
     assert huge == sorted(set(huge))
+
+
+@pytest.mark.parametrize("starts", [(0.0, 7200.0), (7200.0, 0.0)])  # FFmpeg takes the second for a clock that has gone round
+def test_joined_recordings_of_other_hours_have_no_pause(tmp_path, starts):
+    parts = [write_clip(tmp_path / f"{i}.ts", frames=20, fps=10, start=start) for i, start in enumerate(starts)]
+    frames = read(joined(tmp_path / "a.ts", *parts))
+    np.testing.assert_allclose([f.time - starts[0] for f in frames], [i / 10 for i in range(40)], atol=1e-6)
+    assert [number(f.image) for f in frames] == [*range(20), *range(20)]
+
+
+def test_long_pause_in_a_file_with_an_index_stays(tmp_path):
+    path = write_clip(tmp_path / "a.mp4", frames=4, times=[0.0, 0.1, 7200.0, 7200.1])
+    assert [f.time for f in read(path)] == pytest.approx([0.0, 0.1, 7200.0, 7200.1])
 
 
 # Ranges -------------------------------------------------------------------------------------------------------------------------
@@ -891,6 +918,12 @@ def test_videos_of_a_folder_come_in_natural_order(tmp_path):
         find_videos(tmp_path / "empty")
     with pytest.raises(InputError, match="there is no file"):
         find_videos(tmp_path / "missing")
+
+
+def test_digits_that_are_no_numbers_count_as_letters(tmp_path):
+    for name in ("\u00b21.mp4", "1\u00b22.mp4", "\u0663.mp4"):  # a superscript two; three in Arabic digits
+        (tmp_path / name).touch()
+    assert [p.name for p in find_videos(tmp_path)] == ["1\u00b22.mp4", "\u0663.mp4", "\u00b21.mp4"]
 
 
 # Addresses ----------------------------------------------------------------------------------------------------------------------

@@ -834,6 +834,31 @@ def test_a_folder_in_use_is_not_overwritten(net, folder, tmp_path):
     assert train(folder, tmp_path / "out", config=config(net, epochs=1), overwrite=True).epochs == 1
 
 
+def test_a_second_training_in_a_folder_is_refused(net, folder, tmp_path):
+    second = []
+
+    def begin_another(stage: str, done: int, total: int | None) -> None:
+        if not second:
+            with pytest.raises(UsageError, match=r"another run is at work in .*: wait for it, or name another folder") as raised:
+                train(folder, tmp_path / "out", config=config(net, epochs=1))
+            second.append(raised.value)
+
+    assert train(folder, tmp_path / "out", config=config(net, epochs=1), progress=begin_another).epochs == 1
+    assert len(second) == 1
+
+
+def test_former_model_stays_until_the_new_one_is_done(net, folder, tmp_path):
+    out = tmp_path / "out"
+    train(folder, out, config=config(net, epochs=1))
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    (folder / "red" / "person9_trial1.mp4").write_bytes(b"no video")
+    with pytest.raises(InputError, match="person9_trial1"):
+        train(folder, out, config=config(net, epochs=2), overwrite=True)
+    assert {name: (out / name).read_bytes() for name in before} == before
+    (folder / "red" / "person9_trial1.mp4").unlink()
+    assert train(folder, out, config=config(net, epochs=2), overwrite=True).epochs == 2
+
+
 def run_cli(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
     monkeypatch.setattr(sys, "argv", ["vidcam", *map(str, words)])
     with pytest.raises(SystemExit) as stop:

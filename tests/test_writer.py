@@ -380,10 +380,11 @@ def test_a_silent_server_does_not_stop_the_video(tmp_path: Path, monkeypatch: py
     assert "could not be read and is left out" in writer.warnings[0]
 
 
+@pytest.mark.parametrize("start", [0.0, 7200.0])  # of the second recording
 @pytest.mark.parametrize("codec", ["aac", "mp2"])  # copied, encoded anew
-def test_sound_continues_after_a_join_of_recordings(tmp_path: Path, codec: str) -> None:
+def test_sound_continues_after_a_join_of_recordings(tmp_path: Path, codec: str, start: float) -> None:
     first = clicking(tmp_path / "a.ts", codec, seconds=5, clicks=(0.5, 4.5))
-    second = clicking(tmp_path / "b.ts", codec, seconds=8, clicks=(1.0, 6.0))
+    second = clicking(tmp_path / "b.ts", codec, seconds=8, clicks=(1.0, 6.0), start=start)
     joined = tmp_path / "in.ts"
     joined.write_bytes(first.read_bytes() + second.read_bytes())
     times = [i / 25 for i in range(325)]

@@ -69,7 +69,7 @@ def explain_clips(
         clips: Array or tensor, ``(B, 3, T, H, W)`` float, normalised as the model wants it, or ``(B, T, H, W, 3) uint8``.
         engine: The model, as :func:`vidcam.open_engine` returns it; None opens the model ``auto``.
         method: Name of a method; None stands for the model's default.
-        classes: Labels or indices to explain; empty for the most probable class of each clip.
+        classes: Labels or indices to explain; empty for the most probable class of each clip, other than ``versus``.
         versus: Label or index of a class; the difference of the logits of each class and this one is explained.
         seed: Seed of the methods that use random numbers.
 
@@ -98,9 +98,12 @@ def explain_clips(
     against = None if versus is None else index_of(engine.labels, versus)
     wanted = [index_of(engine.labels, c) for c in classes]
 
+    if against in wanted:
+        raise UsageError(f"a class cannot be explained against itself: {versus!r}")
+
     def targets(logits: FloatArray) -> list[core.Target]:
-        indices = wanted or [int(row.argmax()) for row in logits]
-        return [core.Target(i, against) for i in dict.fromkeys(indices) if i != against]
+        answers = (next(i for i in np.argsort(-row, kind="stable").tolist() if i != against) for row in logits)
+        return [core.Target(i, against) for i in dict.fromkeys(wanted or answers)]
 
     attribution = core.explain(engine, array, targets, chosen)
     maps, cells = join(attribution.maps, method_geometry(chosen, engine.model))

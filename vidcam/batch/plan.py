@@ -174,7 +174,8 @@ def make_plan(
             name, paths = names.give(source)
             added.append(Item(identity, name, {kind: relative_path(path, root) for kind, path in paths.items()}))
     if not overwrite:
-        _refuse_existing(folder, [relative_path(path, root) for item in added for path in written_files(item.paths(root))])
+        new = [relative_path(path, root) for item in added for path in written_files(item.paths(root))]
+        _refuse_existing(folder, new if former is not None else [*new, *RUN_FILES])
     if not known and not added:
         raise UsageError(f"all inputs are outputs of the run in {folder}: name the folder of the videos themselves")
     plan = Plan(folder, fingerprint, (*known, *added))

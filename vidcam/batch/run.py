@@ -68,7 +68,7 @@ def begin_run(plan: Plan, *, retry_failed: bool = False, anew: bool = False) -> 
     Args:
         plan: The plan.
         retry_failed: Whether inputs that failed are tried again.
-        anew: Whether everything is done again.
+        anew: Whether everything is done again, whatever the marks in the folder say: they are of another run.
     """
     marks = Marks(plan.folder)
     open_storage(plan.folder).prepare({*plan.folders(), MARKS})

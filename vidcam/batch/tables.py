@@ -13,6 +13,7 @@ from vidcam.batch.plan import FAILED_CSV, RESULTS, Item, Plan
 from vidcam.batch.storage import Storage, open_storage
 from vidcam.io.extras import has_extra, missing_extra
 from vidcam.io.json_text import to_utf8_text
+from vidcam.reports.csv_report import escape_formula
 
 __all__ = ["FAILED_COLUMNS", "write_tables"]
 
@@ -69,7 +70,8 @@ def _write_csv(storage: Storage, name: str, columns: tuple[str, ...], rows: Iter
     with storage.writing(name) as part, part.open("w", encoding="utf-8", errors="replace", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
-        writer.writerows(rows)
+        for row in rows:
+            writer.writerow({key: escape_formula(value) if isinstance(value, str) else value for key, value in row.items()})
 
 
 def _write_parquet(storage: Storage, name: str, columns: Mapping[str, str], rows: Iterator[Mapping[str, Any]]) -> list[str]:

@@ -13,7 +13,6 @@ import typer
 from vidcam.annotation import Outputs
 from vidcam.batch.executors import Executor, open_executor
 from vidcam.batch.inputs import identify
-from vidcam.batch.lock import locked
 from vidcam.batch.plan import FAILED_CSV, RESULTS, Plan, fingerprint_of, make_plan, read_plan
 from vidcam.batch.processes import suggest_jobs
 from vidcam.batch.run import Status, begin_run, run_items
@@ -29,6 +28,7 @@ from vidcam.cli.signals import polite_interrupt
 from vidcam.engine import Engine
 from vidcam.errors import InputError, UsageError, VidcamError
 from vidcam.io.clock import Stop
+from vidcam.io.lock import locked
 
 __all__ = ["BatchOptions", "run_batch"]
 
@@ -104,7 +104,7 @@ def run_batch(
         former = _read_former(folder, overwrite=options.overwrite)
         fingerprint = fingerprint_of(engines, task, patterns, form=form, folder=folder)
         plan = make_plan(sources, folder, fingerprint, patterns, former=former, overwrite=options.overwrite)
-        remaining = begin_run(plan, retry_failed=options.retry_failed, anew=options.overwrite)
+        remaining = begin_run(plan, retry_failed=options.retry_failed, anew=options.overwrite or former is None)
         arguments = [engine_arguments(engine, **opening) for engine, opening in zip(engines, openings, strict=True)]
         recipe = Recipe(folder.absolute() if isinstance(folder, Path) else folder, arguments, task, form)
         executor = _open(recipe, len(remaining.items), options, engines, bar)

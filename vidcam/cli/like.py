@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Like", "Recorded", "read_recorded"]
 
 KEYS = ("schema_version", "model", "method", "settings", "seed", "engine", "device", "versions", "windows")
+KINDS = {"model": dict, "settings": dict, "versions": dict, "method": str, "engine": str, "device": str}
 MODEL_KEYS = ("name", "weights_sha256", "layer", "interval_s")
 
 OF_ITS_OWN = (".py", ".onnx", ".xml")
@@ -111,8 +111,10 @@ def read_recorded(path: Path) -> Recorded:
         InputError: The file cannot be read.
         UsageError: It is no such report.
     """
+    from vidcam.io.json_text import parse_json
+
     try:
-        report = json.loads(path.read_text("utf-8"))
+        report = parse_json(path.read_bytes())
     except OSError as error:
         raise InputError(f"--like cannot read {path}: {error.strerror}") from error
     except ValueError:
@@ -126,10 +128,11 @@ def read_recorded(path: Path) -> Recorded:
 
 def _is_report(report: object) -> bool:
     """Return whether this holds what a report of ``vidcam annotate`` must hold."""
-    if not isinstance(report, dict) or not {*KEYS} <= set(report):
+    if not isinstance(report, dict) or not {*KEYS} <= set(report) or not isinstance(report.get("look", {}), dict):
         return False
-    model = report["model"]
-    return isinstance(model, dict) and {*MODEL_KEYS} <= set(model) and isinstance(model["name"], str)
+    if not all(isinstance(report[key], kind) for key, kind in KINDS.items()):
+        return False
+    return {*MODEL_KEYS} <= set(report["model"]) and isinstance(report["model"]["name"], str)
 
 
 def _is_own(model: str) -> bool:

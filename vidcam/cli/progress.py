@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-__all__ = ["ProgressBar", "print_error", "print_line", "print_renamed"]
+__all__ = ["ProgressBar", "print_error", "print_line", "print_renamed", "to_encodable"]
 
 MAX_NAME = 36
 """Characters of a file name that are shown beside its bar."""
@@ -28,6 +28,12 @@ def print_line(text: str) -> None:
     """Print a line for other programs on stderr, as it is."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
+
+
+def to_encodable(text: str) -> str:
+    """Return ``text`` with a question mark for each character that stdout's encoding lacks."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)
 
 
 def print_renamed(old: str, new: str, *, quiet: bool) -> None:
@@ -93,8 +99,7 @@ class ProgressBar:
             return
         self.clear()
         self._progress.stop()
-        encoding = sys.stdout.encoding or "utf-8"
-        sys.stdout.write(f"{_escape_controls(text)}\n".encode(encoding, "replace").decode(encoding))
+        sys.stdout.write(to_encodable(f"{_escape_controls(text)}\n"))
         sys.stdout.flush()
         self._progress.start()
 

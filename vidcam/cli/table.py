@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -24,6 +25,8 @@ def print_table(rows: list[dict[str, Any]], *, as_json: bool, json_only: tuple[s
     from rich.console import Console
     from rich.table import Table
 
+    from vidcam.cli.progress import to_encodable
+
     table = Table(box=None, header_style="bold", pad_edge=False)
     columns = [key for key in rows[0] if key not in json_only]
     for key in columns:
@@ -31,7 +34,9 @@ def print_table(rows: list[dict[str, Any]], *, as_json: bool, json_only: tuple[s
     for row in rows:
         table.add_row(*(_cell(row[key]) for key in columns))
     console = Console()
-    console.print(table, width=None if console.is_terminal else WIDTH)
+    with console.capture() as captured:
+        console.print(table, width=None if console.is_terminal else WIDTH)
+    sys.stdout.write(to_encodable(captured.get()))
 
 
 def _cell(value: object) -> str:

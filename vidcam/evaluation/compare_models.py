@@ -154,10 +154,7 @@ def _labels(path: str | Path, engines: Sequence[Engine], settings: Settings, pro
         for engine in engines:
             index_of(engine.labels, settings.versus)
     if settings.classes:
-        for engine in engines[1:]:
-            for name in settings.classes:
-                index_of(engine.labels, name)
-        return tuple(dict.fromkeys(engines[0].labels[index_of(engines[0].labels, c)] for c in settings.classes))
+        return tuple(dict.fromkeys(_shared_label(engines, name) for name in settings.classes))
     common = [label for label in engines[0].labels if all(label in e.labels for e in engines) and label != settings.versus]
     if not common:
         raise UsageError("these models have no label in common, so their evidence cannot be compared: choose models that do")
@@ -167,6 +164,17 @@ def _labels(path: str | Path, engines: Sequence[Engine], settings: Settings, pro
         best += [label for label in probs if label in common][:ANSWERS]
     ranked = sorted(dict.fromkeys(best), key=lambda label: best[::ANSWERS].count(label), reverse=True)
     return tuple(ranked[: max(ANSWERS, len(engines))])
+
+
+def _shared_label(engines: Sequence[Engine], name: str | int) -> str:
+    """Return the label that ``name`` stands for in every model; UsageError if it is not the same one in all of them."""
+    labels = dict.fromkeys(engine.labels[index_of(engine.labels, name)] for engine in engines)
+    if len(labels) > 1:
+        raise UsageError(
+            f"the label of {name!r} is not the same in all of these models, but {' and '.join(map(repr, labels))}: "
+            "spell it in the same way in their labels"
+        )
+    return next(iter(labels))
 
 
 def _on_times(analysis: Analysis, times: FloatArray) -> Analysis:
@@ -182,9 +190,11 @@ def _laid(
 ) -> tuple[dict[str, dict[str, agreement.LatticeMaps]], FloatArray, Box]:
     """Lay the maps of every model on one lattice over what all of them see, at times at which all have evidence."""
     of_first_label = [analysis.drawn[labels[0]] for analysis in analyses.values()]
-    every = [agreement.shared_times(tracks) for tracks in of_first_label]
-    low, high = max(t[0] for t in every), min(t[-1] for t in every)
-    times = every[0][(every[0] >= low) & (every[0] <= high)]
+    every = [track for tracks in of_first_label for track in tracks]
+    times = agreement.shared_times(of_first_label[0])
+    times = times[[all(track.times[0] <= t <= track.times[-1] and track.at(t) is not None for track in every) for t in times]]
+    if not len(times):
+        raise UsageError("the clips of these models have no moment in common: let them begin closer to each other, with --hop")
     boxes = [agreement.box_around(tracks) for tracks in of_first_label]
     box = Box(max(b.y0 for b in boxes), max(b.x0 for b in boxes), min(b.y1 for b in boxes), min(b.x1 for b in boxes))
     laid = {

@@ -55,7 +55,8 @@ def index_of(labels: Sequence[str], given: str | int) -> int:
 
     Raises:
         UnknownNameError: There is none, with the nearest labels.
-        UsageError: Several outputs have that name, which :func:`vidcam.models.labels.make_distinct` told apart.
+        UsageError: Several outputs have that name: their labels differ in case alone, or
+            :func:`vidcam.models.labels.make_distinct` told them apart.
     """
     if isinstance(given, int) and not isinstance(given, bool):
         if not 0 <= given < len(labels):
@@ -67,9 +68,9 @@ def index_of(labels: Sequence[str], given: str | int) -> int:
         return labels.index(given)
     wanted = " ".join(given.replace("_", " ").split()).casefold()
     plain = [label.replace("_", " ").casefold() for label in labels]
-    if wanted in plain:
+    if plain.count(wanted) == 1:
         return plain.index(wanted)
-    alike = [label for label, words in zip(labels, plain, strict=True) if re.fullmatch(rf"{re.escape(wanted)} #\d+", words)]
+    alike = [label for label, words in zip(labels, plain, strict=True) if re.fullmatch(rf"{re.escape(wanted)}( #\d+)?", words)]
     if alike:
         raise UsageError(f"{len(alike)} outputs are called {given!r}: name one of them, {' or '.join(map(repr, alike))}")
     raise UnknownNameError("class", given, labels)

@@ -19,7 +19,7 @@ from av.filter import Graph
 from av.packet import Packet
 from av.stream import Discard
 
-from vidcam.io.container import JUMP_S, all_packets, open_container, read_packets, restarts, sound_of
+from vidcam.io.container import JUMP_S, all_packets, longest_pause, open_container, read_packets, restarts, sound_of
 
 __all__ = ["PLAYED_EVERYWHERE", "SourceAudio", "open_audio"]
 
@@ -172,7 +172,7 @@ class SourceAudio:
         If the clock restarts, times go on from where they were, as those of the pictures do.
         """
         packets = read_packets(self._input, self._stream)
-        shift, end = 0, None
+        shift, end, longest = 0, None, longest_pause(self._input)
         taken, last = 0, all_packets(self._input, self._stream)
         while taken != last:
             try:
@@ -187,7 +187,7 @@ class SourceAudio:
                 continue
             order = packet.dts if packet.dts is not None else packet.pts
             if order is not None:
-                if end is not None and (end - order - shift) * packet.time_base > JUMP_S:
+                if end is not None and not -JUMP_S <= float((order + shift - end) * packet.time_base) <= longest:
                     shift = end - order
                 end = order + shift + (packet.duration or 0)
             packet.dts = None if packet.dts is None else packet.dts + shift

@@ -93,6 +93,7 @@ def _rows(folder: Path, table: Path) -> Iterator[tuple[str, list[str]]]:
         raise InputError(f"{table} is not UTF-8 text: save it as 'CSV UTF-8'") from err
     except csv.Error as err:
         raise InputError(f"{table} cannot be read as CSV ({err}): it must hold lines of path,label;label;...") from err
+    lines_of: dict[Path, int] = {}
     for number, row in enumerate(lines, 1):
         if not row:
             continue
@@ -101,4 +102,9 @@ def _rows(folder: Path, table: Path) -> Iterator[tuple[str, list[str]]]:
         name = row[0].strip()
         if not (folder / name).is_file():
             raise InputError(f"line {number} of {table}: no file {folder / name}")
+        if (earlier := lines_of.setdefault((folder / name).resolve(), number)) != number:
+            raise InputError(
+                f"lines {earlier} and {number} of {table} name the same video, {name}: put all its labels on one line, with"
+                " semicolons between them"
+            )
         yield name, [label.strip() for label in row[1].split(";") if label.strip()]

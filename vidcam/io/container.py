@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import stat
@@ -21,13 +22,15 @@ from vidcam.io.remote import is_remote, local_path
 
 __all__ = [
     "DEFAULT_FPS", "JUMP_S", "METADATA", "all_packets", "check_size", "decoder_options", "frame_rate", "input_error", "is_url",
-    "max_pixels", "open_container", "open_video_stream", "read_packets", "refuse_special", "restarts", "sound_of",
-    "stated_duration", "stated_video_duration", "to_float",
+    "longest_pause", "max_pixels", "open_container", "open_video_stream", "read_packets", "refuse_special", "restarts",
+    "sound_of", "stated_duration", "stated_video_duration", "to_float",
 ]  # fmt: skip
 
 OPEN_S, READ_S = 8.0, 20.0  # the longest silence that is accepted while an http(s) source is opened, and while it is read
 JUMP_S = 1.0  # a clock that falls back by more than this has restarted (joined recordings), and is continued
+LEAP_S = 3600.0  # in a broadcast format, one that leaps ahead by more than this has restarted too (see longest_pause)
 DEFAULT_FPS = 25.0  # of images, and of videos that state no rate
+_CAN_RESTART = 0x200  # FFmpeg's AVFMT_TS_DISCONT
 _8K = 7680 * 4320  # larger pictures are not decoded in parallel: each of the decoder's threads would hold one
 
 MAX_PIXELS = 120_000_000
@@ -245,6 +248,15 @@ def restarts(container: InputContainer) -> bool:
     if "mp4" in name:
         return not any(stream.frames for stream in container.streams)
     return name != "avi" and "matroska" not in name
+
+
+def longest_pause(container: InputContainer) -> float:
+    """Return the longest pause in seconds between two packets of a stream; a clock that leaps further ahead has restarted.
+
+    MPEG-TS and its like count modulo 26.5 hours. So FFmpeg takes a clock that restarts at an earlier time for one that has gone
+    round, and adds 26.5 hours.
+    """
+    return LEAP_S if int(container.format.flags) & _CAN_RESTART else math.inf
 
 
 def sound_of(container: InputContainer) -> AudioStream | None:

@@ -42,7 +42,7 @@ def list_files(folder: Path, suffixes: frozenset[str]) -> list[Path]:
 
 def _natural_key(path: Path) -> list[tuple[int, int, str]]:
     """Return a sort key under which numbers inside names count as numbers."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", path.name.lower()) if part]
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", path.name.lower()) if part]
 
 
 def find_images(path: Path) -> list[Path] | None:

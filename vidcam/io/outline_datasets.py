@@ -89,7 +89,7 @@ def read_youtube_vos(root: Path) -> Iterator[ClipOutlines]:
         clip, masks = Path("JPEGImages") / name, root / "Annotations" / name
         frames = _frame_numbers(root / clip)
         by_frame = {frames[p.stem]: read_index_image(p) for p in sorted(masks.glob("*.png")) if p.stem in frames}
-        numbers = sorted(int(stem) for stem in frames if stem.isdigit())
+        numbers = sorted(int(stem) for stem in frames if stem.isdecimal())
         step = min((b - a for a, b in itertools.pairwise(numbers)), default=1)
         yield _of_indices(clip, by_frame, labels[name] or [name], "hold", YOUTUBE_VOS_FPS / max(step, 1), masks)
 

@@ -23,7 +23,16 @@ from av.video.stream import VideoStream
 
 from vidcam.errors import InputError, OutputError
 from vidcam.io.audio import PLAYED_EVERYWHERE, open_audio
-from vidcam.io.container import DEFAULT_FPS, frame_rate, is_url, open_video_stream, read_packets, sound_of, stated_duration
+from vidcam.io.container import (
+    DEFAULT_FPS,
+    frame_rate,
+    is_url,
+    longest_pause,
+    open_video_stream,
+    read_packets,
+    sound_of,
+    stated_duration,
+)
 from vidcam.io.encoders import TICKS
 from vidcam.io.files import atomic_write
 from vidcam.io.remote import is_remote
@@ -161,11 +170,15 @@ def _shifted(container: InputContainer, stream: VideoStream, start: float) -> It
     assert base is not None
     tick = Fraction(base.numerator, base.denominator)
     shift, usual = round(Fraction(start) / tick), round(1 / (frame_rate(stream) or DEFAULT_FPS) / tick)
+    last: int | None = None
     for packet in read_packets(container, stream):
         if packet.dts is None or packet.pts is None:
             if packet.size:
                 raise ValueError("a packet has no time")
             continue
+        if last is not None and (packet.dts - last) * tick > longest_pause(container):
+            raise ValueError("the clock restarts in the middle")
+        last = packet.dts
         packet.dts, packet.pts = packet.dts - shift, packet.pts - shift
         packet.duration = packet.duration or usual  # without one, the last picture would have no end
         yield packet

@@ -10,7 +10,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from vidcam.io.container import DEFAULT_FPS, JUMP_S, frame_rate
+from vidcam.io.container import DEFAULT_FPS, JUMP_S, frame_rate, longest_pause
 from vidcam.io.reading import TICK_S, TimedPicture
 
 __all__ = ["DISORDER", "TimestampRepair", "has_decoding_times"]
@@ -29,7 +29,8 @@ class TimestampRepair:
 
     - A picture without a time comes one duration after the one before it.
     - A time that does not advance is moved to ``TICK_S`` after the one before it.
-    - If the clock restarts (joined recordings), times go on from where they were.
+    - If the clock restarts (joined recordings), times go on from where they were; also if it leaps ahead by more than a pause can
+      be long (:func:`~vidcam.io.container.longest_pause`).
     - Some files store the times of decoding in place of those of display. Then times of B-frames go back and forth, and each
       picture gets the decoding time of the packet that brings it out of the decoder, which equals its display time.
 
@@ -40,6 +41,7 @@ class TimestampRepair:
         by_dts: Whether pictures get decoding times.
         in_order: Whether all packets have come in the order of their times; None before the first.
         duration: Seconds of the last picture.
+        skipped: By how many seconds the clock has leapt ahead, in all.
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream, *, disordered: bool = False) -> None:
@@ -52,6 +54,8 @@ class TimestampRepair:
         self.by_dts = disordered or self._is_avi
         self.disordered = disordered
         self.in_order: bool | None = None
+        self.skipped = 0.0
+        self._longest_pause = longest_pause(container)
         self._shift = 0.0
         self._last: float | None = None
         self._last_dts: int | None = None
@@ -78,6 +82,10 @@ class TimestampRepair:
         self._last_dts = last_dts if dts is None else dts
         ticks = dts if self.by_dts else picture.pts
         time = self.end if ticks is None else ticks * self._num / self._den + self._shift
+        if self._last is not None and (leap := time - self.end) > self._longest_pause:
+            self.skipped += leap
+            self._shift -= leap
+            time = self.end
         duration = max(0, picture.duration or 0) * self._num / self._den
         if self._last is not None:
             if time > self._last:

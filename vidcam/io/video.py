@@ -167,7 +167,7 @@ def _pictures(
             repair = decoding.repair
             if repair.disordered:
                 warn(DISORDER.format(info.path))
-            reached = repair.end
+            reached = repair.end + repair.skipped
             if stated_video_duration(decoding.container, decoding.stream, info.start_s) is None:
                 reached = max(reached, decoding.damage.reached)  # the stated duration is that of the longest stream
             slack = max(0.25, 2 * repair.duration)

@@ -92,4 +92,5 @@ def _parse_index(text: str) -> int | None:
 def make_distinct(labels: Sequence[str]) -> tuple[str, ...]:
     """Make equal labels distinct by the index of the output, such as ``walk #0`` and ``walk #2``."""
     repeated = {name for name, times in Counter(labels).items() if times > 1}
-    return tuple(f"{name} #{i}" if name in repeated else name for i, name in enumerate(labels))
+    distinct = tuple(f"{name} #{i}" if name in repeated else name for i, name in enumerate(labels))
+    return distinct if len(set(distinct)) == len(distinct) else make_distinct(distinct)  # a label was named so already

@@ -96,6 +96,7 @@ def write(
         "architecture": architecture, "labels": list(labels), "temperature": temperature, "multi_label": multi_label,
     }  # fmt: skip
     tensors = {name: t for name, t in to_half_precision(module.state_dict()).items() if not name.endswith("num_batches_tracked")}
+    (folder / FACTS).unlink(missing_ok=True)  # those of a former model do not belong to the new weights
     with atomic_write(folder / WEIGHTS, overwrite=True) as part:
         save_file(tensors, part, metadata={"facts": json.dumps(facts | dict(more))})
     with atomic_write(folder / FACTS, overwrite=True) as part:

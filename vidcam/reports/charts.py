@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -45,13 +46,21 @@ def _short(names: Sequence[str], length: int = 30) -> list[str]:
 
 
 def _svg(figure: Any) -> str:
+    """Return the figure as SVG whose text is plain: a dollar sign in a label begins no formula."""
     import matplotlib
+    from matplotlib.text import Text
 
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "vidcam", "font.family": "sans-serif", "font.size": 9}):
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    with (
+        matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "vidcam", "font.family": "sans-serif", "font.size": 9}),
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the browser draws the text, in fonts of its own
         out = io.StringIO()
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
-    text = out.getvalue()
-    return text[text.index("<svg") :]
+    svg = out.getvalue()
+    return svg[svg.index("<svg") :]
 
 
 def bars(

@@ -31,7 +31,8 @@ class FrameNumbers:
     def __init__(self, analysis: Analysis) -> None:
         times, start = analysis.frame_times_s, analysis.settings.start_s
         before = float(times[0]) if start and len(times) else None
-        self.stored: StoredVideo | None = look_at_stored(analysis.source.path, rotation=analysis.source.rotation, before_s=before)
+        counted = None if before is None else (analysis.source.start_s, before)
+        self.stored: StoredVideo | None = look_at_stored(analysis.source.path, rotation=analysis.source.rotation, counted=counted)
         self.first = self._first(analysis, before)
         self.count = self.first + len(times)
         self._times = np.asarray(times, np.float64)

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from vidcam.errors import InputError, OutputError, UsageError
 from vidcam.io.class_folders import LabelledFolder
 from vidcam.io.cores import count_cores
 from vidcam.io.extras import require_extra
+from vidcam.io.lock import locked
 from vidcam.methods.receptive_field import layer_geometry
 from vidcam.models import trained
 from vidcam.models.spec import ModelSpec
@@ -121,7 +122,7 @@ def train(
         raise UsageError(f"{folder} is what the training starts from: name another folder for its result")
     device = pick_device(config.device)
     synthetic = os.fspath(data) == PEOPLE
-    with _threads_left_over(config, synthetic=synthetic, device=device), torch.random.fork_rng():
+    with _threads_left_over(config, synthetic=synthetic, device=device), torch.random.fork_rng(), ExitStack() as stack:
         torch.manual_seed(config.seed)
         labelled = LabelledFolder(SyntheticDataset.names(), ()) if synthetic else read_training_folder(Path(data))
         parts = Split([], [], [])
@@ -134,7 +135,7 @@ def train(
         spec, module = _build_network(
             config, architecture, labelled.labels, weights, scratch=scratch, trust_code=trust_code, downloaded=downloaded
         )
-        _make_folder(folder)
+        stack.enter_context(_hold_folder(folder))
         dataset: SyntheticDataset | VideoDataset
         if synthetic:
             cells = layer_geometry(TorchModel(module.eval(), spec))[0]
@@ -154,8 +155,8 @@ def train(
         names = [video.name for video in (*parts.train, *parts.held_out)]
         trainer.run(folder / CHECKPOINT, _fingerprint(config, labelled.labels, names, weights), progress, say)
         result = _finish(trainer, folder, config, architecture, labelled.labels, [*parts.remarks, *trainer.remarks], progress)
-    (folder / CHECKPOINT).unlink(missing_ok=True)
-    shutil.rmtree(folder / FRAMES, ignore_errors=True)
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+        shutil.rmtree(folder / FRAMES, ignore_errors=True)
     return result
 
 
@@ -182,15 +183,18 @@ def _check_folder(folder: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{folder} holds other things, such as {other[0]}: name a new folder for the trained model")
 
 
-def _make_folder(folder: Path) -> None:
-    """Make the folder; remove a finished model from it, but keep an unfinished training."""
+@contextmanager
+def _hold_folder(folder: Path) -> Iterator[None]:
+    """Make the folder and hold it for one training; a finished model in it stays until the new one replaces it."""
+    checkpoint, facts = folder / CHECKPOINT, folder / trained.FACTS
     try:
-        if (folder / trained.FACTS).exists():
-            (folder / CHECKPOINT).unlink(missing_ok=True)
-            (folder / trained.FACTS).unlink()
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as err:
         raise OutputError(f"cannot make the folder {folder}: {err.strerror or err}") from err
+    with locked(folder):
+        if checkpoint.exists() and facts.exists() and checkpoint.stat().st_mtime <= facts.stat().st_mtime:
+            checkpoint.unlink()  # it belongs to the finished model: the process was killed before it could be removed
+        yield
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def locked(folder: Path | str) -> Iterator[None]:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise UsageError(f"another run is at work in {folder}: wait for it, or name another --out-dir") from error
+                raise UsageError(f"another run is at work in {folder}: wait for it, or name another folder") from error
         yield
     finally:
         os.close(handle)
