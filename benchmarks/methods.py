@@ -54,8 +54,8 @@ ROOT = Path(__file__).parent.parent
 TABLE = ROOT / "vidcam/models/measured_methods.json"
 PAGE = ROOT / "docs/methods.md"
 METHODS = (
-    "cam", "gradcam", "gradcam++", "layercam", "eigencam", "guided-backprop", "guided-gradcam", "lrp", "attention-rollout",
-    "ablationcam", "smoothgrad", "occlusion",
+    "cam", "cam-spread", "gradcam", "gradcam++", "layercam", "eigencam", "guided-backprop", "guided-gradcam", "lrp",
+    "attention-rollout", "ablationcam", "smoothgrad", "occlusion",
 )  # fmt: skip
 COLUMNS = ("mean", *IMPUTERS, "pointing", "iou", "energy", "class_correlation")
 LEAST = 0.2

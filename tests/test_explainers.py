@@ -17,7 +17,7 @@ from torch import nn
 from vidcam.engine.hooks import capture
 from vidcam.errors import IncompatibleError, UsageError
 from vidcam.methods import gradient_cam
-from vidcam.methods.cam import _products, principal_component
+from vidcam.methods.cam import SPREAD, _products, principal_component, spread
 from vidcam.methods.core import Target, TorchModel
 from vidcam.methods.lookup import all_methods, get_method
 from vidcam.models.spec import Head
@@ -276,6 +276,32 @@ def test_at_a_plain_head_all_linear_methods_are_cam_cell_by_cell(name, method):
 def test_at_a_gated_head_hirescam_is_cam(name):
     net = explained(name)
     np.testing.assert_allclose(differentiated("hirescam", net).maps[0], run("cam", net).maps[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(16, 14, 14), (2, 7, 5), (1, 3, 4)])
+def test_spread_shares_out_each_cell_and_reflects_at_borders(shape):
+    maps = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
+    got = spread(maps)
+    np.testing.assert_allclose(got.sum((1, 2, 3)), maps.sum((1, 2, 3)), atol=1e-4)
+    # The oracle: a row is long enough if it is mirrored again and again, and a cell takes from all cells of that row.
+    margin = 12
+    want = maps.astype(float)
+    for axis, sigma in zip((1, 2, 3), SPREAD, strict=True):
+        weights = np.exp(-0.5 * (np.arange(-margin, margin + 1) / sigma) ** 2)
+        long = np.pad(want, [(margin, margin) if a == axis else (0, 0) for a in range(4)], mode="symmetric")
+        want = np.apply_along_axis(np.convolve, axis, long, weights / weights.sum(), "valid")
+    np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", WITH_HEAD)
+def test_spread_cam_is_cam_spread_and_sums_to_the_same(name):
+    net = explained(name)
+    found, exact = run("cam-spread", net), run("cam", net)
+    np.testing.assert_allclose(summed(found), exact.totals, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(found.totals, exact.totals)
+    for got, cell_by_cell in zip(found.maps, exact.maps, strict=True):
+        np.testing.assert_allclose(got, spread(cell_by_cell.numpy()), rtol=1e-5, atol=1e-7)
+        assert got.var() < cell_by_cell.var()
 
 
 @settings(max_examples=30)

@@ -710,7 +710,7 @@ def test_menus_offer_what_works_and_say_what_is_left_out(monkeypatch) -> None:
     assert "attention-rollout" not in names
     assert names[-1] == "best"
     assert "best" not in [name for _, name in menus.method_choices("mini", several=True)]
-    assert {name: words for words, name in menus.method_choices("mini")}["cam"].endswith("recommended")
+    assert {name: words for words, name in menus.method_choices("mini")}["cam-spread"].endswith("recommended")
     reason = "method 'attention-rollout' needs attention, which model 'mini' does not have"
     assert menus.refusal("attention-rollout", "mini") == reason
     assert menus.refusal("attention-rollout", "mvit_v2_s") is None

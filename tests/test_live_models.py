@@ -191,7 +191,7 @@ def test_model_is_chosen_in_the_page_and_both_viewers_see_it(browser, first, min
         wait(page, "vidcamStats.drawn.evidence !== null")
         assert page.get_by_label("Model").input_value() == first.spec.name
         pick(page, "model", "nobody")
-        wait(page, "/no model .nobody. on this machine/.test(document.getElementById('notice').textContent)")
+        wait(page, "/no model called .nobody. on vidcam.s machine/.test(document.getElementById('notice').textContent)")
         pick(page, "model", "MINI")
         until(lambda: models.loading == "mini")
         hand.clock.advance(1.1 * STATUS_S)

@@ -309,12 +309,12 @@ def test_clicks_on_evidence_seek_and_choose(browser, three) -> None:
         view.mouse.click(plot["x"] + 0.25 * plot["width"], plot["y"] + 30)
         t0, t1 = view.evaluate("(d => [d.chart.t0, d.chart.t1])(JSON.parse(document.getElementById('data').textContent))")
         pages.wait(view, f"Math.abs({PLAYER}.state.time - {t0 + 0.25 * (t1 - t0)}) < 0.05")
-        segment = next(s for s in a.segments if s.label == "standing up")
-        row = view.locator("tr", has_text="standing up").filter(has=view.get_by_role("button", name="loop"))
+        segment = next(s for s in a.segments if s.label == "raising both arms sideways")
+        row = view.locator("tr", has_text=segment.label).filter(has=view.get_by_role("button", name="loop"))
         row.get_by_role("button", name="loop").click()
         pages.wait(view, f"Math.abs({PLAYER}.state.time - {segment.start_s}) < 0.05")
         assert view.evaluate(f"{PLAYER}.state.loop") == pytest.approx([segment.start_s, segment.end_s])
-        assert view.evaluate(f"{PLAYER}.state.chosen") == a.labels.index("standing up")
+        assert view.evaluate(f"{PLAYER}.state.chosen") == a.labels.index(segment.label)
         view.locator("#moments button").first.click()
         assert view.evaluate(f"{PLAYER}.state.chosen") == 1  # the first moment is a wave
 

@@ -31,6 +31,7 @@ __all__ = ["FAMILIES", "TESTED_CLIPS", "choose_for_video"]
 
 FAMILIES = (
     ("cam", "gradcam"),
+    ("cam-spread",),
     ("gradcam++",),
     ("guided-gradcam",),  # guided-backprop has the same map for every class
     ("lrp",),

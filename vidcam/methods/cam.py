@@ -1,10 +1,11 @@
-"""Methods that need only activations and no torch: CAM in closed form, and the first principal component."""
+"""Methods that need only activations and no torch: CAM in closed form, as it is or spread, and the first principal component."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -14,9 +15,22 @@ from vidcam.errors import IncompatibleError
 from vidcam.methods.core import Attribution, Target, Targets, resolve, scores_of
 from vidcam.models.spec import Head
 
-__all__ = ["ClosedForm", "cam", "closed_form", "effective_rows", "eigencam", "principal_component"]
+__all__ = [
+    "SPREAD",
+    "ClosedForm",
+    "cam",
+    "cam_spread",
+    "closed_form",
+    "effective_rows",
+    "eigencam",
+    "principal_component",
+    "spread",
+]
 
 CELLS = (2, 3, 4)
+
+SPREAD = (2.0, 1.0, 1.0)
+"""By how many cells :func:`cam_spread` spreads each share (standard deviation): in time, height and width."""
 
 
 def cam(model: TorchModel, clips: Clips, targets: Targets) -> Attribution:
@@ -43,6 +57,41 @@ def cam(model: TorchModel, clips: Clips, targets: Targets) -> Attribution:
     chosen = resolve(targets, output.logits)
     form = closed_form(model, output, chosen)
     return Attribution(chosen, output.logits, form.maps, form.totals)
+
+
+def cam_spread(model: TorchModel, clips: Clips, targets: Targets) -> Attribution:
+    """Return :func:`cam` with the share of every cell spread over its neighbours, from which the cell has it.
+
+    A cell sees far more than its own place: its effective receptive field, which is about Gaussian (Luo et al. 2016, section 3).
+    ``cam`` puts all of its share at the centre. Here every cell shares it out by a Gaussian of :data:`SPREAD` cells::
+
+        M'_i = sum over j of G_ij M_j,    sum over i of G_ij = 1
+
+    Nothing leaves the clip, so these maps sum to the score less the bias too. Maps and totals are as those of ``cam``.
+    """
+    exact = cam(model, clips, targets)
+    return replace(exact, maps=tuple(map(spread, exact.maps)))
+
+
+def spread(maps: Float32Array) -> Float32Array:
+    """Return maps ``(..., T', h, w)`` spread by a Gaussian, along each of the last three axes by its :data:`SPREAD`.
+
+    What would leave at a border is reflected. So sums stay, and a map that is the same everywhere stays as it is.
+    """
+    for axis, sigma in zip((-3, -2, -1), SPREAD, strict=True):
+        maps = np.moveaxis(np.moveaxis(maps, axis, -1) @ _spread_weights(maps.shape[axis], sigma), -1, axis)
+    return np.ascontiguousarray(maps)
+
+
+@cache
+def _spread_weights(cells: int, sigma: float) -> Float32Array:
+    """Return the symmetric matrix ``(n, n)`` that spreads n cells in a row; every row and column sums to 1."""
+    at = np.arange(cells, dtype=np.float64)
+    reach = math.ceil(6 * sigma / cells)
+    images = 2 * cells * np.arange(-reach, reach + 1)
+    apart = np.stack([at[:, None] - at, at[:, None] + at + 1])[..., None] + images
+    weights = np.exp(-0.5 * (apart / sigma) ** 2).sum((0, 3))
+    return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,17 @@ METHODS: tuple[Method, ...] = (
         is_complete=True,
     ),
     _cam(
+        name="cam-spread",
+        title="CAM in closed form, spread over what each cell sees",
+        paper="Zhou et al., CVPR 2016 (cam), spread as wide as the receptive field is effective: Luo et al., Understanding the "
+        "Effective Receptive Field in Deep CNNs, NeurIPS 2016, https://arxiv.org/abs/1701.04128",
+        requires=frozenset({"linear-head"}),
+        cost="one forward pass, any number of classes",
+        function=f"{_HERE}.cam:cam_spread",
+        signed=True,
+        is_complete=True,
+    ),
+    _cam(
         name="eigencam",
         title="Eigen-CAM (class independent)",
         paper="Muhammad & Yeasin, Eigen-CAM, IJCNN 2020, https://arxiv.org/abs/2008.00299",
