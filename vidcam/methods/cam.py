@@ -60,7 +60,7 @@ def cam(model: TorchModel, clips: Clips, targets: Targets) -> Attribution:
 
 
 def cam_spread(model: TorchModel, clips: Clips, targets: Targets) -> Attribution:
-    """Return :func:`cam` with the share of every cell spread over its neighbours, from which the cell has it.
+    """Return :func:`cam` with the share of every cell spread over the region that the cell sees.
 
     A cell sees far more than its own place: its effective receptive field, which is about Gaussian (Luo et al. 2016, section 3).
     ``cam`` puts all of its share at the centre. Here every cell shares it out by a Gaussian of :data:`SPREAD` cells::
