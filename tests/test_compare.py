@@ -250,7 +250,7 @@ def test_what_does_not_work_here_is_told_and_left_out(
 
 def test_default_is_one_of_each_family_and_the_two_top_classes(engine: TorchEngine, clip: Path) -> None:
     chosen, refused = choose_of_each(compare.DEFAULT, engine.spec)
-    assert [m.name for m in chosen] == ["cam", "gradcam++", "layercam", "eigencam", "gradientxinput", "lrp"]
+    assert [m.name for m in chosen] == ["cam", "cam-spread", "gradcam++", "layercam", "eigencam", "gradientxinput", "lrp"]
     assert refused == {}
     headless = replace(engine.spec, head=None, layout="channels-last")
     chosen, refused = choose_of_each(compare.DEFAULT, headless)

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ANSWERS", "class_independent", "compare", "measure_costs"]
 
-DEFAULT = (("cam", "gradcam"), ("gradcam++",), ("layercam",), ("eigencam",), ("gradientxinput",), ("lrp", "attention-rollout"))
+DEFAULT = (
+    ("cam", "gradcam"), ("cam-spread",), ("gradcam++",), ("layercam",), ("eigencam",), ("gradientxinput",),
+    ("lrp", "attention-rollout"),
+)  # fmt: skip
 """What is compared if no method is named: of each family the first that works on the model."""
 
 ANSWERS = 2  # classes, where nobody has named one

@@ -230,7 +230,7 @@ class CompareTab:
 def _usual(model: str) -> list[str]:
     """Return quick methods that work: the first of each group."""
     refused = menus.refusals(model)
-    families = (("cam", "gradcam"), ("gradcam++",), ("layercam",), ("gradientxinput", "attention-rollout"))
+    families = (("cam", "gradcam"), ("cam-spread", "layercam"), ("gradcam++",), ("gradientxinput", "attention-rollout"))
     works = [[name for name in family if refused[name] is None] for family in families]
     return [names[0] for names in works if names]
 
