@@ -255,7 +255,7 @@ def test_default_is_one_of_each_family_and_the_two_top_classes(engine: TorchEngi
     headless = replace(engine.spec, head=None, layout="channels-last")
     chosen, refused = choose_of_each(compare.DEFAULT, headless)
     assert [m.name for m in chosen] == ["gradcam", "gradcam++", "layercam", "eigencam", "gradientxinput"]
-    assert set(refused) == {"lrp", "attention-rollout"}
+    assert set(refused) == {"cam-spread", "lrp", "attention-rollout"}
     one = compare.compare(clip, engine=engine, methods=("cam",))
     assert one.labels == tuple(label for label, _ in one.entries[0].analysis.top(2))
     against = compare.compare(clip, engine=engine, settings=Settings(versus="nothing"), methods=("cam",))

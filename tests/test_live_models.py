@@ -197,7 +197,7 @@ def test_model_is_chosen_in_the_page_and_both_viewers_see_it(browser, first, min
         hand.clock.advance(1.1 * STATUS_S)
         hand.push(1)  # the old model goes on
         for view in (page, other):
-            wait(view, "/^Loading mini; .* goes on until it is ready/.test(document.getElementById('model-note').textContent)")
+            wait(view, "/^Loading mini. Until it is ready, /.test(document.getElementById('model-note').textContent)")
             assert view.get_by_label("Model").is_disabled()
         gate.set()
         until(lambda: hand.stream.engine is mini)

@@ -58,7 +58,7 @@ def test_annotate_uses_no_network_and_torch_only_to_compile(tmp_path: Path) -> N
     assert "torch" in first
     assert not second & {"torch", "torchvision", "pytorchvideo", "gradio", "matplotlib", "openvino_telemetry"}
     report = json.loads((tmp_path / "why.json").read_text())
-    assert (report["engine"], report["method"]) == ("openvino", "cam")
+    assert (report["engine"], report["method"]) == ("openvino", "cam-spread")
     assert {"torch", "openvino"} <= set(report["versions"])  # known without importing them
     assert report["completeness_error"] < 1e-4
     assert len(list((tmp_path / "cache" / "compiled").iterdir())) == 1
