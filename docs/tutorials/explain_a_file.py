@@ -69,9 +69,9 @@ print(f"heat {heat.shape}; {heat[row, column]:.2f} at row {row}, column {column}
 # ## Is it exact?
 #
 # `mini` ends in an average over cells and one linear layer. So its logit *is* a sum
-# over cells. The method `cam` shows the terms of that sum. `cam-spread`, the default
-# of `mini`, spreads each term over the region that its cell sees, which keeps the
-# sum. How far the sum is from the logit less its bias:
+# over cells. The method `cam` shows the terms of that sum. `mini` is explained by
+# `cam-spread`, which spreads each term over the region that its cell sees and keeps
+# the sum. How far the sum is from the logit less its bias:
 
 # %%
 print(f"{analysis.method}: {analysis.completeness_error:.1e} of the logit")
