@@ -11,7 +11,7 @@ from vidcam.errors import UsageError
 
 try:
     import fcntl
-except ImportError:  # Windows, which cannot lock a folder: two runs would do the same work twice, and harm nothing
+except ImportError:  # Windows, which cannot lock a folder: a second run in it is not refused there
     fcntl = None  # type: ignore[assignment]
 
 __all__ = ["locked"]
