@@ -123,12 +123,34 @@ def rows(path: Path) -> list[list[str]]:
         return [[value for key, value in row.items() if key != "seconds"] for row in csv.DictReader(file)]
 
 
+def run_undisturbed(folder: Path, args: argparse.Namespace) -> tuple[Path, Path]:
+    """Return the folder of the mixed clips, and that of an undisturbed run over them."""
+    inputs, calm = folder / "in", folder / "calm"
+    if not inputs.exists():
+        write_clips(inputs, args.clips, args.seconds, args.long)
+        finish(command(inputs, calm, args.jobs))
+    return inputs, calm
+
+
+def compare_runs(calm: Path, other: Path) -> dict[str, object]:
+    """Say in what the outputs and the tables of a disturbed run differ from those of the undisturbed one."""
+    one, two = digests(calm), digests(other)
+    return {
+        "half-written files at the end": len(list(other.rglob(".*.part*"))),
+        "outputs missing": len(set(one) - set(two)),
+        "outputs too many": len(set(two) - set(one)),
+        "outputs that differ": sum(one[name] != two.get(name) for name in one),
+        "outputs": len(one),
+        "results equal": rows(calm / "results.csv") == rows(other / "results.csv"),
+        "failures equal": rows(calm / "failed.csv") == rows(other / "failed.csv"),
+        "failures": len(rows(calm / "failed.csv")),
+    }
+
+
 def measure_kills(folder: Path, args: argparse.Namespace) -> dict[str, object]:
     """Compare a run that is killed many times with an undisturbed one."""
-    inputs = folder / "in"
-    write_clips(inputs, args.clips, args.seconds, args.long)
-    calm, killed = folder / "calm", folder / "killed"
-    finish(command(inputs, calm, args.jobs))
+    inputs, calm = run_undisturbed(folder, args)
+    killed = folder / "killed"
     rng = random.Random(args.seed)
     marked: set[str] = set()
     times: dict[str, int] = {}
@@ -145,21 +167,13 @@ def measure_kills(folder: Path, args: argparse.Namespace) -> dict[str, object]:
         half_written, hits = half_written + (halves > 0), hits + is_hit
         progress.append(len(now))
     finish(command(inputs, killed, args.jobs))
-    one, other = digests(calm), digests(killed)
     return {
         "inputs": args.clips,
         "kills": hits,
         "done after each kill": progress,
         "kills that left half-written files": half_written,
-        "half-written files at the end": len(list(killed.rglob(".*.part*"))),
         "videos done twice": repeated,
-        "outputs missing": len(set(one) - set(other)),
-        "outputs too many": len(set(other) - set(one)),
-        "outputs that differ": sum(one[name] != other.get(name) for name in one),
-        "outputs": len(one),
-        "results equal": rows(calm / "results.csv") == rows(killed / "results.csv"),
-        "failures equal": rows(calm / "failed.csv") == rows(killed / "failed.csv"),
-        "failures": len(rows(calm / "failed.csv")),
+        **compare_runs(calm, killed),
     }
 
 
@@ -201,38 +215,37 @@ def measure_memory(folder: Path, args: argparse.Namespace) -> dict[str, object]:
 
 
 def measure_ray(folder: Path, args: argparse.Namespace) -> dict[str, object]:
-    """Compare a Ray cluster of three node processes on the loopback with --jobs 2; then lose a node in the middle of a run."""
+    """Compare a Ray cluster of three node processes on the loopback with --jobs 2; then lose a node, with the mixed clips."""
     os.environ |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
     from ray.cluster_utils import Cluster
 
     size = {"object_store_memory": 80_000_000}
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **size})
     doomed, _ = (nodes.add_node(num_cpus=2, **size) for _ in range(2))
-    inputs, pace = folder / "ray", {"--jobs 2": [], "--ray": []}
-    inputs.mkdir()
+    even, pace = folder / "ray", {"--jobs 2": [], "--ray": []}
+    even.mkdir()
     for number in range(args.ray_clips):
-        write_clip(inputs / f"{number:04d}.mp4", 10.0, number)
+        write_clip(even / f"{number:04d}.mp4", 10.0, number)
     try:
         for repeat in range(args.rounds):
             for name, more in (("--jobs 2", ()), ("--ray", ("--ray", nodes.address))):
                 out = folder / f"ray-{repeat}-{len(more)}"
-                pace[name].append(60.0 * args.ray_clips / finish(command(inputs, out, 2, *more)))
+                pace[name].append(60.0 * args.ray_clips / finish(command(even, out, 2, *more)))
+        inputs, calm = run_undisturbed(folder, args)
         lost = folder / "ray-lost"
         process = subprocess.Popen(
             command(inputs, lost, 2, "--ray", nodes.address), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        while process.poll() is None and len(marks(lost)) < args.ray_clips // 3:
+        while process.poll() is None and len(marks(lost)) < args.clips // 3:
             time.sleep(0.05)
         nodes.remove_node(doomed, allow_graceful=False)
         code = process.wait()
     finally:
         nodes.shutdown()
-    one, other = digests(folder / "ray-0-0"), digests(lost)
     return {
         **{f"videos/min with {name}, beside a cluster": [round(value, 1) for value in values] for name, values in pace.items()},
         "exit code after a node was lost": code,
-        "outputs after a node was lost": len(other),
-        "outputs that differ from those of --jobs": sum(one[name] != other.get(name) for name in one),
+        "after a node was lost": compare_runs(calm, lost),
     }
 
 

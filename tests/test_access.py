@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio.selector_events
+import inspect
+import logging
 import os
 import re
 import subprocess
@@ -23,6 +26,7 @@ from websockets.sync.client import connect
 
 from vidcam.errors import UsageError
 from vidcam.web.security import Guard
+from vidcam.web.serving import listen, serve_app
 from vidcam.web.studio import serve
 
 if TYPE_CHECKING:
@@ -210,3 +214,14 @@ def test_stream_for_a_page_that_is_gone_ends_without_a_traceback() -> None:
     ]  # fmt: skip
     with pytest.raises(RuntimeError, match="a bug"):
         run_async(run(other))
+
+
+def test_writing_to_a_viewer_that_has_vanished_is_not_reported(caplog: pytest.LogCaptureFixture) -> None:
+    words = "socket.send() raised exception."
+    assert f"logger.warning('{words}')" in inspect.getsource(asyncio.selector_events)
+    log = logging.getLogger("asyncio")
+    with listen("127.0.0.1", 0) as listening, serve_app(echo, listening):
+        log.warning(words)
+        log.warning("another thing")
+    assert "another thing" in caplog.text
+    assert words not in caplog.text

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas
@@ -34,6 +35,7 @@ from vidcam.batch.run import NO_PLACE_S, Status, begin_run, run_items
 from vidcam.batch.tables import write_tables
 from vidcam.batch.tasks import Annotate
 from vidcam.batch.worker import Outcome, Recipe
+from vidcam.cli.loading import engine_arguments
 from vidcam.errors import DownloadError, InputError, OutputError, UsageError
 from vidcam.io.clock import Stop
 from vidcam.io.lock import locked
@@ -81,6 +83,26 @@ def test_folder_pattern_and_list_stand_for_the_same_videos(tmp_path: Path, monke
     assert expand_inputs(["in/list.txt", "in"]) == ["in/a.mp4", "in/deep/b.mkv", "https://example.org/x.mp4"]
 
 
+def test_links_to_folders_are_followed_and_a_folder_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("in/sub", "elsewhere"):
+        Path(folder).mkdir(parents=True)
+    Path("in/sub/a.mp4").touch()
+    Path("elsewhere/b.mp4").touch()
+    Path("in/linked").symlink_to(tmp_path / "elsewhere")
+    Path("in/sub/up").symlink_to(tmp_path / "in")  # a circle
+    assert expand_inputs(["in"], recursive=True) == ["in/linked/b.mp4", "in/sub/a.mp4"]
+
+
+def test_pattern_in_a_list_that_lies_in_a_folder_with_brackets(tmp_path: Path) -> None:
+    folder = tmp_path / "clips [2020]"
+    folder.mkdir()
+    for name in ("a.mp4", "b [x].mp4"):
+        (folder / name).touch()
+    (folder / "list.txt").write_text("*.mp4\nb [x].mp4\n")
+    assert expand_inputs([str(folder / "list.txt")]) == [str(folder / "a.mp4"), str(folder / "b [x].mp4")]
+
+
 def test_empty_list_and_pattern_say_what_to_write(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello there\nand more\n")
     with pytest.raises(InputError, match=r"notes\.txt is read as a list .* but none of them exists; the first is 'hello there'"):
@@ -95,6 +117,15 @@ def test_empty_list_and_pattern_say_what_to_write(tmp_path: Path) -> None:
         expand_inputs([str(tmp_path)], recursive=True)
 
 
+def test_workers_open_the_model_that_the_command_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("mini", "mine"):  # mini is the name of a model too, which goes first
+        (tmp_path / folder).mkdir()
+    opened = SimpleNamespace(spec=SimpleNamespace(name="mini"))
+    models = [engine_arguments(opened, model, None)["model"] for model in ("mini", "auto", "mine", "./mini")]  # type: ignore[arg-type]
+    assert models == ["mini", "mini", str(tmp_path / "mine"), str(tmp_path / "mini")]
+
+
 # The plan
 
 
@@ -106,6 +137,17 @@ def test_names_that_would_collide_get_numbers(tmp_path: Path) -> None:
     one = Names({"json": tmp_path / "one.json"})
     with pytest.raises(UsageError, match=r"one\.json is one file.*one-{name}\.json"):
         [one.give("a.mp4"), one.give("b.mp4")]
+
+
+def test_outputs_are_called_as_the_input_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("blobs", "clips", "run.1", "run.2"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "blobs" / "3fa2bc").touch()
+    (tmp_path / "clips" / "walk.mp4").symlink_to(tmp_path / "blobs" / "3fa2bc")  # as caches of data sets store files
+    names = Names({"json": Path("{name}.json")})
+    sources = ("clips/walk.mp4", "run.1", "run.2", "run.1/../clips", "run.2/%04d.png", "https://example.org/a/talk.webm?t=3")
+    assert [names.give(source)[0] for source in sources] == ["walk", "run.1", "run.2", "clips", "run.2-2", "talk"]
 
 
 def make(folder: Path, sources: Sequence[str], *, model: str = "mini", **options: object) -> Plan:
@@ -212,6 +254,45 @@ def test_passing_failures_are_tried_three_times_with_pauses(tmp_path: Path) -> N
         ("/in/lost.mp4", "worker", "3", "6.0"),
     ]
     assert [row["input"] for row in read_csv(tmp_path / "results.csv")] == ["/in/net.mp4", "/in/ok.mp4"]
+
+
+class Lost(Scripted):
+    """Leaves half-written files of each lost video, and one of somebody else, as a machine that vanishes from a network drive."""
+
+    def wait(self, timeout_s: float | None) -> list[Outcome]:
+        [outcome] = super().wait(timeout_s)
+        if outcome.kind is not None:
+            leave_parts(outcome.item.name)
+        return [outcome]
+
+
+def leave_parts(name: str) -> None:
+    """Leave what another machine has just begun to write."""
+    for path in (f"{name}.vidcam.mp4", f"vidcam-marks/{name}.done.json", "else.mp4"):
+        file = Path(path)
+        file.with_name(f".{file.stem}.vidcam-0badcafe-1-1-00000000.part{file.suffix}").touch()
+
+
+def parts() -> list[str]:
+    return sorted(path.name.partition(".vidcam-0bad")[0] for path in Path().rglob(".*.part*"))
+
+
+def test_what_lost_workers_left_half_written_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path, ["/in/lost.mp4", "/in/ok.mp4"]).save()
+    status, _ = run(tmp_path, Lost(tmp_path, {"lost": ["worker"]}), ManualClock(jumps=True))
+    assert (status.done, status.failed) == (2, 0)
+    assert parts() == [".else"]  # it belongs to somebody else
+
+
+def test_what_a_lost_run_left_half_written_is_removed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan = make(tmp_path, ["/in/lost.mp4"])
+    begin_run(plan)
+    leave_parts("lost")
+    assert len(parts()) == 3
+    begin_run(plan)
+    assert parts() == [".else"]
 
 
 def test_failures_stay_until_they_are_retried(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_lost_node_loses_no_video(cluster: Any, tmp_path: Path) -> None:
     write_tables(plan, Annotate.columns)
     assert (status.done, status.failed) == (CLIPS, 1)
     assert sorted(outcome.item.name for outcome in outcomes) == ["0", "1", "2", "3", "4", "5", "bad"]
-    assert len(list(folder.glob("*.mp4"))) == CLIPS
+    assert len(list(folder.glob("*.mp4"))) == CLIPS  # hidden ones too, which a lost worker has left half-written
     assert len((folder / "results.csv").read_text().splitlines()) == 1 + CLIPS
     assert "bad.mp4" in (folder / "failed.csv").read_text()
 

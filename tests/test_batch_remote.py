@@ -220,3 +220,10 @@ def test_output_address_is_left_out_of_a_listing(memory: Any, clip: Path) -> Non
 def test_storage_knows_which_protocols_write_whole_files() -> None:
     files, _ = open_remote("memory://x")
     assert files.protocol in storage.WHOLE_AT_ONCE
+
+
+def test_half_uploaded_files_of_lost_workers_are_discarded(tmp_path: Path) -> None:
+    for name in (".a.mp4.part", ".b.mp4.part", "a.mp4"):
+        (tmp_path / name).touch()
+    storage.open_storage(f"file://{tmp_path}").discard(["a.mp4", "c.mp4"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".b.mp4.part", "a.mp4"]

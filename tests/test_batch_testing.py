@@ -114,6 +114,7 @@ def test_two_models_give_a_row_with_the_answers_of_both(vidcam: Run) -> None:
         (("evaluate", "in", "--out-dir", "out", "--splice", "in/b.mp4"), "--splice is for a single video"),
         (("evaluate", "in", "--out-dir", "out", "--csv", "t.csv"), "the table of all videos is"),
         (("evaluate", "in", "--out-dir", "out", "--json", "t.json"), "put {name} into it"),
+        (("evaluate", "in", "--out-dir", "out", "--baseline", "blurr"), "unknown baseline 'blurr': known are blur"),
         (("compare", "in", "--out-dir", "out", "-o", "t.html"), "give -o for one video or --out-dir"),
         (("evaluate", ".", "--out-dir", "out"), "--recursive takes too"),
     ],

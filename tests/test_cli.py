@@ -65,7 +65,7 @@ def test_verdict_is_printed_below_the_answer(vidcam: Run, clip: Path) -> None:
     word, label = report["verdict"]["word"], report["summary"]["top"][0]["label"]
     assert (code, answer.startswith(f"{clip}: {label}")) == (0, True)
     assert verdict.startswith(f"{clip}: evidence for {label}: {word}. ")
-    assert "Hiding the hottest 15\xa0%" in verdict
+    assert "iding the hottest 15\xa0%" in verdict
 
 
 def test_default_output_is_in_current_folder_named_after_input(vidcam: Run, clip: Path, tmp_path: Path) -> None:
@@ -87,6 +87,18 @@ def test_several_inputs_and_folders_are_written_by_name(vidcam: Run, tmp_path: P
     code, _, err = vidcam("annotate", "in/a.mp4", "in/deep/a.mp4", *OWN, "--out-dir", "same", "--quiet")
     assert code == 0, err
     assert sorted(p.name for p in Path("same").glob("*.mp4")) == ["a-2.vidcam.mp4", "a.vidcam.mp4"]
+
+
+def test_outputs_of_the_same_command_are_not_taken_as_inputs(vidcam: Run, clip: Path, tmp_path: Path) -> None:
+    assert vidcam("annotate", clip, *OWN, "--quiet")[0] == 0
+    written = tmp_path / "clip.vidcam.mp4"
+    code, out, err = vidcam("annotate", clip, written, *OWN, "--overwrite")
+    assert code == 0, err
+    assert f"{written} is left out: this command writes it, from another input" in err
+    assert len(out.splitlines()) == 1
+    assert not list(tmp_path.glob("*vidcam.vidcam*"))
+    assert vidcam("annotate", written, *OWN, "--quiet")[0] == 0  # by itself it is an input like any other
+    assert (tmp_path / "clip.vidcam.vidcam.mp4").is_file()
 
 
 def test_one_bad_input_among_several_does_not_stop_the_others(vidcam: Run, clip: Path, tmp_path: Path) -> None:
@@ -147,6 +159,7 @@ BAD = {
     "output is no mp4": (["clip.mp4", "-o", "out.avi"], 1, ".mp4"),
     "report exists": (["clip.mp4", "--json", "old.json"], 1, "--overwrite"),
     "two outputs in one file": (["clip.mp4", "--json", "same", "--csv", "same"], 2, "same"),
+    "video named as the copy of the page": (["clip.mp4", "-o", "a.video.mp4", "--report", "a.html"], 2, "that a.html may play"),
     "-o with several inputs": (["clip.mp4", "other.mp4", "-o", "x.mp4"], 2, "--out-dir"),
     "one report for several inputs": (["clip.mp4", "other.mp4", "--json", "x.json"], 2, "{name}"),
     "negative hop": (["clip.mp4", "--hop", "-1"], 2, "hop"),
@@ -432,8 +445,8 @@ def test_partial_files_of_killed_processes_go_and_of_living_ones_stay(vidcam: Ru
         living.communicate()
 
 
-def test_annotate_opens_its_file_three_times_and_decodes_it_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once for both looking and explaining, once for drawing, once for the sound."""
+def test_annotate_opens_its_file_four_times_and_decodes_it_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for both looking and explaining, once for the times of the pictures, once for drawing, once for the sound."""
     clip = write_clip(tmp_path / "a.mp4", frames=30, audio="aac")
     opened: list[str] = []
     decoded: list[str] = []
@@ -451,7 +464,7 @@ def test_annotate_opens_its_file_three_times_and_decodes_it_twice(tmp_path: Path
     monkeypatch.setattr(av, "open", count_opening)
     monkeypatch.setattr(Source, "frames", count_decoding)
     assert exit_code("annotate", clip, "-o", tmp_path / "b.mp4", "--json", tmp_path / "b.json", *OWN, "-q") == 0
-    assert opened == [f"file:{clip}"] * 3
+    assert opened == [f"file:{clip}"] * 4
     assert decoded == [str(clip)] * 2
 
 
@@ -500,7 +513,6 @@ def test_signal_during_an_import_waits_until_it_has_ended(kind: int, code: int, 
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.alone
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root to mount a small disk")
 def test_full_disk_is_reported_in_one_sentence(vidcam: Run, tmp_path: Path) -> None:
     disk = tmp_path / "disk"

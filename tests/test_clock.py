@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import asyncio
 import threading
+import types
+from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from support.clock import NOON, ManualClock
 from support.waiting import ended, run_async, until
 
-from vidcam.io.clock import SYSTEM, Stop
+from vidcam.io.clock import SYSTEM, Clock, Stop
 
 ROOT = Path(__file__).parent.parent
 
@@ -49,6 +51,31 @@ def test_system_clock_waits_for_what_is_notified_or_gives_up() -> None:
         return missed, await SYSTEM.wait_async(event, 60.0)
 
     assert run_async(events()) == (False, True)
+
+
+@types.coroutine
+def turn() -> Generator[None, None, None]:
+    """Let the loop run what is due."""
+    yield
+
+
+@pytest.mark.parametrize("clock", [SYSTEM, ManualClock()])
+@pytest.mark.parametrize("turns", range(5))
+def test_cancellation_that_comes_with_the_event_is_not_lost(clock: Clock, turns: int) -> None:
+    """Whichever turn of the loop it comes in, before the waiting task goes on."""
+
+    async def cancel() -> bool:
+        event = asyncio.Event()
+        task = asyncio.create_task(clock.wait_async(event, 600))
+        await turn()
+        event.set()
+        for _ in range(turns):
+            await turn()
+        is_asked = task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled() == is_asked
+
+    assert run_async(cancel())
 
 
 def test_stop_ends_a_pause_and_wakes_what_waits_elsewhere() -> None:

@@ -477,6 +477,12 @@ def test_all_methods_show_the_same_frame_and_their_own_evidence(
     excused = ("willReadFrequently",)
     with pages.opened(browser, page.as_uri(), excused=excused) as view:
         view.evaluate(f"async () => {{ await {player}.ready; }}")
+        pages.wait(view, f"!{player}.video.seeking")
+        assert view.evaluate(f"{player}.state.frame") == pytest.approx(found.peak_s, abs=0.11)  # where there is most to see
+        first = view.evaluate(pixels)
+        view.keyboard.down("h")
+        assert first[0] not in view.evaluate(pixels)
+        view.keyboard.up("h")
         view.evaluate(f"{player}.seek(1.25)")
         pages.wait(view, f"Math.abs({player}.state.frame - 1.2) < 1e-4")
         pairs = [(e, label) for label in found.labels for e in found.entries]
@@ -614,6 +620,8 @@ def test_the_command_says_and_writes_it(
     assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
     assert re.search(r"red square \d+\.\d% -> page\.html", out)
     assert "agreement on 'red square': cam and layercam 1.00 (overlap 1.00)" in out
+    assert re.search(r"\d ms per window \(1\.0 × the fastest\);", out)
+    assert re.search(r"\d ms per window</small>", Path("page.html").read_text(encoding="utf-8"))
     assert "note: cam and layercam are one map here" in err
     code, out, err = run(*words, "--crf", "40", "-o", "grid.mp4")
     assert code == 0

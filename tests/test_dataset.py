@@ -132,6 +132,7 @@ def test_mistakes_come_first_and_show_both_evidences(trained, tmp_path: Path) ->
     assert [c["name"] for c in doc["cases"]] == [c.name for c in found.cases]
     rows = list(csv.DictReader((tmp_path / "o.csv").read_text().splitlines()))
     assert [r["found"] for r in rows] == [c.predicted for c in found.cases]
+    assert (rows[0]["prob_wanted"], rows[0]["prob_found"], rows[0]["error"]) == ("", "", broken.error)  # no 0 for an average
     page = (tmp_path / "o.html").read_text()
     assert "80.0 % right, 1 mistake" in page
     assert page.count("data:image/jpeg") == 2 + 4  # two of the mistake, one of each right answer
@@ -316,6 +317,9 @@ def test_folders_that_do_not_fit_are_refused(trained, tmp_path: Path) -> None:
     (tmp_path / "kite" / "a.mp4").write_bytes((folder / "ball" / "v0_1.mp4").read_bytes())
     with pytest.raises(UnknownNameError, match="kite"):
         inspection.inspect(tmp_path, engine=engine)
+    (tmp_path / "kite").rename(tmp_path / "1")  # no index of an output: the data set may count otherwise
+    with pytest.raises(UnknownNameError, match="unknown class '1'"):
+        inspection.inspect(tmp_path, engine=engine)
     for settings in (Settings(versus="ball"), Settings(classes=("ball",))):
         with pytest.raises(UsageError, match="name no classes"):
             inspection.inspect(folder, engine=engine, settings=settings)
@@ -344,6 +348,16 @@ def test_the_command_takes_a_folder(trained, tmp_path: Path, monkeypatch, capsys
     assert not stop.value.code
     assert "100.0% of 10 videos right" in capsys.readouterr().out
     assert (tmp_path / "r.html").stat().st_size > 10_000
+    mixed = tmp_path / "mixed"
+    for label in ("ball", "disc"):
+        (mixed / label).mkdir(parents=True)
+        shutil.copy(next((folder / label).iterdir()), mixed / label)
+    (mixed / "ball" / "broken.mp4").write_bytes(b"no video")
+    monkeypatch.setattr(sys, "argv", [*words[:2], str(mixed), *words[3:6]])
+    with pytest.raises(SystemExit) as stop:
+        main.main()
+    assert stop.value.code == 1
+    assert "error: 1 of 3 videos could not be read" in capsys.readouterr().err
     monkeypatch.setattr(sys, "argv", [*words[:6], "--versus", "ball"])
     with pytest.raises(SystemExit) as stop:
         main.main()

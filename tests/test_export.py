@@ -20,7 +20,7 @@ from support.schemas import validate
 import vidcam
 from vidcam.engine import TorchEngine, open_engine
 from vidcam.engine.base import Engine, make_check_frames, normalise_array
-from vidcam.engine.convert import ov
+from vidcam.engine.convert import get_core
 from vidcam.errors import IncompatibleError, OutputError, UsageError
 from vidcam.exporting import export_network
 from vidcam.methods import core
@@ -57,7 +57,7 @@ def run_file(path: Path, *inputs: np.ndarray) -> dict[str, np.ndarray]:
                 strict=True,
             )
         )
-    network = ov.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    network = get_core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     values = network(list(inputs)).to_tuple()
     return {output.get_any_name(): np.array(value) for output, value in zip(network.outputs, values, strict=True)}
 
@@ -65,7 +65,7 @@ def run_file(path: Path, *inputs: np.ndarray) -> dict[str, np.ndarray]:
 def facts_in(path: Path) -> dict:
     if path.suffix == ".onnx":
         return json.loads(onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map["vidcam"])
-    return json.loads(ov.Core().read_model(path).get_rt_info(["vidcam"]).astype(str))
+    return json.loads(get_core().read_model(path).get_rt_info(["vidcam"]).astype(str))
 
 
 def assert_same(found: np.ndarray, expected: np.ndarray) -> None:
@@ -208,7 +208,7 @@ def test_model_api_reads_what_it_needs_from_the_file(tmp_path: Path) -> None:
     model = load("mini")
     for suffix in SUFFIXES:
         export_network(model, tmp_path / f"net{suffix}", model_api=True)
-    graph = ov.Core().read_model(tmp_path / "net.xml")
+    graph = get_core().read_model(tmp_path / "net.xml")
     info = {key: value.astype(str) for key, value in graph.get_rt_info()["model_info"].items()}
     assert info["model_type"] == "Action Classification"
     assert info["labels"].split(" ")[:2] == ["standing_idle", "waving_one_hand"]
@@ -219,7 +219,7 @@ def test_model_api_reads_what_it_needs_from_the_file(tmp_path: Path) -> None:
 
 
 def test_model_api_answers_as_the_model(tmp_path: Path) -> None:
-    api = pytest.importorskip("model_api.models", reason="openvino-model-api wants an older OpenCV than vidcam; try it by hand")
+    api = pytest.importorskip("model_api.models", reason="openvino-model-api wants an older OpenCV: see tests/support/sinks.sh")
     model = load("mini")
     frames, clip = clip_of(TorchEngine(model, "cpu"))
     for suffix in SUFFIXES:

@@ -122,7 +122,6 @@ def test_errors_of_the_block_itself_pass_unchanged(tmp_path: Path) -> None:
     assert listing(tmp_path) == []
 
 
-@pytest.mark.alone
 def test_a_full_disk_raises_and_leaves_nothing(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -30,9 +30,11 @@ from support.waiting import HANG_S, happened, run_async, until
 from vidcam import Settings, engine, explain, open_engine
 from vidcam.cli import main
 from vidcam.errors import InputError, UsageError, VidcamError
+from vidcam.metrics.faithfulness import Interval
+from vidcam.metrics.verdict import Verdict
 from vidcam.models import loading
 from vidcam.models.table import get_spec
-from vidcam.web.studio import app, course, jobs, menus, results, root, serve, sessions, uploads, view_models
+from vidcam.web.studio import app, course, jobs, menus, models, results, root, serve, sessions, uploads, view_models
 from vidcam.web.studio.session import Session
 
 CLIPS = Path(__file__).parent.parent / "clips"
@@ -705,6 +707,18 @@ def test_a_password_is_asked_for_once() -> None:
 # --- menus and facts
 
 
+@pytest.mark.parametrize(
+    ("cache", "shown"),
+    [("home/anna/.cache/vidcam", "~/.cache/vidcam"), ("srv/vidcam", "srv/vidcam"), ("home/annabel", "home/annabel")],
+)
+def test_the_folder_of_the_weights_is_shown_without_the_home_folder(cache, shown, tmp_path, monkeypatch) -> None:
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path / "home" / "anna"))
+    monkeypatch.setenv("VIDCAM_CACHE", str(tmp_path / cache))
+    expected = str(Path(shown) if shown.startswith("~") else tmp_path / shown)
+    assert models._tables()["folder"] == expected
+
+
 def test_menus_offer_what_works_and_say_what_is_left_out(monkeypatch) -> None:
     names = [name for _, name in menus.method_choices("mini")]
     assert "attention-rollout" not in names
@@ -720,7 +734,7 @@ def test_menus_offer_what_works_and_say_what_is_left_out(monkeypatch) -> None:
     assert "x3d_s" not in [name for _, name in menus.model_choices()]  # it cannot be had offline
     assert menus.availability(get_spec("x3d_s")) == (
         False,
-        "its weights are not on this machine, and VIDCAM_OFFLINE forbids downloads",
+        "its weights are not on this machine, and the app was started without downloads",
     )
     monkeypatch.delenv("VIDCAM_OFFLINE")
     words = {name: words for words, name in menus.model_choices()}
@@ -729,8 +743,14 @@ def test_menus_offer_what_works_and_say_what_is_left_out(monkeypatch) -> None:
     assert words["mini"] == "mini · Mini, trained on drawn people, 17 actions"
     assert next(iter(words)) == "mini"  # what is here comes first
     assert menus.default_model("auto") == "mini"
-    assert menus.choice_reason("auto") == "The tab Models downloads larger ones, with hundreds of actions."
+    why = "This model was chosen because no larger one is on this machine; the tab Models downloads some."
+    assert menus.choice_reason("auto") == why
     assert menus.choice_reason("mini") == ""
+    here = {"mini", "movinet_a0"}
+    with monkeypatch.context() as patch:
+        patch.setattr(loading, "is_available", lambda spec: spec.name in here)
+        assert menus.default_model("auto") == "movinet_a0"  # it knows real videos
+        assert menus.choice_reason("auto") == "This model was chosen because it is the best one on this machine."
     for name in ("evil.py:make", "os:system", None, ["mini"]):  # a page must not have code of its choice loaded
         with pytest.raises(UsageError, match="not one of the models in the table"):
             menus.check_model(name)
@@ -743,8 +763,12 @@ def analysed(**settings: Any) -> Any:
 
 def test_the_headline_is_the_sequence_and_the_video_opens_at_its_peak() -> None:
     analysis = analysed()
-    assert view_models.headline(analysis).startswith("waving one hand → ")
-    assert view_models.headline(analysis).endswith(" → raising both arms sideways")
+    actions = re.findall(r"(?:^| → )([a-z ]+) \((\d\.\d)–(\d\.\d) s\)", view_models.headline(analysis))
+    assert view_models.headline(analysis) == " → ".join(f"{label} ({start}–{end} s)" for label, start, end in actions)
+    assert (actions[0][0], actions[-1][0]) == ("waving one hand", "raising both arms sideways")
+    times = [float(second) for _, *span in actions for second in span]
+    assert times == sorted(times)
+    assert (times[0], times[-1]) == (0.0, pytest.approx(analysis.duration_s, abs=0.1))
     assert view_models.headline(analysed(classes=("waving one hand",))).startswith("raising both arms sideways, ")
     times, label = analysis.times_s, analysis.top(1)[0][0]
     curve = analysis.curves[label]
@@ -782,6 +806,28 @@ def test_an_answer_that_rejects_is_no_evidence_and_offers_another_model(office, 
     known = replace(result, analysis=analysed(classes=("waving one hand",)))
     [player] = view_models.shown(session, known)["players"]
     assert player["base"].startswith(f"media/{session.token}/")
+
+
+def test_an_answer_tells_what_was_not_seen_and_which_class_was_checked(office) -> None:
+    session = office.open("a")
+    analysis = replace(analysed(classes=("waving one hand", "standing up")), unseen_fraction=0.248)
+    verdict = Verdict("weak", 0.2, 0.1, 0.5, 0.4, Interval(0.1, 0.05, 0.2), 2)
+    video = uploads.look_at(CLIPS / "three_actions.mp4", "three_actions.mp4", sessions.Limits())
+
+    def answered(**changes: Any) -> Any:
+        return view_models.answered(
+            results.Result("1", video, replace(analysis, verdict=verdict, **changes), None, session.folder), session
+        )
+
+    said = answered()
+    unseen = "The model did not see 24.8\xa0% of the video (hatched)."
+    assert said["unseen"] == {"words": unseen, "cover": "Cover the whole picture"}
+    assert not any("did not see" in fact for fact in said["facts"])
+    assert answered(settings=replace(analysis.settings, cover=True))["unseen"] == {"words": unseen, "cover": ""}
+    assert answered(unseen_fraction=0.004)["unseen"] is None
+    assert said["verdict"]["only"] == "Only “waving one hand”, the first class, was checked."
+    analysis = analysed(classes=("waving one hand",))
+    assert answered()["verdict"]["only"] == ""
 
 
 # --- the command

@@ -17,6 +17,7 @@ import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,12 +32,13 @@ from support.media import write_clip
 from support.taught import keep_mini, swapped_labels
 from support.waiting import HANG_S, happened, until
 
-from vidcam import engine
+import vidcam
+from vidcam import Look, Outputs, engine
 from vidcam.io.source import open_source
 from vidcam.methods import core
 from vidcam.metrics import verdict
 from vidcam.synthetic import scene
-from vidcam.web.studio import app, teach_models
+from vidcam.web.studio import app, teach_models, view_models
 
 pytestmark = [
     pytest.mark.xdist_group("gradio_app_browser"),
@@ -44,6 +46,7 @@ pytestmark = [
         "ignore:'future.no_silent_downcasting' is deprecated", "ignore:The copy keyword is deprecated"
     ),
 ]
+WHY = "This model was chosen because it is the best one on this machine."
 CLIPS = Path(__file__).parent.parent / "clips"
 SHOOTING = "VIDCAM_SCREENSHOTS" in os.environ  # what is shown then is what a user has, not the small limits of the tests
 
@@ -125,11 +128,16 @@ def served(tmp_path_factory) -> Iterator[SimpleNamespace]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIDCAM_STATE", str(tmp_path_factory.mktemp("state")))
-        if SHOOTING:
+        if SHOOTING:  # as on a machine on which vidcam has just been installed
+            home = tmp_path_factory.mktemp("home")
+            patch.setenv("HOME", str(home))
+            patch.setenv("VIDCAM_CACHE", str(home / ".cache" / "vidcam"))
             patch.delenv("VIDCAM_OFFLINE", raising=False)
         else:
             patch.setenv("VIDCAM_OFFLINE", "1")
         patch.setattr(core, "explain_by_each", counted)
+        if not SHOOTING:
+            patch.setattr(app.menus, "choice_reason", lambda wanted: WHY)
         if not SHOOTING:
             patch.setattr(verdict, "TUBES", 6)  # a tenth of the passes
         limits = app.Limits() if SHOOTING else app.Limits(size=20_000_000, seconds=300)
@@ -209,6 +217,16 @@ def explain(page: Any) -> None:
     page.wait_for_selector("#job .vc-job[data-state=idle]", state="attached")
 
 
+def explain_again(page: Any) -> None:
+    """Explain, and wait for another result than the one that is shown."""
+    before = page.session.results["annotate"].number
+    page.locator("#explain").click()
+    until(lambda: page.session.results["annotate"].number != before)
+    page.wait_for_selector(f".vc-stage[data-player='{page.session.results['annotate'].number}']")
+    settled(page)
+    page.wait_for_selector("#job .vc-job[data-state=idle]", state="attached")
+
+
 def more(page: Any, label: str, value: str) -> None:
     """Type into a field of the panel that opens; Gradio makes the fields when it does."""
     page.get_by_role("button", name="More").click()
@@ -251,6 +269,22 @@ SUMS = """canvas => {
 }"""
 
 
+# The check boxes of the page, and of a page inside it, that neither are 24 pixels high nor have a label that is.
+SMALL_BOXES = """() => [document, ...[...document.querySelectorAll("iframe")].map(frame => frame.contentDocument)]
+  .flatMap(page => [...page.querySelectorAll("input[type=checkbox]")])
+  .filter(box => box.checkVisibility())
+  .filter(box => Math.max(...[box, ...box.labels].map(part => part.getBoundingClientRect().height)) < 24)
+  .map(box => box.labels[0]?.textContent ?? box.outerHTML)
+"""
+
+
+# Whether the person before the camera, who does jumping jacks, has a hand up: there is skin before the sky.
+HAND_UP = """canvas => {
+  const { width: w, height: h } = canvas, { data } = canvas.getContext("2d").getImageData(0.72 * w, 0.2 * h, 0.08 * w, 0.2 * h);
+  return data.some((red, i) => i % 4 === 0 && red > data[i + 2] + 25 && red > data[i + 1] + 15);
+}"""
+
+
 COLOURED = """canvas => {
   const bytes = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
   let count = 0;
@@ -283,7 +317,7 @@ def test_a_video_is_explained_played_with_its_heat_and_taken_home(browser, serve
         assert 90 < sum(shares) <= 100.5
         assert page.locator(".verdict .chip").inner_text() in ("supported", "weak", "not supported")
         assert re.search(
-            r"Hiding the hottest 15.%.* of jumping jack by .* equal areas elsewhere", page.locator(".verdict").inner_text()
+            r"iding the hottest 15.%.* of jumping jack by .* equal areas elsewhere", page.locator(".verdict").inner_text()
         )
         result = page.session.results["annotate"]
         analysis = result.analysis
@@ -312,15 +346,23 @@ def test_a_video_is_explained_played_with_its_heat_and_taken_home(browser, serve
         assert len(served.asked) == asked
         # the files are made when they are asked for
         files = {}
+        page.locator(".vc-answer .files").evaluate("files => files.scrollIntoView({ block: 'start' })")
+        place = page.locator(".vc-answer .files").bounding_box()
         for title in ("MP4", "Report", "JSON", "CSV", "Subtitles", "Maps", "All (.zip)"):
             with page.expect_download() as saved:
                 page.locator(".vc-answer .files").get_by_role("button", name=title).click()
             files[title] = path = tmp_path / saved.value.suggested_filename
             saved.value.save_as(path)
             page.wait_for_selector("#job .vc-job[data-state=idle]", state="attached")
+            assert page.locator(".vc-answer .files").bounding_box() == place  # nothing moves under the pointer
         assert len(served.asked) == asked
-        with open_source(files["MP4"]) as source, open_source(short) as original:
-            assert len(list(source.frames())) == len(list(original.frames()))
+        # and drawn as the player shows the evidence; what an MP4 cannot show is said
+        assert page.get_by_text("The MP4 shows all evidence, and contours and the spotlight at full opacity.").is_visible()
+        look = Look("spotlight", 0.1)
+        vidcam.draw(short, analysis, Outputs(tmp_path / "drawn.mp4"), look=look)
+        with open_source(files["MP4"]) as source, open_source(tmp_path / "drawn.mp4") as drawn:
+            for one, other in zip(source.frames(), drawn.frames(), strict=True):
+                np.testing.assert_array_equal(one.image, other.image)
         said = json.loads(files["JSON"].read_text())
         assert said["input"]["path"] == "short.mp4"
         assert said["summary"]["top"][0]["label"] == "jumping jack"
@@ -329,6 +371,7 @@ def test_a_video_is_explained_played_with_its_heat_and_taken_home(browser, serve
             assert len(list(csv.reader(file))) == len(analysis.times_s) + 1
         assert np.load(files["Maps"]).files
         report = files["Report"].read_text()
+        assert json.loads(re.search(r'"look": ?({.*?})', report)[1]) == {"style": "spotlight", "opacity": 0.1, "signed": False}
         assert "The page plays short.mp4 itself." in report
         [own] = re.findall(r'id="part-video">([^<]*)<', report)
         assert base64.b64decode(own) == short.read_bytes()
@@ -339,8 +382,13 @@ def test_a_video_is_explained_played_with_its_heat_and_taken_home(browser, serve
 
 
 def test_the_answer_and_the_heat_come_before_the_verdict(browser, served, short, monkeypatch) -> None:
-    judging, go_on = threading.Event(), threading.Event()
-    judge = app.jobs.add_verdict
+    exploring, go_on_exploring, judging, go_on = (threading.Event() for _ in range(4))
+    judge, find = app.jobs.add_verdict, app.jobs._Finding.__call__
+
+    def found(self: Any, prediction: Any) -> None:
+        find(self, prediction)
+        exploring.set()
+        happened(go_on_exploring)
 
     def held(*given: Any) -> Any:
         judging.set()
@@ -348,12 +396,22 @@ def test_the_answer_and_the_heat_come_before_the_verdict(browser, served, short,
         return judge(*given)
 
     monkeypatch.setattr(app.jobs, "add_verdict", held)
+    monkeypatch.setattr(app.jobs._Finding, "__call__", found)
     with opened(browser, served) as page:
         bring_short(page, short)
+        top = "document.querySelector('.vc-stage').getBoundingClientRect().top + scrollY"
+        before = page.evaluate(top)
         page.locator("#explain").click()
         try:
+            happened(exploring)
+            page.locator("#job .finding", has_text=re.compile(r"^So far: jumping jack, ")).wait_for()
+            assert page.locator(".vc-stage").get_attribute("data-state") == "ready"
+            assert page.locator("#job .bar").is_visible()
+            assert page.evaluate(top) == before  # the bar has its place already
+            go_on_exploring.set()
             happened(judging)
             page.wait_for_selector(".vc-stage[data-state=done]")
+            assert page.locator("#job .finding").text_content() == ""
             settled(page)
             assert heat(page)[0] > 0
             assert page.locator(".vc-answer .top li").first.inner_text().startswith("jumping jack")
@@ -361,6 +419,7 @@ def test_the_answer_and_the_heat_come_before_the_verdict(browser, served, short,
             assert page.locator("#stop").is_visible()
             page.evaluate(f"window.before = {PLAYER}")
         finally:
+            go_on_exploring.set()
             go_on.set()
         page.wait_for_selector(".verdict")
         assert page.evaluate(f"window.before === {PLAYER}")  # it plays on
@@ -393,12 +452,29 @@ def test_a_menu_is_searched_and_the_models_tab_says_what_is_not_here(browser, se
     with opened(browser, served) as page:
         choose(page, "#method", "lrp")
         assert page.locator("#method input").input_value().startswith("lrp · ")
-        page.locator("#method input").fill("attention")
-        assert page.get_by_role("option", name="attention-rollout").count() == 0
+        page.locator("#method input").click()
+        options = page.locator("#method [role=option]")
+        methods = [name for _, name in app.menus.method_choices("mini")]
+        until(lambda: options.count() == len(methods))
+        page.keyboard.press("ControlOrMeta+a")
+        page.keyboard.type("gradcam")
+        until(lambda: options.count() < len(methods))
+        found = [words.strip("✓ \n").partition(" · ")[0] for words in options.all_inner_texts()]
+        assert found == [name for name in methods if "gradcam" in name]
+        assert 0 < len(found) < len(methods)
         page.keyboard.press("Escape")
+        # nothing is cut off unless a second is typed
+        page.get_by_role("button", name="More").click()
+        for label, stands_for in (("From second", "the beginning"), ("To second", "the end")):
+            page.get_by_label(label).wait_for()
+            assert page.get_by_label(label).input_value() == ""
+            assert page.get_by_label(label).get_attribute("placeholder") == stands_for
         page.get_by_role("tab", name="Models").click()
         page.wait_for_function(f"document.querySelectorAll('#models tbody tr').length === {len(app.menus.list_specs())}")
         assert page.get_by_role("button", name="Download x3d_s").is_disabled()
+        offline = "This app was started without downloads. To download a model, start the app again without VIDCAM_OFFLINE."
+        assert page.locator("#models").get_by_text(offline).is_visible()
+        assert "new drawn clips, 19 classes" in page.locator("#models tr", has_text="mini").first.inner_text()
 
 
 def test_two_users_wait_for_each_other_and_see_only_their_own(browser, served, short, tmp_path) -> None:
@@ -511,13 +587,11 @@ def test_a_page_that_is_loaded_again_has_all_of_it_back(browser, served, short) 
         served.desk.drop(stranger)
 
 
-def test_several_files_become_runs_that_open_alone_and_in_step(browser, served, short, tmp_path) -> None:
+def test_several_files_become_runs_that_open_alone_and_in_step(browser, served, short) -> None:
     names = ("anna.mp4", "bert.mp4")
-    for name in names:
-        (tmp_path / name).write_bytes(short.read_bytes())
     with opened(browser, served) as page:
         page.locator("#verdict input").uncheck()
-        page.locator("input[type=file]").first.set_input_files([tmp_path / name for name in names])
+        drop_files(page, page.locator(".vc-stage .target"), *((name, short.read_bytes()) for name in names))
         cards = page.locator(".vc-runs .run")
         until(lambda: cards.count() == 2)
         page.wait_for_selector("#job .vc-job[data-state=idle]", state="attached")
@@ -547,6 +621,22 @@ def test_several_files_become_runs_that_open_alone_and_in_step(browser, served, 
         assert heat(page)[0] > 0
         assert page.locator(".vc-answer .top li").first.inner_text().startswith("jumping jack")
         assert len(served.asked) == asked  # it was kept
+        # its look is that of the two that follow, and each has its picture beside the heat
+        page.get_by_label("Style").select_option("side-by-side")
+        for card in (cards.nth(0), cards.nth(1)):
+            card.locator("input").click()
+        page.wait_for_selector(".vc-stage[data-player*='+']")
+        ticks = page.locator(".vc-runs input")
+        until(lambda: [tick.is_checked() for tick in ticks.all()] == [True, True])  # those that are open
+        page.wait_for_function(f"{players}.every(one => one.lookNow().style === 'side-by-side')")
+        light = "(one => one.getContext('2d').getImageData(0, 0, one.width, one.height).data.some((v, i) => i % 4 < 3 && v > 60))"
+        beside = "[...document.querySelectorAll('.vc-stage .holder .vp-plain')]"
+        page.wait_for_function(f"{beside}.map({light}).join() === 'true,true'")
+        page.locator(".vc-runs .open", has_text="anna.mp4").click()
+        page.wait_for_selector(".vc-stage:not([data-player*='+'])")
+        settled(page)
+        assert not any(tick.is_checked() for tick in ticks.all())
+        page.get_by_label("Style").select_option("heat")
         # what if the person is hidden?
         page.get_by_role("button", name="What if a part is hidden?").click()
         box = page.locator(".vc-stage .holder .vp-main").bounding_box()
@@ -562,16 +652,27 @@ def test_several_files_become_runs_that_open_alone_and_in_step(browser, served, 
             assert sum(name.endswith(names) for name in archive.namelist()) == 2
         page.get_by_role("button", name="Delete the run of bert.mp4").click()
         until(lambda: cards.count() == 1)
-        # a click on another answer shows the evidence for that, and an open run has its own questions in the menus
+        # a click on another answer shows the evidence for that, with the look that was set, and an open run has its own questions
+        page.get_by_label("Style").select_option("spotlight")
+        page.get_by_label("Opacity").fill("30")
         name = page.locator(".vc-answer .top button.name").nth(1)
         label = name.inner_text()
         name.click()
         until(lambda: cards.count() == 2)
         assert page.session.results["annotate"].analysis.settings.classes == (label,)
         page.locator("#classes", has_text=label).wait_for()
+        assert WHY in page.locator("#ask").first.inner_text()  # why it is this model
+        assert WHY not in page.locator(".vc-answer").inner_text()  # said once
+        first, second = page.locator(".vc-runs .open .soft:last-child").all_inner_texts()  # both are of one video
+        assert first.startswith(f"mini · cam-spread · {label} · ")
+        assert second.startswith("mini · cam-spread · ")
+        assert label not in second
+        assert all(re.search(r" · [^·]*\b20\d\d\b[^·]*\d:\d\d", facts) for facts in (first, second))
         page.wait_for_selector("#job .vc-job[data-state=idle]", state="attached")
         page.wait_for_selector(f".vc-stage[data-player='{page.session.results['annotate'].number}']")
         settled(page)
+        assert page.evaluate(f"(look => [look.style, look.opacity])({PLAYER}.lookNow())") == ["spotlight", 0.3]
+        assert page.get_by_label("Style").input_value() == "spotlight"
         page.locator(".vc-runs .open").nth(1).click()
         until(lambda: page.locator("#classes .token").count() == 0)
         settled(page)
@@ -662,7 +763,16 @@ def test_videos_dropped_on_the_comparison_are_compared(browser, served, short) -
         hint.get_by_text("second.mp4").wait_for()
         drop_files(page, page.locator("#ask-compare").first, ("notes.mp4", b"no video"))
         page.get_by_text("notes.mp4 is not a supported video format").wait_for()  # on the tab that says so
-        assert page.get_by_role("tab", name="Annotate").get_attribute("aria-selected") == "true"
+        annotate = page.get_by_role("tab", name="Annotate")
+        assert annotate.get_attribute("aria-selected") == "true"
+        # several are explained in turn, there too
+        page.locator("#verdict input").uncheck()
+        page.get_by_role("tab", name="Compare").click()
+        hint.wait_for()
+        drop_files(page, hint, *((name, short.read_bytes()) for name in ("third.mp4", "fourth.mp4")))
+        until(lambda: annotate.get_attribute("aria-selected") == "true")
+        until(lambda: page.locator(".vc-runs .run").count() == 2)
+        page.wait_for_selector("#job .vc-job[data-state=idle]", state="attached")
 
 
 def test_a_model_that_knows_nothing_of_it_says_so_and_offers_another(browser, served, tmp_path, monkeypatch) -> None:
@@ -687,6 +797,168 @@ def test_a_model_that_knows_nothing_of_it_says_so_and_offers_another(browser, se
         until(lambda: page.locator("#model input").input_value().startswith("movinet_a0 · "))
         until(lambda: page.session.chosen.get("annotate", [None])[0] == "movinet_a0")
         page.locator("#job .words", has_text="movinet_a0").wait_for()  # it is tried at once, and has no weights here
+
+
+def test_what_was_not_seen_is_said_and_covered_by_one_click(browser, served, short, monkeypatch) -> None:
+    explained = app.jobs.vidcam.explain
+
+    def partly(path: Path, *, settings: Any, **more: Any) -> Any:
+        """As a model that looks at a square in the middle does; mini looks at all there is."""
+        analysis = explained(path, settings=settings, **more)
+        return analysis if settings.cover else replace(analysis, unseen_fraction=0.4375)
+
+    monkeypatch.setattr(app.jobs.vidcam, "explain", partly)
+    with opened(browser, served) as page:
+        bring_short(page, short)
+        page.locator("#verdict input").uncheck()
+        explain(page)
+        unseen = page.locator(".vc-answer .unseen")
+        assert unseen.text_content().startswith("The model did not see 43.8\xa0% of the video (hatched).")
+        assert "did not see" not in page.locator(".vc-answer .facts").inner_text()
+        choose(page, "#method", "gradcam++")  # what is covered is what is shown
+        page.locator(".vc-answer .stale:not(:empty)").wait_for()
+        page.get_by_role("button", name="Cover the whole picture").click()
+        unseen.wait_for(state="detached")
+        settings = page.session.results["annotate"].analysis.settings
+        assert (settings.cover, settings.method) == (True, "cam-spread")
+        page.get_by_role("button", name="More").click()
+        page.get_by_label("Several crops that cover the whole frame").wait_for()
+        assert page.get_by_label("Several crops that cover the whole frame").is_checked()
+        page.wait_for_selector("#job .vc-job[data-state=idle]", state="attached")
+
+
+def test_an_answer_to_another_question_is_marked_until_it_is_asked_again(browser, served, short) -> None:
+    with opened(browser, served) as page:
+        bring_short(page, short)
+        page.locator("#verdict input").uncheck()
+        explain(page)
+        mark = page.locator(".vc-answer .stale")
+        assert mark.inner_text() == ""
+        words = "Shown: mini · cam-spread. Press Explain again to see the new settings."
+        choose(page, "#method", "gradcam++")
+        page.locator(".vc-answer.old .stale", has_text=words).wait_for()
+        page.reload()  # it is kept, as the choice is
+        page.locator(".vc-answer.old .stale", has_text=words).wait_for()
+        choose(page, "#method", "cam-spread")
+        page.wait_for_selector(".vc-answer:not(.old)")
+        assert mark.inner_text() == ""
+        more(page, "To second", "x")
+        page.locator(".vc-answer.old .stale", has_text=words).wait_for()
+        page.get_by_label("To second").fill("1,7")
+        page.keyboard.press("Tab")
+        until(lambda: page.session.chosen["annotate"][-2] == "1,7")
+        assert mark.inner_text() == words
+        explain_again(page)
+        assert mark.inner_text() == ""
+        assert "only from the beginning to 1.7\xa0s" in page.locator(".vc-answer .facts").text_content()
+        # an open run has its own question, and is never marked
+        page.evaluate("""() => {
+          const box = document.querySelector(".vc-answer"), mark = box.querySelector(".stale");
+          window.marks = [];
+          new MutationObserver(() => marks.push(mark.textContent)).observe(box, { childList: true, subtree: true });
+        }""")
+        page.locator(".vc-runs .open").nth(1).click()
+        until(lambda: page.get_by_label("To second").input_value() == "")
+        until(lambda: page.session.chosen.get("annotate", ["x"] * 3)[-2] == "")
+        page.wait_for_function("marks.length > 0")
+        assert set(page.evaluate("marks")) == {""}
+        assert page.session.chosen["annotate"][6] == 0  # half a clip, as it was
+
+
+def test_explain_is_in_reach_on_a_phone_and_covers_no_player(browser, served, short, tmp_path, monkeypatch) -> None:
+    (tmp_path / "notes.mp4").write_text("these are notes")
+    monkeypatch.setattr(view_models, "headline", lambda analysis: "walking (0.0–1.0 s) → jumping jack (1.0–1.8 s)")
+    with opened(browser, served) as page:
+        page.set_viewport_size({"width": 390, "height": 844})
+        seen = """share => {
+          scrollTo(0, share * (document.documentElement.scrollHeight - innerHeight));
+          const button = document.querySelector("#explain"), b = button.getBoundingClientRect(), at = [b.left + 20, b.top + 20];
+          return b.top >= 0 && b.bottom <= innerHeight && document.elementFromPoint(...at) === button;
+        }"""
+        # what is refused is said in sight
+        page.evaluate("scrollTo(0, 99999)")
+        page.wait_for_function("scrollY > 200")
+        page.locator("#explain").click()
+        page.locator("#job [data-state=failed] .words", has_text="There is no video yet").wait_for()
+        page.wait_for_function("document.querySelector('#job .words').getBoundingClientRect().top >= 0")
+        page.evaluate("scrollTo(0, 99999)")
+        bring(page, tmp_path / "notes.mp4")
+        notice = page.locator(".vc-stage .notice", has_text="notes.mp4 is not a supported video format")
+        notice.wait_for()
+        box, chosen = notice.bounding_box(), page.get_by_role("button", name="Choose a video").first.bounding_box()
+        assert chosen["y"] < box["y"] < chosen["y"] + chosen["height"] + 40
+        assert 0 <= box["y"] <= box["y"] + box["height"] <= page.locator("#go").bounding_box()["y"]
+        bring_short(page, short)
+        page.locator("#verdict input").uncheck()
+        assert all(page.evaluate(seen, at) for at in (0, 0.5, 1))
+        explain(page)
+        assert all(page.evaluate(seen, at) for at in (0, 0.5, 1))
+        page.evaluate("scrollTo(0, 0)")
+        actions = page.locator(".sentence .part")  # each on its own line
+        assert actions.all_inner_texts() == ["walking (0.0–1.0 s)", "→ jumping jack (1.0–1.8 s)"]
+        assert actions.nth(1).bounding_box()["y"] > actions.nth(0).bounding_box()["y"] + 15
+        assert page.locator(".vc-runs .open b").inner_text() == "walking → jumping jack"  # a card has no room for the times
+        bar = page.locator("#go").bounding_box()["y"]
+        for part in (".vp-main", ".vp-play"):
+            box = page.locator(f".vc-stage .holder {part}").bounding_box()
+            assert box["y"] + box["height"] <= bar
+        bring(page, tmp_path / "notes.mp4")  # while there is a result
+        notice.wait_for()
+        assert notice.bounding_box()["y"] + notice.bounding_box()["height"] <= bar
+        # the answer comes before the runs, and Explain stays in reach while a setting is changed
+        places = [page.locator(part).first.bounding_box()["y"] for part in ("#stage", "#answer", "#ask", "#runs")]
+        assert places == sorted(places)
+        choose(page, "#method", "gradcam++")
+        page.wait_for_selector(".vc-answer.old")
+        assert all(page.evaluate(seen, at) for at in (0, 0.5, 1))
+
+
+def test_a_loop_is_explained_by_itself(browser, served, short) -> None:
+    with opened(browser, served) as page:
+        bring_short(page, short)
+        page.locator("#verdict input").uncheck()
+        explain(page)
+        part = page.get_by_role("button", name="Explain this part")
+        page.get_by_role("button", name="What if a part is hidden?").click()
+        assert not part.is_visible()  # there is no loop
+        page.keyboard.press("Escape")
+        page.evaluate(f"{PLAYER}.loop([0.2, 1.5])")
+        page.get_by_role("button", name="What if a part is hidden?").click()
+        assert page.get_by_role("button", name="Hide the loop").is_visible()
+        before = page.session.results["annotate"].number
+        part.click()
+        until(lambda: page.session.results["annotate"].number != before)
+        settings = page.session.results["annotate"].analysis.settings
+        assert (settings.start_s, settings.end_s) == (0.2, 1.5)
+        page.wait_for_selector("#job .vc-job[data-state=idle]", state="attached")
+        assert "only from 0.2\xa0s to 1.5\xa0s" in page.locator(".vc-answer .facts").text_content()
+        page.get_by_role("button", name="More").click()
+        page.get_by_label("From second").wait_for()
+        until(lambda: [page.get_by_label(f"{end} second").input_value() for end in ("From", "To")] == ["0.2", "1.5"])
+        assert page.locator(".vc-answer .stale").inner_text() == ""
+
+
+def test_an_empty_page_plays_an_explained_example(browser, tmp_path, short, monkeypatch) -> None:
+    monkeypatch.setenv("VIDCAM_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("VIDCAM_OFFLINE", "1")
+    explained: list[str] = []
+    explain_example = app.jobs.explain_example
+
+    def of_short(engines: Any, model: str, video: Any, folder: Path, is_urgent: Any) -> None:
+        explained.append(video.name)
+        explain_example(engines, model, replace(video, path=short), folder, is_urgent)
+
+    monkeypatch.setattr(app.jobs, "explain_example", of_short)
+    drawn = f"() => ({SUMS})(document.querySelector('.showcase canvas.vp-heat'))[0]"
+    with app.served(app.Options(port=0, model="mini", showcase=True)) as address:
+        for _ in range(2):
+            with pages.opened(browser, address) as page:
+                page.wait_for_selector(".vc-stage[data-state=empty][data-example=ready]")
+                until(lambda page=page: page.evaluate(drawn) > 0)
+                words = page.locator(".showcase p", has_text="An example: ")
+                assert words.inner_text().endswith("The heat shows where the model finds its evidence.")
+                assert page.locator(".vc-stage .holder .vp").count() == 0
+    assert len(explained) == 1  # the second page is shown what was kept
 
 
 def test_stopping_leaves_nothing_behind(browser, served) -> None:
@@ -908,8 +1180,12 @@ def test_every_tab_on_large_and_small_screens_dark_and_light(browser, served, sh
     folder = Path(os.environ.get("VIDCAM_SCREENSHOTS", ""))
     sizes = {"laptop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 
+    used = set(re.findall(r"images/(app-\S+?\.jpg)", (CLIPS.parent / "docs" / "app.md").read_text(encoding="utf-8")))
+
     def shots(tab: str, arrange: Callable[[], Any] = lambda: None) -> None:
+        page.mouse.move(0, 0)
         for scheme in ("dark", "light"):
+            used.remove(f"app-{tab}-{scheme}.jpg")
             page.emulate_media(color_scheme=scheme)
             pictures = []
             for viewport in sizes.values():
@@ -918,6 +1194,7 @@ def test_every_tab_on_large_and_small_screens_dark_and_light(browser, served, sh
                 arrange()
                 wide, dark = viewport["width"], scheme == "dark"
                 page.wait_for_function(f"innerWidth === {wide} && document.documentElement.scrollWidth <= innerWidth")
+                assert wide > 390 or page.evaluate(SMALL_BOXES) == []
                 page.wait_for_function(
                     f"getComputedStyle(document.body).backgroundColor.match(/\\d+/g).every(v => v < 60) === {json.dumps(dark)}"
                 )
@@ -951,7 +1228,7 @@ def test_every_tab_on_large_and_small_screens_dark_and_light(browser, served, sh
                 "tile => { window.compared = tile.ownerDocument.querySelector('.vp').player; compared.seek(1.76); }"
             )
             until(lambda: tiles.first.evaluate("() => Math.abs(compared.state.frame - 1.76) < 0.05"))
-            tiles.last.evaluate("tile => tile.scrollIntoView({ block: 'end' })")
+            tiles.first.evaluate("tile => tile.ownerDocument.querySelector('.vp').scrollIntoView()")
 
         shots("compare", show_tiles)
         page.get_by_role("tab", name="Models").click()
@@ -965,8 +1242,17 @@ def test_every_tab_on_large_and_small_screens_dark_and_light(browser, served, sh
         page.get_by_role("tab", name="Live").click()
         live = page.frame_locator("#live iframe")
         live.locator("#answer", has_text=re.compile(r"\w")).wait_for()
-        if SHOOTING:  # until there is something to look back on
-            until(lambda: live.locator("#answer").evaluate("() => vidcamStats.updates.length > 300"))
-        shots("live")
+        if SHOOTING:  # until there is a minute to look back on
+            live.locator("#step").check()
+            until(lambda: live.locator("#answer").evaluate("() => vidcamStats.updates.at(-1) - vidcamStats.updates[0] > 62_000"))
+        picture = live.locator("#picture")
+
+        def raise_hands() -> None:
+            if SHOOTING:
+                until(lambda: not picture.evaluate(HAND_UP))
+                until(lambda: picture.evaluate(HAND_UP))
+
+        shots("live", raise_hands)
+        assert not used  # docs/app.md shows these pictures and no others
         page.get_by_role("tab", name="Annotate").click()
         page.wait_for_selector("#live iframe", state="detached")  # the camera is let go

@@ -200,3 +200,7 @@ def test_menus_of_two_models_offer_what_both_know(page, kept, tmp_path) -> None:
     page.session.chosen["compare"] = [MODELS, "mini", few.name, ["cam"], "lrp", []]
     update = page.tab.begin(SimpleNamespace(session_hash="tab"))
     assert update[page.tab._kind].value == METHODS  # the second model is gone
+
+
+def test_methods_that_are_compared_at_first_are_quick() -> None:
+    assert compare._usual("mini") == ["cam", "cam-spread", "gradcam++", "gradientxinput"]

@@ -11,8 +11,10 @@ import pytest
 from support.clock import ManualClock
 from support.waiting import run_async
 
+from vidcam.errors import UsageError
 from vidcam.web.studio import annotate, compare, jobs, models, runs, sessions, view_models
 from vidcam.web.studio import menus as menu_choices
+from vidcam.web.studio.annotate_questions import Questions
 from vidcam.web.studio.annotate_view import View
 
 REQUEST: Any = SimpleNamespace(session_hash="tab")
@@ -111,6 +113,25 @@ def test_a_tab_that_was_closed_at_once_gets_no_example_and_no_complaint(tabs, ca
     closed: Any = SimpleNamespace(session_hash="closed")
     assert told(tabs.annotate.show_example(closed)) == [{tabs.annotate.stage: gr.skip()}]
     assert caplog.text == ""
+
+
+def test_questions_are_put_in_the_words_of_the_page(page) -> None:
+    controls = page.annotate._questions.controls
+    classes, contrast, check = controls[2], controls[3], controls[-1]
+    assert (classes.label, classes.info) == ("Evidence for", "Leave empty to explain the model's answer.")
+    assert (contrast.label, contrast.choices[0]) == ("Contrast with", ("none", ""))
+    assert check.label == "Check: does the answer depend on this evidence? (takes longer; the heat comes first)"
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [(("", ""), (None, None)), (("0", " 2,5 "), (None, 2.5)), (("1.5", "0"), (1.5, None)), ((None, 3), (None, 3.0))],
+)
+def test_seconds_are_typed_or_left_out(typed: tuple[Any, Any], wanted: tuple[Any, Any]) -> None:
+    _, settings = Questions.asked("mini", "cam", [], "", "gaussian", 0.25, 0, False, *typed, False)
+    assert (settings.start_s, settings.end_s) == wanted
+    with pytest.raises(UsageError, match=r"^'x' is not a number of seconds: type one such as 2\.5, or leave the field empty\.$"):
+        Questions.asked("mini", "cam", [], "", "gaussian", 0.25, 0, False, "x", typed[1], False)
 
 
 def test_classes_begin_with_the_answers_of_the_video(page, monkeypatch) -> None:

@@ -7,16 +7,18 @@ import re
 import stat
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from support.clock import ManualClock
 
-from vidcam import Settings
+from vidcam import Look, Settings, explain
 from vidcam.errors import UsageError
 from vidcam.values import CropGeometry
 from vidcam.web.studio import asking, jobs, results, runs, sessions, uploads, view_models
+from vidcam.web.studio.work import Cancelled
 
 CLIPS = Path(__file__).parent.parent / "clips"
 
@@ -106,8 +108,8 @@ def test_a_run_is_opened_later_with_its_answer_and_explained_again_for_an_mp4(ke
     assert {"player.json", "picture.jpg", "part-maps-0", "falling.mp4"} <= {path.name for path in run.folder.iterdir()}
     opened = results.Result(run.number, run.video, None, None, run.folder, run.sentence, run.answer)
     assert view_models.shown(session, opened)["sentence"] == run.sentence
-    assert results.has_file(opened, "csv")  # it was written at once
-    assert not results.has_file(opened, "video")
+    assert results.path_of(opened, "csv").is_file()  # it was written at once
+    assert not results.path_of(opened, "video").is_file()
     session.results["annotate"] = opened
     job = desk.submit(session, jobs.save(session, engines, opened, "video"), key="annotate")
     desk.step()
@@ -115,13 +117,42 @@ def test_a_run_is_opened_later_with_its_answer_and_explained_again_for_an_mp4(ke
     assert job.result.read_bytes()[4:8] == b"ftyp"
     assert session.results["annotate"] == opened
     assert not job.folder.exists()
-    assert results.has_file(opened, "video")  # so that it is there the next time
+    assert results.path_of(opened, "video").is_file()  # so that it is there the next time
     job = desk.submit(session, jobs.save(session, engines, opened, "html"), key="annotate")
     desk.step()
     assert job.state == "done", job.message
     again = session.results["annotate"]
     np.testing.assert_allclose(again.analysis.probs, result.analysis.probs, atol=1e-5)
     assert run.folder.exists()
+
+
+def test_a_card_says_all_that_was_asked(shelf) -> None:
+    _, owner = shelf.owner("")
+    run = stored(shelf, owner, "walking, 98 %")
+    os.utime(run.folder / runs.FACTS, (5, 5))
+    settings = Settings(method="cam", classes=("walking",), versus="running", start_s=1.5, cover=True)
+    [card] = view_models.cards(SimpleNamespace(serve=str), [replace(run, settings=settings)])
+    assert card["facts"] == "mini · cam · walking · only from 1.5\xa0s to the end · contrasted with running · several crops"
+    assert card["made"] == 5.0
+
+
+def test_what_the_model_answers_is_known_before_a_result_is_shown(kept) -> None:
+    desk, session, shelf, engines, _ = kept
+    seen: list[tuple[str, int]] = []
+    job = desk.submit(session, jobs.explain(session, engines, shelf, "mini", Settings()), key="annotate", keep=True)
+    progress = job.progress
+    job.progress = lambda stage, done, total: (seen.append((job.finding, job.shown)), progress(stage, done, total))
+    desk.step()
+    assert job.state == "done", job.message
+    assert any(finding.startswith("falling down, ") and shown == 0 for finding, shown in seen)
+    shelf.delete(session.runs, shelf.list(session.runs)[0].number)
+
+
+def test_an_example_is_left_when_somebodys_own_video_comes(kept, tmp_path) -> None:
+    _, _, _, engines, result = kept
+    with pytest.raises(Cancelled):
+        jobs.explain_example(engines, "mini", result.video, tmp_path / "examples" / "one", lambda: True)
+    assert list((tmp_path / "examples").iterdir()) == []
 
 
 def test_hiding_the_person_changes_the_answer_and_a_corner_does_not(kept) -> None:
@@ -135,6 +166,76 @@ def test_hiding_the_person_changes_the_answer_and_a_corner_does_not(kept) -> Non
     assert "the answer becomes" not in corner
     stretch = jobs.what_if(engines, result, asking.Hidden(time, stretch=(time - 0.6, time + 0.6)))
     assert stretch.startswith("With that stretch of time hidden, “")
+
+
+def test_hiding_is_told_of_the_class_asked_for_else_the_answer(kept) -> None:
+    *_, engines, result = kept
+    time = float(result.analysis.times_s[np.nanargmax(result.analysis.curves["falling down"])])
+    corner, told = asking.Hidden(time, box=(0.0, 0.0, 0.05, 0.02)), {}
+    for classes in ((), ("walking", "falling down"), ("falling down", "walking")):
+        asked = replace(result, analysis=replace(result.analysis, settings=Settings(classes=classes)))
+        told[classes] = re.findall(r"“(.+?)”|([\d.]+)\s%", jobs.what_if(engines, asked, corner))
+    assert [words[0][0] for words in told.values()] == ["falling down", "walking", "falling down"]
+    assert told[()] == told["falling down", "walking"] != told["walking", "falling down"]
+    assert float(told[()][1][1]) > 50 > float(told["walking", "falling down"][1][1])  # each with its own probability
+
+
+def test_an_mp4_is_drawn_as_the_player_shows_it(kept, tmp_path, monkeypatch) -> None:
+    *_, engines, result = kept
+    analysis = explain(CLIPS / "falling.mp4", engine=engines.get("mini"), settings=Settings(classes=("falling down", "walking")))
+    result, drawn = replace(result, analysis=analysis, folder=tmp_path), []
+
+    def draw(path: Path, analysis: Any, outputs: Any, *, look: Look, progress: Any) -> None:
+        drawn.append((analysis.labels, {s.label for s in analysis.segments} <= set(analysis.labels), look))
+        outputs.video.touch()
+
+    monkeypatch.setattr(results.vidcam, "draw", draw)
+    contour = Look("contour", 0.3, signed=True)
+    shown = [{}, {"look": contour}, {"look": contour, "only": 1}, {"only": 0}]
+    files = [results.write_file(replace(result, **one), "video", lambda *_: None) for one in [*shown, *shown]]
+    assert files[:4] == files[4:]  # what is there is not drawn again
+    assert len({*files}) == len(drawn) == 4
+    both = ("falling down", "walking")
+    assert drawn == [
+        (both, True, Look()),
+        (both, True, contour),
+        (("walking",), True, contour),
+        (("falling down",), True, Look()),
+    ]
+
+
+def test_what_no_player_says_of_its_look_is_refused(kept) -> None:
+    *_, result = kept
+    look = {"style": "contour", "opacity": 0.3, "signed": True}
+    shown = results.as_shown(result, {"kind": "video", "look": look, "only": 0})
+    assert (shown.look, shown.only) == (Look("contour", 0.3, signed=True), 0)
+    assert results.as_shown(result, {"kind": "video"}) == result
+    refused = [{"style": "../x"}, {"opacity": 0}, {"opacity": "much"}, {"opacity": float("nan")}, {"opacity": [1]}]
+    for said in [
+        *({"look": look | wrong, "only": 0} for wrong in refused),
+        {"look": look},
+        {"look": 3, "only": 0},
+        {"look": look, "only": -2},
+    ]:
+        with pytest.raises(UsageError):
+            results.as_shown(result, said)
+
+
+@pytest.mark.parametrize(
+    ("video", "model", "classes", "saved"),
+    [
+        ("take 2.5.mp4", "mini", (), "take 2.5.mini-cam.vidcam.json"),
+        ("falling.mp4", "movinet_a0", ("sit", "lie"), "falling.movinet_a0-cam-sit-lie.vidcam.json"),
+        ("falling.mp4", "a.b", ("no. 2 of them",), "falling.a.b-cam-no. 2 of them.vidcam.json"),
+        ("falling.mp4", "mini", ("push/pull", "x\\y"), "falling.mini-cam-push_pull-x_y.vidcam.json"),
+        ("f" * 90 + ".mp4", "mini", ("walking",), "f" * 63 + ".mini-cam-walking.vidcam.json"),
+    ],
+    ids=["no class", "classes", "dots", "slashes", "long"],
+)
+def test_downloads_are_named_after_model_method_and_classes(kept, video: str, model: str, classes: Any, saved: str) -> None:
+    *_, result = kept
+    named = replace(result, video=replace(result.video, name=video))
+    assert results.download_name(named, model, Settings(method="cam", classes=classes), "json") == saved
 
 
 def test_the_hidden_pixels_are_those_whose_middle_lies_in_the_box() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -209,3 +212,24 @@ def test_file_is_annotated_from_the_command_line(tmp_path: Path, empty_cache: Pa
     assert found.completeness_error < 1e-4
     assert exit_code("methods", "--model", path, "--json") == 0
     assert '"works": "yes, the default"' in capsys.readouterr().out
+
+
+DROPPED_ELSEWHERE = """
+import os, signal, sys, threading
+from vidcam.engine import open_engine
+held = [open_engine(sys.argv[1], facts=dict(interval_s=0.1, resize=32, mean=(0.5,) * 3, std=(0.5,) * 3))]
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+thread = threading.Thread(target=held.clear)
+thread.start()
+thread.join()
+os.kill(os.getpid(), signal.SIGUSR1)
+print("alive")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_signal_after_a_network_is_dropped_in_another_thread_ends_nothing(tmp_path: Path) -> None:
+    path = write_onnx(tmp_path / "net.onnx", network())
+    words = [sys.executable, "-c", DROPPED_ELSEWHERE, str(path)]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "handled\nalive\n"), done.stderr

@@ -79,6 +79,13 @@ def test_labels_frames_and_pixels_are_those_of_the_files(family, folders, models
         np.testing.assert_allclose(model.module(got), logits, atol=1e-5)
 
 
+@pytest.mark.parametrize("family", ALL)
+def test_no_part_of_a_network_remarks_on_a_loss_when_it_is_traced(family, models):
+    parts = [part for part in models[family].module.modules() if hasattr(type(part), "loss_function")]
+    assert parts
+    assert [part.loss_function for part in parts] == [None] * len(parts)
+
+
 def test_interval_is_that_of_the_repository_or_stated_or_assumed_with_a_note(folders, monkeypatch):
     name = f"hf:{folders['videomae']}"
     assumed = loading.resolve_model(name)

@@ -236,6 +236,7 @@ def test_change_of_settings_acts_without_a_new_frame(open_stream) -> None:
     stream.settle()
     after = stream.update
     assert (after.label, after.method, after.versus) == ("nothing", "gradcam", "red square")
+    assert [label for label, _ in after.top][:2] == ["red square", "nothing"]  # the likely one stays first
     assert after.prediction.span == before.prediction.span
     with pytest.raises(UsageError, match="unknown class 'nobody'"):
         stream.choose(replace(stream.settings, classes=("nobody",)))

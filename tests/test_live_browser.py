@@ -79,6 +79,34 @@ GIVEN = """
   };
 """
 
+# Decodes the next picture only after `release()`; counts the pictures whose decoding began.
+HELD_DECODING = """
+  const { createImageBitmap } = window;
+  window.given = 0;
+  window.holdNext = () => { window.held = new Promise((done) => { window.release = done; }); };
+  window.createImageBitmap = async (...words) => {
+    const { held } = window;
+    window.held = null;
+    window.given += 1;
+    const image = await createImageBitmap(...words);
+    if (held) {
+      await held;
+      setTimeout(() => { window.wasReleased = true; }); // when the page has had its turn
+    }
+    return image;
+  };
+"""
+
+# Has the next rule wait for `release()` before it is sent.
+HELD_RULE = """() => {
+  const { send } = WebSocket.prototype;
+  WebSocket.prototype.send = function (words) {
+    if (!words.includes('"rule"')) return send.call(this, words);
+    WebSocket.prototype.send = send;
+    window.release = () => send.call(this, words);
+  };
+}"""
+
 
 @pytest.fixture(scope="module")
 def engine():
@@ -214,11 +242,15 @@ def test_camera_that_ends_is_told_and_can_be_used_again(browser, engine) -> None
 
         show("vidcamStats.shown !== null")
         assert page.locator("#start").is_hidden()
+        colours = "['#answer', '.soft'].map(s => getComputedStyle(document.querySelector(s)).color)"
+        lit, soft = page.evaluate(colours)
+        assert lit != soft
         page.evaluate("given.track.dispatchEvent(new Event('ended'))")
         wait(page, "!document.getElementById('start').hidden")
         assert text(page, "start") == "Use my camera again"
         assert "The camera stopped sending pictures" in text(page, "notice")
         assert page.evaluate(GONE)[:2] == [True, "hidden"]
+        assert page.evaluate(colours) == [soft, soft]  # it is the answer of a while ago
         page.evaluate("given.track = null")
         page.get_by_role("button", name="Use my camera again").click()
         show(f"vidcamStats.shown > {page.evaluate('vidcamStats.shown')}")
@@ -227,7 +259,7 @@ def test_camera_that_ends_is_told_and_can_be_used_again(browser, engine) -> None
     until(lambda: not vidcam_threads())
 
 
-def test_rate_that_is_shown_is_told_beside_that_of_the_source(browser, hand, address) -> None:
+def test_rates_of_source_and_page_are_told_until_the_source_ends(browser, hand, address, frames) -> None:
     with opened(browser, address, still=True) as page:
         receive(hand, page)
         wait(page, "document.getElementById('facts').textContent !== ''")
@@ -241,6 +273,12 @@ def test_rate_that_is_shown_is_told_beside_that_of_the_source(browser, hand, add
         hand.clock.advance(1.0)  # the next status
         wait(page, "/shown/.test(document.getElementById('facts').textContent)")
         assert f"{1 / STEP_S:.0f} pictures/s, 2 shown here · evidence 2.0 times/s" in text(page, "facts")  # four in two seconds
+        hand.push(len(frames) - hand.pipeline.capture.frames, explained=False)
+        assert hand.pipeline.capture.step() is None
+        hand.clock.advance(SOON_S)
+        wait(page, "document.getElementById('state').dataset.state === 'ended'")
+        assert f"{WIDTH}×{HEIGHT}" in text(page, "facts")
+        assert "/s" not in text(page, "facts")
 
 
 # ---------------------------------------------------------------------------------------------- the camera of the browser
@@ -403,7 +441,14 @@ def test_a_chosen_class_is_explained_and_a_wrong_choice_told(browser, hand, addr
         assert page.locator("#class").input_value() == "the answer"
         pick(page, "class", NOTHING.upper())
         wait(page, f"document.getElementById('what').textContent.startsWith('Evidence for {NOTHING}.')")
-        pick(page, "versus", RED_SQUARE)
+        rows = page.evaluate("[...document.querySelectorAll('#top li')].map(li => [...li.children].map(e => e.textContent))")
+        assert [row[0] for row in rows] == [RED_SQUARE, NOTHING]  # the chosen one is marked, and not put first
+        assert text(page, "answer") == RED_SQUARE
+        assert page.locator("#top li.shown").all_inner_texts()[0].startswith(NOTHING)
+        assert page.locator("#top li.shown").count() == 1
+        for part in ("D SQ", "no"):  # one that no other class contains is taken, one of "none" and "nothing" is not
+            pick(page, "versus", part)
+            assert page.locator("#versus").input_value() == RED_SQUARE
         words = f"Evidence for {NOTHING}, contrasted with {RED_SQUARE}. Full colour is the strongest recent evidence."
         until(lambda: hand.stream.settings.versus == RED_SQUARE)
         hand.clock.advance(SOON_S)
@@ -563,6 +608,7 @@ def test_a_lost_connection_is_tried_again_after_growing_pauses(browser, hand) ->
             wait(page, f"pauses.length === {n}")
             assert page.evaluate("pauses") == pauses
             assert text(page, "state").strip() == "no connection"
+            assert page.locator("#facts").is_hidden()
             assert "Trying again" in text(page, "notice")
             pass_time(page, pause - 0.001)
             assert page.evaluate("tried") == n
@@ -641,9 +687,16 @@ def test_region_drawn_on_the_picture_makes_events_one_can_open(browser, engine, 
         page.keyboard.press("m")  # what is seen is mirrored; a region lies where it was drawn all the same
         page.get_by_role("button", name="Remove the rule any > 0.6 for 0.5s").click()
         wait(page, "document.querySelectorAll('#rules li').length === 0")
+        page.evaluate(HELD_RULE)
         page.locator("#rule").fill("red square > 0.5 in nowhere")
         page.locator("#rule").press("Enter")
-        wait(page, "!document.getElementById('refused').hidden")  # beside the field, not over the picture
+        wait(page, "'release' in window")
+        page.evaluate("document.getElementById('facts').textContent = ''")
+        hand.clock.advance(SOON_S)
+        wait(page, "document.getElementById('facts').textContent !== ''")  # a status comes before the refusal
+        page.evaluate("release()")
+        wait(page, "['refused', 'notice'].some(id => /no region/.test(document.getElementById(id).textContent))")
+        assert page.locator("#refused").is_visible()  # beside the field, not over the picture
         assert text(page, "refused") == "There is no region 'nowhere' here. Draw it first."
         assert page.locator("#notice").is_hidden()
         page.get_by_role("button", name="Draw a region").click()
@@ -783,6 +836,41 @@ def test_what_matters_is_seen_beside_the_picture(browser, engine, frames, device
         event, place = page.locator(".event").bounding_box(), boxes["events"]
         assert event["y"] + event["height"] <= place["y"] + place["height"] + 1  # not cut
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    until(lambda: not vidcam_threads())
+
+
+@pytest.mark.parametrize(("names", "where"), [(["door"], "#picture"), (["door", "yard"], ".tile .picture")], ids=["page", "tile"])
+def test_picture_decoded_late_does_not_replace_a_newer_one(browser, engine, frames, names, where) -> None:
+    settings = Settings(seconds_between_clip_starts=STEP_S, smooth_s=0.0)
+    with ExitStack() as stack:
+        hands = [Hand(engine, frames, settings, name=name) for name in names]
+        for hand in hands:
+            hand.push()
+            stack.callback(hand.pipeline.close)
+        address = stack.enter_context(served(Hub(*(hand.pipeline for hand in hands))))
+        page = stack.enter_context(opened(browser, address, before=HELD_DECODING))
+        picture = PICTURE.replace('document.getElementById("picture")', f"document.querySelector({json.dumps(where)})")
+
+        def number_shown() -> int:
+            _, width, values = page.evaluate(picture)
+            return number(np.reshape(np.array(values, np.uint8), (-1, width, 4))[..., :3])
+
+        def push_and_await() -> None:
+            given = page.evaluate("given")
+            hands[0].push()
+            wait(page, f"given > {given}")
+
+        wait(page, f"given === {len(hands)}")
+        until(lambda: number_shown() == 0)
+        page.evaluate("holdNext()")
+        push_and_await()
+        push_and_await()
+        until(lambda: number_shown() == 2)
+        page.evaluate("release()")
+        wait(page, "window.wasReleased")
+        assert number_shown() == 2
+        push_and_await()
+        until(lambda: number_shown() == 3)
     until(lambda: not vidcam_threads())
 
 

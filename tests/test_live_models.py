@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -218,14 +218,13 @@ def test_viewer_changes_the_model_of_the_own_camera_only(first, mini) -> None:
         return mini
 
     hub = make_camera_hub(first, replace(SETTINGS, classes=("red square",)), clock=ManualClock(), open_model=open_model)
-    with (
-        TestClient(make_viewer(hub, PAGE), base_url=HERE) as client,
-        client.websocket_connect(SOCKET) as one,
-        client.websocket_connect(SOCKET) as two,
-    ):
-        pages = Page(one), Page(two)
-        assert [page.next("hello")["model"]["name"] for page in pages] == [first.spec.name] * 2
-        own, others = sorted(hub.pipelines, key=lambda pipeline: pipeline.source.name != "browser 1")
+    with TestClient(make_viewer(hub, PAGE), base_url=HERE) as client, ExitStack() as stack:
+        one = stack.enter_context(client.websocket_connect(SOCKET))
+        assert Page(one).next("hello")["model"]["name"] == first.spec.name
+        [own] = hub.pipelines
+        two = stack.enter_context(client.websocket_connect(SOCKET))
+        assert Page(two).next("hello")["model"]["name"] == first.spec.name
+        [others] = set(hub.pipelines) - {own}
         one.send_text('{"type": "model", "name": "mini"}')
         until(lambda: own.stream.engine is mini)
         assert own.stream.settings.classes == ()

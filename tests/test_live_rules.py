@@ -177,14 +177,22 @@ def red_at(*lefts: int) -> list[Frame]:
     return frames
 
 
-def test_rule_with_a_region_holds_while_the_evidence_lies_there() -> None:
+@pytest.mark.parametrize(
+    "look", [Settings(), Settings(classes=("nothing",)), Settings(classes=("nothing",), method="gradientxinput")]
+)
+def test_rule_with_a_region_holds_while_the_evidence_lies_there(look: Settings) -> None:
+    """Whatever class a viewer looks at, and also if each class costs a pass of its own."""
     events: list[Event] = []
     rules = tuple(map(parse_rule, ("red square > 0.5 in left", "red square > 0.5 in right", "any > 0.5 in below")))
     regions = tuple(map(parse_region, ("left=0,0,0.5,1", "right=0.5,0,1,1", "below=0,0.7,1,1")))
     config = MonitorConfig(rules, (Collect(events),), regions=regions)
-    settings = Settings(seconds_between_clip_starts=0.1, smooth_s=0.0)
+    settings = replace(look, seconds_between_clip_starts=0.1, smooth_s=0.0)
     hand = Hand(open_engine(f"{planted.__file__}:patches"), red_at(8, 8, 80, 80, 80), settings, config=config)
     hand.push(100)
+    update = hand.stream.update
+    assert update is not None
+    assert "red square" in update.tracks
+    assert update.shown[:1] == (look.classes or ("red square",))
     hand.pipeline.close()
     told = [(e.rule.rpartition(" ")[2], e.end is None, e.rule_end_s or e.rule_start_s) for e in events]
     assert [(region, begins) for region, begins, _ in told] == [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import threading
 from pathlib import Path
@@ -90,6 +91,27 @@ def test_a_result_is_not_overwritten_by_the_next() -> None:
     run.model.forward(np.zeros((1, 3, *CLIP), np.float32))
     np.testing.assert_array_equal(first.logits, kept[0])
     np.testing.assert_array_equal(first.activations[0], kept[1])
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system does not tell on which cores a thread may run")
+def test_computing_ties_no_thread_to_a_core() -> None:
+    """The threads of several processes would be tied to the same cores, and others would be idle."""
+    run = open_compiled(located(), threads=1)
+    clip, allowed = film(2), os.sched_getaffinity(0)
+    seen: set[frozenset[int]] = set()
+    caller, done = threading.get_native_id(), threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            seen.add(frozenset(os.sched_getaffinity(caller)))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    for _ in range(300):
+        run.predict(clip)
+    done.set()
+    ended(looking)
+    assert seen == {frozenset(allowed)}
 
 
 def test_threads_that_predict_at_once_get_their_own_answers() -> None:
@@ -424,7 +446,7 @@ def test_a_processor_without_openvino_is_torch_with_a_note(monkeypatch: pytest.M
         def get_property(self, *_: object) -> None:
             raise RuntimeError('Exception from src/core.cpp:1\nDevice with "CPU" name is not registered')
 
-    monkeypatch.setattr(openvino, "_core", Broken)
+    monkeypatch.setattr(openvino, "get_core", Broken)
     note = only_note(opened(located(), monkeypatch))
     assert note.endswith('not in OpenVINO: it does not work on this processor: Device with "CPU" name is not registered')
     assert not openvino.has_bf16()

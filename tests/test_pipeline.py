@@ -242,6 +242,10 @@ def test_labels_are_found_whatever_their_case() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'yoga'"):
         index_of(labels, "yogha")
     assert index_of(("Yoga", "yoga"), "yoga") == 1
+    assert [index_of(labels, typed) for typed in ("0", "2")] == [0, 2]  # an index from the command line
+    assert index_of(("two", "one", "0"), "0") == 2
+    with pytest.raises(UsageError, match="there is no output 12"):
+        index_of(labels, "12")
     with pytest.raises(UsageError, match="2 outputs are called 'YOGA': name one of them, 'Yoga' or 'yoga'"):
         index_of(("Yoga", "yoga"), "YOGA")
 

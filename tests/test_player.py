@@ -28,7 +28,7 @@ from vidcam.analysis import Analysis, Answers
 from vidcam.annotation import Outputs
 from vidcam.engine import open_engine
 from vidcam.evidence.heat import render_heat
-from vidcam.evidence.packing import find_levels, pack_maps
+from vidcam.evidence.packing import find_levels, pack_maps, pack_times
 from vidcam.io.formatting import percent
 from vidcam.io.playable import Playback
 from vidcam.io.source import open_source
@@ -184,6 +184,12 @@ def test_packed_maps_come_back_within_half_a_level() -> None:
 # --- time
 
 
+def test_times_with_a_pause_of_hours_come_back_to_the_microsecond() -> None:
+    times = 1.4 + np.cumsum([0, 1 / 30, 2 * 3600, 1 / 30, 30 * 24 * 3600])
+    steps = np.frombuffer(pack_times(times), "<f8")
+    assert 1.4 + np.cumsum([0, *steps]) / 1e6 == pytest.approx(times, abs=2e-6, rel=0)
+
+
 @pytest.mark.parametrize("embed", [False, True])
 def test_evidence_is_that_of_the_presented_frame(browser, tmp_path: Path, embed: bool) -> None:
     """A clip that starts late, with uneven times, B-frames and a turned picture: the frame and its evidence belong together."""
@@ -275,6 +281,39 @@ def test_keys_do_what_their_list_says(browser, three) -> None:
         assert view.evaluate(f"{PLAYER}.video.playbackRate") == 1.5
         press("+")
         assert state("zoom") == 1.5
+        press("<")
+        assert view.evaluate(f"{PLAYER}.video.playbackRate") == 1
+        press("End")
+        assert state("time") == pytest.approx(a.times_s[-1], abs=0.6)
+        press("Home")
+        assert state("time") == pytest.approx(0, abs=0.01)
+        press("ArrowRight")
+        press("Shift+ArrowRight")
+        assert state("time") == pytest.approx(1.1, abs=0.045)  # at a frame
+        press("Shift+ArrowLeft")
+        assert state("time") == pytest.approx(1, abs=0.045)
+        view.locator(".vp-slide").scroll_into_view_if_needed()
+        slide = view.locator(".vp-slide").bounding_box()
+        view.mouse.move(slide["x"] + 0.2 * slide["width"], slide["y"] + 30)
+        view.keyboard.down("Control")
+        view.mouse.wheel(0, -100)
+        pages.wait(view, f"{PLAYER}.state.zoom === 1.875")
+        view.mouse.wheel(0, 100)
+        view.mouse.wheel(0, 100)
+        view.keyboard.up("Control")
+        pages.wait(view, f"Math.abs({PLAYER}.state.zoom - 1.2) < 1e-6")
+        slide = view.locator(".vp-slide").bounding_box()
+        view.mouse.move(slide["x"] + 0.2 * slide["width"], slide["y"] + 30)
+        view.keyboard.down("Shift")
+        view.mouse.down()
+        view.mouse.move(slide["x"] + 0.4 * slide["width"], slide["y"] + 30, steps=3)
+        view.mouse.up()
+        view.keyboard.up("Shift")
+        duration = view.evaluate(f"{PLAYER}.video.duration")
+        assert state("loop") == pytest.approx([0.2 * duration, 0.4 * duration], abs=0.1)
+        view.evaluate("document.activeElement.blur()")  # the timeline has been dragged on
+        press("Escape")
+        assert state("loop") is None
         press("p")
         assert "of the strongest in this video; at most" in view.locator(".vp-hint").inner_text()
         press("?")
@@ -286,6 +325,16 @@ def test_keys_do_what_their_list_says(browser, three) -> None:
         pages.wait(view, f"!{PLAYER}.video.paused")
         press(" ")
         assert view.evaluate(f"{PLAYER}.video.paused")
+        view.evaluate(f"{PLAYER}.seek(3)")
+        pages.wait(view, f"!{PLAYER}.video.seeking")
+        press("j")  # backwards, until it is paused
+        pages.wait(view, f"{PLAYER}.state.time < 2.9")
+        press("k")
+        press("l")
+        rate = view.evaluate(f"{PLAYER}.video.playbackRate")
+        press("l")
+        assert view.evaluate(f"{PLAYER}.video.playbackRate") > rate
+        press(" ")
 
 
 def test_loop_begins_again_at_its_end(browser, three) -> None:
@@ -337,6 +386,11 @@ def test_place_under_the_pointer_shows_its_evidence_over_time(browser, three, cr
         said_now, said_most = (int(percent.replace("−", "-")) for percent in re.findall(r"(−?\d+) %", text))
         assert said_most == pytest.approx(100 * wanted.max(), abs=2)
         assert said_now == pytest.approx(100 * now, abs=6)  # the text gives the nearest step of the timeline
+        view.mouse.click(box["x"] + 0.3 * box["width"], box["y"] + 0.35 * box["height"])
+        pages.wait(view, f"{PLAYER}.state.place.pinned")
+        said = view.locator(".vp-hint").inner_text().partition(" Other classes here now: ")[2]
+        others = [label for label in a.labels if label != "waving one hand"]
+        assert [re.sub(r" −?\d+ %$", "", part) for part in said.rstrip(".").split(", ")] == others
     with opened(browser, cropped) as view:
         box = view.locator(".vp-main").bounding_box()
         view.mouse.move(box["x"] + 2, box["y"] + 2)
@@ -356,6 +410,56 @@ def test_paused_clock_tells_single_frames_apart(browser, three) -> None:
             assert text.endswith(f"frame {frame + 1} of {a.frames}")
             shown.add(text)
         assert len(shown) == 3
+
+
+def test_quickly_pressed_frame_steps_all_count(browser, three) -> None:
+    page, a = three
+    with opened(browser, page, hash="#t=1") as view:
+        pages.wait(view, f"Math.abs({PLAYER}.state.frame - 1) < 1e-6")
+        first = int(np.argmin(np.abs(a.frame_times_s - 1)))
+        press = "key => document.body.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }))"
+        time = view.evaluate(f"[...'....,'].forEach({press}), {PLAYER}.state.time")  # before any of these frames is shown
+        assert time == pytest.approx(a.frame_times_s[first + 3])
+        time = view.evaluate(f"""async () => {{
+          for (let n = 0; n < 30; n++) {{
+            ({press})(".");
+            await new Promise(requestAnimationFrame); // frames of earlier steps are shown meanwhile
+          }}
+          return {PLAYER}.state.time;
+        }}""")
+        assert time == pytest.approx(a.frame_times_s[first + 33])
+        pages.wait(view, f"Math.abs({PLAYER}.state.frame - {a.frame_times_s[first + 33]}) < 1e-4")
+
+
+def test_seek_between_the_end_of_another_and_its_event_wins(browser, three) -> None:
+    page, a = three
+    with opened(browser, page, hash="#t=1") as view:
+        pages.wait(view, f"Math.abs({PLAYER}.state.frame - 1) < 1e-6")
+        first, second, third = (float(a.frame_times_s[int(np.argmin(np.abs(a.frame_times_s - t)))]) for t in (2, 3, 4))
+        view.evaluate(f"""() => {{
+          const {{ video, seek }} = {PLAYER};
+          seek({first});
+          seek({second}); // waits for the end of the first
+          Object.defineProperty(video, "seeking", {{ get: () => false, configurable: true }});
+          seek({third}); // the first has ended, and the page has not heard of it yet
+          delete video.seeking;
+        }}""")
+        pages.wait(view, f"!{PLAYER}.video.seeking && Math.abs({PLAYER}.state.frame - {third}) < 0.05")
+        view.evaluate("() => new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
+        pages.wait(view, f"!{PLAYER}.video.seeking && Math.abs({PLAYER}.state.frame - {third}) < 0.05")
+        assert view.evaluate(f"{PLAYER}.state.time") == pytest.approx(third, abs=0.05)
+
+
+def test_first_frame_of_a_video_that_begins_late_has_its_answer(browser, tmp_path: Path) -> None:
+    start = 1001 / 30000  # the page has 0.0334
+    info = SourceInfo("none.mp4", 160, 90, 0, 10.0, 1.0, 10, None, "h264", start)
+    frames = [type("F", (), {"time": start + t / 10, "end": start + t / 10 + 0.1})() for t in range(10)]
+    own = track([20, 60], [40, 120], (0, 0, 90, 160), np.ones((10, 2, 2)), times=start + np.arange(10) / 10, label="x")
+    write_html(made_up(info, frames, {"x": (own,)}), tmp_path / "late.html")
+    with opened(browser, tmp_path / "late.html") as view:
+        view.keyboard.press("Home")
+        assert view.evaluate(f"{PLAYER}.state.time") == pytest.approx(start, abs=1e-6)
+        assert view.locator(".vp-now").inner_text().startswith("Now: x, ")
 
 
 def test_probability_beside_the_clock_is_that_of_the_mp4(browser, three) -> None:
@@ -436,6 +540,13 @@ def test_every_control_has_a_name_and_the_page_fits(browser, three, width: int, 
             ![element.ariaLabel, element.labels?.[0]?.textContent, element.textContent].some(name => name?.trim())
           ).map(element => element.outerHTML)""")
         assert nameless == []
+        # what has an icon alone is named under the pointer as it is to a screen reader, with its key
+        icons = view.locator("#player .vp-bar button, #player .vp-zoom button").evaluate_all(
+            "all => all.map(b => [b.title, b.ariaLabel])"
+        )
+        assert all(title == name and len(title) > 5 for title, name in icons)
+        assert ["Play (Space)"] * 2 in icons
+        assert ["One frame forward (.)"] * 2 in icons
         assert view.evaluate("document.documentElement.scrollWidth") <= width
         slider = view.get_by_role("slider", name="Time in the video")
         assert slider.get_attribute("aria-valuetext").endswith(" s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from itertools import combinations
 
@@ -555,6 +556,29 @@ def test_the_dot_says_that_the_model_was_shown_this_frame():
     image, heat = from_rgb(picture(240, 320)), heat_of(blob(240, 320))
     a, b = (r.draw(image, heat=heat, time=2.0, top=[], label="yoga", sampled=s) for s in (False, True))
     assert 3 <= (a.y != b.y).sum() <= 60
+
+
+@pytest.mark.parametrize(
+    ("style", "signed", "unit", "said"),
+    [
+        ("heat", False, "logits", {"none", "strongest (1650 logits)", "peak 1800 logits/s"}),
+        ("heat", False, "", {"none", "strongest", "evidence per second"}),
+        ("heat", True, "", {"against", "for", "evidence per second"}),
+        ("contour", False, "", {"25", "50", "75% of the strongest", "evidence per second"}),
+    ],
+)
+def test_figures_around_the_picture_have_a_unit_or_are_left_out(style, signed, unit, said, monkeypatch):
+    words, real = [], cv2.putText
+    monkeypatch.setattr(
+        txt.cv2, "putText", lambda image, text, *more, **named: (words.append(text), real(image, text, *more, **named))[1]
+    )
+    times, values = curve()
+    curves = {"yoga": (times, values / np.nanmax(values) * 1800)}
+    legend = Legend("x3d_s", "gradcam++", "13", 2.6, scale=1650.4, unit=unit)
+    r = Renderer(source_size=(720, 1280), legend=legend, style=style, signed=signed, curves=curves)
+    r.draw(from_rgb(picture(720, 1280)), heat=heat_of(blob(720, 1280)), time=1.0, top=[], label="yoga")
+    assert said <= set(words)
+    assert not [w for w in words if re.search(r"e\+|1\.0\b|= |^peak \S+$", w)]
 
 
 def test_the_scale_is_the_legends_or_else_the_heats():

@@ -581,8 +581,8 @@ VERDICT = Verdict("weak", 0.327, 0.267, 0.12, 0.08, Interval(0.043, 0.011, 0.121
 def test_page_gives_the_figures_of_the_verdict(tmp_path: Path) -> None:
     text = " ".join(html_of(analysis(verdict=VERDICT, curves={"squat": np.zeros(12)}, segments=()), tmp_path).text.split())
     assert "Can this map be trusted?" in text
-    assert "Hiding the hottest 15 % lowers the score of squat by 32.7 points, hiding equal areas elsewhere by 26.7 points" in text
-    assert "(1 of 3 windows tested)" in text
+    assert "In the window that was tested (of 3), hiding the hottest 15 % lowers the score of squat by 32.7 points, " in text
+    assert "hiding equal areas elsewhere by 26.7 points." in text
     assert "matters 4.3 points more than other parts (95 % interval: 1.1 to 12.1)" in text
     assert "only a little more" in text
     assert "This map was not tested" in html_of(analysis(), tmp_path).text
@@ -594,9 +594,25 @@ def test_verdict_that_raises_the_score_says_so() -> None:
     )
     words = describe_verdict(analysis(verdict=odd, curves={"squat": np.zeros(12)}))
     assert words is not None
-    assert words.sentence == f"evidence for squat: not supported. {words.meaning} {words.hiding}"
+    figures = f"{words.hiding} {words.keeping} {words.certainty}"
+    assert words.sentence == f"evidence for squat: not supported. {words.meaning} {figures}"
+    assert words.rest == ""
     assert "raises the score of squat by 2.0\xa0points, hiding equal areas elsewhere lowers it by 3.1\xa0points" in words.hiding
     assert words.certainty.endswith("matters 0.0\xa0points more than other parts.")
+    odd = replace(odd, margin=Interval(-0.062, -0.221, 0.155))
+    less = describe_verdict(analysis(verdict=odd, curves={"squat": np.zeros(12)}))
+    assert less is not None
+    assert "On average of both tests, the hottest part matters 6.2\xa0points less than other parts (95\xa0%" in less.why
+
+
+def test_verdict_on_another_class_speaks_of_its_score() -> None:
+    for windows, subject in (
+        ((window(0, 3, {"squat": 0.6, "walk": 0.4}),), "The answer"),
+        ((window(0, 3, {"squat": 0.4, "walk": 0.6}),), "The score of squat"),
+    ):
+        words = describe_verdict(analysis(verdict=VERDICT, curves={"squat": np.zeros(12)}, windows=windows))
+        assert words is not None
+        assert words.meaning == f"{subject} depends on the hottest part only a little more than on other parts of the same size."
 
 
 def test_segments_are_in_percent_of_the_strongest_evidence(tmp_path: Path) -> None:
@@ -747,4 +763,10 @@ def test_formats_of_packages_are_listed_and_broken_ones_are_logged(
 @pytest.mark.parametrize("word", ["json", "json=", "=a.json"])
 def test_a_format_option_of_another_form_is_refused(word: str) -> None:
     with pytest.raises(UsageError):
-        parse_formats([word])
+        parse_formats([word], others={})
+
+
+@pytest.mark.parametrize("words", [["tubes=a.csv", "tubes=b.json"], ["json=b.json"]])
+def test_no_second_file_of_a_format_is_left_out_silently(words: list[str]) -> None:
+    with pytest.raises(UsageError, match=r"(tubes|json) is written to one file, got a\.(csv|json) and b\.json"):
+        parse_formats(words, others={"json": Path("a.json"), "csv": None})

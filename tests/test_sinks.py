@@ -132,6 +132,15 @@ def test_cvat_frames_count_from_the_file_not_from_the_part(suffix: str, engine: 
     assert root.findtext("meta/task/size") == "50"
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_cvat_tracks_end_with_the_part_not_with_the_video(suffix: str, engine: TorchEngine, tmp_path: Path) -> None:
+    clip = squares.write_squares(tmp_path / f"part{suffix}", b_frames=2, start=0.7)
+    write_cvat(explain(clip, engine, end_s=3.0), tmp_path / "t.xml")
+    tracks, root = read_cvat(tmp_path / "t.xml")
+    assert root.findtext("meta/task/size") == "50"
+    assert [max(boxes) for boxes in tracks] == [29, 29]
+
+
 def test_cvat_boxes_are_in_the_pixels_that_the_file_stores(engine: TorchEngine, tmp_path: Path) -> None:
     clip = squares.write_squares(
         tmp_path / "wide.mp4", sar=Fraction(2), size=(128, 64), picture=lambda i: squares.picture(i)[:, ::2]
@@ -182,6 +191,17 @@ def test_label_studio_rectangles_are_the_squares(analysis: Analysis, clip: Path,
     assert {item["value"]["framesCount"] for item in task["predictions"][0]["result"] if "framesCount" in item["value"]} == {50}
 
 
+@pytest.mark.parametrize("part", [{"end_s": 3.0}, {"start_s": 1.0, "end_s": 3.0}, {"end_s": 60.0}])
+def test_label_studio_counts_the_frames_of_the_whole_video(
+    part: dict[str, float], engine: TorchEngine, clip: Path, tmp_path: Path
+) -> None:
+    write_label_studio(explain(clip, engine, **part), tmp_path / "t.json")
+    tracks, task = read_label_studio(tmp_path / "t.json")
+    values = [item["value"] for item in task["predictions"][0]["result"] if "framesCount" in item["value"]]
+    assert {(value["framesCount"], value["duration"]) for value in values} == {(50, 5.0)}
+    assert max(max(boxes) for boxes in tracks) == (29 if part["end_s"] == 3 else squares.STILL[1] - 1)
+
+
 def test_label_studio_spans_are_the_segments(analysis: Analysis, tmp_path: Path) -> None:
     write_label_studio(analysis, tmp_path / "t.json")
     (task,) = json.loads((tmp_path / "t.json").read_text())
@@ -204,11 +224,12 @@ def test_label_studio_config_has_every_label_that_results_use(analysis: Analysis
 
 
 def read_fiftyone(path: Path) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
-    """Read the sample and its frames, counted from 1."""
+    """Read the sample and its frames, counted from 1, from the folder that FiftyOne looks for: it is called like the zip."""
     with zipfile.ZipFile(path) as archive:
-        assert json.loads(archive.read("metadata.json"))["media_type"] == "video"
-        (sample,) = json.loads(archive.read("samples.json"))["samples"]
-        frames = json.loads(archive.read(sample["frames"]))["frames"]
+        folder = zipfile.Path(archive, f"{path.stem}/")
+        assert json.loads((folder / "metadata.json").read_text("utf-8"))["media_type"] == "video"
+        (sample,) = json.loads((folder / "samples.json").read_text("utf-8"))["samples"]
+        frames = json.loads((folder / sample["frames"]).read_text("utf-8"))["frames"]
     return sample, {int(number): labels for number, labels in frames.items()}
 
 
@@ -223,6 +244,14 @@ def test_fiftyone_detections_are_the_squares_in_every_frame(analysis: Analysis, 
             x, y, w, h = (value * 128 for value in found["bounding_box"])
             tracks[found["index"]][n - 1] = [y, x, y + h, x + w]
     check_boxes(list(tracks.values()))
+
+
+@pytest.mark.parametrize("name", ["why.zip", "a.b & ü.zip", "bad\udcff.zip"])
+def test_fiftyone_zip_leaves_nothing_beside_the_folder_of_its_name(name: str, analysis: Analysis, tmp_path: Path) -> None:
+    write_fiftyone(analysis, tmp_path / name)
+    with zipfile.ZipFile(tmp_path / name) as archive:
+        folder = Path(name).stem.replace("\udcff", "\ufffd" * 3)
+        assert archive.namelist() == [f"{folder}/{file}" for file in ("metadata.json", "samples.json", "frames/1.json")]
 
 
 def test_fiftyone_heat_is_where_and_when_the_squares_are(analysis: Analysis, tmp_path: Path) -> None:

@@ -1,13 +1,12 @@
 """Files for other tools are loaded by the tools' own code, where their packages are installed.
 
-They fit into no environment together with vidcam's OpenCV, so they are added without what they ask for, as in a copy of it:
-``pip install --no-deps -r tests/support/sinks.txt``.
+They fit into no environment together with vidcam's OpenCV: tests/support/sinks.sh gives each one of its own, and runs these
+tests there.
 """
 
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -142,11 +141,11 @@ CELL = 8
 
 def test_fiftyone_imports_the_sample(analysis: Analysis, tmp_path: Path) -> None:
     data = pytest.importorskip("fiftyone.utils.data", reason="needs fiftyone")
+    dataset = pytest.importorskip("fiftyone.core.dataset", reason="needs fiftyone")
     write_fiftyone(analysis, tmp_path / "t.zip")
-    with zipfile.ZipFile(tmp_path / "t.zip") as archive:
-        archive.extractall(tmp_path / "t")
-    importer = data.FiftyOneDatasetImporter(str(tmp_path / "t"))
-    assert importer._is_legacy_format_data()  # what a dataset's from_archive asks, without the database that it needs
+    # What a dataset's add_archive does, without the database that it needs.
+    importer = data.FiftyOneDatasetImporter(dataset._extract_archive_if_necessary(str(tmp_path / "t.zip"), False))
+    assert importer._is_legacy_format_data()
     with importer._to_legacy_importer() as samples:
         (sample,) = samples
     assert sample.filepath == analysis.source.path

@@ -42,7 +42,7 @@ from support.media import (
 from support.waiting import HANG_S, ended
 
 from vidcam.errors import InputError, UsageError
-from vidcam.io import container, images, timestamps, video
+from vidcam.io import container, cores, images, timestamps, video
 from vidcam.io.damage import Damage, decode_pictures
 from vidcam.io.source import find_videos, open_source
 from vidcam.io.stored_video import look_at_stored
@@ -802,6 +802,21 @@ def test_damage_in_the_middle_warns_and_reading_continues(tmp_path):
     assert number(frames[-1].image) == 59
     assert len(source.warnings) == 1
     assert "is damaged" in source.warnings[0]
+
+
+def test_a_decoder_uses_the_threads_of_its_worker(tmp_path):
+    path = write_clip(tmp_path / "a.mp4")
+    before = cv2.getNumThreads()
+    try:
+        for count in (1, 2):
+            cores.limit_threads(count)
+            with container.open_video_stream(str(path)) as (opened, stream):
+                assert len(list(opened.decode(stream))) == 30
+                assert stream.codec_context.thread_count == count
+            assert cv2.getNumThreads() == count
+    finally:
+        cores.limit_threads(0)  # FFmpeg decides
+        cv2.setNumThreads(before)
 
 
 def test_a_decoder_that_fails_on_a_packet_continues_with_the_next(tmp_path):

@@ -822,12 +822,22 @@ def test_synthetic_training_is_the_same_with_any_number_of_workers(net, tmp_path
     assert {"inside", "pointing"} <= set(json.loads((tmp_path / "0/report.json").read_text()))
 
 
+def test_network_without_a_bias_for_the_same_labels_can_be_opened_again(folder, tmp_path):
+    file = tmp_path / "unbiased.py"
+    changes = ["net.fc = nn.Linear(net.fc.in_features, 2, bias=False)", 'net.vidcam["labels"] = ["blue", "red"]', "return net"]
+    file.write_text("from torch import nn\n" + FACTORY.replace("return net", "\n    ".join(changes)))
+    train(folder, tmp_path / "mine", config=config(f"{file}:build", epochs=1))
+    assert load(str(tmp_path / "mine"), trust_code=True).labels == ("blue", "red")
+
+
 def test_a_folder_in_use_is_not_overwritten(net, folder, tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(OutputError, match=r"holds other things, such as notes\.txt"):
         train(folder, tmp_path, config=config(net))
     with pytest.raises(OutputError, match="is a file"):
         train(folder, tmp_path / "notes.txt", config=config(net))
+    with pytest.raises(UsageError, match="mini is the name of a model, and --model mini would mean that one"):
+        train(folder, "mini", config=config(net))
     train(folder, tmp_path / "out", config=config(net, epochs=1))
     with pytest.raises(OutputError, match="holds a trained model already: use --overwrite"):
         train(folder, tmp_path / "out", config=config(net, epochs=1))

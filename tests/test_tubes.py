@@ -8,6 +8,7 @@ import io
 import json
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,12 @@ def test_two_squares_are_two_tubes_at_their_places_and_seconds(analysis: Analysi
         x = 60 + 20 * (outline.time - 2.5)
         assert (outline.box.x0, outline.box.x1) == pytest.approx((x, x + 24), abs=9)
     assert [o.time for o in still.outlines] == sorted(o.time for o in still.outlines)
+
+
+def test_no_tube_ends_after_the_video(analysis: Analysis) -> None:
+    last = max(tube.outlines.times[-1] for tube in tubes.find_tubes(analysis))
+    cut = replace(analysis, duration_s=last + 0.04)  # less than the step of 0.1 s is left
+    assert max(tube.end_s for tube in tubes.find_tubes(cut)) == pytest.approx(last + 0.04)
 
 
 def test_squares_that_touch_at_one_moment_are_one_tube() -> None:

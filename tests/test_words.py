@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from vidcam import annotation, training
 from vidcam.web import studio, words
+from vidcam.web.studio import compare_jobs, jobs, teach_jobs
 
 TABS = sorted(
     p for p in Path(studio.__file__).parent.glob("*.py") if p.stem not in ("__init__", "app", "serve")
@@ -94,3 +96,35 @@ def test_change_that_cannot_be_seen_is_none() -> None:
     assert words.Ask.change(before=0.99951, after=0.99959) == "stays at >\u00a099.9\u00a0%"
     assert words.Ask.change(before=0.9, after=0.2) == "falls from 90.0\u00a0% to 20.0\u00a0%"
     assert words.Ask.change(before=0.2, after=0.9) == "rises from 20.0\u00a0% to 90.0\u00a0%"
+
+
+def find_stages() -> set[str]:
+    """The stages that the jobs of the app plan, and those that are told while a job runs; each has words of its own."""
+    planned = [compare_jobs, jobs, teach_jobs]
+    told = {
+        key.value
+        for module in planned
+        for one in ast.walk(ast.parse(inspect.getsource(module)))
+        if isinstance(one, ast.Dict)
+        for key, value in zip(one.keys, one.values, strict=True)
+        if isinstance(key, ast.Constant) and (isinstance(value, ast.Constant) and isinstance(value.value, float))
+    }
+    reported = {
+        call.args[0].value
+        for root in (studio, annotation, training)
+        for path in Path(root.__file__).parent.rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("progress") and call.args
+        if isinstance(call.args[0], ast.Constant)
+    }
+    return told | reported
+
+
+def test_every_stage_of_a_job_is_said_in_words() -> None:
+    script = (Path(studio.__file__).parent / "page" / "words.js").read_text(encoding="utf-8")
+    [block] = re.findall(r"stages: \{(.*?)\}", script, flags=re.DOTALL)
+    said = {quoted or plain: text for quoted, plain, text in re.findall(r'(?:"([^"]*)"|(\w+)): "([^"]+)"', block)}
+    stages = find_stages()
+    assert stages >= {"", "load", "weights", "look", "explain", "convert", "judge", "draw", "write", "try methods", "train"}
+    assert stages <= said.keys()
+    assert (said[""], said["look"], said["weights"]) == ("Starting", "Reading the video", "Downloading the weights")

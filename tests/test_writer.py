@@ -536,7 +536,6 @@ def error_of_noise(path: Path, count: int, *, limit: int = 0) -> str:
     return done.stderr.splitlines()[-1]
 
 
-@pytest.mark.alone
 def test_a_full_disk_raises_and_keeps_the_old_file(tmp_path: Path) -> None:
     with disk_of(400_000, tmp_path / "disk") as disk:
         (disk / "out.mp4").write_bytes(bytes(200_000))
@@ -545,7 +544,6 @@ def test_a_full_disk_raises_and_keeps_the_old_file(tmp_path: Path) -> None:
         assert [(p.name, p.stat().st_size) for p in disk.iterdir()] == [("out.mp4", 200_000)]
 
 
-@pytest.mark.alone
 def test_a_disk_that_is_full_at_the_index_raises(tmp_path: Path) -> None:
     save_noise(tmp_path / "ample.mp4", 20)
     with disk_of((tmp_path / "ample.mp4").stat().st_size - 1, tmp_path / "disk") as disk:

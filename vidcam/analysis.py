@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vidcam.errors import UsageError
-from vidcam.evidence.labels import index_of
+from vidcam.evidence.labels import label_of
 from vidcam.io.extras import require_extra
 from vidcam.settings import Look
 from vidcam.values import FloatArray, Keyframe, Prediction, Segment, SourceInfo, Track, _Value
@@ -190,7 +190,7 @@ class Analysis(_Value):
         """
         from vidcam.evidence.heat import render_heat
 
-        chosen = self.labels[index_of(self.labels, 0 if label is None else label)]
+        chosen = label_of(self.labels, 0 if label is None else label)
         size = self.source.height, self.source.width
         heat = render_heat(self._tracks(chosen), time=time, scale=self.scale, size=size, against=signed)
         if heat is None:

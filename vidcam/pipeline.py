@@ -27,7 +27,7 @@ from vidcam.methods.core import Method, PlacedAttribution, Target
 from vidcam.methods.lookup import choose_method
 from vidcam.methods.receptive_field import method_geometry
 from vidcam.settings import Settings
-from vidcam.values import Clip, CropGeometry, Evidence, FloatArray, Frame, Prediction, UInt8Array
+from vidcam.values import BareFrame, Clip, CropGeometry, Evidence, FloatArray, Frame, Prediction, UInt8Array
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
@@ -43,6 +43,9 @@ OnFrame = Callable[[Frame], None]
 
 PREFETCH_FRAMES = 6
 """How many frames a stage may be ahead of the next one."""
+
+PREFETCH_TIMES = 64
+"""The same for frames without their pictures, which take no memory. More lets decoding go on while a clip is explained."""
 
 MAX_CANDIDATES = 5
 """How many classes are explained in each clip while none is named."""
@@ -91,6 +94,7 @@ class Session:
         methods: Sequence[str] = (),
         skip: Callable[[tuple[float, float]], bool] = lambda span: False,
         free_candidates: int = MAX_CANDIDATES,
+        with_answers: bool = False,
     ) -> None:
         """Open a session.
 
@@ -102,6 +106,7 @@ class Session:
             skip: Says of the span of a clip, ``(start, end)`` in seconds, whether it needs no explanation.
             free_candidates: How many classes are explained in each clip while none is named, if the method gets them for free
                 from the activations.
+            with_answers: Explain the answer to each clip beside the classes of the settings, and those candidates that are free.
 
         Raises:
             UnknownNameError: There is no such method or class.
@@ -111,19 +116,15 @@ class Session:
         self.engine = engine
         self.spec = engine.spec
         self.refused: dict[str, IncompatibleError] = {}
-        self._free_candidates = free_candidates
+        self._free_candidates, self._with_answers = free_candidates, with_answers
         self._skip = skip
         self._names: tuple[str | None, ...] = tuple(methods)
         self._waiting: list[Clip] = []  # fewer than the engine computes at once
         self._winners: dict[int, None] = {}  # every class that was the answer to a clip, in the order of appearance
         self.choose(settings)
         self._views: tuple[CropGeometry, ...] = ()
-        self._sampler = sampling.Sampler(
-            frames=self.spec.num_frames,
-            seconds_between_frames=self.spec.seconds_between_frames,
-            seconds_between_clip_starts=settings.seconds_between_clip_starts or self.spec.clip_s / 2,
-            tail=settings.tail,
-        )
+        self._latest: Frame | None = None  # with its picture
+        self._sampler = self._new_sampler()
 
     def choose(self, settings: Settings) -> None:
         """Explain by the method, classes and versus of ``settings`` from the next clip on; sampled frames are kept."""
@@ -173,8 +174,15 @@ class Session:
         if not self._views:
             spec, cover = self.spec, self.settings.cover
             self._views = sampling.spatial_crops(frame.size, resize=spec.resize, crop=spec.crop, cover=cover)
-        view = self._views[0]
-        return self._sampler.push(lambda: sampling.resize(frame.picture, view), time=frame.time, duration=frame.duration)
+        if not isinstance(frame, BareFrame):
+            self._latest = frame
+        # If a picture that is needed is lost to damage, a sample can fall on a frame that came without its picture.
+        view, shown = self._views[0], self._latest or frame
+        return self._sampler.push(lambda: sampling.resize(shown.picture, view), time=frame.time, duration=frame.duration)
+
+    def needed(self, times: Sequence[float]) -> list[bool]:
+        """Return for all frames of a video, given by their times in seconds, whether :meth:`sample` looks at their pictures."""
+        return sampling.frames_sampled(times, self._new_sampler())
 
     def rest(self) -> list[Clip]:
         """Return the clips of the video's tail: no frame will come any more."""
@@ -194,6 +202,14 @@ class Session:
         if not clips:
             return []
         return list(self.engine.predict(self._cut(clips)).reshape(len(clips), len(self._views), -1).mean(axis=1))
+
+    def _new_sampler(self) -> sampling.Sampler:
+        return sampling.Sampler(
+            frames=self.spec.num_frames,
+            seconds_between_frames=self.spec.seconds_between_frames,
+            seconds_between_clip_starts=self.settings.seconds_between_clip_starts or self.spec.usual_hop_s,
+            tail=self.settings.tail,
+        )
 
     def _cut(self, clips: Sequence[Clip]) -> UInt8Array:
         """Return the model's pixels ``(clips * crops, T, H, W, 3)``."""
@@ -223,14 +239,15 @@ class Session:
     def _targets(self, logits: FloatArray) -> tuple[Target, ...]:
         """Choose what to explain in a clip with these logits ``(K,)``."""
         order = np.argsort(-logits, kind="stable")
-        if self._classes:
-            chosen = self._classes
-        else:
-            answer = next(int(i) for i in order if i != self._versus)
+        named = dict.fromkeys(self._classes)
+        if named and not self._with_answers:
+            return tuple(Target(i, self._versus) for i in named)
+        answer = next(int(i) for i in order if i != self._versus)
+        count = self._free_candidates if self.method.family == "cam" else 1 if named else MAX_CANDIDATES
+        chosen = named | {answer: None} | dict.fromkeys(int(i) for i in order[:count] if i != self._versus)
+        if not named:
             self._winners.setdefault(answer)
-            count = self._free_candidates if self.method.family == "cam" else MAX_CANDIDATES
-            first = dict.fromkeys(int(i) for i in order[:count] if i != self._versus)
-            chosen = tuple(first | dict.fromkeys(list(self._winners)[:MAX_CANDIDATES]))
+            chosen |= dict.fromkeys(list(self._winners)[:MAX_CANDIDATES])
         return tuple(Target(i, self._versus) for i in chosen)
 
 
@@ -275,9 +292,15 @@ def explain_together(parts: Sequence[tuple[Session, Clip]]) -> list[Explanation]
     ]
 
 
-def explanations(source: Source, session: Session, on_frame: OnFrame = lambda frame: None) -> Iterator[Explanation]:
-    """Push a whole source through a session; ``on_frame`` gets each frame after the clips that it completed."""
-    with closing(_sampled(source, session)) as frames:
+def explanations(
+    source: Source, session: Session, on_frame: OnFrame = lambda frame: None, *, every_picture: bool = False
+) -> Iterator[Explanation]:
+    """Push a whole source through a session; ``on_frame`` gets each frame after the clips that it completed.
+
+    ``on_frame`` gets frames without their pictures, and those that no clip shows need not be decoded, unless it looks at
+    ``every_picture``.
+    """
+    with closing(_sampled(source, session, every_picture=every_picture)) as frames:
         for frame, clips in frames:
             yield from session._explain_in_groups(clips)
             on_frame(frame)
@@ -285,7 +308,7 @@ def explanations(source: Source, session: Session, on_frame: OnFrame = lambda fr
 
 
 def predictions(source: Source, session: Session, on_frame: OnFrame) -> Iterator[FloatArray]:
-    """Yield the logits ``(K,)`` of every clip of a source, without explaining any."""
+    """Yield the logits ``(K,)`` of every clip of a source, without explaining any; ``on_frame`` gets frames without pictures."""
     with closing(_sampled(source, session)) as frames:
         for frame, clips in frames:
             yield from session.predict_all(clips)
@@ -293,9 +316,16 @@ def predictions(source: Source, session: Session, on_frame: OnFrame) -> Iterator
     yield from session.predict_all(session.rest())
 
 
-def _sampled(source: Source, session: Session) -> Generator[tuple[Frame, list[Clip]], None, None]:
+def _sampled(source: Source, session: Session, *, every_picture: bool = False) -> Generator[tuple[Frame, list[Clip]], None, None]:
     """Read and sample the frames that the settings ask for, a few of them ahead; yield each with the clips that it completes."""
     start, end = session.settings.start_s, session.settings.end_s
-    frames = ((frame, session.sample(frame)) for frame in source.frames(start=start, end=end))
-    with opencv_single_threaded(), closing(prefetch(frames, depth=PREFETCH_FRAMES)) as sampled:
-        yield from sampled
+
+    def sampled() -> Iterator[tuple[Frame, list[Clip]]]:
+        for frame in source.frames(start=start, end=end, needed=None if every_picture else session.needed):
+            clips = session.sample(frame)
+            yield frame if every_picture else BareFrame(frame.size, frame.time, frame.duration), clips
+            del frame  # frees the picture
+
+    depth = PREFETCH_FRAMES if every_picture else PREFETCH_TIMES
+    with opencv_single_threaded(), closing(prefetch(sampled(), depth=depth)) as frames:
+        yield from frames

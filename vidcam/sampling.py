@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from vidcam.settings import Tail
 from vidcam.values import Clip, CropGeometry, UInt8Array
 from vidcam.yuv import Planes, scale, to_rgb
 
-__all__ = ["TOLERANCE_S", "Sampler", "frames_shown", "resize", "spatial_crops"]
+__all__ = ["TOLERANCE_S", "Sampler", "frames_sampled", "frames_shown", "resize", "spatial_crops"]
 
 TOLERANCE_S = 0.0006
 """A frame counts as displayed at a sample's time if it comes at most this much later. This is just over the half millisecond by
@@ -195,6 +196,22 @@ class Sampler:
         is_still = all(image is images[0] for image in images)  # a long pause has many such clips: they share their image
         stack = np.broadcast_to(images[0], (len(images), *images[0].shape)) if is_still else np.stack(images)
         return Clip(stack, np.array([frame.time for frame in frames]), (start, end))
+
+
+def frames_sampled(times: Sequence[float], sampler: Sampler) -> list[bool]:
+    """Return for frames with these times (seconds, increasing) whether a new sampler asks for their pictures.
+
+    The last frame counts as not asked for, because its end is not known.
+    """
+    sampled, nothing = [False] * len(times), np.zeros((1, 1, 3), np.uint8)
+
+    def mark(i: int) -> UInt8Array:
+        sampled[i] = True
+        return nothing
+
+    for i, time in enumerate(times):
+        sampler.push(partial(mark, i), time=time, duration=0.0)
+    return sampled
 
 
 def frames_shown(times: npt.NDArray[np.float64], samples: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:

@@ -26,6 +26,7 @@ from vidcam.interpolation import positions, taps
 from vidcam.yuv import Planes, UInt8Array
 
 __all__ = [
+    "BareFrame",
     "Box",
     "Clip",
     "CropGeometry",
@@ -156,6 +157,32 @@ class Frame(_Value):
     def end(self) -> float:
         """The second at which the next frame is shown."""
         return self.time + self.duration
+
+
+class BareFrame(Frame):
+    """A frame without its picture, because whoever reads the source said that this is not needed.
+
+    Its time, duration and size are known. Asking for its picture raises UsageError.
+    """
+
+    _size: tuple[int, int]
+
+    def __init__(self, size: tuple[int, int], time: float, duration: float) -> None:
+        for name, value in (("_size", size), ("time", time), ("duration", duration)):
+            object.__setattr__(self, name, value)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the picture."""
+        return self._size
+
+    @property
+    def picture(self) -> UInt8Array | Planes:
+        """Raises UsageError."""
+        raise UsageError(f"the frame at {self.time:.3f} s comes without its picture, which was said not to be needed")
+
+    def __repr__(self) -> str:
+        return f"BareFrame(size={self.size}, time={self.time}, duration={self.duration})"
 
 
 @dataclass(frozen=True, repr=False)

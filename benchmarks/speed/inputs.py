@@ -86,9 +86,10 @@ def weights_for(model: str, folder: Path) -> Path | None:
     """A file of random weights for ``model``, None where its own are on this machine. What it costs does not depend on them.
 
     All weights of the first class are positive, so that there is a clear answer with evidence for it: where there is no heat,
-    none is drawn, which would be cheaper.
+    none is drawn, which would be cheaper. The file is read without torch, as are the weights that vidcam itself has fetched.
     """
     import torch
+    from safetensors.torch import save_file
     from torch import nn
 
     from vidcam.models import loading
@@ -97,7 +98,7 @@ def weights_for(model: str, folder: Path) -> Path | None:
     spec = get_spec(model)
     if loading.is_available(spec):
         return None
-    path = folder / f"{model}-random.pt"
+    path = folder / f"{model}-random.safetensors"
     if not path.exists():
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -105,5 +106,5 @@ def weights_for(model: str, folder: Path) -> Path | None:
             last = [m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv3d)][-1]
             with torch.no_grad():
                 last.weight[0].abs_()
-        torch.save(net.state_dict(), path)
+        save_file(net.state_dict(), path)
     return path

@@ -80,5 +80,6 @@ class ManualClock(Clock):
             self._now = end
         while not event.is_set() and self._now < end:  # it is a test that moves the clock, in another thread
             with suppress(TimeoutError):
-                await asyncio.wait_for(event.wait(), 0.01)
+                async with asyncio.timeout(0.01):
+                    await event.wait()
         return event.is_set()

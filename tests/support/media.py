@@ -98,6 +98,7 @@ def write_clip(
     transfer: int | None = None,
     colorspace: str | None = None,
     b_frames: int = 0,
+    interlaced: bool = False,
     gop: int = 12,
     audio: str | None = None,
     audio_s: float | None = None,
@@ -135,6 +136,8 @@ def write_clip(
         context.pix_fmt, context.time_base, context.gop_size = pix_fmt, base, gop
         if codec == "libx264":
             context.options = {"preset": "ultrafast", "crf": "10", "bf": str(b_frames)}
+            if interlaced:
+                context.options |= {"x264-params": "tff=1"}
         elif codec in ("libx265", "libvpx-vp9"):
             context.options = {"preset": "ultrafast", "x265-params": "log-level=none"} if codec == "libx265" else {"speed": "8"}
         else:

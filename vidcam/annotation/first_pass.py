@@ -18,7 +18,7 @@ from vidcam.engine import open_engine, rejection_sentence
 from vidcam.errors import InputError, UsageError
 from vidcam.evidence.heat import unseen_fraction
 from vidcam.evidence.joiner import Joiner
-from vidcam.evidence.labels import index_of, shown_labels
+from vidcam.evidence.labels import label_of, shown_labels
 from vidcam.evidence.optical_flow import FlowField
 from vidcam.evidence.scale import scale_of
 from vidcam.evidence.segments import covered_share, find_segments
@@ -189,12 +189,12 @@ def _analyse(
     on_prediction: Callable[[Prediction], None] | None = None,
 ) -> tuple[dict[str, Analysis], Session]:
     """Run the first pass: explain every clip, and join the evidence of each method."""
-    by_name = tuple(engine.labels[index_of(engine.labels, c)] for c in settings.classes)
+    by_name = tuple(label_of(engine.labels, c) for c in settings.classes)
     settings = replace(settings, classes=by_name)
     session = Session(engine, settings, methods=methods, free_candidates=CHEAP_CANDIDATES)
     joiners = {method.name: Joiner(step_s=session.spec.seconds_between_frames, named=bool(by_name)) for method in session.methods}
     reading = _Reading(settings, _counter("explain", _expected_frames(source, settings), progress))
-    for explanation in explanations(source, session, reading):
+    for explanation in explanations(source, session, reading, every_picture=reading.follows_motion):
         for name, joiner in joiners.items():
             evidence = tuple(e for e in explanation.evidence if e.method == name)
             joiner.add(explanation.prediction, evidence, explanation.times)
@@ -218,13 +218,13 @@ class _Reading:
         self.times = array("d")
         self.end = 0.0
         self.flow: FlowField | None = None
-        self._follows_motion = settings.smoothing == "flow" and settings.smooth_s > 0
+        self.follows_motion = settings.smoothing == "flow" and settings.smooth_s > 0
         self._report = report
 
     def __call__(self, frame: Frame) -> None:
         self.times.append(frame.time)
         self.end = frame.end
-        if self._follows_motion:
+        if self.follows_motion:
             if self.flow is None:
                 self.flow = FlowField(size=frame.size)
             self.flow.push(frame.image, time=frame.time)
@@ -255,7 +255,7 @@ def _analysis(
         method=method.name,
         method_title=method.title,
         method_paper=method.paper,
-        settings=replace(settings, seconds_between_clip_starts=settings.seconds_between_clip_starts or spec.clip_s / 2),
+        settings=replace(settings, seconds_between_clip_starts=settings.seconds_between_clip_starts or spec.usual_hop_s),
         windows=tuple(joiner.predictions),
         probs=engine.probabilities(np.mean([p.logits for p in joiner.predictions], axis=0, dtype=np.float64)),
         times_s=times,

@@ -111,12 +111,14 @@ def select_verdict_clips(
     analysis: Analysis,
     *,
     count: int,
-    on_frame: Callable[[Frame], None] = lambda frame: None,
+    on_frame: Callable[[Frame], None] | None = None,
 ) -> list[Explanation]:
-    """Explain the clips of :func:`find_telling_spans` for the analysis' first label."""
+    """Explain the clips of :func:`find_telling_spans` for the analysis' first label; ``on_frame`` gets every frame."""
     spans = find_telling_spans(engine, analysis, count=count)
     session = Session(engine, replace(settings, classes=(analysis.labels[0],)), skip=lambda span: span not in spans)
-    return list(explanations(source, session, on_frame))
+    if on_frame is None:
+        return list(explanations(source, session))
+    return list(explanations(source, session, on_frame, every_picture=True))
 
 
 def most_probable_crop(clip: Explanation, prob: Score) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidcam.analysis import Analysis, Answers
-from vidcam.annotation.browser_video import check_embedding, provide_video
+from vidcam.annotation.browser_video import check_embedding, copy_beside, provide_video
 from vidcam.annotation.first_pass import checked_engine, explain_source
 from vidcam.errors import OutputError, UsageError
 from vidcam.evidence.heat import render_heat
@@ -87,6 +87,8 @@ class Outputs:
         taken: dict[Path, str] = {}
         if self.video is not None and self.video.suffix.lower() != ".mp4":
             raise OutputError(f"cannot write {self.video}: the video is an MP4 file, so its name must end in .mp4")
+        if (page := self.page()) is not None:
+            taken[copy_beside(page).resolve()] = f"the copy of the source that {page.name} may play"
         for name, path in self.reports.items():
             get_format(name).check_path(path)
         for name, path in self.paths().items():

@@ -25,8 +25,8 @@ def expand_inputs(given: Sequence[str], *, recursive: bool = False, without: Pla
     Args:
         given: Files and addresses, which stand for themselves; folders of numbered images, which are one video each; other
             folders, which stand for the videos in them; patterns with ``*``, ``?`` or ``[…]``, where ``**`` is any number of
-            folders; lists, which are text files (``.txt``) with one input a line, relative to the folder of the list, where ``#``
-            begins a comment. Addresses that fsspec knows, such as ``s3://…``, may be folders and patterns too.
+            folders; lists, which are text files (``.txt``) with one input a line, relative to the folder of the list; a line that
+            begins with ``#`` is a comment. Addresses that fsspec knows, such as ``s3://…``, may be folders and patterns too.
         recursive: Whether a folder also stands for the videos in the folders within it.
         without: A folder whose videos are left out if it lies within a given folder: that of the outputs.
 
@@ -99,18 +99,29 @@ def _expand_folder(folder: Path, recursive: bool, without: Place | None) -> Iter
 
 
 def _walk(folder: Path, without: Place | None) -> Iterator[Path]:
-    """Yield the videos in a folder and in the folders within it; hidden ones and those in ``without`` are left out."""
+    """Yield the videos in a folder and in the folders within it; hidden ones and those in ``without`` are left out.
+
+    Links to folders are followed; a folder that is reached twice counts once.
+    """
     excluded = without.resolve() if isinstance(without, Path) else None
-    for name, folders, _ in os.walk(folder):
-        here = Path(name)
-        if here != folder and here.resolve() == excluded:
+    visited: set[Path] = set()
+    for name, folders, _ in os.walk(folder, followlinks=True):
+        here, place = Path(name), Path(name).resolve()
+        if place in visited or (here != folder and place == excluded):
             folders.clear()
             continue
+        visited.add(place)
         folders[:] = sorted(inner for inner in folders if not inner.startswith("."))
         try:
             yield from find_videos(here)
         except InputError:
             continue
+
+
+def _beside(path: Path, word: str) -> str:
+    """Return an input of the list ``path`` as seen from the working folder; only the word itself may be a pattern."""
+    is_pattern = glob.has_magic(word) and not _is((path.parent / word).exists)
+    return os.path.join(glob.escape(str(path.parent)) if is_pattern else path.parent, word)
 
 
 def _read_list(path: Path, recursive: bool, without: Place | None) -> Iterator[str]:
@@ -124,7 +135,7 @@ def _read_list(path: Path, recursive: bool, without: Place | None) -> Iterator[s
     for word in words:
         if word.lower().endswith(LIST_SUFFIX):
             raise InputError(f"the list {path} names the list {word}: name its videos in one list")
-    inputs = [word if is_address(word) else str(path.parent / word) for word in words]
+    inputs = [word if is_address(word) else _beside(path, word) for word in words]
     if not any(is_address(word) or glob.has_magic(word) or _is(Path(word).exists) for word in inputs):
         raise InputError(f"{path} is read as a list of inputs, one a line, but none of them exists; the first is {words[0]!r}")
     for word in inputs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from vidcam.batch.storage import Place, open_storage, write_text
 from vidcam.io.json_text import parse_json, to_json_text
@@ -43,6 +43,10 @@ class Marks:
         suffix = f".{state}.json"
         files = self._storage.names(MARKS)
         return {file.removesuffix(suffix) for file in files if file.endswith(suffix) and file[0] != "."}
+
+    def files(self, name: str) -> list[str]:
+        """Return the files of an input's marks, relative to the folder of the run."""
+        return [_file(name, state) for state in get_args(State)]
 
     def clear(self, state: State) -> None:
         """Remove all marks of one kind."""

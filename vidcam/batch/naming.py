@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from vidcam.annotation.browser_video import copy_beside
 from vidcam.errors import UsageError
+from vidcam.io.remote import is_address
 from vidcam.reports.formats import get_format
 
 __all__ = ["Names", "written_files"]
@@ -71,8 +73,15 @@ def _fold(path: Path) -> str:
 
 
 def _stem(source: str) -> str:
-    """Return a file name without suffix for the outputs of ``source``, with harmless characters whatever a URL contains."""
-    path = unquote(urlsplit(source).path) if re.match(r"[A-Za-z][A-Za-z0-9+.\-]+://", source) else source
-    stem = Path(path.rstrip("/")).resolve().stem if path == source else Path(path.rstrip("/")).stem
+    """Return what ``source`` is called, for the names of its outputs, with harmless characters whatever a URL contains.
+
+    That is the name of a file without its suffix, as it was given and not what a link leads to; the whole name of a folder; and
+    for numbered images the name of the folder that they lie in.
+    """
+    is_local = not is_address(source)
+    path = Path(os.path.abspath(source) if is_local else unquote(urlsplit(source).path).rstrip("/"))
+    if is_local and re.search(r"%\d*d", path.name) and not os.path.lexists(path):
+        path = path.parent
+    stem = path.name if is_local and os.path.isdir(path) else path.stem
     name = re.sub(r"[^\w\-. ()\[\]]", "_", stem).strip(". ") or "video"
     return name.encode()[:MAX_NAME_BYTES].decode(errors="ignore")

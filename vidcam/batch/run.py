@@ -5,13 +5,15 @@ from __future__ import annotations
 import heapq
 import os
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 
 from vidcam.batch.executors import Executor
-from vidcam.batch.failures import MAX_ATTEMPTS, pause_before
+from vidcam.batch.failures import KINDS, MAX_ATTEMPTS, pause_before
 from vidcam.batch.marks import MARKS, Marks
+from vidcam.batch.naming import written_files
 from vidcam.batch.plan import Item, Plan
 from vidcam.batch.storage import open_storage
 from vidcam.batch.worker import Outcome
@@ -80,6 +82,7 @@ def begin_run(plan: Plan, *, retry_failed: bool = False, anew: bool = False) -> 
     done = marks.names("done")
     failed = marks.names("failed") - done
     items = sorted((item for item in plan.items if item.name not in done | failed), key=_size, reverse=True)
+    _discard_unfinished(plan, items)
     return Remaining(tuple(items), len(done), len(failed))
 
 
@@ -115,7 +118,17 @@ def run_items(
                 report(course.status(), outcome if is_final else None)
     finally:
         executor.close()
+        _discard_unfinished(plan, course.lost)
     return course.status()
+
+
+def _discard_unfinished(plan: Plan, items: Iterable[Item]) -> None:
+    """Remove what lost workers left half-written. Nobody else writes these files: the folder of a run is locked."""
+    marks, names = Marks(plan.folder), list[str]()
+    for item in items:
+        names += [*map(str, written_files(item.paths(Path()))), *marks.files(item.name)]
+    if names:
+        open_storage(plan.folder).discard(names)
 
 
 class _Course:
@@ -132,6 +145,7 @@ class _Course:
         self._done = self._failed = 0
         self._began = clock.now()
         self.working = 0
+        self.lost: list[Item] = []  # inputs whose worker was lost
 
     def is_going(self, stop: Stop) -> bool:
         if stop.is_set():
@@ -167,6 +181,8 @@ class _Course:
         if outcome.kind is None:
             self._done += 1
             return True
+        if outcome.kind is KINDS["worker"]:
+            self.lost.append(item)
         if outcome.kind.is_passing and attempts < MAX_ATTEMPTS:
             due = self._clock.now() + pause_before(attempts + 1)
             heapq.heappush(self._pausing, (due, next(self._order), item))

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Any, Protocol
 
-from vidcam.io.files import atomic_write, remove_leftovers, scratch
+from vidcam.io.files import atomic_write, remove_leftovers, remove_unfinished, scratch
 from vidcam.io.json_text import to_utf8_text
 from vidcam.io.remote import open_remote, translated
 
@@ -41,6 +41,9 @@ class Storage(Protocol):
 
     def prepare(self, folders: Iterable[str]) -> None:
         """Make a run possible: make its folders, and remove what a killed run left half-written."""
+
+    def discard(self, names: Iterable[str]) -> None:
+        """Remove what lost workers, on whatever machines, left half-written of some files."""
 
     def working(self, names: Iterable[str]) -> Any:
         """Yield the local folder in which outputs are written, as a context; they are in the storage when the block ends."""
@@ -94,6 +97,9 @@ class _Folder:
             if folder.parent == self._folder:
                 folder.mkdir(exist_ok=True)
             remove_leftovers(folder)
+
+    def discard(self, names: Iterable[str]) -> None:
+        remove_unfinished(self._folder / name for name in names)
 
     @contextmanager
     def working(self, names: Iterable[str]) -> Iterator[Path]:
@@ -149,6 +155,10 @@ class _Remote:
             with translated(f"{self._address}/{name}", "written"):
                 files.makedirs(path, exist_ok=True)
 
+    def discard(self, names: Iterable[str]) -> None:
+        for part in self.existing(map(_part, names)):
+            self.remove(part)
+
     @contextmanager
     def working(self, names: Iterable[str]) -> Iterator[Path]:
         with scratch(is_folder=True) as folder:
@@ -173,9 +183,14 @@ class _Remote:
             if protocols & WHOLE_AT_ONCE:
                 files.put_file(str(local), path)
                 return
-            part = str(PurePath(path).with_name(f".{PurePath(name).name}.part"))
+            part = _part(path)
             files.put_file(str(local), part)
             files.mv(part, path)
 
     def _open(self, name: str) -> tuple[Any, str]:
         return open_remote(f"{self._address}/{PurePath(name).as_posix()}" if name else self._address)
+
+
+def _part(name: str) -> str:
+    """Return the name of a file that is being uploaded."""
+    return str(PurePath(name).with_name(f".{PurePath(name).name}.part"))

@@ -12,7 +12,7 @@ import numpy as np
 from vidcam.batch.tasks import answers_in_words, check_settings, columns, describe, settings_facts
 from vidcam.evaluation import compare, compare_models, video
 from vidcam.methods.lookup import get_method
-from vidcam.metrics.imputers import IMPUTERS
+from vidcam.metrics.imputers import IMPUTERS, check_imputers
 from vidcam.pipeline import Progress, Session
 from vidcam.reports.evaluation import OURS
 from vidcam.settings import Settings
@@ -62,6 +62,7 @@ class Evaluate:
 
     def check(self, engines: Sequence[Engine]) -> None:
         check_settings(self.settings, engines[0])
+        check_imputers(self.imputers)
 
     def work(self, source: str, outputs: Outputs, engines: Sequence[Engine], progress: Progress | None) -> dict[str, Any]:
         outputs.check(source)

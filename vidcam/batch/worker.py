@@ -15,6 +15,7 @@ from vidcam.batch.plan import Item, relative_path
 from vidcam.batch.storage import Place, open_storage
 from vidcam.batch.tasks import Task
 from vidcam.io.clock import SYSTEM, Clock
+from vidcam.io.cores import limit_threads
 from vidcam.io.plugins import add_file, named_files
 from vidcam.io.remote import is_remote, local_copy
 from vidcam.pipeline import Progress
@@ -59,9 +60,7 @@ class Worker:
     """Works on one input after the other in a process of its own, with engines that it opens for the first one."""
 
     def __init__(self, recipe: Recipe, threads: int) -> None:
-        import cv2
-
-        cv2.setNumThreads(threads)  # OpenCV reads no variable
+        limit_threads(threads)
         self._recipe, self._threads = recipe, threads
         self._engines: list[Engine] = []
 

@@ -148,7 +148,8 @@ def annotate(
 
     place = parse_place(out_dir)
     sources = expand_inputs(inputs, recursive=recursive, without=place)
-    reports = {"html": html, "json": json, "csv": csv, "vtt": vtt, "npz": maps, "tubes": tubes} | parse_formats(formats or ())
+    named = {"html": html, "json": json, "csv": csv, "vtt": vtt, "npz": maps, "tubes": tubes}
+    reports = parse_formats(formats or (), others=named)
     settings = Settings(
         method=method, classes=tuple(classes or ()), versus=versus, seconds_between_clip_starts=hop, tail=tail,
         cover=crops == "cover", smoothing=smoothing, smooth_s=smooth, start_s=start, end_s=end, verdict=verdict, seed=seed,
@@ -172,6 +173,8 @@ def annotate(
     # A bad input is reported before any weights are fetched.
     single = open_source(works[0][0]) if len(works) == 1 else None
     with ProgressBar(quiet=quiet) as bar:
+        for source in sorted(set(sources) - {source for source, _ in works}):
+            bar.print_message(f"{source} is left out: this command writes it, from another input")
         loaded = load_engine(bar, **opening)
         task.check([loaded])
         if recorded is not None:

@@ -9,7 +9,7 @@ from typer import Argument, Option
 
 from vidcam.cli import options
 from vidcam.cli.benchmark import benchmark
-from vidcam.errors import UsageError
+from vidcam.errors import UsageError, VidcamError
 from vidcam.io.extras import require_extra
 from vidcam.settings import Settings
 
@@ -218,7 +218,7 @@ def _evaluate_one(
     is_folder = is_labelled(source)
     if is_folder:
         _check_single_video(source, str(settings.classes[0]) if settings.classes else None, settings.versus, chosen["other"])
-    _check_files(source, paths, is_folder=is_folder, overwrite=overwrite)
+    _check_files(source, paths, is_folder=is_folder, overwrite=overwrite, other=chosen["other"])
     if paths["html"] is not None and not is_folder:
         _require_charts()
     with ProgressBar(quiet=quiet) as bar:
@@ -237,8 +237,8 @@ def _check_single_video(source: str, label: str | None, versus: str | None, spli
             raise UsageError(f"{option} is for a single video; {source} is explained for what is in its clips")
 
 
-def _check_files(source: str, paths: Mapping[str, Path | None], *, is_folder: bool, overwrite: bool) -> None:
-    """Check, before any weights are fetched, that the source can be read and the outputs can be written."""
+def _check_files(source: str, paths: Mapping[str, Path | None], *, is_folder: bool, overwrite: bool, other: str | None) -> None:
+    """Check, before any weights are fetched, that the source and the other video can be read and the outputs can be written."""
     from vidcam.io.files import check_output
     from vidcam.io.source import open_source
 
@@ -246,7 +246,8 @@ def _check_files(source: str, paths: Mapping[str, Path | None], *, is_folder: bo
         if path is not None:
             check_output(path, source=source, overwrite=overwrite)
     if not is_folder:
-        open_source(source).close()
+        for video in filter(None, (source, other)):
+            open_source(video).close()
         if paths["csv"] is not None:
             raise UsageError("--csv is for a folder of class folders: use --json instead")
 
@@ -259,6 +260,8 @@ def _evaluate_folder(
     inspection = inspect(source, engine=engine, settings=settings, progress=bar.update_frames)
     inspection.write_files(paths, overwrite=overwrite)
     bar.print_result(inspection.in_words())
+    if broken := len(inspection.cases) - len(inspection.known):
+        raise VidcamError(f"{broken} of {len(inspection.cases)} videos could not be read")
 
 
 def _evaluate_video(

@@ -44,7 +44,14 @@ def engine_arguments(opened: Engine, model: str, facts: Sequence[str] | None, **
 
 
 def _absolute(model: str) -> str:
-    """Return a model as it is named from any folder: a folder or ``file.py:factory`` gets its whole path."""
+    """Return a model as it is named from any folder: a folder or ``file.py:factory`` gets its whole path.
+
+    A folder that is called like a model of the table is not meant by that name.
+    """
+    from vidcam.models.table import list_models
+
+    if model in list_models():
+        return model
     path, colon, factory = model.partition(":") if os.path.isfile(model.partition(":")[0]) else (model, "", "")
     return f"{os.path.abspath(path)}{colon}{factory}" if os.path.exists(path) else model
 

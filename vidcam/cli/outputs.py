@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vidcam.annotation import Outputs
-from vidcam.batch.inputs import expand_inputs
+from vidcam.batch.inputs import expand_inputs, identify
 from vidcam.batch.naming import Names
 from vidcam.batch.storage import Place
 from vidcam.errors import UsageError
@@ -28,6 +28,8 @@ def plan_outputs(
 ) -> list[tuple[str, Outputs]]:
     """Return each source with its outputs, in order; makes ``out_dir``.
 
+    A source that is itself the video of another one, as in the second ``vidcam annotate *.mp4``, is left out.
+
     Args:
         inputs: What was typed, as for :func:`vidcam.batch.inputs.expand_inputs`.
         output: As for :func:`plan_patterns`, like ``out_dir`` and ``reports``.
@@ -46,7 +48,8 @@ def plan_outputs(
     for source in sources:
         _, paths = names.give(source)
         jobs.append((source, replace(form, video=paths.pop("video", None), reports=paths)))
-    return jobs
+    written = {identify(str(outputs.video)) for _, outputs in jobs if outputs.video is not None and len(jobs) > 1}
+    return [(source, outputs) for source, outputs in jobs if identify(source) not in written]
 
 
 def plan_patterns(
@@ -93,18 +96,20 @@ def plan_results(reports: Mapping[str, Path], *, out_dir: Place, count: int) -> 
     return dict(reports)
 
 
-def parse_formats(words: Sequence[str]) -> dict[str, Path | None]:
-    """Return the paths by format that ``--format NAME=PATH`` gives.
+def parse_formats(words: Sequence[str], *, others: Mapping[str, Path | None]) -> dict[str, Path | None]:
+    """Return the paths by format that ``--format NAME=PATH`` gives, with those that ``others``, options of their own, give.
 
     Raises:
-        UsageError: A word has another form, or there is no such format.
+        UsageError: A word has another form, there is no such format, or a format has two paths.
     """
-    paths: dict[str, Path | None] = {}
+    paths = dict(others)
     for word in words:
         name, equals, path = word.partition("=")
         if not equals or not path:
             raise UsageError(f"--format takes NAME=PATH, got {word!r}")
-        paths[get_format(name).name] = Path(path)
+        if paths.get(get_format(name).name) is not None:
+            raise UsageError(f"{name} is written to one file, got {paths[name]} and {path}: name one of them")
+        paths[name] = Path(path)
     return paths
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from functools import cache
 from typing import TYPE_CHECKING
 
 from vidcam.engine.base import Float32Array, ForwardOutput, to_numpy
@@ -16,7 +17,7 @@ from vidcam.models.spec import ModelSpec
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["convert", "ov", "trace"]
+__all__ = ["convert", "get_core", "ov", "trace"]
 
 TELEMETRY = "openvino_telemetry"
 
@@ -29,6 +30,16 @@ try:
 finally:
     if _is_absent:
         del sys.modules[TELEMETRY]
+
+
+@cache
+def get_core() -> ov.Core:
+    """Return OpenVINO's core, which a process makes once and keeps.
+
+    The core's CPU plugin gives the thread that first uses it a stack for signal handlers, and frees that stack when the core is
+    dropped. If another thread drops it, the next signal that the process handles, such as a Ctrl-C, crashes it.
+    """
+    return ov.Core()
 
 
 def convert(module: nn.Module, spec: ModelSpec, clip: Float32Array) -> tuple[ov.Model, ForwardOutput]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vidcam.engine.base import Float32Array, Linear, head_logits
-from vidcam.engine.convert import ov
+from vidcam.engine.convert import get_core, ov
 from vidcam.engine.exported import GraphHead, clip_facts_of, head_of, read_facts, trained_facts_of
 from vidcam.engine.openvino import Compiled, OpenVINOEngine, cpu_config
 from vidcam.errors import IncompatibleError, UsageError
@@ -63,7 +63,7 @@ def open_graph(
     """
     path = Path(name).expanduser()
     try:
-        graph = ov.Core().read_model(path)
+        graph = get_core().read_model(path)
     except RuntimeError as err:
         reason = (str(err).strip().splitlines() or ["no reason given"])[-1]
         raise UsageError(f"{name} cannot be read as a network ({reason}): export it again") from err
@@ -190,7 +190,7 @@ def _opened(
 
     def compiled(outputs: Sequence[Any], row: ModelSpec, linears: tuple[Linear, ...]) -> Compiled:
         model = ov.Model([ov.opset13.result(output) for output in outputs], graph.get_parameters())
-        network = ov.Core().compile_model(model, "CPU", config)
+        network = get_core().compile_model(model, "CPU", config)
         return Compiled(network, row, linears, lambda: row.build(), bf16=False)
 
     logits = graph.get_results()[0].input_value(0)
@@ -250,7 +250,7 @@ def _linear_behind(graph: Any, cells: Any) -> Linear:
     for target in old.get_target_inputs():
         target.replace_source_output(new.output(0))
     request = (
-        ov.Core().compile_model(ov.Model(part.get_results(), [new]), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        get_core().compile_model(ov.Model(part.get_results(), [new]), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     ).create_infer_request()
 
     def logits(channel: int | None) -> Float32Array:

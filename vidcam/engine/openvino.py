@@ -31,7 +31,7 @@ from vidcam.engine.base import (
     to_numpy,
 )
 from vidcam.engine.cache import Entry
-from vidcam.engine.convert import convert, ov
+from vidcam.engine.convert import convert, get_core, ov
 from vidcam.engine.network import TorchModel
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def open_compiled(
     if entry is not None:
         with suppress(RuntimeError):  # OpenVINO cannot read the file: compile again
             compiled = Compiled(
-                _core().import_model(entry.blob.tobytes(), "CPU", config), spec, entry.classifiers, load, bf16=bf16
+                get_core().import_model(entry.blob.tobytes(), "CPU", config), spec, entry.classifiers, load, bf16=bf16
             )
             if find_disagreement(compiled.forward(clip), entry.expected, bf16=bf16) is None:
                 return OpenVINOEngine(model, compiled, bf16=bf16, notes=notes)
@@ -177,6 +177,8 @@ def cpu_config(threads: int | None, *, bf16: bool = False) -> dict[str, Any]:
         "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": "1",
+        # Otherwise it ties its threads, and the one that calls it, to the first cores: the same ones in every process.
+        "ENABLE_CPU_PINNING": False,
     }
     if threads is not None:
         config["INFERENCE_NUM_THREADS"] = threads
@@ -191,7 +193,7 @@ def _compile(
     classifiers = TorchModel(loaded.module, model.spec).classifiers()
     try:
         converted, expected = convert(loaded.module, model.spec, clip)
-        network = _core().compile_model(converted, "CPU", config)
+        network = get_core().compile_model(converted, "CPU", config)
         # The torch network is dropped: it is seldom needed, and takes as much memory again.
         compiled = Compiled(network, model.spec, classifiers, load, bf16=bf16)
         output = compiled.forward(clip)
@@ -231,15 +233,10 @@ def _sources() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
-@lru_cache(maxsize=1)
-def _core() -> ov.Core:
-    return ov.Core()
-
-
 def _property(name: str) -> Any:
     """Return a property of the processor; raise Unsupported if OpenVINO cannot use it."""
     try:
-        return _core().get_property("CPU", name)
+        return get_core().get_property("CPU", name)
     except RuntimeError as err:
         raise Unsupported(f"it does not work on this processor: {_reason(err)}") from err
 

@@ -15,7 +15,7 @@ from vidcam.analysis import Analysis
 from vidcam.annotation import Outputs, explain_by_methods, predict
 from vidcam.errors import IncompatibleError, UsageError
 from vidcam.evaluation.comparison_files import check_page, peak_of, write_comparison
-from vidcam.evidence.labels import index_of
+from vidcam.evidence.labels import index_of, label_of
 from vidcam.io.clock import SYSTEM
 from vidcam.io.source import Source, open_source
 from vidcam.methods import core
@@ -88,7 +88,7 @@ def compare(
     chosen, refused = choose_of_each([(name,) for name in methods] or DEFAULT, engine.spec)
     settings = replace(settings, method=None, verdict=False)
     if settings.versus is not None:
-        settings = replace(settings, versus=engine.labels[index_of(engine.labels, settings.versus)])
+        settings = replace(settings, versus=label_of(engine.labels, settings.versus))
     labels = _labels(path, engine, settings, progress)
     settings = replace(settings, classes=labels)
     names = [method.name for method in chosen]
@@ -131,7 +131,7 @@ def compare(
 def _labels(path: str | Path, engine: Engine, settings: Settings, progress: Progress | None) -> tuple[str, ...]:
     """Return the classes to explain: those that were named, else the most probable answers of the whole video."""
     if settings.classes:
-        return tuple(dict.fromkeys(engine.labels[index_of(engine.labels, c)] for c in settings.classes))
+        return tuple(dict.fromkeys(label_of(engine.labels, c) for c in settings.classes))
     probs = predict(path, engine=engine, settings=settings, progress=progress)
     return tuple(label for label in probs if label != settings.versus)[:ANSWERS]
 

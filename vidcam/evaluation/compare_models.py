@@ -14,7 +14,7 @@ from vidcam.annotation import Outputs, explain_by_methods, predict
 from vidcam.errors import UsageError
 from vidcam.evaluation.compare import ANSWERS, class_independent, measure_costs
 from vidcam.evaluation.comparison_files import check_page, peak_of, write_comparison
-from vidcam.evidence.labels import index_of
+from vidcam.evidence.labels import index_of, label_of
 from vidcam.io.clock import SYSTEM
 from vidcam.io.source import open_source
 from vidcam.methods.lookup import all_methods, get_method
@@ -168,7 +168,7 @@ def _labels(path: str | Path, engines: Sequence[Engine], settings: Settings, pro
 
 def _shared_label(engines: Sequence[Engine], name: str | int) -> str:
     """Return the label that ``name`` stands for in every model; UsageError if it is not the same one in all of them."""
-    labels = dict.fromkeys(engine.labels[index_of(engine.labels, name)] for engine in engines)
+    labels = dict.fromkeys(label_of(engine.labels, name) for engine in engines)
     if len(labels) > 1:
         raise UsageError(
             f"the label of {name!r} is not the same in all of these models, but {' and '.join(map(repr, labels))}: "

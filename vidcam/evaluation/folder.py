@@ -13,9 +13,9 @@ import numpy as np
 
 from vidcam.analysis import Analysis, RunInfo
 from vidcam.annotation.first_pass import explain_source
-from vidcam.errors import UsageError, VidcamError
+from vidcam.errors import UnknownNameError, UsageError, VidcamError
 from vidcam.evidence.heat import render_heat
-from vidcam.evidence.labels import index_of
+from vidcam.evidence.labels import label_of
 from vidcam.io.class_folders import read_labelled
 from vidcam.io.playable import Playability, Playback, check_playable
 from vidcam.io.source import Source, open_source
@@ -82,7 +82,10 @@ def inspect(
     data = read_labelled(folder)
     if data.multi_label:
         raise UsageError(f"each video of {folder} needs exactly one label to be evaluated")
-    labels = [engine.labels[index_of(engine.labels, name)] for name in data.labels]
+    for name in data.labels:
+        if name.isdecimal() and name not in engine.labels:  # a number of the data set, which the network may count otherwise
+            raise UnknownNameError("class", name, engine.labels)
+    labels = [label_of(engine.labels, name) for name in data.labels]
     samples: list[_Sample] = []
     broken: list[Case] = []
     for done, video in enumerate(data.videos, 1):

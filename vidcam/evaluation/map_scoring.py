@@ -20,7 +20,7 @@ from vidcam.methods.receptive_field import layer_geometry, method_geometry
 from vidcam.metrics import faithfulness, localisation
 from vidcam.metrics.baselines import BASELINES
 from vidcam.metrics.faithfulness import Interval, bootstrap
-from vidcam.metrics.imputers import IMPUTERS
+from vidcam.metrics.imputers import check_imputers
 from vidcam.metrics.removals import SharedRemovals
 from vidcam.pipeline import Progress
 from vidcam.reports.benchmark import Benchmark, Explained, Row
@@ -64,8 +64,7 @@ class Scoring:
     def __init__(
         self, engine: Engine, methods: Sequence[str], seed: int, name: str | None, insertion: bool, imputers: Sequence[str]
     ) -> None:
-        if unknown := [imputer for imputer in imputers if imputer not in IMPUTERS]:
-            raise UsageError(f"unknown baseline {unknown[0]!r}: known are {', '.join(IMPUTERS)}")
+        check_imputers(imputers)
         self.engine, self.seed, self.name = engine, seed, name or engine.spec.name
         self.given = tuple(list_methods() if ALL in methods else dict.fromkeys(methods))
         chosen, refused = choose_of_each([(method,) for method in self.given], engine.spec)

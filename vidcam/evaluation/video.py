@@ -27,7 +27,7 @@ from vidcam.io.source import open_source
 from vidcam.methods import cell_geometry, core
 from vidcam.methods.lookup import choose_method
 from vidcam.methods.receptive_field import method_geometry
-from vidcam.metrics.imputers import IMPUTERS
+from vidcam.metrics.imputers import IMPUTERS, check_imputers
 from vidcam.metrics.smoothness import compare_smoothness
 from vidcam.metrics.splice import Spliced, share_inside, splice
 from vidcam.pipeline import Explanation, Progress
@@ -42,7 +42,7 @@ __all__ = ["evaluate"]
 CLASSES = 5
 """Classes whose maps are compared: the explained one and the next most probable."""
 
-SPLICE = "explanations of the other video"
+SPLICE = "explanations of two videos cut together"
 """The unit of the splice test."""
 
 DEFAULT = Settings()
@@ -86,14 +86,13 @@ def evaluate(
     Example:
         >>> import vidcam
         >>> engine = vidcam.open_engine("mini")
-        >>> found = vidcam.evaluate("clips/walking.mp4", engine=engine, windows=1, imputers=("blur",))
-        >>> found.verdict.word in ("supported", "weak", "not supported")
-        True
+        >>> found = vidcam.evaluate("clips/walking.mp4", engine=engine, windows=1, budget_s=2)
+        >>> found.label, found.verdict is None or found.verdict.word in ("supported", "weak", "not supported")
+        ('walking', True)
     """
     if windows < 1:
         raise UsageError(f"at least 1 window is needed, got {windows}")
-    if unknown := [b for b in imputers if b not in IMPUTERS]:
-        raise UsageError(f"unknown baseline {unknown[0]!r}: known are {', '.join(IMPUTERS)}")
+    check_imputers(imputers)
     if budget_s is not None and not budget_s > 0:
         raise UsageError(f"a budget is a positive number of seconds, or None for every test in full, got {budget_s}")
     if len(settings.classes) > 1:
@@ -113,6 +112,8 @@ def evaluate(
         )
         explanation_s = (clock.now() - again) / len(explanations)
     index = engine.labels.index(label)
+    # Before the tests: what is wrong with the other video would waste them.
+    theirs = None if other is None else _explain_other(other, engine, settings, index)
     explanations.sort(key=lambda e: -e.prediction.probs[index])
     versus = None if settings.versus is None else index_of(engine.labels, settings.versus)
     target = core.Target(index, versus)
@@ -128,13 +129,13 @@ def evaluate(
     budget = Budget(budget_s, clock=clock)
     assume_costs(budget, explanation_s)
     spliced: list[Spliced] = []
-    if other is not None:
-        budget.assume(SPLICE, again - began)
+    if theirs is not None:
+        budget.assume(SPLICE, explanation_s)
 
         def test_splice() -> None:
-            spliced.append(_test_splice(explanations[0], other, engine, settings, target, method))
+            spliced.append(_test_splice(explanations[0], theirs, engine, target, method))
 
-        works.append(Work("two videos cut together", SPLICE, 1, test_splice))
+        works.append(Work("two videos cut together", SPLICE, 2, test_splice))
     left_out = run_works(works, budget, progress)
     begun = {work.test for work in works if work not in left_out}
     return Evaluation(
@@ -168,18 +169,21 @@ def _tested_label(analysis: Analysis, engine: Engine) -> str:
     return label
 
 
-def _test_splice(
-    mine: Explanation, other: str | Path, engine: Engine, settings: Settings, target: core.Target, method: core.Method
-) -> Spliced:
-    """Splice the best windows of this video and of the other in both orders, and locate the evidence for each."""
+def _explain_other(other: str | Path, engine: Engine, settings: Settings, mine: int) -> Explanation:
+    """Return the best window of the other video, explained for its own answer; UsageError if that is the class ``mine`` too."""
     plain = replace(settings, classes=(), versus=None)
     with open_source(other) as source:
         analysis = explain_source(source, engine, plain, None)
         label = analysis.labels[0]
-        index = engine.labels.index(label)
-        if index == target.index:
+        if engine.labels.index(label) == mine:
             raise UsageError(f"both videos are {label!r} to the model: the splice test needs one with another answer")
         (theirs,) = select_verdict_clips(source, engine, plain, analysis, count=1)
+    return theirs
+
+
+def _test_splice(mine: Explanation, theirs: Explanation, engine: Engine, target: core.Target, method: core.Method) -> Spliced:
+    """Splice the best windows of this video and of the other in both orders, and locate the evidence for each."""
+    index = engine.labels.index(theirs.evidence[0].label)
     a, b, n = mine.clips[0], theirs.clips[0], len(mine.clips[0])
     firsts, seconds = [], []
     for early, late, order in ((a, b, (target.index, index)), (b, a, (index, target.index))):

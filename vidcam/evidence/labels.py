@@ -10,7 +10,7 @@ import numpy as np
 from vidcam.errors import UnknownNameError, UsageError
 from vidcam.values import Prediction
 
-__all__ = ["in_the_running", "index_of", "shown_labels"]
+__all__ = ["in_the_running", "index_of", "label_of", "shown_labels"]
 
 SHOWN = 4
 """How many labels the timeline shows at most while none is named."""
@@ -28,7 +28,7 @@ def shown_labels(
     """
     labels = predictions[0].labels
     if classes:
-        return tuple(dict.fromkeys(labels[index_of(labels, c)] for c in classes))
+        return tuple(dict.fromkeys(label_of(labels, c) for c in classes))
     other = None if versus is None else index_of(labels, versus)
     probs = np.stack([p.probs for p in predictions])
     if other is not None:
@@ -51,7 +51,7 @@ def in_the_running(predictions: Sequence[Prediction]) -> frozenset[str]:
 
 
 def index_of(labels: Sequence[str], given: str | int) -> int:
-    """Return the index of the output that a label, whatever its case, or an index names.
+    """Return the index of the output that a label, whatever its case, or an index names; a label goes first.
 
     Raises:
         UnknownNameError: There is none, with the nearest labels.
@@ -66,6 +66,8 @@ def index_of(labels: Sequence[str], given: str | int) -> int:
         raise UsageError(f"a class is a label or the index of an output, got a {type(given).__name__}: {given!r}")
     if given in labels:
         return labels.index(given)
+    if given.isdecimal():  # an index as it is typed
+        return index_of(labels, int(given))
     wanted = " ".join(given.replace("_", " ").split()).casefold()
     plain = [label.replace("_", " ").casefold() for label in labels]
     if plain.count(wanted) == 1:
@@ -74,3 +76,8 @@ def index_of(labels: Sequence[str], given: str | int) -> int:
     if alike:
         raise UsageError(f"{len(alike)} outputs are called {given!r}: name one of them, {' or '.join(map(repr, alike))}")
     raise UnknownNameError("class", given, labels)
+
+
+def label_of(labels: Sequence[str], given: str | int) -> str:
+    """Return the label that a user's word or index names, as the model writes it; raises as :func:`index_of` does."""
+    return labels[index_of(labels, given)]

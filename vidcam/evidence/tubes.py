@@ -6,6 +6,7 @@ annotations hold the same tubes (:mod:`vidcam.reports.coco`).
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -125,6 +126,8 @@ def _tubes_of(label: str, sign: Sign, tracks: Sequence[Track], analysis: Analysi
     times = np.unique(np.concatenate([t.times for t in tracks]))
     step = float(np.median(np.diff(times))) if len(times) > 1 else tracks[0].cell_s
     size = analysis.source.height, analysis.source.width
+    frames = analysis.frame_times_s
+    end = float(frames[0]) + analysis.duration_s if len(frames) else math.inf  # the last step may stand for more than is left
 
     def heats() -> Iterator[tuple[float, FloatArray | None]]:
         for time in times.tolist():
@@ -132,7 +135,7 @@ def _tubes_of(label: str, sign: Sign, tracks: Sequence[Track], analysis: Analysi
             yield time, None if heat is None else heat.values if sign > 0 else heat.against
 
     tubes = [
-        Tube(0, label, sign, outlines[0].time, outlines[-1].time + step, share, outlines)
+        Tube(0, label, sign, outlines[0].time, max(outlines[-1].time, min(outlines[-1].time + step, end)), share, outlines)
         for share, outlines in _connect(heats(), threshold, masks=masks, least=MIN_SHARE)
     ]
     return sorted(tubes, key=lambda t: -t.share)

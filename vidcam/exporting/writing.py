@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidcam.engine.convert import ov, trace
+from vidcam.engine.convert import get_core, ov, trace
 from vidcam.engine.hooks import frozen
 from vidcam.errors import UsageError, VidcamError
 from vidcam.exporting.evidence import OUTPUTS, WithEvidence
@@ -91,7 +91,7 @@ def write_onnx(
         onnx.save(model, part)
         session = onnxruntime.InferenceSession(part)  # two libraries read an operation in two ways if it is no plain one
         _check(network, session.run(None, dict(zip(INPUTS, _arrays(arguments), strict=False))), expected)
-        _check(network, _run_openvino(ov.Core().read_model(part), arguments), expected)
+        _check(network, _run_openvino(get_core().read_model(part), arguments), expected)
 
 
 def write_openvino(
@@ -138,7 +138,7 @@ def write_openvino(
         graph.set_rt_info(text, ["model_info", key])
     with atomic_write(path, overwrite=overwrite) as part, atomic_write(path.with_suffix(".bin"), overwrite=overwrite) as weights:
         ov.serialize(graph, part, weights)
-        _check(network, _run_openvino(ov.Core().read_model(part, weights), arguments), expected)
+        _check(network, _run_openvino(get_core().read_model(part, weights), arguments), expected)
 
 
 def _arguments(network: WithEvidence, clip: Float32Array) -> tuple[Tensor, ...]:
@@ -155,7 +155,7 @@ def _arrays(arguments: tuple[Tensor, ...]) -> list[Any]:
 
 
 def _run_openvino(graph: Any, arguments: tuple[Tensor, ...]) -> list[Float32Array]:
-    compiled = ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = get_core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return [np.array(value) for value in compiled(_arrays(arguments)).to_tuple()]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vidcam.errors import InputError, UsageError
-from vidcam.io.reading import OpenedInput, Warn
+from vidcam.io.reading import Needed, OpenedInput, Warn
 from vidcam.values import FloatArray, Frame, SourceInfo, UInt8Array
 
 __all__ = ["is_array", "open_array", "to_array"]
@@ -54,7 +54,7 @@ def open_array(pictures: object, *, times: Sequence[float] | FloatArray | None, 
     last = float(np.median(steps)) if len(steps) else 1 / (fps or 25.0)
     ends = np.append(seconds[1:], seconds[-1] + last)
 
-    def read(start: float | None, end: float | None, warn: Warn) -> Generator[Frame, None, None]:
+    def read(start: float | None, end: float | None, warn: Warn, needed: Needed | None) -> Generator[Frame, None, None]:
         low = seconds[0] + (start or 0.0) - 0.0005
         high = np.inf if end is None else seconds[0] + end - 0.0005
         inside = np.flatnonzero((seconds >= low) & (seconds < high))

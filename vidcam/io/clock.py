@@ -44,7 +44,8 @@ class Clock:
     async def wait_async(self, event: asyncio.Event, timeout: float) -> bool:
         """Wait until ``event`` is set, for at most ``timeout`` seconds; return whether it is."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(event.wait(), timeout)
+            async with asyncio.timeout(timeout):  # wait_for of Python 3.11 loses a cancellation that comes with the event
+                await event.wait()
         return event.is_set()
 
 

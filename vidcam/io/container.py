@@ -18,6 +18,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from vidcam.errors import InputError, UsageError
+from vidcam.io.cores import decoder_threads
 from vidcam.io.remote import is_remote, local_path
 
 __all__ = [
@@ -152,6 +153,7 @@ def open_video_stream(name: str) -> Iterator[tuple[InputContainer, VideoStream]]
         context = stream.codec_context
         check_size(name, context.width, context.height)
         context.options = decoder_options()
+        context.thread_count = decoder_threads()
         stream.thread_type = "AUTO" if context.width * context.height <= _8K else "SLICE"
         yield container, stream
 

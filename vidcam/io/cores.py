@@ -1,13 +1,32 @@
-"""The processor cores of this machine."""
+"""The processor cores of this machine, and how many threads decoding uses."""
 
 from __future__ import annotations
 
 import os
 
-__all__ = ["count_cores"]
+import cv2
+
+__all__ = ["count_cores", "decoder_threads", "limit_threads"]
+
+_limit = 0  # of threads for each decoder; 0 leaves it to FFmpeg
 
 
 def count_cores() -> int:
     """Return the number of processor cores that this process may use."""
     get_affinity = getattr(os, "sched_getaffinity", None)
     return len(get_affinity(0)) if get_affinity else os.cpu_count() or 1
+
+
+def limit_threads(count: int) -> None:
+    """Let OpenCV and each decoder of this process use at most ``count`` threads, because others work beside it.
+
+    Encoders keep their threads: with another number they write other bytes.
+    """
+    global _limit
+    _limit = count
+    cv2.setNumThreads(count)
+
+
+def decoder_threads() -> int:
+    """Return how many threads a decoder may use; 0 leaves it to FFmpeg."""
+    return _limit

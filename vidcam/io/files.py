@@ -9,7 +9,8 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -18,12 +19,15 @@ from vidcam.errors import OutputError
 from vidcam.io.clock import SYSTEM, Clock
 from vidcam.io.json_text import to_utf8_text
 
-__all__ = ["atomic_write", "check_output", "remove_leftovers", "save", "scratch", "sha256_of"]
+__all__ = ["atomic_write", "check_output", "remove_leftovers", "remove_unfinished", "save", "scratch", "sha256_of"]
 
 # The name of an unfinished output identifies the process that writes it: its machine and boot, its number and its start.
 PART = re.compile(
-    r"\..*\.vidcam-(?P<machine>[0-9a-f]{8})-(?P<pid>\d{1,9})-(?P<started>\d{1,19})-[0-9a-f]{8}\.part(\.[^.]*)?", re.DOTALL
+    r"\.(?P<stem>.*)\.vidcam-(?P<machine>[0-9a-f]{8})-(?P<pid>\d{1,9})-(?P<started>\d{1,19})-[0-9a-f]{8}"
+    r"\.part(?P<suffix>(\.[^.]*)?)",
+    re.DOTALL,
 )
+STEM = 40  # letters of the output's name in it
 OLD_S = 86_400.0  # the age at which an unfinished output counts as left over if its process cannot be looked up
 UNKNOWN = "0" * 8
 SCRATCH = "scratch"  # the name of temporary files and folders
@@ -104,7 +108,7 @@ def scratch(suffix: str = "", *, is_folder: bool = False) -> Iterator[Path]:
 def _part(target: Path) -> Path:
     """Return a hidden name next to ``target`` for what this process is writing."""
     process = f"{_machine()}-{os.getpid()}-{_start_of(os.getpid()) or 0}"
-    return target.with_name(f".{target.stem[:40]}.vidcam-{process}-{secrets.token_hex(4)}.part{target.suffix}")
+    return target.with_name(f".{target.stem[:STEM]}.vidcam-{process}-{secrets.token_hex(4)}.part{target.suffix}")
 
 
 def save(
@@ -145,6 +149,20 @@ def remove_leftovers(folder: Path, *, clock: Clock = SYSTEM) -> None:
                     if entry.name.startswith(f".{SCRATCH}.") and entry.is_dir(follow_symlinks=False):
                         shutil.rmtree(entry.path)
                     else:
+                        os.unlink(entry.path)
+
+
+def remove_unfinished(outputs: Iterable[Path]) -> None:
+    """Remove the unfinished versions of some outputs, whatever process of whatever machine has begun them: nobody goes on."""
+    wanted = defaultdict(set)
+    for path in outputs:
+        wanted[path.parent].add((path.stem[:STEM], path.suffix))
+    for folder, names in wanted.items():
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                name = PART.fullmatch(entry.name)
+                if name is not None and (name["stem"], name["suffix"]) in names:
+                    with suppress(OSError):
                         os.unlink(entry.path)
 
 

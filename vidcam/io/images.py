@@ -22,7 +22,7 @@ from vidcam.io.image_header import read_header
 from vidcam.io.jpeg import decode
 from vidcam.io.letterbox import SIZE_CHANGE, has_same_shape, resize_onto_black
 from vidcam.io.orientation import Orientation, PictureConverter
-from vidcam.io.reading import TICK_S, OpenedInput, TimedPicture, Warn, frames_in_range
+from vidcam.io.reading import TICK_S, Needed, OpenedInput, TimedPicture, Warn, frames_in_range
 from vidcam.values import Frame, SourceInfo, UInt8Array
 
 __all__ = ["IMAGE_SUFFIXES", "animation_kind", "find_images", "list_files", "open_animated_webp", "open_images"]
@@ -87,7 +87,7 @@ def open_images(name: str, images: Sequence[Path], fps: float) -> OpenedInput:
             if image is not None:
                 yield TimedPicture(image, index / fps, 1.0 / fps)
 
-    def read(start: float | None, end: float | None, warn: Warn) -> Generator[Frame, None, None]:
+    def read(start: float | None, end: float | None, warn: Warn, needed: Needed | None) -> Generator[Frame, None, None]:
         yield from frames_in_range(name, pictures(start, warn), start, end, 0.0, lambda timed: timed.picture)
 
     codec = images[0].suffix.lower().lstrip(".")
@@ -187,7 +187,7 @@ def open_animated_webp(name: str) -> OpenedInput:
         except (OSError, ValueError, SyntaxError, EOFError, RuntimeError, Image.DecompressionBombError) as error:
             warn(f"{name} breaks off after {times[at]:.2f} s ({error})")
 
-    def read(start: float | None, end: float | None, warn: Warn) -> Generator[Frame, None, None]:
+    def read(start: float | None, end: float | None, warn: Warn, needed: Needed | None) -> Generator[Frame, None, None]:
         begin = bisect.bisect_left(times, (start or 0.0) - TICK_S / 2, hi=len(times) - 2)
         with contextlib.closing(pictures(begin, warn)) as reading:
             yield from frames_in_range(name, reading, start, end, 0.0, lambda timed: timed.picture)

@@ -20,7 +20,7 @@ from vidcam.io.arrays import is_array, open_array
 from vidcam.io.container import DEFAULT_FPS, is_url, refuse_special
 from vidcam.io.files import sha256_of
 from vidcam.io.images import IMAGE_SUFFIXES, animation_kind, find_images, list_files, open_animated_webp, open_images
-from vidcam.io.reading import ReadFrames
+from vidcam.io.reading import Needed, ReadFrames
 from vidcam.io.remote import is_remote, local_copy
 from vidcam.io.video import open_video
 from vidcam.values import FloatArray, Frame, SourceInfo
@@ -67,7 +67,7 @@ class Source:
         except OSError:
             return None
 
-    def frames(self, *, start: float | None = None, end: float | None = None) -> Iterator[Frame]:
+    def frames(self, *, start: float | None = None, end: float | None = None, needed: Needed | None = None) -> Iterator[Frame]:
         """Yield every frame whose time lies in ``[start, end)``, in order, each exactly once.
 
         Times strictly increase, and ``Frame.end`` is the next frame's time.
@@ -76,6 +76,9 @@ class Source:
             start: Seconds from the first frame of the video, whose own time (``Frame.time``, on the stream's clock) need not be
                 zero. Compared with a tolerance of half a millisecond. None means from the first frame on.
             end: The same; None means to the last frame.
+            needed: Is told the times of all frames of the range, on the stream's clock, and returns for each whether its picture
+                is looked at. Decoding may then leave out others, which come as :class:`vidcam.values.BareFrame`. It is not
+                asked if nothing can be left out. None means that all are looked at.
 
         Returns:
             An iterator of :class:`vidcam.values.Frame`.
@@ -88,7 +91,7 @@ class Source:
             raise UsageError(f"the source {self.info.path} is closed: open it again to read it")
         if (start is not None and not start >= 0) or (end is not None and not end > (start or 0.0)):
             raise UsageError(f"a range of seconds needs 0 <= start < end, got start={start} and end={end}")
-        reading = self._read(start, end, self._warn)
+        reading = self._read(start, end, self._warn, needed)
         self._running.add(reading)
         return reading
 

@@ -8,6 +8,7 @@ import itertools
 import math
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from typing import Any
 
 from av.container import InputContainer
 from av.error import FFmpegError
@@ -31,7 +32,8 @@ from vidcam.io.container import (
 )
 from vidcam.io.damage import Damage, decode_pictures
 from vidcam.io.orientation import Orientation, PictureConverter, hdr_kind
-from vidcam.io.reading import TICK_S, OpenedInput, TimedPicture, Warn, frames_in_range
+from vidcam.io.reading import TICK_S, Needed, OpenedInput, TimedPicture, Warn, frames_in_range
+from vidcam.io.skipping import SkipPlan, plan_skipping
 from vidcam.io.timestamps import DISORDER, TimestampRepair, has_decoding_times
 from vidcam.values import Frame, SourceInfo
 
@@ -60,6 +62,7 @@ def open_video(name: str) -> OpenedInput:
             warnings.append("the audio is in a codec that this installation cannot read: it is left out")
         if hdr := hdr_kind(first.picture):
             warnings.append(f"this is HDR video ({hdr}): the model sees its raw levels, flatter than players show them")
+        can_skip = not first.picture.interlaced_frame  # a packet could hold half a picture
         disordered = has_decoding_times(stream, repair, decoding.pictures)
         if disordered:
             warnings.append(DISORDER.format(name))
@@ -82,11 +85,13 @@ def open_video(name: str) -> OpenedInput:
         fresh = decoding.counts == [1] and not (disordered or is_url(name))
         begun = [decoding.continued(first, stack.pop_all())] if fresh else []
 
-    def read(start: float | None, end: float | None, warn: Warn) -> Generator[Frame, None, None]:
+    def read(start: float | None, end: float | None, warn: Warn, needed: Needed | None) -> Generator[Frame, None, None]:
         expected_s = (info.duration_s or 0.0) + ENDLESS_S if is_url(name) and end is None else math.inf
         # Closing the generator closes the file if the reading stops early.
         decoding = begun.pop() if begun and not start else None
-        with contextlib.closing(_pictures(info, orientation, start, warn, disordered=disordered, begun=decoding)) as pictures:
+        plan = plan_skipping(info, start, end, needed) if needed is not None and can_skip and not disordered else None
+        reading = _pictures(info, orientation, start, warn, disordered=disordered, begun=decoding, plan=plan)
+        with contextlib.closing(reading) as pictures:
             upright = PictureConverter(orientation, warn)
             for frame in frames_in_range(name, pictures, start, end, info.start_s, upright):
                 if frame.time - info.start_s > expected_s:
@@ -114,15 +119,23 @@ class _Decoding:
         self.stack = stack
         self.container, self.stream = stack.enter_context(open_video_stream(name))
         self.counts = [0]  # of the pictures that were decoded
+        self.plans: list[SkipPlan] = []  # the one that is followed, if there is one
         self.damage = Damage()
         self.repair = TimestampRepair(self.container, self.stream, disordered=disordered)
 
     @functools.cached_property
     def pictures(self) -> Iterator[TimedPicture]:
         """The pictures from where the file is positioned when this is first asked for."""
-        packets = map(self.repair.watch, read_packets(self.container))
         end = all_packets(self.container, self.stream)
-        repair, counts = self.repair, self.counts
+        repair, counts, plans, own = self.repair, self.counts, self.plans, self.stream.index
+
+        def watch(packet: Any) -> Any:
+            for plan in plans:
+                if packet.stream.index == own:
+                    plan.watch(packet)
+            return repair.watch(packet)
+
+        packets = map(watch, read_packets(self.container))
 
         def stamp(picture: VideoFrame) -> TimedPicture:  # holds no reference to self: a cycle would keep pictures alive
             counts.append(counts.pop() + 1)
@@ -155,6 +168,7 @@ def _pictures(
     *,
     disordered: bool,
     begun: _Decoding | None,
+    plan: SkipPlan | None,
 ) -> Generator[TimedPicture, None, None]:
     """Yield the pictures from a keyframe before ``start`` on, or from the very first if seeking fails."""
     target = info.start_s + start if start and not disordered else None
@@ -163,7 +177,11 @@ def _pictures(
             decoding = begun or _Decoding(stack, info.path, disordered=disordered)
             if entry is not None and not decoding.seek(entry):
                 continue
-            yield from _upright_sizes(decoding, orientation)
+            decoded = _upright_sizes(decoding, orientation)
+            if plan is not None:
+                decoding.plans.append(plan)
+                decoded = plan.fill(decoded)
+            yield from decoded
             repair = decoding.repair
             if repair.disordered:
                 warn(DISORDER.format(info.path))

@@ -34,7 +34,8 @@ class Update:
         prediction: The model's answer to the clip.
         top: The ranked (label, probability) pairs, averaged and steadied.
         label: The label that the heat explains.
-        tracks: For each label whose evidence is known now, one track of a single time for each crop.
+        shown: The labels whose evidence the viewer sees: the chosen ones, else the most probable.
+        tracks: For each label whose evidence is known now, shown or not, one track of a single time for each crop.
         curves: The signed evidence per second of these labels.
         scale: The raw evidence that draws as 1.0.
         method: The name of the method.
@@ -47,6 +48,7 @@ class Update:
     prediction: Prediction
     top: tuple[tuple[str, float], ...]
     label: str
+    shown: tuple[str, ...]
     tracks: Mapping[str, tuple[Track, ...]]
     curves: Mapping[str, float]
     scale: float
@@ -68,7 +70,7 @@ class LiveEvidence:
         step_s: The seconds between the model's frames.
         clip_s: The length of a clip in seconds.
         smooth_s: The time constant of the smoothing in seconds.
-        chosen: Whether the user chose the labels that are explained.
+        chosen: The labels that the user has chosen to see; none for the most probable ones.
         rejects: The labels without evidence ("none of these"), see :class:`vidcam.models.spec.ModelSpec`.
         full_strength: How many logits of evidence are always drawn in full strength.
     """
@@ -80,7 +82,7 @@ class LiveEvidence:
         step_s: float,
         clip_s: float,
         smooth_s: float,
-        chosen: bool,
+        chosen: tuple[str, ...],
         rejects: tuple[str, ...] = (),
         full_strength: float = FULL_STRENGTH,
     ) -> None:
@@ -103,19 +105,17 @@ class LiveEvidence:
         self._timeline.forget(prediction.span[1] - self._keep_s)
         top = self._ranking.top(TOP)
         explained = tuple(dict.fromkeys(e.label for e in evidence))
-        if self._chosen:  # the user's labels, whatever the answer is
-            labels, label = explained, max(explained, key=prediction.prob)
-        else:
-            labels = tuple(name for name, _ in top if name in explained) or explained[:1]
-            label = labels[0]
-        raw = {name: self._raw_tracks(name) for name in labels}
+        probable = tuple(name for name, _ in top if name in explained) or explained[:1]
+        shown = self._chosen or probable  # the user's labels, whatever the answer is
+        label = max(shown, key=prediction.prob) if self._chosen else shown[0]
+        raw = {name: self._raw_tracks(name) for name in dict.fromkeys(shown + probable)}  # rules need those of answers too
         tracks = {name: tuple(map(self._newest, parts)) for name, parts in raw.items()}
         if self._scale is None:
             first = evidence[0]
             cells = first.values.size * sum(e.label == first.label for e in evidence)
             floor = self._full_strength / (0.05 * cells) if first.complete else NO_EVIDENCE
             self._scale = RunningScale(half_life_s=HALF_LIFE_S, floor=floor)
-        strength = np.concatenate([np.maximum(t.maps, 0).ravel() for parts in tracks.values() for t in parts])
+        strength = np.concatenate([np.maximum(t.maps, 0).ravel() for name in shown for t in tracks[name]])
         self._count += 1
         return Update(
             number=self._count,
@@ -123,6 +123,7 @@ class LiveEvidence:
             prediction=prediction,
             top=top,
             label=label,
+            shown=shown,
             tracks=tracks,
             curves={name: float(sum(t.curve[0] for t in parts)) for name, parts in tracks.items()},
             scale=self._scale.update(strength, time=time),

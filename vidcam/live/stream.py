@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vidcam.errors import VidcamError
+from vidcam.evidence.labels import label_of
 from vidcam.io.clock import SYSTEM, Clock
 from vidcam.live.budget import Budget
 from vidcam.live.explainer import Explainer
@@ -43,6 +44,11 @@ def live_settings(settings: Settings) -> Settings:
     """Return the settings as a live stream can have them: no tail, smoothing over the past only, a short hop."""
     hop_s = settings.seconds_between_clip_starts or HOP_S
     return replace(settings, tail="drop", smoothing="exponential", seconds_between_clip_starts=hop_s)
+
+
+def _open_session(engine: Engine, settings: Settings) -> Session:
+    """Return a session that explains the answers too: rules follow them, whatever class a viewer has chosen."""
+    return Session(engine, settings, with_answers=True)
 
 
 class Stream:
@@ -92,7 +98,7 @@ class Stream:
         self.on_frame: list[Callable[[Frame], None]] = []
         self.on_update: list[Callable[[Update], None]] = []
         self.on_gap: list[Callable[[float], None]] = []
-        self._session = Session(engine, self.settings)  # refuses settings that do not fit
+        self._session = _open_session(engine, self.settings)  # refuses settings that do not fit
         self._evidence = self._new_evidence()
         self.explaining = threading.Lock()
         """Held while a clip is explained, and while the settings or the session change."""
@@ -197,7 +203,7 @@ class Stream:
         UsageError if the settings do not fit the model; nothing has changed then.
         """
         changed = live_settings(settings)
-        session = Session(engine, changed)
+        session = _open_session(engine, changed)
         self.engine, self.settings, self._session = engine, changed, session
         self._evidence = self._new_evidence()
         self.update = None
@@ -271,7 +277,7 @@ class Stream:
     def _begin_clip(self, frame: Frame, last: Frame) -> None:
         """Begin a new clip of the stream with this frame, after a gap or a change of size."""
         with self.explaining:
-            self._session = Session(self.engine, self.settings)
+            self._session = _open_session(self.engine, self.settings)
             if frame.size != self._size or frame.time <= last.time:
                 self._evidence = self._new_evidence()
             self._arrivals.clear()
@@ -285,7 +291,7 @@ class Stream:
             step_s=spec.seconds_between_frames,
             clip_s=spec.clip_s,
             smooth_s=settings.smooth_s,
-            chosen=bool(settings.classes),
+            chosen=tuple(label_of(self.engine.labels, c) for c in settings.classes),
             rejects=spec.rejects,
             full_strength=find_full_strength(1 if spec.multi_label else len(self.engine.labels), spec.temperature),
         )

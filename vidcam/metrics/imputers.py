@@ -6,18 +6,19 @@ the same place blurred, the same place in the clip's first frame, or what the ne
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vidcam.errors import UsageError
 from vidcam.interpolation import nearest
 from vidcam.methods.blur import blur_frames
 from vidcam.methods.cell_geometry import AxisGeometry, CellGeometry
 from vidcam.values import FloatArray, UInt8Array
 
-__all__ = ["IMPUTERS", "Fill", "blur", "fade_out", "freeze", "inpaint", "make_remover", "pixels_of"]
+__all__ = ["IMPUTERS", "Fill", "blur", "check_imputers", "fade_out", "freeze", "inpaint", "make_remover", "pixels_of"]
 
 Bools = npt.NDArray[np.bool_]
 
@@ -82,6 +83,12 @@ def _pull_push(image: npt.NDArray[np.float32], known: Bools, default: npt.NDArra
 
 IMPUTERS: dict[str, Callable[[UInt8Array], Fill]] = {"blur": blur, "frozen": freeze, "inpaint": inpaint}
 """By the name that people type: a function that makes the :data:`Fill` of a clip ``(T,H,W,3)``."""
+
+
+def check_imputers(names: Iterable[str]) -> None:
+    """Raise UsageError if there is no imputer of one of these names."""
+    if unknown := [name for name in names if name not in IMPUTERS]:
+        raise UsageError(f"unknown baseline {unknown[0]!r}: known are {', '.join(IMPUTERS)}")
 
 
 def make_remover(frames: UInt8Array, fill: Fill) -> Fill:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from vidcam.errors import UsageError
 from vidcam.methods.cell_geometry import CellGeometry
 from vidcam.metrics.faithfulness import Interval
-from vidcam.metrics.imputers import IMPUTERS
+from vidcam.metrics.imputers import check_imputers
 from vidcam.metrics.removals import Removals, Score
 from vidcam.values import FloatArray, UInt8Array
 
@@ -101,8 +101,7 @@ def run_trial(
     """
     if not np.isfinite(values).all() or values.shape != where.grid:
         raise UsageError(f"a map of {where.grid} finite values is needed, got {values.shape}")
-    if imputer not in IMPUTERS:
-        raise UsageError(f"unknown baseline {imputer!r}: known are {', '.join(IMPUTERS)}")
+    check_imputers([imputer])
     rng = np.random.default_rng(seed)
     tube = _hot_tube(values, rng)
     masks = [tube, *(move_tube(tube, rng) for _ in range(tubes))]

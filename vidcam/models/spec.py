@@ -201,6 +201,11 @@ class ModelSpec:
         return self.num_frames * self.seconds_between_frames
 
     @property
+    def usual_hop_s(self) -> float:
+        """The seconds between the starts of two clips if nothing else is asked for: half a clip."""
+        return self.clip_s / 2
+
+    @property
     def time_cells_text(self) -> str:
         """The time cells for readers, such as ``8 + 32``."""
         return " + ".join(str(n) for n in self.time_cells)

@@ -100,7 +100,7 @@ def _draw_title(out: UInt8Array, s: Sizes, room: int, baseline: int, label: str,
 
 def _make_key(s: Sizes, room: int, scale: float | None, unit: str, style: Style, *, signed: bool) -> _Key:
     """Return a function that draws the colour key at (x, baseline), and its width, at most ``room``."""
-    amount = "" if scale is None else f"{scale:.3g} {unit}".strip()
+    amount = f"{float(f'{scale:.3g}'):g} {unit}" if scale is not None and unit else ""  # a number without a unit says nothing
     if style == "contour":
         return _make_contour_key(s, room, amount, signed=signed)
     return _make_colour_bar(s, room, amount, style, signed=signed)
@@ -109,7 +109,7 @@ def _make_key(s: Sizes, room: int, scale: float | None, unit: str, style: Style,
 def _make_contour_key(s: Sizes, room: int, amount: str, *, signed: bool) -> _Key:
     """Return the key of the contour lines: a line in the colour of each level, and its share of the scale."""
     gap = round(s.small * 0.45)
-    words = ["25", "50", "75%" + (f" of {amount}" if amount else "")]
+    words = ["25", "50", f"75% of {amount or 'the strongest'}"]
     stroke = round(s.small * 1.2)
     if sum(text_width(w, s.small) for w in words) + 3 * stroke + 7 * gap > room:
         words[2], gap = "75%", gap // 2
@@ -130,8 +130,8 @@ def _make_colour_bar(s: Sizes, room: int, amount: str, style: Style, *, signed: 
     """Return the bar of all colours, with its ends."""
     gap = round(s.small * 0.45)
     both = signed and style != "spotlight"
-    low, high = ("−1", "+1") if both else ("0", "1.0")
-    high += f" = {amount}" if amount else ""
+    low, high = ("against", "for") if both else ("none", "strongest")
+    high += f" ({amount})" if amount else ""
     length = round(s.text * 7)
     fixed = text_width(low, s.small) + 2 * gap
     high = fit_text(high, s.small, room - fixed - 2 * s.text)

@@ -176,9 +176,9 @@ class Strip:
         """Return the words at the lane of ``name``: its title, and its highest value."""
         values = self.curves[name][1]
         finite = values[np.isfinite(values)]
-        peak = f"peak {finite.max():.2g}".replace("-", "−") if finite.size else "peak –"
+        peak = f"peak {float(f'{finite.max():.2g}'):g}".replace("-", "−") if finite.size else "peak –"
         title = "evidence per second" if len(self.lanes) == 1 else clean_text(name)  # the heading names a single label already
-        return title, f"{peak} {self.unit}/s" if self.unit else peak
+        return title, f"{peak} {self.unit}/s" if self.unit else ""
 
     def _draw_heading(self, row: UInt8Array, name: str, *, strong: bool) -> None:
         s = self.sizes

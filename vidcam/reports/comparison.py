@@ -197,7 +197,7 @@ class Comparison(Report):
             lines = [f"{self.source_path}: {self.subject}{versus}{written}", *map(_answers_in_words, self.entries)]
         for e in self.entries:
             similarity = "-" if math.isnan(e.class_correlation) else f"{e.class_correlation:.2f}"
-            cost = f"{duration(e.window_s)} a window, {e.window_s / self.cheapest.window_s:.1f} x the cheapest"
+            cost = f"{duration(e.window_s)} per window ({e.window_s / self.cheapest.window_s:.1f} × the fastest)"
             lines.append(f"{e.name:{width}}  {cost}; similarity of the classes' maps: {similarity}")
         lines += [line for label, a in self.agreement.items() if (line := _agreement_in_words(label, a))]
         lines += [_difference_in_words(label, d, self) for label, d in self.differences.items() if d is not None]

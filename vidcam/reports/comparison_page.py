@@ -46,7 +46,7 @@ def comparison_pieces(comparison: Comparison, beside: str | os.PathLike[str]) ->
         curves={label: _plot_curves(comparison, label) for label in comparison.labels},
         cost=charts.bars(
             {e.name: (1000 * e.window_s,) * 3 for e in comparison.entries},
-            title="milliseconds a window, all classes",
+            title="milliseconds per window, all classes",
             best=comparison.cheapest.name,
         ),
         matrices={label: _plot_matrices(a) for label, a in comparison.agreement.items()},

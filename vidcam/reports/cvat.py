@@ -37,7 +37,7 @@ def write_cvat(analysis: Analysis, path: str | os.PathLike[str], *, overwrite: b
         xml.leaf("version", "1.1")
         _write_meta(xml, analysis, tracks, numbers, stored)
         for number, track in enumerate(tracks):
-            _write_track(xml, number, track, scale=(stored[0] / size[0], stored[1] / size[1]), count=numbers.count)
+            _write_track(xml, number, track, scale=(stored[0] / size[0], stored[1] / size[1]), count=numbers.total)
         xml.close("annotations")
 
 
@@ -69,8 +69,8 @@ def _write_meta(xml: _Xml, analysis: Analysis, tracks: list[BoxTrack], numbers: 
     """Write what the task is; a task with the same labels takes the tracks."""
     xml.open("meta")
     xml.open("task")
-    facts = {"name": Path(analysis.source.path).name, "size": numbers.count, "mode": "interpolation", "overlap": 0,
-             "start_frame": 0, "stop_frame": max(numbers.count - 1, 0)}  # fmt: skip
+    facts = {"name": Path(analysis.source.path).name, "size": numbers.total, "mode": "interpolation", "overlap": 0,
+             "start_frame": 0, "stop_frame": max(numbers.total - 1, 0)}  # fmt: skip
     for name, value in facts.items():
         xml.leaf(name, value)
     xml.open("labels")

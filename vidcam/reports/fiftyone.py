@@ -18,7 +18,7 @@ from vidcam.evidence.heat import render_heat
 from vidcam.evidence.tubes import Outline, Tube, find_tubes
 from vidcam.io.container import is_url
 from vidcam.io.files import atomic_write, check_output
-from vidcam.io.json_text import to_json_text
+from vidcam.io.json_text import to_json_text, to_utf8_text
 from vidcam.reports.frame_numbers import FrameNumbers, category, nearest_steps, tubes_at
 from vidcam.reports.predictions import end_of, predicted_spans
 from vidcam.reports.small_heat import shrink, small_size
@@ -36,15 +36,17 @@ def write_fiftyone(analysis: Analysis, path: str | os.PathLike[str], *, overwrit
     """Write a zip that ``fiftyone.Dataset.from_archive`` loads with ``dataset_type=fiftyone.types.FiftyOneDataset``.
 
     It holds one sample: the video where it lies, the model's answer, ``segments`` and ``answers`` as temporal detections, and for
-    each frame the ``evidence`` as detections and the ``heat`` of the label that the nearest clip favours. FiftyOne is not needed
-    to write it. Raises OutputError if the file cannot be written.
+    each frame the ``evidence`` as detections and the ``heat`` of the label that the nearest clip favours. FiftyOne looks for all
+    of it in a folder that is called like the zip. FiftyOne is not needed to write it. Raises OutputError if the file cannot be
+    written.
     """
     check_output(path, overwrite=overwrite, source=analysis.source.path)
     numbers = FrameNumbers(analysis)
+    folder = to_utf8_text(Path(path).stem)
     with atomic_write(path, overwrite=overwrite) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("metadata.json", to_json_text({"media_type": "video", "info": {"model": analysis.model.name}}))
-        archive.writestr("samples.json", to_json_text({"samples": [_sample(analysis, numbers)]}))
-        with archive.open(FRAMES, "w", force_zip64=True) as file:
+        archive.writestr(f"{folder}/metadata.json", to_json_text({"media_type": "video", "info": {"model": analysis.model.name}}))
+        archive.writestr(f"{folder}/samples.json", to_json_text({"samples": [_sample(analysis, numbers)]}))
+        with archive.open(f"{folder}/{FRAMES}", "w", force_zip64=True) as file:
             _write_frames(file, analysis, numbers)
 
 

@@ -16,7 +16,7 @@ from vidcam.evidence.tubes import Outline, Outlines, Tube, find_tubes
 from vidcam.io.stored_video import StoredVideo, look_at_stored
 from vidcam.values import FloatArray
 
-__all__ = ["BoxTrack", "FrameNumbers", "box_tracks", "category", "nearest_steps", "tubes_at"]
+__all__ = ["BoxTrack", "FrameNumbers", "box_tracks", "category", "nearest_steps", "tubes_at", "whole_duration"]
 
 
 class FrameNumbers:
@@ -26,6 +26,7 @@ class FrameNumbers:
         stored: How the file stores its pictures; None if it is no video file.
         first: The number of the first frame that was analysed.
         count: The number of frames up to the last one that was analysed.
+        total: The number of frames of the whole file; as the file states it, if the analysis ended earlier.
     """
 
     def __init__(self, analysis: Analysis) -> None:
@@ -35,6 +36,9 @@ class FrameNumbers:
         self.stored: StoredVideo | None = look_at_stored(analysis.source.path, rotation=analysis.source.rotation, counted=counted)
         self.first = self._first(analysis, before)
         self.count = self.first + len(times)
+        self.total = self.count
+        if (seconds := whole_duration(analysis)) is not None:
+            self.total = max(self.count, analysis.source.frames or round(seconds * (analysis.source.fps or 0.0)))
         self._times = np.asarray(times, np.float64)
 
     def _first(self, analysis: Analysis, before_s: float | None) -> int:
@@ -55,6 +59,12 @@ class FrameNumbers:
         start, stop = (int(n) for n in np.searchsorted(self._times, [start_s, end_s]))
         start = min(start, max(len(self._times) - 1, 0))
         return self.first + start, self.first + max(stop, start + 1)
+
+
+def whole_duration(analysis: Analysis) -> float | None:
+    """Return the seconds of the whole video, as the file states them; None if the analysis went on to its end."""
+    end, stated = analysis.settings.end_s, analysis.source.duration_s
+    return None if end is None or stated is None or end >= stated else stated
 
 
 @dataclass(frozen=True)

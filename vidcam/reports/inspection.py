@@ -146,14 +146,15 @@ class Inspection(Report):
         return "\n".join(lines)
 
     def write_csv(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write a row for each video. Raises OutputError if the file cannot be written."""
+        """Write a row for each video; one that could not be read has no figures. Raises OutputError if it cannot be written."""
         out = io.StringIO()
         rows = csv.writer(out, lineterminator="\n")
-        rows.writerow(["name", "wanted", "found", "prob_wanted", "prob_found", "suspicious"])
+        rows.writerow(["name", "wanted", "found", "prob_wanted", "prob_found", "suspicious", "error"])
         for c in self.cases:
             raised = "; ".join(s.place for s in c.suspicions if s.raised)
             words = [escape_formula(word) for word in (c.name, c.label, c.predicted)]
-            rows.writerow([*words, f"{c.prob_label:.6f}", f"{c.prob_predicted:.6f}", raised])
+            figures = [f"{c.prob_label:.6f}", f"{c.prob_predicted:.6f}"] if c.error is None else ["", ""]
+            rows.writerow([*words, *figures, raised, escape_formula(c.error or "")])
         save(path, out.getvalue(), overwrite=overwrite)
 
     def to_html(self, *, beside: str | os.PathLike[str]) -> str:

@@ -13,7 +13,7 @@ from vidcam.analysis import Analysis
 from vidcam.io.container import DEFAULT_FPS, is_url
 from vidcam.io.files import save
 from vidcam.io.json_text import to_json_text
-from vidcam.reports.frame_numbers import BoxTrack, FrameNumbers, box_tracks, category
+from vidcam.reports.frame_numbers import BoxTrack, FrameNumbers, box_tracks, category, whole_duration
 from vidcam.values import Box, Segment
 
 __all__ = ["labeling_config", "write_label_studio"]
@@ -73,7 +73,8 @@ def _choices(labels: Iterable[str]) -> list[str]:
 def _task(analysis: Analysis) -> dict[str, object]:
     fps = analysis.source.fps or DEFAULT_FPS
     tracks = box_tracks(analysis, FrameNumbers(analysis))
-    frames = max(1, math.ceil(round((analysis.source.start_s + analysis.duration_s) * fps, 6)))
+    seconds = whole_duration(analysis) or analysis.duration_s
+    frames = max(1, math.ceil(round((analysis.source.start_s + seconds) * fps, 6)))
     if len(analysis.frame_times_s):
         frames = max(frames, _frame(float(analysis.frame_times_s[-1]), fps))
     (label, probability), *_ = analysis.top(1)

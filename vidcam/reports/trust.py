@@ -11,8 +11,8 @@ from vidcam.io.formatting import percent
 __all__ = ["VerdictWords", "describe_verdict"]
 
 MEANINGS = {
-    "supported": "The answer depends on the hottest part more than on other parts of the same size.",
-    "weak": "The answer depends on the hottest part only a little more than on other parts of the same size.",
+    "supported": "{} depends on the hottest part more than on other parts of the same size.",
+    "weak": "{} depends on the hottest part only a little more than on other parts of the same size.",
     "not supported": "Other parts of the same size may matter just as much, so don't rely on this map.",
 }
 
@@ -38,9 +38,19 @@ class VerdictWords:
     certainty: str
 
     @property
+    def why(self) -> str:
+        """What follows and what hiding does; unless that supports the map, also the other test and the average of both."""
+        return " ".join([self.meaning, self.hiding, *([] if self.word == "supported" else [self.keeping, self.certainty])])
+
+    @property
+    def rest(self) -> str:
+        """The figures that ``why`` leaves out; empty if it has all of them."""
+        return f"{self.keeping} {self.certainty}" if self.word == "supported" else ""
+
+    @property
     def sentence(self) -> str:
-        """The verdict, what follows and what hiding does, for a reader who has no page."""
-        return f"evidence for {self.label}: {self.word}. {self.meaning} {self.hiding}"
+        """The verdict and why, for a reader who has no page."""
+        return f"evidence for {self.label}: {self.word}. {self.why}"
 
 
 def describe_verdict(analysis: Analysis) -> VerdictWords | None:
@@ -50,26 +60,39 @@ def describe_verdict(analysis: Analysis) -> VerdictWords | None:
         return None
     from vidcam.metrics.verdict import SHARE  # here, because it imports OpenCV
 
-    label, hottest, tested = analysis.labels[0], f"the hottest {SHARE:.0%}".replace("%", "\xa0%"), verdict.windows
-    margin = verdict.margin
-    certainty = f"In both tests together, the hottest part matters {_points(margin.mean)} more than other parts"
+    label, hottest = analysis.labels[0], f"the hottest {SHARE:.0%}".replace("%", "\xa0%")
+    margin, elsewhere = verdict.margin, _elsewhere(verdict.removed, verdict.removed_elsewhere)
+    subject = "The answer" if label == analysis.top(1)[0][0] else f"The score of {label}"
+    more = f"{_points(abs(margin.mean))} {_more(margin.mean)}"
+    certainty = f"On average of both tests, the hottest part matters {more} than other parts"
     if math.isfinite(margin.low) and math.isfinite(margin.high):
         certainty += f" (95\xa0% interval: {_number(margin.low)} to {_number(margin.high)})"
     return VerdictWords(
         word=verdict.word,
         label=label,
-        meaning=MEANINGS[verdict.word],
-        hiding=f"Hiding {hottest} {_change(verdict.removed)} the score of {label} by {_points(abs(verdict.removed))}, "
-        f"hiding equal areas elsewhere {_elsewhere(verdict.removed, verdict.removed_elsewhere)} "
-        f"({tested} of {len(analysis.windows)} window{'s' if len(analysis.windows) != 1 else ''} tested).",
+        meaning=MEANINGS[verdict.word].format(subject),
+        hiding=f"{_tested(verdict.windows, len(analysis.windows))} {hottest} {_change(verdict.removed)} the score of {label} by "
+        f"{_points(abs(verdict.removed))}, hiding equal areas elsewhere {elsewhere}.",
         keeping=f"Showing only {hottest} leaves a score of {percent(verdict.kept)}, showing only equal areas elsewhere "
         f"{percent(verdict.kept_elsewhere)}.",
         certainty=f"{certainty}.",
     )
 
 
+def _tested(windows: int, total: int) -> str:
+    """Return the beginning of the sentence on hiding, which says if only some windows were tested: its figures are theirs."""
+    if windows == total:
+        return "Hiding"
+    which = "the window that was" if windows == 1 else f"the {windows} windows that were"
+    return f"In {which} tested (of {total}), hiding"
+
+
 def _change(lost: float) -> str:
     return "lowers" if lost >= 0 else "raises"
+
+
+def _more(margin: float) -> str:
+    return "more" if margin >= 0 or _number(margin) == "0.0" else "less"
 
 
 def _elsewhere(lost: float, lost_elsewhere: float) -> str:

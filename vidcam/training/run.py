@@ -27,6 +27,7 @@ from vidcam.io.lock import locked
 from vidcam.methods.receptive_field import layer_geometry
 from vidcam.models import trained
 from vidcam.models.spec import ModelSpec
+from vidcam.models.table import list_models
 from vidcam.models.weights import Progress as BytesProgress
 from vidcam.training.calibration import fit_temperature
 from vidcam.training.config import EPOCHS, SYNTHETIC_EPOCHS, TrainConfig
@@ -173,7 +174,12 @@ def _read_photos(folder: str | None) -> list[npt.NDArray[np.uint8]]:
 
 
 def _check_folder(folder: Path, *, overwrite: bool) -> None:
-    """Raise OutputError if the folder holds a trained model that must not be replaced, or other things."""
+    """Raise OutputError if the folder holds a trained model that must not be replaced, or other things.
+
+    UsageError if ``--model`` with this name would mean another model.
+    """
+    if str(folder) in list_models():
+        raise UsageError(f"{folder} is the name of a model, and --model {folder} would mean that one: name another folder")
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file: name a folder for the trained model")
     if (folder / trained.FACTS).exists() and not overwrite:
@@ -236,6 +242,8 @@ def _build_network(
         module, known = loaded.module, loaded.labels
     if labels != known:
         trained.replace_head(module, head, len(labels))
+    elif (layer := module.get_submodule(head)).bias is None:
+        layer.bias = nn.Parameter(torch.zeros(len(labels)))  # as the head of every trained model has one
     if config.freeze_backbone:
         for name, p in module.named_parameters():
             p.requires_grad_(name.startswith(f"{head}."))

@@ -21,13 +21,20 @@ from vidcam.web.live.connection import MAX_MESSAGE_BYTES
 __all__ = ["listen", "serve_app"]
 
 SHUTDOWN_S = 4
-CLIENT_ERRORS = ("Invalid UTF-8 sequence", "Invalid HTTP request", "Unsupported upgrade request")
+CLIENT_ERRORS = (
+    "Invalid UTF-8 sequence",
+    "Invalid HTTP request",
+    "Unsupported upgrade request",
+    "socket.send() raised exception",
+)
+LOGGERS = ("uvicorn.error", "asyncio")
 
 
 def _is_about_server(record: logging.LogRecord) -> bool:
-    """Return whether a message of uvicorn tells of an error of this server.
+    """Return whether a message of uvicorn or asyncio tells of an error of this server.
 
-    Those about bad requests do not, as they are answered; nor those about pages that were still open when the server was stopped.
+    Those about bad requests do not, as they are answered; nor those about viewers that have vanished, or about pages that were
+    still open when the server was stopped.
     """
     was_stopped = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
     return not was_stopped and not str(record.msg).startswith((*CLIENT_ERRORS, "Cancel %s running task(s)"))
@@ -69,7 +76,8 @@ def serve_app(app: ASGIApp, listening: socket.socket, *, stopping: Callable[[], 
         timeout_graceful_shutdown=1,
         server_header=False,
     )
-    logging.getLogger("uvicorn.error").addFilter(_is_about_server)
+    for name in LOGGERS:
+        logging.getLogger(name).addFilter(_is_about_server)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listening],), name="vidcam-server", daemon=True)
     thread.start()

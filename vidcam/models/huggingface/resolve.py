@@ -248,8 +248,10 @@ def _build(name: str, folder: Path, family: Family, phrases: Sequence[str], *, t
     with _quiet():
         if family.is_text:
             family.encode(network, str(folder), phrases)
-    # Only training has a loss; tracing, which reads every attribute, would print a remark on the missing one.
-    network.loss_function = None  # type: ignore[assignment]
+    # Only training has a loss; tracing, which reads every attribute of every part, would print a remark on the missing one.
+    for part in network.modules():
+        if hasattr(type(part), "loss_function"):
+            part.loss_function = None  # type: ignore[assignment]
     return VideoTransformer(network.eval(), family)
 
 

@@ -149,7 +149,8 @@ class ViewerConnection:
         self._wake()
 
     def _on_picture(self, jpeg: bytes, time: float) -> None:
-        self._picture = protocol.pack_picture(jpeg, time)
+        with self._lock:
+            self._picture = protocol.pack_picture(jpeg, time)
         self._wake()
 
     def _wake(self) -> None:
@@ -179,8 +180,11 @@ class ViewerConnection:
                 await self._socket.send_text(self._events.popleft())
             while self._updates:
                 await self._socket.send_text(self._updates.popleft())
-            if self._picture is not None and self._in_flight < MAX_IN_FLIGHT:
-                picture, self._picture = self._picture, None
+            picture = None
+            if self._in_flight < MAX_IN_FLIGHT:
+                with self._lock:  # a newer picture may come at any moment
+                    picture, self._picture = self._picture, None
+            if picture is not None:
                 self._in_flight += 1
                 await self._socket.send_bytes(picture)
             await clock.wait_async(self._changed, last_status + STATUS_S - clock.now())

@@ -73,7 +73,7 @@ def _facts(update: Update) -> dict[str, object]:
         "time": round(update.time, 4),
         "label": update.label,
         "top": [[label, round(prob, 4)] for label, prob in update.top],
-        "curves": {label: round(_positive_evidence(tracks), 4) for label, tracks in update.tracks.items()},
+        "curves": {label: round(_positive_evidence(update.tracks[label]), 4) for label in update.shown},
         "scale": float(f"{update.scale:.4g}"),
     }
 

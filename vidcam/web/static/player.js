@@ -8,12 +8,12 @@
 
 export const WORDS = {
   video: "The video", lost: name => `The video was not found beside this page${name ? ` (${name})` : ""}: the evidence is drawn without it.`,
-  playing: "Playing", play: "Play (Space)", pause: "Pause (Space)", back: "One frame back (,)", next: "One frame on (.)",
-  speed: "Speed", speedTitle: "Speed (< and >)", speedSaid: rate => `${rate} times speed`, loop: "Loop the segment here ([ and ] set an own loop)",
+  playing: "Playback", play: "Play (Space)", pause: "Pause (Space)", back: "One frame back (,)", next: "One frame forward (.)",
+  speed: "Speed", speedTitle: "Speed (< and >)", speedSaid: rate => `${rate} times speed`, loop: "Loop the segment here ([ and ] set your own loop)",
   loops: (from, to) => `Loop from ${from} to ${to}`, noLoop: "No loop", sound: "Sound (M)", full: "Full screen (F)",
   now: (label, probability) => `Now: ${label}, ${probability}`, nowTitle: "The answer of the model's window around this moment", noAnswer: "no answer here",
   frame: (number, count) => `frame ${number} of ${count}`,
-  evidenceFor: "Evidence for", theAnswer: "the answer of the moment", theAnswerTitle: "What the model answers at each moment (0)",
+  evidenceFor: "Evidence for (in % of the strongest)", theAnswer: "the answer of the moment", theAnswerTitle: "What the model answers at each moment (0)",
   saidAnswer: "Evidence for the answer at each moment", saidFor: label => `Evidence for ${label}`,
   ofStrongest: "Percent of the strongest evidence in this video, for a class or against it", momentShare: share => `${share} of the strongest`, notSeen: "not seen",
   look: "How the evidence is drawn", style: "Style", styleTitle: "Style (S)", saidStyle: name => `Style: ${name}`,
@@ -30,15 +30,15 @@ export const WORDS = {
   placeUnseen: (label, most, at) => `No window covers this time. Evidence for ${label} here: at most ${most} of the strongest in this video, at ${at}.`,
   placeOthers: others => ` Other classes here now: ${others}.`,
   moment: (time, label) => `The picture at ${time} with the evidence for ${label}`, momentTitle: "Show this moment",
-  legend: "What the picture shows", scale: ["no evidence", "strongest"], scaleSigned: ["against", "for"], unseen: "the model did not look", line: "now", diamond: "strongest moments",
+  legend: "What the picture shows", scale: ["no evidence", "strongest"], scaleSigned: ["against", "for"], unseen: "the model did not look", line: "now", diamond: "peaks of the evidence",
   help: "Help (?)", helpName: "Help", pictureHead: "The picture", keysHead: "Keys", close: "Close",
   picture: [
     ["Colour", "how much this place speaks for the class, in percent of the strongest in this video"], ["Grey, hatched", "the model did not look there"],
     ["Band", "what the model answers over time"], ["Curves", "the evidence of the whole picture at each moment"],
-    ["Shaded", "stretches in which the evidence lasts"], ["Diamonds", "the strongest moments"], ["Line", "now"],
+    ["Shaded", "stretches in which the evidence lasts"], ["Diamonds", "peaks of the evidence"], ["Line", "now"],
   ],
   keys: [
-    ["Space or K", "play or pause"], ["J, L", "play backwards, forwards; again for faster"], [", and .", "one frame back, one on"],
+    ["Space or K", "play or pause"], ["J, L", "play backwards, forwards; again for faster"], [", and .", "one frame back, one forward"],
     ["← →", "one second; with Shift a tenth"], ["Home, End", "beginning, end"], ["1 to 9", "evidence for that class"],
     ["0", "evidence for the answer at each moment"], ["H, held", "see the original"], ["S", "next style"], ["A", "evidence against the class too"],
     ["O, Shift+O", "opacity up, down"], ["W", "before and after, with a line to move"], ["[ and ]", "loop from here, to here; Esc ends it"],
@@ -107,10 +107,10 @@ export const inflate = async bytes => {
 
 /** Returns the seconds that were sent as `first` and the microseconds from each to the next. */
 const unpackTimes = (first, bytes) => {
-  const steps = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), times = new Float64Array(bytes.byteLength / 4 + 1);
+  const steps = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), times = new Float64Array(bytes.byteLength / 8 + 1);
   let sum = Math.round(first * 1e6);
   times[0] = first;
-  for (let i = 1; i < times.length; i++) times[i] = (sum += steps.getUint32(4 * (i - 1), true)) / 1e6;
+  for (let i = 1; i < times.length; i++) times[i] = (sum += steps.getFloat64(8 * (i - 1), true)) / 1e6;
   return times;
 };
 
@@ -422,9 +422,9 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   // --- time
   const toMedia = t => t + shift, fromMedia = t => t - shift;
   const labelAt = t => state.chosen === AUTO ? last(data.answers.filter((a, i) => !i || a[0] <= t))[1] : state.chosen;
-  /** Returns the label and the probability of the window that decides at a time, as the MP4 and the CSV have them; null if none does. */
+  /** Returns the label and the probability of the window that decides at a time, as the MP4 and the CSV have them; null if none does. Starts are rounded. */
   const answerAt = t => {
-    const span = chart.band.find(s => t >= s.start && (t < s.end || s.end === chart.t1 && t === chart.t1));
+    const span = chart.band.find(s => t >= s.start - 1e-4 && (t < s.end || s.end === chart.t1 && t === chart.t1));
     return span ? { label: span.label, prob: span.prob === null ? null : probs[indexAt(probStarts, t)][1] } : null; // those of several models name theirs in the label
   };
   const patchesAt = (t, label = labelAt(t)) => {
@@ -446,16 +446,16 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
     canvas.style.clipPath = state.wipe === null ? "" : `inset(0 0 0 ${state.wipe}%)`;
     const drawn = lookNow();
     heat.draw(canvas, patchesAt(state.frame), { ...drawn, signed: drawn.signed && drawn.style !== "spotlight" });
-    if (look.style === "side-by-side") {
+    if (look.style === "side-by-side" && video.readyState > 1) { // else the picture that is there stays until the next one has come
       Object.assign(plain, { width: w, height: h });
-      if (video.readyState > 1) plain.getContext("2d").drawImage(video, 0, 0, w, h);
+      plain.getContext("2d").drawImage(video, 0, 0, w, h);
     }
     painted();
   };
 
   const present = media => {
     state.frame = fromMedia(media);
-    if (!reverse && !video.seeking) state.time = state.frame;
+    if (!reverse && !video.seeking && pending === null) state.time = state.frame;
     keepInLoop();
     paint();
     showTime();
@@ -475,7 +475,10 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
       pending = state.time;
       paint();
     } else if (video.seeking) pending = state.time;
-    else video.currentTime = toMedia(state.time);
+    else {
+      pending = null; // of a seek that has ended, though its event is still to come
+      video.currentTime = toMedia(state.time);
+    }
   };
   video.addEventListener("loadedmetadata", () => { // a video with the evidence drawn into it has a panel too
     if (!withHeat && video.videoWidth) root.style.setProperty("--vp-aspect", video.videoWidth / video.videoHeight);
@@ -483,6 +486,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   video.addEventListener("seeked", () => {
     if (pending !== null) { const t = pending; pending = null; video.currentTime = toMedia(t); return; }
     if (!video.requestVideoFrameCallback) present(video.currentTime);
+    else if (look.style === "side-by-side") paint(); // of a seek to the same picture no callback tells
     showTime();
     writeHash();
   });
@@ -522,7 +526,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
     stopReverse();
     video.pause();
     if (!frames) return go(state.time + by / 25);
-    const i = clamp(indexAt(frames, state.frame + 1e-4) + by, 0, frames.length - 1);
+    const i = clamp(indexAt(frames, state.time + 1e-4) + by, 0, frames.length - 1);
     const end = frames[i + 1] ?? frames[i] + 0.02;
     go((frames[i] + end) / 2); // the middle of the frame, so that rounding cannot miss it
     state.time = frames[i];

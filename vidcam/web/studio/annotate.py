@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +59,12 @@ class AnnotateTab:
                 # gr.Gallery has no second choice, no words under a picture but one caption, and no button to delete one.
                 runs = part("runs", {"cards": []}, elem_id="runs")
             with gr.Column(scale=4, min_width=320, elem_id="side"):
-                answer = part("answer", {}, elem_id="answer")
+                answer = part("answer", {}, stale="", elem_id="answer")
                 self._questions = Questions(model, because)
                 with gr.Row(elem_id="go", elem_classes="sticky"):
                     explain = gr.Button(words.Annotate.EXPLAIN, variant="primary", elem_id="explain", elem_classes="go")
                     stop = gr.Button(words.Common.STOP, elem_id="stop", elem_classes="stop")
-        self.view = View(shelf, self.jobs, self.stage, answer, runs, explain)
+        self.view = View(shelf, self.jobs, self.stage, answer, runs, explain, self._questions.stale)
         self.explaining = Explaining(engines, self.view, self._questions)
         self._cards = Cards(self.view, self._questions)
         errands = Errands(desk, engines, self.view, examples, showcase)
@@ -86,14 +87,17 @@ class AnnotateTab:
         view.runs.delete(cards.delete, None, self.shown, **EVENT)
         view.runs.download(cards.save_all, None, [self.jobs.line, view.runs], **EVENT)
         stop.click(self.jobs.stop, None, [self.jobs.line], **EVENT)
-        wanted = view.answer.select(self._take_offer, menus, changed, **EVENT)
+        wanted = view.answer.select(self._take_offer, menus, [self.jobs.line, *asked], **EVENT)
         wanted.then(explaining.run, asked, self.shown, **EVENT)
+        part_chosen = self.stage.edit(self._take_part, None, [self.jobs.line, *asked], **EVENT)
+        part_chosen.then(explaining.run, asked, self.shown, **EVENT)
         changes = [
             self._questions.model.input(self._change_model, menus, changed, **EVENT),
             view.runs.select(cards.open, None, self.starting, **EVENT),
             wanted,
+            part_chosen,
         ]
-        self._remember_after = remembered(self._desk, KEY, asked, after=changes)
+        self._remember_after = remembered(self._desk, KEY, asked, after=changes, marks=(view.answer, view.mark))
 
     def follow_model(self, changed: Any) -> None:
         """Fill the menus for the model of the menu after an event that may have chosen another one."""
@@ -147,13 +151,20 @@ class AnnotateTab:
         return self.jobs.answer(request, update)
 
     def _take_offer(self, _: Any, method: Any, labels: Any, versus: Any, event: gr.EventData, request: gr.Request) -> Any:
-        """Choose what the answer offers: another model, or one of the classes of the model that answered."""
+        """Choose what the answer offers: another model, another class of its model, or the whole picture."""
         wanted = event._data
 
         def update(session: Session) -> Any:
-            if "label" not in wanted:
+            if not wanted.keys() & {"label", "cover"}:
                 return self._questions.for_model(session, wanted.get("model"), method, labels, versus)
-            model, _ = jobs.asked_of(result_of(session))
+            model, settings = jobs.asked_of(result_of(session))
+            if "cover" in wanted:
+                return self._questions.of_result(session, model, replace(settings, cover=True))
             return self._questions.for_model(session, model, method, [wanted["label"]], None)
 
         return self.jobs.answer(request, update)
+
+    def _take_part(self, event: gr.EventData, request: gr.Request) -> Any:
+        """Choose the part of the video that is looped."""
+        start, end = (round(float(event._data[key]), 2) for key in ("start", "end"))
+        return self.jobs.answer(request, lambda session: self._questions.of_part(start, end))

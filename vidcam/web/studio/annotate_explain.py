@@ -13,7 +13,7 @@ from vidcam.web import words
 from . import jobs, view_models
 from .annotate_questions import Questions
 from .annotate_view import KEY, View, result_of
-from .results import download_name, file_kinds
+from .results import as_shown, download_name, file_kinds
 from .session import Session
 from .uploads import Video
 from .work import Job
@@ -74,13 +74,13 @@ class Explaining:
         yield shown | self._jobs.end(job)
 
     async def save(self, event: gr.EventData, request: gr.Request) -> Updates:
-        """Make a file of the result; the browser saves it when it is ready."""
+        """Make a file of the result, as the player shows it; the browser saves it when it is ready."""
         kind = event._data.get("kind")
 
         def work(session: Session) -> Callable[[Job], Any]:
             if KEY not in session.results or kind not in file_kinds():
                 raise UsageError(words.Common.NO_FILE)
-            return jobs.save(session, self._engines, result_of(session), kind)
+            return jobs.save(session, self._engines, as_shown(result_of(session), event._data), kind)
 
         def follow(job: Job) -> Updates:
             result = result_of(job.session)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, get_args
 
 import gradio as gr
@@ -15,8 +17,8 @@ from vidcam.web import words
 from . import jobs, menus, view_models
 from .annotate_view import KEY
 from .results import Result
-from .runs import StoredRun
 from .session import Session
+from .teach_models import find_spec
 
 __all__ = ["Questions"]
 
@@ -30,9 +32,10 @@ class Questions:
     """
 
     def __init__(self, model: str, because: str) -> None:
+        self._because = {model: because}
         with gr.Group(elem_id="ask"):
             self.model = gr.Dropdown(
-                menus.model_choices(), value=model, label=words.Common.MODEL, info=f"{menus.reach(model)} {because}",
+                menus.model_choices(), value=model, label=words.Common.MODEL, info=self._note(model),
                 elem_id="model",
             )  # fmt: skip
             self._method = gr.Dropdown(
@@ -54,11 +57,17 @@ class Questions:
                 )
                 cover = gr.Checkbox(False, label=words.Annotate.COVER)
                 with gr.Row():
-                    start = gr.Textbox("", label=words.Annotate.FROM, min_width=100, placeholder=words.Annotate.FROM_DEFAULT)
-                    end = gr.Textbox("", label=words.Annotate.TO, min_width=100, placeholder=words.Annotate.TO_DEFAULT)
+                    self._start = gr.Textbox(
+                        "", label=words.Annotate.FROM, min_width=100, placeholder=words.Annotate.FROM_DEFAULT
+                    )
+                    self._end = gr.Textbox("", label=words.Annotate.TO, min_width=100, placeholder=words.Annotate.TO_DEFAULT)
         self.class_menus = [self._classes, self._versus]
         self.menus = [self.model, self._method, *self.class_menus]
-        self.controls = [*self.menus, smoothing, smooth_s, hop, cover, start, end, verdict]
+        self.controls = [*self.menus, smoothing, smooth_s, hop, cover, self._start, self._end, verdict]
+
+    def _note(self, model: str) -> str:
+        """Return what a model knows, and why it is the one that was selected at first."""
+        return f"{menus.reach(model)} {self._because.get(model, '')}".strip()
 
     def for_model(self, session: Session, model: Any, method: Any, labels: Sequence[str] | None, versus: Any) -> Updates:
         """Return the menus for ``model``; they keep what is chosen in them if the model knows it."""
@@ -67,7 +76,7 @@ class Questions:
         note = menus.method_note(name) if reason is None else words.Menus.instead(reason=reason, method=own)
         known = menus.sorted_labels(name, _answers(session, name))
         return {
-            self.model: gr.Dropdown(menus.model_choices(session.runs), value=name, info=menus.reach(name)),
+            self.model: gr.Dropdown(menus.model_choices(session.runs), value=name, info=self._note(name)),
             self._method: gr.Dropdown(menus.method_choices(name), value=own if reason else before, info=note),
             self._classes: gr.Dropdown(known, value=[label for label in labels or () if label in known], multiselect=True),
             self._versus: gr.Dropdown(_or_none(known), value=versus if versus in known else ""),
@@ -88,16 +97,37 @@ class Questions:
             return {}
         return own | self.for_model(session, *(own[c] for c in self.menus))
 
-    def of_run(self, session: Session, run: StoredRun) -> Updates:
-        """Return the controls with what a run was explained with; nothing if its model was deleted."""
-        if not menus.is_known(run.model):
+    def of_result(self, session: Session, model: str, s: Settings) -> Updates:
+        """Return the controls with what a result was explained with; nothing if its model was deleted."""
+        if not menus.is_known(model):
             return {}
-        s = run.settings
-        parts = self.for_model(session, run.model, s.method or menus.own_method(run.model), list(map(str, s.classes)), s.versus)
+        parts = self.for_model(session, model, s.method or menus.own_method(model), list(map(str, s.classes)), s.versus)
+        hop = s.seconds_between_clip_starts
         others = [
-            s.smoothing, s.smooth_s, s.seconds_between_clip_starts or 0, s.cover, _text(s.start_s), _text(s.end_s), s.verdict,
+            s.smoothing, s.smooth_s, 0 if hop is None or hop == find_spec(model).usual_hop_s else hop, s.cover, _text(s.start_s),
+            _text(s.end_s), s.verdict,
         ]  # fmt: skip
         return parts | dict(zip(self.controls[len(self.menus) :], others, strict=True))
+
+    def of_part(self, start: float, end: float) -> Updates:
+        """Return the controls that choose a part of the video."""
+        return {self._start: _text(start), self._end: _text(end)}
+
+    def stale(self, session: Session) -> str:
+        """Return what to say if the controls have been changed since the session's result was explained; else nothing."""
+        result, chosen = session.results.get(KEY), session.chosen.get(KEY)
+        if result is None or not chosen:
+            return ""
+        try:
+            model, shown = jobs.asked_of(result)
+        except UsageError:  # its run was deleted
+            return ""
+        with suppress(UsageError):  # something that cannot be asked was typed: it is not what was asked
+            name, asked = self.asked(*chosen)
+            hop = asked.seconds_between_clip_starts or find_spec(name).usual_hop_s
+            if (name, replace(asked, seconds_between_clip_starts=hop)) == (model, shown):
+                return ""
+        return words.Answer.stale(shown=view_models.question_facts(model, shown))
 
     @staticmethod
     def asked(

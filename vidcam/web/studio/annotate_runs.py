@@ -39,7 +39,8 @@ class Cards:
             [run] = runs
             session.take(run.video)
             session.results[KEY] = Result(run.number, run.video, None, None, run.folder, run.sentence, run.answer)
-            return view.of(session) | self._questions.of_run(session, run) | view.jobs.idle
+            session.chosen.pop(KEY, None)  # the controls become those of the run, which the page tells when they have
+            return view.of(session) | self._questions.of_result(session, run.model, run.settings) | view.jobs.idle
 
         return view.jobs.answer(request, update)
 

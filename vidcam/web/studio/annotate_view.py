@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,8 @@ class View:
     answer: gr.HTML
     runs: gr.HTML
     explain: gr.Button
+    stale: Callable[[Session], str]
+    """Returns what to say if a session's result answers another question than its controls ask."""
 
     @property
     def components(self) -> list[Any]:
@@ -47,9 +49,13 @@ class View:
         return {
             self.runs: self.cards(session),
             self.stage: gr.HTML(input=video, result=shown, **more),
-            self.answer: {} if result is None else view_models.answered(result, session),
+            self.answer: gr.HTML({} if result is None else view_models.answered(result, session), stale=self.stale(session)),
             self.explain: gr.Button(words.Annotate.EXPLAIN if result is None else words.Annotate.EXPLAIN_AGAIN),
         }
+
+    def mark(self, session: Session) -> Any:
+        """Return the update of the answer that says whether the controls ask something else by now."""
+        return gr.HTML(stale=self.stale(session))
 
     def in_step(self, session: Session, runs: Sequence[StoredRun]) -> dict[Any, Any]:
         """Return the updates that show several runs in step."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from vidcam import Settings, open_source
 from vidcam.errors import UsageError
+from vidcam.evidence.labels import index_of
 from vidcam.metrics.imputers import IMPUTERS, make_remover
 from vidcam.pipeline import Explanation, Session, explanations
 from vidcam.values import CropGeometry, FloatArray
@@ -57,7 +58,8 @@ class Hidden:
 def ask(path: Path, engine: Engine, settings: Settings, hidden: Hidden) -> str:
     """Return in a sentence what the model answers to the clip around ``hidden.time`` if that part is hidden.
 
-    A box is filled in from what surrounds it, a stretch of time with the first frame of the clip.
+    It is about the first class of the settings; if they name none, about the model's answer to the clip. A box is filled in from
+    what surrounds it, a stretch of time with the first frame of the clip.
     """
     clip, views = _clip_at(path, engine, settings, hidden.time)
     where = words.Ask.AREA if hidden.box else words.Ask.STRETCH
@@ -71,10 +73,11 @@ def ask(path: Path, engine: Engine, settings: Settings, hidden: Hidden) -> str:
         return words.Ask.not_looked_at(where=where, time=hidden.time)
     before, after = (engine.probabilities(engine.predict(c).mean(axis=0, dtype=np.float64)) for c in (clip.clips, changed))
     top, now = int(before.argmax()), int(after.argmax())
+    asked = index_of(engine.labels, settings.classes[0]) if settings.classes else top
     return words.Ask.answer(
         where=where,
-        label=engine.labels[top],
-        change=words.Ask.change(before=float(before[top]), after=float(after[top])),
+        label=engine.labels[asked],
+        change=words.Ask.change(before=float(before[asked]), after=float(after[asked])),
         new="" if now == top else words.Ask.new_answer(label=engine.labels[now], prob=float(after[now])),
         time=hidden.time,
         filled=words.Ask.AREA_FILLED if hidden.box else words.Ask.STRETCH_FILLED,

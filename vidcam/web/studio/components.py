@@ -13,6 +13,7 @@ import gradio as gr
 
 from vidcam.errors import UsageError
 
+from .session import Session
 from .sessions import SessionManager
 
 __all__ = [
@@ -69,22 +70,36 @@ def part(name: str, value: Any = None, *, uses: tuple[str, ...] = (), **props: A
     )
 
 
-def remembered(desk: SessionManager, key: str, components: list[Any], *, after: list[Any]) -> Callable[[Any], None]:
+def remembered(
+    desk: SessionManager,
+    key: str,
+    components: list[Any],
+    *,
+    after: list[Any],
+    marks: tuple[gr.HTML, Callable[[Session], Any]] | None = None,
+) -> Callable[[Any], None]:
     """Keep in the session what is chosen in these components, for a tab that is loaded again.
 
     ``after`` are the events that change some of them; what is returned takes others. Each request carries the moment at which the
-    page sent it, because one that was sent earlier may arrive later.
+    page sent it, because one that was sent earlier may arrive later. ``marks`` are a component, and what returns its update then.
     """
     moment = gr.Number(visible=False)
     stamped = "(moment, ...values) => [performance.timeOrigin + performance.now(), ...values]"
 
-    async def remember(request: gr.Request, sent: float, *values: Any) -> None:  # a coroutine, so that one follows the other
+    async def remember(request: gr.Request, sent: float, *values: Any) -> Any:  # a coroutine, so that one follows the other
         with suppress(UsageError):  # of a session that is gone
-            desk.of(request.session_hash).choose(key, list(values), sent=sent)
+            session = desk.of(request.session_hash)
+            session.choose(key, list(values), sent=sent)
+            if marks is not None:
+                return marks[1](session)
+        return None if marks is None else gr.skip()
 
-    taken_away = [event for c in components if isinstance(c, gr.Dropdown) for event in (c.select, c.blur)]
-    told = {"inputs": [moment, *components], "outputs": None, "js": stamped, **EVENT}
-    gr.on([*(c.input for c in components), *taken_away], remember, **told)  # what is taken away is no input to Gradio
+    unheard = [c.blur for c in components if isinstance(c, gr.Dropdown | gr.Textbox)]
+    unheard += [c.select for c in components if isinstance(c, gr.Dropdown)]
+    told = {"inputs": [moment, *components], "outputs": marks and [marks[0]], "js": stamped, **EVENT}
+    gr.on(
+        [*(c.input for c in components), *unheard], remember, **told
+    )  # what is taken away, or typed first, is no input to Gradio
 
     def remember_after(event: Any) -> None:
         event.then(remember, **told)

@@ -30,9 +30,9 @@ from .results import (
     VIDEO,
     Result,
     file_name,
-    has_file,
     link_or_copy,
     named,
+    path_of,
     placed,
     prepare,
     write_file,
@@ -163,6 +163,7 @@ def _explained(
         if not settings.verdict:
             return result
         job.show(result)
+        judging("", 0, None)
         judged = add_verdict(source, engine, replace(settings, method=analysis.method), analysis, judging)
     return replace(result, analysis=named(judged, video, folder))
 
@@ -189,20 +190,21 @@ def save(session: Session, engines: Engines, result: Result, kind: str) -> Calla
 
     def work(job: Job) -> Path:
         drawing = DRAWING if kind in (VIDEO, ALL) else {"write": 1.0}
-        if result.analysis is not None or has_file(result, kind):
+        if result.analysis is not None or path_of(result, kind).is_file():
             job.plan(drawing)
             return write_file(result, kind, job.progress)
         run = find_run(result)
         settings = replace(run.settings, verdict=run.settings.verdict and kind != VIDEO)  # the MP4 says nothing of it
         job.plan(_stages(engines, run.model, settings, [words.Annotate.AGAIN]) | drawing)
         ready = _explained(job, engines, run.model, settings, result.video, job.folder, turn=words.Annotate.AGAIN)
+        ready = replace(ready, number=result.number, look=result.look, only=result.only)
         if kind == VIDEO:
             path = write_file(ready, kind, job.progress)
             kept = result.folder / path.name  # so that it is there the next time
             link_or_copy(path, kept)
             shutil.rmtree(job.folder, ignore_errors=True)
             return kept
-        session.keep(job.key, replace(ready, number=result.number))
+        session.keep(job.key, ready)
         return write_file(ready, kind, job.progress)
 
     return work

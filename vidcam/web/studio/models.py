@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,4 +73,11 @@ class ModelsTab:
 
 
 def _tables() -> dict[str, Any]:
-    return {"rows": menus.models_table(), "folder": str(weights.cache_dir()), "offline": weights.is_offline()}
+    return {"rows": menus.models_table(), "folder": _shown(weights.cache_dir()), "offline": weights.is_offline()}
+
+
+def _shown(folder: Path) -> str:
+    """Return how a visitor reads the folder: the home folder, which has somebody's name, is ``~``."""
+    with suppress(ValueError, RuntimeError):  # it is elsewhere, or nobody's
+        return str(Path("~") / folder.relative_to(Path.home()))
+    return str(folder)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,32 +15,35 @@ from typing import Any
 import vidcam
 from vidcam import Analysis, Outputs, Settings
 from vidcam.annotation.browser_video import EMBED_LIMIT, provide_video
+from vidcam.errors import UsageError
 from vidcam.evidence.heat import render_heat
 from vidcam.io import jpeg
 from vidcam.io.json_text import to_json_text
 from vidcam.io.playable import Playback, check_playable
 from vidcam.io.source import Source, open_source
 from vidcam.pipeline import Progress
-from vidcam.render import thumb
+from vidcam.render import STYLES, thumb
 from vidcam.reports.answer import explained_label
-from vidcam.reports.formats import Format, list_formats
+from vidcam.reports.formats import Format, get_format, list_formats
 from vidcam.reports.moments import find_moments
 from vidcam.reports.player_data import player_data, player_parts
 from vidcam.reports.player_page import video_facts
+from vidcam.settings import Look
 from vidcam.web import words
 
-from .uploads import Video, clean_name, video_suffix
+from .uploads import MAX_NAME, Video, clean_name, video_suffix
 
 __all__ = [
     "ALL",
     "VIDEO",
     "Result",
+    "as_shown",
     "download_name",
     "file_kinds",
     "file_name",
-    "has_file",
     "link_or_copy",
     "named",
+    "path_of",
     "picture_of",
     "placed",
     "prepare",
@@ -58,6 +63,8 @@ class Result:
     """An explained video, which the page knows by ``number``: its analysis, the video that its page plays, and its folder.
 
     One that was kept by an earlier visit has no analysis any more, but what was said of it then: ``sentence`` and ``answer``.
+    Files are drawn with the ``look`` and for the class that the player shows: ``only`` is its place among the explained classes,
+    None the answer of each moment.
     """
 
     number: str
@@ -67,6 +74,8 @@ class Result:
     folder: Path
     sentence: str = ""
     answer: dict[str, Any] = field(default_factory=dict)
+    look: Look = Look()
+    only: int | None = None
 
 
 def placed(video: Video, folder: Path) -> Path:
@@ -123,9 +132,25 @@ def file_kinds() -> dict[str, str]:
     return {VIDEO: words.Runs.MP4, **rows, ALL: words.Runs.EVERYTHING}
 
 
-def has_file(result: Result, kind: str) -> bool:
-    """Return whether a file for download is in the result's folder already."""
-    return (result.folder / f"{Path(result.video.name).stem}.vidcam{_suffix(kind)}").is_file()
+def as_shown(result: Result, said: Mapping[str, Any]) -> Result:
+    """Return a result with the look and the class that its player sent with a click; UsageError if no player sends such."""
+    if "look" not in said:  # there is no player
+        return result
+    try:
+        look, only = said["look"], int(said["only"])
+        style, opacity, signed = str(look["style"]), float(look["opacity"]), look["signed"] is True
+        if style not in STYLES or not 0 < opacity <= 1 or only < -1:
+            raise ValueError
+    except (TypeError, ValueError, LookupError):
+        raise UsageError(words.Common.NO_FILE) from None
+    return replace(result, look=Look(style, opacity, signed=signed), only=None if only < 0 else only)
+
+
+def path_of(result: Result, kind: str) -> Path:
+    """Return where a file for download lies as soon as it is written; what is drawn in several ways has several files."""
+    drawn = (result.look, result.only) if kind in (VIDEO, ALL) or get_format(kind).plays_video else (Look(), None)
+    tag = "" if drawn == (Look(), None) else f".{zlib.crc32(repr(drawn).encode()):08x}"
+    return result.folder / f"{Path(result.video.name).stem}{tag}.vidcam{_suffix(kind)}"
 
 
 def _suffix(kind: str) -> str:
@@ -134,8 +159,10 @@ def _suffix(kind: str) -> str:
 
 def download_name(result: Result, model: str, settings: Settings, kind: str) -> str:
     """Return what a file is saved as: those of two runs of one video have different names."""
-    run = "-".join([model, settings.method or "", *map(str, settings.classes)])
-    return f"{clean_name(f'{Path(result.video.name).stem}.{run}')}.vidcam{_suffix(kind)}"
+    run = re.sub(r"[\\/]", "_", "-".join([model, settings.method or "", *map(str, settings.classes)]))
+    video = Path(result.video.name).stem[: max(20, MAX_NAME - len(f".{run}"))]  # else the end is cut, which is the run
+    name = Path(clean_name(f"{video}.{run}{_suffix(kind)}"))
+    return f"{name.stem}.vidcam{name.suffix}"
 
 
 def write_small_files(result: Result, progress: Progress) -> None:
@@ -165,27 +192,35 @@ def picture_of(result: Result) -> bytes:
 
 def write_file(result: Result, kind: str, progress: Progress) -> Path:
     """Write one of :func:`file_kinds` into the result's folder, unless it is there, and return its path."""
-    stem = f"{Path(result.video.name).stem}.vidcam"
-    analysis = result.analysis
+    target = path_of(result, kind)
     if kind == ALL:
-        target = result.folder / f"{stem}.zip"
         pieces = [write_file(result, name, progress) for name in file_kinds() if name != ALL]
         with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
             for path in dict.fromkeys([*pieces, *_beside(result)]):
                 archive.write(path, path.name)
         return target
-    if kind == VIDEO:
-        target = result.folder / f"{stem}.mp4"
-        if not target.exists():
-            assert analysis is not None
-            vidcam.draw(result.folder / file_name(result.video), analysis, Outputs(video=target), progress=progress)
+    if target.exists():
         return target
-    row = next(row for row in list_formats() if row.name == kind)
-    target = result.folder / f"{stem}{row.suffix}"
-    if not target.exists():
+    if kind == VIDEO:
+        source, outputs = result.folder / file_name(result.video), Outputs(video=target)
+        vidcam.draw(source, _of_class(result), outputs, look=result.look, progress=progress)
+    else:
         progress("write", 0, None)
-        _write(row, result, target)
+        _write(get_format(kind), result, target)
     return target
+
+
+def _of_class(result: Result) -> Analysis:
+    """Return the analysis of a result; if its player shows one class alone, what it says of that."""
+    a = result.analysis
+    assert a is not None
+    if result.only is None or len(a.labels) == 1:
+        return a
+    if result.only >= len(a.labels):
+        raise UsageError(words.Common.NO_FILE)
+    label = a.labels[result.only]
+    segments = tuple(s for s in a.segments if s.label == label)
+    return replace(a, curves={label: a.curves[label]}, segments=segments, verdict=None if result.only else a.verdict)
 
 
 def file_name(video: Video) -> str:
@@ -200,7 +235,7 @@ def _write(row: Format, result: Result, target: Path) -> None:
     if row.plays_video and playback is not None:
         embed = os.path.getsize(playback.path) <= EMBED_LIMIT
         how = playback.how if embed else words.Runs.keep_beside(how=playback.how, video=Path(playback.path).name)
-        analysis = replace(analysis, playback=replace(playback, embed=embed, how=how))
+        analysis = replace(analysis, look=result.look, playback=replace(playback, embed=embed, how=how))
     row.write(analysis, target)
 
 

@@ -10,7 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+
+from vidcam.io.lock import hold
 
 __all__ = ["own_folder", "remove_orphans"]
 
@@ -25,7 +26,8 @@ def own_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as name:
         root = Path(name).resolve()
         with (root / "lock.part").open("wb") as file:
-            _locked(file)
+            with suppress(OSError):  # a file system without locks
+                hold(file.fileno())
             with suppress(OSError):  # Windows renames no file that is open: such a folder is never taken for an orphan
                 (root / "lock.part").rename(root / LOCK)  # the lock appears under its name only once it is held
             yield root
@@ -41,24 +43,8 @@ def remove_orphans(parent: Path) -> None:
             if not stat.S_ISREG((folder / LOCK).lstat().st_mode):
                 continue
             with (folder / LOCK).open("r+b") as file:
-                dead = _locked(file)
+                dead = hold(file.fileno())
                 if dead and sys.platform != "win32":  # while the lock is held, so that two servers never remove the same folder
                     shutil.rmtree(folder, ignore_errors=True)
             if dead and sys.platform == "win32":
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def _locked(file: IO[bytes]) -> bool:
-    """Lock the file until it is closed; return whether nobody else held it."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

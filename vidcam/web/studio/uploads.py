@@ -17,9 +17,10 @@ from vidcam.web import words
 
 from .sessions import Limits
 
-__all__ = ["Video", "clean_name", "examples", "look_at", "megabytes", "minutes", "video_suffix"]
+__all__ = ["MAX_NAME", "Video", "clean_name", "examples", "look_at", "megabytes", "minutes", "video_suffix"]
 
 POSTER = 400  # pixels
+MAX_NAME = 80  # letters of a file name before its suffix
 SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif", ".flv", ".mpg", ".mpeg", ".ts", ".ogv", ".wmv", ".asf")
 EXAMPLES = ("jumping_jack", "three_actions", "waving_rotated", "walking", "falling")
 
@@ -40,7 +41,7 @@ def clean_name(given: str) -> str:
     """Return a file name that is safe on every system and as close to the given one as possible."""
     name = Path(given.replace("\\", "/")).name
     stem, dot, suffix = name.rpartition(".")
-    kept = re.sub(r"[^\w\-. ()]", "_", stem or name).strip(". ")[:80] or "video"
+    kept = re.sub(r"[^\w\-. ()]", "_", stem or name).strip(". ")[:MAX_NAME] or "video"
     return f"{kept}.{re.sub(r'[^A-Za-z0-9]', '', suffix)[:8]}" if stem and dot else kept
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from vidcam.analysis import Analysis
@@ -12,17 +13,18 @@ from vidcam.models.table import get_spec
 from vidcam.reports.answer import summarize
 from vidcam.reports.predictions import predicted_spans
 from vidcam.reports.trust import describe_verdict
+from vidcam.settings import Settings
 from vidcam.web import words
 
 from . import menus
 from .results import Result, file_kinds
-from .runs import PICTURE, StoredRun
+from .runs import FACTS, PICTURE, StoredRun
 from .session import Session
 from .sessions import Limits
 from .teach_models import find_spec, shown_name
 from .uploads import Video, megabytes, minutes
 
-__all__ = ["answered", "cards", "headline", "in_step", "of_video", "sentence_of", "shown", "upload"]
+__all__ = ["answered", "cards", "headline", "in_step", "of_video", "question_facts", "sentence_of", "shown", "upload"]
 
 SURE, LONG_S = 0.5, 0.5
 """An action is part of a sequence if the model gives it this probability for this many seconds."""
@@ -69,6 +71,7 @@ def cards(session: Session, runs: Sequence[StoredRun]) -> list[dict[str, Any]]:
             "picture": f"{session.serve(run.folder)}{PICTURE}",
             "sentence": run.sentence,
             "facts": run_facts(run),
+            "made": (run.folder / FACTS).stat().st_mtime,
             "name": run.video.name,
             "verdict": (run.answer.get("verdict") or {}).get("word", ""),
         }
@@ -77,9 +80,20 @@ def cards(session: Session, runs: Sequence[StoredRun]) -> list[dict[str, Any]]:
 
 
 def run_facts(run: StoredRun) -> str:
-    """Return the model, the method and the classes of a run in a few words."""
-    classes = [str(label) for label in run.settings.classes]
-    return " · ".join([shown_name(run.model), run.settings.method or "", *classes]).replace(" ·  · ", " · ")
+    """Return in a few words what a run was asked."""
+    return " · ".join(question_facts(run.model, run.settings))
+
+
+def question_facts(model: str, settings: Settings) -> list[str]:
+    """Return the model, the method, the classes and the part of the video that were asked for, as far as they are known."""
+    return [fact for fact in (shown_name(model), settings.method, *map(str, settings.classes), *_limits(settings)) if fact]
+
+
+def _limits(s: Settings) -> list[str]:
+    """Return the part of the video, the class for contrast, and whether the whole picture was asked for."""
+    part = words.Answer.part(start=s.start_s, end=s.end_s) if s.start_s is not None or s.end_s is not None else ""
+    contrast = "" if s.versus is None else words.Answer.contrasted(versus=s.versus)
+    return [limit for limit in (part, contrast, words.Answer.COVERED if s.cover else "") if limit]
 
 
 def sentence_of(result: Result) -> str:
@@ -91,16 +105,13 @@ def sentence_of(result: Result) -> str:
 
 
 def headline(analysis: Analysis) -> str:
-    """Return the answer in one sentence; if the video shows several actions one after the other, their sequence."""
+    """Return the answer in one sentence; if the video shows several actions one after the other, their sequence with times."""
     rejects = menus.rejects(analysis.model.name)
-    sequence: list[str] = []
-    for span in predicted_spans(analysis.windows):
-        is_action = span.label not in rejects and span.prob >= SURE and span.end - span.start >= LONG_S
-        if is_action and sequence[-1:] != [span.label]:
-            sequence.append(span.label)
-    if len(sequence) < 2 or analysis.versus or analysis.settings.classes:
+    spans = [s for s in predicted_spans(analysis.windows) if s.label not in rejects and s.prob >= SURE]
+    groups = [list(group) for _, group in groupby((s for s in spans if s.end - s.start >= LONG_S), lambda s: s.label)]
+    if len(groups) < 2 or analysis.versus or analysis.settings.classes:
         return summarize(analysis)
-    return " → ".join(sequence)
+    return " → ".join(words.Answer.moment(label=g[0].label, start=g[0].start, end=g[-1].end) for g in groups)
 
 
 def rejected(analysis: Analysis) -> dict[str, Any] | None:
@@ -149,25 +160,27 @@ def answered(result: Result, session: Session) -> dict[str, Any]:
         verdict = {
             "word": told.word,
             "label": told.label,
-            "why": f"{told.meaning} {told.hiding}",
-            "figures": f"{told.keeping} {told.certainty}",
+            "why": told.why,
+            "figures": told.rest,
+            "only": words.Answer.only_first(label=told.label) if len(analysis.labels) > 1 else "",
         }
     rejection, warnings = rejected(analysis), list(analysis.warnings)
     if rejection is not None:  # the headline says it
         known = rejection_sentence(find_spec(analysis.model.name), analysis.labels[0])
         warnings = [w for w in warnings if w.partition(";")[0].casefold() != known.partition(";")[0]]
-    facts = [analysis.model.title or analysis.model.name, analysis.method_title or analysis.method]
-    if analysis.versus is not None:
-        facts.append(words.Answer.contrasted(versus=analysis.versus))
+    facts = [analysis.model.title or analysis.model.name, analysis.method_title or analysis.method, *_limits(analysis.settings)]
     if analysis.method_choice is not None and analysis.method_choice.beats_controls:  # if not, a warning says so
         facts.append(analysis.method_choice.sentence)
+    unseen = None
     if analysis.unseen_fraction > 0.005:
-        facts.append(words.Answer.unseen(fraction=analysis.unseen_fraction))
+        cover = "" if analysis.settings.cover else words.Answer.COVER
+        unseen = {"words": words.Answer.unseen(fraction=analysis.unseen_fraction), "cover": cover}
     return {
         "top": [[label, prob, label in menus.rejects(analysis.model.name)] for label, prob in analysis.top(5)],
         "shown": [] if rejection else list(analysis.labels),
         "rejected": rejection,
         "verdict": verdict,
+        "unseen": unseen,
         "facts": facts,
         "warnings": [session.own_words(w) for w in warnings],
         "files": [{"kind": kind, "title": title} for kind, title in file_kinds().items()],

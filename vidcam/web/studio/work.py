@@ -102,6 +102,7 @@ class Job:
             "shown": self.shown,
             "before": before,
             "stopping": self._stop.is_set(),
+            "keeps": self._keep,
         }
         return values | self._progress.to_dict()
 

@@ -91,13 +91,30 @@ class Annotate:
 class Answer:
     """The headline, the answer in figures, and the verdict."""
 
+    COVER = "Cover the whole picture"
+    COVERED = "several crops"
+
     @staticmethod
     def contrasted(*, versus: str) -> str:
         return f"contrasted with {versus}"
 
     @staticmethod
+    def part(*, start: float | None, end: float | None) -> str:
+        return f"only from {Annotate.FROM_DEFAULT if start is None else seconds(start)} to " + (
+            Annotate.TO_DEFAULT if end is None else seconds(end)
+        )
+
+    @staticmethod
     def unseen(*, fraction: float) -> str:
-        return f"the model did not see {percent(fraction)} of the picture (hatched)"
+        return f"The model did not see {percent(fraction)} of the video (hatched)."
+
+    @staticmethod
+    def only_first(*, label: str) -> str:
+        return f"Only “{label}”, the first class, was checked."
+
+    @staticmethod
+    def stale(*, shown: Sequence[str]) -> str:
+        return f"Shown: {' · '.join(shown)}. Press {Annotate.EXPLAIN_AGAIN} to see the new settings."
 
     @staticmethod
     def moment(*, label: str, start: float, end: float) -> str:
@@ -217,10 +234,10 @@ class Menus:
     METHOD_COLUMNS = ("Method", "Family", "Evidence", "Complete", "Cost", "Paper")
     FOR, FOR_AND_AGAINST, ADDS_UP = "for", "for and against", "adds up to the score"
     BEST = "best · the best of several, tested on this video (takes minutes)"
-    BEST_HERE = "It was chosen because it is the best one on this machine."
-    LARGER_ONES = "The tab Models downloads larger ones, with hundreds of actions."
+    BEST_HERE = "This model was chosen because it is the best one on this machine."
+    LARGER_ONES = "This model was chosen because no larger one is on this machine; the tab Models downloads some."
     NO_WEIGHTS = "it has no weights that could be downloaded"
-    OFFLINE = "its weights are not on this machine, and VIDCAM_OFFLINE forbids downloads"
+    OFFLINE = "its weights are not on this machine, and the app was started without downloads"
 
     @staticmethod
     def model(*, name: str, title: str, actions: int, download: str) -> str:

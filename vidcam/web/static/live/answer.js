@@ -26,6 +26,7 @@ export function showAnswer(news) {
 export function clearAnswer() {
   $("answer").textContent = "\u00a0";
   $("top").replaceChildren();
+  $("what").textContent = WORDS.nothingYet;
 }
 
 function makeRow() {

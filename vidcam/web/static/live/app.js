@@ -30,7 +30,6 @@ const link = new Link({
   hello: greet,
   status(message) {
     state.status = message;
-    rules.settle(); // an answer to what was asked comes before it
     showState(message.state, message.reason);
     if (message.size && !state.hello?.browser) resize(...message.size);
     followSettings(message.settings);
@@ -56,7 +55,10 @@ const link = new Link({
   watch: (message) => rules.update(message),
   models: followModels,
   error({ message }) { if (!rules.refuse(message)) noticeBriefly(message); },
-  lost: () => showState("lost", WORDS.lost),
+  lost() {
+    rules.settle();
+    showState("lost", WORDS.lost);
+  },
 }, clock, location.search);
 
 /** Begins anew: the page keeps nothing of another model. */
@@ -94,7 +96,10 @@ function tick(now) {
   }
 }
 
-connectMenus((message) => link.say(message));
+connectMenus((message) => {
+  rules.settle(); // a refusal that comes now is of this
+  link.say(message);
+});
 $("retry").addEventListener("click", () => (link.ready ? link.say({ type: "retry" }) : link.retry()));
 $("pause").addEventListener("click", togglePause);
 $("snapshot").addEventListener("click", saveSnapshot);

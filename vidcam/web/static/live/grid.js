@@ -2,6 +2,7 @@
 
 import { clock } from "./clock.js";
 import { make } from "./common.js";
+import { makeDecoder } from "./decoder.js";
 import { $ } from "./elements.js";
 import { hashOf } from "./event_dialog.js";
 import { EventList } from "./events.js";
@@ -36,6 +37,7 @@ class Tile {
       line.append(...parts);
       return line;
     }));
+    this.decode = makeDecoder();
     this.stats = stats[name] = { received: 0, updates: 0, drawn: null };
     this.link = new Link({
       hello: (message) => { this.hello = message; this.heat = null; events.clear(name); },
@@ -62,7 +64,8 @@ class Tile {
   }
 
   async show(time, blob) {
-    const image = await createImageBitmap(blob), { picture } = this;
+    const image = await this.decode(blob), { picture } = this;
+    if (image === null) return;
     if (picture.width !== image.width || picture.height !== image.height) [picture.width, picture.height] = [image.width, image.height];
     picture.getContext("2d", { alpha: false }).drawImage(image, 0, 0);
     image.close();

@@ -19,6 +19,7 @@ export function showState(name, reason) {
   line.lastElementChild.textContent = name === "running" ? source || WORDS.live
     : name === "lost" ? WORDS.states.lost : WORDS.stateOf(source, WORDS.states[name]);
   line.title = reason;
+  $("facts").hidden = name === "lost";
   $("retry").hidden = !["lost", "waiting"].includes(name);
   markGone(!UP_TO_DATE.includes(name) || (state.hello?.browser && !state.camera && stats.shown !== null));
   if (name === "opening") return;
@@ -35,7 +36,7 @@ export function markGone(is) {
 
 /** Shows what is measured; `dropped` counts the pictures of this browser's camera that were not sent. */
 export function showFacts(dropped) {
-  const { fps, skipped, used, viewers, size } = state.status;
+  const { fps, skipped, used, viewers, size, state: source } = state.status, isRunning = UP_TO_DATE.includes(source);
   $("shared").hidden = viewers < 2;
   $("shared").textContent = WORDS.shared(viewers);
   const since = clock.now() - 1000 * RATE_S, isEarly = (times) => !(times[0] < since);
@@ -46,8 +47,8 @@ export function showFacts(dropped) {
   const parts = [
     state.hello?.model.title,
     size && `${size[0]}×${size[1]}`,
-    WORDS.rate(fps) + (shown < 0.9 * fps - 0.5 ? WORDS.rateHere(shown) : ""),
-    !isEarly(stats.updates) && WORDS.evidenceRate(count(stats.updates)),
+    isRunning && WORDS.rate(fps) + (shown < 0.9 * fps - 0.5 ? WORDS.rateHere(shown) : ""),
+    isRunning && !isEarly(stats.updates) && WORDS.evidenceRate(count(stats.updates)),
     isThinned && WORDS.slow,
     used !== null && WORDS.processor(used),
     viewers > 1 && WORDS.viewers(viewers),

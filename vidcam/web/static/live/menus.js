@@ -34,6 +34,7 @@ export function connectMenus(say) {
 /** Fills the menus with what the present model has. */
 export function fillMenus() {
   const { labels, methods } = state.hello;
+  $("rule").placeholder = WORDS.ruleExample(labels[0]);
   $("method").replaceChildren(...methods.map(makeMethod));
   for (const id of LABELS) {
     const none = WORDS.none[id];
@@ -44,7 +45,10 @@ export function fillMenus() {
 
 /** Shows the settings that the server uses. */
 export function followSettings(settings) {
-  for (const id of LABELS) setIfIdle($(id), settings[id] ?? WORDS.none[id]);
+  for (const id of LABELS) {
+    setIfIdle($(id), settings[id] ?? WORDS.none[id]);
+    $(id).title = $(id).value; // a long name does not fit into the field
+  }
   setIfIdle($("method"), settings.method);
   setIfIdle($("smooth"), settings.smooth_s);
   showSmoothing();
@@ -70,8 +74,8 @@ function makeMethod({ name, title, cost, why }) {
 }
 
 /**
- * Makes a field whose list shows all of `names()` when the user begins to type, and which takes nothing but one of them;
- * `take(name)` gets it, and `refusal(words)` says what is wrong with anything else.
+ * Makes a field whose list shows all of `names()` when the user begins to type, and which takes nothing but one of them, or a part
+ * that only one of them has; `take(name)` gets it, and `refusal(words)` says what is wrong with anything else.
  */
 function makeChooser(field, { names, take, refusal }) {
   let before = "";
@@ -82,13 +86,19 @@ function makeChooser(field, { names, take, refusal }) {
   field.addEventListener("blur", () => { if (!field.value) field.value = before; });
   field.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === "Escape") field.blur(); });
   field.addEventListener("change", () => {
-    const words = field.value.trim(), known = names().find((name) => name.toLowerCase() === words.toLowerCase());
+    const words = field.value.trim(), known = findName(names(), words);
     if (!words) return;
     if (known === undefined) noticeBriefly(refusal(words));
     field.value = known ?? before;
     if (known !== undefined) take(known);
     field.blur();
   });
+}
+
+/** Returns the name that reads like `words`, or the only one that contains them. */
+function findName(names, words) {
+  const low = words.toLowerCase(), partly = names.filter((name) => name.toLowerCase().includes(low));
+  return partly.find((name) => name.toLowerCase() === low) ?? (partly.length === 1 ? partly[0] : undefined);
 }
 
 function setIfIdle(control, value) {

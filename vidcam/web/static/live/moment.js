@@ -3,6 +3,7 @@
 import { showAnswer } from "./answer.js";
 import { clock } from "./clock.js";
 import { clamp } from "./common.js";
+import { makeDecoder } from "./decoder.js";
 import { $ } from "./elements.js";
 import { jump, put, redraw, rest } from "./screen.js";
 import { state } from "./state.js";
@@ -13,6 +14,7 @@ import { WORDS } from "./words.js";
 
 const STALE_S = 0.5; // older evidence is marked
 const SAME_S = 0.05; // a picture and evidence that are nearer are of the same moment
+const decode = makeDecoder();
 const timeline = new Timeline($("timeline"), $("lines"), (time) => hold(time));
 
 const newestTime = () => state.memory.evidence.at(-1)?.time ?? -Infinity;
@@ -29,7 +31,8 @@ export function takeEvidence(news) {
 /** Shows a picture that has come from the server, now or when its evidence has come. */
 export async function showPicture(time, blob) {
   if (state.held !== null) return;
-  const image = await createImageBitmap(blob);
+  const image = await decode(blob);
+  if (image === null) return;
   if (state.held === null && state.isInStep) {
     keepPicture(time, image);
     return;

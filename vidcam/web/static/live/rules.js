@@ -10,7 +10,7 @@ export class Rules {
   constructor({ say, isMirrored }) {
     this.say = say;
     this.known = []; // the rules that are followed
-    this.isAsking = false; // whether a rule or region was sent that is not answered yet
+    this.isAsking = false; // whether a rule or region is the last that was asked for, and it was not granted yet
     $("rule-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.ask({ type: "rule", add: $("rule").value });
@@ -24,7 +24,7 @@ export class Rules {
     this.say(message);
   }
 
-  /** Notes that whatever was asked for is answered by now. */
+  /** Notes that a refusal that comes from now on is of something else. */
   settle() { this.isAsking = false; }
 
   /** Shows why a rule or region was refused, beside their fields; returns false if none was asked for. */

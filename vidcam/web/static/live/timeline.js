@@ -5,6 +5,7 @@ import { WORDS } from "./words.js";
 
 const BAND = 20, PAD = 6, AXIS = 16;
 const COLOURS = 5;
+const GAP_S = 1; // evidence that is farther apart is not joined, unless it always comes so seldom
 
 export class Timeline {
   /** `choose(time)` is called when the user points at a time. */
@@ -45,7 +46,7 @@ export class Timeline {
     c.clearRect(0, 0, w, h);
     const end = Number.isFinite(now) ? now : 0, span = this.span = [end - memory.keep_s, end];
     const x = (time) => ((time - span[0]) / (span[1] - span[0])) * w;
-    const evidence = memory.evidence, top = BAND + PAD, low = h - AXIS;
+    const evidence = memory.evidence, gap = longestJoin(evidence), top = BAND + PAD, low = h - AXIS;
     this.assign(evidence);
     c.font = `11px ${style.fontFamily}`;
     c.textBaseline = "middle";
@@ -77,7 +78,7 @@ export class Timeline {
     c.globalAlpha = 1;
 
     for (const [name, colour] of [...this.colours].sort((a) => (a[0] === label ? 1 : -1))) {
-      for (const run of runs(evidence, name)) {
+      for (const run of runs(evidence, name, gap)) {
         const line = new Path2D(), area = new Path2D();
         run.forEach(({ time, value }, i) => {
           line[i ? "lineTo" : "moveTo"](x(time), y(value));
@@ -94,7 +95,7 @@ export class Timeline {
         c.globalAlpha = 1;
       }
     }
-    this.band(c, evidence, x, w, ink);
+    this.band(c, evidence, gap, x, w, ink);
 
     if (held !== null) {
       c.strokeStyle = ink("--ink");
@@ -108,14 +109,14 @@ export class Timeline {
   }
 
   /** Draws the answers in order. */
-  band(c, evidence, x, w, ink) {
+  band(c, evidence, gap, x, w, ink) {
     c.textAlign = "left";
     let i = 0;
     while (i < evidence.length) {
       let j = i;
-      while (j + 1 < evidence.length && evidence[j + 1].top[0][0] === evidence[i].top[0][0] && evidence[j + 1].time - evidence[j].time < 1) j++;
+      while (j + 1 < evidence.length && evidence[j + 1].top[0][0] === evidence[i].top[0][0] && evidence[j + 1].time - evidence[j].time < gap) j++;
       const label = evidence[i].top[0][0], from = Math.max(0, x(evidence[i].time));
-      const to = Math.min(w, j + 1 < evidence.length && evidence[j + 1].time - evidence[j].time < 1 ? x(evidence[j + 1].time) : x(evidence[j].time));
+      const to = Math.min(w, j + 1 < evidence.length && evidence[j + 1].time - evidence[j].time < gap ? x(evidence[j + 1].time) : x(evidence[j].time));
       const colour = this.colours.get(label);
       c.fillStyle = colour === undefined ? ink("--soft") : ink(`--c${colour}`);
       c.globalAlpha = 0.28;
@@ -146,14 +147,20 @@ export class Timeline {
   }
 }
 
+/** Returns how far apart in seconds two pieces of evidence may be to be joined: three times as far as is usual here, or more. */
+function longestJoin(evidence) {
+  const apart = evidence.slice(1).map(({ time }, i) => time - evidence[i].time).sort((a, b) => a - b);
+  return Math.max(GAP_S, 3 * (apart[apart.length >> 1] ?? 0));
+}
+
 /** Returns the stretches over which the evidence for a label is known without a gap. */
-function runs(evidence, label) {
+function runs(evidence, label, gap) {
   const out = [];
   let run = null, last = -Infinity;
   for (const { time, curves } of evidence) {
     const value = curves[label];
     if (value === undefined) continue;
-    if (!run || time - last > 1) out.push((run = []));
+    if (!run || time - last > gap) out.push((run = []));
     run.push({ time, value });
     last = time;
   }

@@ -42,6 +42,7 @@ export const WORDS = {
   cameraError: (message) => `The camera cannot be used: ${message}`,
 
   // the answer
+  nothingYet: "No evidence yet.",
   evidenceFor: (label, versus) => `Evidence for ${label}${versus ? `, contrasted with ${versus}` : ""}. Full colour is the strongest recent evidence.`,
   ramp: { plain: ["none", "strongest"], signed: ["against", "for"] }, rampTitle: (scale) => `Full colour stands for ${scale.toPrecision(2)}.`,
 
@@ -49,8 +50,8 @@ export const WORDS = {
   none: { class: "the answer", versus: "none" },
   loading: (next, current) => `Loading ${next}. Until it is ready, ${current} stays in use.`,
   notUsable: (name, why) => `${name} — ${why}`, methodTitle: (title, cost) => `${title}; ${cost}`,
-  noClass: (name) => `This model has no class called "${name}".`,
-  noModel: (name) => `There is no model called "${name}" on vidcam's machine. Choose one from the list.`,
+  noClass: (name) => `This model has no class called “${name}”. Type a part that only one class has, or choose one from the list.`,
+  noModel: (name) => `There is no model called “${name}” on vidcam's machine. Choose one from the list.`,
   shared: (count) => `${count} viewers are watching. Model, method, class, contrast, smoothing, rules and regions are the same for all of them.`,
 
   // events
@@ -62,6 +63,7 @@ export const WORDS = {
   eventPicture: (event) => `The picture when ${event.action} began, with its evidence`,
 
   // rules and regions
+  ruleExample: (label) => `${label} > 0.8 for 1s`,
   removeRule: (rule) => `Remove the rule ${rule}`, removeRegion: (name) => `Remove the region ${name}`, fixed: "command line",
   keepRegion: (words) => `To have this region at every start, use the option --region ${words.includes(" ") ? `"${words}"` : words}`,
 

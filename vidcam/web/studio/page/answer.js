@@ -1,12 +1,20 @@
 // The answer in figures, the verdict on its evidence, the files and the warnings.
-const root = element.firstElementChild, W = WORDS.answer;
+const root = element.firstElementChild, W = WORDS.answer, stale = make("p", "stale"), omitted = make("p", "soft");
+stale.setAttribute("role", "status");
 
-function verdict({ word, label, why, figures }) {
+function verdict({ word, label, why, figures, only }) {
   const box = make("div", "verdict"), head = make("p", "head"), reason = make("p", "soft", why);
   box.dataset.word = word;
   head.append(make("span", "chip", word), make("span", "", W.evidenceFor(label)));
   reason.title = figures;
   box.append(head, reason);
+  if (only) box.append(make("p", "only", only));
+  return box;
+}
+
+function unseen({ words, cover }) {
+  const box = make("p", "unseen", words);
+  if (cover) box.append(" ", button("small", cover, () => trigger("select", { cover: true })));
   return box;
 }
 
@@ -17,11 +25,20 @@ function notes(warnings) {
   return box;
 }
 
+/** Asks for a file, which is drawn as the player shows the evidence, and says what of that an MP4 cannot show. */
+function download(kind) {
+  const player = document.querySelector(".vc-stage .holder .vp")?.player, { style, opacity, signed, threshold = 0, strength = 1 } = player?.lookNow() ?? {};
+  const lost = threshold > 0 || strength < 1 && ["contour", "spotlight"].includes(style);
+  omitted.textContent = lost && ["video", "all"].includes(kind) ? W.omitted : "";
+  trigger("download", { kind, ...(player && { look: { style, opacity, signed }, only: player.state.chosen }) });
+}
+
 function draw() {
   const v = props.value ?? {};
   root.replaceChildren();
   root.hidden = !v.top;
   if (!v.top) return;
+  root.append(stale);
   const list = make("ol", "top");
   for (const [label, prob, isRejection] of v.top) {
     const row = make("li", ""), bar = make("i", ""), fill = make("b", ""), n = v.shown.indexOf(label);
@@ -36,12 +53,20 @@ function draw() {
   root.append(list);
   if (v.rejected?.model) root.append(button("go", v.rejected.try, () => trigger("select", { model: v.rejected.model })));
   if (v.verdict) root.append(verdict(v.verdict));
+  if (v.unseen) root.append(unseen(v.unseen));
   root.append(make("p", "facts soft", v.facts.join(" · ")));
   if (v.warnings.length) root.append(notes(v.warnings));
   const files = make("p", "files");
-  files.append(make("span", "soft", W.download), ...v.files.map(({ kind, title }) => button("small", title, () => trigger("download", { kind }))));
-  root.append(files);
+  files.append(make("span", "soft", W.download), ...v.files.map(({ kind, title }) => button("small", title, () => download(kind))));
+  root.append(files, omitted);
   saveFile(v.saved);
 }
+/** Says that the controls ask something else by now. */
+function mark() {
+  stale.textContent = props.stale ?? "";
+  root.classList.toggle("old", !!props.stale);
+}
 watch("value", draw);
+watch("stale", mark);
 draw();
+mark();

@@ -7,8 +7,10 @@ const time = s => s < 60 ? `${Math.max(1, Math.round(s))} s` : `${Math.floor(s /
 
 function show() {
   const job = props.value ?? {}, { state, stage, done, total } = job;
-  if (state !== root.dataset.state && state !== "idle") root.scrollIntoView({ block: "nearest" });
+  const isNew = state !== root.dataset.state;
   root.dataset.state = state;
+  // It was hidden until now. A download must not move the page under the pointer.
+  if (isNew && (state === "failed" || state !== "idle" && job.keeps)) root.scrollIntoView({ block: "nearest" });
   finding.textContent = job.finding && !job.shown && state === "running" ? W.finding(job.finding) : "";
   if (state === "idle") return; // it is hidden then
   if (state === "failed") { words.textContent = job.message; return; }

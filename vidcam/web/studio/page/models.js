@@ -20,7 +20,7 @@ function draw() {
       weights.append(install, ...m.size ? [make("span", "soft", m.size)] : []);
     }
     const accuracy = make("td", "num", m.accuracy ?? W.none);
-    accuracy.title = m.protocol ?? "";
+    if (m.protocol) accuracy.append(make("span", "soft", m.protocol)); // figures on different clips cannot be compared
     const licence = make("td", "soft", m.licence ?? W.none);
     licence.title = m.licence ?? "";
     row.append(name, weights, make("td", "num", m.clip), make("td", "num", m.crop), make("td", "num", m.cells),

@@ -42,7 +42,12 @@ const first = make("div", "first");
 first.append(target, example);
 drop.append(first, shelfTitle, shelf);
 
-const say = text => { notice.textContent = text; };
+/** Says what was refused, beside what was pressed. */
+function say(text) {
+  if (root.dataset.state === "empty") pair.after(notice); else drop.after(notice);
+  notice.textContent = text;
+  if (text) notice.scrollIntoView({ block: "nearest" });
+}
 
 /** Sends the videos one after another; several are then explained in turn. */
 async function sendAll(files) {
@@ -118,6 +123,7 @@ function follow(one, two) {
 let led = null; // the player that the other one is going to
 
 async function play({ number, players: wanted }) {
+  const look = players[0]?.lookNow(); // stays as it was set
   close();
   known = number;
   const boxes = wanted.map(() => make("div")), row = make("div", wanted.length > 1 ? "players two" : "players");
@@ -126,8 +132,10 @@ async function play({ number, players: wanted }) {
   const made = await Promise.all(wanted.map((one, n) => makePlayer(one, boxes[n])));
   if (known !== number || made.includes(null)) return;
   players = made;
+  if (made.length === 1) made[0].video.poster = props.input.poster ?? ""; // until its own picture is there
   await Promise.all(made.map(player => player.ready));
   if (known !== number) return;
+  if (look) for (const player of made) player.look(look);
   reply.textContent = "";
   root.classList.toggle("two", made.length > 1);
   if (made.length === 1) holder.append(made[0].strip);
@@ -148,8 +156,9 @@ for (const kind of ["keydown", "keyup"]) document.addEventListener(kind, event =
 const AROUND = 0.12; // of the picture on each side of a marked place
 const frameBox = make("i", "box"), ask = button("quiet ask", W.hide, () => arm(!root.classList.contains("drawing")));
 const marked = Object.assign(button("quiet marked", "", () => hideMarked()), { hidden: true }); // for the keyboard, which drags nothing
+const part = Object.assign(button("quiet marked", W.explainLoop, () => explainLoop()), { hidden: true });
 ask.title = W.hideTitle;
-other.before(marked, ask);
+other.before(marked, part, ask);
 let asked = 0, from = null;
 
 /** Begins to draw what is to be hidden, or ends it; what was asked about before is gone. */
@@ -159,6 +168,7 @@ function arm(on) {
   const { place, loop } = players[0].state;
   marked.textContent = place?.pinned ? W.hideMarked : W.hideLoop;
   marked.hidden = !on || !(place?.pinned || loop);
+  part.hidden = !on || !loop;
   ask.setAttribute("aria-pressed", on);
   reply.textContent = on ? W.draw : "";
 }
@@ -167,6 +177,12 @@ function hideMarked() {
   const { place, loop } = players[0].state, [height, width] = players[0].heat.frameSize;
   if (place?.pinned) hide({ box: [place.y / height - AROUND, place.x / width - AROUND, place.y / height + AROUND, place.x / width + AROUND] });
   else if (loop) hide({ stretch: loop });
+}
+
+function explainLoop() {
+  const [start, end] = players[0].state.loop;
+  arm(false);
+  trigger("edit", { start, end });
 }
 
 /** Asks the model without a part, which stays framed. */
@@ -234,7 +250,11 @@ function update() {
   say("");
   if (!input) { close(); state("empty"); return; }
   line.textContent = `${input.name} · ${input.facts}`;
-  words.textContent = result ? result.sentence : W.question;
+  words.replaceChildren(...(result?.sentence ?? W.question).split(/ (?=→ )/).flatMap(action => { // one after the other, with its time
+    const [, name, time = ""] = /^(.*?)(\([\d.]+–[\d.]+ s\))?$/.exec(action), part = make("span", "part", name);
+    part.append(make("small", "num", time));
+    return [part, " "];
+  }));
   if (result?.players.length) {
     video.pause();
     state("done");

@@ -2,6 +2,7 @@
 const WORDS = {
   answer: {
     evidenceFor: label => `Evidence for ${label}`, show: label => `Show the evidence for ${label}`, download: "Download",
+    omitted: "The MP4 shows all evidence, and contours and the spotlight at full opacity.",
     notes: count => count === 1 ? "1 note" : `${count} notes`,
   },
   bring: {
@@ -37,13 +38,13 @@ const WORDS = {
   models: {
     title: "Models", columns: ["Model", "Weights", "Clip", "Input size", "Time cells", "CAM", "Classes", "Top-1", "Licence"],
     here: "here", install: "Download", installName: name => `Download ${name}`, exact: "exact", none: "–",
-    offline: "VIDCAM_OFFLINE is set, so nothing can be downloaded.",
+    offline: "This app was started without downloads. To download a model, start the app again without VIDCAM_OFFLINE.",
     source: folder => `Weights are downloaded from their publishers, checked, and kept in ${folder}.`,
   },
   runs: {
-    title: "Runs", note: "Kept on the computer that runs vidcam.", open: (name, sentence) => `Open ${name}: ${sentence}`,
+    title: "Runs", note: "Kept on the computer that runs vidcam.", open: (name, sentence, facts) => `Open ${name}: ${sentence} (${facts})`,
     both: "Side by side", bothTitle: "Select two runs to play them side by side", verdictTitle: "Does the answer depend on this evidence?",
-    remove: "Delete", removeName: (name, sentence) => `Delete the run of ${name}: ${sentence}`, removeAll: "Delete all",
+    remove: "Delete", removeName: (name, sentence, facts) => `Delete the run of ${name}: ${sentence} (${facts})`, removeAll: "Delete all",
     sure: "Delete all runs and their files?", download: "Download all (.zip)",
   },
   stage: {
@@ -51,7 +52,7 @@ const WORDS = {
     examples: "or try an example", limits: most => `Each video: ${most}. Several videos are explained one after another.`,
     question: "What does the model say, and why?", cannotPlay: "Your browser cannot play this format, but vidcam can explain it.",
     example: title => `An example: ${title}. The heat shows where the model finds its evidence.`,
-    hide: "What if a part is hidden?", hideMarked: "Hide the marked place", hideLoop: "Hide the loop",
+    hide: "What if a part is hidden?", hideMarked: "Hide the marked place", hideLoop: "Hide the loop", explainLoop: "Explain this part",
     hideTitle: "Drag a box on the picture, or a stretch on the timeline. You can also hide a marked place (P) or a loop ([ and ]). Escape removes the box.",
     draw: "Drag a box on the picture, or a stretch on the timeline.", asking: "Asking the model…",
   },
