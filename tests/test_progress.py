@@ -9,6 +9,7 @@ import sys
 import pytest
 from rich.progress import Progress
 
+from vidcam.cli.answers import summary
 from vidcam.cli.progress import ProgressBar, _Remaining
 from vidcam.cli.table import print_table
 
@@ -42,6 +43,10 @@ def test_control_characters_are_written_out(capsys: pytest.CaptureFixture[str]) 
     out, err = capsys.readouterr()
     assert out == "a\\x1b[2Jb\\x07\\u202ec\\x9b.mp4: клип\nsecond line\n"
     assert err == "note: a\\x1b[2Jb\\x07\\u202ec\\x9b.mp4\n"
+
+
+def test_line_break_in_a_name_does_not_split_its_line() -> None:
+    assert summary("a\nb.mp4", "clapping 90%", ["out/a\nb.mp4"], "") == "a\\nb.mp4: clapping 90% -> out/a\\nb.mp4"
 
 
 def test_seconds_that_remain_are_what_is_missing_of_the_total() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument
 
 from vidcam.cli import options
+from vidcam.cli.answers import summary
 from vidcam.cli.like import Like, read_recorded
 from vidcam.errors import UsageError, VidcamError
 from vidcam.settings import Encoding, Look, Settings, Tail
@@ -236,12 +237,11 @@ def _annotate_one(
         bar.print_notes([f"{name}: {analysis.method_choice.sentence}"])
     bar.print_result(_summary(name, analysis))
     if (verdict := describe_verdict(analysis)) is not None:
-        bar.print_result(f"{name}: {verdict.sentence}")
+        bar.print_result(summary(name, verdict.sentence, (), ""))
 
 
 def _summary(source: str, analysis: Analysis) -> str:
     from vidcam.batch.tasks import answers_in_words
-    from vidcam.cli.answers import summary
 
     how = "" if analysis.playback is None else analysis.playback.how
     return summary(source, answers_in_words(analysis.top(3)), analysis.outputs.values(), how)
