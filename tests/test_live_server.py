@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import struct
+import threading
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
@@ -32,7 +33,7 @@ from vidcam.errors import UnknownNameError, UsageError
 from vidcam.io.jpeg import decode
 from vidcam.live.events import Event
 from vidcam.live.journal import Journal
-from vidcam.live.pictures import encode_picture
+from vidcam.live.pictures import PictureEncoder, encode_picture
 from vidcam.live.pipeline import MonitorConfig
 from vidcam.live.regions import parse_region
 from vidcam.live.rules import parse_rule
@@ -140,6 +141,24 @@ def test_a_page_gets_everything_it_needs_to_draw(shown, pipeline, engine) -> Non
             assert told["settings"] == {"method": "cam", "class": None, "versus": None, "smooth_s": 0.0}
         until(lambda: pipeline.viewers == 0)
         assert pipeline.stream.on_update == [pipeline.monitor.update]  # nobody is told who has gone
+
+
+@pytest.mark.parametrize("every_s", [0.0, 0.1], ids=["page", "tile"])
+def test_viewer_who_comes_while_a_picture_is_encoded_gets_it(every_s) -> None:
+    (frame,) = red_square(1)
+    encoder, began, go_on, got = PictureEncoder(every_s=every_s), threading.Event(), threading.Event(), []
+
+    def hold(_: bytes, time: float) -> None:
+        began.set()
+        assert go_on.wait(HANG_S)
+
+    encoder.push(frame)
+    encoder.add(hold, frame)
+    assert began.wait(HANG_S)
+    encoder.add(lambda _, time: got.append(time), frame)  # the first viewer's picture is not finished yet
+    go_on.set()
+    until(lambda: got == [frame.time])
+    encoder.close()
 
 
 def test_a_choice_acts_at_once_for_all_viewers(shown, pipeline) -> None:

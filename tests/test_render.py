@@ -581,6 +581,21 @@ def test_figures_around_the_picture_have_a_unit_or_are_left_out(style, signed, u
     assert not [w for w in words if re.search(r"e\+|1\.0\b|= |^peak \S+$", w)]
 
 
+def test_answer_that_rejects_has_no_colour_key(monkeypatch):
+    words, real = [], cv2.putText
+    monkeypatch.setattr(
+        txt.cv2, "putText", lambda image, text, *more, **named: (words.append(text), real(image, text, *more, **named))[1]
+    )
+    legend = Legend("mini", "cam", "16", 2.4, scale=0.42, rejects=("none of these",))
+    r = Renderer(source_size=(720, 1280), legend=legend, curves={"clapping": curve()})
+    r.draw(from_rgb(picture(720, 1280)), heat=None, time=1.0, top=[], label="none of these")
+    assert "none of these: no evidence to show" in words
+    assert not {"none", "Evidence for "} & set(words)
+    words.clear()
+    r.draw(from_rgb(picture(720, 1280)), heat=None, time=1.0, top=[], label="clapping")
+    assert {"none", "Evidence for "} <= set(words)
+
+
 def test_the_scale_is_the_legends_or_else_the_heats():
     image, zero = from_rgb(picture(240, 320)), np.zeros((240, 320))
     running, fixed = (Renderer(source_size=(240, 320), legend=Legend("m", "cam", "2", 1.0, scale=s)) for s in (None, 0.42))

@@ -621,6 +621,14 @@ def test_segments_are_in_percent_of_the_strongest_evidence(tmp_path: Path) -> No
     assert cues(a, tmp_path)[1][2] == "walk: evidence 75 %"
 
 
+def test_headline_of_a_rejection_says_what_the_model_knows() -> None:
+    run = replace(RUN, model=replace(MODEL, rejects=("run",)))
+    windows = (window(0, 3, {"run": 0.6, "walk": 0.3, "sit": 0.1}),)
+    got = summarize(analysis(run=run, curves={"run": np.zeros(12)}, windows=windows, segments=()))
+    sentence = f"run, 60.0 % over the whole video: this is none of the 2 actions that {MODEL.name} knows"
+    assert got.replace("\xa0", " ") == sentence
+
+
 @pytest.mark.parametrize(
     ("segments", "changes", "sentence"),
     [

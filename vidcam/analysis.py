@@ -33,7 +33,10 @@ __all__ = ["Analysis", "Answers", "ModelInfo", "RunInfo"]
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """The model that was explained; None stands for what is not known of it."""
+    """The model that was explained; None stands for what is not known of it.
+
+    ``rejects`` are its labels that mean "none of the others": they have no evidence.
+    """
 
     name: str
     title: str | None = None
@@ -43,6 +46,7 @@ class ModelInfo:
     seconds_between_frames: float | None = None
     time_cells: tuple[int, ...] | None = None
     paper: str | None = None
+    rejects: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, engine: Engine) -> ModelInfo:
@@ -57,6 +61,7 @@ class ModelInfo:
             seconds_between_frames=spec.seconds_between_frames,
             time_cells=tuple(spec.time_cells),
             paper=spec.paper,
+            rejects=tuple(spec.rejects),
         )
 
 

@@ -239,7 +239,7 @@ def _draw(source: Source, analysis: Analysis, outputs: Outputs, look: Look, prog
         panel=look.panel,
         allocate=encodable_planes,
         legend=make_legend(analysis),
-        curves={label: (analysis.times_s, curve) for label, curve in analysis.curves.items()},
+        curves={name: (analysis.times_s, curve) for name, curve in analysis.curves.items() if name not in analysis.model.rejects},
         segments=analysis.segments,
         span=(float(analysis.times_s[0]), float(analysis.times_s[0]) + analysis.duration_s),
     )

@@ -129,11 +129,14 @@ def compare(
 
 
 def _labels(path: str | Path, engine: Engine, settings: Settings, progress: Progress | None) -> tuple[str, ...]:
-    """Return the classes to explain: those that were named, else the most probable answers of the whole video."""
+    """Return the classes to explain: those that were named, else the most probable answers of the whole video.
+
+    A label that means "none of the others" has no evidence, so it is left out.
+    """
     if settings.classes:
         return tuple(dict.fromkeys(label_of(engine.labels, c) for c in settings.classes))
     probs = predict(path, engine=engine, settings=settings, progress=progress)
-    return tuple(label for label in probs if label != settings.versus)[:ANSWERS]
+    return tuple(label for label in probs if label != settings.versus and label not in engine.spec.rejects)[:ANSWERS]
 
 
 def measure_costs(source: Source, engine: Engine, settings: Settings, methods: Sequence[core.Method]) -> dict[str, float]:

@@ -155,7 +155,11 @@ def _labels(path: str | Path, engines: Sequence[Engine], settings: Settings, pro
             index_of(engine.labels, settings.versus)
     if settings.classes:
         return tuple(dict.fromkeys(_shared_label(engines, name) for name in settings.classes))
-    common = [label for label in engines[0].labels if all(label in e.labels for e in engines) and label != settings.versus]
+    common = [
+        label
+        for label in engines[0].labels
+        if label != settings.versus and all(label in e.labels and label not in e.spec.rejects for e in engines)
+    ]
     if not common:
         raise UsageError("these models have no label in common, so their evidence cannot be compared: choose models that do")
     best: list[str] = []

@@ -184,7 +184,7 @@ def _row(entry: Entry, made: Comparison) -> Row:
     curves = [_curve_at(entry, k, times) if made.versus is None else entry.analysis.curves[k] for k in made.labels]
     peak = max(float(np.nanmax(np.abs(c))) for c in curves) or 1.0
     unit = " logits" if entry.analysis.completeness_error is not None else ""
-    facts = [entry.method.title, f"1.0 = {entry.analysis.scale:.3g}{unit}", f"{duration(entry.window_s)} a window"]
+    facts = [entry.method.title, f"1.0 = {entry.analysis.scale:.3g}{unit}", f"{duration(entry.window_s)} per window"]
     if made.versus is not None and not entry.method.signed:
         facts.insert(1, "one side only")
     if math.isfinite(entry.class_correlation):

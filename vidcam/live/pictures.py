@@ -70,10 +70,14 @@ class PictureEncoder:
             self._newest = frame
             self._condition.notify_all()
 
-    def add(self, listener: Listener) -> None:
-        """Add a listener. It is called in the encoding thread and must be quick."""
+    def add(self, listener: Listener, newest: Frame | None = None) -> None:
+        """Add a listener, which gets the ``newest`` frame at once. It is called in the encoding thread and must be quick."""
         with self._condition:
+            if newest is not None:
+                self._wait_until_idle()
             self._listeners = (*self._listeners, listener)
+            if self._newest is None:
+                self._newest = newest
             self._condition.notify_all()
 
     def remove(self, listener: Listener) -> None:
@@ -117,8 +121,8 @@ class PictureEncoder:
         picture = encode_picture(frame, max_width=self._max_width)
         for listener in listeners:
             listener(picture, frame.time)
-        with self._condition:
-            if self._newest is frame:
+        if not self._real_time:
+            with self._condition:
                 self._newest = None
                 self._condition.notify_all()
         return True

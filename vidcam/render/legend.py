@@ -15,7 +15,8 @@ class Legend:
 
     ``time_cells`` is the number of independent time cells that the model has in a clip of ``clip_s`` seconds (``"8 + 32"`` for
     two pathways); ``scale`` is the raw evidence, in ``unit``, that is drawn as 1.0 (None: that of the heat); ``unit`` is empty if
-    the method has none; ``verdict`` is the word for whether the evidence was found to be true.
+    the method has none; ``verdict`` is the word for whether the evidence was found to be true; ``rejects`` are the labels that
+    mean "none of the others", which have no evidence.
     """
 
     model: str
@@ -26,6 +27,7 @@ class Legend:
     scale: float | None = None
     unit: str = "logits"
     verdict: str | None = None
+    rejects: tuple[str, ...] = ()
 
 
 def make_legend(analysis: Analysis) -> Legend:
@@ -40,4 +42,5 @@ def make_legend(analysis: Analysis) -> Legend:
         scale=analysis.scale,
         unit="logits" if analysis.completeness_error is not None else "",
         verdict=None if analysis.verdict is None else analysis.verdict.word,
+        rejects=model.rejects,
     )

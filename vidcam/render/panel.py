@@ -72,6 +72,10 @@ def draw_heading(
     out = np.empty((rows * round(s.text * 1.75), width, 3), np.uint8)
     out[:] = GROUND
     baseline = round(s.text * 1.2)
+    if label in legend.rejects:
+        words = f"{clean_text(label)}: no evidence to show"
+        draw_text(out, fit_text(words, s.text, width - 2 * s.pad), s.pad, baseline, s.text, TEXT)
+        return out
     key, key_width = _make_key(s, width - 2 * s.pad, scale, legend.unit, style, signed=signed)
     if rows == 1:
         room = width - 2 * s.pad - key_width - 2 * s.text

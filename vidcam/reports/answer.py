@@ -22,6 +22,9 @@ def summarize(analysis: Analysis) -> str:
         evidence += f" over {analysis.versus}"
     segments = [s for s in analysis.segments if s.label == explained]
     answer = f"{label}, {percent(prob)} over the whole video"
+    model = analysis.model
+    if explained in model.rejects:
+        return f"{answer}: this is none of the {len(analysis.probs) - len(model.rejects)} actions that {model.name} knows"
     if not segments:
         return f"{answer}: no part stands out in the {evidence}"
     return f"{answer}: {evidence} {_when(segments, analysis.duration_s)}"

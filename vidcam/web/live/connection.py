@@ -107,9 +107,7 @@ class ViewerConnection:
             await self._greet()
             tasks = [asyncio.create_task(part()) for part in (self._send, self._listen)]
             if self._camera is None:
-                self._pictures.add(self._on_picture)
-                if stream.latest is not None:
-                    self._pictures.push(stream.latest)
+                self._pictures.add(self._on_picture, stream.latest)
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
                 task.result()
