@@ -56,7 +56,8 @@ def test_the_items_come_in_their_order_from_another_thread():
     assert {thread for _, thread in found}.isdisjoint({threading.get_ident()})
 
 
-def test_the_producer_stays_depth_items_ahead_and_then_waits():
+@pytest.mark.parametrize(("depth", "weight"), [(4, 1), (8, 2), (7, 2)])
+def test_the_producer_stays_depth_items_ahead_and_then_waits(depth, weight):
     made: list[int] = []
     clock, first_taken = Watching(), threading.Event()
 
@@ -67,7 +68,7 @@ def test_the_producer_stays_depth_items_ahead_and_then_waits():
             made.append(i)
             yield i
 
-    with closing(prefetch(items(), depth=4, clock=clock)) as stage:
+    with closing(prefetch(items(), depth, weigh=lambda item: weight, clock=clock)) as stage:
         assert next(stage) == 0
         first_taken.set()
         for taken in range(1, 21):

@@ -14,6 +14,7 @@ from support.media import number, truncate, write_clip
 from vidcam import Settings, explain, open_engine, open_source
 from vidcam.engine import Engine
 from vidcam.errors import UsageError
+from vidcam.io import skipping
 from vidcam.pipeline import Session
 from vidcam.values import BareFrame, Frame
 
@@ -129,6 +130,39 @@ def test_damaged_file_is_explained_as_far_as_it_can_be_decoded(engine, tmp_path,
     assert frames[-1].time - some[-1].time < 0.1
     assert len(analysis.windows) == 2
     assert analysis.frame_times_s[-1] == some[-1].time
+
+
+def test_range_that_begins_with_a_lost_picture_begins_after_it(engine, tmp_path) -> None:
+    path = write_clip(tmp_path / "a.mp4", frames=90, b_frames=2, gop=30)
+    with av.open(str(path)) as container:
+        packets = [(p.pts * p.time_base, p.pos, p.size) for p in container.demux(video=0) if p.size]
+    whole, seen = path.read_bytes(), 0
+    for time, position, size in packets[1:20]:
+        data = bytearray(whole)
+        data[position : position + size] = bytes(size)
+        path.write_bytes(data)
+        session = Session(engine, Settings())
+        frames, _ = read(path, start=float(time), needed=session.needed)
+        seen += isinstance(frames[0], BareFrame)
+        shown = [time for clip in [*(c for f in frames for c in session.sample(f)), *session.rest()] for time in clip.times]
+        assert min(shown) == next(f.time for f in frames if not isinstance(f, BareFrame))
+    assert seen  # somewhere the picture was lost that the range needs first
+
+
+def test_only_the_packets_of_the_range_are_read(tmp_path, monkeypatch) -> None:
+    path, count = write_clip(tmp_path / "a.mp4", frames=300, b_frames=2, gop=30), []
+    real = skipping.read_packets
+
+    def counted(*words):
+        for packet in real(*words):
+            count.append(packet.pts)
+            yield packet
+
+    monkeypatch.setattr(skipping, "read_packets", counted)
+    frames, _ = read(path, start=5.0, end=6.0, needed=every(5))
+    assert any(isinstance(f, BareFrame) for f in frames)
+    per_second = len(frames)
+    assert per_second <= len(count) <= 3 * per_second + 30
 
 
 @pytest.mark.parametrize("tail", ["shift", "hold", "drop"])

@@ -47,6 +47,9 @@ PREFETCH_FRAMES = 6
 PREFETCH_TIMES = 64
 """The same for frames without their pictures, which take no memory. More lets decoding go on while a clip is explained."""
 
+CLIP_WEIGHT = 16
+"""As how many of these frames a clip counts, whose pictures do take memory."""
+
 MAX_CANDIDATES = 5
 """How many classes are explained in each clip while none is named."""
 
@@ -177,7 +180,9 @@ class Session:
         if not isinstance(frame, BareFrame):
             self._latest = frame
         # If a picture that is needed is lost to damage, a sample can fall on a frame that came without its picture.
-        view, shown = self._views[0], self._latest or frame
+        if self._latest is None:
+            return []
+        view, shown = self._views[0], self._latest
         return self._sampler.push(lambda: sampling.resize(shown.picture, view), time=frame.time, duration=frame.duration)
 
     def needed(self, times: Sequence[float]) -> list[bool]:
@@ -326,6 +331,9 @@ def _sampled(source: Source, session: Session, *, every_picture: bool = False) -
             yield frame if every_picture else BareFrame(frame.size, frame.time, frame.duration), clips
             del frame  # frees the picture
 
+    def weigh(item: tuple[Frame, list[Clip]]) -> int:
+        return 1 + CLIP_WEIGHT * len(item[1])
+
     depth = PREFETCH_FRAMES if every_picture else PREFETCH_TIMES
-    with opencv_single_threaded(), closing(prefetch(sampled(), depth=depth)) as frames:
+    with opencv_single_threaded(), closing(prefetch(sampled(), depth, weigh=weigh)) as frames:
         yield from frames

@@ -19,12 +19,13 @@ from av.video.stream import VideoStream
 
 from vidcam.errors import InputError, UsageError
 from vidcam.io.cores import decoder_threads
+from vidcam.io.reading import TICK_S
 from vidcam.io.remote import is_remote, local_path
 
 __all__ = [
     "DEFAULT_FPS", "JUMP_S", "METADATA", "all_packets", "check_size", "decoder_options", "frame_rate", "input_error", "is_url",
     "longest_pause", "max_pixels", "open_container", "open_video_stream", "read_packets", "refuse_special", "restarts",
-    "sound_of", "stated_duration", "stated_video_duration", "to_float",
+    "seek_before", "sound_of", "stated_duration", "stated_video_duration", "to_float",
 ]  # fmt: skip
 
 OPEN_S, READ_S = 8.0, 20.0  # the longest silence that is accepted while an http(s) source is opened, and while it is read
@@ -268,3 +269,14 @@ def sound_of(container: InputContainer) -> AudioStream | None:
     """
     decodable = [s for s in container.streams.audio if s.codec_context is not None]
     return next((s for s in decodable if s.disposition & Disposition.default), decodable[0] if decodable else None)
+
+
+def seek_before(container: InputContainer, stream: VideoStream, target: float) -> bool:
+    """Seek to a keyframe before ``target`` seconds; return False if that fails or could land elsewhere."""
+    if restarts(container):
+        return False
+    try:
+        container.seek(math.floor((target - TICK_S) / to_float(stream.time_base)), stream=stream)
+    except FFmpegError:
+        return False
+    return True

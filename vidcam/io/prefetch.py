@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Generic, TypeVar
 
@@ -68,7 +68,9 @@ class _End:
         self.error = error
 
 
-def prefetch(items: Iterable[T], depth: int = 4, *, clock: Clock = SYSTEM) -> Generator[T, None, None]:
+def prefetch(
+    items: Iterable[T], depth: int = 4, *, weigh: Callable[[T], int] = lambda item: 1, clock: Clock = SYSTEM
+) -> Generator[T, None, None]:
     """Yield the same items in the same order, produced by a thread of their own.
 
     An error of the producer is raised at the place of its item. If the consumer stops early, or this generator is closed or
@@ -78,17 +80,18 @@ def prefetch(items: Iterable[T], depth: int = 4, *, clock: Clock = SYSTEM) -> Ge
     Args:
         items: What to iterate over. A generator is closed at the end.
         depth: The most items that are ready and not yet consumed.
+        weigh: Returns as how many items a large one counts.
         clock: Both sides wait for each other on this clock, without a timeout.
     """
-    return _consume(_Stage(items, depth, clock))
+    return _consume(_Stage(items, depth, weigh, clock))
 
 
 class _Stage(Generic[T]):
     """The queue between the producer's thread and the consumer."""
 
-    def __init__(self, items: Iterable[T], depth: int, clock: Clock) -> None:
+    def __init__(self, items: Iterable[T], depth: int, weigh: Callable[[T], int], clock: Clock) -> None:
         self._items = items
-        self._depth = depth
+        self._depth, self._weigh = depth, weigh
         self._clock = clock
         self._changed = threading.Condition()
         self._ready: deque[T | _End] = deque()
@@ -126,10 +129,14 @@ class _Stage(Generic[T]):
             self._ready.clear()
             self._changed.notify_all()
 
+    @property
+    def _weight(self) -> int:
+        return sum(self._weigh(item) for item in self._ready if not isinstance(item, _End))
+
     def _put(self, item: T | _End) -> bool:
         """Wait for room and put an item into the queue; return False if the stage was stopped."""
         with self._changed:
-            self._clock.wait(self._changed, lambda: self._stopped or len(self._ready) < self._depth)
+            self._clock.wait(self._changed, lambda: self._stopped or self._weight < self._depth)
             if not self._stopped:
                 self._ready.append(item)
                 self._changed.notify_all()

@@ -16,7 +16,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from vidcam.errors import InputError
-from vidcam.io.container import is_url, open_video_stream, read_packets, restarts
+from vidcam.io.container import is_url, open_video_stream, read_packets, restarts, seek_before
 from vidcam.io.reading import Needed, TimedPicture, limits
 from vidcam.values import SourceInfo
 
@@ -53,7 +53,7 @@ class SkipPlan:
                 time = self._ticks[i] * self._num / self._den
                 if not self._needed[i] and last < time < item.time:
                     yield TimedPicture(self._size, time, 0.0)
-            at, last = here + 1, item.time
+            at, last = bisect.bisect_right(self._ticks, item.picture.pts), item.time
             yield item
             del item  # frees the picture
 
@@ -61,8 +61,8 @@ class SkipPlan:
 def plan_skipping(info: SourceInfo, start: float | None, end: float | None, needed: Needed) -> SkipPlan | None:
     """Return which pictures of a file to leave out; None if all must be decoded.
 
-    The packets are read for their times, which takes 1 % of the time of decoding. Nothing is left out of other codecs than
-    H.264: in HEVC, a picture that is marked as not referred to may be referred to by a higher layer.
+    The packets of the range are read for their times, which takes 1 % of the time of decoding it. Nothing is left out of other
+    codecs than H.264: in HEVC, a picture that is marked as not referred to may be referred to by a higher layer.
     """
     if info.codec != "h264" or is_url(info.path):
         return None
@@ -70,13 +70,15 @@ def plan_skipping(info: SourceInfo, start: float | None, end: float | None, need
         with open_video_stream(info.path) as (container, stream):
             base = stream.time_base
             assert base is not None  # every stream of an opened file has one
-            read = None if restarts(container) else _ticks(read_packets(container, stream))
+            num, den = base.numerator, base.denominator
+            if start and not seek_before(container, stream, info.start_s + start):
+                return None
+            low, high = limits(start, end, info.start_s)
+            read = None if restarts(container) else _ticks(read_packets(container, stream), high * den / num)
     except (FFmpegError, InputError):
         return None  # whoever decodes it will say what is lost
     if read is None:
         return None
-    num, den = base.numerator, base.denominator
-    low, high = limits(start, end, info.start_s)
     times = [tick * num / den for tick in read]
     first, last = bisect.bisect_left(times, max(low, info.start_s)), bisect.bisect_left(times, high)
     if last <= first:
@@ -86,13 +88,15 @@ def plan_skipping(info: SourceInfo, start: float | None, end: float | None, need
     return SkipPlan(read, flags, num, den, (info.height, info.width))
 
 
-def _ticks(packets: Iterator[Any]) -> array[int] | None:
-    """Return the times of the packets in increasing order.
+def _ticks(packets: Iterator[Any], end: float) -> array[int] | None:
+    """Return the times of the packets up to the tick ``end`` in increasing order.
 
     None if they are in order already, because then there are no B-frames to leave out, and if a time is missing or repeated.
     """
     ticks = array("q")
     for packet in packets:
+        if packet.dts is not None and packet.dts >= end:
+            break  # pictures are decoded before they are shown
         if packet.pts is None:
             if packet.size:
                 return None

@@ -10,10 +10,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import Any
 
-from av.container import InputContainer
-from av.error import FFmpegError
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from vidcam.errors import InputError
 from vidcam.io.container import (
@@ -24,7 +21,7 @@ from vidcam.io.container import (
     max_pixels,
     open_video_stream,
     read_packets,
-    restarts,
+    seek_before,
     sound_of,
     stated_duration,
     stated_video_duration,
@@ -150,7 +147,7 @@ class _Decoding:
 
     def seek(self, target: float) -> bool:
         """Seek to a keyframe before ``target`` seconds; return False if that fails or could land elsewhere."""
-        if not _seek(self.container, self.stream, target):
+        if not seek_before(self.container, self.stream, target):
             return False
         first = next(self.pictures, None)
         # A picture without a time of its own could be anywhere, and one after the target is too late.
@@ -200,14 +197,3 @@ def _upright_sizes(decoding: _Decoding, orientation: Orientation) -> Iterator[Ti
             item = replace(item, aspect=to_float(decoding.stream.codec_context.sample_aspect_ratio))
         yield item
         del item  # frees the picture
-
-
-def _seek(container: InputContainer, stream: VideoStream, target: float) -> bool:
-    """Seek to a keyframe before ``target`` seconds; return False if that fails or could land elsewhere."""
-    if restarts(container):
-        return False
-    try:
-        container.seek(math.floor((target - TICK_S) / to_float(stream.time_base)), stream=stream)
-    except FFmpegError:
-        return False
-    return True
