@@ -222,6 +222,16 @@ def test_storage_knows_which_protocols_write_whole_files() -> None:
     assert files.protocol in storage.WHOLE_AT_ONCE
 
 
+def test_only_what_lies_in_the_locked_folder_is_discarded(tmp_path: Path) -> None:
+    run, part = tmp_path / "run", ".a.vidcam-0abc1234-1-1-00000000.part.json"
+    for folder in (run, tmp_path / "reports"):
+        folder.mkdir()
+        (folder / part).touch()
+    storage.open_storage(run).discard(["a.json", "../reports/a.json", str(tmp_path / "reports" / "a.json")])
+    assert not (run / part).exists()
+    assert (tmp_path / "reports" / part).exists()
+
+
 def test_half_uploaded_files_of_lost_workers_are_discarded(tmp_path: Path) -> None:
     for name in (".a.mp4.part", ".b.mp4.part", "a.mp4"):
         (tmp_path / name).touch()

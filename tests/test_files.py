@@ -15,7 +15,7 @@ import pytest
 from support.clock import NOON, ManualClock
 
 from vidcam.errors import OutputError
-from vidcam.io.files import atomic_write, check_output, remove_leftovers, scratch
+from vidcam.io.files import atomic_write, check_output, remove_leftovers, remove_unfinished, scratch
 
 
 def listing(folder: Path) -> list[str]:
@@ -164,6 +164,14 @@ def renamed(name: str, **parts: object) -> str:
     found = re.fullmatch(r"(?P<head>.*\.vidcam-)(?P<machine>\w+)-(?P<pid>\d+)-(?P<started>\d+)(?P<tail>-.*)", name)
     assert found
     return "{head}{machine}-{pid}-{started}{tail}".format(**{**found.groupdict(), **parts})
+
+
+@linux
+def test_unfinished_outputs_of_lost_workers_are_removed_but_not_of_living_ones(tmp_path: Path, own: str, dead: int) -> None:
+    for name in (own, renamed(own, pid=dead), renamed(own, machine="0abc1234")):
+        (tmp_path / name).touch()
+    remove_unfinished([tmp_path / "clip.mp4", tmp_path / "other.mp4"])
+    assert listing(tmp_path) == sorted([own, "own"])
 
 
 @linux

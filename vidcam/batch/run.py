@@ -6,6 +6,7 @@ import heapq
 import os
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -17,6 +18,7 @@ from vidcam.batch.naming import written_files
 from vidcam.batch.plan import Item, Plan
 from vidcam.batch.storage import open_storage
 from vidcam.batch.worker import Outcome
+from vidcam.errors import VidcamError
 from vidcam.io.clock import SYSTEM, Clock, Stop
 
 __all__ = ["Remaining", "Report", "Status", "begin_run", "run_items"]
@@ -82,7 +84,8 @@ def begin_run(plan: Plan, *, retry_failed: bool = False, anew: bool = False) -> 
     done = marks.names("done")
     failed = marks.names("failed") - done
     items = sorted((item for item in plan.items if item.name not in done | failed), key=_size, reverse=True)
-    _discard_unfinished(plan, items)
+    if isinstance(plan.folder, Path):  # at an address, the same work writes over what was left
+        _discard_unfinished(plan, items)
     return Remaining(tuple(items), len(done), len(failed))
 
 
@@ -118,12 +121,13 @@ def run_items(
                 report(course.status(), outcome if is_final else None)
     finally:
         executor.close()
-        _discard_unfinished(plan, course.lost)
+        with suppress(VidcamError):  # what failed shall not hide what the run has done
+            _discard_unfinished(plan, course.lost)
     return course.status()
 
 
 def _discard_unfinished(plan: Plan, items: Iterable[Item]) -> None:
-    """Remove what lost workers left half-written. Nobody else writes these files: the folder of a run is locked."""
+    """Remove what lost workers left half-written. Nobody else writes into the folder of a run, which is locked."""
     marks, names = Marks(plan.folder), list[str]()
     for item in items:
         names += [*map(str, written_files(item.paths(Path()))), *marks.files(item.name)]

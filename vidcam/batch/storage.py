@@ -43,7 +43,7 @@ class Storage(Protocol):
         """Make a run possible: make its folders, and remove what a killed run left half-written."""
 
     def discard(self, names: Iterable[str]) -> None:
-        """Remove what lost workers, on whatever machines, left half-written of some files."""
+        """Remove what lost workers, on whatever machines, left half-written of those files that lie inside the run's folder."""
 
     def working(self, names: Iterable[str]) -> Any:
         """Yield the local folder in which outputs are written, as a context; they are in the storage when the block ends."""
@@ -99,7 +99,8 @@ class _Folder:
             remove_leftovers(folder)
 
     def discard(self, names: Iterable[str]) -> None:
-        remove_unfinished(self._folder / name for name in names)
+        inside = (name for name in map(PurePath, names) if not name.is_absolute() and ".." not in name.parts)
+        remove_unfinished(self._folder / name for name in inside)
 
     @contextmanager
     def working(self, names: Iterable[str]) -> Iterator[Path]:
@@ -156,8 +157,9 @@ class _Remote:
                 files.makedirs(path, exist_ok=True)
 
     def discard(self, names: Iterable[str]) -> None:
-        for part in self.existing(map(_part, names)):
-            self.remove(part)
+        if not self._is_whole_at_once(self._open("")[0]):
+            for name in names:
+                self.remove(_part(name))
 
     @contextmanager
     def working(self, names: Iterable[str]) -> Iterator[Path]:
@@ -178,14 +180,18 @@ class _Remote:
 
     def _upload(self, local: Path, name: str) -> None:
         files, path = self._open(name)
-        protocols = {files.protocol} if isinstance(files.protocol, str) else set(files.protocol)
         with translated(f"{self._address}/{name}", "written"):
-            if protocols & WHOLE_AT_ONCE:
+            if self._is_whole_at_once(files):
                 files.put_file(str(local), path)
                 return
             part = _part(path)
             files.put_file(str(local), part)
             files.mv(part, path)
+
+    @staticmethod
+    def _is_whole_at_once(files: Any) -> bool:
+        protocols = {files.protocol} if isinstance(files.protocol, str) else set(files.protocol)
+        return bool(protocols & WHOLE_AT_ONCE)
 
     def _open(self, name: str) -> tuple[Any, str]:
         return open_remote(f"{self._address}/{PurePath(name).as_posix()}" if name else self._address)

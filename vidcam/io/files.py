@@ -153,7 +153,10 @@ def remove_leftovers(folder: Path, *, clock: Clock = SYSTEM) -> None:
 
 
 def remove_unfinished(outputs: Iterable[Path]) -> None:
-    """Remove the unfinished versions of some outputs, whatever process of whatever machine has begun them: nobody goes on."""
+    """Remove the unfinished versions of some outputs, unless a process of this machine that is alive writes them.
+
+    Call it if no process of another machine goes on with them.
+    """
     wanted = defaultdict(set)
     for path in outputs:
         wanted[path.parent].add((path.stem[:STEM], path.suffix))
@@ -161,9 +164,12 @@ def remove_unfinished(outputs: Iterable[Path]) -> None:
         with suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
                 name = PART.fullmatch(entry.name)
-                if name is not None and (name["stem"], name["suffix"]) in names:
-                    with suppress(OSError):
-                        os.unlink(entry.path)
+                if name is None or (name["stem"], name["suffix"]) not in names:
+                    continue
+                if name["machine"] == _machine() != UNKNOWN and _is_alive(int(name["pid"]), int(name["started"])):
+                    continue
+                with suppress(OSError):
+                    os.unlink(entry.path)
 
 
 @cache
