@@ -268,7 +268,7 @@ def test_rates_of_source_and_page_are_told_until_the_source_ends(browser, hand, 
         pass_time(page, 1.5)
         for _ in range(4):
             receive(hand, page)
-        wait(page, f"vidcamStats.shown === {hand.stream.latest.time!r}")
+        wait(page, f"vidcamStats.shown === {hand.stream.latest.time!r} && vidcamStats.evidence === {hand.stream.update.number}")
         pass_time(page, 1.0)
         hand.clock.advance(1.0)  # the next status
         wait(page, "/shown/.test(document.getElementById('facts').textContent)")
@@ -558,12 +558,13 @@ def test_picture_in_step_waits_for_its_evidence(browser, hand, turn, address) ->
             known = hand.stream.update.time
             for _ in range(6):  # pictures whose evidence has not come
                 picture()
-                wait(page, f"vidcamStats.shown <= {known + 1e-3}")
+                assert page.evaluate("vidcamStats.shown") <= known + 1e-3
             assert page.evaluate("vidcamStats.shown") >= known - STEP_S - 1e-3
         hand.stream.settle()
         known = hand.stream.update.time
+        wait(page, f"vidcamStats.evidence === {hand.stream.update.number}")
         picture()
-        wait(page, f"vidcamStats.shown <= {known + 1e-3}")
+        assert page.evaluate("vidcamStats.shown") <= known + 1e-3
         late = hand.stream.latest.time - page.evaluate("vidcamStats.shown")
         assert 0.4 < late < 0.9  # the delay falls slowly
         assert re.fullmatch(r"in step, 0\.\d\d s delay", text(page, "age"))
@@ -830,6 +831,7 @@ def test_what_matters_is_seen_beside_the_picture(browser, engine, frames, device
         page = stack.enter_context(opened(browser, address, **device))
         wait(page, "document.querySelectorAll('#events img').length === 1")
         wait(page, "document.querySelectorAll('#rules li').length === 1")
+        wait_for_newest(hand, page)
         height = device["viewport"]["height"]
         boxes = {name: page.locator(f"#{name}").bounding_box() for name in (*names, "events")}
         assert {name: box for name, box in boxes.items() if box["height"] < 10 or box["y"] + box["height"] > height} == {}

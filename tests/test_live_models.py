@@ -188,7 +188,7 @@ def test_model_is_chosen_in_the_page_and_both_viewers_see_it(browser, first, min
         opened(browser, address) as page,
         opened(browser, address) as other,
     ):
-        wait(page, "vidcamStats.drawn.evidence !== null")
+        wait(page, "vidcamStats.drawn.evidence > 0 && document.getElementById('model').value !== ''")
         assert page.get_by_label("Model").input_value() == first.spec.name
         pick(page, "model", "nobody")
         wait(page, "/no model called .nobody. on vidcam.s machine/.test(document.getElementById('notice').textContent)")

@@ -22,6 +22,7 @@ from support import page as pages
 from support.explained import made_up
 from support.media import number, write_clip
 from support.values import track
+from support.waiting import until
 
 from vidcam import annotation
 from vidcam.analysis import Analysis, Answers
@@ -403,12 +404,12 @@ def test_paused_clock_tells_single_frames_apart(browser, three) -> None:
         shown = set()
         for _ in range(3):
             view.keyboard.press(".")
-            pages.wait(view, f"!{PLAYER}.video.seeking")
-            frame = int(np.argmin(np.abs(a.frame_times_s - view.evaluate(f"{PLAYER}.state.frame"))))
-            text = " ".join(view.locator(".vp-clock").inner_text().split())
-            assert text.startswith(f"{a.frame_times_s[frame]:.2f} s / {a.duration_s:.1f} s")
-            assert text.endswith(f"frame {frame + 1} of {a.frames}")
-            shown.add(text)
+            wanted = view.evaluate(f"{PLAYER}.state.time")
+            frame = int(np.argmin(np.abs(a.frame_times_s - wanted)))
+            pages.wait(view, f"Math.abs({PLAYER}.state.frame - {wanted}) < 1e-3")
+            words = f"{a.frame_times_s[frame]:.2f} s / {a.duration_s:.1f} s frame {frame + 1} of {a.frames}"
+            until(lambda words=words: " ".join(view.locator(".vp-clock").inner_text().split()) == words)
+            shown.add(words)
         assert len(shown) == 3
 
 
