@@ -163,9 +163,9 @@ def test_a_choice_gives_models_or_methods() -> None:
 
 def changed(page: SimpleNamespace, *asked: Any) -> dict[str, Any]:
     """Return what the controls become if this is chosen, by the name of the control."""
-    update = page.tab._change(SimpleNamespace(session_hash="tab"), *asked)
+    update = page.tab.change(page.session, *asked)
     names = ("kind", "model", "other", "methods", "method", "labels")
-    return {name: update[part] for name, part in zip(names, page.tab.starting[1:], strict=True)}
+    return {name: update[part] for name, part in zip(names, page.tab.asked, strict=True)}
 
 
 def test_menus_of_two_models_offer_what_both_know(page, kept, tmp_path) -> None:
@@ -198,8 +198,8 @@ def test_menus_of_two_models_offer_what_both_know(page, kept, tmp_path) -> None:
     page.session.runs = kept.state / "runs" / "bert"  # he has no model of his own, and mini is the only one here
     assert changed(page, MODELS, "mini", None, [], None, [])["other"].info.startswith("There is no other model on this machine")
     page.session.chosen["compare"] = [MODELS, "mini", few.name, ["cam"], "lrp", []]
-    update = page.tab.begin(SimpleNamespace(session_hash="tab"))
-    assert update[page.tab._kind].value == METHODS  # the second model is gone
+    for update in (page.tab.begin(page.session), page.tab.for_models(page.session)):
+        assert update[page.tab.asked[0]].value == METHODS  # the second model is gone
 
 
 def test_methods_that_are_compared_at_first_are_quick() -> None:

@@ -16,6 +16,7 @@ from vidcam.web.studio import annotate, compare, jobs, models, runs, sessions, v
 from vidcam.web.studio import menus as menu_choices
 from vidcam.web.studio.annotate_questions import Questions
 from vidcam.web.studio.annotate_view import View
+from vidcam.web.studio.work import Cancelled
 
 REQUEST: Any = SimpleNamespace(session_hash="tab")
 
@@ -31,7 +32,7 @@ def tabs(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         with gr.Blocks(analytics_enabled=False):
             tab = annotate.AnnotateTab(desk, engines, shelf, model="mini", examples=[])
             compared = compare.CompareTab(desk, engines, model="mini")
-            return SimpleNamespace(desk=desk, annotate=tab, compare=compared, models=models.ModelsTab(desk, []))
+            return SimpleNamespace(desk=desk, annotate=tab, compare=compared, models=models.ModelsTab(desk))
 
     return run_async(make())
 
@@ -57,7 +58,8 @@ def told(updates: AsyncIterator[Any], meanwhile: Callable[[], Any] = lambda: Non
 
 def test_an_event_with_nothing_to_tell_yields_an_update_that_changes_nothing(page) -> None:
     # Gradio empties the outputs of an event that yields nothing: no video could be brought any more.
-    [update] = told(page.annotate.resume(REQUEST))
+    tab = page.annotate
+    [update] = told(tab.jobs.resume(REQUEST, tab.show))
     assert list(update.values()) == [gr.skip()]
 
 
@@ -67,23 +69,34 @@ def test_a_job_that_ends_while_the_page_is_loaded_is_shown_with_its_result(page,
     monkeypatch.setattr(jobs, "asked_of", lambda result: ("mini", None))
     monkeypatch.setattr(view_models, "answered", lambda result, session: {"top": []})
     job = page.desk.submit(session, lambda job: SimpleNamespace(folder=session.folder), key="annotate", keep=True)
-    [shown] = told(tab.begin(REQUEST))
-    assert shown[tab.jobs.line]["state"] == "waiting"
+    assert tab.jobs.standing(session)[tab.jobs.line]["state"] == "waiting"
     page.desk.step()  # after the page was told how the job stands, before it follows it
-    *_, last = told(tab.resume(REQUEST))
+    [last] = told(tab.jobs.resume(REQUEST, tab.show))
     assert last[tab.stage] is job.result
     assert last[tab.jobs.line] == {"state": "idle"}
-    assert told(tab.resume(REQUEST)) == [{tab.jobs.line: gr.skip()}]  # it is followed once
 
 
-def test_a_comparison_repeats_its_video_while_it_is_followed(page) -> None:
+def test_a_comparison_is_shown_when_the_job_that_a_loaded_page_follows_ends(page, monkeypatch) -> None:
     tab, session = page.compare, page.session
-    page.desk.submit(session, lambda job: SimpleNamespace(folder=session.folder), key="compare")
-    steps = iter([lambda: None, page.desk.step])  # the job runs once its progress is followed
-    updates = told(tab.show_video(REQUEST), lambda: next(steps, lambda: None)())
-    assert len(updates) > 2
-    for update in updates:
-        assert {tab._page, tab.jobs.line} <= set(update)
+    monkeypatch.setattr(compare, "_finished", lambda session, result: result)
+    job = page.desk.submit(session, lambda job: SimpleNamespace(folder=session.folder), key="compare", keep=True)
+    assert tab.page in tab.begin(session)
+    first, last = told(tab.jobs.resume(REQUEST, tab.show), page.desk.step)  # the job runs once its progress is followed
+    assert first[tab.jobs.line]["state"] == "waiting"
+    assert last == {tab.page: job.result, tab.jobs.line: {"state": "idle"}}
+
+
+@pytest.mark.parametrize(("state", "shown"), [("cancelled", "idle"), ("failed", "failed")])
+def test_a_loaded_page_shows_why_the_last_job_failed_and_not_that_one_was_stopped(page, state: str, shown: str) -> None:
+    tab, session = page.compare, page.session
+
+    def work(job: Any) -> None:
+        raise Cancelled if state == "cancelled" else UsageError("no")
+
+    page.desk.submit(session, work, key="compare")
+    page.desk.step()
+    for update in (tab.jobs.standing(session), *told(tab.jobs.resume(REQUEST, tab.show))):
+        assert update[tab.jobs.line]["state"] == shown
 
 
 def test_a_result_is_in_all_updates_that_come_after_it(page, monkeypatch) -> None:
@@ -100,7 +113,7 @@ def test_a_result_is_in_all_updates_that_come_after_it(page, monkeypatch) -> Non
 
     monkeypatch.setattr(page.desk.clock, "wait_async", at_once)
     steps = iter([lambda: job.show(first), page.desk.step])  # the evidence, while the verdict is made
-    updates = told(tab.explaining.follow(job), lambda: next(steps, lambda: None)())
+    updates = told(tab.jobs.follow(job, tab.show), lambda: next(steps, lambda: None)())
     given: set[Any] = set()
     for update in updates:
         assert given <= set(update)
@@ -111,12 +124,12 @@ def test_a_result_is_in_all_updates_that_come_after_it(page, monkeypatch) -> Non
 
 def test_a_tab_that_was_closed_at_once_gets_no_example_and_no_complaint(tabs, caplog) -> None:
     closed: Any = SimpleNamespace(session_hash="closed")
-    assert told(tabs.annotate.show_example(closed)) == [{tabs.annotate.stage: gr.skip()}]
+    assert run_async(tabs.annotate.show_example(closed)) == gr.skip()
     assert caplog.text == ""
 
 
 def test_questions_are_put_in_the_words_of_the_page(page) -> None:
-    controls = page.annotate._questions.controls
+    controls = page.annotate.questions.controls
     classes, contrast, check = controls[2], controls[3], controls[-1]
     assert (classes.label, classes.info) == ("Evidence for", "Leave empty to explain the model's answer.")
     assert (contrast.label, contrast.choices[0]) == ("Contrast with", ("none", ""))
@@ -135,7 +148,7 @@ def test_seconds_are_typed_or_left_out(typed: tuple[Any, Any], wanted: tuple[Any
 
 
 def test_classes_begin_with_the_answers_of_the_video(page, monkeypatch) -> None:
-    questions, session = page.annotate._questions, page.session
+    questions, session = page.annotate.questions, page.session
     [classes, contrast] = questions.class_menus
     plain = questions.for_model(session, "mini", "cam", [], None)[classes].choices
     assert questions.order_classes(session) == {}  # nothing is explained

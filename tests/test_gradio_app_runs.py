@@ -114,7 +114,7 @@ def test_a_run_is_opened_later_with_its_answer_and_explained_again_for_an_mp4(ke
     job = desk.submit(session, jobs.save(session, engines, opened, "video"), key="annotate")
     desk.step()
     assert job.state == "done", job.message
-    assert job.result.read_bytes()[4:8] == b"ftyp"
+    assert job.result.path.read_bytes()[4:8] == b"ftyp"
     assert session.results["annotate"] == opened
     assert not job.folder.exists()
     assert results.path_of(opened, "video").is_file()  # so that it is there the next time

@@ -122,14 +122,9 @@ def build(
             with gr.Tab(words.Tabs.LIVE, id="live"):
                 viewer = live.LiveTab(desk)
             with gr.Tab(words.Tabs.TEACH, id="teach"):
-                others = [*tab.model_menus, *compared.model_menus]
-                taught = teach.TeachTab(desk, engines, model_shelf(), others)
+                taught = teach.TeachTab(desk, engines, model_shelf())
             with gr.Tab(words.Tabs.MODELS, id="models"):
-                shown = models.ModelsTab(desk, [other.menu for other in others])
-        tab.stage.input(compared.show_video, None, compared.outputs, **EVENT)
-        tab.take_model(taught.use, taught.menu).then(lambda: gr.Tabs(selected="annotate"), None, tabs, **EVENT)
-        tab.follow_model(taught.deleted)
-        compared.follow_models(taught.deleted)
+                shown = models.ModelsTab(desk)
         secret = gr.Textbox(visible=False)  # carries what the browser's tab has kept since it was loaded before
 
         # The secret of the browser, to which its runs belong; it outlives the server, so its key must too.
@@ -141,12 +136,14 @@ def build(
             return owner
 
         entered = demo.load(enter, [secret, browser], browser, js=KEPT, **EVENT)
-        entered.then(tab.begin, None, tab.starting, **EVENT).then(tab.resume, None, tab.shown, **EVENT)
-        entered.then(tab.show_example, None, [tab.stage], **EVENT)
-        entered.then(compared.begin, None, compared.starting, **EVENT)
-        entered.then(taught.begin, None, taught.starting, **EVENT).then(taught.resume, None, taught.shown, **EVENT)
-        entered.then(shown.begin, None, shown.outputs, **EVENT)
-        entered.then(viewer.begin, None, viewer.viewer, **EVENT)
+        for one in (tab, compared, viewer, taught, shown):
+            one.enter(entered)
+        compared.follow_video(tab.stage.input)
+        for changed in (*taught.changes, *shown.changes):
+            tab.follow_models(changed)
+            compared.follow_models(changed)
+        used = tab.take_model(taught.use, taught.menu)
+        used.then(lambda: gr.Tabs(selected="annotate"), None, tabs, **EVENT)
 
         async def stay(request: gr.Request) -> None:
             """Keep the tab's stream of answers open for as long as there is the tab.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,10 @@ from vidcam.web import words
 
 from . import jobs, menus
 from .compare_jobs import Compared, compare
-from .components import EVENT, ModelMenu, part, remembered
+from .components import part, remembered
 from .session import Session
 from .sessions import SessionManager
-from .tab_jobs import TabJobs
+from .tab_jobs import TabJobs, Updates
 from .teach_models import shown_name
 from .work import Job
 
@@ -76,38 +76,39 @@ class Choice:
 
 
 class CompareTab:
-    """The tab, made inside the app's page, with ``model`` chosen at first.
-
-    :meth:`show_video` gives ``outputs`` when there is another video; :meth:`begin` gives ``starting`` what was chosen before the
-    page was loaded again. ``model_menus`` are its menus of models.
-    """
+    """The tab, made inside the app's page, with ``model`` chosen at first."""
 
     def __init__(self, desk: SessionManager, engines: jobs.Engines, *, model: str) -> None:
-        self._desk, self._engines, self._model = desk, engines, model
+        self._engines, self._model = engines, model
         with gr.Row(equal_height=False, elem_classes="asks"):
             with gr.Column(scale=7, min_width=340):
                 self.jobs = TabJobs(desk, KEY, elem_id="compare-job")
-                self._page = part("compared", None, input=None, uses=("bring",), elem_id="compared")
+                self.page = part("compared", None, input=None, uses=("bring",), elem_id="compared")
             with gr.Column(scale=4, min_width=320):
-                asked = self._make_questions(model)
+                self.asked = asked = self._make_questions(model)
                 with gr.Row(elem_classes="sticky"):
                     start = gr.Button(words.Compare.COMPARE, variant="primary", elem_id="compare", elem_classes="go")
-                    stop = gr.Button(words.Common.STOP, elem_classes="stop")
-        self.model_menus = [ModelMenu(self._model_menu, KEY, 1, model), ModelMenu(self._other_menu, KEY, 2, None)]
-        self._asked = asked
-        self.outputs, self.starting = [self._page, self.jobs.line], [self.jobs.line, *asked]
+                    self.jobs.stop_button()
+        on = self.jobs.on
         changes = [
-            self._kind.input(self._change, asked, self.starting, **EVENT),
-            self._model_menu.input(self._change_model, asked, self.starting, **EVENT),
-            self._other_menu.input(self._change, asked, self.starting, **EVENT),
+            on(self._kind.input, self.change, asked, asked),
+            on(self._model_menu.input, self._change_model, asked, asked),
+            on(self._other_menu.input, self.change, asked, asked),
         ]
-        start.click(self._run, asked, self.outputs, **EVENT)
-        stop.click(self.jobs.stop, None, [self.jobs.line], **EVENT)
-        self._remember_after = remembered(desk, KEY, asked, after=changes)
+        self.jobs.work(start.click, self._compare, asked, [self.page], show=self.show, keep=True)
+        remembered(desk, KEY, asked, after=changes)
+
+    def enter(self, loaded: Any) -> None:
+        """Fill the tab after the event by which a page is loaded."""
+        self.jobs.enter(loaded, self.begin, [self.page, *self.asked], show=self.show, shown=[self.page])
+
+    def follow_video(self, changed: Any) -> None:
+        """Show the session's video or its comparison at an event by which there may be another video."""
+        self.jobs.on(changed, lambda session: self._show_video(session) | self.jobs.standing(session), outputs=[self.page])
 
     def follow_models(self, changed: Any) -> None:
-        """Fill the menus for the models of the menus after an event that may have chosen other ones."""
-        self._remember_after(changed.then(self._change, self._asked, self.starting, **EVENT))
+        """Fill the menus after an event after which there may be other models."""
+        self.jobs.on(changed.then, self.for_models, outputs=self.asked)
 
     def _make_questions(self, model: str) -> list[Any]:
         """Make the controls of what is compared, in the order of the fields of :class:`Choice`."""
@@ -139,28 +140,24 @@ class CompareTab:
             )
         return [self._kind, self._model_menu, self._other_menu, self._method_menu, self._one_method, self._classes]
 
-    async def show_video(self, request: gr.Request) -> AsyncIterator[Any]:
-        """Show the session's video or its comparison, and the progress of a job that still runs."""
-        try:
-            session = self._desk.of(request.session_hash)
-        except UsageError as error:
-            yield self.jobs.failed(error)
-            return
+    def begin(self, session: Session) -> Updates:
+        """Return what the session has, and what was chosen before the page was loaded again."""
+        # Gradio forgets the values of components in a tab that was never looked at, so all of them are sent.
+        return self._show_video(session) | self._menus_for(session, self._chosen_before(session))
+
+    def _show_video(self, session: Session) -> Updates:
         video = session.video
         result: Compared | None = session.results.get(KEY)
         facts = None if video is None else {"name": video.name, "poster": video.poster, "facts": video.facts}
-        page = gr.HTML(None if result is None else _finished(session, result), input=facts)
-        shown: dict[Any, Any] = {self._page: page} | self.jobs.idle  # all later updates contain it: see :meth:`TabJobs.follow`
-        yield shown
-        job = self.jobs.unfinished(session)
-        if job is not None:
-            async for update in self._follow(job):
-                yield shown | update
+        return {self.page: gr.HTML(None if result is None else _finished(session, result), input=facts)}
 
-    def begin(self, request: gr.Request) -> Any:
-        """Return what was chosen before the page was loaded again."""
-        # Gradio forgets the values of components in a tab that was never looked at, so all of them are sent.
-        return self.jobs.answer(request, lambda session: self._menus_for(session, self._chosen_before(session)))
+    def for_models(self, session: Session) -> Updates:
+        """Return the menus for the models that there are now; all controls, if a model that is chosen was deleted."""
+        _, *chosen = session.chosen.get(KEY, [METHODS, self._model, None])[:3]
+        if all(menus.is_known(name) for name in chosen if name):
+            choices = menus.model_choices(session.runs)
+            return {menu: gr.Dropdown(choices) for menu in (self._model_menu, self._other_menu)}
+        return self._menus_for(session, self._chosen_before(session))
 
     def _chosen_before(self, session: Session) -> Choice:
         """Return what was chosen before the page was loaded again; what is usual if a model of it is gone."""
@@ -169,7 +166,7 @@ class CompareTab:
         except (KeyError, UsageError):
             return Choice(METHODS, self._model, None, tuple(_usual(self._model)), None, ())
 
-    def _menus_for(self, session: Session, choice: Choice) -> dict[Any, Any]:
+    def _menus_for(self, session: Session, choice: Choice) -> Updates:
         """Return the controls for a choice, without what its models do not know."""
         models, first, of_models = menus.model_choices(session.runs), choice.model, choice.of_models
         other = choice.other or next((name for _, name in models if name != first), None)
@@ -196,35 +193,24 @@ class CompareTab:
             ),
         }  # fmt: skip
 
-    def _change(self, request: gr.Request, *asked: Any) -> Any:
-        def update(session: Session) -> Any:
-            told = self.jobs.unchanged if session.busy else self.jobs.idle  # an error was about what was chosen before
-            return self._menus_for(session, Choice.of(*asked)) | told
+    def change(self, session: Session, *asked: Any) -> Updates:
+        """Return the controls for what is chosen now."""
+        told = {} if session.busy else self.jobs.idle  # an error was about what was chosen before
+        return self._menus_for(session, Choice.of(*asked)) | told
 
-        return self.jobs.answer(request, update)
+    def _change_model(self, session: Session, kind: Any, model: Any, other: Any, _: Any, *more: Any) -> Updates:
+        """Return the controls for another first model, with the methods that are usual for it."""
+        return self.change(session, kind, model, other, (), *more)
 
-    def _change_model(self, request: gr.Request, kind: Any, model: Any, other: Any, _: Any, *more: Any) -> Any:
-        """Show the menus for another first model, with the methods that are usual for it."""
-        return self._change(request, kind, model, other, (), *more)
+    def _compare(self, session: Session, *asked: Any) -> Callable[[Job], Compared]:
+        choice = Choice.of(*asked)
+        return compare(session, self._engines, *choice.asked(), Settings(classes=choice.labels))
 
-    async def _follow(self, job: Job) -> AsyncIterator[Any]:
-        async for progress in self.jobs.follow(job):
-            yield progress
-        is_current = job.session.results.get(KEY) is job.result  # there is no other video yet
-        if job.state != "done":
-            yield self.jobs.working(job)
-        elif is_current:
-            yield {self._page: _finished(job.session, job.result)} | self.jobs.idle
-        else:
-            yield self.jobs.unchanged
-
-    async def _run(self, request: gr.Request, *asked: Any) -> AsyncIterator[Any]:
-        def work(session: Session) -> Callable[[Job], Compared]:
-            choice = Choice.of(*asked)
-            return compare(session, self._engines, *choice.asked(), Settings(classes=choice.labels))
-
-        async for update in self.jobs.submit(request, work, self._follow, keep=True):
-            yield update
+    def show(self, job: Job) -> Updates:
+        result: Compared | None = job.session.results.get(KEY)
+        if result is None or result is not job.result:  # it failed, or there is another video by now
+            return {}
+        return {self.page: _finished(job.session, result)}
 
 
 def _usual(model: str) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import gradio as gr
 
@@ -16,14 +16,7 @@ from vidcam.errors import UsageError
 from .session import Session
 from .sessions import SessionManager
 
-__all__ = [
-    "EVENT",
-    "IDLE",
-    "PAGE",
-    "ModelMenu",
-    "part",
-    "remembered",
-]
+__all__ = ["EVENT", "IDLE", "PAGE", "part", "remembered"]
 
 PAGE = Path(__file__).with_name("page")
 COMMON = Path(__file__).parents[1] / "static" / "common.js"
@@ -34,18 +27,6 @@ EVENT: dict[str, Any] = {
     "trigger_mode": "multiple",
 }
 IDLE = {"state": "idle"}
-
-
-class ModelMenu(NamedTuple):
-    """A menu of models, and where a session remembers what is chosen in it: at ``place`` of the part ``key`` of the page.
-
-    ``instead`` is chosen if the model that was chosen is deleted.
-    """
-
-    menu: gr.Dropdown
-    key: str
-    place: int
-    instead: str | None
 
 
 @cache

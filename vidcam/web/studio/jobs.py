@@ -29,6 +29,7 @@ from .results import (
     ALL,
     VIDEO,
     Result,
+    download_name,
     file_name,
     link_or_copy,
     named,
@@ -43,7 +44,7 @@ from .session import Session
 from .teach_models import find_spec, open_engine
 from .uploads import Video
 from .view_models import answered, sentence_of
-from .work import Cancelled, Job
+from .work import Cancelled, File, Job
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
@@ -182,17 +183,18 @@ class _Finding:
         self._job.finding = f"{self._engine.labels[best]}, {percent(float(probs[best]))}"
 
 
-def save(session: Session, engines: Engines, result: Result, kind: str) -> Callable[[Job], Path]:
+def save(session: Session, engines: Engines, result: Result, kind: str) -> Callable[[Job], File]:
     """Return work that makes a file of a result for download, one of :func:`vidcam.web.studio.results.file_kinds`.
 
     A run of an earlier visit is explained again first, if the file needs its evidence.
     """
+    name = download_name(result, *asked_of(result), kind)
 
-    def work(job: Job) -> Path:
+    def work(job: Job) -> File:
         drawing = DRAWING if kind in (VIDEO, ALL) else {"write": 1.0}
         if result.analysis is not None or path_of(result, kind).is_file():
             job.plan(drawing)
-            return write_file(result, kind, job.progress)
+            return File(write_file(result, kind, job.progress), name)
         run = find_run(result)
         settings = replace(run.settings, verdict=run.settings.verdict and kind != VIDEO)  # the MP4 says nothing of it
         job.plan(_stages(engines, run.model, settings, [words.Annotate.AGAIN]) | drawing)
@@ -203,17 +205,17 @@ def save(session: Session, engines: Engines, result: Result, kind: str) -> Calla
             kept = result.folder / path.name  # so that it is there the next time
             link_or_copy(path, kept)
             shutil.rmtree(job.folder, ignore_errors=True)
-            return kept
+            return File(kept, name)
         session.keep(job.key, ready)
-        return write_file(ready, kind, job.progress)
+        return File(write_file(ready, kind, job.progress), name)
 
     return work
 
 
-def save_runs(shelf: RunShelf, owner: Path) -> Callable[[Job], Path]:
+def save_runs(shelf: RunShelf, owner: Path) -> Callable[[Job], File]:
     """Return work that puts the files of all runs into one zip, a folder for each run."""
 
-    def work(job: Job) -> Path:
+    def work(job: Job) -> File:
         job.plan({"write": 1.0})
         runs = shelf.list(owner)
         if not runs:
@@ -224,7 +226,7 @@ def save_runs(shelf: RunShelf, owner: Path) -> Callable[[Job], Path]:
                 job.progress("write", n, len(runs))
                 for path in run.files():
                     archive.write(path, f"{n + 1:02d}-{Path(run.video.name).stem}-{run.model}/{path.name}")
-        return target
+        return File(target, target.name)
 
     return work
 

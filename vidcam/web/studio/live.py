@@ -24,7 +24,7 @@ from vidcam.web.live import PAGE
 from vidcam.web.live.hub import make_camera_hub
 from vidcam.web.live.server import make_viewer
 
-from .components import part
+from .components import EVENT, part
 from .session import Session
 from .sessions import SessionManager
 from .teach_models import TaughtModel, model_shelf, open_engine
@@ -36,16 +36,17 @@ __all__ = ["LiveTab", "Viewer", "address_of", "own_models"]
 
 
 class LiveTab:
-    """The tab, made inside the app's page: a frame that contains the viewer while the tab is open.
-
-    :meth:`begin` gives ``viewer`` its address when the page is loaded.
-    """
+    """The tab, made inside the app's page: a frame that contains the viewer while the tab is open."""
 
     def __init__(self, desk: SessionManager) -> None:
         self._desk = desk
-        self.viewer = part("live", {"src": ""}, elem_id="live")
+        self._viewer = part("live", {"src": ""}, elem_id="live")
 
-    def begin(self, request: gr.Request) -> dict[str, Any]:
+    def enter(self, loaded: Any) -> None:
+        """Give the frame its address after the event by which a page is loaded."""
+        loaded.then(self._address, None, self._viewer, **EVENT)
+
+    def _address(self, request: gr.Request) -> dict[str, Any]:
         """Return the address of the viewer; an empty one if there is no session, of which the first tab tells."""
         tab = str(request.session_hash)
         return {"src": address_of(self._desk.of(tab)) if self._desk.knows(tab) else ""}

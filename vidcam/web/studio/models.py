@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from vidcam.errors import UsageError
 from vidcam.models import weights
-from vidcam.web import words
 
 from . import jobs, menus
-from .components import EVENT, part
+from .components import part
 from .session import Session
 from .sessions import SessionManager
-from .tab_jobs import TabJobs
+from .tab_jobs import TabJobs, Updates
 from .work import Job
 
 __all__ = ["ModelsTab"]
@@ -26,50 +24,31 @@ KEY = "models"
 
 
 class ModelsTab:
-    """The tab, made inside the app's page; ``menus_of_others`` are the menus of models in other tabs.
+    """The tab, made inside the app's page. After each of the events ``changes``, there may be other models."""
 
-    :meth:`begin` gives ``outputs`` when the page is loaded.
-    """
-
-    def __init__(self, desk: SessionManager, menus_of_others: list[gr.Dropdown]) -> None:
-        self._desk, self._others = desk, menus_of_others
+    def __init__(self, desk: SessionManager) -> None:
         with gr.Column(elem_classes="asks"):
             self._jobs = TabJobs(desk, KEY, elem_id="models-job")
-            stop = gr.Button(words.Common.STOP, elem_id="models-stop", elem_classes="stop")
+            self._jobs.stop_button(elem_id="models-stop")
         # The search box of gr.Dataframe has no label, and its rows no button.
         self._models = part("models", None, elem_id="models")
         gr.Markdown(menus.methods_table(), elem_id="methods")
-        self.outputs = [self._jobs.line, self._models]
-        self._models.select(self._install, None, [*self.outputs, *menus_of_others], **EVENT)
-        stop.click(self._jobs.stop, None, [self._jobs.line], **EVENT)
+        self.changes = [
+            self._jobs.work(self._models.select, self._install, outputs=[self._models], show=self._show, said=True),
+        ]
 
-    async def begin(self, request: gr.Request) -> AsyncIterator[Any]:
-        """Fill the tables, and show the progress of an installation that still runs."""
-        shown: dict[Any, Any] = {self._models: _tables()}  # all later updates contain it: see :meth:`TabJobs.follow`
-        yield shown
-        try:
-            job = self._jobs.unfinished(self._desk.of(request.session_hash))
-        except UsageError:
-            return  # the first tab says so
-        if job is not None:
-            async for update in self._follow(job):
-                yield shown | {component: value for component, value in update.items() if component in self.outputs}
-
-    async def _install(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
-        def work(_: Session) -> Callable[[Job], Path]:
-            return jobs.install(menus.check_model(event._data.get("name")))
-
-        async for update in self._jobs.submit(request, work, self._follow):
-            yield update
-
-    async def _follow(self, job: Job) -> AsyncIterator[Any]:
-        async for progress in self._jobs.follow(job):
-            yield progress
-        yield (
-            self._jobs.end(job)
-            | {self._models: _tables()}
-            | {menu: gr.Dropdown(menus.model_choices(job.session.runs)) for menu in self._others}
+    def enter(self, loaded: Any) -> None:
+        """Fill the tables after the event by which a page is loaded."""
+        shown = [self._models]
+        self.changes.append(
+            self._jobs.enter(loaded, lambda session: {self._models: _tables()}, shown, show=self._show, shown=shown)
         )
+
+    def _install(self, session: Session, said: dict[str, Any]) -> Callable[[Job], Path]:
+        return jobs.install(menus.check_model(said.get("name")))
+
+    def _show(self, job: Job) -> Updates:
+        return {self._models: _tables()}
 
 
 def _tables() -> dict[str, Any]:

@@ -1,32 +1,40 @@
-"""The jobs of a tab: the line that shows one, and the events that ask for it, follow it and stop it."""
+"""The events of a tab: what answers them, what work they ask for, and the line that shows how it stands or what failed."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import Any
-from weakref import WeakValueDictionary
 
 import gradio as gr
 
-from .components import IDLE, part
+from vidcam.errors import UsageError
+from vidcam.web import words
+
+from .components import EVENT, IDLE, part
 from .session import Session
 from .sessions import SessionManager
 from .work import Job, sentence
 
-__all__ = ["TabJobs"]
+__all__ = ["Show", "TabJobs", "Updates"]
 
 POLL_S = 0.15
 Updates = dict[Any, Any]
 """New values of components, as an event of Gradio takes them."""
+Show = Callable[[Job], Updates]
+"""Returns what shows the results that a job has by now."""
 
 
 class TabJobs:
-    """The jobs of the tab ``key``, and the ``line`` that shows how one stands, made inside the app's page.
+    """The events and the jobs of the tab ``key``, and the ``line`` that shows how a job stands, made inside the app's page.
 
-    What it returns and yields are updates of components, the line among them. The line is no ``gr.Progress``, which covers the
-    outputs while a job runs and does not come back when the page is loaded again.
+    The line is no ``gr.Progress``, which covers the outputs while a job runs and does not come back when the page is loaded
+    again; and the jobs are none of Gradio's queue, whose events end with the page that asked for them.
+
+    ``on`` and ``work`` have in common: the functions that they take get the session and the values of ``inputs``. If ``said``,
+    what a script of the page said with its event comes before the values. If anything fails, the line says why; it is always
+    among the outputs.
     """
 
     def __init__(self, desk: SessionManager, key: str, *, elem_id: str) -> None:
@@ -34,51 +42,100 @@ class TabJobs:
         self.line = part("job", IDLE, elem_id=elem_id)
         self.idle: Updates = {self.line: IDLE}
         self.unchanged: Updates = {self.line: gr.skip()}
-        """An update that changes nothing.
+        """An update that changes nothing: Gradio empties all outputs of an event that yields nothing."""
 
-        An event whose function is a generator yields it if there is nothing to tell: Gradio empties all outputs of one that
-        yields nothing.
-        """
-        self._found: WeakValueDictionary[str, Job] = WeakValueDictionary()
-
-    def failed(self, error: BaseException) -> Updates:
-        """Return the update that shows an error."""
-        return {self.line: {"state": "failed", "message": sentence(error)}}
-
-    def working(self, job: Job) -> Updates:
-        """Return the update that shows how a job stands."""
-        return {self.line: job.to_dict(before=self.desk.before(job))}
-
-    def answer(self, request: gr.Request, function: Callable[[Session], Updates]) -> Updates:
-        """Return what the function returns for the session of a request; if it fails, the line says why."""
-        try:
-            return function(self.desk.of(request.session_hash))
-        except Exception as error:
-            return self.failed(error)
-
-    async def submit(
+    def on(
         self,
-        request: gr.Request,
-        work: Callable[[Session], Callable[[Job], Any]],
-        follow: Callable[[Job], AsyncIterator[Updates]],
+        event: Callable[..., Any],
+        answer: Callable[..., Updates],
+        inputs: Sequence[Any] = (),
+        outputs: Sequence[Any] = (),
         *,
-        keep: bool = False,
-    ) -> AsyncIterator[Updates]:
-        """Queue the work that ``work`` returns for the session, and yield the updates by which ``follow`` shows the job.
+        said: bool = False,
+        js: str | None = None,
+    ) -> Any:
+        """Let an event be answered by the updates that ``answer`` returns."""
 
-        If it is refused, the line says why. ``keep`` is that of :class:`Job`.
+        def run(request: gr.Request, data: gr.EventData, *values: Any) -> Updates:
+            try:
+                session = self.desk.of(request.session_hash)
+                return self.unchanged | (answer(session, data._data, *values) if said else answer(session, *values))
+            except Exception as error:
+                return self._failed(error)
+
+        return event(run, list(inputs), self._outputs(outputs), js=js, **EVENT)
+
+    def work(
+        self,
+        event: Callable[..., Any],
+        work: Callable[..., Callable[[Job], Any]],
+        inputs: Sequence[Any] = (),
+        outputs: Sequence[Any] = (),
+        *,
+        show: Show,
+        said: bool = False,
+        keep: bool = False,
+        js: str | None = None,
+    ) -> Any:
+        """Let an event queue the work that ``work`` returns, and show the job; ``keep`` is that of :class:`Job`."""
+
+        async def run(request: gr.Request, data: gr.EventData, *values: Any) -> AsyncIterator[Updates]:
+            try:
+                session = self.desk.of(request.session_hash)
+                wanted = work(session, data._data, *values) if said else work(session, *values)
+                job = self.desk.submit(session, wanted, key=self.key, keep=keep)
+            except Exception as error:
+                yield self._failed(error)
+                return
+            async for update in self.follow(job, show):
+                yield update
+
+        return event(run, list(inputs), self._outputs(outputs), js=js, **EVENT)
+
+    def enter(
+        self, loaded: Any, begin: Callable[[Session], Updates], outputs: Sequence[Any], *, show: Show, shown: Sequence[Any]
+    ) -> Any:
+        """Fill the tab after the event ``loaded`` by what ``begin`` returns, and then show a job in ``shown`` that still runs.
+
+        They are two events: each update of a job repeats what came before it, which must not undo what the user changes now.
         """
+
+        async def resume(request: gr.Request) -> AsyncIterator[Updates]:
+            async for update in self.resume(request, show):
+                yield update
+
+        begun = self.on(loaded.then, lambda session: begin(session) | self.standing(session), outputs=outputs)
+        return begun.then(resume, None, self._outputs(shown), **EVENT)
+
+    def stop_button(self, **more: Any) -> gr.Button:
+        """Make the button that cancels the session's job."""
+        button = gr.Button(words.Common.STOP, elem_classes="stop", **more)
+        self.on(button.click, self._cancel)
+        return button
+
+    def standing(self, session: Session) -> Updates:
+        """Return the update of the line that shows a page how the session's job of this tab stands, if it is not over."""
+        job = session.job
+        is_due = job is not None and job.key == self.key and job.state in ("waiting", "running", "failed")
+        return self._working(job) if job is not None and is_due else self.idle
+
+    async def resume(self, request: gr.Request, show: Show) -> AsyncIterator[Updates]:
+        """Yield the updates that show a page the session's job of this tab; it may have ended since the page was loaded."""
         try:
             session = self.desk.of(request.session_hash)
-            job = self.desk.submit(session, work(session), key=self.key, keep=keep)
-        except Exception as error:
-            yield self.failed(error)
-            return
-        async for update in follow(job):
-            yield update
+        except UsageError:  # the line says so
+            session = None
+        job = None if session is None else session.job
+        if session is None or job is None or job.key != self.key:
+            yield self.unchanged
+        elif not job.active:
+            yield show(job) | self.standing(session)
+        else:
+            async for update in self.follow(job, show):
+                yield update
 
-    async def follow(self, job: Job) -> AsyncIterator[Updates]:
-        """Yield the updates of the line until the job has ended.
+    async def follow(self, job: Job, show: Show) -> AsyncIterator[Updates]:
+        """Yield the progress of the job until it has ended, and what ``show`` returns for each of its results and at its end.
 
         An event that yields several updates must repeat in each of them the components of the updates before. Gradio sends the
         difference between two updates, and the page applies it to the earlier one in place: if both come before the answer to the
@@ -86,6 +143,8 @@ class TabJobs:
         event.
         """
         before: Updates = {}
+        shown: Updates = {}
+        results = 0
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:
@@ -94,62 +153,34 @@ class TabJobs:
 
         job.on_end(wake)
         while job.active:
-            now = self.working(job)
+            if job.shown > results:
+                results, shown = job.shown, show(job)
+            now = shown | self._working(job)
             if now != before:
                 yield now
             before = now
             await self.desk.clock.wait_async(ended, POLL_S)
+        is_over = job.state == "done" or job.session.job is not job  # there is another video or job by now
+        yield shown | show(job) | (self.idle if is_over else self._working(job))
 
-    def end(self, job: Job) -> Updates:
-        """Return the last update of the line for a job that has ended: nothing, if all went well."""
-        return self.idle if job.state == "done" else self.working(job)
+    def saved(self, job: Job, component: gr.HTML, value: dict[str, Any]) -> Updates:
+        """Return the update of a component whose script saves the file that the job has made; it shows ``value`` already."""
+        if job.state != "done":
+            return {}
+        file = {"url": job.session.serve(job.result.path), "name": job.result.name, "number": job.folder.name}
+        return {component: value | {"saved": file}}
 
-    async def save(
-        self, job: Job, component: gr.HTML, value: dict[str, Any], *, name: str | None = None
-    ) -> AsyncIterator[Updates]:
-        """Follow a job that makes a file; at its end the browser saves the file.
+    def _outputs(self, others: Sequence[Any]) -> list[Any]:
+        return list(dict.fromkeys([self.line, *others]))
 
-        ``value`` is what ``component``, whose script saves, shows already. The file is saved as ``name``, or under its own name.
-        """
-        async for progress in self.follow(job):
-            yield progress | {component: value}
-        if job.state == "done":
-            file = {"url": job.session.serve(job.result), "name": name or job.result.name, "number": job.folder.name}
-            value = value | {"saved": file}
-        yield self.end(job) | {component: value}
+    def _failed(self, error: BaseException) -> Updates:
+        return {self.line: {"state": "failed", "message": sentence(error)}}
 
-    def unfinished(self, session: Session) -> Job | None:
-        """Return the tab's job that a page should still show when it is loaded; None if there is none."""
-        job = session.job
-        return job if job is not None and job.key == self.key and job.state in ("waiting", "running", "failed") else None
+    def _working(self, job: Job) -> Updates:
+        return {self.line: job.to_dict(before=self.desk.before(job))}
 
-    def find(self, session: Session, request: gr.Request) -> Updates:
-        """Return the update that shows a page that is loaded how the session's job stands; :meth:`resume` then follows it.
-
-        They are two events, because the job may end between them.
-        """
-        job = self.unfinished(session)
-        if job is None:
-            return self.idle
-        self._found[str(request.session_hash)] = job
-        return self.working(job)
-
-    async def resume(self, request: gr.Request, follow: Callable[[Job], AsyncIterator[Updates]]) -> AsyncIterator[Updates]:
-        """Yield, once, the updates by which ``follow`` shows the job that :meth:`find` found, or one that changes nothing."""
-        job = self._found.pop(str(request.session_hash), None)
-        if job is None:
-            yield self.unchanged
-            return
-        async for update in follow(job):
-            yield update
-
-    def stop(self, request: gr.Request) -> Updates:
-        """Cancel the session's job, as the button "Stop" does."""
-
-        def cancel(session: Session) -> Updates:
-            if session.job is None or not session.job.active:
-                return self.unchanged
-            session.job.cancel()
-            return self.working(session.job)
-
-        return self.answer(request, cancel)
+    def _cancel(self, session: Session) -> Updates:
+        if session.job is None or not session.job.active:
+            return {}
+        session.job.cancel()
+        return self._working(session.job)

@@ -26,7 +26,7 @@ from .jobs import Engines
 from .session import Session
 from .teach_clips import HELD_OUT, Action, write_folders
 from .teach_models import FACTS, MISTAKES, TEST, ModelShelf, TaughtModel, make_name, shown_name
-from .work import Job
+from .work import File, Job
 
 if TYPE_CHECKING:
     from vidcam.engine import Engine
@@ -140,16 +140,16 @@ def _answer(path: Path, engine: Engine) -> str:
     return engine.labels[int(total.argmax())]
 
 
-def pack(model: TaughtModel) -> Callable[[Job], Path]:
+def pack(model: TaughtModel) -> Callable[[Job], File]:
     """Return work that puts a model's folder into a zip; what shows people stays here: the clips and the pages."""
 
-    def work(job: Job) -> Path:
+    def work(job: Job) -> File:
         job.plan({"write": 1.0})
         job.progress("write", 0, None)
         target = job.folder / f"{model.short_name}.zip"
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in sorted(p for p in model.folder.iterdir() if p.is_file() and p.name != FACTS and p.suffix != ".html"):
                 archive.write(path, f"{model.short_name}/{path.name}")
-        return target
+        return File(target, target.name, model.name)
 
     return work

@@ -9,7 +9,8 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vidcam.errors import VidcamError
 from vidcam.io.clock import SYSTEM, Clock
@@ -20,7 +21,7 @@ from .course import JobProgress
 if TYPE_CHECKING:
     from .session import Session
 
-__all__ = ["Cancelled", "Errand", "Job", "sentence"]
+__all__ = ["Cancelled", "Errand", "File", "Job", "sentence"]
 
 log = logging.getLogger("vidcam.app")
 
@@ -36,6 +37,14 @@ def sentence(error: BaseException) -> str:
     number = secrets.token_hex(2)
     log.error("[%s] %s", number, error, exc_info=error)
     return words.Common.internal_error(number=number)
+
+
+class File(NamedTuple):
+    """A file that a job has made, the name under which the browser saves it, and what it was made of, by the page's name."""
+
+    path: Path
+    name: str
+    origin: str = ""
 
 
 class Job:
