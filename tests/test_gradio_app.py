@@ -83,7 +83,7 @@ def test_jobs_run_one_at_a_time_in_the_order_they_came(office) -> None:
     for name, job in zip("abc", jobs, strict=True):
         happened(begun[name])
         gates[name].set()
-        happened(job.ended)
+        job.ended.result(HANG_S)
     assert order == ["a", "b", "c"]
     assert max(most) == 1
     assert [job.result for job in jobs] == ["a", "b", "c"]
@@ -142,10 +142,10 @@ def test_a_job_is_stopped_from_another_thread_while_it_runs(office) -> None:
     happened(begun)
     assert job.folder.is_dir()
     told = []
-    job.on_end(lambda: told.append((job.state, job.folder.exists())))
+    job.ended.add_done_callback(lambda _: told.append((job.state, job.folder.exists())))
     job.cancel()
     go_on.set()
-    happened(job.ended)
+    job.ended.result(HANG_S)
     until(lambda: told)
     assert told == [("cancelled", False)]
 
@@ -243,7 +243,7 @@ def test_what_came_of_a_job_is_the_sessions_before_anybody_is_told(office) -> No
         return SimpleNamespace(folder=job.folder)
 
     first = office.submit(session, work, key="annotate", keep=True)
-    first.on_end(lambda: told.append(session.results["annotate"] is first.result))
+    first.ended.add_done_callback(lambda _: told.append(session.results["annotate"] is first.result))
     office.step()
     assert told == [True]
     address = session.serve(first.folder / "x.mp4")
@@ -362,7 +362,7 @@ def test_uploads_are_looked_at_one_by_one_after_what_runs_and_before_what_waits(
     office.start()
     happened(begun)
     assert run_async(upload()) == ["first", "second"]
-    happened(waiting.ended)
+    waiting.ended.result(HANG_S)
     assert order == ["job", "first", "second", "waiting"]
 
 
@@ -405,7 +405,6 @@ def test_the_line_has_an_end(office) -> None:
 def course_of(clock: ManualClock, **shares: float) -> Any:
     made = course.JobProgress(clock)
     made.plan(shares)
-    made.begin()
     return made
 
 

@@ -198,8 +198,10 @@ def test_menus_of_two_models_offer_what_both_know(page, kept, tmp_path) -> None:
     page.session.runs = kept.state / "runs" / "bert"  # he has no model of his own, and mini is the only one here
     assert changed(page, MODELS, "mini", None, [], None, [])["other"].info.startswith("There is no other model on this machine")
     page.session.chosen["compare"] = [MODELS, "mini", few.name, ["cam"], "lrp", []]
-    for update in (page.tab.begin(page.session), page.tab.for_models(page.session)):
-        assert update[page.tab.asked[0]].value == METHODS  # the second model is gone
+    kind, _, other, *_ = page.tab.asked
+    assert page.tab.begin(page.session)[kind].value == METHODS  # the second model is gone
+    shown = page.tab.for_models(page.session)  # it is deleted while the page is open
+    assert (shown[kind].value, shown[other].value) == (MODELS, None)
 
 
 def test_methods_that_are_compared_at_first_are_quick() -> None:

@@ -99,6 +99,33 @@ def test_a_loaded_page_shows_why_the_last_job_failed_and_not_that_one_was_stoppe
         assert update[tab.jobs.line]["state"] == shown
 
 
+def test_an_answer_that_fails_is_said_on_the_line_and_changes_nothing_else(page) -> None:
+    tab, heard = page.compare, []
+
+    def refuse(session: Any, said: dict[str, Any], *values: Any) -> dict[Any, Any]:
+        raise UsageError(f"{said['name']} {values} {session is page.session}")
+
+    tab.jobs.on(lambda run, inputs, outputs, **_: heard.extend([run, *outputs]), refuse, ["input"], [tab.page], said=True)
+    answer, *outputs = heard
+    assert outputs == [tab.jobs.line, tab.page]
+    assert answer(REQUEST, SimpleNamespace(_data={"name": "clip"}), 5) == {
+        tab.jobs.line: {"state": "failed", "message": "clip (5,) True"}
+    }
+    closed: Any = SimpleNamespace(session_hash="closed")
+    assert "has expired" in answer(closed, SimpleNamespace(_data={}), 5)[tab.jobs.line]["message"]
+
+
+def test_another_model_is_chosen_if_the_chosen_one_was_deleted(page) -> None:
+    tab, session = page.annotate, page.session
+    model, method, classes, _ = tab.questions.menus
+    session.chosen.clear()
+    assert set(tab.for_models(session)) == {model}  # its choices alone: what is chosen stays
+    session.chosen["annotate"] = ["a-b-0123456789ab", "gradcam", ["walking", "no such action"], "", *[None] * 7]
+    shown = tab.for_models(session)
+    assert (shown[model].value, shown[method].value, shown[classes].value) == ("mini", "gradcam", ["walking"])
+    assert session.chosen["annotate"][0] == "mini"
+
+
 def test_a_result_is_in_all_updates_that_come_after_it(page, monkeypatch) -> None:
     tab, session = page.annotate, page.session
     first, second = (SimpleNamespace(folder=session.folder) for _ in range(2))

@@ -183,6 +183,10 @@ def test_two_actions_are_taught_and_answer_a_clip_and_the_camera(browser, served
         page.wait_for_selector("#taught-models", state="hidden")
         assert not model.folder.exists()
         page.wait_for_selector("#teach-live iframe", state="detached")
+        # and no longer chosen elsewhere
+        page.get_by_role("tab", name="Annotate").click()
+        page.wait_for_function("document.querySelector('#model input').value.startsWith('mini ')")
+        page.locator(".vc-answer .stale", has_text=model.short_name).wait_for()
 
 
 def test_a_series_of_clips_is_recorded_hands_free_until_stop(browser, served) -> None:

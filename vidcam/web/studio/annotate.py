@@ -220,7 +220,7 @@ class AnnotateTab:
     def _open_runs(self, session: Session, said: dict[str, Any]) -> Updates:
         """Show the run of a card with the controls as they were, or two runs in step."""
         numbers = said.get("numbers") or []
-        if session.runs is None or not 1 <= len(numbers) <= 2:
+        if not 1 <= len(numbers) <= 2:
             raise UsageError(words.Runs.ONE_OR_TWO)
         runs = [self.view.shelf.find(session.runs, number) for number in numbers]
         if len(runs) == 2:
@@ -236,9 +236,8 @@ class AnnotateTab:
         number, shelf = said.get("number"), self.view.shelf
         if session.busy:
             raise UsageError(words.Common.BUSY)
-        if session.runs is not None:
-            for run in shelf.list(session.runs) if number == "all" else [shelf.find(session.runs, number)]:
-                shelf.delete(session.runs, run.number)
+        for run in shelf.list(session.runs) if number == "all" else [shelf.find(session.runs, number)]:
+            shelf.delete(session.runs, run.number)
         if session.video is not None and not session.video.path.is_file():  # it was that of an open run
             session.video = None
             session.results.clear()
@@ -246,8 +245,6 @@ class AnnotateTab:
 
     def _save_runs(self, session: Session) -> Callable[[Job], Any]:
         """Put the files of all runs into one zip, which the browser saves when it is ready."""
-        if session.runs is None:
-            raise UsageError(words.Runs.NONE)
         return jobs.save_runs(self.view.shelf, session.runs)
 
     def _show_saved_runs(self, job: Job) -> Updates:

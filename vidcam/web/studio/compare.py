@@ -85,7 +85,7 @@ class CompareTab:
                 self.jobs = TabJobs(desk, KEY, elem_id="compare-job")
                 self.page = part("compared", None, input=None, uses=("bring",), elem_id="compared")
             with gr.Column(scale=4, min_width=320):
-                self.asked = asked = self._make_questions(model)
+                self.asked = asked = self._make_questions()
                 with gr.Row(elem_classes="sticky"):
                     start = gr.Button(words.Compare.COMPARE, variant="primary", elem_id="compare", elem_classes="go")
                     self.jobs.stop_button()
@@ -110,34 +110,18 @@ class CompareTab:
         """Fill the menus after an event after which there may be other models."""
         self.jobs.on(changed.then, self.for_models, outputs=self.asked)
 
-    def _make_questions(self, model: str) -> list[Any]:
-        """Make the controls of what is compared, in the order of the fields of :class:`Choice`."""
+    def _make_questions(self) -> list[Any]:
+        """Make the controls of what is compared, in the order of the fields of :class:`Choice`; :meth:`begin` fills them."""
+        kinds = [(words.Compare.OF_METHODS, METHODS), (words.Compare.OF_MODELS, MODELS)]
         with gr.Group(elem_id="ask-compare"):
-            self._kind = gr.Radio(
-                [(words.Compare.OF_METHODS, METHODS), (words.Compare.OF_MODELS, MODELS)],
-                value=METHODS,
-                label=words.Compare.COMPARE,
-                elem_id="compare-kind",
-            )
-            self._model_menu = gr.Dropdown(
-                menus.model_choices(), value=model, label=words.Common.MODEL, info=menus.reach(model), elem_id="compare-model"
-            )
-            self._other_menu = gr.Dropdown(
-                menus.model_choices(), value=None, label=words.Compare.SECOND, visible=False, elem_id="compare-other"
-            )
+            self._kind = gr.Radio(kinds, value=METHODS, label=words.Compare.COMPARE, elem_id="compare-kind")
+            self._model_menu = gr.Dropdown([], label=words.Common.MODEL, elem_id="compare-model")
+            self._other_menu = gr.Dropdown([], label=words.Compare.SECOND, visible=False, elem_id="compare-other")
             self._method_menu = gr.Dropdown(
-                menus.method_choices(model, several=True), value=_usual(model), multiselect=True, max_choices=MAX_METHODS,
-                label=words.Compare.METHODS, info=menus.method_note(model), elem_id="compare-methods",
-            )  # fmt: skip
-            self._one_method = gr.Dropdown([], value=None, label=words.Annotate.METHOD, visible=False, elem_id="compare-method")
-            self._classes = gr.Dropdown(
-                list(menus.labels(model)),
-                value=[],
-                multiselect=True,
-                label=words.Common.EVIDENCE_FOR,
-                info=words.Compare.ANSWERS_OF_ONE,
-                elem_id="compare-classes",
+                [], multiselect=True, max_choices=MAX_METHODS, label=words.Compare.METHODS, elem_id="compare-methods"
             )
+            self._one_method = gr.Dropdown([], label=words.Annotate.METHOD, visible=False, elem_id="compare-method")
+            self._classes = gr.Dropdown([], multiselect=True, label=words.Common.EVIDENCE_FOR, elem_id="compare-classes")
         return [self._kind, self._model_menu, self._other_menu, self._method_menu, self._one_method, self._classes]
 
     def begin(self, session: Session) -> Updates:
@@ -153,11 +137,12 @@ class CompareTab:
 
     def for_models(self, session: Session) -> Updates:
         """Return the menus for the models that there are now; all controls, if a model that is chosen was deleted."""
-        _, *chosen = session.chosen.get(KEY, [METHODS, self._model, None])[:3]
-        if all(menus.is_known(name) for name in chosen if name):
+        kind, *models = session.chosen.get(KEY, [METHODS, self._model, None])[:3]
+        if all(menus.is_known(name) for name in models if name):
             choices = menus.model_choices(session.runs)
             return {menu: gr.Dropdown(choices) for menu in (self._model_menu, self._other_menu)}
-        return self._menus_for(session, self._chosen_before(session))
+        first, second = (name if menus.is_known(name) else None for name in models)
+        return self._menus_for(session, Choice.of(kind, first or self._model, second, *session.chosen[KEY][3:]))
 
     def _chosen_before(self, session: Session) -> Choice:
         """Return what was chosen before the page was loaded again; what is usual if a model of it is gone."""

@@ -61,6 +61,8 @@ def remembered(
 ) -> Callable[[Any], None]:
     """Keep in the session what is chosen in these components, for a tab that is loaded again.
 
+    A ``gr.BrowserState`` would be the same in all tabs.
+
     ``after`` are the events that change some of them; what is returned takes others. Each request carries the moment at which the
     page sent it, because one that was sent earlier may arrive later. ``marks`` are a component, and what returns its update then.
     """

@@ -15,7 +15,7 @@ SLACK, SLACK_S = 1.25, 1.0  # an estimate that grows by less than this leaves th
 
 
 class JobProgress:
-    """Follows one job through its stages.
+    """Follows one job through its stages; its clock starts when it is made.
 
     The bar never goes back and the seconds left never grow. No seconds are given until the present stage has done two steps, nor
     if the estimate has grown well beyond the last number: then only the bar and the seconds spent are honest.
@@ -33,10 +33,6 @@ class JobProgress:
     def plan(self, shares: Mapping[str, float]) -> None:
         """Name the coming stages in order, each with the share of the time that it usually takes."""
         self._shares = dict(shares)
-
-    def begin(self) -> None:
-        """Start the clock."""
-        self._began = self._entered = self._last = self._clock.now()
 
     def step(self, stage: str, done: int, total: int | None) -> None:
         """Note that the ``stage`` has ``done`` of its ``total`` steps; None if the total is unknown."""

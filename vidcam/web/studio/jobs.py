@@ -120,8 +120,7 @@ def explain(
                 continue
             job.progress(f"{turn}write", 0, None)
             write_small_files(result, lambda *_: None)
-            if session.runs is not None:
-                shelf.keep(session.runs, result, sentence_of(result), answered(result, session))
+            shelf.keep(session.runs, result, sentence_of(result), answered(result, session))
             job.show(result)
         if failures:
             raise UsageError(words.Annotate.some_failed(failures=failures, count=len(queue)))

@@ -68,7 +68,7 @@ def address_of(session: Session, model: TaughtModel | None = None) -> str:
 
 def taught_models(session: Session | None) -> list[TaughtModel]:
     """Return the models that were taught in the session's browser, the newest first."""
-    return [] if session is None or session.runs is None else model_shelf().list(session.runs.name)
+    return [] if session is None else model_shelf().list(session.runs.name)
 
 
 def own_models(desk: SessionManager, device: str) -> Callable[[str], Sequence[ModelChoice]]:

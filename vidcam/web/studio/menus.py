@@ -107,20 +107,13 @@ def model_choices(owner: Path | None = None) -> list[tuple[str, str]]:
 
     Those that were taught in the browser whose runs lie in the folder ``owner`` come before all others.
     """
-    taught = (
-        []
-        if owner is None
-        else [
-            (words.Menus.taught_model(name=m.short_name, right=m.right, tested=m.tested), m.name)
-            for m in model_shelf().list(owner.name)
-        ]
-    )
+    models = [] if owner is None else model_shelf().list(owner.name)
+    taught = [(words.Menus.taught_model(name=m.short_name, right=m.right, tested=m.tested), m.name) for m in models]
     usable = [(not here, spec) for spec in list_specs() for here, reason in [availability(spec)] if reason is None]
     return taught + [(_in_menu(spec), spec.name) for _, spec in sorted(usable, key=lambda row: row[0])]
 
 
 def _in_menu(spec: ModelSpec) -> str:
-    """Return what a menu says of a model of the table."""
     return words.Menus.model(name=spec.name, title=spec.title, actions=count_actions(spec), download=download(spec))
 
 

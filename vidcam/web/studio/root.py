@@ -1,4 +1,7 @@
-"""The folder with all files of one server. If a server was killed, the next one that starts removes its folder."""
+"""The folder with all files of one server. If a server was killed, the next one that starts removes its folder.
+
+Gradio's ``delete_cache`` deletes files by their age, and none of a server that was killed.
+"""
 
 from __future__ import annotations
 

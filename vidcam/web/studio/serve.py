@@ -44,7 +44,10 @@ HEADERS = {
 
 
 def media(desk: SessionManager) -> list[Route]:
-    """Return the routes of uploads (``/media/TOKEN``), of a session's files (``/media/TOKEN/KEY``) and of its folders' files."""
+    """Return the routes of uploads (``/media/TOKEN``), of a session's files (``/media/TOKEN/KEY``) and of its folders' files.
+
+    Gradio's own routes know no session: all pages may fetch what one has uploaded.
+    """
 
     async def put(request: Request) -> Response:
         session = desk.by_token(request.path_params["token"])

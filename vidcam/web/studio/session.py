@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["Session"]
 
 
-@dataclass
+@dataclass(eq=False)
 class Session:
-    """The state of one tab of a browser, which gets it back by the ``secret`` when it is loaded again.
+    """The state of one tab of a browser, which gets it back by the ``secret`` when it is loaded again; a gr.State is lost then.
 
     It has its ``folder``, the ``video`` that is asked about, the ``files`` and folders that it may fetch by their keys, what is
     ``chosen`` in each part of the page, and the ``results``.
@@ -38,8 +38,8 @@ class Session:
     chosen_at: dict[str, float] = field(default_factory=dict)  # the page's clock
     results: dict[str, Any] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
-    runs: Path | None = None
-    """Where the runs of its browser are kept."""
+    runs: Path = field(init=False)
+    """Where the runs of its browser are kept: in its own folder, until the page has told whose browser it is."""
     queue: list[Video] = field(default_factory=list)
     """Videos that came together and are to be explained one after the other."""
     lesson: Lesson | None = None
@@ -49,6 +49,9 @@ class Session:
     last_used: float = 0.0
     """The second at which a tab of it last asked for something."""
     closed: bool = False
+
+    def __post_init__(self) -> None:
+        self.runs = self.folder / "runs"
 
     @property
     def busy(self) -> bool:

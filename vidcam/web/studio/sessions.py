@@ -47,9 +47,7 @@ class SessionManager:
 
     def __init__(self, root: Path, limits: Limits = Limits(), *, clock: Clock = SYSTEM) -> None:
         self.root, self.limits, self.clock = root, limits, clock
-        self._by_tab: dict[str, Session] = {}
-        self._by_token: dict[str, Session] = {}
-        self._by_secret: dict[str, Session] = {}
+        self._sessions: list[Session] = []
         self._queue: list[Job | Errand] = []
         self._running = False
         self._closed = False
@@ -64,20 +62,18 @@ class SessionManager:
     @property
     def sessions(self) -> list[Session]:
         """All sessions."""
-        return list(self._by_token.values())
+        return list(self._sessions)
 
     def open(self, tab: str, secret: object = None) -> Session:
         """Return the session of this ``secret``, or a new one, and show it in the tab from now on."""
         with self._changed:
-            session = self._by_secret.get(secret) if isinstance(secret, str) else None
+            session = next((s for s in self._sessions if s.secret == secret), None)
             if session is None:
                 token = secrets.token_urlsafe(18)
                 session = Session(token, secrets.token_urlsafe(24), self.root / token)
                 session.folder.mkdir(parents=True)
-                self._by_token[token] = self._by_secret[session.secret] = session
-            if self._by_tab.get(tab) is not session:
-                self._leave(tab)
-                self._by_tab[tab] = session
+                self._sessions.append(session)
+            self._leave(tab)
             session.tabs.add(tab)
             session.last_used = self.clock.now()
         self.tidy()
@@ -85,7 +81,7 @@ class SessionManager:
 
     def of(self, tab: str | None) -> Session:
         """Return the tab's session. UsageError if it has none, or no longer."""
-        session = self._by_tab.get(tab or "")
+        session = self._shown_in(tab)
         if session is None:
             raise UsageError(words.Common.EXPIRED)
         session.last_used = self.clock.now()
@@ -93,11 +89,14 @@ class SessionManager:
 
     def knows(self, tab: str) -> bool:
         """Return whether the tab has a session."""
-        return tab in self._by_tab
+        return self._shown_in(tab) is not None
+
+    def _shown_in(self, tab: str | None) -> Session | None:
+        return next((s for s in self.sessions if tab in s.tabs), None)
 
     def by_token(self, token: str) -> Session | None:
         """Return the session of this token, None if there is none."""
-        return self._by_token.get(token)
+        return next((s for s in self.sessions if s.token == token), None)
 
     def leave(self, tab: str) -> None:
         """Note that the tab was closed. Its session goes on, and is kept for a while in case the user comes back."""
@@ -106,7 +105,7 @@ class SessionManager:
         self.tidy()
 
     def _leave(self, tab: str) -> None:
-        session = self._by_tab.pop(tab, None)
+        session = self._shown_in(tab)
         if session is not None:
             session.tabs.discard(tab)
             session.last_used = self.clock.now()
@@ -138,10 +137,7 @@ class SessionManager:
         session.forget(session.folder)
 
     def _remove(self, session: Session) -> None:
-        for tab in session.tabs:
-            self._by_tab.pop(tab, None)
-        self._by_token.pop(session.token, None)
-        self._by_secret.pop(session.secret, None)
+        self._sessions = [s for s in self._sessions if s is not session]
         session.tabs.clear()
         session.closed = True
 

@@ -116,23 +116,23 @@ class TabJobs:
     def standing(self, session: Session) -> Updates:
         """Return the update of the line that shows a page how the session's job of this tab stands, if it is not over."""
         job = session.job
-        is_due = job is not None and job.key == self.key and job.state in ("waiting", "running", "failed")
-        return self._working(job) if job is not None and is_due else self.idle
+        if job is None or job.key != self.key or job.state in ("done", "cancelled"):
+            return self.idle
+        return self._working(job)
 
     async def resume(self, request: gr.Request, show: Show) -> AsyncIterator[Updates]:
         """Yield the updates that show a page the session's job of this tab; it may have ended since the page was loaded."""
         try:
-            session = self.desk.of(request.session_hash)
+            job = self.desk.of(request.session_hash).job
         except UsageError:  # the line says so
-            session = None
-        job = None if session is None else session.job
-        if session is None or job is None or job.key != self.key:
+            job = None
+        if job is None or job.key != self.key:
             yield self.unchanged
-        elif not job.active:
-            yield show(job) | self.standing(session)
-        else:
+        elif job.active:
             async for update in self.follow(job, show):
                 yield update
+        else:
+            yield show(job) | self.standing(job.session)
 
     async def follow(self, job: Job, show: Show) -> AsyncIterator[Updates]:
         """Yield the progress of the job until it has ended, and what ``show`` returns for each of its results and at its end.
@@ -147,11 +147,11 @@ class TabJobs:
         results = 0
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
-        def wake() -> None:
+        def wake(_: object) -> None:
             with suppress(RuntimeError):  # the server's loop has ended
                 loop.call_soon_threadsafe(ended.set)
 
-        job.on_end(wake)
+        job.ended.add_done_callback(wake)
         while job.active:
             if job.shown > results:
                 results, shown = job.shown, show(job)
@@ -164,7 +164,10 @@ class TabJobs:
         yield shown | show(job) | (self.idle if is_over else self._working(job))
 
     def saved(self, job: Job, component: gr.HTML, value: dict[str, Any]) -> Updates:
-        """Return the update of a component whose script saves the file that the job has made; it shows ``value`` already."""
+        """Return the update of a component, which shows ``value`` already and whose script saves the file that the job has made.
+
+        A ``gr.DownloadButton`` would be pressed twice: to have the file made, and to have it saved.
+        """
         if job.state != "done":
             return {}
         file = {"url": job.session.serve(job.result.path), "name": job.result.name, "number": job.folder.name}

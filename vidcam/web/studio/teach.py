@@ -15,7 +15,7 @@ from vidcam.models.table import list_specs
 from vidcam.web import words
 
 from . import jobs, menus, view_models
-from .components import EVENT, part
+from .components import part
 from .live import address_of
 from .session import Session
 from .sessions import SessionManager
@@ -61,7 +61,7 @@ class TeachTab:
         self.changes.append(self._jobs.enter(loaded, self._begin, starting, show=self._show, shown=self._models))
 
     def _make_questions(self) -> list[Any]:
-        """Make the controls of how a model is taught, in the order of the arguments of :meth:`_run`."""
+        """Make the controls of how a model is taught, in the order of the arguments of :meth:`_teach`."""
         here = [(f"{spec.name} · {spec.title}", spec.name) for spec in list_specs() if loading.is_available(spec)]
         names = gr.Textbox(visible=False)  # carries the names as they stand in the page when the button is pressed
         with gr.Group(elem_id="ask-teach"):
@@ -93,7 +93,7 @@ class TeachTab:
         """Connect the events of the controls to the methods below; return those after which there may be other models."""
         on, work = self._jobs.on, self._jobs.work
         on(self._lesson.upload, self._show_lesson, outputs=[self._lesson])
-        self._lesson.input(self._rename, None, None, **EVENT)
+        on(self._lesson.input, self._rename, said=True)
         on(self._lesson.submit, self._add_action, outputs=[self._lesson])
         on(self._lesson.delete, self._remove, outputs=[self._lesson], said=True)
         on(self.menu.input, self._choose, [self.menu], [self._facts, self._live])
@@ -149,10 +149,10 @@ class TeachTab:
             session.forget(folder)
         return self._show_lesson(session)
 
-    async def _rename(self, event: gr.EventData, request: gr.Request) -> None:
+    def _rename(self, session: Session, said: dict[str, Any]) -> Updates:
         """Keep the names as they are typed, for a tab that is loaded again."""
-        if self._desk.knows(str(request.session_hash)):
-            lesson_of(self._desk.of(request.session_hash)).rename(dict(event._data.get("names") or []))
+        lesson_of(session).rename(dict(said.get("names") or []))
+        return {}
 
     # --- teaching
 
@@ -171,7 +171,7 @@ class TeachTab:
 
     def _taught(self, session: Session, chosen: str | None = None) -> Updates:
         """Return the models that were taught, with one chosen: the newest, if none is named."""
-        taught = [] if session.runs is None else self._shelf.list(session.runs.name)
+        taught = self._shelf.list(session.runs.name)
         model = next((m for m in taught if m.name == chosen), taught[0] if taught else None)
         choices = [(words.Teach.model_in_menu(labels=m.labels, right=m.right, tested=m.tested), m.name) for m in taught]
         return {
@@ -196,7 +196,7 @@ class TeachTab:
         return self._jobs.saved(job, self._facts, model_facts(job.session, self._shelf.find(job.result.origin)))
 
     def _delete(self, session: Session, name: Any) -> Updates:
-        if name is None or session.runs is None:  # the user was asked, and said no
+        if name is None:  # the user was asked, and said no
             return {}
         if session.busy:
             raise UsageError(words.Common.BUSY)

@@ -15,7 +15,7 @@ import numpy as np
 import vidcam
 from vidcam import Settings, open_source
 from vidcam.engine import NOBODY
-from vidcam.errors import InputError, UsageError
+from vidcam.errors import InputError
 from vidcam.evaluation.folder import inspect
 from vidcam.pipeline import Session as Explaining
 from vidcam.pipeline import explanations
@@ -55,8 +55,6 @@ def teach(
     def work(job: Job) -> TaughtModel:
         from vidcam.training import TrainConfig, train  # with torch, for which the app would start later
 
-        if session.runs is None:
-            raise UsageError(words.Common.EXPIRED)
         job.plan(STAGES)
         labels = tuple(a.label for a in actions)
         clips, test, folder = job.folder / "clips", job.folder / TEST, job.folder / make_name(labels)

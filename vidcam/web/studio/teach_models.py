@@ -10,7 +10,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,16 +98,9 @@ class ModelShelf:
         home = self.root / owner
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         part, folder = home / f"part-{model.name}", home / model.name
-        values = {
-            "schema_version": 1,
-            "labels": list(model.labels),
-            "right": model.right,
-            "tested": model.tested,
-            "mistakes": list(model.mistakes),
-            "remarks": list(model.remarks),
-        }
+        values = {key: value for key, value in asdict(model).items() if key != "folder"}
         shutil.move(model.folder, part)
-        (part / FACTS).write_text(to_json_text(values), encoding="utf-8")
+        (part / FACTS).write_text(to_json_text({"schema_version": 1} | values), encoding="utf-8")
         part.rename(folder)  # it appears complete or not at all
         self.tidy()
         return replace(model, folder=folder)

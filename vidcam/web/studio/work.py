@@ -66,22 +66,16 @@ class Job:
         self.shown = 0
         """How many results it has shown before it ended."""
         self.clock = clock
-        self.ended = threading.Event()
+        self.ended: Future[None] = Future()
+        """Is done when the job has ended; what is to be called then is called in the thread that ran it."""
         self._work, self._keep = work, keep
         self._stop = threading.Event()
-        self._listeners: list[Callable[[], None]] = []
         self._progress = JobProgress(clock)
 
     @property
     def active(self) -> bool:
         """Whether the job waits or runs."""
         return self.state in ("waiting", "running")
-
-    def on_end(self, listener: Callable[[], None]) -> None:
-        """Call ``listener`` when the job has ended, in the thread that ran it; at once if it has ended already."""
-        self._listeners.append(listener)
-        if self.ended.is_set():
-            listener()
 
     def cancel(self) -> None:
         """Cancel the job: it ends at its next progress."""
@@ -118,7 +112,7 @@ class Job:
     def run(self) -> None:
         """Do the work; called in the one thread of the :class:`SessionManager`."""
         try:
-            self._progress.begin()
+            self._progress = JobProgress(self.clock)
             self.progress("", 0, None)
             self.folder.mkdir(parents=True)
             self.state = "running"
@@ -138,9 +132,7 @@ class Job:
             with suppress(OSError):  # it is in use
                 self.folder.rmdir()
         self.state = state  # last, so that nothing is left of a job that is reported as cancelled
-        self.ended.set()
-        for listener in self._listeners:
-            listener()
+        self.ended.set_result(None)
 
 
 class Errand:
