@@ -913,23 +913,27 @@ def test_explain_is_in_reach_on_a_phone_and_covers_no_player(browser, served, sh
         assert all(page.evaluate(seen, at) for at in (0, 0.5, 1))
 
 
-def test_a_loop_is_explained_by_itself(browser, served, short) -> None:
+def test_a_loop_is_explained_by_itself(browser, served, jumping, tmp_path) -> None:
+    late = write_clip(tmp_path / "late.mp4", frames=len(jumping), fps=25, picture=lambda i: jumping[i], start=1.4)
     with opened(browser, served) as page:
-        bring_short(page, short)
+        bring_short(page, late)
         page.locator("#verdict input").uncheck()
         explain(page)
         part = page.get_by_role("button", name="Explain this part")
         page.get_by_role("button", name="What if a part is hidden?").click()
         assert not part.is_visible()  # there is no loop
         page.keyboard.press("Escape")
-        page.evaluate(f"{PLAYER}.loop([0.2, 1.5])")
+        page.evaluate(f"{PLAYER}.loop([1.6, 2.9])")
         page.get_by_role("button", name="What if a part is hidden?").click()
         assert page.get_by_role("button", name="Hide the loop").is_visible()
         before = page.session.results["annotate"].number
         part.click()
         until(lambda: page.session.results["annotate"].number != before)
-        settings = page.session.results["annotate"].analysis.settings
-        assert (settings.start_s, settings.end_s) == (0.2, 1.5)
+        number = page.session.results["annotate"].number
+        page.wait_for_selector(f".vc-stage[data-player='{number}']")
+        analysis = page.session.results["annotate"].analysis
+        assert (analysis.settings.start_s, analysis.settings.end_s) == (0.2, 1.5)
+        assert (analysis.frame_times_s[0], analysis.frame_times_s[-1]) == pytest.approx((1.6, 2.88))
         page.wait_for_selector("#job .vc-job[data-state=idle]", state="attached")
         assert "only from 0.2\xa0s to 1.5\xa0s" in page.locator(".vc-answer .facts").text_content()
         page.get_by_role("button", name="More").click()

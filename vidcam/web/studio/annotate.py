@@ -13,6 +13,7 @@ import gradio as gr
 
 from vidcam.engine import BUILT_IN
 from vidcam.errors import UsageError
+from vidcam.io.source import open_source
 from vidcam.web import words
 
 from . import jobs, menus, view_models
@@ -152,8 +153,10 @@ class AnnotateTab:
         return self.questions.for_model(session, model, method, [said["label"]], None)
 
     def _take_part(self, session: Session, said: dict[str, Any]) -> Updates:
-        """Choose the part of the video that is looped."""
-        start, end = (round(float(said[key]), 2) for key in ("start", "end"))
+        """Choose the part of the video that is looped; the player's times are those of the file, which may not begin at 0."""
+        with open_source(result_of(session).video.path) as source:
+            begin = source.info.start_s
+        start, end = (round(float(said[key]) - begin, 2) for key in ("start", "end"))
         return self.questions.of_part(start, end)
 
     # --- explaining

@@ -205,7 +205,7 @@ def save(session: Session, engines: Engines, result: Result, kind: str) -> Calla
             link_or_copy(path, kept)
             shutil.rmtree(job.folder, ignore_errors=True)
             return File(kept, name)
-        session.keep(job.key, ready)
+        job.show(ready)
         return File(write_file(ready, kind, job.progress), name)
 
     return work
