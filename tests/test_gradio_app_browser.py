@@ -867,7 +867,11 @@ def test_an_answer_to_another_question_is_marked_until_it_is_asked_again(browser
 
 def test_explain_is_in_reach_on_a_phone_and_covers_no_player(browser, served, short, tmp_path, monkeypatch) -> None:
     (tmp_path / "notes.mp4").write_text("these are notes")
-    monkeypatch.setattr(view_models, "headline", lambda analysis: "walking (0.0–1.0 s) → jumping jack (1.0–1.8 s)")
+    two = [
+        {"label": "walking", "prob": 0.6, "start": 0.0, "end": 1.0},
+        {"label": "jumping jack", "prob": 0.9876, "start": 1.0, "end": 1.8},
+    ]
+    monkeypatch.setattr(view_models, "find_actions", lambda analysis: two)
     with opened(browser, served) as page:
         page.set_viewport_size({"width": 390, "height": 844})
         seen = """share => {
@@ -895,7 +899,7 @@ def test_explain_is_in_reach_on_a_phone_and_covers_no_player(browser, served, sh
         assert all(page.evaluate(seen, at) for at in (0, 0.5, 1))
         page.evaluate("scrollTo(0, 0)")
         actions = page.locator(".sentence .part")  # each on its own line
-        assert actions.all_inner_texts() == ["walking (0.0–1.0 s)", "→ jumping jack (1.0–1.8 s)"]
+        assert actions.all_inner_texts() == ["walking (60.0 %, 0.0–1.0 s)", "→ jumping jack (98.8 %, 1.0–1.8 s)"]
         assert actions.nth(1).bounding_box()["y"] > actions.nth(0).bounding_box()["y"] + 15
         assert page.locator(".vc-runs .open b").inner_text() == "walking → jumping jack"  # a card has no room for the times
         bar = page.locator("#go").bounding_box()["y"]
@@ -911,6 +915,17 @@ def test_explain_is_in_reach_on_a_phone_and_covers_no_player(browser, served, sh
         choose(page, "#method", "gradcam++")
         page.wait_for_selector(".vc-answer.old")
         assert all(page.evaluate(seen, at) for at in (0, 0.5, 1))
+        # a run has the actions too; one of an earlier version has only the sentence
+        page.locator(".vc-runs .open").click()
+        page.wait_for_selector(".vc-answer:not(.old)")
+        assert actions.count() == 2
+        [kept] = page.session.runs.glob("run-*/run.json")
+        facts = json.loads(kept.read_text())
+        del facts["answer"]["actions"]
+        kept.write_text(json.dumps(facts))
+        page.locator(".vc-runs .open").click()
+        page.locator(".sentence", has_text="walking (0.0–1.0 s) → jumping jack (1.0–1.8 s)").wait_for()
+        assert actions.count() == 0
 
 
 def test_a_loop_is_explained_by_itself(browser, served, jumping, tmp_path) -> None:

@@ -24,7 +24,18 @@ from .sessions import Limits
 from .teach_models import find_spec, shown_name
 from .uploads import Video, megabytes, minutes
 
-__all__ = ["answered", "cards", "headline", "in_step", "of_video", "question_facts", "sentence_of", "shown", "upload"]
+__all__ = [
+    "answered",
+    "cards",
+    "find_actions",
+    "headline",
+    "in_step",
+    "of_video",
+    "question_facts",
+    "sentence_of",
+    "shown",
+    "upload",
+]
 
 SURE, LONG_S = 0.5, 0.5
 """An action is part of a sequence if the model gives it this probability for this many seconds."""
@@ -49,7 +60,8 @@ def of_video(session: Session, video: Video) -> dict[str, Any]:
 def shown(session: Session, result: Result) -> dict[str, Any]:
     """Return the headline, and the address of the folder from which the player gets the evidence."""
     players = [{"base": session.serve(result.folder), "title": ""}]
-    return {"number": result.number, "sentence": sentence_of(result), "players": players}
+    actions = result.answer.get("actions", []) if result.analysis is None else find_actions(result.analysis)
+    return {"number": result.number, "sentence": sentence_of(result), "actions": actions, "players": players}
 
 
 def in_step(session: Session, runs: Sequence[StoredRun]) -> dict[str, Any]:
@@ -70,6 +82,7 @@ def cards(session: Session, runs: Sequence[StoredRun]) -> list[dict[str, Any]]:
             "number": run.number,
             "picture": f"{session.serve(run.folder)}{PICTURE}",
             "sentence": run.sentence,
+            "actions": run.answer.get("actions", []),
             "facts": run_facts(run),
             "made": (run.folder / FACTS).stat().st_mtime,
             "name": run.video.name,
@@ -106,12 +119,26 @@ def sentence_of(result: Result) -> str:
 
 def headline(analysis: Analysis) -> str:
     """Return the answer in one sentence; if the video shows several actions one after the other, their sequence with times."""
+    moments = [words.Answer.moment(label=a["label"], start=a["start"], end=a["end"]) for a in find_actions(analysis)]
+    return " → ".join(moments) or summarize(analysis)
+
+
+def find_actions(analysis: Analysis) -> list[dict[str, Any]]:
+    """Return the actions that the video shows one after the other, with their seconds; none unless there are several."""
     rejects = menus.rejects(analysis.model.name)
     spans = [s for s in predicted_spans(analysis.windows) if s.label not in rejects and s.prob >= SURE]
     groups = [list(group) for _, group in groupby((s for s in spans if s.end - s.start >= LONG_S), lambda s: s.label)]
-    if len(groups) < 2 or analysis.versus or analysis.settings.classes:
-        return summarize(analysis)
-    return " → ".join(words.Answer.moment(label=g[0].label, start=g[0].start, end=g[-1].end) for g in groups)
+    if len(groups) < 2 or analysis.versus or analysis.settings.classes or analysis.labels[0] in rejects:
+        return []
+    return [
+        {
+            "label": g[0].label,
+            "prob": sum(s.prob * (s.end - s.start) for s in g) / sum(s.end - s.start for s in g),
+            "start": g[0].start,
+            "end": g[-1].end,
+        }
+        for g in groups
+    ]
 
 
 def rejected(analysis: Analysis) -> dict[str, Any] | None:
@@ -177,6 +204,7 @@ def answered(result: Result, session: Session) -> dict[str, Any]:
         unseen = {"words": words.Answer.unseen(fraction=analysis.unseen_fraction), "cover": cover}
     return {
         "top": [[label, prob, label in menus.rejects(analysis.model.name)] for label, prob in analysis.top(5)],
+        "actions": find_actions(analysis),
         "shown": [] if rejection else list(analysis.labels),
         "rejected": rejection,
         "verdict": verdict,

@@ -12,7 +12,8 @@ function card(run) {
   const box = make("li", "run"), open = button("open", "", () => show(run.number));
   const facts = `${run.facts} · ${new Date(1000 * run.made).toLocaleString([], { dateStyle: "medium", timeStyle: "short" })}`; // tells runs of one video apart
   const under = make("div", "under"), tick = make("label"), input = Object.assign(make("input"), { type: "checkbox", checked: ticked.has(run.number) });
-  open.append(image(run.picture), make("b", "", run.sentence.replaceAll(/ \([\d.]+–[\d.]+ s\)/g, "")), make("span", "soft", run.name), make("span", "soft", facts));
+  const answer = run.actions.map(({ label }) => label).join(" → ") || run.sentence; // there is no room for the times
+  open.append(image(run.picture), make("b", "", answer), make("span", "soft", run.name), make("span", "soft", facts));
   open.title = W.open(run.name, run.sentence, facts);
   input.addEventListener("change", () => {
     const wasPair = ticked.size === 2;

@@ -250,11 +250,12 @@ function update() {
   say("");
   if (!input) { close(); state("empty"); return; }
   line.textContent = `${input.name} · ${input.facts}`;
-  words.replaceChildren(...(result?.sentence ?? W.question).split(/ (?=→ )/).flatMap(action => { // one after the other, with its time
-    const [, name, time = ""] = /^(.*?)(\([\d.]+–[\d.]+ s\))?$/.exec(action), part = make("span", "part", name);
-    part.append(make("small", "num", time));
+  const actions = result?.actions ?? []; // one after the other
+  words.replaceChildren(...(actions.length ? actions.flatMap(({ label, prob, start, end }, n) => {
+    const part = make("span", "part", `${n ? "→ " : ""}${label} `);
+    part.append(make("small", "num", W.action(percent(prob), start, end)));
     return [part, " "];
-  }));
+  }) : [result?.sentence ?? W.question]));
   if (result?.players.length) {
     video.pause();
     state("done");

@@ -50,7 +50,8 @@ const WORDS = {
   stage: {
     another: "Another video", file: "Video file", drop: "Drop one or more videos here", choose: "Choose a video", record: "Record", back: "Back",
     examples: "or try an example", limits: most => `Each video: ${most}. Several videos are explained one after another.`,
-    question: "What does the model say, and why?", cannotPlay: "Your browser cannot play this format, but vidcam can explain it.",
+    question: "What does the model say, and why?", action: (share, start, end) => `(${share}, ${start.toFixed(1)}–${end.toFixed(1)} s)`,
+    cannotPlay: "Your browser cannot play this format, but vidcam can explain it.",
     example: title => `An example: ${title}. The heat shows where the model finds its evidence.`,
     hide: "What if a part is hidden?", hideMarked: "Hide the marked place", hideLoop: "Hide the loop", explainLoop: "Explain this part",
     hideTitle: "Drag a box on the picture, or a stretch on the timeline. You can also hide a marked place (P) or a loop ([ and ]). Escape removes the box.",
