@@ -407,7 +407,10 @@ def test_the_answer_and_the_heat_come_before_the_verdict(browser, served, short,
             page.locator("#job .finding", has_text=re.compile(r"^So far: jumping jack, ")).wait_for()
             assert page.locator(".vc-stage").get_attribute("data-state") == "ready"
             assert page.locator("#job .bar").is_visible()
-            assert page.evaluate(top) == before  # the bar has its place already
+            assert page.evaluate(top) == before  # nothing moves
+            tab, bar = page.get_by_role("tab", name="Models").bounding_box(), page.locator("#job").bounding_box()
+            assert bar["x"] > tab["x"] + tab["width"]
+            assert bar["y"] + bar["height"] <= before
             go_on_exploring.set()
             happened(judging)
             page.wait_for_selector(".vc-stage[data-state=done]")
@@ -417,6 +420,11 @@ def test_the_answer_and_the_heat_come_before_the_verdict(browser, served, short,
             assert page.locator(".vc-answer .top li").first.inner_text().startswith("jumping jack")
             assert page.locator(".verdict").count() == 0
             assert page.locator("#stop").is_visible()
+            for size in ({"width": 1280, "height": 720}, {"width": 1440, "height": 900}):  # how it is drawn is in reach
+                page.set_viewport_size(size)
+                for part in (".vp-look select", ".vp-slider input", ".vp-play", ".vp-band"):
+                    box = page.locator(f".holder {part}").first.bounding_box()
+                    assert box["y"] + box["height"] < size["height"], part
             page.evaluate(f"window.before = {PLAYER}")
         finally:
             go_on_exploring.set()
@@ -832,6 +840,16 @@ def test_an_answer_to_another_question_is_marked_until_it_is_asked_again(browser
         bring_short(page, short)
         page.locator("#verdict input").uncheck()
         explain(page)
+        colour = "getComputedStyle(document.querySelector('.vc-answer .top li')).color"
+        plain = page.evaluate(colour)
+        served.free.clear()
+        page.locator("#explain").click()
+        try:
+            page.wait_for_function(f"{colour} !== '{plain}'")  # until there is another answer
+        finally:
+            served.free.set()
+        page.wait_for_function(f"{colour} === '{plain}'")
+        page.wait_for_selector("#job .vc-job[data-state=idle]", state="attached")
         mark = page.locator(".vc-answer .stale")
         assert mark.inner_text() == ""
         words = "Shown: mini · cam-spread. Press Explain again to see the new settings."
@@ -848,7 +866,9 @@ def test_an_answer_to_another_question_is_marked_until_it_is_asked_again(browser
         page.keyboard.press("Tab")
         until(lambda: page.session.chosen["annotate"][-2] == "1,7")
         assert mark.inner_text() == words
+        page.evaluate(f"{PLAYER}.seek(0.3)")
         explain_again(page)
+        assert settled(page) == pytest.approx(0.3, abs=0.03)  # where it was
         assert mark.inner_text() == ""
         assert "only from the beginning to 1.7\xa0s" in page.locator(".vc-answer .facts").text_content()
         # an open run has its own question, and is never marked

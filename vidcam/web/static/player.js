@@ -444,8 +444,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
     if (!withHeat || !tracks.length) return;
     canvas.style.visibility = state.hidden ? "hidden" : "";
     canvas.style.clipPath = state.wipe === null ? "" : `inset(0 0 0 ${state.wipe}%)`;
-    const drawn = lookNow();
-    heat.draw(canvas, patchesAt(state.frame), { ...drawn, signed: drawn.signed && drawn.style !== "spotlight" });
+    heat.draw(canvas, patchesAt(state.frame), lookNow());
     if (look.style === "side-by-side" && video.readyState > 1) { // else the picture that is there stays until the next one has come
       Object.assign(plain, { width: w, height: h });
       plain.getContext("2d").drawImage(video, 0, 0, w, h);
@@ -596,7 +595,8 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   for (const [event, hidden] of [["pointerdown", true], ["pointerup", false], ["pointerleave", false], ["pointercancel", false]]) hide.addEventListener(event, () => setHidden(hidden));
   hide.addEventListener("keydown", event => { if (event.key === " " || event.key === "Enter") setHidden(true); });
   hide.addEventListener("keyup", () => setHidden(false));
-  const looks = make("div", { class: "vp-look", role: "group", "aria-label": WORDS.look }, style, opacity.box, threshold.box, against.box, wiping.box, hide);
+  const looks = make("div", { class: "vp-look", role: "group", "aria-label": WORDS.look }, style, opacity.box, threshold.box, against.box);
+  const originals = make("div", { class: "vp-look" }, wiping.box, hide);
   style.addEventListener("change", () => setLook({ style: style.value }));
 
   const setLook = changes => {
@@ -610,6 +610,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
     paint();
     drawPlace();
     drawScale();
+    pictures.forEach(drawMoment);
     if ("style" in changes) { say(WORDS.saidStyle(WORDS.styles[look.style] ?? look.style)); writeHash(); }
     if ("signed" in changes) say(look.signed ? WORDS.saidAgainst : WORDS.saidOnlyFor);
   };
@@ -898,22 +899,28 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
     strip.append(make("figure", {}, open, make("figcaption", {}, make("strong", { class: "num" }, timeText(m.time)), " ", make("span", { class: "soft num", title: WORDS.ofStrongest }, WORDS.momentShare(wholePercent(m.score / strongest))), make("span", { class: "name", title: labels[m.label] }, labels[m.label]))));
     return picture;
   });
+  const shots = [], over = make("canvas"), small = new Heat(data.drawing, size, data.frame_size); // its own: it keeps what belongs to a size of canvas
+  const drawMoment = (picture, i) => {
+    const context = picture.getContext("2d"), { time, label } = data.moments[i];
+    if (shots[i]) context.drawImage(shots[i], 0, 0);
+    if (!tracks.length) return;
+    Object.assign(over, { width: picture.width, height: picture.height });
+    small.draw(over, patchesAt(time, label), lookNow());
+    context.drawImage(over, 0, 0);
+  };
   const drawMoments = async () => {
     const shot = video.cloneNode();
     shot.muted = true;
     await new Promise(resolve => { shot.addEventListener("loadeddata", resolve, { once: true }); shot.addEventListener("error", resolve, { once: true }); shot.load(); });
-    const over = document.createElement("canvas");
     for (const [i, m] of data.moments.entries()) {
-      const picture = pictures[i], context = picture.getContext("2d"), wanted = toMedia(m.time);
+      const picture = pictures[i], wanted = toMedia(m.time);
       if (!shot.error) {
         if (Math.abs(shot.currentTime - wanted) > 1e-3) await new Promise(resolve => { shot.addEventListener("seeked", resolve, { once: true }); shot.currentTime = wanted; });
         if (!withHeat) picture.height = Math.round(320 * shot.videoHeight / shot.videoWidth);
-        context.drawImage(shot, 0, 0, picture.width, picture.height);
+        shots[i] = make("canvas", { width: picture.width, height: picture.height });
+        shots[i].getContext("2d").drawImage(shot, 0, 0, picture.width, picture.height);
       }
-      if (!withHeat) continue;
-      Object.assign(over, { width: picture.width, height: picture.height });
-      heat.draw(over, patchesAt(m.time, m.label), { ...data.look, signed: data.look.signed && data.look.style !== "spotlight", threshold: 0, strength: 1 });
-      context.drawImage(over, 0, 0);
+      drawMoment(picture, i);
     }
     shot.removeAttribute("src");
     shot.load();
@@ -934,7 +941,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   };
 
   // --- beginning
-  const side = make("div", { class: "vp-side" }, bar, timeline, ...(withHeat ? [placeText] : []), make("div", { class: "vp-row" }, legend, zooms), classes, ...(withHeat ? [looks] : []), live, help);
+  const side = make("div", { class: "vp-side" }, ...(withHeat ? [looks] : []), bar, timeline, ...(withHeat ? [placeText] : []), make("div", { class: "vp-row" }, legend, zooms), classes, ...(withHeat ? [originals] : []), live, help);
   root.append(stage, side);
   drawScale();
   root.classList.toggle("vp-two", look.style === "side-by-side");
@@ -1017,8 +1024,6 @@ export const startComparison = () => {
     if (!player || !wide) return;
     const w = Math.min(640, Math.round(wide * Math.min(devicePixelRatio || 1, 2))), h = Math.max(1, Math.round(w * data.frame_size[0] / data.frame_size[1]));
     const { video, state, patchesAt, lookNow } = player, look = lookNow();
-    if (look.style === "side-by-side") look.style = "heat";
-    look.signed &&= look.style !== "spotlight";
     Object.assign(over, { width: w, height: h });
     for (const { element, label, canvas } of tiles) {
       Object.assign(canvas, { width: w, height: h });

@@ -9,6 +9,7 @@ function show() {
   const job = props.value ?? {}, { state, stage, done, total } = job;
   const isNew = state !== root.dataset.state;
   root.dataset.state = state;
+  root.classList.toggle("anew", ["waiting", "running"].includes(state) && job.keeps && !job.shown); // the answer on the page is the old one
   // It was hidden until now. A download must not move the page under the pointer.
   if (isNew && (state === "failed" || state !== "idle" && job.keeps)) root.scrollIntoView({ block: "nearest" });
   finding.textContent = job.finding && !job.shown && state === "running" ? W.finding(job.finding) : "";

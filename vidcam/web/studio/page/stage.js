@@ -17,7 +17,7 @@ root.append(head, drop, notice, screen, holder);
 
 const example = make("div", "showcase"); // plays while there is nothing else
 let shown = null;
-let known = null, players = []; // the number of the result whose players are shown
+let known = null, players = [], origin = null; // the number of the result whose players are shown, and the video if there is one player
 
 function state(name) {
   root.dataset.state = name;
@@ -96,11 +96,13 @@ function close() {
   holder.replaceChildren();
 }
 
-async function makePlayer({ base, title }, box) {
+/** Makes a player, which opens at the second `time` if its part of the video has that. */
+async function makePlayer({ base, title }, box, time) {
   const { createPlayer } = await import(new URL("player/player.js", document.baseURI).href);
   const data = await (await fetch(`${base}player.json`)).json();
   if (!box.isConnected) return null; // there is another result by now
   data.video.src = base + data.video.src;
+  if (time >= data.chart.t0 && time < data.chart.t1) data.opens_s = time;
   const inner = make("div"), part = async name => new Uint8Array(await (await fetch(`${base}part-${name}`)).arrayBuffer());
   inner.tabIndex = -1;
   if (title) box.append(make("h3", "", title));
@@ -124,18 +126,21 @@ let led = null; // the player that the other one is going to
 
 async function play({ number, players: wanted }) {
   const look = players[0]?.lookNow(); // stays as it was set
+  const { time, poster } = origin === props.input.url && players[0]?.state || {}; // so does the frame of the same video
+  origin = wanted.length === 1 ? props.input.url : null;
   close();
   known = number;
   const boxes = wanted.map(() => make("div")), row = make("div", wanted.length > 1 ? "players two" : "players");
   row.append(...boxes);
   holder.replaceChildren(row);
-  const made = await Promise.all(wanted.map((one, n) => makePlayer(one, boxes[n])));
+  const made = await Promise.all(wanted.map((one, n) => makePlayer(one, boxes[n], time)));
   if (known !== number || made.includes(null)) return;
   players = made;
   if (made.length === 1) made[0].video.poster = props.input.poster ?? ""; // until its own picture is there
   await Promise.all(made.map(player => player.ready));
   if (known !== number) return;
   if (look) for (const player of made) player.look(look);
+  if (poster === false) made[0].state.poster = false; // it plays on from there
   reply.textContent = "";
   root.classList.toggle("two", made.length > 1);
   if (made.length === 1) holder.append(made[0].strip);
