@@ -723,7 +723,8 @@ def test_menus_offer_what_works_and_say_what_is_left_out(monkeypatch) -> None:
     assert "attention-rollout" not in names
     assert names[-1] == "best"
     assert "best" not in [name for _, name in menus.method_choices("mini", several=True)]
-    assert {name: words for words, name in menus.method_choices("mini")}["cam-spread"].endswith("recommended")
+    choice = "cam-spread · what adds up to the score · recommended"
+    assert (choice, "cam-spread") in menus.method_choices("mini")
     reason = "method 'attention-rollout' needs attention, which model 'mini' does not have"
     assert menus.refusal("attention-rollout", "mini") == reason
     assert menus.refusal("attention-rollout", "mvit_v2_s") is None
@@ -810,7 +811,7 @@ def test_an_answer_that_rejects_is_no_evidence_and_offers_another_model(office, 
 def test_an_answer_tells_what_was_not_seen_and_which_class_was_checked(office) -> None:
     session = office.open("a")
     analysis = replace(analysed(classes=("waving one hand", "standing up")), unseen_fraction=0.248)
-    verdict = Verdict("weak", 0.2, 0.1, 0.5, 0.4, Interval(0.1, 0.05, 0.2), 2)
+    verdict = Verdict("weak", 0.2, 0.1, 0.5, 0.4, Interval(0.1, 0.05, 0.2), 2, 0.9)
     video = uploads.look_at(CLIPS / "three_actions.mp4", "three_actions.mp4", sessions.Limits())
 
     def answered(**changes: Any) -> Any:

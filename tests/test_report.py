@@ -575,14 +575,14 @@ def test_a_page_says_that_there_is_next_to_nothing_to_say(tmp_path: Path) -> Non
     assert "need not sum" in p.text
 
 
-VERDICT = Verdict("weak", 0.327, 0.267, 0.12, 0.08, Interval(0.043, 0.011, 0.121), windows=1)
+VERDICT = Verdict("weak", 0.327, 0.267, 0.12, 0.08, Interval(0.043, 0.011, 0.121), 1, 0.75, (1.5,))
 
 
 def test_page_gives_the_figures_of_the_verdict(tmp_path: Path) -> None:
     text = " ".join(html_of(analysis(verdict=VERDICT, curves={"squat": np.zeros(12)}, segments=()), tmp_path).text.split())
     assert "Can this map be trusted?" in text
-    assert "In the window that was tested (of 3), hiding the hottest 15 % lowers the score of squat by 32.7 points, " in text
-    assert "hiding equal areas elsewhere by 26.7 points." in text
+    assert "In the clip around 1.5 s, the one of 3 that was tested, blurring the hottest 15 % lowers the score of squat " in text
+    assert "from 75.0 % to 42.3 %; blurring equal areas elsewhere lowers it to 48.3 %." in text
     assert "matters 4.3 points more than other parts (95 % interval: 1.1 to 12.1)" in text
     assert "only a little more" in text
     assert "This map was not tested" in html_of(analysis(), tmp_path).text
@@ -597,7 +597,10 @@ def test_verdict_that_raises_the_score_says_so() -> None:
     figures = f"{words.hiding} {words.keeping} {words.certainty}"
     assert words.sentence == f"evidence for squat: not supported. {words.meaning} {figures}"
     assert words.rest == ""
-    assert "raises the score of squat by 2.0\xa0points, hiding equal areas elsewhere lowers it by 3.1\xa0points" in words.hiding
+    assert (
+        "raises the score of squat from 75.0\xa0% to 77.0\xa0%; blurring equal areas elsewhere lowers it to 71.9\xa0%"
+        in words.hiding
+    )
     assert words.certainty.endswith("matters 0.0\xa0points more than other parts.")
     odd = replace(odd, margin=Interval(-0.062, -0.221, 0.155))
     less = describe_verdict(analysis(verdict=odd, curves={"squat": np.zeros(12)}))
@@ -640,6 +643,11 @@ def test_headline_of_a_rejection_says_what_the_model_knows() -> None:
             "walk, 75.0 % over the whole video: evidence mainly between 0.0 s and 1.0 s and between 2.0 s and 3.0 s",
         ),
         ([(0, 2.9, 1)], {}, "walk, 75.0 % over the whole video: evidence from beginning to end"),
+        (
+            [(0, 2.9, 1)],
+            {"curves": {"walk": np.array([1.0] * 8 + [9.0] + [1.0] * 3)}},
+            "walk, 75.0 % over the whole video: evidence from beginning to end, strongest at 2.0 s",
+        ),
         (
             [(0, 0.1, 1), (0.5, 0.6, 3), (1, 1.1, 2), (2, 2.1, 1)],
             {},

@@ -142,4 +142,4 @@ def run_verdict(clips: Sequence[Explanation], prob: Score, *, seed: int, progres
         trials.append(verdict.run_trial(clip.clips[crop], values, clip.cells, prob, tubes=tubes, seed=seed + n))
         if progress:
             progress("judge", n + 1, len(clips))
-    return verdict.judge(trials, seed=seed)
+    return replace(verdict.judge(trials, seed=seed), times=tuple(sum(clip.prediction.span) / 2 for clip in clips))

@@ -50,7 +50,8 @@ class Verdict:
 
     ``removed`` is lost without the hot tube, ``removed_elsewhere`` without another tube of its size and shape; ``kept`` is left
     with only the hot tube, ``kept_elsewhere`` with only another. ``margin`` is the mean of the two differences, with its 95 %
-    interval over the clips.
+    interval over the clips. ``whole`` is the probability before anything is removed; ``times`` are the middles of the clips in
+    seconds, if they are known.
     """
 
     word: Word
@@ -60,6 +61,8 @@ class Verdict:
     kept_elsewhere: float
     margin: Interval
     windows: int
+    whole: float
+    times: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,7 @@ def judge(trials: Sequence[Trial], *, seed: int = 0) -> Verdict:
         word, float(np.mean([t.whole - t.without for t in trials])),
         float(np.mean([t.whole - o for t in trials for o in t.without_others])), float(np.mean([t.only for t in trials])),
         float(np.mean([o for t in trials for o in t.only_others])), margin, len(trials),
+        float(np.mean([t.whole for t in trials])),
     )  # fmt: skip
 
 

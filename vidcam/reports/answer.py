@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from vidcam.analysis import Analysis
 from vidcam.io.formatting import percent, seconds
 from vidcam.values import Segment
@@ -27,7 +29,7 @@ def summarize(analysis: Analysis) -> str:
         return f"{answer}: this is none of the {len(analysis.probs) - len(model.rejects)} actions that {model.name} knows"
     if not segments:
         return f"{answer}: no part stands out in the {evidence}"
-    return f"{answer}: {evidence} {_when(segments, analysis.duration_s)}"
+    return f"{answer}: {evidence} {_when(segments, analysis)}"
 
 
 def explained_label(analysis: Analysis) -> str:
@@ -36,9 +38,11 @@ def explained_label(analysis: Analysis) -> str:
     return label if label in analysis.labels or not analysis.labels else analysis.labels[0]
 
 
-def _when(segments: Sequence[Segment], duration_s: float) -> str:
-    if sum(s.end_s - s.start_s for s in segments) >= 0.9 * duration_s:
-        return "from beginning to end"
+def _when(segments: Sequence[Segment], analysis: Analysis) -> str:
+    if sum(s.end_s - s.start_s for s in segments) >= 0.9 * analysis.duration_s:
+        curve = analysis.curves[segments[0].label]
+        has_peak = np.nanmax(curve) > 2 * np.nanmean(curve)
+        return "from beginning to end" + (f", strongest at {seconds(analysis.times_s[np.nanargmax(curve)])}" if has_peak else "")
     if len(segments) <= 3:
         spans = [_between(s) for s in sorted(segments, key=lambda s: s.start_s)]
         return "mainly " + ", ".join(spans[:-1]) + (" and " if len(spans) > 1 else "") + spans[-1]

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vidcam.analysis import Analysis
-from vidcam.io.formatting import percent
+from vidcam.io.formatting import percent, seconds
+
+if TYPE_CHECKING:
+    from vidcam.metrics.verdict import Verdict
 
 __all__ = ["VerdictWords", "describe_verdict"]
 
@@ -61,7 +65,7 @@ def describe_verdict(analysis: Analysis) -> VerdictWords | None:
     from vidcam.metrics.verdict import SHARE  # here, because it imports OpenCV
 
     label, hottest = analysis.labels[0], f"the hottest {SHARE:.0%}".replace("%", "\xa0%")
-    margin, elsewhere = verdict.margin, _elsewhere(verdict.removed, verdict.removed_elsewhere)
+    margin, whole = verdict.margin, verdict.whole
     subject = "The answer" if label == analysis.top(1)[0][0] else f"The score of {label}"
     more = f"{_points(abs(margin.mean))} {_more(margin.mean)}"
     certainty = f"On average of both tests, the hottest part matters {more} than other parts"
@@ -71,20 +75,22 @@ def describe_verdict(analysis: Analysis) -> VerdictWords | None:
         word=verdict.word,
         label=label,
         meaning=MEANINGS[verdict.word].format(subject),
-        hiding=f"{_tested(verdict.windows, len(analysis.windows))} {hottest} {_change(verdict.removed)} the score of {label} by "
-        f"{_points(abs(verdict.removed))}, hiding equal areas elsewhere {elsewhere}.",
+        hiding=f"{_tested(verdict, len(analysis.windows))} {hottest} {_change(verdict.removed)} the score of {label} from "
+        f"{percent(whole)} to {_left(whole, verdict.removed)}; blurring equal areas elsewhere "
+        f"{_change(verdict.removed_elsewhere)} it to {_left(whole, verdict.removed_elsewhere)}.",
         keeping=f"Showing only {hottest} leaves a score of {percent(verdict.kept)}, showing only equal areas elsewhere "
         f"{percent(verdict.kept_elsewhere)}.",
         certainty=f"{certainty}.",
     )
 
 
-def _tested(windows: int, total: int) -> str:
-    """Return the beginning of the sentence on hiding, which says if only some windows were tested: its figures are theirs."""
-    if windows == total:
-        return "Hiding"
-    which = "the window that was" if windows == 1 else f"the {windows} windows that were"
-    return f"In {which} tested (of {total}), hiding"
+def _tested(verdict: Verdict, total: int) -> str:
+    """Return the beginning of the sentence on hiding, which says on which clips its figures are the average."""
+    if total == 1:
+        return "Blurring"
+    if verdict.windows == 1:
+        return f"In the clip around {seconds(verdict.times[0])}, the one of {total} that was tested, blurring"
+    return f"On average of the {verdict.windows} clips tested (of {total}), blurring"
 
 
 def _change(lost: float) -> str:
@@ -95,10 +101,8 @@ def _more(margin: float) -> str:
     return "more" if margin >= 0 or _number(margin) == "0.0" else "less"
 
 
-def _elsewhere(lost: float, lost_elsewhere: float) -> str:
-    """Return what hiding other parts does, without a verb if it is that of the hottest part."""
-    verb = "" if (lost >= 0) == (lost_elsewhere >= 0) else f"{_change(lost_elsewhere)} it "
-    return f"{verb}by {_points(abs(lost_elsewhere))}"
+def _left(whole: float, lost: float) -> str:
+    return percent(max(0.0, whole - lost))
 
 
 def _points(probability: float) -> str:

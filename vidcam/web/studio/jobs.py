@@ -20,7 +20,7 @@ from vidcam.errors import UsageError, VidcamError
 from vidcam.io.formatting import percent
 from vidcam.io.source import open_source
 from vidcam.methods.lookup import BEST
-from vidcam.models import loading
+from vidcam.models import loading, weights
 from vidcam.values import Prediction
 from vidcam.web import words
 
@@ -67,6 +67,8 @@ class Engines:
         if model not in self._kept:
             spec = find_spec(model)
             fetched = spec.weights is not None and not loading.is_available(spec)
+            if fetched and weights.is_offline():
+                raise UsageError(words.Menus.not_here(model=model))
             if job is not None:
                 job.progress("weights" if fetched else "load", 0, None)
             progress = _bytes(job) if fetched and job is not None else None

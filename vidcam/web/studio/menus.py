@@ -152,7 +152,10 @@ def method_choices(model: str, *, several: bool = False) -> list[tuple[str, str]
     """Return the methods that work on the model; if one is to be chosen, also the best of several, chosen by a test."""
     own, refused = own_method(model), refusals(model)
     rows = [m for m in all_methods() if refused[m.name] is None]
-    choices = [(words.Menus.method(name=m.name, title=m.title, recommended=m.name == own), m.name) for m in rows]
+    choices = [
+        (words.Menus.method(name=m.name, family=m.family, complete=m.is_complete, recommended=m.name == own), m.name)
+        for m in rows
+    ]
     return choices if several else [*choices, (words.Menus.BEST, BEST)]
 
 

@@ -236,6 +236,14 @@ class Menus:
     BEST = "best · the best of several, tested on this video (takes minutes)"
     BEST_HERE = "This model was chosen because it is the best one on this machine."
     LARGER_ONES = "This model was chosen because no larger one is on this machine; the tab Models downloads some."
+    IN_WORDS = {  # noqa: RUF012
+        "cam": "what the last layer responds to",
+        "gradient": "what raises the score, in the last layer",
+        "input": "the pixels to which the score is sensitive",
+        "perturbation": "what changes the score if it is hidden",
+        "propagation": "the score, traced back to the pixels",
+        "attention": "where the model attends",
+    }
     NO_WEIGHTS = "it has no weights that could be downloaded"
     OFFLINE = "its weights are not on this machine, and the app was started without downloads"
 
@@ -257,8 +265,13 @@ class Menus:
         return f"Knows {actions} {'everyday movements' if everyday else 'actions'}; looks at {clip_s:.2g} s at a time."
 
     @staticmethod
-    def method(*, name: str, title: str, recommended: bool) -> str:
-        return f"{name} · {title}" + (" · recommended" if recommended else "")
+    def method(*, name: str, family: str, complete: bool, recommended: bool) -> str:
+        shows = f"what {Menus.ADDS_UP}" if complete else Menus.IN_WORDS.get(family, family)
+        return f"{name} · {shows}" + (" · recommended" if recommended else "")
+
+    @staticmethod
+    def not_here(*, model: str) -> str:
+        return f"{model} cannot be used: {Menus.OFFLINE}. Choose another model."
 
     @staticmethod
     def one_unavailable(*, reason: str) -> str:

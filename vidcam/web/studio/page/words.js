@@ -38,7 +38,7 @@ const WORDS = {
   models: {
     title: "Models", columns: ["Model", "Weights", "Clip", "Input size", "Time cells", "CAM", "Classes", "Top-1", "Licence"],
     here: "here", install: "Download", installName: name => `Download ${name}`, exact: "exact", none: "–",
-    offline: "This app was started without downloads. To download a model, start the app again without VIDCAM_OFFLINE.",
+    offline: "This app was started without downloads, so only the models on this machine can be used.",
     source: folder => `Weights are downloaded from their publishers, checked, and kept in ${folder}.`,
   },
   runs: {
