@@ -93,19 +93,25 @@ def opened(browser: Any, page: Path, *, hash: str = "", **options: Any) -> Itera
         yield view
 
 
-def in_page(view: Any, a: Analysis, time: float, label: str, *, style: str, signed: bool) -> np.ndarray:
-    look = {"style": style, "opacity": 0.62, "strength": 1, "threshold": 0, "signed": signed}
+def in_page(
+    view: Any, a: Analysis, time: float, label: str, *, style: str, signed: bool, opacity: float = 0.62, threshold: float = 0
+) -> np.ndarray:
+    strength = min(1, opacity / view.evaluate(f"{PLAYER}.heat.drawing.full"))
+    look = {"style": style, "opacity": opacity, "strength": strength, "threshold": threshold, "signed": signed}
     data = base64.b64decode(view.evaluate(DRAW, [time, a.labels.index(label), look, GROUND]))
     return np.frombuffer(data, np.uint8).reshape(a.source.height, a.source.width, 4)[..., :3].astype(int)
 
 
-def in_file(a: Analysis, time: float, label: str, *, style: Any, signed: bool, planes: bool = False) -> np.ndarray:
+def in_file(
+    a: Analysis, time: float, label: str, *, style: Any, signed: bool, planes: bool = False, opacity: float = 0.62,
+    threshold: float = 0,
+) -> np.ndarray:  # fmt: skip
     """What the renderer of the MP4 file draws over grey, in RGB or in the planes of the codec."""
     size = a.source.height, a.source.width
     heat = render_heat(a.drawn[label], time=time, scale=a.scale, size=size, against=signed, coarse=True)
     grey = np.full((*size, 3), GROUND, np.uint8)
     picture = from_rgb(grey) if planes else grey
-    draw_over(picture, heat, style=style, opacity=0.62, signed=signed)
+    draw_over(picture, heat, style=style, opacity=opacity, signed=signed, threshold=threshold)
     return np.asarray(to_rgb(picture) if planes else picture).astype(int)
 
 
@@ -123,6 +129,10 @@ def test_heat_in_the_page_equals_that_of_the_mp4_file(browser, three) -> None:
             # In the planes of the codec, 2 x 2 pixels share their colour, which shows at the edge of what the model saw.
             apart = np.abs(ours - in_file(a, time, label, style=style, signed=signed, planes=True)).max(axis=-1)
             assert (apart <= 3).mean() > 0.99, (label, style, signed, time)
+            for opacity, threshold in ((0.31, 0.4), (0.62, 0.1), (0.62, 0.4)):
+                part: Any = {"style": style, "signed": signed, "opacity": opacity, "threshold": threshold}
+                ours, file = in_page(view, a, time, label, **part), in_file(a, time, label, **part)
+                assert np.abs(ours - file).max() <= 3, (label, part, time)
 
 
 def test_contours_in_the_page_run_where_those_of_the_file_do(browser, three) -> None:

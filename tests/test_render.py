@@ -169,6 +169,19 @@ def test_spotlight_leaves_the_evidence_and_dims_the_rest():
     np.testing.assert_array_equal(out[:, -1], image[:, -1])
 
 
+def test_evidence_below_the_threshold_fades_out():
+    image, ground = np.full((40, 101, 3), 128, np.uint8), heat_of(np.tile(np.linspace(0, 1, 101), (40, 1)))
+    whole, part = overlay(image, ground), overlay(image, ground, threshold=0.6)
+    np.testing.assert_array_equal(part[:, 61:], whole[:, 61:])
+    np.testing.assert_array_equal(part[:, :40], image[:, :40])
+    contours, upper = (overlay(image, ground, style="contour", threshold=t) for t in (0, 0.6))
+    changed = (upper != image).any(axis=(0, 2))
+    assert changed[70:80].any()  # the line at 75 %
+    assert not changed[:65].any()
+    faint = overlay(image, ground, style="contour", opacity=0.31)
+    np.testing.assert_allclose(faint.astype(int) - image, (contours.astype(int) - image) / 2, atol=20)
+
+
 def test_contours_run_where_the_heat_crosses_the_levels():
     h, w = 120, 200
     ramp = np.tile(np.linspace(0, 1, w), (h, 1))

@@ -92,10 +92,11 @@ class Look:
 
     Attributes:
         style: ``heat``, ``contour``, ``spotlight`` or ``side-by-side``.
-        opacity: Opacity of the strongest evidence, in (0, 1].
+        opacity: Opacity of the strongest evidence, in (0, 1]. Contours and the spotlight have full strength from the default on.
         signed: Show evidence against the class too, in a second colour.
         panel: ``below`` adds rows with words and the evidence over time to the picture, ``over`` lays them over its lower part,
             ``none`` draws the evidence only, so that the explained video has the size of the source. The page ignores this.
+        threshold: Evidence below this share of full colour is not drawn.
 
     Example:
         >>> from vidcam import Look
@@ -107,6 +108,7 @@ class Look:
     opacity: float = 0.62
     signed: bool = False
     panel: Panel = "below"
+    threshold: float = 0.0
 
 
 @dataclass(frozen=True)

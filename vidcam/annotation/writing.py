@@ -236,6 +236,7 @@ def _draw(source: Source, analysis: Analysis, outputs: Outputs, look: Look, prog
         style=look.style,
         opacity=look.opacity,
         signed=look.signed,
+        threshold=look.threshold,
         panel=look.panel,
         allocate=encodable_planes,
         legend=make_legend(analysis),

@@ -17,7 +17,7 @@ from vidcam.errors import UnknownNameError, UsageError
 from vidcam.render.colormap import apply_colormap, table
 from vidcam.render.compositing import ColormapLut, Picture, Rows, composite_levels, upscale
 from vidcam.render.unseen import mark_unseen, pixel_rows, tile_outside
-from vidcam.settings import Style
+from vidcam.settings import Look, Style
 from vidcam.values import FloatArray, Heat, UInt8Array
 from vidcam.yuv import Planes
 
@@ -28,10 +28,20 @@ CONTOURS = (0.25, 0.5, 0.75)
 """The shares of the scale at which contour lines run."""
 DIMMED = 0.25
 """The share of the picture's light that is left outside of the spotlight."""
+EDGE = 0.2
+"""How far below a threshold evidence has faded out, as a share of the scale: a step would differ between a page and a file."""
+FULL = Look().opacity
+"""The opacity at which contours and the spotlight are at full strength."""
 
 
 def overlay(
-    image: UInt8Array, heat: Heat | None, *, style: Style = "heat", opacity: float = 0.62, signed: bool = False
+    image: UInt8Array,
+    heat: Heat | None,
+    *,
+    style: Style = "heat",
+    opacity: float = FULL,
+    signed: bool = False,
+    threshold: float = 0.0,
 ) -> UInt8Array:
     """Return a copy of the picture with its heat drawn over it, and with what the model never saw marked.
 
@@ -40,8 +50,9 @@ def overlay(
         heat: The heat for a picture of this size; None if no clip covers this time: then all of the picture is marked as unseen.
         style: ``heat`` (colours), ``contour`` (lines at 25, 50 and 75 % of the scale), ``spotlight`` (all but the evidence is
             dimmed) or ``side-by-side`` (the untouched picture on the left, ``heat`` on the right).
-        opacity: The opacity of evidence 1.0 in the style ``heat``, in (0, 1].
+        opacity: The opacity of evidence 1.0 in the style ``heat``, in (0, 1]; the other styles are fainter below 0.62.
         signed: Draw the evidence against the label too, in blue.
+        threshold: Evidence below this share of the scale is not drawn.
 
     Returns:
         ``(H, W, 3) uint8``, or ``(H, 2W, 3)`` for ``side-by-side``.
@@ -51,11 +62,11 @@ def overlay(
         UsageError: The opacity is out of range, or the heat is for a picture of another size.
     """
     out = image.copy()
-    draw_over(out, heat, style=style, opacity=opacity, signed=signed)
+    draw_over(out, heat, style=style, opacity=opacity, signed=signed, threshold=threshold)
     return np.concatenate([image, out], axis=1) if style == "side-by-side" else out
 
 
-def draw_over(out: Picture, heat: Heat | None, *, style: Style, opacity: float, signed: bool) -> None:
+def draw_over(out: Picture, heat: Heat | None, *, style: Style, opacity: float, signed: bool, threshold: float = 0.0) -> None:
     """Draw the heat into the picture ``out`` in place: what :func:`overlay` does to a copy."""
     if style not in STYLES:
         raise UnknownNameError("style", style, STYLES)
@@ -65,12 +76,18 @@ def draw_over(out: Picture, heat: Heat | None, *, style: Style, opacity: float, 
     size = out.size if isinstance(out, Planes) else out.shape[:2]
     if size != heat.size:
         raise UsageError(f"the heat is {heat.size} (H, W) but the picture is {size}: make the heat at the picture's size")
+    if not 0 < opacity <= 1:
+        raise UsageError(f"opacity must be above 0 and at most 1, got {opacity}")
+    strength = min(1.0, opacity / FULL)
     if style == "contour":
-        _draw_contours(out, heat, signed=signed)
+        _draw_contours(out, heat, strength, signed=signed, threshold=threshold)
     elif style == "spotlight":
-        _draw_spotlight(out, heat)
+        lut = _spotlight_lut(strength, threshold)
+        composite_levels(out, _to_levels(heat.values, 255), _seen_rows(heat), lut)
+        for box in tile_outside(*heat.size, [_seen_rows(heat)]):
+            composite_levels(out, np.zeros((1, 1), np.uint8), box, lut)
     else:
-        _draw_colours(out, heat, opacity=opacity, signed=signed)
+        composite_levels(out, _heat_levels(heat, signed), _seen_rows(heat), _heat_lut(opacity, signed, threshold))
     mark_unseen(out, heat.seen)
 
 
@@ -91,35 +108,21 @@ def thumb(image: UInt8Array, heat: Heat | None, *, width: int, style: Style = "h
 # --- the styles
 
 
-def _draw_colours(out: Picture, heat: Heat, *, opacity: float, signed: bool) -> None:
-    """Lay the evidence over the picture in colour, more opaque the more of it there is."""
-    if not 0 < opacity <= 1:
-        raise UsageError(f"opacity must be above 0 and at most 1, got {opacity}")
-    composite_levels(out, _heat_levels(heat, signed), _seen_rows(heat), _heat_lut(opacity, signed))
-
-
-def _draw_contours(out: Picture, heat: Heat, *, signed: bool) -> None:
+def _draw_contours(out: Picture, heat: Heat, strength: float, *, signed: bool, threshold: float) -> None:
     """Draw lines at :data:`CONTOURS`, each in the colour of its level and with a dark casing, so that it shows on any ground."""
     height, width = heat.size
     stroke = max(1, round((height * width) ** 0.5 / 700))
     sides = [(heat.values, 1.0)] + ([(heat.against, -1.0)] if signed and heat.against is not None else [])
     for values, sign in sides:
         levels = upscale(_to_levels(values, 255), heat.size)
-        for level in CONTOURS:
+        for level in (level for level in CONTOURS if level >= threshold):
             inside = cv2.threshold(levels, round(255 * level) - 1, 255, cv2.THRESH_BINARY)[1]
             line = cv2.morphologyEx(inside, cv2.MORPH_GRADIENT, _disc(stroke))  # empty along the picture's edge, as it should be
             casing = cast("UInt8Array", cv2.blur(cv2.dilate(line, _disc(stroke)), (3, 3)))
             box = _intersection(_drawn_rows(casing), _seen_rows(heat))
-            composite_levels(out, casing, box, _stroke_lut((0, 0, 0), 0.45))
+            composite_levels(out, casing, box, _stroke_lut((0, 0, 0), 0.45 * strength))
             line = cast("UInt8Array", cv2.blur(line, (3, 3)))
-            composite_levels(out, line, box, _stroke_lut(contour_colour(level, sign, signed), 1.0))
-
-
-def _draw_spotlight(out: Picture, heat: Heat) -> None:
-    """Dim the picture to a quarter of its light except where evidence for the label is."""
-    composite_levels(out, _to_levels(heat.values, 255), _seen_rows(heat), _spotlight_lut())
-    for box in tile_outside(*heat.size, [_seen_rows(heat)]):
-        composite_levels(out, np.zeros((1, 1), np.uint8), box, _spotlight_lut())
+            composite_levels(out, line, box, _stroke_lut(contour_colour(level, sign, signed), strength))
 
 
 # --- levels
@@ -167,10 +170,16 @@ def ramp(strength: FloatArray) -> FloatArray:
     return np.sin(np.pi / 2 * np.asarray(strength, dtype=np.float64))
 
 
+def _above(evidence: FloatArray, threshold: float) -> FloatArray:
+    """Return the evidence from the threshold on; below, it fades out."""
+    shown: FloatArray = evidence * np.clip(1 + (evidence - threshold) / max(min(EDGE, threshold), 1e-9), 0, 1)
+    return shown
+
+
 @cache
-def _heat_lut(opacity: float, signed: bool) -> ColormapLut:
-    strength = np.abs(np.arange(256) - 128).clip(0, 127) / 127 if signed else np.arange(256) / 255
-    return ColormapLut.from_alpha(opacity * ramp(strength), table(signed))
+def _heat_lut(opacity: float, signed: bool, threshold: float) -> ColormapLut:
+    evidence = np.abs(np.arange(256) - 128).clip(0, 127) / 127 if signed else np.arange(256) / 255
+    return ColormapLut.from_alpha(opacity * ramp(_above(evidence, threshold)), table(signed))
 
 
 @cache
@@ -179,5 +188,6 @@ def _stroke_lut(rgb: tuple[int, int, int], opacity: float) -> ColormapLut:
 
 
 @cache
-def _spotlight_lut() -> ColormapLut:
-    return ColormapLut.from_alpha((1 - DIMMED) * (1 - ramp(np.arange(256) / 255)), (0, 0, 0))
+def _spotlight_lut(strength: float, threshold: float) -> ColormapLut:
+    evidence = np.arange(256) / 255
+    return ColormapLut.from_alpha(strength * (1 - DIMMED) * (1 - ramp(_above(evidence, threshold))), (0, 0, 0))

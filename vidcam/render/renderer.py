@@ -44,6 +44,7 @@ class Renderer:
         style: One of :data:`~vidcam.render.overlay.STYLES`.
         opacity: The opacity of the strongest evidence, in (0, 1].
         signed: Draw the evidence against the label too.
+        threshold: Evidence below this share of the scale is not drawn.
         panel: ``below`` the picture, ``over`` at most its lower half, with what has room there, or ``none``: there are no
             words at all.
         curves: For each explained label ``(times (N,) s, values (N,))``, signed evidence per second, NaN where no clip covers the
@@ -71,6 +72,7 @@ class Renderer:
         style: Style = "heat",
         opacity: float = 0.62,
         signed: bool = False,
+        threshold: float = 0.0,
         panel: Panel = "below",
         curves: Mapping[str, tuple[FloatArray, FloatArray]] | None = None,
         span: tuple[float, float] | None = None,
@@ -89,6 +91,7 @@ class Renderer:
             raise UsageError(f"top is how many labels are listed, 0 to 5, got {top}")
         self.source_size, self._allocate = source_size, allocate
         self.legend, self.style, self.opacity, self.signed = legend, style, opacity, signed
+        self.threshold = threshold
         height, width = source_size
         self._under, self._half = height + height % 2, width + width % 2
         full = self._half * (2 if style == "side-by-side" else 1)
@@ -156,7 +159,7 @@ class Renderer:
         for left in lefts:
             out.part(0, left, height, left + width).paste(picture)
         overlaid = out.part(0, lefts[-1], height, lefts[-1] + width)
-        draw_over(overlaid, heat, style=self.style, opacity=self.opacity, signed=self.signed)
+        draw_over(overlaid, heat, style=self.style, opacity=self.opacity, signed=self.signed, threshold=self.threshold)
         for left in lefts:  # colour has no odd column or row to fill
             out.y[:height, left + width : left + self._half] = out.y[:height, left + width - 1 : left + width]
         out.y[height : self._under] = out.y[height - 1 : height]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def player_data(analysis: Analysis, *, video: dict[str, object]) -> dict[str, ob
         "video": video,
         "labels": a.labels,
         "scale": a.scale,
-        "look": {"style": a.look.style, "opacity": a.look.opacity, "signed": a.look.signed},
+        "look": {key: value for key, value in asdict(a.look).items() if key != "panel"},
         "drawing": drawing_facts(),
         "chart": timeline_chart(a),
         "moments": [{"time": m.time, "label": a.labels.index(m.label), "score": m.score} for m in find_moments(a)],
@@ -80,7 +81,7 @@ def encode(pieces: Iterable[bytes]) -> Iterator[str]:
 def drawing_facts() -> dict[str, object]:
     """Return the colour tables and constants of :mod:`vidcam.render`, which the player's ``Heat`` draws with."""
     from vidcam.render.colormap import table  # here, because it imports OpenCV
-    from vidcam.render.overlay import CONTOURS, DIMMED, STYLES, contour_colour
+    from vidcam.render.overlay import CONTOURS, DIMMED, EDGE, FULL, STYLES, contour_colour
     from vidcam.render.unseen import DIMMED as UNSEEN_DIMMED
 
     return {
@@ -92,6 +93,8 @@ def drawing_facts() -> dict[str, object]:
             for name, sign, signed in (("plain", 1, False), ("for", 1, True), ("against", -1, True))
         },
         "dimmed": DIMMED,
+        "edge": EDGE,
+        "full": FULL,
         "unseen_dimmed": UNSEEN_DIMMED,
     }
 

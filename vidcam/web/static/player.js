@@ -18,7 +18,7 @@ export const WORDS = {
   ofStrongest: "Percent of the strongest evidence in this video, for a class or against it", momentShare: share => `${share} of the strongest`, notSeen: "not seen",
   look: "How the evidence is drawn", style: "Style", styleTitle: "Style (S)", saidStyle: name => `Style: ${name}`,
   opacity: "Opacity", opacityTitle: "Opacity of the strongest evidence (O)",
-  threshold: "Only the strongest", thresholdTitle: "Show only evidence that is stronger than this share of full colour",
+  threshold: "Only the strongest", thresholdTitle: "Show only evidence from this share of full colour on; what is a little weaker fades out",
   against: "Evidence against", againstTitle: "Evidence against the class, in a second colour (A)",
   saidAgainst: "Evidence against the class is shown too", saidOnlyFor: "Only evidence for the class is shown",
   wipe: "Before / after", wipeTitle: "Before and after, with a line to move (W)", wipeLine: "Before and after: how much of the picture is without evidence",
@@ -181,7 +181,7 @@ const sameBoxes = (a, b) => a.length === b.length && a.every((box, i) => box.eve
  */
 export class Heat {
   constructor(drawing, size, frameSize = size) {
-    Object.assign(this, { drawing, size, frameSize });
+    Object.assign(this, { drawing: { edge: 0.2, full: 0.62, ...drawing }, size, frameSize }); // the app keeps results of earlier versions
     this.tables = { plain: decode(drawing.colours.plain), signed: decode(drawing.colours.signed) };
     this.small = document.createElement("canvas");
     this.grids = new Map();
@@ -273,7 +273,7 @@ export class Heat {
     if (this.luts.has(key)) return this.luts.get(key);
     const bytes = new Uint8ClampedArray(1024), table = signed ? this.tables.signed : this.tables.plain;
     for (let i = 0; i < 256; i++) {
-      const evidence = signed ? Math.min(Math.abs(i - 128), 127) / 127 : i / 255, shown = evidence < threshold ? 0 : evidence;
+      const evidence = signed ? Math.min(Math.abs(i - 128), 127) / 127 : i / 255, shown = evidence * clamp(1 + (evidence - threshold) / Math.max(Math.min(this.drawing.edge, threshold), 1e-9), 0, 1); // as _above of vidcam/render/overlay.py
       if (style === "spotlight") bytes[4 * i + 3] = Math.round(255 * strength * (1 - this.drawing.dimmed) * (1 - ramp(shown)));
       else {
         bytes.set(table.subarray(3 * i, 3 * i + 3), 4 * i);
@@ -400,7 +400,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   const automatic = labels.length > 1 && data.answers.length > 0;
   const withHeat = data.tracks.length > 0; // without, the evidence is drawn into the video already
   const heat = new Heat(data.drawing, size, data.frame_size);
-  const look = { ...data.look, threshold: 0, strength: 1 }, opening = data.look.opacity;
+  const look = { threshold: 0, ...data.look };
   const state = { time: chart.t0, frame: chart.t0, chosen: automatic ? AUTO : 0, hidden: false, wipe: null, loop: null, place: null, zoom: 1, poster: true };
   const strongest = chart.curves.flat().reduce((most, value) => Math.max(most, Math.abs(value ?? 0)), 0) || 1; // evidence per second that is shown as 100 %
   const probs = chart.probs ?? chart.band.map(span => [span.start, span.prob]); // the app keeps results of earlier versions
@@ -436,7 +436,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
     return patches;
   };
 
-  const lookNow = () => ({ ...look, strength: Math.min(1, look.opacity / opening), opacity: Math.min(1, look.opacity) });
+  const lookNow = () => ({ ...look, strength: Math.min(1, look.opacity / heat.drawing.full), opacity: Math.min(1, look.opacity) });
   const paint = () => {
     const ratio = Math.min(devicePixelRatio || 1, 2), box = main.getBoundingClientRect();
     const w = Math.max(1, Math.min(1920, Math.round(box.width * ratio))), h = Math.max(1, Math.round(w * height / width));
@@ -583,7 +583,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
     return { set, box: make("label", { class: "vp-slider" }, label, input, shown) };
   };
   const opacity = slider(WORDS.opacity, WORDS.opacityTitle, look.opacity, value => setLook({ opacity: Math.max(0.05, value) }));
-  const threshold = slider(WORDS.threshold, WORDS.thresholdTitle, 0, value => setLook({ threshold: value }));
+  const threshold = slider(WORDS.threshold, WORDS.thresholdTitle, look.threshold, value => setLook({ threshold: value }));
   const check = (label, title, checked, change) => {
     const input = make("input", { type: "checkbox", checked });
     input.addEventListener("change", () => change(input.checked));

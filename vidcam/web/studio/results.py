@@ -138,12 +138,13 @@ def as_shown(result: Result, said: Mapping[str, Any]) -> Result:
         return result
     try:
         look, only = said["look"], int(said["only"])
-        style, opacity, signed = str(look["style"]), float(look["opacity"]), look["signed"] is True
-        if style not in STYLES or not 0 < opacity <= 1 or only < -1:
+        style, opacity, threshold = str(look["style"]), float(look["opacity"]), float(look.get("threshold", 0))
+        if style not in STYLES or not (0 < opacity <= 1 and 0 <= threshold <= 1) or only < -1:
             raise ValueError
+        drawn = Look(style, opacity, look["signed"] is True, threshold=threshold)
     except (TypeError, ValueError, LookupError):
         raise UsageError(words.Common.NO_FILE) from None
-    return replace(result, look=Look(style, opacity, signed=signed), only=None if only < 0 else only)
+    return replace(result, look=drawn, only=None if only < 0 else only)
 
 
 def path_of(result: Result, kind: str) -> Path:

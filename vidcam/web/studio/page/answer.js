@@ -1,5 +1,5 @@
 // The answer in figures, the verdict on its evidence, the files and the warnings.
-const root = element.firstElementChild, W = WORDS.answer, stale = make("p", "stale"), omitted = make("p", "soft");
+const root = element.firstElementChild, W = WORDS.answer, stale = make("p", "stale");
 stale.setAttribute("role", "status");
 
 function verdict({ word, label, why, figures, only }) {
@@ -25,12 +25,10 @@ function notes(warnings) {
   return box;
 }
 
-/** Asks for a file, which is drawn as the player shows the evidence, and says what of that an MP4 cannot show. */
+/** Asks for a file, which is drawn as the player shows the evidence. */
 function download(kind) {
-  const player = document.querySelector(".vc-stage .holder .vp")?.player, { style, opacity, signed, threshold = 0, strength = 1 } = player?.lookNow() ?? {};
-  const lost = threshold > 0 || strength < 1 && ["contour", "spotlight"].includes(style);
-  omitted.textContent = lost && ["video", "all"].includes(kind) ? W.omitted : "";
-  trigger("download", { kind, ...(player && { look: { style, opacity, signed }, only: player.state.chosen }) });
+  const player = document.querySelector(".vc-stage .holder .vp")?.player;
+  trigger("download", { kind, ...(player && { look: player.lookNow(), only: player.state.chosen }) });
 }
 
 function draw() {
@@ -58,7 +56,7 @@ function draw() {
   if (v.warnings.length) root.append(notes(v.warnings));
   const files = make("p", "files");
   files.append(make("span", "soft", W.download), ...v.files.map(({ kind, title }) => button("small", title, () => download(kind))));
-  root.append(files, omitted);
+  root.append(files);
   saveFile(v.saved);
 }
 /** Says that the controls ask something else by now. */

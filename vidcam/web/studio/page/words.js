@@ -2,7 +2,6 @@
 const WORDS = {
   answer: {
     evidenceFor: label => `Evidence for ${label}`, show: label => `Show the evidence for ${label}`, download: "Download",
-    omitted: "The MP4 shows all evidence, and contours and the spotlight at full opacity.",
     notes: count => count === 1 ? "1 note" : `${count} notes`,
   },
   bring: {
