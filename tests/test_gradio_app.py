@@ -28,6 +28,7 @@ from support.media import write_clip
 from support.waiting import HANG_S, happened, run_async, until
 
 from vidcam import Settings, engine, explain, open_engine
+from vidcam.analysis import Answers
 from vidcam.cli import main
 from vidcam.errors import InputError, UsageError, VidcamError
 from vidcam.metrics.faithfulness import Interval
@@ -776,6 +777,7 @@ def test_the_headline_is_the_sequence_and_the_video_opens_at_its_peak() -> None:
     assert results._peak(analysis) == pytest.approx(float(times[np.nanargmax(curve)]), abs=1e-6)
     [segment] = [s for s in analysis.segments if s.label == label]
     assert segment.start_s <= results._peak(analysis) <= segment.end_s
+    assert Answers(analysis).at(results._peak(analysis))[1] == label  # the player opens with the evidence for it
 
 
 def test_an_answer_that_rejects_is_no_evidence_and_offers_another_model(office, monkeypatch) -> None:

@@ -575,6 +575,18 @@ def test_page_without_its_video_says_so_and_still_answers(browser, three, tmp_pa
         assert "three_actions.mp4" in view.locator(".vp-lost").inner_text()
         view.evaluate(f"{PLAYER}.seek(3)")
         assert view.evaluate(f"{PLAYER}.state.frame") == 3
+        view.keyboard.press("Space")  # the heat plays all the same
+        pages.wait(view, f"{PLAYER}.state.frame > 3.1")
+        assert view.locator(".vp-play").get_attribute("aria-label") == "Pause (Space)"
+        view.keyboard.press("Space")
+        held = view.evaluate(f"{PLAYER}.state.frame")
+        assert view.locator(".vp-play").get_attribute("aria-label") == "Play (Space)"
+        view.keyboard.press("j")
+        pages.wait(view, f"{PLAYER}.state.frame < {held}")
+        view.evaluate(f"{PLAYER}.loop([1, 1.2])")
+        view.keyboard.press("Space")
+        view.keyboard.press("Space")
+        pages.wait(view, f"{PLAYER}.state.frame < 1.3")
 
 
 # --- in a notebook

@@ -405,7 +405,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   const strongest = chart.curves.flat().reduce((most, value) => Math.max(most, Math.abs(value ?? 0)), 0) || 1; // evidence per second that is shown as 100 %
   const probs = chart.probs ?? chart.band.map(span => [span.start, span.prob]); // the app keeps results of earlier versions
   const probStarts = probs.map(([start]) => start);
-  let tracks = [], frames = null, strongestPlace = null, shift = -data.offset_s, pending = null, reverse = 0, hovering = null, marked = null;
+  let tracks = [], frames = null, strongestPlace = null, shift = -data.offset_s, pending = null, driven = 0, isLost = false, hovering = null, marked = null;
 
   // --- the parts of the page
   const video = make("video", { playsInline: true, preload: "auto", muted: !source.sound, "aria-label": WORDS.video });
@@ -454,7 +454,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
 
   const present = media => {
     state.frame = fromMedia(media);
-    if (!reverse && !video.seeking && pending === null) state.time = state.frame;
+    if (!driven && !video.seeking && pending === null) state.time = state.frame;
     keepInLoop();
     paint();
     showTime();
@@ -490,26 +490,20 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
     writeHash();
   });
 
-  const stopReverse = () => { reverse = 0; };
-  const play = () => {
-    stopReverse();
-    if (state.poster || state.time >= chart.t1 - 0.02) go(state.loop ? state.loop[0] : chart.t0);
-    video.play().catch(() => {});
-  };
-  const toggle = () => { reverse ? stopReverse() : video.paused ? play() : video.pause(); };
-  const rewind = () => {
-    video.pause();
-    const running = reverse > 0;
-    reverse = Math.min(8, reverse * 2 || 1);
+  /** Moves the time `speed` times as fast as a clock, backwards if that is negative: a video cannot do that, and a lost one does nothing. */
+  const drive = speed => {
+    const running = driven !== 0;
+    driven = speed;
     state.poster = false;
-    if (running) return;
+    showPlaying();
+    if (running || !driven) return;
     let before = null;
     const tick = now => {
-      if (!reverse) return;
+      if (!driven) return;
       if (before !== null && !video.seeking) {
-        const [start] = state.loop ?? [chart.t0], t = state.time - reverse * (now - before) / 1000;
-        go(Math.max(start, t));
-        if (t <= start) stopReverse();
+        const [start, end] = state.loop ?? [chart.t0, chart.t1], t = state.time + driven * (now - before) / 1000;
+        go(t > end && state.loop ? start : clamp(t, start, end));
+        if (t <= start || t > end && !state.loop) drive(0);
         before = now;
       }
       before ??= now;
@@ -517,12 +511,22 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
     };
     requestAnimationFrame(tick);
   };
+  const play = () => {
+    drive(0);
+    if (state.poster || state.time >= chart.t1 - 0.02) go(state.loop ? state.loop[0] : chart.t0);
+    if (isLost) drive(video.playbackRate); else video.play().catch(() => {});
+  };
+  const toggle = () => { driven ? drive(0) : video.paused ? play() : video.pause(); };
+  const rewind = () => {
+    video.pause();
+    drive(driven < 0 ? Math.max(-8, 2 * driven) : -1);
+  };
   const forward = () => {
-    if (video.paused || reverse) return play();
+    if (driven < 0 || video.paused && !driven) return play();
     setSpeed(SPEEDS[Math.min(SPEEDS.length - 1, SPEEDS.indexOf(video.playbackRate) + 1)] ?? 1);
   };
   const step = by => {
-    stopReverse();
+    drive(0);
     video.pause();
     if (!frames) return go(state.time + by / 25);
     const i = clamp(indexAt(frames, state.time + 1e-4) + by, 0, frames.length - 1);
@@ -530,7 +534,12 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
     go((frames[i] + end) / 2); // the middle of the frame, so that rounding cannot miss it
     state.time = frames[i];
   };
-  const setSpeed = rate => { video.playbackRate = rate; speed.value = rate; say(WORDS.speedSaid(rate)); };
+  const setSpeed = rate => {
+    video.playbackRate = rate;
+    if (driven > 0) driven = rate;
+    speed.value = rate;
+    say(WORDS.speedSaid(rate));
+  };
 
   // --- the bar under the picture
   const playButton = button(WORDS.play, icon("play"), toggle, { class: "vp-play" });
@@ -549,11 +558,15 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   const bar = make("div", { class: "vp-bar", role: "group", "aria-label": WORDS.playing },
     playButton, button(WORDS.back, icon("back"), () => step(-1)), button(WORDS.next, icon("next"), () => step(1)), clock,
     make("p", { class: "vp-now" }, now), speed, loopButton, soundButton, fullButton, button(WORDS.help, "?", () => showHelp(), { class: "vp-text" }));
-  for (const event of ["play", "pause"]) video.addEventListener(event, () => {
-    playButton.replaceChildren(icon(video.paused ? "play" : "pause"));
-    playButton.setAttribute("aria-label", video.paused ? WORDS.play : WORDS.pause);
+  const showPlaying = () => {
+    const isPaused = video.paused && driven <= 0;
+    playButton.replaceChildren(icon(isPaused ? "play" : "pause"));
+    playButton.setAttribute("aria-label", isPaused ? WORDS.play : WORDS.pause);
     playButton.title = playButton.getAttribute("aria-label");
     showTime();
+  };
+  for (const event of ["play", "pause"]) video.addEventListener(event, () => {
+    showPlaying();
     if (video.paused) writeHash();
   });
   const toggleSound = () => {
@@ -703,7 +716,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   const showTime = () => {
     const t = state.time, label = labels.length ? labelAt(state.frame) : 0;
     cursor.style.left = placeCursor.style.left = `${share(t)}%`;
-    const paused = video.paused && !reverse && frames, number = paused ? indexAt(frames, state.frame + 1e-4) : 0;
+    const paused = video.paused && !driven && frames, number = paused ? indexAt(frames, state.frame + 1e-4) : 0;
     clockTime.textContent = `${paused && !video.seeking ? timeText(frames[number], 2) : timeText(t)} / ${timeText(chart.t1)}`;
     clockFrame.textContent = paused ? WORDS.frame(number + 1, frames.length) : "";
     clockFrame.classList.toggle("off", !frames);
@@ -715,7 +728,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
     outputs.forEach((output, i) => { const value = valueAt(i, shown); output.textContent = wholePercent(value === null ? NaN : value / strongest); });
     if (label !== marked) slide.querySelectorAll("[data-curve]").forEach(element => element.classList.toggle("vp-other", Number(element.dataset.curve) !== label));
     marked = label;
-    if (!video.paused) follow(false);
+    if (!video.paused || driven > 0) follow(false);
     showPlace();
   };
   const setLoop = loop => {
@@ -738,7 +751,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
     if (event.button) return;
     dragged = { from: timeOf(event), loops: event.shiftKey };
     if (event.pointerType !== "touch") slide.setPointerCapture(event.pointerId);
-    stopReverse();
+    drive(0);
     if (!event.shiftKey) go(dragged.from);
   });
   slide.addEventListener("pointermove", event => {
@@ -970,6 +983,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   };
   const begin = async () => {
     const maps = loadMaps(), playing = loadVideo().catch(() => {
+      isLost = true;
       lost.textContent = source.missing ?? WORDS.lost(source.name);
       lost.classList.remove("off");
     });

@@ -14,6 +14,7 @@ from typing import Any
 
 import vidcam
 from vidcam import Analysis, Outputs, Settings
+from vidcam.analysis import Answers
 from vidcam.annotation.browser_video import EMBED_LIMIT, provide_video
 from vidcam.errors import UsageError
 from vidcam.evidence.heat import render_heat
@@ -114,9 +115,13 @@ def prepare(source: Source, video: Video, analysis: Analysis, folder: Path, prog
 
 
 def _peak(analysis: Analysis) -> float | None:
-    """Return the strongest moment of the class that the headline is about; None if nothing speaks for it."""
-    label = explained_label(analysis)
-    best = max((m for m in find_moments(analysis) if m.label == label), key=lambda m: m.score, default=None)
+    """Return the strongest moment of the class that the headline is about; None if nothing speaks for it.
+
+    A moment at which the class is the answer goes first: the player opens with the evidence for the answer of the moment.
+    """
+    label, answers = explained_label(analysis), Answers(analysis)
+    moments = [m for m in find_moments(analysis) if m.label == label]
+    best = max(moments, key=lambda m: (answers.at(m.time)[1] == label, m.score), default=None)
     return None if best is None else best.time
 
 

@@ -36,6 +36,7 @@ function draw() {
   const { cards = [], saved } = props.value ?? {};
   if (cards[0]?.number !== newest) ticked.clear(); // a new run is shown alone
   newest = cards[0]?.number;
+  for (const number of ticked) if (!cards.some(run => run.number === number)) ticked.delete(number); // it was deleted
   root.hidden = !cards.length;
   const list = make("ul", "cards"), head = make("div", "head"), all = button("quiet", W.removeAll, () => {
     if (confirm(W.sure)) trigger("delete", { number: "all" });

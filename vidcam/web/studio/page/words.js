@@ -48,7 +48,7 @@ const WORDS = {
   },
   stage: {
     another: "Another video", file: "Video file", drop: "Drop one or more videos here", choose: "Choose a video", record: "Record", back: "Back",
-    examples: "or try an example", limits: most => `Each video: ${most}. Several videos are explained one after another.`,
+    examples: "or try an example: drawn people, whose actions mini knows", limits: most => `Each video: ${most}. Several videos are explained one after another.`,
     question: "What does the model say, and why?", action: (share, start, end) => `(${share}, ${start.toFixed(1)}–${end.toFixed(1)} s)`,
     cannotPlay: "Your browser cannot play this format, but vidcam can explain it.",
     example: title => `An example: ${title}. The heat shows where the model finds its evidence.`,
