@@ -581,7 +581,10 @@ VERDICT = Verdict("weak", 0.327, 0.267, 0.12, 0.08, Interval(0.043, 0.011, 0.121
 def test_page_gives_the_figures_of_the_verdict(tmp_path: Path) -> None:
     text = " ".join(html_of(analysis(verdict=VERDICT, curves={"squat": np.zeros(12)}, segments=()), tmp_path).text.split())
     assert "Can this map be trusted?" in text
-    assert "In the clip around 1.5 s, the one of 3 that was tested, blurring the hottest 15 % lowers the score of squat " in text
+    assert (
+        "In the clip around 1.5 s, the only one of 3 that was tested, blurring the hottest 15 % lowers the score of squat "
+        in text
+    )
     assert "from 75.0 % to 42.3 %; blurring equal areas elsewhere lowers it to 48.3 %." in text
     assert "matters 4.3 points more than other parts (95 % interval: 1.1 to 12.1)" in text
     assert "only a little more" in text

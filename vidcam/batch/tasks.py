@@ -108,6 +108,8 @@ class Annotate:
 
     def facts(self, engines: Sequence[Engine]) -> dict[str, Any]:
         look = {f"look.{name}": value for name, value in asdict(self.look).items()}
+        if not self.look.threshold:  # a batch of an earlier version knows none, and goes on
+            del look["look.threshold"]
         return {**settings_facts(self.settings, engines[0]), **look}
 
     def check(self, engines: Sequence[Engine]) -> None:

@@ -89,8 +89,8 @@ def _tested(verdict: Verdict, total: int) -> str:
     if total == 1:
         return "Blurring"
     if verdict.windows == 1:
-        return f"In the clip around {seconds(verdict.times[0])}, the one of {total} that was tested, blurring"
-    return f"On average of the {verdict.windows} clips tested (of {total}), blurring"
+        return f"In the clip around {seconds(verdict.times[0])}, the only one of {total} that was tested, blurring"
+    return f"On average over the {verdict.windows} clips tested (of {total}), blurring"
 
 
 def _change(lost: float) -> str:

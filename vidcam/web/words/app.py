@@ -238,8 +238,8 @@ class Menus:
     LARGER_ONES = "This model was chosen because no larger one is on this machine; the tab Models downloads some."
     IN_WORDS = {  # noqa: RUF012
         "cam": "what the last layer responds to",
-        "gradient": "what raises the score, in the last layer",
-        "input": "the pixels to which the score is sensitive",
+        "gradient": "what raises the score",
+        "input": "pixels that change the score",
         "perturbation": "what changes the score if it is hidden",
         "propagation": "the score, traced back to the pixels",
         "attention": "where the model attends",

@@ -10,11 +10,11 @@ function show() {
   const isNew = state !== root.dataset.state;
   root.dataset.state = state;
   root.classList.toggle("anew", ["waiting", "running"].includes(state) && job.keeps && !job.shown); // the answer on the page is the old one
+  if (state === "failed") words.textContent = job.message; // before it is scrolled to, or the page moves on
   // It was hidden until now. A download must not move the page under the pointer.
   if (isNew && (state === "failed" || state !== "idle" && job.keeps)) root.scrollIntoView({ block: "nearest" });
   finding.textContent = job.finding && !job.shown && state === "running" ? W.finding(job.finding) : "";
-  if (state === "idle") return; // it is hidden then
-  if (state === "failed") { words.textContent = job.message; return; }
+  if (["idle", "failed"].includes(state)) return; // it is hidden then, or says why
   if (state === "cancelled") { words.textContent = job.shown ? W.stoppedEarly : W.stopped; return; }
   if (job.stopping) { words.textContent = W.stopping; return; }
   if (state === "waiting") {
