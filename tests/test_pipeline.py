@@ -317,7 +317,7 @@ def test_the_covered_share_counts_overlaps_once() -> None:
     assert covered_share([(-1, 20)], 0.0, 8.0) == 1.0
 
 
-def one_after_the_other(items, depth=4):
+def one_after_the_other(items, *_, **__):
     yield from items
 
 

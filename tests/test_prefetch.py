@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -86,26 +84,6 @@ def test_the_consumer_waits_for_an_item_in_production():
             yield i
 
     assert list(prefetch(items(), clock=clock)) == [0, 1, 2]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread cannot be nicer than its process")
-def test_the_consumer_has_priority_over_all_producers():
-    def niceness() -> int:
-        return os.getpriority(os.PRIO_PROCESS, 0)
-
-    def first() -> Iterator[int]:
-        yield niceness()
-
-    def second() -> Iterator[tuple[int, int]]:
-        with closing(prefetch(first())) as stage:
-            for before in stage:
-                yield before, niceness()
-
-    usual = niceness()
-    ((before, here),) = prefetch(second())
-    assert here == max(usual, 5)
-    assert before == here  # not nicer with every stage, or the first would starve
-    assert niceness() == usual
 
 
 def test_an_error_is_raised_at_the_place_of_its_item():

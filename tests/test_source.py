@@ -267,8 +267,8 @@ def test_a_late_start_decodes_from_a_near_keyframe(tmp_path, monkeypatch):
 @pytest.mark.parametrize("landing", [None, 1.5])
 def test_a_seek_that_fails_or_lands_late_decodes_from_the_start(tmp_path, monkeypatch, landing):
     path = write_clip(tmp_path / "a.mp4", frames=60, gop=10)
-    seek = video._seek
-    monkeypatch.setattr(video, "_seek", lambda c, s, t: landing is not None and seek(c, s, landing))
+    seek = video.seek_before
+    monkeypatch.setattr(video, "seek_before", lambda c, s, t: landing is not None and seek(c, s, landing))
     assert [number(f.image) for f in read(path, start=0.5)] == list(range(15, 60))
 
 

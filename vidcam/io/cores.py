@@ -8,7 +8,9 @@ import cv2
 
 __all__ = ["count_cores", "decoder_threads", "limit_threads"]
 
-_limit = 0  # of threads for each decoder; 0 leaves it to FFmpeg
+MOST_DECODER_THREADS = 16  # as in FFmpeg: each holds a picture
+
+_limit = 0  # of threads for each decoder; 0 if there is none
 
 
 def count_cores() -> int:
@@ -28,5 +30,9 @@ def limit_threads(count: int) -> None:
 
 
 def decoder_threads() -> int:
-    """Return how many threads a decoder may use; 0 leaves it to FFmpeg."""
-    return _limit
+    """Return how many threads a decoder uses.
+
+    They are twice as many as FFmpeg would take. A picture waits for those that it refers to, so some of the threads always wait;
+    and the decoder can go on while the reading thread is busy with a picture.
+    """
+    return _limit or min(MOST_DECODER_THREADS, 2 * (count_cores() + 1))

@@ -1,20 +1,15 @@
 """Runs the stages of a pipeline in parallel: a thread produces items while the next stage consumes them.
 
-The consumer gets priority over the producers. The last stage has the most to do, and inside it the encoder's threads wait for
-each other, so that one delayed thread stalls all of them.
-
 While stages run, OpenCV uses no threads of its own (:func:`opencv_single_threaded`): they spin after each operation and take
 processors from the other stages.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 import cv2
@@ -24,8 +19,6 @@ from vidcam.io.clock import SYSTEM, Clock
 T = TypeVar("T")
 
 __all__ = ["opencv_single_threaded", "prefetch"]
-
-_NICE = 5  # a third of the usual weight; with 10 the stages starve, and the pipeline with them, if other programs are busy
 
 _lock = threading.Lock()
 _users = [0, 0]  # how many blocks are inside opencv_single_threaded(), and OpenCV's number of threads before the first of them
@@ -49,16 +42,6 @@ def opencv_single_threaded() -> Iterator[None]:
             _users[0] -= 1
             if _users[0] == 0:
                 cv2.setNumThreads(_users[1])
-
-
-def _lower_priority() -> None:
-    """Lower the priority of this thread and of those that it starts.
-
-    Only Linux has a priority for each thread; elsewhere it would be that of the process.
-    """
-    if sys.platform == "linux":
-        with suppress(OSError):  # some sandboxes forbid it
-            os.setpriority(os.PRIO_PROCESS, 0, max(_NICE, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 class _End:
@@ -99,7 +82,6 @@ class _Stage(Generic[T]):
 
     def run(self) -> None:
         """Produce all items, in the stage's thread."""
-        _lower_priority()
         error: BaseException | None = None
         try:
             for item in self._items:

@@ -45,7 +45,7 @@ class SkipPlan:
             packet.stream.codec_context.skip_frame = "NONREF" if is_dropped else "DEFAULT"
 
     def fill(self, pictures: Iterator[TimedPicture]) -> Iterator[TimedPicture]:
-        """Yield the decoded pictures, and between them those that were dropped."""
+        """Yield the decoded pictures, and between them those that were dropped; no picture that is not needed is converted."""
         at, last = len(self._ticks), -math.inf  # nothing is missing before the first picture
         for item in pictures:
             here = bisect.bisect_left(self._ticks, item.picture.pts)
@@ -54,7 +54,7 @@ class SkipPlan:
                 if not self._needed[i] and last < time < item.time:
                     yield TimedPicture(self._size, time, 0.0)
             at, last = bisect.bisect_right(self._ticks, item.picture.pts), item.time
-            yield item
+            yield item if at == here or self._needed[here] else TimedPicture(self._size, item.time, item.duration)
             del item  # frees the picture
 
 
