@@ -65,7 +65,7 @@ def test_verdict_is_printed_below_the_answer(vidcam: Run, clip: Path) -> None:
     word, label = report["verdict"]["word"], report["summary"]["top"][0]["label"]
     assert (code, answer.startswith(f"{clip}: {label}")) == (0, True)
     assert verdict.startswith(f"{clip}: evidence for {label}: {word}. ")
-    assert "iding the hottest 15\xa0%" in verdict
+    assert "blurring the hottest 15\xa0% lowers the score" in verdict
 
 
 def test_default_output_is_in_current_folder_named_after_input(vidcam: Run, clip: Path, tmp_path: Path) -> None:

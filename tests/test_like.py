@@ -37,7 +37,21 @@ CHOSEN = (
         "0.3",
     ),
     *("--smooth", "0.1", "--smoothing", "exponential", "--crops", "cover", "--tail", "hold", "--start", "0.2", "--end", "1.9"),
-    *("--style", "contour", "--opacity", "0.4", "--signed", "--panel", "over", "--seed", "3", "--engine", "torch"),
+    *(
+        "--style",
+        "contour",
+        "--threshold",
+        "0.25",
+        "--opacity",
+        "0.4",
+        "--signed",
+        "--panel",
+        "over",
+        "--seed",
+        "3",
+        "--engine",
+        "torch",
+    ),
 )
 VARIES = {"command", "outputs", "timings_s"}
 
@@ -68,7 +82,7 @@ def test_report_has_the_checksum_of_the_input_and_the_command(run: Path) -> None
     assert report["model"]["weights_sha256"] == hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
     assert report["command"][:3] == ["vidcam", "annotate", str(run / "clip.mp4")]
     assert report["command"][-len(CHOSEN) :] == list(CHOSEN)
-    assert report["look"] == {"style": "contour", "opacity": 0.4, "signed": True, "panel": "over"}
+    assert report["look"] == {"style": "contour", "opacity": 0.4, "signed": True, "panel": "over", "threshold": 0.25}
 
 
 def test_run_like_another_gives_the_same_report(run: Path, tmp_path: Path) -> None:

@@ -84,6 +84,7 @@ def annotate(
         options.explanation_option("--signed", help="Also show evidence against the class, in a second colour."),
     ] = False,
     opacity: options.Opacity = 0.62,
+    threshold: options.Threshold = 0.0,
     panel: options.Panel = "below",
     hop: options.Hop = None,
     smooth: options.Smooth = 0.25,
@@ -157,7 +158,7 @@ def annotate(
     )  # fmt: skip
     if signed and style == "spotlight":
         raise UsageError("a spotlight shows only evidence for the class: leave --signed out, or take --style heat or contour")
-    look = Look(style=style, opacity=opacity, signed=signed, panel=panel)
+    look = Look(style=style, opacity=opacity, signed=signed, panel=panel, threshold=threshold)
     form = Outputs(overwrite=overwrite, embed=embed, encoding=Encoding(encoder, crf=crf, preset=preset))
     opening: dict[str, Any] = {
         "model": model, "facts": fact, "frame_interval": frame_interval, "weights": weights, "labels": labels, "layer": layer,

@@ -27,7 +27,7 @@ OF_ITS_OWN = (".py", ".onnx", ".xml")
 PLAIN = {"smoothing": "smoothing", "smooth": "smooth_s", "hop": "hop_s", "tail": "tail", "versus": "versus", "verdict": "verdict"}
 """Options that are settings of the report, by their names there."""
 
-LOOK = ("style", "opacity", "signed", "panel")
+LOOK = ("style", "opacity", "signed", "panel", "threshold")
 
 
 @dataclass(frozen=True)

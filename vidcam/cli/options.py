@@ -167,6 +167,9 @@ Crops = Annotated[
 ]
 Style = Annotated[StyleName, explanation_option(help="How evidence is drawn.")]
 Opacity = Annotated[float, explanation_option(min=0.05, max=1.0, help="Overlay opacity at maximum attribution.")]
+Threshold = Annotated[
+    float, explanation_option(min=0.0, max=0.95, help="Hide evidence below this share of the strongest, 0 to 0.95.")
+]
 Panel = Annotated[PanelPlace, explanation_option(help="Where words and the evidence over time stand in the video.")]
 Seed = Annotated[int, Option(min=0, help="Random seed.")]
 
