@@ -583,10 +583,12 @@ def test_page_without_its_video_says_so_and_still_answers(browser, three, tmp_pa
         assert view.locator(".vp-play").get_attribute("aria-label") == "Play (Space)"
         view.keyboard.press("j")
         pages.wait(view, f"{PLAYER}.state.frame < {held}")
+        view.keyboard.press("Space")
         view.evaluate(f"{PLAYER}.loop([1, 1.2])")
+        view.evaluate(f"{PLAYER}.seek(1.15)")
         view.keyboard.press("Space")
-        view.keyboard.press("Space")
-        pages.wait(view, f"{PLAYER}.state.frame < 1.3")
+        pages.wait(view, f"{PLAYER}.state.frame < 1.1")  # it has begun again
+        assert view.locator(".vp-play").get_attribute("aria-label") == "Pause (Space)"
 
 
 # --- in a notebook

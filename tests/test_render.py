@@ -625,8 +625,8 @@ def test_what_does_not_fit_is_refused():
         Renderer(source_size=(10, 10), legend=LEGEND, style="heatmap")
     with pytest.raises(UsageError, match="opacity must be above 0 and at most 1, got 2"):
         Renderer(source_size=(10, 10), legend=LEGEND, opacity=2)
-    with pytest.raises(UsageError, match="threshold is a share of the scale, at least 0 and below 1, got 1"):
-        Renderer(source_size=(10, 10), legend=LEGEND, threshold=1)
+    with pytest.raises(UsageError, match="threshold is a share of the scale, 0 to 1, got 2"):
+        Renderer(source_size=(10, 10), legend=LEGEND, threshold=2)
     with pytest.raises(UsageError, match="0 to 5, got 9"):
         Renderer(source_size=(10, 10), legend=LEGEND, top=9)
     with pytest.raises(UsageError, match="end > start"):

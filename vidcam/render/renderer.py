@@ -87,8 +87,8 @@ class Renderer:
             raise UnknownNameError("panel", panel, PANELS)
         if not 0 < opacity <= 1:
             raise UsageError(f"opacity must be above 0 and at most 1, got {opacity}")
-        if not 0 <= threshold < 1:
-            raise UsageError(f"threshold is a share of the scale, at least 0 and below 1, got {threshold}")
+        if not 0 <= threshold <= 1:
+            raise UsageError(f"threshold is a share of the scale, 0 to 1, got {threshold}")
         if not 0 <= top <= 5:
             raise UsageError(f"top is how many labels are listed, 0 to 5, got {top}")
         self.source_size, self._allocate = source_size, allocate

@@ -405,7 +405,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   const strongest = chart.curves.flat().reduce((most, value) => Math.max(most, Math.abs(value ?? 0)), 0) || 1; // evidence per second that is shown as 100 %
   const probs = chart.probs ?? chart.band.map(span => [span.start, span.prob]); // the app keeps results of earlier versions
   const probStarts = probs.map(([start]) => start);
-  let tracks = [], frames = null, strongestPlace = null, shift = -data.offset_s, pending = null, driven = 0, isLost = false, hovering = null, marked = null;
+  let tracks = [], frames = null, strongestPlace = null, shift = -data.offset_s, pending = null, driven = 0, drives = 0, isLost = false, hovering = null, marked = null;
 
   // --- the parts of the page
   const video = make("video", { playsInline: true, preload: "auto", muted: !source.sound, "aria-label": WORDS.video });
@@ -494,16 +494,17 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   const drive = speed => {
     const running = driven !== 0;
     driven = speed;
-    state.poster = false;
+    if (speed) state.poster = false;
     showPlaying();
     if (running || !driven) return;
     let before = null;
+    const mine = ++drives;
     const tick = now => {
-      if (!driven) return;
+      if (!driven || mine !== drives) return; // it has stopped, and maybe begun again
       if (before !== null && !video.seeking) {
-        const [start, end] = state.loop ?? [chart.t0, chart.t1], t = state.time + driven * (now - before) / 1000;
-        go(t > end && state.loop ? start : clamp(t, start, end));
-        if (t <= start || t > end && !state.loop) drive(0);
+        const [start, end] = state.loop ?? [chart.t0, chart.t1], t = state.time + driven * (now - before) / 1000, isOver = driven > 0 ? t >= end : t <= start;
+        go(!isOver ? t : driven > 0 && !state.loop ? end : start);
+        if (isOver && (driven < 0 || !state.loop)) drive(0);
         before = now;
       }
       before ??= now;
@@ -915,6 +916,7 @@ export const createPlayer = (root, data, part, { hash = true, keys = true, keyRo
   const shots = [], over = make("canvas"), small = new Heat(data.drawing, size, data.frame_size); // its own: it keeps what belongs to a size of canvas
   const drawMoment = (picture, i) => {
     const context = picture.getContext("2d"), { time, label } = data.moments[i];
+    context.clearRect(0, 0, picture.width, picture.height);
     if (shots[i]) context.drawImage(shots[i], 0, 0);
     if (!tracks.length) return;
     Object.assign(over, { width: picture.width, height: picture.height });

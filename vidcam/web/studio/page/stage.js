@@ -126,7 +126,7 @@ let led = null; // the player that the other one is going to
 
 async function play({ number, players: wanted }) {
   const look = players[0]?.lookNow(); // stays as it was set
-  const { time, poster } = origin === props.input.url && players[0]?.state || {}; // so does the frame of the same video
+  const { time, poster } = wanted.length === 1 && origin === props.input.url && players[0]?.state || {}; // so does the frame of the same video
   origin = wanted.length === 1 ? props.input.url : null;
   close();
   known = number;
