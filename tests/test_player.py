@@ -423,6 +423,13 @@ def test_paused_clock_tells_single_frames_apart(browser, three) -> None:
         assert len(shown) == 3
 
 
+def test_playing_begins_at_the_beginning_after_opening_at_a_peak(browser, three) -> None:
+    with opened(browser, three[0]) as view:
+        assert view.evaluate(f"{PLAYER}.state.time") > 2
+        view.keyboard.press("Space")
+        pages.wait(view, f"!{PLAYER}.video.paused && {PLAYER}.state.time < 2")
+
+
 def test_quickly_pressed_frame_steps_all_count(browser, three) -> None:
     page, a = three
     with opened(browser, page, hash="#t=1") as view:

@@ -146,6 +146,8 @@ def test_range_that_begins_with_a_lost_picture_begins_after_it(engine, tmp_path)
         seen += isinstance(frames[0], BareFrame)
         shown = [time for clip in [*(c for f in frames for c in session.sample(f)), *session.rest()] for time in clip.times]
         assert min(shown) == next(f.time for f in frames if not isinstance(f, BareFrame))
+        if isinstance(frames[0], BareFrame):  # whatever the model is shown now, its picture is there
+            assert not any(isinstance(f, BareFrame) for f in frames[20:])
     assert seen  # somewhere the picture was lost that the range needs first
 
 

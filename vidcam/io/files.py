@@ -141,11 +141,10 @@ def remove_leftovers(folder: Path, *, clock: Clock = SYSTEM) -> None:
             if name is None:
                 continue
             with suppress(OSError):  # another process has removed it, or we lack the permission
-                if name["machine"] == _machine() != UNKNOWN:
-                    is_leftover = not _is_alive(int(name["pid"]), int(name["started"]))
-                else:
-                    is_leftover = clock.wall().timestamp() - entry.stat(follow_symlinks=False).st_mtime > OLD_S
-                if is_leftover:
+                is_written = _has_living_writer(name)
+                if is_written is None:
+                    is_written = clock.wall().timestamp() - entry.stat(follow_symlinks=False).st_mtime <= OLD_S
+                if not is_written:
                     if entry.name.startswith(f".{SCRATCH}.") and entry.is_dir(follow_symlinks=False):
                         shutil.rmtree(entry.path)
                     else:
@@ -164,9 +163,7 @@ def remove_unfinished(outputs: Iterable[Path]) -> None:
         with suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
                 name = PART.fullmatch(entry.name)
-                if name is None or (name["stem"], name["suffix"]) not in names:
-                    continue
-                if name["machine"] == _machine() != UNKNOWN and _is_alive(int(name["pid"]), int(name["started"])):
+                if name is None or (name["stem"], name["suffix"]) not in names or _has_living_writer(name):
                     continue
                 with suppress(OSError):
                     os.unlink(entry.path)
@@ -180,6 +177,13 @@ def _machine() -> str:
     except OSError:  # not Linux
         return UNKNOWN
     return hashlib.sha256(facts.encode()).hexdigest()[:8]
+
+
+def _has_living_writer(part: re.Match[str]) -> bool | None:
+    """Return whether the process that writes an unfinished output is alive; None if it cannot be looked up from here."""
+    if not part["machine"] == _machine() != UNKNOWN:
+        return None
+    return _is_alive(int(part["pid"]), int(part["started"]))
 
 
 def _is_alive(pid: int, started: int) -> bool:

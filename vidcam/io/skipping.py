@@ -36,12 +36,15 @@ class SkipPlan:
 
     def __init__(self, ticks: array[int], needed: bytearray, num: int, den: int, size: tuple[int, int]) -> None:
         self._ticks, self._needed, self._num, self._den, self._size = ticks, needed, num, den, size
+        self._has_lost = False
+        """Whether a needed picture is lost: from there on, other pictures than the planned ones may be looked at."""
 
     def watch(self, packet: Any) -> None:
         """Tell the decoder whether to drop the picture in the packet that comes next."""
         if packet.pts is not None:
             at = bisect.bisect_left(self._ticks, packet.pts)
             is_dropped = at < len(self._ticks) and self._ticks[at] == packet.pts and not self._needed[at]
+            is_dropped &= not self._has_lost
             packet.stream.codec_context.skip_frame = "NONREF" if is_dropped else "DEFAULT"
 
     def fill(self, pictures: Iterator[TimedPicture]) -> Iterator[TimedPicture]:
@@ -51,10 +54,12 @@ class SkipPlan:
             here = bisect.bisect_left(self._ticks, item.picture.pts)
             for i in range(at, here):
                 time = self._ticks[i] * self._num / self._den
+                self._has_lost |= bool(self._needed[i])
                 if not self._needed[i] and last < time < item.time:
                     yield TimedPicture(self._size, time, 0.0)
             at, last = bisect.bisect_right(self._ticks, item.picture.pts), item.time
-            yield item if at == here or self._needed[here] else TimedPicture(self._size, item.time, item.duration)
+            is_shown = self._has_lost or at == here or self._needed[here]
+            yield item if is_shown else TimedPicture(self._size, item.time, item.duration)
             del item  # frees the picture
 
 

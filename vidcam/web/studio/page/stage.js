@@ -102,7 +102,7 @@ async function makePlayer({ base, title }, box, time) {
   const data = await (await fetch(`${base}player.json`)).json();
   if (!box.isConnected) return null; // there is another result by now
   data.video.src = base + data.video.src;
-  if (time >= data.chart.t0 && time < data.chart.t1) data.opens_s = time;
+  if (time >= data.chart.t0 && time < data.chart.t1) data.opens_s = time + 0.001; // a time that is rounded down would show the frame before
   const inner = make("div"), part = async name => new Uint8Array(await (await fetch(`${base}part-${name}`)).arrayBuffer());
   inner.tabIndex = -1;
   if (title) box.append(make("h3", "", title));
