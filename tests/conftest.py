@@ -64,6 +64,14 @@ def assets() -> Path:
     return ASSETS
 
 
+@pytest.fixture
+def repeatable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turn off x264's macroblock tree, which reads past rows (docs/batches.md): then the same pictures give the same bytes."""
+    from vidcam.io import encoders
+
+    monkeypatch.setitem(encoders.X264.options, "x264-params", "mbtree=0")  # type: ignore[arg-type]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the tests away from the network and the user's cache; they share a cache, so that a model is compiled once."""

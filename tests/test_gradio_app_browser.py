@@ -302,6 +302,7 @@ def heat(page: Any) -> tuple[float, float]:
     return opaque, colours
 
 
+@pytest.mark.usefixtures("repeatable")
 def test_a_video_is_explained_played_with_its_heat_and_taken_home(browser, served, short, tmp_path) -> None:
     with opened(browser, served) as page:
         bring_short(page, short)

@@ -686,12 +686,6 @@ def test_crf_and_preset_reach_the_encoder(tmp_path: Path) -> None:
         assert all(word in settings for word in words)
 
 
-@pytest.fixture
-def repeatable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Turn off x264's macroblock tree, which reads past rows (docs/batches.md): then the same pictures give the same bytes."""
-    monkeypatch.setitem(encoders.X264.options, "x264-params", "mbtree=0")  # type: ignore[arg-type]
-
-
 @pytest.mark.usefixtures("repeatable")
 def test_planes_that_are_encoded_where_they_are_give_the_same_file(tmp_path: Path) -> None:
     for name, allocate in (("a", Planes.empty), ("b", encoders.encodable_planes)):
