@@ -132,19 +132,22 @@ def test_heat_in_the_page_equals_that_of_the_mp4_file(browser, three) -> None:
             for opacity, threshold in ((0.31, 0.4), (0.62, 0.1), (0.62, 0.4)):
                 part: Any = {"style": style, "signed": signed, "opacity": opacity, "threshold": threshold}
                 ours, file = in_page(view, a, time, label, **part), in_file(a, time, label, **part)
-                assert np.abs(ours - file).max() <= 3, (label, part, time)
+                # What is left above the threshold is stretched to the whole scale, and with it the rounding.
+                assert np.abs(ours - file).max() <= 3 / (1 - threshold), (label, part, time)
 
 
 def test_contours_in_the_page_run_where_those_of_the_file_do(browser, three) -> None:
     page, a = three
     with opened(browser, page) as view:
-        for (time, label), signed in ((MOMENTS[1], False), (MOMENTS[3], True)):
+        # The lines are a pixel apart at most (lines there, regions here), and a few more where the map is flat.
+        for (time, label), signed, reach in ((MOMENTS[1], False, 1), (MOMENTS[2], True, 1), (MOMENTS[3], True, 3)):
             ours, file = (draw(a, time, label, style="contour", signed=signed) for draw in (partial(in_page, view), in_file))
             lines = [np.abs(image - GROUND).max(axis=-1) > 40 for image in (ours, file)]
             assert lines[1].sum() > 500
-            near = [cv2.dilate(line.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0 for line in lines]
-            assert (lines[0] & near[1]).sum() > 0.97 * lines[0].sum()  # a pixel apart at most: lines there, regions here
-            assert (lines[1] & near[0]).sum() > 0.97 * lines[1].sum()
+            around = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+            near = [cv2.dilate(line.astype(np.uint8), around) > 0 for line in lines]
+            assert (lines[0] & near[1]).sum() > 0.99 * lines[0].sum(), (label, reach)
+            assert (lines[1] & near[0]).sum() > 0.99 * lines[1].sum(), (label, reach)
 
 
 @pytest.fixture
@@ -236,15 +239,15 @@ def test_evidence_is_that_of_the_presented_frame(browser, tmp_path: Path, embed:
 
 
 def test_link_to_a_moment_opens_there_and_is_kept_up_to_date(browser, three) -> None:
-    page, _ = three
+    page, a = three
     with opened(browser, page, hash="#t=2.05&class=waving+one+hand&style=spotlight") as view:
         pages.wait(view, f"Math.abs({PLAYER}.state.frame - 2.04) < 1e-6")
-        assert view.evaluate(f"{PLAYER}.state.chosen") == 1
+        assert view.evaluate(f"{PLAYER}.state.chosen") == a.labels.index("waving one hand")
         assert view.get_by_label("Style").input_value() == "spotlight"
         view.keyboard.press("3")
         view.keyboard.press("Home")
         pages.wait(view, "location.hash.includes('t=0&')")
-        assert urllib.parse.parse_qs(view.url.partition("#")[2])["class"] == ["standing up"]
+        assert urllib.parse.parse_qs(view.url.partition("#")[2])["class"] == [a.labels[2]]
         view.evaluate("location.hash = '#t=6&class=auto'")
         pages.wait(view, f"{PLAYER}.state.chosen === -1 && Math.abs({PLAYER}.state.frame - 6) < 1e-6")
 

@@ -52,6 +52,6 @@ MODELS: tuple[ModelSpec, ...] = (
         ),
         temperature=FACTS["temperature"],
         rejects=("none of these", "no person"),
-        default_method="cam-spread",  # as exact as cam, and far more faithful: docs/methods.md has the figures
+        default_method="cam-spread",  # as exact as cam, and more faithful: docs/methods.md has the figures
     ),
 )
