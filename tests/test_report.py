@@ -369,13 +369,13 @@ def test_the_cues_say_what_holds_and_never_overlap(tmp_path: Path) -> None:
 
 def test_cue_times_are_stream_time_and_count_hours(tmp_path: Path) -> None:
     a = analysis(segments=(), windows=(window(7261.5, 360_000.25, {"walk": 1.0}),))
-    assert cues(a, tmp_path) == [(7261.5, 360_000.25, "prediction: walk, 100.0 %")]
+    assert cues(a, tmp_path) == [(7261.5, 360_000.25, "prediction: walk, > 99.9 %")]
     assert "02:01:01.500 --> 100:00:00.250" in (tmp_path / "a.vtt").read_text(encoding="utf-8")
 
 
 def test_cues_and_player_follow_a_video_whose_clock_was_moved(tmp_path: Path) -> None:
     a = analysis(segments=(), windows=(window(19.5, 25, {"walk": 1.0}),), video_offset_s=20.0)
-    assert cues(a, tmp_path) == [(0, 5, "prediction: walk, 100.0 %")]
+    assert cues(a, tmp_path) == [(0, 5, "prediction: walk, > 99.9 %")]
     assert facts_of(a, tmp_path)["offset_s"] == 20.0
 
 
@@ -679,7 +679,7 @@ def test_the_verdict_is_one_plain_sentence(segments: list[tuple[float, float, fl
 
 def test_figures_are_short_and_never_claim_too_much() -> None:
     assert [percent(p).replace("\xa0", " ") for p in (0, 1e-5, 0.0012, 0.5, 0.9994, 0.99996, 1.0)] == [
-        "0.0 %", "< 0.1 %", "0.1 %", "50.0 %", "99.9 %", "> 99.9 %", "100.0 %",
+        "0.0 %", "< 0.1 %", "0.1 %", "50.0 %", "99.9 %", "> 99.9 %", "> 99.9 %",
     ]  # fmt: skip
     assert [seconds(s) for s in (0, 7.44, 59.96, 62.4, 3725.2)] == ["0.0\xa0s", "7.4\xa0s", "1:00.0", "1:02.4", "1:02:05"]
 

@@ -15,10 +15,10 @@ CLOCK_STEPS = (*(s for s in DECIMAL_STEPS if s <= 10), 15, 30, 60, 120, 300, 600
 
 
 def percent(value: float) -> str:
-    """Write 0.998 as ``99.8 %`` (with a no-break space); never round up to a certainty."""
+    """Write a probability of 0.998 as ``99.8 %`` (with a no-break space); no model is certain, even if a softmax rounds to 1."""
     if 0 < value < 0.001:
         return "<\xa00.1\xa0%"
-    return ">\xa099.9\xa0%" if 0.9995 <= value < 1 else f"{100 * value:.1f}\xa0%"
+    return ">\xa099.9\xa0%" if value >= 0.9995 else f"{100 * value:.1f}\xa0%"
 
 
 def whole_percent(value: float) -> str:

@@ -43,7 +43,7 @@ def _cues(analysis: Analysis) -> list[tuple[int, int, str]]:
     ]
     segments = len(spans)
     for span in predicted_spans(analysis.windows, end_s=end_of(analysis)):
-        text = f"prediction: {_escape(span.label)}, {percent(span.prob)}"
+        text = _escape(f"prediction: {span.label}, {percent(span.prob)}")
         spans.append((milliseconds(span.start), milliseconds(span.end), text))
     starting: dict[int, list[int]] = defaultdict(list)
     for i, (start, _, _) in enumerate(spans):

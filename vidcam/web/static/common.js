@@ -34,7 +34,7 @@ export const saveFile = file => {
 export const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
 
 /** A probability as text, such as "12.3 %". It never reads as certain when it is not. */
-export const percent = p => p > 0 && p < .001 ? "< 0.1 %" : p >= .9995 && p < 1 ? "> 99.9 %" : `${(100 * p).toFixed(1)} %`;
+export const percent = p => p > 0 && p < .001 ? "< 0.1 %" : p >= .9995 ? "> 99.9 %" : `${(100 * p).toFixed(1)} %`;
 
 /** A time in seconds as text: "4.2 s" or "1:04.2". */
 export const timeText = s => {

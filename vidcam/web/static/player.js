@@ -84,7 +84,7 @@ const timeText = (s, decimals = 1) => {
   return `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${decimals > 1 ? rest.toFixed(decimals).padStart(3 + decimals, "0") : two(Math.floor(rest))}`;
 };
 const wholePercent = share => Number.isNaN(share) ? WORDS.notSeen : `${Math.round(100 * share) || 0} %`.replace("-", "−");
-const percent = p => p > 0 && p < .001 ? "< 0.1 %" : p >= .9995 && p < 1 ? "> 99.9 %" : `${(100 * p).toFixed(1)} %`;
+const percent = p => p > 0 && p < .001 ? "< 0.1 %" : p >= .9995 ? "> 99.9 %" : `${(100 * p).toFixed(1)} %`;
 
 // --- bytes
 
