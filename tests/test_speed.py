@@ -181,9 +181,9 @@ def test_a_command_tells_its_own_time_and_memory_and_its_errors(tmp_path, monkey
 
 @pytest.fixture
 def plan(tmp_path) -> Plan:
-    clip = write_clip(tmp_path / "in.mp4", frames=20, size=(90, 160), fps=10)
+    clip = write_clip(tmp_path / "in.mp4", frames=30, size=(90, 160), fps=10)
     return Plan(
-        tmp_path, (clip,), models=("mini",), seconds=2, short_s=2, rounds=1, steps=1, step_patience_s=0.1, main_heights=(90,),
+        tmp_path, (clip,), models=("mini",), seconds=3, short_s=3, rounds=1, steps=1, step_patience_s=0.1, main_heights=(90,),
         engine_models=("mini",), method_models=("mini",), methods=("cam", "gradcam"), say=lambda line: None,
     )  # fmt: skip
 
@@ -225,12 +225,12 @@ def test_end_to_end_runs_and_every_contestant_draws_every_frame(plan):
     assert "vidcam, mini" in steady.columns[0].ratios(steady.samples)
     for video in ("transcode", "vidcam", *(["by_hand"] if have_grad_cam() else [])):
         with av.open(str(plan.folder / f"{video}.mp4")) as made:
-            assert sum(1 for _ in made.decode(video=0)) == 20, video
+            assert sum(1 for _ in made.decode(video=0)) == 30, video
     assert (">plain transcode<" in steady.svg()) == (steady.plot == "figures")
 
 
 def test_of_several_clips_everybody_gets_each_once(plan, tmp_path, monkeypatch):
-    slower = write_clip(tmp_path / "slower.mp4", frames=8, size=(90, 160), fps=4)
+    slower = write_clip(tmp_path / "slower.mp4", frames=12, size=(90, 160), fps=4)
     seen = []
 
     def took(name, ms_a_frame):
@@ -243,8 +243,8 @@ def test_of_several_clips_everybody_gets_each_once(plan, tmp_path, monkeypatch):
         return run
 
     monkeypatch.setattr("benchmarks.speed.end_to_end.have_grad_cam", lambda: False)
-    monkeypatch.setattr(commands, "transcode", took("plain", {20: 3.0, 8: 5.0}))
-    monkeypatch.setattr(commands, "vidcam", took("vidcam", {20: 6.0, 8: 20.0}))
+    monkeypatch.setattr(commands, "transcode", took("plain", {30: 3.0, 12: 5.0}))
+    monkeypatch.setattr(commands, "vidcam", took("vidcam", {30: 6.0, 12: 20.0}))
     steady, _ = end_to_end._beside(replace(plan, clips=(*plan.clips, slower), rounds=7, patience_s=1e-9), 90)
     assert [clip for _, clip in seen] == ["in"] * 3 + ["slower"] * 3
     assert (
@@ -254,7 +254,7 @@ def test_of_several_clips_everybody_gets_each_once(plan, tmp_path, monkeypatch):
         "plain transcode": [3.0, 5.0], "vidcam, mini": [6.0, 20.0], "vidcam, mini, page": [6.0, 20.0]
     }  # fmt: skip
     assert steady.columns[0].ratios(steady.samples)["vidcam, mini"] == pytest.approx([0.5, 0.25])
-    assert steady.note.startswith("in (10 frames/s), slower (4 frames/s): each 2 s at 160×90, default settings")
+    assert steady.note.startswith("in (10 frames/s), slower (4 frames/s): each 3 s at 160×90, default settings")
 
 
 def test_methods_and_engines_run(plan):
