@@ -310,7 +310,7 @@ def test_a_video_is_explained_played_with_its_heat_and_taken_home(browser, serve
         explain(page)
         # the answer
         sentence = page.locator(".sentence").inner_text().replace("\xa0", " ")
-        assert re.match(r"jumping jack, (> )?\d+\.\d % over the whole video: evidence ", sentence)
+        assert re.match(r"jumping jack, (> )?\d\d\.\d % over the whole video: evidence ", sentence)
         rows = [row.inner_text().split("\n") for row in page.locator(".vc-answer .top li").all()]
         assert rows[0][0] == "jumping jack"
         shares = [float(row[1].strip("<> %")) for row in rows]
